@@ -1,0 +1,195 @@
+"""The door: what a user hands in is checked here, once; the mathematics behind assumes shapes.
+
+scikit-learn's messages stay word for word at the front of ours, because code matches them; what was
+wrong exactly, and what to do, follows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from emgmm.families import DegenerateCovarianceError, Family
+from emgmm.mixture import Mixture
+from emgmm.typing import Array
+
+FLOATS = [np.float64, np.float32]
+
+
+def rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
+    """The (N, D) float array in X; in `fit` (reset) the estimator takes its width and names."""
+    _refuse_devices(estimator, X)
+    array = validate_data(
+        estimator,
+        X,
+        reset=reset,
+        dtype=FLOATS,
+        ensure_min_samples=2 if reset else 1,
+        ensure_all_finite=False,
+    )
+    _check_finite(array, getattr(estimator, "feature_names_in_", None))
+    return array
+
+
+def _refuse_devices(estimator: BaseEstimator, X: Any) -> None:
+    library = type(X).__module__.partition(".")[0]
+    if library in {"torch", "cupy", "jax", "jaxlib"}:
+        raise TypeError(
+            f"X is a {library} array; {type(estimator).__name__} works on NumPy arrays: move it to "
+            "the host and convert it first."
+        )
+
+
+def _check_finite(array: Array, names: Array | None) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum(dtype=np.float64)):
+            return
+    for start in range(0, len(array), 65536):
+        found = np.argwhere(~np.isfinite(array[start : start + 65536]))
+        if len(found):
+            row, column = found[0] + (start, 0)
+            what = (
+                "NaN"
+                if np.isnan(array[row, column])
+                else f"infinity or a value too large for {array.dtype!r}"
+            )
+            name = "" if names is None else f" ({names[column]!r})"
+            raise ValueError(
+                f"Input X contains {what}. The first is in row {row}, column {column}{name}, "
+                "counted from 0: drop such rows or fill them in."
+            )
+
+
+def check_enough_rows(n_rows: int, n_components: int) -> None:
+    """At least one row to each component."""
+    if n_rows < n_components:
+        raise ValueError(
+            f"Expected n_samples >= n_components but got n_components = {n_components}, "
+            f"n_samples = {n_rows}"
+        )
+
+
+def _check_shape(value: Array, shape: tuple[int, ...], name: str) -> None:
+    if value.shape != shape:
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of {shape}, but got {value.shape}"
+        )
+
+
+def _array(value: Any, name: str) -> Array:
+    return check_array(value, dtype=FLOATS, ensure_2d=False, allow_nd=True, input_name=name)
+
+
+def weights(value: Any, n_components: int) -> Array:
+    """(K,) weights in [0, 1] that sum to one."""
+    array = _array(value, "weights")
+    _check_shape(array, (n_components,), "weights")
+    if (array < 0).any() or (array > 1).any():
+        k = int(np.flatnonzero((array < 0) | (array > 1))[0])
+        # The minimum stands where "max" is written, as in scikit-learn: code matches it.
+        raise ValueError(
+            "The parameter 'weights' should be in the range [0, 1], but got max value "
+            f"{array.min():.5f}, min value {array.max():.5f}: component {k} has {array[k]:.5f}"
+        )
+    tolerance = 1e-6 if array.dtype == np.float32 else 1e-8
+    if abs(1.0 - array.sum()) > tolerance:
+        raise ValueError(
+            "The parameter 'weights' should be normalized, but got sum(weights) = "
+            f"{array.sum():.5f}"
+        )
+    return array
+
+
+def means(value: Any, n_components: int, n_features: int) -> Array:
+    """(K, D) means."""
+    array = _array(value, "means")
+    _check_shape(array, (n_components, n_features), "means")
+    return array
+
+
+def whiteners_of_precisions(
+    value: Any, family: Family, n_components: int, n_features: int
+) -> Array:
+    """The factors U of the given precisions."""
+    name = f"{family.name} precision"
+    array = _array(value, name)
+    _check_shape(array, family.element_shape(n_components, n_features), name)
+    try:
+        return family.whiteners_of_precisions(array.astype(np.float64))
+    except DegenerateCovarianceError as error:
+        raise ValueError(_not_definite(name, array, family, error)) from None
+
+
+def covariances(value: Any, family: Family, n_components: int, n_features: int) -> Array:
+    """Covariances in the family's shape, every one positive definite."""
+    name = f"{family.name} covariance"
+    array = _array(value, name)
+    _check_shape(array, family.element_shape(n_components, n_features), name)
+    dense = family.dense(array, n_components, n_features)
+    crooked = np.flatnonzero(~np.isclose(dense, np.swapaxes(dense, 1, 2)).all(axis=(1, 2)))
+    try:
+        if len(crooked):
+            raise DegenerateCovarianceError(tuple(crooked.tolist()))
+        family.whiteners(array)
+    except DegenerateCovarianceError as error:
+        raise ValueError(_not_definite(name, array, family, error)) from None
+    return array
+
+
+def _not_definite(name: str, array: Array, family: Family, error: DegenerateCovarianceError) -> str:
+    matrix = family.stack(array).ndim == 3
+    wanted = "symmetric, positive-definite" if matrix else "positive"
+    where = "" if family.shared else f": that of component {error.components[0]} is not"
+    return f"'{name}' should be {wanted}{where}"
+
+
+def mixture(
+    given_weights: Any, given_means: Any, given_covariances: Any, precisions: Any, family: Family
+) -> Mixture:
+    """The mixture with these parameters, of which exactly one is covariances or precisions."""
+    if (given_covariances is None) == (precisions is None):
+        raise ValueError("Give exactly one of covariances and precisions.")
+    mean_array = check_array(given_means, dtype=FLOATS, input_name="means")
+    K, D = mean_array.shape
+    weight_array = weights(given_weights, K)
+    if precisions is None:
+        covariance_array = covariances(given_covariances, family, K, D)
+        return Mixture.of(weight_array, mean_array, covariance_array, family)
+    whiteners = whiteners_of_precisions(precisions, family, K, D)
+    return Mixture(weight_array, mean_array, family.covariances(whiteners), whiteners, family)
+
+
+def feature_names(names: Any, n_features: int) -> NDArray[np.object_]:
+    """(D,) names of features."""
+    array = np.array(list(names), dtype=object)
+    if array.shape != (n_features,) or not all(isinstance(name, str) for name in array):
+        raise ValueError(
+            f"feature_names must be {n_features} strings, one for each feature, but got {names!r}"
+        )
+    return array
+
+
+class FailedFitError(ValueError):
+    """A fit met a singular covariance: scikit-learn's words for it, and which component it was."""
+
+    def __init__(
+        self, error: DegenerateCovarianceError, dtype: np.dtype[Any], ridge: float
+    ) -> None:
+        message = (
+            "Fitting the mixture model failed because some components have ill-defined empirical "
+            "covariance (for instance caused by singleton or collapsed samples). Try to decrease "
+            "the number of components, increase reg_covar, or scale the input data."
+        )
+        if dtype == np.float32:
+            message += (
+                " The numerical accuracy can also be improved by passing float64 data instead of "
+                "float32."
+            )
+        numbers = ", ".join(map(str, error.components))
+        where = f"component {numbers}" if numbers else "the covariance that all components share"
+        super().__init__(f"{message} (Here it was {where}, with reg_covar={ridge:g}.)")

@@ -1,0 +1,519 @@
+"""The face: scikit-learn's conventions on one side, the mixture and its fit on the other."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from emgmm import conversion, door, persistence
+from emgmm.em import EM
+from emgmm.families import FAMILIES, DegenerateCovarianceError
+from emgmm.fitting import Given, best_run, first_mixture
+from emgmm.loop import Ending, Run, history
+from emgmm.methods import MixtureEstimator
+from emgmm.mixture import Mixture
+from emgmm.sources import ArraySource
+from emgmm.starts import STARTS, from_callable
+from emgmm.threads import one_blas_thread
+from emgmm.typing import Array, Integers
+from emgmm.verbosity import Reporter
+from emgmm.version import InconsistentVersionWarning, __version__
+
+
+def _given() -> dict[str, Any]:
+    """Attributes of an estimator whose parameters were given."""
+    return {
+        "converged_": True,
+        "n_iter_": 0,
+        "lower_bound_": math.nan,
+        "lower_bounds_": [],
+        "ending_": Ending.GIVEN,
+        "history_": history([], []),
+    }
+
+
+class GaussianMixture(MixtureEstimator):
+    r"""Gaussian mixture fitted by expectation-maximisation, a drop-in for scikit-learn's.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Number of components, K.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+        Each component its own covariance matrix; one for all; each its own variances; each one
+        variance.
+    tol : float, default=1e-3
+        EM stops when the mean log-likelihood per row (in nats) changes by less in one iteration.
+        It is a gain per iteration, not the distance to the maximum.
+    reg_covar : float, default=1e-6
+        Added to the diagonal of every covariance after each M-step, in squared units of X. 0 gives
+        the maximum likelihood; a singular covariance is then an error.
+    max_iter : int, default=100
+        Most iterations of EM. 0 returns what the start gives.
+    n_init : int, default=1
+        Starts; the one with the highest log-likelihood is kept. A start that fails is left out.
+    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'} or callable, \
+            default='kmeans'
+        Where EM starts. A callable gets ``(X, n_components, random_state)``, `random_state` being
+        a ``RandomState``, and returns integers (n,), the label of each row; or floats (n, K),
+        responsibilities that sum to one in each row; or floats (K, D), means, each starting from
+        the rows nearest to it. Above 2**20 rows, X is a random choice of so many.
+    weights_init : array-like of shape (K,), default=None
+        Weights to start from, instead of the start's.
+    means_init : array-like of shape (K, D), default=None
+        Means to start from, instead of the start's.
+    precisions_init : array-like, default=None
+        Inverse covariances to start from, in the shape of `precisions_`, instead of the start's.
+    random_state : int, RandomState instance or None, default=None
+        Of the starts, and of `sample`.
+    warm_start : bool, default=False
+        Whether `fit` goes on from where the last one ended, as if it had not been interrupted.
+    verbose : int, default=0
+        1 prints starts and iterations, 2 also changes and times.
+    verbose_interval : int, default=10
+        Iterations between two lines.
+    break_symmetry : bool, default=True
+        Whether components that EM cannot tell apart may be split. This release accepts the
+        parameter and never splits.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (K,)
+        Shares of the components.
+    means_ : ndarray of shape (K, D)
+        Means.
+    covariances_ : ndarray
+        Covariances: (K, D, D) if full, (D, D) if tied, (K, D) if diag, (K,) if spherical.
+    precisions_ : ndarray
+        Their inverses, in the same shape.
+    precisions_cholesky_ : ndarray
+        U upper triangular with precision = U U^T; 1/sd for diag and spherical. Densities are
+        computed from `weights_`, `means_` and this.
+    converged_ : bool
+        Whether the change fell below `tol`.
+    n_iter_ : int
+        Iterations of the start that was kept.
+    lower_bound_ : float
+        Mean log-likelihood per row of the fitted parameters: ``score(X)`` of the X that was fitted.
+    lower_bounds_ : list of float
+        The same after each of the `n_iter_` iterations.
+    ending_ : Ending
+        Why EM ended; ``ending_.sentence`` says it in words.
+    history_ : dict of ndarray
+        ``objective``, ``passes`` over the data so far, and ``event``, for the start and after each
+        iteration.
+    n_features_in_ : int
+        Number of features, D.
+    feature_names_in_ : ndarray of str
+        Names of the features, where X has them.
+
+    See Also
+    --------
+    sklearn.mixture.GaussianMixture : The class that this one stands in for.
+
+    References
+    ----------
+    Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
+    doi 10.1111/j.2517-6161.1977.tb01600.x.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emgmm import GaussianMixture
+    >>> X = np.array([[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> gm = GaussianMixture(n_components=2, random_state=0).fit(X)
+    >>> gm.means_
+    array([[10.,  2.],
+           [ 1.,  2.]])
+    >>> gm.predict([[0, 0], [12, 3]])
+    array([1, 0])
+    >>> gm.ending_.name
+    'FIXED_POINT'
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "covariance_type": [StrOptions(set(FAMILIES))],
+        "tol": [Interval(Real, 0.0, None, closed="left")],
+        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "init_params": [StrOptions(set(STARTS)), callable],
+        "weights_init": ["array-like", None],
+        "means_init": ["array-like", None],
+        "precisions_init": ["array-like", None],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+        "break_symmetry": ["boolean"],
+    }
+
+    _doc_link_module = "emgmm"
+    _doc_link_template = (
+        "https://emgmm.readthedocs.io/en/stable/reference/emgmm.{estimator_name}.html"
+    )
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str | Callable[..., Any] = "kmeans",
+        weights_init: Any = None,
+        means_init: Any = None,
+        precisions_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        break_symmetry: bool = True,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.break_symmetry = break_symmetry
+
+    # -- fitting --------------------------------------------------------------------------------
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> GaussianMixture:  # noqa: ARG002
+        """Estimate the mixture's parameters from rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, at least two and at least `n_components`.
+        y : Ignored
+            For scikit-learn's conventions.
+
+        Returns
+        -------
+        GaussianMixture
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            Where X or a parameter will not do, in which case nothing is changed; or where every
+            start meets a singular covariance, after which the estimator is not fitted.
+        """
+        before = dict(vars(self))
+        try:
+            best = self._run(door.rows(self, X, reset=True))
+        except BaseException as error:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            if isinstance(error, door.FailedFitError):
+                self._forget()
+            raise
+        self._take(best)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None) -> Integers:
+        """Fit to the rows of X and label them: ``fit(X).predict(X)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            For scikit-learn's conventions.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Each row's most probable component.
+        """
+        return self.fit(X, y).predict(X)
+
+    def _run(self, rows: Array) -> Run:
+        K, D = self.n_components, rows.shape[1]
+        door.check_enough_rows(len(rows), K)
+        family = FAMILIES[self.covariance_type]
+        given = Given(
+            self.weights_init if self.weights_init is None else door.weights(self.weights_init, K),
+            self.means_init if self.means_init is None else door.means(self.means_init, K, D),
+            self.precisions_init
+            if self.precisions_init is None
+            else door.whiteners_of_precisions(self.precisions_init, family, K, D),
+        )
+        goes_on = self.warm_start and self.__sklearn_is_fitted__()
+        if goes_on:
+            self._check_same_model(D)
+        random = check_random_state(self.random_state)
+        named = self.init_params
+        start = from_callable(named) if callable(named) else STARTS[named]
+        with one_blas_thread():
+            em = EM(ArraySource(rows), family, K, self.reg_covar)
+            beginnings: list[Callable[[], Mixture]]
+            if goes_on:
+                beginnings = [self._mixture]
+            else:
+                beginnings = [lambda: first_mixture(em, start, given, random)] * self.n_init
+            try:
+                return best_run(
+                    em,
+                    beginnings,
+                    tol=self.tol,
+                    max_iter=self.max_iter,
+                    before=self._before_last() if goes_on else -np.inf,
+                    reporter=Reporter(int(self.verbose), self.verbose_interval),
+                )
+            except DegenerateCovarianceError as error:
+                raise door.FailedFitError(error, rows.dtype, self.reg_covar) from None
+
+    def _check_same_model(self, n_features: int) -> None:
+        for name, was, now in (
+            ("n_components", len(self.means_), self.n_components),
+            ("covariance_type", self._fitted_type(), self.covariance_type),
+            ("the number of features", self.means_.shape[1], n_features),
+        ):
+            if was != now:
+                raise ValueError(
+                    f"warm_start=True goes on from the last fit, but {name} was {was!r} then and "
+                    f"is {now!r} now; set warm_start=False to start anew."
+                )
+
+    def _before_last(self) -> float:
+        """The last objective but one: the stopping rule compares a warm start's first to it."""
+        objective = getattr(self, "history_", history([], []))["objective"]
+        return float(objective[-2]) if len(objective) > 1 else -np.inf
+
+    def _take(self, best: Run) -> None:
+        self._adopt(
+            best.step.mixture,
+            converged_=best.converged,
+            n_iter_=best.n_iter,
+            lower_bound_=best.objectives[-1],
+            lower_bounds_=best.objectives[1:],
+            ending_=best.ending,
+            history_=history(best.objectives, best.passes),
+        )
+        if not best.converged and self.max_iter > 0:
+            warnings.warn(
+                "Best performing initialization did not converge. Try different init parameters, "
+                "or increase max_iter, tol, or check for degenerate data. "
+                f"({best.ending.sentence})",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _adopt(self, mixture: Mixture, **fitted: Any) -> None:
+        self.weights_ = mixture.weights
+        self.means_ = mixture.means
+        self.covariances_ = mixture.covariances
+        self.precisions_ = mixture.precisions
+        self.precisions_cholesky_ = mixture.whiteners
+        self._family_name = mixture.family.name
+        for name, value in fitted.items():
+            setattr(self, name, value)
+
+    def _forget(self) -> None:
+        for name in [*self._fitted(), "_family_name"]:
+            self.__dict__.pop(name, None)
+
+    def _fitted(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name.endswith("_")}
+
+    def _fitted_type(self) -> str:
+        # Users may set the attributes by hand, as they do with scikit-learn's class.
+        return getattr(self, "_family_name", self.covariance_type)
+
+    def _mixture(self) -> Mixture:
+        """The mixture that the attributes describe."""
+        return Mixture(
+            np.asarray(self.weights_),
+            np.asarray(self.means_),
+            np.asarray(self.covariances_),
+            np.asarray(self.precisions_cholesky_),
+            FAMILIES[self._fitted_type()],
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        needed = ("weights_", "means_", "covariances_", "precisions_cholesky_")
+        return all(hasattr(self, name) for name in needed)
+
+    # -- models that were not fitted here ------------------------------------------------------
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: Any,
+        means: Any,
+        *,
+        covariances: Any = None,
+        precisions: Any = None,
+        covariance_type: str = "full",
+        feature_names: Any = None,
+    ) -> GaussianMixture:
+        """A fitted estimator with given parameters; no EM is run.
+
+        Parameters
+        ----------
+        weights : array-like of shape (K,)
+            Shares, summing to one.
+        means : array-like of shape (K, D)
+            Means.
+        covariances, precisions : array-like
+            Exactly one of them, in the shape that goes with `covariance_type`.
+        covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+            How the covariances hang together.
+        feature_names : sequence of str, default=None
+            Names of the features.
+
+        Returns
+        -------
+        GaussianMixture
+            With ``n_iter_ = 0``, ``converged_ = True`` and ``lower_bound_ = nan``.
+
+        Raises
+        ------
+        ValueError
+            Where a parameter has the wrong shape or is not what its name says.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> gm = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> gm.predict([[1.0], [3.0]])
+        array([0, 1])
+        """
+        if covariance_type not in FAMILIES:
+            raise ValueError(
+                f"covariance_type must be one of {sorted(FAMILIES)}, but got {covariance_type!r}"
+            )
+        mixture = door.mixture(weights, means, covariances, precisions, FAMILIES[covariance_type])
+        model = cls(mixture.n_components, covariance_type=covariance_type)
+        model.n_features_in_ = mixture.n_features
+        if feature_names is not None:
+            model.feature_names_in_ = door.feature_names(feature_names, mixture.n_features)
+        model._adopt(mixture, **_given())
+        return model
+
+    @classmethod
+    def from_sklearn(cls, model: Any) -> GaussianMixture:
+        """The estimator that predicts as a fitted scikit-learn model does.
+
+        Parameters
+        ----------
+        model : sklearn.mixture.GaussianMixture or BayesianGaussianMixture
+            Fitted. Of a Bayesian one, `weights_` become those with which a plain mixture gives the
+            same `predict_proba`, which are not quite the model's own.
+
+        Returns
+        -------
+        GaussianMixture
+            With the model's parameters, `converged_` and `n_iter_`; ``lower_bound_`` is nan, since
+            scikit-learn's belongs to the parameters one step before.
+
+        Raises
+        ------
+        TypeError
+            For any other model.
+        """
+        mixture = conversion.from_sklearn(model)
+        known = cls._get_param_names()
+        params = model.get_params(deep=False)
+        converted = cls(**{name: value for name, value in params.items() if name in known})
+        given = {**_given(), "converged_": bool(model.converged_), "n_iter_": int(model.n_iter_)}
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(model, name):
+                given[name] = getattr(model, name)
+        converted._adopt(mixture, **given)
+        return converted
+
+    def to_sklearn(self) -> Any:
+        """scikit-learn's own fitted class with this mixture, for tools that know only that one.
+
+        Returns
+        -------
+        sklearn.mixture.GaussianMixture
+            Fitted. A callable `init_params` becomes scikit-learn's default.
+        """
+        check_is_fitted(self)
+        ours_alone = ("ending_", "history_")
+        fitted = {n: value for n, value in self._fitted().items() if n not in ours_alone}
+        return conversion.to_sklearn(self.get_params(deep=False), fitted)
+
+    # -- keeping --------------------------------------------------------------------------------
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the estimator to a JSON file, which `load` reads back exact to the last bit.
+
+        Parameters
+        ----------
+        path : path
+            The file; it is replaced whole or left alone.
+
+        Raises
+        ------
+        ValueError
+            Where a constructor parameter cannot be written, such as a function.
+        """
+        check_is_fitted(self)
+        fitted = self._fitted()
+        if "ending_" in fitted:
+            fitted["ending_"] = fitted["ending_"].name
+        persistence.write(path, __version__, self.get_params(deep=False), fitted)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> GaussianMixture:
+        """Read an estimator that `save` wrote; no code in the file is run.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        GaussianMixture
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            Where the file is not such a model.
+        """
+        params, fitted = persistence.read(path, cls._get_param_names())
+        model = cls(**params)
+        if "ending_" in fitted:
+            fitted["ending_"] = Ending[fitted["ending_"]]
+        model.__dict__.update(fitted)
+        return model
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_emgmm_version": __version__}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        state = dict(state)
+        pickled = state.pop("_emgmm_version", "of an unknown version")
+        if pickled != __version__:
+            warnings.warn(InconsistentVersionWarning(pickled), stacklevel=2)
+        super().__setstate__(state)

@@ -1,0 +1,18 @@
+"""The E-step of one block: rows and a mixture in, statistics out; no array of N x K anywhere."""
+
+from emgmm.expectation.choice import FormForBlock, block_rows, form_for_pass
+from emgmm.expectation.exact import Exact, moments
+from emgmm.expectation.form import Form
+from emgmm.expectation.packed import Packed
+from emgmm.expectation.softmax import softmax
+
+__all__ = [
+    "Exact",
+    "Form",
+    "FormForBlock",
+    "Packed",
+    "block_rows",
+    "form_for_pass",
+    "moments",
+    "softmax",
+]

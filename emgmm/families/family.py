@@ -1,0 +1,149 @@
+"""A covariance family: the only place that knows how the K covariances hang together.
+
+A family turns second moments into covariances and covariances into what the E-step needs. It sees
+no rows, no blocks and no iterations. Covariances, whiteners and precisions are in the family's
+public shape, which is scikit-learn's: K elements of the family's `Shape`, or a single one where all
+components share it. Inside, `stack` puts the component axis in front of a shared one.
+
+To add a family: subclass `Family`, put an instance into `FAMILIES`; the contract tests run over it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from emgmm.families.shape import AXIS, OUTER, TRACE, DegenerateCovarianceError, Shape
+from emgmm.typing import Array
+
+
+class Family(ABC):
+    """What depends on the shape of Sigma.
+
+    Parameters
+    ----------
+    name : str
+        What ``covariance_type`` calls it.
+    shape : Shape
+        Which second moments it needs.
+    shared : bool
+        Whether one covariance serves all components. Then the quadratic term of the log-density is
+        the same for all of them and cancels in the responsibilities.
+    """
+
+    def __init__(self, name: str, shape: Shape, *, shared: bool) -> None:
+        self.name = name
+        self.shape = shape
+        self.shared = shared
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    # -- the M-step -----------------------------------------------------------------------------
+    @abstractmethod
+    def estimate(self, scatter: Array, mass: Array, n_features: int) -> Array:
+        """Covariances that maximise the likelihood, from scatters about the means and masses."""
+
+    @abstractmethod
+    def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
+        """Free parameters of the covariances."""
+
+    def pool(self, elements: Array) -> Array:
+        """K elements as the family keeps its scatter: their sum where the covariance is shared."""
+        return elements.sum(axis=0) if self.shared else elements
+
+    def of_single_rows(self, mass: Array, deviations: Array) -> Array:
+        """Scatter of components of one row each, at (K, D) deviations from the data's mean.
+
+        One row has no scatter about itself; a shared covariance takes that of the rows about the
+        data's mean.
+        """
+        return self.pool(
+            mass_times(mass if self.shared else 0 * mass, self.shape.outer(deviations))
+        )
+
+    def n_monomials(self, n_features: int) -> int:
+        """Quadratic entries of phi(x): none where their coefficients are the same for all."""
+        return 0 if self.shared else self.shape.n_monomials(n_features)
+
+    # -- public shape <-> stack of elements -----------------------------------------------------
+    def stack(self, elements: Array) -> Array:
+        """Elements with a component axis in front, of length one where they are shared."""
+        return elements[None] if self.shared else elements
+
+    def unstack(self, stacked: Array) -> Array:
+        """The inverse of `stack`."""
+        return stacked[0] if self.shared else stacked
+
+    def for_each(self, elements: Array, n_components: int) -> Array:
+        """One element per component, a view."""
+        stacked = self.stack(elements)
+        return np.broadcast_to(stacked, (n_components, *stacked.shape[1:]))
+
+    def element_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        """Shape of a covariance array of this family."""
+        stacked = self.shape.outer(np.zeros((n_components, n_features)))
+        return stacked.shape[1:] if self.shared else stacked.shape
+
+    # -- covariances and precisions, in the public shape ----------------------------------------
+    def add_ridge(self, covariances: Array, ridge: float) -> Array:
+        """Covariances with `ridge` on their diagonals."""
+        return self.unstack(self.shape.add_ridge(self.stack(covariances), ridge))
+
+    def whiteners(self, covariances: Array) -> Array:
+        """U of each covariance, precision = U U^T."""
+        try:
+            return self.unstack(self.shape.whiteners(self.stack(covariances)))
+        except DegenerateCovarianceError as error:
+            raise self._named(error) from None
+
+    def whiteners_of_precisions(self, precisions: Array) -> Array:
+        """U of each precision."""
+        try:
+            return self.unstack(self.shape.whiteners_of_precisions(self.stack(precisions)))
+        except DegenerateCovarianceError as error:
+            raise self._named(error) from None
+
+    def _named(self, error: DegenerateCovarianceError) -> DegenerateCovarianceError:
+        return DegenerateCovarianceError(() if self.shared else error.components)
+
+    def precisions(self, whiteners: Array) -> Array:
+        """U U^T."""
+        return self.unstack(self.shape.precisions(self.stack(whiteners)))
+
+    def covariances(self, whiteners: Array) -> Array:
+        """The inverses of the precisions."""
+        return self.unstack(self.shape.covariances(self.stack(whiteners)))
+
+    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
+        """(K, D, D): each component's covariance written out."""
+        return self.shape.dense(self.for_each(covariances, n_components), n_features)
+
+
+class Unconstrained(Family):
+    """Each covariance, or the shared one, is its scatter divided by its mass."""
+
+    def estimate(self, scatter: Array, mass: Array, n_features: int) -> Array:
+        masses = self.stack(self.pool(mass))
+        return self.unstack(self.shape.estimate(self.stack(scatter), masses, n_features))
+
+    def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
+        # An element has as many free entries as monomials go with it.
+        return (1 if self.shared else n_components) * self.shape.n_monomials(n_features)
+
+
+def mass_times(mass: Array, elements: Array) -> Array:
+    """K elements, each times its mass."""
+    return mass.reshape(-1, *[1] * (elements.ndim - 1)) * elements
+
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Unconstrained("full", OUTER, shared=False),
+        Unconstrained("tied", OUTER, shared=True),
+        Unconstrained("diag", AXIS, shared=False),
+        Unconstrained("spherical", TRACE, shared=False),
+    )
+}

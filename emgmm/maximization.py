@@ -1,0 +1,76 @@
+"""The M-step: statistics in, mixture out; no rows, and no difference between the E-step's forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from emgmm.families import DegenerateCovarianceError, Family, mass_times
+from emgmm.mixture import Mixture
+from emgmm.precision import PROMISE, UNIT
+from emgmm.statistics import Statistics
+from emgmm.typing import Array
+
+# Added to every mass, as scikit-learn does, so that an empty component has a mean.
+EMPTY = 10 * UNIT
+
+
+def new_means(statistics: Statistics) -> Array:
+    """(K, D): centres moved by each component's mean drift."""
+    return statistics.centres + statistics.drift / (statistics.mass + EMPTY)[:, None]
+
+
+def maximise(statistics: Statistics, family: Family, ridge: float, dtype: np.dtype[Any]) -> Mixture:
+    """The mixture that maximises the expected log-likelihood, plus `ridge` on the covariances.
+
+    Equations [2] to [4] of EM, with the moments taken about any centres.
+
+    Raises
+    ------
+    DegenerateCovarianceError
+        With the components whose covariance is not positive definite.
+
+    References
+    ----------
+    Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
+    doi 10.1111/j.2517-6161.1977.tb01600.x.
+    """
+    mass = statistics.mass + EMPTY
+    means = new_means(statistics)
+    delta = statistics.drift / mass[:, None]
+    between = family.pool(mass_times(mass, family.shape.outer(delta)))
+    scatter = statistics.scatter - between
+    covariances = family.add_ridge(family.estimate(scatter, mass, means.shape[1]), ridge)
+    return Mixture.of(mass / statistics.weight, means.astype(dtype), covariances, family)
+
+
+def lost(mixture: Mixture, statistics: Statistics) -> float:
+    """Bound of the covariances' relative error, for means that lie away from the centres."""
+    away = np.abs(mixture.means - statistics.centres)
+    whiteners = mixture.family.for_each(mixture.whiteners, mixture.n_components)
+    return UNIT * float(mixture.family.shape.magnitude(whiteners, away).max())
+
+
+def settle(
+    statistics: Statistics,
+    again: Callable[[Array], Statistics],
+    family: Family,
+    ridge: float,
+    dtype: np.dtype[Any],
+) -> Mixture:
+    """The M-step, from moments taken once more about the new means where that is needed.
+
+    `again` maps (K, D) centres to the same statistics about these. It is called when the new
+    means lie so far from the old centres, in the new standard deviations, that the covariances
+    would not have the digits we promise: a narrow component that a start has just found.
+    """
+    try:
+        mixture = maximise(statistics, family, ridge, dtype)
+    except DegenerateCovarianceError:
+        pass
+    else:
+        if lost(mixture, statistics) <= PROMISE:
+            return mixture
+    return maximise(again(new_means(statistics)), family, ridge, dtype)

@@ -1,0 +1,101 @@
+"""The mixture: weights, means and covariances, a value that does not know how it was fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emgmm.families import Family
+from emgmm.typing import Array, Integers
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """A Gaussian mixture.
+
+    Parameters
+    ----------
+    weights : (K,)
+        Shares of the components.
+    means : (K, D)
+        Means.
+    covariances : array in the family's shape
+        Covariances.
+    whiteners : array in the family's shape
+        U with precision = U U^T; scikit-learn's ``precisions_cholesky_``. Densities read these, so
+        that a mixture that was rounded to float32 or came from elsewhere is what it says it is.
+    family : Family
+        How the covariances hang together.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+    whiteners: Array
+    family: Family
+
+    @classmethod
+    def of(cls, weights: Array, means: Array, covariances: Array, family: Family) -> Mixture:
+        """The mixture with these covariances, factorised in float64.
+
+        All numbers are kept in the precision of `means`.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            With the components whose covariance is not positive definite.
+        """
+        dtype = means.dtype
+        whiteners = family.whiteners(covariances).astype(dtype)
+        return cls(weights.astype(dtype), means, covariances.astype(dtype), whiteners, family)
+
+    @property
+    def n_components(self) -> int:
+        return self.means.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        return self.means.shape[1]
+
+    @property
+    def precisions(self) -> Array:
+        """Inverses of the covariances."""
+        return self.family.precisions(self.whiteners)
+
+    @property
+    def centre(self) -> Array:
+        """(D,): the mean of the whole mixture."""
+        weights = self.weights.astype(np.float64)
+        return weights @ self.means / weights.sum()
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters: weights, means and covariances."""
+        free = self.family.n_covariance_parameters(self.n_components, self.n_features)
+        return self.n_components - 1 + self.n_components * self.n_features + free
+
+    def log_peaks(self) -> Array:
+        """(K,): log weight plus log-density at the component's own mean."""
+        with np.errstate(divide="ignore"):  # a component may have weight 0
+            log_weights = np.log(self.weights.astype(np.float64))
+        whiteners = self.family.stack(self.whiteners.astype(np.float64))
+        half_log_det = self.family.shape.log_det(whiteners, self.n_features)
+        return log_weights + half_log_det - 0.5 * self.n_features * np.log(2 * np.pi)
+
+    def dense_covariances(self) -> Array:
+        """(K, D, D): every component's covariance as a matrix."""
+        return self.family.dense(self.covariances, self.n_components, self.n_features)
+
+    def sample(self, n_rows: int, random: np.random.RandomState) -> tuple[Array, Integers]:
+        """Draw rows, grouped by component: (n, D) rows and (n,) components."""
+        shares = self.weights.astype(np.float64)
+        counts = random.multinomial(n_rows, shares / shares.sum())
+        components = np.repeat(np.arange(self.n_components), counts)
+        rows = random.standard_normal((n_rows, self.n_features))
+        whiteners = self.family.for_each(self.whiteners.astype(np.float64), self.n_components)
+        stop = np.cumsum(counts)
+        for k, start in enumerate(stop - counts):
+            own = rows[start : stop[k]]
+            own[:] = self.means[k] + self.family.shape.colour(whiteners[k], own.T).T
+        return rows, components

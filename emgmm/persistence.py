@@ -1,0 +1,118 @@
+"""A fitted model as JSON: arrays and plain values, exact to the last bit, no code in it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT = "emgmm.GaussianMixture"
+FORMAT_VERSION = 1
+
+
+def encode(value: Any, name: str) -> Any:
+    """A value as JSON has it; arrays keep their type and shape.
+
+    Raises
+    ------
+    ValueError
+        For what JSON cannot hold, by name.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": str(value)}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiubUO":
+        flat = [encode(item, name) for item in value.ravel().tolist()]
+        return {"dtype": value.dtype.str, "shape": list(value.shape), "values": flat}
+    if isinstance(value, dict):
+        return {"items": {key: encode(item, name) for key, item in value.items()}}
+    if isinstance(value, list | tuple):
+        return [encode(item, name) for item in value]
+    raise ValueError(
+        f"{name} is a {type(value).__name__}, which a JSON model cannot hold; set it to a plain "
+        "value (a name, a number, None) before saving."
+    )
+
+
+def decode(value: Any) -> Any:
+    """The inverse of `encode`."""
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    if isinstance(value, dict) and set(value) == {"float"}:
+        return float(value["float"])
+    if isinstance(value, dict) and set(value) == {"dtype", "shape", "values"}:
+        values = [decode(item) for item in value["values"]]
+        dtype = np.dtype(value["dtype"])
+        return np.array(values, dtype=dtype).reshape(value["shape"])
+    if isinstance(value, dict) and set(value) == {"items"}:
+        return {key: decode(item) for key, item in value["items"].items()}
+    if isinstance(value, dict):
+        raise ValueError(f"an object with the keys {sorted(value)} stands where a value belongs")
+    return value
+
+
+def write(
+    path: str | os.PathLike[str], version: str, params: dict[str, Any], fitted: dict[str, Any]
+) -> None:
+    """Write the model to `path`, whole or not at all."""
+    document = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "emgmm_version": version,
+        "params": {name: encode(value, name) for name, value in params.items()},
+        "fitted": {name: encode(value, name) for name, value in fitted.items()},
+    }
+    text = json.dumps(document, allow_nan=False, indent=1)
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read(
+    path: str | os.PathLike[str], known: Collection[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Constructor parameters, all among the `known`, and fitted attributes of the model in `path`.
+
+    Raises
+    ------
+    ValueError
+        Where the file is not such a model, or one of a later format.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a saved model: it is not JSON ({error}).") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ValueError(f"{path} is not a saved model: it does not say format {FORMAT!r}.")
+    if document.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has format version {document.get('format_version')}; this emgmm reads "
+            f"version {FORMAT_VERSION}: upgrade emgmm."
+        )
+    try:
+        params, fitted = (
+            {name: decode(value) for name, value in document[part].items()}
+            for part in ("params", "fitted")
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is a damaged model: {error}.") from None
+    unknown = set(params) - set(known)
+    if unknown:
+        raise ValueError(f"{path} has parameters that this emgmm does not know: {sorted(unknown)}.")
+    return params, fitted

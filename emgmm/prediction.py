@@ -1,0 +1,60 @@
+"""What a mixture says of rows, one row at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from emgmm.expectation import FormForBlock, block_rows, softmax
+from emgmm.mixture import Mixture
+from emgmm.sources import Source
+from emgmm.typing import Array, Integers
+
+
+def row_by_row(
+    mixture: Mixture,
+    source: Source,
+    function: Callable[[Array], Any],
+    *shape: int,
+    dtype: Any = None,
+) -> Any:
+    """(N, *shape): `function` of the (K, B) log-joint of each block, rows along the first axis.
+
+    The type is that of rows and mixture, unless `dtype` says otherwise.
+    """
+    form = FormForBlock(mixture)
+    size = block_rows(mixture.family, mixture.n_components, mixture.n_features)
+    out = np.empty(
+        (source.n_rows, *shape), dtype=dtype or np.result_type(source.dtype, mixture.means.dtype)
+    )
+    for block in source.blocks(size):
+        out[block.place] = function(form.log_joint(block.rows))
+    return out
+
+
+def labels(log_joint: Array) -> Integers:
+    """(B,): the most probable component."""
+    return log_joint.argmax(axis=0)
+
+
+def responsibilities(log_joint: Array) -> Array:
+    """(B, K): probabilities of the components."""
+    softmax(log_joint)
+    return log_joint.T
+
+
+def log_responsibilities(log_joint: Array) -> Array:
+    """(B, K): their logarithms, exact where they underflow."""
+    return (log_joint - softmax(log_joint.copy())).T
+
+
+def certainty(log_joint: Array) -> Array:
+    """(B,): log-probability of the most probable component."""
+    return log_joint.max(axis=0) - softmax(log_joint)
+
+
+def log_density(log_joint: Array) -> Array:
+    """(B,): log p(x)."""
+    return softmax(log_joint)

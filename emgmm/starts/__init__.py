@@ -1,0 +1,15 @@
+"""Starts: where EM begins. A start looks at rows; an ordinary M-step makes a mixture of it."""
+
+from emgmm.starts.assignment import Assignment, Labels, Responsibilities, SingleRows
+from emgmm.starts.methods import STARTS, Start
+from emgmm.starts.user import from_callable
+
+__all__ = [
+    "STARTS",
+    "Assignment",
+    "Labels",
+    "Responsibilities",
+    "SingleRows",
+    "Start",
+    "from_callable",
+]

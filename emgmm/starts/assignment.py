@@ -1,0 +1,104 @@
+"""What a start says of its rows, and the mixture that an ordinary M-step makes of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import numpy as np
+
+from emgmm.block import Block
+from emgmm.expectation import block_rows, moments
+from emgmm.families import Family
+from emgmm.maximization import maximise, settle
+from emgmm.mixture import Mixture
+from emgmm.sources import ArraySource
+from emgmm.statistics import Statistics
+from emgmm.typing import Array, Integers
+
+
+class Assignment(ABC):
+    """Which rows, or how much of each, every component starts with."""
+
+    n_components: int
+
+    @abstractmethod
+    def first_mixture(self, rows: Array, family: Family, ridge: float) -> Mixture:
+        """theta_0, from the (n, D) rows that the assignment is about."""
+
+
+class _Shares(Assignment):
+    """Every row is given to the components, so that theta_0 is an M-step."""
+
+    @abstractmethod
+    def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
+        """Each component's rows (D, n) and their responsibilities (n,)."""
+
+    def first_mixture(self, rows: Array, family: Family, ridge: float) -> Mixture:
+        source = ArraySource(rows)
+        n_features = rows.shape[1]
+        size = block_rows(family, self.n_components, n_features)
+
+        def about(centres: Array) -> Statistics:
+            def of_block(block: Block) -> Statistics:
+                sums = moments(self._parts(block), centres, family)
+                return Statistics(centres, *sums, 0.0, block.rows.shape[1])
+
+            return source.sum(of_block, size)
+
+        mean = rows.mean(axis=0, dtype=np.float64)
+        statistics = about(np.broadcast_to(mean, (self.n_components, n_features)))
+        return settle(statistics, about, family, ridge, rows.dtype)
+
+
+class Labels(_Shares):
+    """One component for each row: (n,) integers."""
+
+    def __init__(self, labels: Integers, n_components: int) -> None:
+        self.labels = labels
+        self.n_components = n_components
+
+    def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
+        labels = self.labels[block.place]
+        for k in range(self.n_components):
+            rows = block.rows[:, labels == k].astype(np.float64)
+            yield rows, np.ones(rows.shape[1])
+
+
+class Responsibilities(_Shares):
+    """A share of each row for each component: (n, K)."""
+
+    def __init__(self, responsibilities: Array) -> None:
+        self.responsibilities = responsibilities
+        self.n_components = responsibilities.shape[1]
+
+    def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
+        rows = np.ascontiguousarray(block.rows, dtype=np.float64)
+        for own in self.responsibilities[block.place].T:
+            yield rows, own.astype(np.float64)
+
+
+class SingleRows(Assignment):
+    """One row for each component, and all others for none: (K,) row numbers."""
+
+    def __init__(self, indices: Integers) -> None:
+        self.indices = indices
+        self.n_components = len(indices)
+
+    def first_mixture(self, rows: Array, family: Family, ridge: float) -> Mixture:
+        chosen = rows[self.indices].astype(np.float64)
+        mass = np.ones(self.n_components)
+        scatter = family.of_single_rows(mass, chosen - rows.mean(axis=0, dtype=np.float64))
+        # Centred on the rows themselves: nothing drifts. All rows count in the weight, as they do
+        # in scikit-learn, whose weights after this start are 1/n and not 1/K.
+        statistics = Statistics(chosen, mass, np.zeros_like(chosen), scatter, 0.0, len(rows))
+        return maximise(statistics, family, ridge, rows.dtype)
+
+
+def nearest(rows: Array, means: Array) -> Labels:
+    """Every row goes to the nearest of the (K, D) means."""
+    labels = np.empty(len(rows), dtype=np.intp)
+    for block in ArraySource(rows).blocks(8192):
+        distances = [((block.rows - mean[:, None]) ** 2).sum(axis=0) for mean in means]
+        labels[block.place] = np.argmin(distances, axis=0)
+    return Labels(labels, len(means))
