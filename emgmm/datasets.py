@@ -1,0 +1,35 @@
+"""Two small data sets: one that everybody knows, and the one that this project began with."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import NamedTuple
+
+import numpy as np
+
+from emgmm.typing import Array
+
+
+class Dataset(NamedTuple):
+    """Rows and the names of their features."""
+
+    rows: Array
+    feature_names: tuple[str, ...]
+
+
+def old_faithful() -> Dataset:
+    """Eruptions of the Old Faithful geyser: duration, and waiting time to the next, in minutes.
+
+    272 rows; Azzalini and Bowman (1990), Applied Statistics 39:357, doi 10.2307/2347385.
+    """
+    with files("emgmm").joinpath("data/faithful.csv").open(encoding="utf-8") as file:
+        header = file.readline().strip().split(",")
+        return Dataset(np.loadtxt(file, delimiter=","), tuple(header))
+
+
+def question() -> Dataset:
+    """Two clusters of 1000 rows each, around (0, 0) and (5, 5), both with unit covariance."""
+    random = np.random.RandomState(1)
+    first = random.normal(0, 1, 1000), random.normal(0, 1, 1000)
+    second = random.normal(5, 1, 1000), random.normal(5, 1, 1000)
+    return Dataset(np.hstack((first, second)).T, ("x1", "x2"))
