@@ -1,0 +1,97 @@
+"""Data, and the small vocabulary that the tests share."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
+
+from emgmm import datasets
+
+TYPES = ("full", "tied", "diag", "spherical")
+STARTS = ("kmeans", "k-means++", "random", "random_from_data")
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    return {
+        "iris": load_iris().data,
+        "wine": load_wine().data,
+        "digits": load_digits().data,
+        "breast_cancer": load_breast_cancer().data,
+        "faithful": datasets.old_faithful().rows,
+        "question": datasets.question().rows,
+    }
+
+
+@pytest.fixture(scope="session")
+def iris():
+    return load_iris().data
+
+
+def clusters(n_rows=400, n_features=3, n_components=3, *, seed=0, spread=4.0):
+    """Rows from clusters with random correlated covariances."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(n_components, size=n_rows)
+    means = spread * random.normal(size=(n_components, n_features))
+    factors = random.normal(size=(n_components, n_features, n_features)) / 2 + np.eye(n_features)
+    noise = random.normal(size=(n_rows, n_features))
+    return means[labels] + np.einsum("nij,nj->ni", factors[labels], noise)
+
+
+def identity_precisions(covariance_type, n_components, n_features, scale=1.0):
+    return {
+        "full": np.tile(np.eye(n_features), (n_components, 1, 1)),
+        "tied": np.eye(n_features),
+        "diag": np.ones((n_components, n_features)),
+        "spherical": np.ones(n_components),
+    }[covariance_type] / scale
+
+
+def given_start(X, n_components, covariance_type, *, seed=0):
+    """Constructor parameters of a start that is the same for every library."""
+    random = np.random.default_rng(seed)
+    n_features = X.shape[1]
+    chosen = random.choice(len(X), n_components, replace=False)
+    return {
+        "n_components": n_components,
+        "covariance_type": covariance_type,
+        "weights_init": np.full(n_components, 1 / n_components),
+        "means_init": X[chosen],
+        "precisions_init": identity_precisions(
+            covariance_type, n_components, n_features, scale=X.var()
+        ),
+    }
+
+
+def fit(model, X, **arguments):
+    """Fit, where not having converged is part of the plan."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X, **arguments)
+
+
+def dense(model):
+    """(K, D, D) covariances of any fitted model, scikit-learn's or ours."""
+    n_components, n_features = model.means_.shape
+    covariances = np.asarray(model.covariances_, dtype=float)
+    if model.covariance_type == "full":
+        return covariances
+    if model.covariance_type == "tied":
+        return np.tile(covariances, (n_components, 1, 1))
+    if model.covariance_type == "spherical":
+        covariances = np.repeat(covariances[:, None], n_features, axis=1)
+    return np.stack([np.diag(row) for row in covariances])
+
+
+def relative_error(ours, theirs):
+    """Largest difference of the parameters, relative to the largest entry of each component."""
+    errors = [np.abs(ours.weights_ - theirs.weights_).max() / np.abs(theirs.weights_).max()]
+    scale = np.sqrt(np.diagonal(dense(theirs), axis1=1, axis2=2)) + np.abs(theirs.means_)
+    errors.append((np.abs(ours.means_ - theirs.means_) / scale).max())
+    a, b = dense(ours), dense(theirs)
+    errors.append((np.abs(a - b).max(axis=(1, 2)) / np.abs(b).max(axis=(1, 2))).max())
+    return max(errors)

@@ -1,0 +1,156 @@
+"""The two forms of the E-step are one function, to the bound that the guard promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import clusters
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import logsumexp
+from scipy.special import softmax as scipy_softmax
+from test_families import D, families, some_mixture
+from test_statistics import assert_same_statistics
+
+from emgmm.block import Block
+from emgmm.expectation import Exact, FormForBlock, Packed, block_rows, form_for_pass, softmax
+from emgmm.families import FAMILIES
+from emgmm.maximization import maximise
+from emgmm.mixture import Mixture
+from emgmm.precision import PROMISE, UNIT
+from emgmm.statistics import Summary
+
+
+def hostile(family, sd, *, offset=0.0, seed=0, n_features=D):
+    """Two clusters of standard deviation `sd`, at unit distance, far from zero if asked."""
+    random = np.random.default_rng(seed)
+    means = offset + random.normal(size=(2, n_features))
+    covariances = family.estimate(
+        family.pool(family.shape.outer(random.normal(size=(2, n_features))) * 0.0),
+        np.ones(2),
+        n_features,
+    )
+    covariances = family.add_ridge(covariances, sd**2)
+    X = np.concatenate([mean + sd * random.normal(size=(150, n_features)) for mean in means])
+    return X, Mixture.of(np.array([0.4, 0.6]), means, covariances, family)
+
+
+def log_density(form, X):
+    return logsumexp(form.log_joint(X.T), axis=0)
+
+
+@families
+@given(exponent=st.floats(0, 7), seed=st.integers(0, 2**16))
+@settings(max_examples=40, deadline=None)
+def test_packed_differs_from_exact_by_no_more_than_its_bound(family, exponent, seed):
+    X, mixture = hostile(family, sd=10.0**-exponent, seed=seed)
+    packed = Packed(mixture)
+    bound = packed.error(np.abs(X - packed.centre).max(axis=0))
+    error = np.abs(log_density(packed, X) - log_density(Exact(mixture), X)).max()
+    assert error <= bound + 4 * UNIT * np.abs(log_density(Exact(mixture), X)).max()
+
+
+@families
+def test_the_bound_grows_with_the_square_of_the_distance(family):
+    X, mixture = hostile(family, sd=1e-3)
+    packed = Packed(mixture)
+    reach = np.abs(X - packed.centre).max(axis=0)
+    assert packed.error(100 * reach) > 1000 * packed.error(reach)
+
+
+@families
+def test_the_guard_switches_before_the_promise_is_broken(family):
+    forms = []
+    for sd in 10.0 ** -np.arange(8):
+        X, mixture = hostile(family, sd=sd)
+        form = form_for_pass(mixture, Summary.of(X.T, family))
+        forms.append(type(form))
+        exact = log_density(Exact(mixture), X)
+        for chosen in (form, FormForBlock(mixture)):
+            assert np.abs(log_density(chosen, X) - exact).max() <= PROMISE
+    assert forms[0] is Packed
+    assert forms[-1] is Exact
+
+
+def test_without_the_guard_the_promise_would_be_broken():
+    X, mixture = hostile(FAMILIES["full"], sd=1e-7)
+    error = np.abs(log_density(Packed(mixture), X) - log_density(Exact(mixture), X)).max()
+    assert error > 1000 * PROMISE
+
+
+def test_rows_of_one_block_do_not_decide_the_form_of_another():
+    X, mixture = some_mixture(FAMILIES["full"])
+    far = X.copy()
+    far[-1] += 1e9
+    form = FormForBlock(mixture)
+    np.testing.assert_array_equal(form.log_joint(X[:100].T), form.log_joint(far[:100].T))
+
+
+@families
+def test_a_pass_gives_the_same_statistics_in_both_forms(family):
+    X, mixture = some_mixture(family)
+    summary = Summary.of(X.T, family)
+    packed = Packed(mixture, summary)
+    exact = Exact(mixture, np.broadcast_to(packed.centre, mixture.means.shape))
+    sums = [form.complete(form.statistics(Block(0, X.T))) for form in (packed, exact)]
+    assert_same_statistics(*sums)
+    again = [maximise(s, family, 0.0, np.dtype(float)) for s in sums]
+    np.testing.assert_allclose(again[0].covariances, again[1].covariances, rtol=1e-11, atol=1e-12)
+
+
+@families
+def test_the_log_likelihood_of_a_pass_is_the_sum_over_rows(family):
+    X, mixture = some_mixture(family)
+    for form in (Packed(mixture, Summary.of(X.T, family)), Exact(mixture)):
+        total = form.complete(form.statistics(Block(0, X.T))).log_likelihood
+        assert total == pytest.approx(log_density(Exact(mixture), X).sum(), rel=1e-12)
+
+
+@given(
+    st.lists(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3), min_size=1, max_size=5),
+)
+def test_softmax_is_scipys(columns):
+    log_joint = np.array(columns).T.copy()
+    expected = scipy_softmax(log_joint, axis=0), logsumexp(log_joint, axis=0)
+    log_normaliser = softmax(log_joint)
+    np.testing.assert_allclose(log_joint, expected[0], rtol=1e-12, atol=1e-300)
+    np.testing.assert_allclose(log_normaliser, expected[1], rtol=1e-14, atol=1e-15)
+
+
+def test_softmax_gives_a_component_of_weight_zero_nothing():
+    log_joint = np.array([[-np.inf, -np.inf], [0.0, -3.0]])
+    np.testing.assert_array_equal(softmax(log_joint), [0.0, -3.0])
+    assert log_joint[0].max() < 1e-300
+    np.testing.assert_array_equal(log_joint[1], 1.0)
+
+
+@families
+@pytest.mark.parametrize("form", [Exact, Packed])
+def test_a_component_of_weight_zero_takes_no_part(family, form):
+    X, mixture = some_mixture(family)
+    weights = np.array([0.0, 0.4, 0.6])
+    silent = Mixture(weights, mixture.means, mixture.covariances, mixture.whiteners, family)
+    density = log_density(form(silent), X)
+    others = log_density(form(mixture), X)
+    assert np.isfinite(density).all()
+    with np.errstate(divide="ignore"):
+        shift = np.log(weights) - np.log(mixture.weights)
+    expected = logsumexp(Exact(mixture).log_joint(X.T) + shift[:, None], axis=0)
+    np.testing.assert_allclose(density, expected, rtol=1e-12)
+    assert not np.allclose(density, others)
+
+
+@families
+@pytest.mark.parametrize(("n_components", "n_features"), [(1, 1), (2, 2), (64, 4), (32, 64), (8, 500)])
+def test_blocks_stay_small(family, n_components, n_features):
+    rows = block_rows(family, n_components, n_features)
+    assert 256 <= rows <= 8192
+
+
+def test_float32_rows_are_worked_on_in_float64():
+    X = clusters(n_features=D).astype(np.float32)
+    _, mixture = some_mixture(FAMILIES["full"])
+    for form in (Packed(mixture), Exact(mixture)):
+        single = form.log_joint(X.T)
+        assert single.dtype == np.float64
+        np.testing.assert_allclose(single, form.log_joint(X.astype(float).T), rtol=1e-14)

@@ -1,0 +1,98 @@
+"""The question's own numbers, from the equations as the question wrote them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import TYPES, fit, identity_precisions
+from scipy.stats import multivariate_normal
+
+from emgmm import Ending, GaussianMixture
+from emgmm.datasets import question
+
+MEAN = [2.50832195, 2.51546208]
+COVARIANCE = [[7.05168736, 6.17098629], [6.17098629, 7.23009494]]
+
+
+def own_start(covariance_type="full", **more):
+    precisions = identity_precisions(covariance_type, 2, 2, scale=10.0)
+    return GaussianMixture(
+        2,
+        covariance_type=covariance_type,
+        reg_covar=0,
+        weights_init=[0.5, 0.5],
+        means_init=[[10, 10], [10, 10]],
+        precisions_init=precisions,
+        break_symmetry=False,
+        **more,
+    )
+
+
+def em_in_long_form(X, weights, means, covariances, iterations):
+    """Equations [1] to [4] with densities, as the question has them."""
+    for _ in range(iterations):
+        joint = np.stack(
+            [
+                w * multivariate_normal(m, c).pdf(X)
+                for w, m, c in zip(weights, means, covariances, strict=True)
+            ]
+        )
+        r = joint / joint.sum(axis=0)
+        mass = r.sum(axis=1)
+        weights = mass / len(X)
+        means = (r @ X) / mass[:, None]
+        covariances = [
+            (r[k] * (X - means[k]).T) @ (X - means[k]) / mass[k] for k in range(len(mass))
+        ]
+    return weights, means, np.array(covariances)
+
+
+def test_the_data_are_the_questions():
+    rows = question().rows
+    assert rows.shape == (2000, 2)
+    np.testing.assert_allclose(rows.mean(axis=0), MEAN, atol=5e-9)
+
+
+def test_ten_iterations_from_its_start_give_its_numbers_twice():
+    model = fit(own_start(tol=0, max_iter=10), question().rows)
+    assert model.n_iter_ == 10
+    for mean, covariance in zip(model.means_, model.covariances_, strict=True):
+        np.testing.assert_allclose(mean, MEAN, atol=5e-9)
+        np.testing.assert_allclose(covariance, COVARIANCE, atol=5e-9)
+    assert model.lower_bound_ == pytest.approx(-4.116618511417324, rel=1e-13)
+    assert model.ending_ is Ending.FIXED_POINT
+
+
+def test_plain_em_is_the_long_form():
+    X = question().rows
+    weights, means, covariances = [0.3, 0.7], [[1.0, 0.0], [4.0, 6.0]], [2 * np.eye(2)] * 2
+    model = GaussianMixture(
+        2,
+        reg_covar=0,
+        tol=0,
+        max_iter=7,
+        weights_init=weights,
+        means_init=means,
+        precisions_init=np.linalg.inv(covariances),
+    )
+    expected = em_in_long_form(X, weights, means, covariances, 7)
+    fit(model, X)
+    np.testing.assert_allclose(model.weights_, expected[0], rtol=1e-11)
+    np.testing.assert_allclose(model.means_, expected[1], rtol=1e-11)
+    np.testing.assert_allclose(model.covariances_, expected[2], rtol=1e-10)
+
+
+def test_from_a_sound_start_the_truth_is_found():
+    model = GaussianMixture(2, reg_covar=0, random_state=0).fit(question().rows)
+    order = np.argsort(model.means_[:, 0])
+    np.testing.assert_allclose(model.means_[order], [[0, 0], [5, 5]], atol=0.1)
+    np.testing.assert_allclose(model.covariances_, [np.eye(2)] * 2, atol=0.15)
+    assert model.n_iter_ == 2
+    assert model.lower_bound_ == pytest.approx(-3.5254876, abs=5e-8)
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_identical_components_stay_identical_in_every_type(covariance_type):
+    model = fit(own_start(covariance_type, tol=0, max_iter=10), question().rows)
+    np.testing.assert_array_equal(model.means_[0], model.means_[1])
+    np.testing.assert_allclose(model.means_, [MEAN, MEAN], atol=5e-9)

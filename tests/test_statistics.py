@@ -1,0 +1,96 @@
+"""Statistics and summaries add up, whatever the partition."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+
+import numpy as np
+import pytest
+from conftest import clusters
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_families import families, some_mixture
+
+from emgmm.block import Block
+from emgmm.expectation import Exact, Packed
+from emgmm.families import FAMILIES
+from emgmm.sources import ArraySource
+from emgmm.statistics import Summary
+
+
+def assert_same_statistics(a, b, rtol=1e-11):
+    scale = np.abs(b.scatter).max()
+    for name in ("centres", "mass", "drift", "scatter"):
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=rtol, atol=rtol * scale)
+    assert a.log_likelihood == pytest.approx(b.log_likelihood, rel=rtol)
+    assert a.weight == b.weight
+
+
+@families
+@pytest.mark.parametrize("form", [Exact, Packed])
+@given(cuts=st.lists(st.integers(1, 399), max_size=6, unique=True))
+@settings(max_examples=15, deadline=None)
+def test_statistics_of_the_whole_are_the_sum_over_any_partition(family, form, cuts):
+    X, mixture = some_mixture(family)
+    edges = [0, *sorted(cuts), len(X)]
+    e_step = form(mixture)
+    parts = [
+        e_step.statistics(Block(a, X[a:b].T)) for a, b in zip(edges, edges[1:], strict=False)
+    ]
+    assert_same_statistics(reduce(add, parts), e_step.statistics(Block(0, X.T)))
+
+
+@families
+@given(cuts=st.lists(st.integers(1, 399), max_size=6, unique=True), offset=st.sampled_from([0, 1e7]))
+@settings(max_examples=15, deadline=None)
+def test_summaries_add_up_and_keep_their_digits_far_from_zero(family, cuts, offset):
+    X = clusters(n_features=3) + offset
+    edges = [0, *sorted(cuts), len(X)]
+    parts = [Summary.of(X[a:b].T, family) for a, b in zip(edges, edges[1:], strict=False)]
+    total = reduce(add, parts)
+    mean = X.mean(axis=0)
+    np.testing.assert_allclose(total.mean, mean, rtol=1e-14, atol=1e-12)
+    deviations = X - mean
+    np.testing.assert_allclose(
+        total.scatter, family.shape.weigh(deviations.T, np.ones(len(X))), rtol=1e-6
+    )
+    assert total.weight == len(X)
+    np.testing.assert_array_equal(total.minimum, X.min(axis=0))
+    np.testing.assert_array_equal(total.maximum, X.max(axis=0))
+    point = mean + 2.0
+    np.testing.assert_allclose(
+        total.scatter_about(point),
+        family.shape.weigh((X - point).T, np.ones(len(X))),
+        rtol=1e-6,
+    )
+
+
+def test_reach_is_the_farthest_row_in_each_feature():
+    X = clusters()
+    summary = Summary.of(X.T, FAMILIES["full"])
+    centre = np.array([1.0, -2.0, 0.5])
+    np.testing.assert_allclose(summary.reach(centre), np.abs(X - centre).max(axis=0))
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 399, 400, 1000])
+def test_a_source_gives_every_row_once_and_in_order(size):
+    X = clusters()
+    blocks = list(ArraySource(X).blocks(size))
+    np.testing.assert_array_equal(np.concatenate([block.rows.T for block in blocks]), X)
+    for block in blocks:
+        np.testing.assert_array_equal(X[block.place], block.rows.T)
+        assert block.rows.shape[1] <= size
+
+
+def test_a_sample_is_all_rows_or_distinct_rows_in_order():
+    X = np.arange(200.0).reshape(100, 2)
+    source = ArraySource(X)
+    random = np.random.RandomState(3)
+    before = random.get_state()[1].copy()
+    assert source.sample(100, random) is X
+    np.testing.assert_array_equal(random.get_state()[1], before)
+    few = source.sample(10, random)
+    assert few.shape == (10, 2)
+    assert (np.diff(few[:, 0]) > 0).all()
+    np.testing.assert_array_equal(few, ArraySource(X).sample(10, np.random.RandomState(3)))
