@@ -141,7 +141,9 @@ def test_a_component_of_weight_zero_takes_no_part(family, form):
 
 
 @families
-@pytest.mark.parametrize(("n_components", "n_features"), [(1, 1), (2, 2), (64, 4), (32, 64), (8, 500)])
+@pytest.mark.parametrize(
+    ("n_components", "n_features"), [(1, 1), (2, 2), (64, 4), (32, 64), (8, 500)]
+)
 def test_blocks_stay_small(family, n_components, n_features):
     rows = block_rows(family, n_components, n_features)
     assert 256 <= rows <= 8192

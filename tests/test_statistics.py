@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import pairwise
 from operator import add
 
 import numpy as np
@@ -18,6 +19,8 @@ from emgmm.families import FAMILIES
 from emgmm.sources import ArraySource
 from emgmm.statistics import Summary
 
+CUTS = st.lists(st.integers(1, 399), max_size=6, unique=True)
+
 
 def assert_same_statistics(a, b, rtol=1e-11):
     scale = np.abs(b.scatter).max()
@@ -29,25 +32,23 @@ def assert_same_statistics(a, b, rtol=1e-11):
 
 @families
 @pytest.mark.parametrize("form", [Exact, Packed])
-@given(cuts=st.lists(st.integers(1, 399), max_size=6, unique=True))
+@given(cuts=CUTS)
 @settings(max_examples=15, deadline=None)
 def test_statistics_of_the_whole_are_the_sum_over_any_partition(family, form, cuts):
     X, mixture = some_mixture(family)
     edges = [0, *sorted(cuts), len(X)]
     e_step = form(mixture)
-    parts = [
-        e_step.statistics(Block(a, X[a:b].T)) for a, b in zip(edges, edges[1:], strict=False)
-    ]
+    parts = [e_step.statistics(Block(a, X[a:b].T)) for a, b in pairwise(edges)]
     assert_same_statistics(reduce(add, parts), e_step.statistics(Block(0, X.T)))
 
 
 @families
-@given(cuts=st.lists(st.integers(1, 399), max_size=6, unique=True), offset=st.sampled_from([0, 1e7]))
+@given(cuts=CUTS, offset=st.sampled_from([0, 1e7]))
 @settings(max_examples=15, deadline=None)
 def test_summaries_add_up_and_keep_their_digits_far_from_zero(family, cuts, offset):
     X = clusters(n_features=3) + offset
     edges = [0, *sorted(cuts), len(X)]
-    parts = [Summary.of(X[a:b].T, family) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [Summary.of(X[a:b].T, family) for a, b in pairwise(edges)]
     total = reduce(add, parts)
     mean = X.mean(axis=0)
     np.testing.assert_allclose(total.mean, mean, rtol=1e-14, atol=1e-12)

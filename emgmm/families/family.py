@@ -53,15 +53,15 @@ class Family(ABC):
         """K elements as the family keeps its scatter: their sum where the covariance is shared."""
         return elements.sum(axis=0) if self.shared else elements
 
-    def of_single_rows(self, mass: Array, deviations: Array) -> Array:
-        """Scatter of components of one row each, at (K, D) deviations from the data's mean.
+    def of_single_rows(self, rows: Array, mass: Array, mean: Array) -> Array:
+        """Covariances, without a ridge, of components that hold one of the (K, D) rows each.
 
-        One row has no scatter about itself; a shared covariance takes that of the rows about the
-        data's mean.
+        A shared covariance is that of the rows about the data's (D,) mean. scikit-learn takes it
+        from all rows about zero, divided by K: it is N / K off scale and grows with an offset.
         """
-        return self.pool(
-            mass_times(mass if self.shared else 0 * mass, self.shape.outer(deviations))
-        )
+        if not self.shared:
+            return self.shape.of_single_rows(rows, mass)
+        return self.estimate(self.pool(self.shape.outer(rows - mean)), mass, rows.shape[1])
 
     def n_monomials(self, n_features: int) -> int:
         """Quadratic entries of phi(x): none where their coefficients are the same for all."""

@@ -72,6 +72,14 @@ class Shape(ABC):
         """Maximum-likelihood covariances of scatters about the means, one mass to each."""
 
     @abstractmethod
+    def of_single_rows(self, rows: Array, mass: Array) -> Array:
+        """Covariances of components that hold one row each, (K, D), with masses just above 1.
+
+        Nothing but rounding; yet from so sharp a start rounding decides where EM goes, so it is
+        scikit-learn's own, operation by operation: E[x^2] - E[x]^2 where it expands the square.
+        """
+
+    @abstractmethod
     def add_ridge(self, covariances: Array, ridge: float) -> Array:
         """The covariances with `ridge` added to their diagonals."""
 
@@ -157,6 +165,9 @@ class Outer(Shape):
 
     def estimate(self, scatters: Array, masses: Array, n_features: int) -> Array:
         return scatters / masses[:, None, None]
+
+    def of_single_rows(self, rows: Array, mass: Array) -> Array:
+        return np.zeros((*rows.shape, rows.shape[1]), dtype=rows.dtype)
 
     def add_ridge(self, covariances: Array, ridge: float) -> Array:
         return covariances + ridge * np.eye(covariances.shape[-1])
@@ -269,6 +280,9 @@ class Axis(_Independent):
     def estimate(self, scatters: Array, masses: Array, n_features: int) -> Array:
         return scatters / masses[:, None]
 
+    def of_single_rows(self, rows: Array, mass: Array) -> Array:
+        return rows * rows / mass[:, None] - (rows / mass[:, None]) ** 2
+
     def log_det(self, whiteners: Array, n_features: int) -> Array:
         return np.log(whiteners).sum(axis=-1)
 
@@ -314,6 +328,9 @@ class Trace(_Independent):
 
     def estimate(self, scatters: Array, masses: Array, n_features: int) -> Array:
         return scatters / (masses * n_features)
+
+    def of_single_rows(self, rows: Array, mass: Array) -> Array:
+        return AXIS.of_single_rows(rows, mass).mean(axis=1)
 
     def log_det(self, whiteners: Array, n_features: int) -> Array:
         return n_features * np.log(whiteners)

@@ -10,7 +10,7 @@ import numpy as np
 from emgmm.block import Block
 from emgmm.expectation import block_rows, moments
 from emgmm.families import Family
-from emgmm.maximization import maximise, settle
+from emgmm.maximization import settle
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource
 from emgmm.statistics import Statistics
@@ -86,13 +86,13 @@ class SingleRows(Assignment):
         self.n_components = len(indices)
 
     def first_mixture(self, rows: Array, family: Family, ridge: float) -> Mixture:
-        chosen = rows[self.indices].astype(np.float64)
-        mass = np.ones(self.n_components)
-        scatter = family.of_single_rows(mass, chosen - rows.mean(axis=0, dtype=np.float64))
-        # Centred on the rows themselves: nothing drifts. All rows count in the weight, as they do
-        # in scikit-learn, whose weights after this start are 1/n and not 1/K.
-        statistics = Statistics(chosen, mass, np.zeros_like(chosen), scatter, 0.0, len(rows))
-        return maximise(statistics, family, ridge, rows.dtype)
+        chosen = rows[self.indices]
+        empty = 10 * np.finfo(rows.dtype).eps  # scikit-learn's, in the precision of the rows
+        mass = np.full(self.n_components, 1 + empty, dtype=rows.dtype)
+        mean = rows.mean(axis=0, dtype=np.float64)
+        covariances = family.add_ridge(family.of_single_rows(chosen, mass, mean), ridge)
+        # Weights are shares of all rows, as in scikit-learn: 1/n each, not 1/K.
+        return Mixture.of(mass / len(rows), chosen / mass[:, None], covariances, family)
 
 
 def nearest(rows: Array, means: Array) -> Labels:

@@ -1,0 +1,22 @@
+"""scikit-learn's own checks of an estimator, each member once."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import STARTS, TYPES
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from emgmm import GaussianMixture
+
+MEMBERS = [
+    GaussianMixture(),
+    *(GaussianMixture(3, covariance_type=covariance_type) for covariance_type in TYPES),
+    *(GaussianMixture(init_params=start) for start in STARTS),
+    GaussianMixture(n_init=2, warm_start=True),
+]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@parametrize_with_checks(MEMBERS)
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)

@@ -1,0 +1,163 @@
+"""What scikit-learn's class gets wrong and a drop-in must not (confirmed on 1.9.1)."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from conftest import TYPES, clusters, fit
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from emgmm import Ending, GaussianMixture
+
+types = pytest.mark.parametrize("covariance_type", TYPES)
+
+
+@types
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int16, np.uint8, bool])
+def test_integers_give_the_float_answer(covariance_type, dtype):
+    random = np.random.default_rng(0)
+    high = 2 if dtype is bool else 100
+    X = (
+        random.integers(0, high, size=(300, 3))
+        + random.integers(0, 2, size=(300, 1)) * (high > 2) * 120
+    )
+    X = X.astype(dtype)
+    model = fit(GaussianMixture(2, covariance_type=covariance_type, random_state=0), X)
+    exact = fit(
+        GaussianMixture(2, covariance_type=covariance_type, random_state=0), X.astype(float)
+    )
+    np.testing.assert_array_equal(model.means_, exact.means_)
+    for name in ("score_samples", "predict", "predict_proba", "predict_log_proba"):
+        np.testing.assert_array_equal(
+            getattr(model, name)(X), getattr(exact, name)(X.astype(float))
+        )
+    for name in ("score", "bic", "aic", "icl"):
+        assert getattr(model, name)(X) == getattr(exact, name)(X.astype(float))
+
+
+def test_one_failing_start_does_not_kill_the_others():
+    """Two rows that are the same and far from all others: some starts put a component on them."""
+    random = np.random.RandomState(0)
+    X = np.concatenate([random.normal(size=(60, 2)), [[50.0, 50.0]]])
+    arguments = {"n_components": 2, "reg_covar": 0, "init_params": hit_or_miss([0, 1, 0])}
+    with pytest.raises(ValueError, match="component 1"):
+        GaussianMixture(**arguments).fit(X)
+    arguments["init_params"] = hit_or_miss([0, 1, 0])
+    model = GaussianMixture(**arguments, n_init=3).fit(X)
+    assert np.isfinite(model.lower_bound_)
+    with pytest.raises(ValueError, match="ill-defined empirical covariance"):
+        GaussianMixture(2, reg_covar=0, init_params=hit_or_miss([0, 0, 0]), n_init=3).fit(X)
+
+
+def hit_or_miss(script):
+    """A start that puts component 1 on the lone row (0) or on half of all rows (1), in turn."""
+    turns = iter(script)
+
+    def start(X, n_components, random_state):
+        if next(turns):
+            return (X[:, 0] > 0).astype(int)
+        return (X[:, 0] > 40).astype(int)
+
+    return start
+
+
+@types
+def test_a_failed_fit_leaves_an_unfitted_estimator(covariance_type):
+    X = np.ones((20, 2))
+    model = GaussianMixture(2, covariance_type=covariance_type, reg_covar=0, init_params="random")
+    before = dict(vars(model))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="ill-defined empirical covariance"):
+            model.set_params(warm_start=True).fit(X)
+        with pytest.raises(NotFittedError):
+            check_is_fitted(model)
+        with pytest.raises(NotFittedError):
+            model.predict(X)
+    assert vars(model) == {**before, "warm_start": True}
+    model.fit(clusters(n_features=2))
+    with pytest.raises(ValueError, match="ill-defined"):
+        model.set_params(warm_start=False).fit(X)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_an_interrupted_fit_keeps_the_last_one(monkeypatch):
+    X = clusters()
+    model = GaussianMixture(2, random_state=0).fit(X)
+    before = pickle.dumps(vars(model))
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.set_params(init_params=interrupt).fit(X[:, :2])
+    assert pickle.dumps({**vars(model), "init_params": "kmeans"}) == before
+
+
+@types
+def test_no_iterations_with_given_precisions_have_covariances(covariance_type):
+    X = clusters()
+    full = GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(X)
+    model = GaussianMixture(
+        2,
+        covariance_type=covariance_type,
+        max_iter=0,
+        precisions_init=full.precisions_,
+        random_state=0,
+    ).fit(X)
+    np.testing.assert_allclose(model.covariances_, full.covariances_, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(model.precisions_, full.precisions_, rtol=1e-9, atol=1e-12)
+    assert model.ending_ is Ending.START_ONLY
+
+
+@pytest.mark.parametrize(
+    ("change", "width", "what"),
+    [
+        ({"n_components": 3}, 3, "n_components was 2 then and is 3 now"),
+        ({"covariance_type": "diag"}, 3, "covariance_type was 'full' then and is 'diag' now"),
+        ({}, 2, "the number of features was 3 then and is 2 now"),
+    ],
+)
+def test_a_warm_start_that_cannot_go_on_says_so(change, width, what):
+    X = clusters()
+    model = GaussianMixture(2, warm_start=True, random_state=0).fit(X)
+    means = model.means_.copy()
+    model.set_params(**change)
+    with pytest.raises(ValueError, match=what):
+        model.fit(X[:, :width])
+    np.testing.assert_array_equal(model.means_, means)
+    assert model.n_features_in_ == 3
+    model.set_params(warm_start=False).fit(X[:, :width])
+
+
+def test_no_iterations_keep_the_best_of_several_starts():
+    X = clusters(seed=2)
+    arguments = {"max_iter": 0, "init_params": "random_from_data", "n_components": 3}
+    random = np.random.RandomState(5)
+    single = [GaussianMixture(**arguments, random_state=random).fit(X) for _ in range(5)]
+    bounds = [model.lower_bound_ for model in single]
+    best = GaussianMixture(**arguments, n_init=5, random_state=np.random.RandomState(5)).fit(X)
+    assert best.lower_bound_ == max(bounds)
+    assert np.argmax(bounds) != len(bounds) - 1
+
+
+def test_constructor_parameters_are_never_overwritten():
+    X = clusters(n_features=2, n_components=2)
+    given = {"weights_init": [0.5, 0.5], "means_init": [[0, 0], [1, 1]]}
+    given["precisions_init"] = [[[1, 0], [0, 1]], [[1, 0], [0, 1]]]
+    model = fit(GaussianMixture(2, **given), X)
+    for name, value in given.items():
+        assert getattr(model, name) is value
+    assert value == [[[1, 0], [0, 1]], [[1, 0], [0, 1]]]
+
+
+def test_the_message_about_n_samples_names_n_samples():
+    model = GaussianMixture(2, random_state=0).fit(clusters())
+    with pytest.raises(
+        ValueError, match=r"Invalid value for 'n_samples': 0 \. The sampling requires"
+    ):
+        model.sample(0)

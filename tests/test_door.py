@@ -1,0 +1,201 @@
+"""Bad input gets one clear sentence, naming what and where, and changes nothing."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import clusters
+from scipy.sparse import csr_matrix
+from sklearn.exceptions import NotFittedError
+from sklearn.mixture import GaussianMixture as Theirs
+from sklearn.utils._param_validation import InvalidParameterError
+
+from emgmm import GaussianMixture
+
+X = clusters(60, 3)
+
+
+def spoiled(value, row=7, column=2):
+    rows = X.copy()
+    rows[row, column] = value
+    return rows
+
+
+class Tensor(list):
+    """Stands in for an array of a device library."""
+
+
+Tensor.__module__ = "torch"
+
+BAD_ROWS = {
+    "nan": (spoiled(np.nan), ValueError, r"Input X contains NaN\. .* row 7, column 2"),
+    "inf": (spoiled(np.inf), ValueError, r"Input X contains infinity .* row 7, column 2"),
+    "named": (
+        pd.DataFrame(spoiled(np.nan), columns=["a", "b", "height"]),
+        ValueError,
+        r"row 7, column 2 \('height'\)",
+    ),
+    "complex": (X + 1j, ValueError, "Complex data not supported"),
+    "one-dimensional": (X[:, 0], ValueError, "Expected 2D array, got 1D array"),
+    "three-dimensional": (X[None], ValueError, "Found array with dim 3"),
+    "no rows": (X[:0], ValueError, r"Found array with 0 sample\(s\)"),
+    "no features": (X[:, :0], ValueError, r"Found array with 0 feature\(s\)"),
+    "words": (np.array([["a", "b"], ["c", "d"]], dtype=object), ValueError, "could not convert"),
+    "sparse": (csr_matrix(X), TypeError, "Sparse data was passed"),
+    "torch": (Tensor(X.tolist()), TypeError, "X is a torch array; .* convert it first"),
+}
+
+
+@pytest.mark.parametrize(("rows", "error", "message"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_rows_that_will_not_do(rows, error, message):
+    fresh, fitted = GaussianMixture(2), GaussianMixture(2, random_state=0).fit(X)
+    for model in (fresh, fitted):
+        before = pickle.dumps(vars(model))
+        with pytest.raises(error, match=message):
+            model.fit(rows)
+        assert pickle.dumps(vars(model)) == before
+    for method in (
+        "predict",
+        "predict_proba",
+        "predict_log_proba",
+        "score_samples",
+        "score",
+        "bic",
+    ):
+        with pytest.raises(error, match=message):
+            getattr(fitted, method)(rows)
+    assert pickle.dumps(vars(fitted)) == before
+
+
+def test_one_row_cannot_be_fitted_but_can_be_scored():
+    model = GaussianMixture(2, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="minimum of 2 is required"):
+        model.fit(X[:1])
+    assert model.score(X[:1]) == pytest.approx(model.score_samples(X[:1])[0], rel=1e-12)
+
+
+def test_another_width_or_other_names_in_predict():
+    model = GaussianMixture(2, random_state=0).fit(pd.DataFrame(X, columns=list("abc")))
+    with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
+        model.predict(X[:, :2])
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(pd.DataFrame(X, columns=list("abd")))
+
+
+def test_fewer_rows_than_components():
+    message = "Expected n_samples >= n_components but got n_components = 5, n_samples = 4"
+    with pytest.raises(ValueError, match=message):
+        GaussianMixture(5).fit(X[:4])
+
+
+BAD_STARTS = {
+    "weights' shape": ({"weights_init": [1.0]}, r"'weights' should have the shape of \(2,\)"),
+    "weights' range": (
+        {"weights_init": [-0.5, 1.5]},
+        r"range \[0, 1\], but got .* component 0 has",
+    ),
+    "weights' sum": ({"weights_init": [0.5, 0.4]}, r"normalized, but got sum\(weights\) = 0.90000"),
+    "weights with nan": ({"weights_init": [np.nan, 1.0]}, "Input weights contains NaN"),
+    "means' shape": ({"means_init": X[:2, :2]}, r"'means' should have the shape of \(2, 3\)"),
+    "means with nan": ({"means_init": spoiled(np.nan, 0)[:2]}, "Input means contains NaN"),
+    "precisions' shape": ({"precisions_init": np.eye(3)}, "'full precision' should have the shape"),
+    "full, negative": (
+        {"precisions_init": [np.eye(3), -np.eye(3)]},
+        "'full precision' should be symmetric, positive-definite: that of component 1 is not",
+    ),
+    "full, crooked": (
+        {"precisions_init": [np.eye(3) + np.eye(3, k=1), np.eye(3)]},
+        "'full precision' should be symmetric, positive-definite: that of component 0 is not",
+    ),
+    "tied": (
+        {"precisions_init": -np.eye(3), "covariance_type": "tied"},
+        "'tied precision' should be symmetric, positive-definite",
+    ),
+    "diag": (
+        {"precisions_init": [[1, 1, 1], [1, 0, 1]], "covariance_type": "diag"},
+        "'diag precision' should be positive: that of component 1 is not",
+    ),
+    "spherical": (
+        {"precisions_init": [1, -1], "covariance_type": "spherical"},
+        "'spherical precision' should be positive: that of component 1 is not",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_STARTS.values(), ids=BAD_STARTS)
+def test_starts_that_will_not_do(arguments, message):
+    model = GaussianMixture(2, **arguments)
+    before = pickle.dumps(vars(model))
+    with pytest.raises(ValueError, match=message):
+        model.fit(X)
+    assert pickle.dumps(vars(model)) == before
+
+
+@pytest.mark.parametrize("name", [n for n in BAD_STARTS if "nan" not in n])
+def test_scikit_learns_words_come_first(name):
+    arguments, _ = BAD_STARTS[name]
+    said = []
+    for cls in (Theirs, GaussianMixture):
+        with pytest.raises(ValueError, match="should") as caught:
+            cls(2, **arguments).fit(X)
+        said.append(str(caught.value))
+    assert said[1].startswith(said[0])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"n_components": 0},
+        {"covariance_type": "fll"},
+        {"tol": -1},
+        {"reg_covar": -1e-9},
+        {"max_iter": -1},
+        {"n_init": 0},
+        {"warm_start": "yes"},
+        {"verbose_interval": 0},
+        {"means_init": 3},
+    ],
+)
+def test_scikit_learns_words_for_hyper_parameters(arguments):
+    said = []
+    for cls in (Theirs, GaussianMixture):
+        with pytest.raises(InvalidParameterError) as caught:
+            cls(**arguments).fit(X)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+
+
+def test_what_init_params_and_break_symmetry_may_be():
+    with pytest.raises(InvalidParameterError, match="'init_params' parameter .* or a callable"):
+        GaussianMixture(init_params="kmean").fit(X)
+    with pytest.raises(InvalidParameterError, match="'break_symmetry' parameter"):
+        GaussianMixture(break_symmetry=2.5).fit(X)
+
+
+def test_questions_to_an_unfitted_estimator():
+    model = GaussianMixture()
+    for method in ("predict", "predict_proba", "predict_log_proba", "score_samples", "score"):
+        with pytest.raises(NotFittedError):
+            getattr(model, method)(X)
+    for method in (model.sample, model.n_parameters, model.to_sklearn):
+        with pytest.raises(NotFittedError):
+            method()
+
+
+def test_singular_components_are_named():
+    labels = np.zeros(60, dtype=int)
+    labels[:2] = 2
+    labels[2:30] = 1
+    start = {"init_params": lambda *_: labels, "reg_covar": 0}
+    with pytest.raises(
+        ValueError, match=r"ill-defined .* \(Here it was component 2, with reg_covar=0"
+    ):
+        GaussianMixture(3, **start).fit(X)
+    flat = X * [1, 1, 0]
+    with pytest.raises(ValueError, match="Here it was the covariance that all components share"):
+        GaussianMixture(3, covariance_type="tied", **start).fit(flat)
+    with pytest.raises(ValueError, match="float64 data instead of float32"):
+        GaussianMixture(3, **start).fit(X.astype(np.float32))
