@@ -103,7 +103,7 @@ def run(
             continue
         change = seen[-2] - seen[-3]
         watcher.iteration(n_iter, change)
-        converged = math.fabs(change) < tol
+        converged = bool(math.fabs(change) < tol)
         if converged or n_iter == max_iter:
             ending = Ending.CONVERGED if converged else Ending.MAX_ITER
             if seen[-1] == seen[-2]:

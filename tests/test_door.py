@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from emgmm import GaussianMixture
 
 X = clusters(60, 3)
+NAMES = ["a", "b", "height"]
 
 
 def spoiled(value, row=7, column=2):
@@ -34,7 +36,7 @@ BAD_ROWS = {
     "nan": (spoiled(np.nan), ValueError, r"Input X contains NaN\. .* row 7, column 2"),
     "inf": (spoiled(np.inf), ValueError, r"Input X contains infinity .* row 7, column 2"),
     "named": (
-        pd.DataFrame(spoiled(np.nan), columns=["a", "b", "height"]),
+        pd.DataFrame(spoiled(np.nan), columns=NAMES),
         ValueError,
         r"row 7, column 2 \('height'\)",
     ),
@@ -51,7 +53,8 @@ BAD_ROWS = {
 
 @pytest.mark.parametrize(("rows", "error", "message"), BAD_ROWS.values(), ids=BAD_ROWS)
 def test_rows_that_will_not_do(rows, error, message):
-    fresh, fitted = GaussianMixture(2), GaussianMixture(2, random_state=0).fit(X)
+    good = pd.DataFrame(X, columns=NAMES) if isinstance(rows, pd.DataFrame) else X
+    fresh, fitted = GaussianMixture(2), GaussianMixture(2, random_state=0).fit(good)
     for model in (fresh, fitted):
         before = pickle.dumps(vars(model))
         with pytest.raises(error, match=message):
@@ -78,9 +81,9 @@ def test_one_row_cannot_be_fitted_but_can_be_scored():
 
 
 def test_another_width_or_other_names_in_predict():
-    model = GaussianMixture(2, random_state=0).fit(pd.DataFrame(X, columns=list("abc")))
     with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
-        model.predict(X[:, :2])
+        GaussianMixture(2, random_state=0).fit(X).predict(X[:, :2])
+    model = GaussianMixture(2, random_state=0).fit(pd.DataFrame(X, columns=NAMES))
     with pytest.raises(ValueError, match="feature names should match"):
         model.predict(pd.DataFrame(X, columns=list("abd")))
 
@@ -164,12 +167,12 @@ def test_scikit_learns_words_for_hyper_parameters(arguments):
     for cls in (Theirs, GaussianMixture):
         with pytest.raises(InvalidParameterError) as caught:
             cls(**arguments).fit(X)
-        said.append(str(caught.value))
+        said.append(sorted(re.split(r"[ {},]+", str(caught.value))))  # sets have no order
     assert said[0] == said[1]
 
 
 def test_what_init_params_and_break_symmetry_may_be():
-    with pytest.raises(InvalidParameterError, match="'init_params' parameter .* or a callable"):
+    with pytest.raises(InvalidParameterError, match=r"'init_params' parameter .* or a callable"):
         GaussianMixture(init_params="kmean").fit(X)
     with pytest.raises(InvalidParameterError, match="'break_symmetry' parameter"):
         GaussianMixture(break_symmetry=2.5).fit(X)

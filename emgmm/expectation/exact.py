@@ -72,7 +72,7 @@ class Exact(Form):
     def statistics(self, block: Block) -> Statistics:
         rows = np.ascontiguousarray(block.rows, dtype=np.float64)
         responsibilities = self.log_joint(rows)
-        log_likelihood = softmax(responsibilities).sum()
+        log_likelihood = float(softmax(responsibilities).sum())
         parts = ((rows, own) for own in responsibilities)
         return Statistics(
             self.centres,

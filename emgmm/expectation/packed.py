@@ -86,7 +86,7 @@ class Packed(Form):
         family, (n_features, n_rows) = self.mixture.family, block.rows.shape
         phi = self._phi(block.rows)
         responsibilities = self.theta @ phi
-        log_likelihood = softmax(responsibilities).sum()
+        log_likelihood = float(softmax(responsibilities).sum())
         sums = responsibilities @ phi.T
         centres = np.broadcast_to(self.centre, self.means.shape)
         if family.shared:

@@ -1,0 +1,167 @@
+"""The loop: endings, history, passes; and EM's own law, that the likelihood never falls."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import TYPES, clusters, fit, given_start
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emgmm import Ending, GaussianMixture, estimator
+from emgmm.em import EM
+from emgmm.families import FAMILIES
+from emgmm.mixture import Mixture
+from emgmm.schemes import plain
+from emgmm.sources import ArraySource
+
+types = pytest.mark.parametrize("covariance_type", TYPES)
+
+
+class SpySource(ArraySource):
+    """Counts complete passes over its rows."""
+
+    passes = 0
+
+    def blocks(self, size):
+        yield from super().blocks(size)
+        type(self).passes += 1
+
+
+@pytest.fixture
+def spy(monkeypatch):
+    monkeypatch.setattr(SpySource, "passes", 0)
+    monkeypatch.setattr(estimator, "ArraySource", SpySource)
+    return SpySource
+
+
+@types
+@given(seed=st.integers(0, 2**16), n_features=st.integers(1, 5))
+@settings(max_examples=12, deadline=None)
+def test_the_likelihood_never_falls_without_a_ridge(covariance_type, seed, n_features):
+    X = clusters(150, n_features, 2, seed=seed, spread=1.5)
+    start = given_start(X, 2, covariance_type, seed=seed)
+    model = fit(GaussianMixture(**start, reg_covar=0, tol=0, max_iter=30), X)
+    gains = np.diff(model.history_["objective"])
+    assert (gains >= -1e-12 * np.abs(model.lower_bound_)).all()
+
+
+@types
+def test_every_objective_recomputes(covariance_type):
+    X = clusters()
+    start = given_start(X, 3, covariance_type)
+    for t in range(5):
+        short = fit(GaussianMixture(**start, tol=0, max_iter=t), X)
+        assert short.history_["objective"][t] == short.score(X)
+        long = fit(GaussianMixture(**start, tol=0, max_iter=8), X)
+        assert long.history_["objective"][t] == short.lower_bound_
+
+
+@types
+@pytest.mark.parametrize("n_init", [1, 3])
+def test_passes_reported_are_passes_made(covariance_type, n_init, spy):
+    X = clusters()
+    arguments = {"covariance_type": covariance_type, "random_state": 0, "tol": 0, "max_iter": 6}
+    model = fit(GaussianMixture(3, n_init=n_init, **arguments), X)
+    assert spy.passes == 1 + n_init * 7  # the summary, the start's objective, one per iteration
+    passes = model.history_["passes"]
+    np.testing.assert_array_equal(np.diff(passes), 1)
+    assert passes[-1] <= spy.passes
+    if n_init == 1:
+        assert passes[-1] == spy.passes
+
+
+def test_a_pass_about_better_centres_is_counted(spy):
+    random = np.random.default_rng(0)
+    X = np.concatenate([c + 1e-7 * random.normal(size=(50, 2)) for c in (0.0, 1.0)])
+    start = {"weights_init": [0.5, 0.5], "means_init": [[0.4, 0.4], [0.9, 0.9]]}
+    start["precisions_init"] = [10 * np.eye(2)] * 2
+    model = fit(GaussianMixture(2, reg_covar=0, tol=0, max_iter=8, **start), X)
+    assert model.history_["passes"][-1] == spy.passes > 10
+    exact = np.stack([np.cov(part.T, ddof=0) for part in (X[:50], X[50:])])
+    np.testing.assert_allclose(model.covariances_, exact, rtol=1e-6, atol=1e-20)
+
+
+def test_a_scheme_makes_the_next_mixture_only_when_it_is_asked_for():
+    X = clusters()
+    family = FAMILIES["full"]
+    em = EM(ArraySource(X), family, 1, 0.0)
+    mixture = Mixture.of(np.ones(1), X[:1], np.eye(3)[None], family)
+    steps = plain(em, mixture)
+    assert em.passes == 1
+    assert next(steps).mixture is mixture
+    assert em.passes == 2
+    second = next(steps)
+    np.testing.assert_allclose(second.mixture.means[0], X.mean(axis=0), rtol=1e-12)
+    assert second.passes == em.passes == 3
+
+
+def endings():
+    X = clusters()
+    start = given_start(X, 3, "full")
+    return {
+        Ending.CONVERGED: GaussianMixture(**start, tol=1e-3),
+        Ending.MAX_ITER: GaussianMixture(**start, max_iter=2),
+        Ending.START_ONLY: GaussianMixture(**start, max_iter=0),
+        Ending.FIXED_POINT: GaussianMixture(1, tol=0, max_iter=5),
+    }
+
+
+@pytest.mark.parametrize("ending", [e for e in Ending if e is not Ending.GIVEN])
+def test_each_ending(ending):
+    model = fit(endings()[ending], clusters())
+    assert model.ending_ is ending
+    assert model.converged_ == (ending is Ending.CONVERGED)
+
+
+def test_every_ending_has_a_sentence_of_its_own():
+    sentences = {ending.sentence for ending in Ending}
+    assert len(sentences) == len(Ending)
+    assert all(sentence[0].isalnum() and sentence.endswith(".") for sentence in sentences)
+
+
+def test_tol_is_strict_and_zero_runs_on():
+    X = clusters()
+    model = fit(GaussianMixture(1, tol=0, max_iter=7), X)
+    assert model.n_iter_ == 7
+    assert not model.converged_
+    assert model.ending_ is Ending.FIXED_POINT
+
+
+@types
+def test_history_is_consistent(covariance_type):
+    X = clusters()
+    model = fit(GaussianMixture(3, covariance_type=covariance_type, random_state=0), X)
+    history = model.history_
+    assert {len(values) for values in history.values()} == {model.n_iter_ + 1}
+    assert history["objective"][1:].tolist() == model.lower_bounds_
+    assert history["event"].tolist() == ["start", *["step"] * model.n_iter_]
+
+
+def test_a_warm_start_goes_on_where_the_last_fit_ended():
+    X = clusters()
+    start = given_start(X, 3, "full")
+    model = GaussianMixture(**start, tol=0, max_iter=4, warm_start=True)
+    first = fit(model, X).lower_bound_
+    assert fit(model, X).history_["objective"][0] == first
+    whole = fit(GaussianMixture(**start, tol=0, max_iter=8), X)
+    np.testing.assert_array_equal(model.means_, whole.means_)
+    np.testing.assert_array_equal(model.covariances_, whole.covariances_)
+
+
+def test_no_array_of_rows_times_components_is_made():
+    """Memory beyond X stays flat while N x K grows (X itself is made before)."""
+    import tracemalloc
+
+    peaks = []
+    for n_rows in (20_000, 80_000):
+        X = clusters(n_rows, 2, 5)
+        start = given_start(X, 50, "full")
+        model = GaussianMixture(**start, tol=0, max_iter=2)
+        fit(model, X)
+        tracemalloc.start()
+        fit(model, X)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+    assert peaks[1] < 80_000 * 50 * 8 / 2

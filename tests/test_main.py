@@ -1,0 +1,68 @@
+"""The main job."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from emgmm import __version__, datasets
+from emgmm.__main__ import main
+
+
+def test_it_fits_old_faithful_and_says_what_it_found(capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    # R's mclust on the same data, VVV with two components: -1130.264.
+    assert "log-likelihood -1130.26" in out
+    for word in ("weight", "mean", "sd", "eruptions", "waiting", "BIC", "EM ended", "CONVERGED"):
+        assert word in out
+
+
+def test_the_question_beside_a_sound_start(capsys):
+    assert main(["question"]) == 0
+    out = capsys.readouterr().out
+    stuck, sound = out.split("From k-means")
+    assert stuck.count("2.5083") == 2
+    assert "-4.116619 per row" in stuck
+    assert "FIXED_POINT" in stuck
+    assert "-3.525488 per row" in sound
+
+
+@pytest.mark.parametrize("data", ["faithful", "question"])
+def test_it_draws_a_picture(data, tmp_path, capsys):
+    import matplotlib.image
+
+    path = tmp_path / "picture.png"
+    assert main([data, "--plot", str(path)]) == 0
+    assert str(path) in capsys.readouterr().out
+    pixels = matplotlib.image.imread(path)
+    assert pixels.shape[0] > 300
+    assert pixels.std() > 0.05
+
+
+def test_a_picture_that_cannot_be_written_is_said_in_one_line(tmp_path, capsys):
+    assert main(["--plot", str(tmp_path / "nowhere" / "picture.png")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_missing_matplotlib_is_said_in_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["--plot", str(tmp_path / "picture.png")]) == 1
+    assert "pip install 'emgmm[plot]'" in capsys.readouterr().err
+
+
+def test_the_module_runs():
+    run = subprocess.run(
+        [sys.executable, "-m", "emgmm", "--version"], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == f"emgmm {__version__}"
+
+
+def test_old_faithful_is_complete():
+    data = datasets.old_faithful()
+    assert data.rows.shape == (272, 2)
+    assert data.feature_names == ("eruptions", "waiting")
+    np.testing.assert_allclose(data.rows.mean(axis=0), [3.4877831, 70.8970588])
