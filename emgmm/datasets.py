@@ -11,10 +11,14 @@ from emgmm.typing import Array
 
 
 class Dataset(NamedTuple):
-    """Rows and the names of their features."""
+    """Rows, (N, D), and the names of their features."""
 
     rows: Array
     feature_names: tuple[str, ...]
+
+
+Dataset.rows.__doc__ = "(N, D) array."
+Dataset.feature_names.__doc__ = "D names, in the order of the columns."
 
 
 def old_faithful() -> Dataset:

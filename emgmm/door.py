@@ -192,4 +192,4 @@ class FailedFitError(ValueError):
             )
         numbers = ", ".join(map(str, error.components))
         where = f"component {numbers}" if numbers else "the covariance that all components share"
-        super().__init__(f"{message} (Here it was {where}, with reg_covar={ridge:g}.)")
+        super().__init__(f"{message} (Singular: {where}, with reg_covar={ridge:g}.)")

@@ -44,7 +44,7 @@ def _given() -> dict[str, Any]:
 
 
 class GaussianMixture(MixtureEstimator):
-    r"""Gaussian mixture fitted by expectation-maximisation, a drop-in for scikit-learn's.
+    """Gaussian mixture fitted by expectation-maximisation, a drop-in for scikit-learn's.
 
     Parameters
     ----------
@@ -68,7 +68,8 @@ class GaussianMixture(MixtureEstimator):
         Where EM starts. A callable gets ``(X, n_components, random_state)``, `random_state` being
         a ``RandomState``, and returns integers (n,), the label of each row; or floats (n, K),
         responsibilities that sum to one in each row; or floats (K, D), means, each starting from
-        the rows nearest to it. Above 2**20 rows, X is a random choice of so many.
+        the rows nearest to it. n is the number of rows it was handed: above 2**20 rows, a random
+        choice of so many.
     weights_init : array-like of shape (K,), default=None
         Weights to start from, instead of the start's.
     means_init : array-like of shape (K, D), default=None

@@ -194,11 +194,11 @@ def test_singular_components_are_named():
     labels[2:30] = 1
     start = {"init_params": lambda *_: labels, "reg_covar": 0}
     with pytest.raises(
-        ValueError, match=r"ill-defined .* \(Here it was component 2, with reg_covar=0"
+        ValueError, match=r"ill-defined .* \(Singular: component 2, with reg_covar=0"
     ):
         GaussianMixture(3, **start).fit(X)
     flat = X * [1, 1, 0]
-    with pytest.raises(ValueError, match="Here it was the covariance that all components share"):
+    with pytest.raises(ValueError, match="Singular: the covariance that all components share"):
         GaussianMixture(3, covariance_type="tied", **start).fit(flat)
     with pytest.raises(ValueError, match="float64 data instead of float32"):
         GaussianMixture(3, **start).fit(X.astype(np.float32))

@@ -153,11 +153,9 @@ def test_free_parameters_are_counted_by_perturbing_them(family):
 def test_a_degenerate_component_is_named(family):
     covariances = some_mixture(family)[1].covariances.copy()
     if family.shared:
-        covariances[0, 0] = -1.0
-        expected = ()
+        covariances, expected = -covariances, ()
     else:
-        covariances[1] = -covariances[1]
-        expected = (1,)
+        covariances[1], expected = -covariances[1], (1,)
     with pytest.raises(DegenerateCovarianceError) as caught:
         family.whiteners(covariances)
     assert caught.value.components == expected
