@@ -1,0 +1,1 @@
+"""Benchmarks: problems x libraries, in one run, with the results checked."""

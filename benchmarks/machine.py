@@ -1,0 +1,59 @@
+"""The machine: what a reader must know to make sense of the figures."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from threadpoolctl import threadpool_info
+
+PACKAGES = ("numpy", "scipy", "scikit-learn", "emgmm")
+
+
+def processor() -> str:
+    """Its name."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def versions(packages: Iterable[str]) -> list[str]:
+    """Name and version of each package that is installed."""
+    found = [f"Python {platform.python_version()}"]
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found.append(f"{package} {version(package)}")
+    return found
+
+
+def blas() -> str:
+    """The BLAS libraries of this process."""
+    found = {
+        f"{info['internal_api']} {info['version']} ({info.get('architecture', 'unknown kernels')})"
+        for info in threadpool_info()
+        if info["user_api"] == "blas"
+    }
+    return ", ".join(sorted(found)) or "unknown"
+
+
+def described(threads: int, repeats: int, distributions: Iterable[str] = ()) -> str:
+    """The head of a report, in Markdown."""
+    import scipy.linalg  # noqa: F401  (SciPy's BLAS is listed once it is loaded)
+
+    packages = dict.fromkeys([*PACKAGES, *distributions])
+    return "\n".join(
+        (
+            f"- {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}, {platform.system()}",
+            f"- {processor()}, {os.cpu_count()} logical cores",
+            f"- threads: {threads}, rounds: {repeats}",
+            f"- {', '.join(versions(packages))}",
+            f"- BLAS: {blas()}",
+        )
+    )
