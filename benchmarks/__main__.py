@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
-from benchmarks import defaults, kernels, libraries, machine, problems
+from benchmarks import defaults, escapes, kernels, libraries, machine, problems
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -23,9 +23,10 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "table",
         nargs="?",
-        choices=("kernels", "defaults"),
+        choices=("kernels", "defaults", "escapes"),
         default="kernels",
-        help="EM iterations from a given start, the default; or default fits on known data sets",
+        help="EM iterations from a given start, the default; default fits on known data sets; or "
+        "escapes from identical components",
     )
     parser.add_argument("--problems", nargs="+", metavar="NAME", help="these only")
     parser.add_argument("--libraries", nargs="+", metavar="NAME", help="these and sklearn only")
@@ -50,7 +51,12 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def catalogue(table: str) -> dict[str, Any]:
     """All problems of a table, by name."""
-    return dict(problems.PROBLEMS if table == "kernels" else defaults.SETTINGS)
+    named: dict[str, dict[str, Any]] = {
+        "kernels": dict(problems.PROBLEMS),
+        "defaults": dict(defaults.SETTINGS),
+        "escapes": {},
+    }
+    return named[table]
 
 
 def chosen(options: argparse.Namespace) -> list[Any]:
@@ -104,6 +110,17 @@ def defaults_report(options: argparse.Namespace) -> Iterable[str]:
     yield from defaults.report(outcomes)
 
 
+def escapes_report(options: argparse.Namespace) -> Iterable[str]:
+    """Starts with identical components."""
+    number = 24 if options.quick else 200
+    yield f"# Escapes from coincident components: {number} problems"
+    yield machine.described(options.threads, 1)
+    yield from escapes.report(number)
+
+
+REPORTS = {"kernels": kernels_report, "defaults": defaults_report, "escapes": escapes_report}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parsed(arguments)
@@ -112,8 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("problems:", *(item.name for item in chosen(options)), sep="\n  ")
         print("libraries:", *here, *(f"{name} (missing)" for name in missing), sep="\n  ")
         return 0
-    report = kernels_report if options.table == "kernels" else defaults_report
-    text = "\n\n".join(report(options)) + "\n"
+    text = "\n\n".join(REPORTS[options.table](options)) + "\n"
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{options.table}-{datetime.now():%Y%m%d-%H%M%S}.md"
     path.write_text(text, encoding="utf-8")

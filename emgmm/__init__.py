@@ -2,6 +2,21 @@
 
 from emgmm.estimator import GaussianMixture
 from emgmm.loop import Ending
+from emgmm.notices import (
+    CoincidentComponentsWarning,
+    CollapsedComponentWarning,
+    EMWarning,
+    StarvedComponentWarning,
+)
 from emgmm.version import InconsistentVersionWarning, __version__
 
-__all__ = ["Ending", "GaussianMixture", "InconsistentVersionWarning", "__version__"]
+__all__ = [
+    "CoincidentComponentsWarning",
+    "CollapsedComponentWarning",
+    "EMWarning",
+    "Ending",
+    "GaussianMixture",
+    "InconsistentVersionWarning",
+    "StarvedComponentWarning",
+    "__version__",
+]

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from emgmm.datasets import Dataset, old_faithful, question
 from emgmm.estimator import GaussianMixture
+from emgmm.notices import EMWarning
 from emgmm.version import __version__
 
 
@@ -99,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the report says how EM ended
+        warnings.simplefilter("ignore", EMWarning)
         data, fits = question_fits() if options.data == "question" else faithful_fits()
     print("\n\n".join(report(title, model, data) for title, model in fits.items()))
     if options.plot is None:

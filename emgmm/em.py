@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from emgmm.block import Block
 from emgmm.expectation import Exact, Form, block_rows, form_for_pass
 from emgmm.families import Family
@@ -51,6 +53,13 @@ class EM:
 
     def _statistics(self, form: Form) -> Statistics:
         return form.complete(self._sum(form.statistics))
+
+    @property
+    def total_covariance(self) -> Array:
+        """Covariance of all rows, an element of the family's shape."""
+        shape, summary = self.family.shape, self.summary
+        weight = np.array([summary.weight])
+        return shape.estimate(summary.scatter[None], weight, self.source.n_features)[0]
 
     def expect(self, mixture: Mixture) -> Statistics:
         """The E-step over all rows: one pass."""

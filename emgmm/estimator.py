@@ -17,12 +17,14 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import conversion, door, persistence
+from emgmm.diagnosis import aitken, has_coincident, warnings_of
 from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.fitting import Given, best_run, first_mixture
-from emgmm.loop import Ending, Run, history
+from emgmm.loop import Ending, Rules, Run, history, nowhere
 from emgmm.methods import MixtureEstimator
 from emgmm.mixture import Mixture
+from emgmm.notices import EMWarning
 from emgmm.sources import ArraySource
 from emgmm.starts import STARTS, from_callable
 from emgmm.threads import one_blas_thread
@@ -39,7 +41,8 @@ def _given() -> dict[str, Any]:
         "lower_bound_": math.nan,
         "lower_bounds_": [],
         "ending_": Ending.GIVEN,
-        "history_": history([], []),
+        "history_": history([], [], []),
+        "remaining_gain_": math.nan,
     }
 
 
@@ -85,8 +88,8 @@ class GaussianMixture(MixtureEstimator):
     verbose_interval : int, default=10
         Iterations between two lines.
     break_symmetry : bool, default=True
-        Whether components that EM cannot tell apart may be split. This release accepts the
-        parameter and never splits.
+        Whether components that EM cannot part are split, and EM goes on from there. False gives
+        plain EM. Both warn.
 
     Attributes
     ----------
@@ -114,6 +117,10 @@ class GaussianMixture(MixtureEstimator):
     history_ : dict of ndarray
         ``objective``, ``passes`` over the data so far, and ``event``, for the start and after each
         iteration.
+    remaining_gain_ : float
+        Aitken's estimate of the gain in mean log-likelihood that was left when EM ended, to the
+        point it was heading for; nan where the last gains were rounding or too few, inf where they
+        grew.
     n_features_in_ : int
         Number of features, D.
     feature_names_in_ : ndarray of str
@@ -226,7 +233,7 @@ class GaussianMixture(MixtureEstimator):
         """
         before = dict(vars(self))
         try:
-            best = self._run(door.rows(self, X, reset=True))
+            best, said = self._run(door.rows(self, X, reset=True))
         except BaseException as error:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -234,6 +241,8 @@ class GaussianMixture(MixtureEstimator):
                 self._forget()
             raise
         self._take(best)
+        for warning in said:
+            warnings.warn(warning, stacklevel=3)
         return self
 
     def fit_predict(self, X: Any, y: Any = None) -> Integers:
@@ -253,7 +262,7 @@ class GaussianMixture(MixtureEstimator):
         """
         return self.fit(X, y).predict(X)
 
-    def _run(self, rows: Array) -> Run:
+    def _run(self, rows: Array) -> tuple[Run, list[EMWarning]]:
         K, D = self.n_components, rows.shape[1]
         door.check_enough_rows(len(rows), K)
         family = FAMILIES[self.covariance_type]
@@ -270,6 +279,7 @@ class GaussianMixture(MixtureEstimator):
         random = check_random_state(self.random_state)
         named = self.init_params
         start = from_callable(named) if callable(named) else STARTS[named]
+        stuck = has_coincident if self.break_symmetry else nowhere
         with one_blas_thread():
             em = EM(ArraySource(rows), family, K, self.reg_covar)
             beginnings: list[Callable[[], Mixture]]
@@ -278,16 +288,23 @@ class GaussianMixture(MixtureEstimator):
             else:
                 beginnings = [lambda: first_mixture(em, start, given, random)] * self.n_init
             try:
-                return best_run(
+                best = best_run(
                     em,
                     beginnings,
-                    tol=self.tol,
-                    max_iter=self.max_iter,
+                    rules=Rules(self.tol, self.max_iter, stuck),
                     before=self._before_last() if goes_on else -np.inf,
                     reporter=Reporter(int(self.verbose), self.verbose_interval),
+                    random=random,
                 )
             except DegenerateCovarianceError as error:
                 raise door.FailedFitError(error, rows.dtype, self.reg_covar) from None
+            return best, warnings_of(
+                best,
+                em.total_covariance,
+                len(rows),
+                self.reg_covar,
+                break_symmetry=self.break_symmetry,
+            )
 
     def _check_same_model(self, n_features: int) -> None:
         for name, was, now in (
@@ -303,7 +320,7 @@ class GaussianMixture(MixtureEstimator):
 
     def _before_last(self) -> float:
         """The last objective but one: the stopping rule compares a warm start's first to it."""
-        objective = getattr(self, "history_", history([], []))["objective"]
+        objective = getattr(self, "history_", history([], [], []))["objective"]
         return float(objective[-2]) if len(objective) > 1 else -np.inf
 
     def _take(self, best: Run) -> None:
@@ -314,16 +331,23 @@ class GaussianMixture(MixtureEstimator):
             lower_bound_=best.objectives[-1],
             lower_bounds_=best.objectives[1:],
             ending_=best.ending,
-            history_=history(best.objectives, best.passes),
+            history_=history(best.objectives, best.passes, best.events),
+            remaining_gain_=aitken(best.objectives_since("escape"))[1],
         )
         if not best.converged and self.max_iter > 0:
             warnings.warn(
                 "Best performing initialization did not converge. Try different init parameters, "
                 "or increase max_iter, tol, or check for degenerate data. "
-                f"({best.ending.sentence})",
+                f"({best.ending.sentence}{self._left()})",
                 ConvergenceWarning,
                 stacklevel=4,
             )
+
+    def _left(self) -> str:
+        """What is left to gain, in words, where that can be told."""
+        if not math.isfinite(self.remaining_gain_):
+            return ""
+        return f" About {self.remaining_gain_:.2g} nats per row are left to gain."
 
     def _adopt(self, mixture: Mixture, **fitted: Any) -> None:
         self.weights_ = mixture.weights
@@ -459,7 +483,7 @@ class GaussianMixture(MixtureEstimator):
             Fitted. A callable `init_params` becomes scikit-learn's default.
         """
         check_is_fitted(self)
-        ours_alone = ("ending_", "history_")
+        ours_alone = ("ending_", "history_", "remaining_gain_")
         fitted = {n: value for n, value in self._fitted().items() if n not in ours_alone}
         return conversion.to_sklearn(self.get_params(deep=False), fitted)
 

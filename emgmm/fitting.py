@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
+from emgmm.diagnosis import coincident
 from emgmm.em import EM
+from emgmm.escape import splits
 from emgmm.families import DegenerateCovarianceError
-from emgmm.loop import Run, run
+from emgmm.loop import Ending, Rules, Run, run
 from emgmm.mixture import Mixture
 from emgmm.schemes import plain
 from emgmm.starts import Start
@@ -19,6 +22,9 @@ from emgmm.verbosity import Reporter
 # Above this many rows a start looks at a random choice of so many: k-means on all of them would
 # cost more than EM.
 START_ROWS = 2**20
+
+# EM steps from each split, before the best is chosen.
+TRIAL_ITERATIONS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +62,10 @@ def best_run(
     em: EM,
     beginnings: Iterable[Callable[[], Mixture]],
     *,
-    tol: float,
-    max_iter: int,
+    rules: Rules,
     before: float,
     reporter: Reporter,
+    random: np.random.RandomState,
 ) -> Run:
     """Run EM from each beginning and keep the run whose objective is highest.
 
@@ -75,11 +81,11 @@ def best_run(
     for number, begin in enumerate(beginnings):
         reporter.begin(number)
         try:
-            steps = plain(em, begin())
-            ended = run(steps, tol=tol, max_iter=max_iter, before=before, watcher=reporter)
+            ended = run(plain(em, begin()), rules=rules, before=before, watcher=reporter)
         except DegenerateCovarianceError as error:
             failure = failure or error
             continue
+        ended = part(em, ended, rules, random)
         reporter.end(ended.step.objective, converged=ended.converged)
         if best is None or ended.step.objective > best.step.objective:
             best = ended
@@ -87,3 +93,55 @@ def best_run(
         assert failure is not None
         raise failure
     return best
+
+
+def part(em: EM, ended: Run, rules: Rules, random: np.random.RandomState) -> Run:
+    """Go on from where EM could not part some components, as long as that gains anything.
+
+    Each round splits the coincident groups in a few ways, makes some EM steps from each, and goes
+    on from the best. Where none beats what was there, what was there is the result.
+    """
+    for _ in range(em.n_components):
+        if ended.ending is not Ending.COINCIDENT:
+            break
+        groups = coincident(ended.step.mixture)
+        ended = replace(ended, met=[*ended.met, *groups])
+        parted = best_split(em, ended, groups, rules, random)
+        if parted is None or parted.step.objective <= ended.step.objective:
+            break
+        ended = ended.then(parted, "escape")
+    return ended
+
+
+def best_split(
+    em: EM,
+    ended: Run,
+    groups: list[tuple[int, ...]],
+    rules: Rules,
+    random: np.random.RandomState,
+) -> Run | None:
+    """The best of a few splits, run to its end; None where there is no room for one."""
+    left = rules.max_iter - ended.n_iter - 1  # the split itself is an M-step
+    if left < 1:
+        return None
+    trial_rules = replace(rules, max_iter=min(TRIAL_ITERATIONS, left))
+    trials = []
+    step = ended.step
+    for mixture in splits(em, step.mixture, step.statistics, groups, random):
+        steps = plain(em, mixture)
+        try:
+            trials.append((run(steps, rules=trial_rules, before=-np.inf), steps))
+        except DegenerateCovarianceError:
+            continue
+    if not trials:
+        return None
+    best, steps = max(trials, key=lambda trial: trial[0].step.objective)
+    best = replace(best, passes=[*best.passes[:-1], em.passes])  # the others were passes too
+    if best.converged or best.ending is Ending.COINCIDENT or left == best.n_iter:
+        return best
+    rest_rules = replace(rules, max_iter=left - best.n_iter)
+    try:
+        rest = run(chain([best.step], steps), rules=rest_rules, before=best.objectives[-2])
+    except DegenerateCovarianceError:
+        return None
+    return best.then(rest.after_first(), "step")

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emgmm.mixture import Mixture
 from emgmm.schemes import Step
+
+# Relative change of the objective below which EM is at rest, whatever `tol` asks for: rounding.
+REST = 1e-14
 
 
 class Ending(Enum):
     """Why a fit ended; ``.name`` is stable, ``.sentence`` is for people."""
 
     CONVERGED = "The mean log-likelihood changed by less than tol in one iteration."
+    COINCIDENT = "Some components are the same and EM cannot part them."
     FIXED_POINT = "One more iteration left the log-likelihood exactly as it was: a fixed point."
     MAX_ITER = (
         "max_iter iterations were made while the log-likelihood still changed by tol or more."
@@ -38,6 +43,37 @@ class Watcher(Protocol):
         """Called after each iteration with the change that the stopping rule saw."""
 
 
+class Silence:
+    """A watcher that tells nobody."""
+
+    def iteration(self, number: int, change: float) -> None:
+        pass
+
+
+def nowhere(mixture: Mixture) -> bool:  # noqa: ARG001
+    """Nothing is ever stuck: plain EM's rule."""
+    return False
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a loop ends.
+
+    Parameters
+    ----------
+    tol : float
+        The change of the objective below which it does.
+    max_iter : int
+        Most iterations.
+    stuck : callable
+        Asked at rest whether a mixture has components that EM cannot part.
+    """
+
+    tol: float
+    max_iter: int
+    stuck: Callable[[Mixture], bool] = nowhere
+
+
 @dataclass(frozen=True)
 class Run:
     """What a loop leaves behind.
@@ -46,36 +82,65 @@ class Run:
     ----------
     step : Step
         The last mixture and its statistics.
-    objectives, passes : list
-        After t = 0, 1, .. M-steps: the objective, and passes over the rows so far.
+    objectives, passes, events : list
+        After t = 0, 1, .. M-steps: the objective, passes over the rows so far, and what led there.
     converged : bool
         Whether the stopping rule was met.
     ending : Ending
         Why the loop ended.
+    met : list of tuple of int
+        Groups of coincident components that were met on the way.
     """
 
     step: Step
     objectives: list[float]
     passes: list[int]
+    events: list[str]
     converged: bool
     ending: Ending
+    met: list[tuple[int, ...]] = field(default_factory=list)
 
     @property
     def n_iter(self) -> int:
         return len(self.objectives) - 1
 
+    def objectives_since(self, event: str) -> list[float]:
+        """Objectives from the last such event on; all, where there was none."""
+        last = max((i for i, name in enumerate(self.events) if name == event), default=0)
+        return self.objectives[last:]
 
-def history(objectives: list[float], passes: list[int]) -> dict[str, NDArray[Any]]:
+    def after_first(self) -> Run:
+        """Without the first mixture: that of another run's end."""
+        return replace(
+            self, objectives=self.objectives[1:], passes=self.passes[1:], events=self.events[1:]
+        )
+
+    def then(self, other: Run, event: str) -> Run:
+        """Go on with `other`, to whose first mixture `event` led."""
+        return Run(
+            other.step,
+            self.objectives + other.objectives,
+            self.passes + other.passes,
+            [*self.events, event, *other.events[1:]],
+            other.converged,
+            other.ending,
+            self.met + other.met,
+        )
+
+
+def history(
+    objectives: list[float], passes: list[int], events: list[str]
+) -> dict[str, NDArray[Any]]:
     """Arrays of equal length, one entry for each mixture on the way."""
     return {
         "objective": np.array(objectives, dtype=float),
         "passes": np.array(passes, dtype=int),
-        "event": np.array(["start", *["step"] * len(objectives)][: len(objectives)], dtype="U16"),
+        "event": np.array(events, dtype="U16"),
     }
 
 
 def run(
-    steps: Iterator[Step], *, tol: float, max_iter: int, before: float, watcher: Watcher
+    steps: Iterator[Step], *, rules: Rules, before: float, watcher: Watcher | None = None
 ) -> Run:
     """Take steps until the objective changes by less than `tol`, at most `max_iter` of them.
 
@@ -87,26 +152,38 @@ def run(
     ----------
     steps : iterator of Step
         A scheme that has been started.
+    rules : Rules
+        When to end.
     before : float
         The objective before the first step, for a fit that goes on; -inf for one that starts.
-    watcher : Watcher
+    watcher : Watcher, optional
         Hears of each iteration.
     """
-    seen, passes = [before], []
+    watcher = watcher or Silence()
+    seen: list[float] = [before]
+    passes: list[int] = []
+
+    def ended(step: Step, ending: Ending, *, converged: bool) -> Run:
+        events = ["start", *["step"] * (len(passes) - 1)]
+        return Run(step, seen[1:], passes, events, converged, ending)
+
     for step in steps:
         seen.append(step.objective)
         passes.append(step.passes)
         n_iter = len(passes) - 1
         if n_iter == 0:
-            if max_iter == 0:
-                return Run(step, seen[1:], passes, False, Ending.START_ONLY)
+            if rules.max_iter == 0:
+                return ended(step, Ending.START_ONLY, converged=False)
             continue
         change = seen[-2] - seen[-3]
         watcher.iteration(n_iter, change)
-        converged = bool(math.fabs(change) < tol)
-        if converged or n_iter == max_iter:
+        converged = bool(math.fabs(change) < rules.tol)
+        at_rest = converged or math.fabs(seen[-1] - seen[-2]) <= REST * math.fabs(seen[-1])
+        if at_rest and rules.stuck(step.mixture):
+            return ended(step, Ending.COINCIDENT, converged=converged)
+        if converged or n_iter == rules.max_iter:
             ending = Ending.CONVERGED if converged else Ending.MAX_ITER
             if seen[-1] == seen[-2]:
                 ending = Ending.FIXED_POINT
-            return Run(step, seen[1:], passes, converged, ending)
+            return ended(step, ending, converged=converged)
     raise AssertionError("a scheme never stops by itself")

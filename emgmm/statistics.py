@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from emgmm.families import Family, Shape
+from emgmm.families import Family, Shape, mass_times
 from emgmm.typing import Array
 
 
@@ -55,6 +55,18 @@ class Statistics:
     def objective(self) -> float:
         """Mean log-likelihood per unit weight."""
         return self.log_likelihood / self.weight
+
+    def about_means(self, family: Family) -> Statistics:
+        """The same sums about each component's own mean: nothing drifts (parallel axes)."""
+        mass = np.maximum(self.mass, np.finfo(float).tiny)
+        delta = self.drift / mass[:, None]
+        between = family.pool(mass_times(mass, family.shape.outer(delta)))
+        return replace(
+            self,
+            centres=self.centres + delta,
+            drift=np.zeros_like(self.drift),
+            scatter=self.scatter - between,
+        )
 
     def with_shared(self, scatter: Array, log_likelihood: float) -> Statistics:
         """With the terms that no responsibility enters: a pass leaves these constants out."""

@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 
-from emgmm import datasets
+from emgmm import EMWarning, datasets
 
 TYPES = ("full", "tied", "diag", "spherical")
 STARTS = ("kmeans", "k-means++", "random", "random_from_data")
@@ -68,9 +68,10 @@ def given_start(X, n_components, covariance_type, *, seed=0):
 
 
 def fit(model, X, **arguments):
-    """Fit, where not having converged is part of the plan."""
+    """Fit, where not having converged, or a warned-of end, is part of the plan."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", EMWarning)
         return model.fit(X, **arguments)
 
 

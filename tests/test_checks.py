@@ -16,6 +16,7 @@ MEMBERS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(MEMBERS)
 def test_scikit_learns_checks(estimator, check):

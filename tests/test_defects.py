@@ -46,7 +46,7 @@ def test_one_failing_start_does_not_kill_the_others():
     with pytest.raises(ValueError, match="component 1"):
         GaussianMixture(**arguments).fit(X)
     arguments["init_params"] = hit_or_miss([0, 1, 0])
-    model = GaussianMixture(**arguments, n_init=3).fit(X)
+    model = fit(GaussianMixture(**arguments, n_init=3), X)
     assert np.isfinite(model.lower_bound_)
     with pytest.raises(ValueError, match="ill-defined empirical covariance"):
         GaussianMixture(2, reg_covar=0, init_params=hit_or_miss([0, 0, 0]), n_init=3).fit(X)
@@ -77,7 +77,7 @@ def test_a_failed_fit_leaves_an_unfitted_estimator(covariance_type):
         with pytest.raises(NotFittedError):
             model.predict(X)
     assert vars(model) == {**before, "warm_start": True}
-    model.fit(clusters(n_features=2))
+    fit(model, clusters(n_features=2))
     with pytest.raises(ValueError, match="ill-defined"):
         model.set_params(warm_start=False).fit(X)
     with pytest.raises(NotFittedError):

@@ -153,7 +153,7 @@ def test_tiny_clusters_far_apart_are_found_to_their_last_digit():
     X = np.concatenate([c + 1e-6 * random.normal(size=(100, 2)) for c in (0.0, 1.0, 50.0)])
     for covariance_type in TYPES:
         model = GaussianMixture(3, covariance_type=covariance_type, reg_covar=0, random_state=0)
-        model.fit(X)
+        fit(model, X)
         labels = model.predict(X)
         covariances = dense(model)
         within = np.zeros((2, 2))

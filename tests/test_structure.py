@@ -17,7 +17,7 @@ PACKAGE = Path(emgmm.__file__).parent
 # Floors of the house, lowest first. A module imports from floors below its own, or from its own
 # package; nothing else.
 FLOORS = [
-    {"typing", "precision", "version", "threads", "verbosity"},
+    {"typing", "precision", "version", "threads", "verbosity", "notices"},
     {"families"},
     {"mixture", "statistics", "block"},
     {"expectation", "maximization"},
@@ -25,6 +25,8 @@ FLOORS = [
     {"em", "starts", "prediction"},
     {"schemes"},
     {"loop"},
+    {"diagnosis"},
+    {"escape"},
     {"fitting"},
     {"door", "conversion", "persistence"},
     {"methods"},

@@ -108,6 +108,18 @@ class Family(ABC):
     def _named(self, error: DegenerateCovarianceError) -> DegenerateCovarianceError:
         return DegenerateCovarianceError(() if self.shared else error.components)
 
+    def least_variance(self, covariances: Array, reference: Array) -> Array:
+        """(K,) or, where they are shared, (1,): smallest variance in units of a reference element.
+
+        The smallest generalised eigenvalue of each covariance against `reference`.
+        """
+        whitener = self.shape.whiteners(reference[None])[0]
+        return self.shape.least_variance(self.stack(covariances), whitener)
+
+    def least_mass(self, n_features: int) -> int:
+        """Rows that a component's own covariance needs to be definite; 0 where it is shared."""
+        return 0 if self.shared else self.shape.least_rows(n_features)
+
     def precisions(self, whiteners: Array) -> Array:
         """U U^T."""
         return self.unstack(self.shape.precisions(self.stack(whiteners)))

@@ -124,6 +124,18 @@ class Shape(ABC):
         """
 
     @abstractmethod
+    def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
+        """(K, K): trace(precision_k covariance_l)."""
+
+    @abstractmethod
+    def least_variance(self, covariances: Array, whitener: Array) -> Array:
+        """(K,): smallest eigenvalue of each covariance where `whitener` makes the measure."""
+
+    @abstractmethod
+    def least_rows(self, n_features: int) -> int:
+        """Fewest rows in general position whose covariance is definite."""
+
+    @abstractmethod
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         """trace(A B) of two single elements, b being a sum of outer products."""
 
@@ -224,6 +236,16 @@ class Outer(Shape):
         whitened = np.matmul(reach[:, None, :], np.abs(whiteners))[:, 0, :]
         return (whitened**2).sum(axis=1)
 
+    def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
+        K = len(precisions)
+        return precisions.reshape(K, -1) @ covariances.reshape(K, -1).T
+
+    def least_variance(self, covariances: Array, whitener: Array) -> Array:
+        return np.linalg.eigvalsh(whitener.T @ covariances @ whitener)[:, 0]
+
+    def least_rows(self, n_features: int) -> int:
+        return n_features + 1
+
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(np.vdot(a, b))
 
@@ -254,6 +276,12 @@ class _Independent(Shape):
 
     def covariances(self, whiteners: Array) -> Array:
         return 1.0 / whiteners**2
+
+    def least_variance(self, covariances: Array, whitener: Array) -> Array:
+        return (covariances * whitener**2).reshape(len(covariances), -1).min(axis=1)
+
+    def least_rows(self, n_features: int) -> int:
+        return 2
 
 
 class Axis(_Independent):
@@ -297,6 +325,9 @@ class Axis(_Independent):
 
     def magnitude(self, whiteners: Array, reach: Array) -> Array:
         return ((whiteners * reach) ** 2).sum(axis=1)
+
+    def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
+        return precisions @ covariances.T
 
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(np.vdot(a, b))
@@ -346,6 +377,9 @@ class Trace(_Independent):
 
     def magnitude(self, whiteners: Array, reach: Array) -> Array:
         return whiteners**2 * (reach**2).sum(axis=1)
+
+    def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
+        return n_features * precisions[:, None] * covariances
 
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(a * b)

@@ -1,0 +1,114 @@
+"""What can be wrong with a fit, as pure functions of mixture, statistics and history.
+
+Thresholds were calibrated on planted cases and on real data (`tests/test_conditions.py`); each says
+what was met on either side of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from emgmm.mixture import Mixture
+from emgmm.statistics import Statistics
+from emgmm.typing import Array
+
+# Symmetrised divergence, in nats, below which EM at rest does not part two components. The saddles
+# that EM stops at have pairs at 1e-4 to 0.09 (iris, wine, Old Faithful, digits, random starts of
+# every type); sound fits, 0.47 and more, where three components share two clusters.
+COINCIDENT = 0.2
+
+# Variance, beside the data's in the same direction, below which a component holds next to nothing
+# there: a standard deviation of 1/3000 of the data's. The ridge is not counted.
+COLLAPSED = 1e-7
+
+# Masses are sums of many responsibilities, objectives sums of many logarithms.
+ROUNDING = 1e-9
+AT_ROUNDING = 1e-13
+
+
+def divergences(mixture: Mixture) -> Array:
+    """(K, K): symmetrised Kullback-Leibler divergence of each pair of components, in nats.
+
+    The sum of both directions; it does not change with the units of the data (Kullback and Leibler
+    1951, doi 10.1214/aoms/1177729694).
+    """
+    shape, K, D = mixture.family.shape, mixture.n_components, mixture.n_features
+    whiteners = mixture.family.for_each(mixture.whiteners.astype(np.float64), K)
+    covariances = mixture.family.for_each(mixture.covariances.astype(np.float64), K)
+    precisions = shape.precisions(whiteners)
+    traces = shape.traces(precisions, covariances, D)
+    steps = mixture.means[:, None, :].astype(np.float64) - mixture.means
+    lengths = np.stack(
+        [(shape.whiten(whiteners[k], steps[k].T) ** 2).sum(axis=0) for k in range(K)]
+    )
+    one_way = 0.5 * (traces - D + lengths)
+    return one_way + one_way.T
+
+
+def has_coincident(mixture: Mixture) -> bool:
+    """Whether there are components that EM at rest cannot part."""
+    return bool(coincident(mixture))
+
+
+def coincident(mixture: Mixture) -> list[tuple[int, ...]]:
+    """Groups of components that EM at rest cannot part, linked by divergences below the limit."""
+    if mixture.n_components == 1:
+        return []
+    close = divergences(mixture) < COINCIDENT
+    groups: list[tuple[int, ...]] = []
+    left = set(range(mixture.n_components))
+    while left:
+        group, frontier = set(), {min(left)}
+        while frontier:
+            group |= frontier
+            frontier = {int(j) for i in frontier for j in np.flatnonzero(close[i])} - group
+        left -= group
+        if len(group) > 1:
+            groups.append(tuple(sorted(group)))
+    return groups
+
+
+def narrowness(mixture: Mixture, total: Array, ridge: float) -> Array:
+    """(K,): each component's smallest variance in units of the data's in the same direction.
+
+    The smallest generalised eigenvalue of its covariance, less the ridge, against the `total`
+    covariance (an element of the family's shape) plus the ridge: so a ridge neither hides a
+    component that holds nothing, nor makes one of a feature that varies less than the ridge.
+    """
+    family = mixture.family
+    covariances = family.add_ridge(mixture.covariances.astype(np.float64), -ridge)
+    reference = family.shape.add_ridge(total[None], ridge)[0]
+    return np.broadcast_to(family.least_variance(covariances, reference), mixture.n_components)
+
+
+def collapsed(mixture: Mixture, statistics: Statistics, total: Array, ridge: float) -> list[int]:
+    """Components that shrank to nothing beside the data, or hold too few rows for a covariance."""
+    narrow = narrowness(mixture, total, ridge) < COLLAPSED
+    few = statistics.mass < mixture.family.least_mass(mixture.n_features) - ROUNDING
+    return np.flatnonzero(narrow | few).tolist()
+
+
+def starved(statistics: Statistics, n_rows: int) -> list[int]:
+    """Components whose mass is under one row of mean weight."""
+    return np.flatnonzero(statistics.mass < (1 - ROUNDING) * statistics.weight / n_rows).tolist()
+
+
+def aitken(objectives: Sequence[float]) -> tuple[float, float]:
+    """Rate of plain EM, and the gain that is left to where it is heading, from three objectives.
+
+    With gains g_1, g_2 and rate q = g_2 / g_1, g_2 q / (1 - q) is left. Both are nan where there
+    are fewer objectives or the gains are at rounding; the gain is inf where q >= 1, EM leaving a
+    saddle (Aitken 1926; Boehning et al. 1994, Ann. Inst. Statist. Math. 46:373,
+    doi 10.1007/BF01720593).
+    """
+    if len(objectives) < 3:
+        return math.nan, math.nan
+    first, second, third = objectives[-3:]
+    before, after = second - first, third - second
+    if min(abs(before), abs(after)) <= AT_ROUNDING * max(1.0, abs(third)):
+        return math.nan, math.nan
+    rate = after / before
+    return rate, after * rate / (1 - rate) if rate < 1 else math.inf

@@ -1,0 +1,114 @@
+"""The warnings of a fit, in words that say what to do."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from emgmm.diagnosis.conditions import coincident, collapsed, starved
+from emgmm.loop import REST, Ending, Run
+from emgmm.mixture import Mixture
+from emgmm.notices import (
+    CoincidentComponentsWarning,
+    CollapsedComponentWarning,
+    EMWarning,
+    StarvedComponentWarning,
+)
+from emgmm.typing import Array
+
+WHY = (
+    "EM shares every row out between them in the same proportions, step after step, and cannot "
+    "part them"
+)
+
+
+def listed(components: tuple[int, ...]) -> str:
+    """'component 1', 'components 0 and 1', 'components 0, 1 and 2'."""
+    *most, last = map(str, components)
+    return f"components {', '.join(most)} and {last}" if most else f"component {last}"
+
+
+def warnings_of(
+    run: Run, total: Array, n_rows: int, ridge: float, *, break_symmetry: bool
+) -> list[EMWarning]:
+    """What must be said of a fit that has ended; nothing of a sound one, or of a mere start.
+
+    Parameters
+    ----------
+    total : element of the family's shape
+        Covariance of all rows.
+    """
+    mixture, statistics = run.step.mixture, run.step.statistics
+    found: list[EMWarning] = []
+    if run.ending is Ending.START_ONLY:  # the user asked for the start, not for a fit
+        return found
+    groups = run.met if break_symmetry else (coincident(mixture) if at_rest(run) else [])
+    if groups:
+        found.append(_coincident(run, tuple(groups), break_symmetry=break_symmetry))
+    hungry = tuple(starved(statistics, n_rows))
+    if hungry:
+        masses = ", ".join(f"{statistics.mass[k]:.2g}" for k in hungry)
+        found.append(
+            StarvedComponentWarning(
+                f"{listed(hungry).capitalize()} hold less than one row (mass {masses}): parameters "
+                "rest on next to nothing. Use fewer components or another start.",
+                hungry,
+            )
+        )
+    small = tuple(k for k in collapsed(mixture, statistics, total, ridge) if k not in hungry)
+    if small:
+        found.append(_collapsed(mixture, statistics.mass, small, ridge))
+    return found
+
+
+def at_rest(run: Run) -> bool:
+    """Whether EM had come to rest, by `tol` or by rounding."""
+    last = run.objectives[-2:]
+    return run.converged or (
+        len(last) == 2 and math.fabs(last[1] - last[0]) <= REST * math.fabs(last[1])
+    )
+
+
+def _coincident(
+    run: Run, groups: tuple[tuple[int, ...], ...], *, break_symmetry: bool
+) -> CoincidentComponentsWarning:
+    names = "; ".join(map(listed, dict.fromkeys(groups)))
+    if "escape" in run.events:
+        before = run.objectives[run.events.index("escape") - 1]
+        text = (
+            f"EM came to rest with coincident {names}: {WHY}. They were split and EM went on, from "
+            f"a mean log-likelihood of {before:.6g} to {run.objectives[-1]:.6g}. Start from "
+            "components that differ to go there directly."
+        )
+        if run.ending is Ending.COINCIDENT:
+            text += " Some still coincide: fewer components describe these data as well."
+    elif break_symmetry:
+        text = (
+            f"EM came to rest with coincident {names}: {WHY}. No split of them with the iterations "
+            "that were left raised the likelihood: use fewer components, or another start."
+        )
+    else:
+        text = (
+            f"EM came to rest with coincident {names}: {WHY}. This is no maximum that means "
+            "anything: set break_symmetry=True, or start from components that differ."
+        )
+    return CoincidentComponentsWarning(text, groups)
+
+
+def _collapsed(
+    mixture: Mixture, mass: Array, components: tuple[int, ...], ridge: float
+) -> CollapsedComponentWarning:
+    dense = mixture.dense_covariances()
+    each = "; ".join(
+        f"component {k} with mass {mass[k]:.4g} and smallest standard deviation "
+        f"{np.sqrt(max(float(np.linalg.eigvalsh(dense[k].astype(float))[0]), 0.0)):.2g}"
+        for k in components
+    )
+    return CollapsedComponentWarning(
+        f"The fit holds collapsed components: {each}. Each shrank onto rows that are equal or too "
+        "few in some direction, where the likelihood grows without meaning (only "
+        f"reg_covar={ridge:g} holds it back). Use fewer components, remove duplicates, raise "
+        "reg_covar, or choose a covariance_type with fewer parameters.",
+        components,
+    )

@@ -1,0 +1,159 @@
+"""Escape: finite splits of components that coincide, made on the statistics.
+
+At a point where components are the same, EM's map multiplies a small shift apart by 1 or less: a
+nudge stays where it is. So each group's mass, first and second moments are divided among its
+members, their sums unchanged, and the family's M-step makes the mixture of it. Where members should
+go is read off a bounded, seeded sample of the rows that the group holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from sklearn.cluster import KMeans
+
+from emgmm.em import EM
+from emgmm.expectation import FormForBlock, softmax
+from emgmm.families import DegenerateCovarianceError, mass_times
+from emgmm.maximization import maximise
+from emgmm.mixture import Mixture
+from emgmm.statistics import Statistics
+from emgmm.typing import Array
+
+# Rows that say where the members of a group should go.
+SAMPLE_ROWS = 4096
+
+# How far towards the sample's own clusters members are put. At 1 the covariances that are left are
+# those within clusters, which have no room for error; less leaves more.
+REACHES = (0.97, 0.9, 0.75, 0.5)
+
+# Mean of the upper half of a standard normal distribution: where a half would have its mean.
+TINY = float(np.finfo(float).tiny)
+HALF = float(np.sqrt(2 / np.pi))
+
+
+class Places:
+    """Where a group's members go: shares (m,) of its mass, and steps (m, D) from its mean."""
+
+    def __init__(self, shares: Array, positions: Array) -> None:
+        self.shares = shares / shares.sum()
+        self.steps = positions - self.shares @ positions
+
+
+def along_axis(rows: Array, weights: Array, n_members: int) -> Places:
+    """Along the principal axis in which the rows are least like one Gaussian: flattest.
+
+    Two clusters side by side have a kurtosis of 1, one Gaussian 3.
+    """
+    deviations = rows - weights @ rows
+    variances, axes = np.linalg.eigh((weights * deviations.T) @ deviations)
+    able = variances >= 1e-12 * variances.max()
+    scores = deviations @ (axes[:, able] / np.sqrt(np.maximum(variances[able], TINY)))
+    flattest = int(np.argmin(weights @ scores**4))
+    direction = axes[:, able][:, flattest] * np.sqrt(variances[able][flattest])
+    positions = HALF * np.linspace(-1, 1, n_members)[:, None] * direction
+    return Places(np.full(n_members, 1 / n_members), positions)
+
+
+def by_clusters(rows: Array, weights: Array, n_members: int, scale: Array, seed: int) -> Places:
+    """At the centres of k-means over the rows, measured through the (D, D) `scale`."""
+    clusters = KMeans(n_members, n_init=2, random_state=seed)
+    labels = clusters.fit(rows @ scale, sample_weight=weights * len(rows)).labels_
+    shares = np.bincount(labels, weights=weights, minlength=n_members)
+    sums = np.zeros((n_members, rows.shape[1]))
+    np.add.at(sums, labels, weights[:, None] * rows)
+    floor = np.maximum(shares, 1e-12)
+    return Places(floor, sums / floor[:, None])
+
+
+def proposals(rows: Array, weights: Array, n_members: int, seed: int) -> Iterator[Places]:
+    """A few ways to place the members, from rows (n, D) whose weights sum to one."""
+    deviations = rows - weights @ rows
+    covariance = (weights * deviations.T) @ deviations
+    sd = np.sqrt(np.maximum(np.diag(covariance), TINY))
+    variances, axes = np.linalg.eigh(covariance / np.outer(sd, sd))
+    whitening = (axes / np.sqrt(np.maximum(variances, 1e-9))) / sd[:, None]
+    yield along_axis(rows, weights, n_members)
+    if len(np.unique(rows[weights > 0], axis=0)) < n_members:
+        return
+    yield by_clusters(rows, weights, n_members, np.eye(rows.shape[1]), seed)
+    yield by_clusters(rows, weights, n_members, np.diag(1 / sd), seed + 1)
+    yield by_clusters(rows, weights, n_members, whitening, seed + 2)
+
+
+def divide(
+    statistics: Statistics,
+    em: EM,
+    groups: list[tuple[int, ...]],
+    places: list[Places],
+    reach: float,
+) -> Statistics:
+    """Statistics in which each group's sums are divided among its members; their totals stay.
+
+    About the group's mean, member j gets mass p_j N, drift p_j N s_j and scatter
+    p_j N (S - sum_i p_i s_i s_i^T + s_j s_j^T), of which N, 0 and N S are the sums.
+    """
+    family = em.family
+    outer = family.shape.outer
+    here = statistics.about_means(family)
+    centres, mass, drift = here.centres.copy(), here.mass.copy(), here.drift.copy()
+    scatter = here.scatter.copy()
+    for group, place in zip(groups, places, strict=True):
+        members = list(group)
+        total = here.mass[members].sum()
+        mean = here.mass[members] @ here.centres[members] / total
+        between = mass_times(here.mass[members], outer(here.centres[members] - mean)).sum(axis=0)
+        steps = reach * place.steps
+        centres[members] = mean
+        mass[members] = total * place.shares
+        drift[members] = mass[members][:, None] * steps
+        if family.shared:
+            scatter = scatter + between
+        else:
+            whole = (here.scatter[members].sum(axis=0) + between) / total
+            spread = outer(steps)
+            within = whole - mass_times(place.shares, spread).sum(axis=0)
+            scatter[members] = mass_times(mass[members], within + spread)
+    return Statistics(centres, mass, drift, scatter, here.log_likelihood, here.weight)
+
+
+def splits(
+    em: EM,
+    mixture: Mixture,
+    statistics: Statistics,
+    groups: list[tuple[int, ...]],
+    random: np.random.RandomState,
+) -> Iterator[Mixture]:
+    """Mixtures in which every group is parted, one for each way to place its members.
+
+    Where other components took the wrong place before the group came to rest, parting the group is
+    not enough: in further proposals all components make one group.
+    """
+    rows = em.source.sample(SAMPLE_ROWS, random).astype(np.float64)
+    responsibilities = FormForBlock(mixture).log_joint(rows.T)
+    softmax(responsibilities)
+    seed = int(random.randint(2**31 - 3))
+    everyone = [tuple(range(mixture.n_components))]
+    for together in [groups] if groups == everyone else [groups, everyone]:
+        ways = []
+        for group in together:
+            weights = responsibilities[list(group)].sum(axis=0)
+            ways.append(proposals(rows, weights / weights.sum(), len(group), seed))
+        for places in zip(*ways, strict=False):
+            parted = first_definite(em, statistics, together, list(places))
+            if parted is not None:
+                yield parted
+
+
+def first_definite(
+    em: EM, statistics: Statistics, groups: list[tuple[int, ...]], places: list[Places]
+) -> Mixture | None:
+    """The mixture with members as far out as covariances stay definite; None if never."""
+    for reach in REACHES:
+        divided = divide(statistics, em, groups, places, reach)
+        try:
+            return maximise(divided, em.family, em.ridge, em.source.dtype)
+        except DegenerateCovarianceError:
+            continue
+    return None
