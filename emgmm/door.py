@@ -6,6 +6,7 @@ wrong exactly, and what to do, follows.
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.utils.validation import validate_data
 
 from emgmm.families import DegenerateCovarianceError, Family
 from emgmm.mixture import Mixture
+from emgmm.notices import listed
 from emgmm.typing import Array
 
 FLOATS = [np.float64, np.float32]
@@ -50,7 +52,8 @@ def _check_finite(array: Array, names: Array | None) -> None:
         if np.isfinite(array.sum(dtype=np.float64)):
             return
     for start in range(0, len(array), 65536):
-        found = np.argwhere(~np.isfinite(array[start : start + 65536]))
+        part = array[start : start + 65536]
+        found = np.argwhere(np.isnan(part) if np.isnan(part).any() else np.isinf(part))
         if len(found):
             row, column = found[0] + (start, 0)
             what = (
@@ -63,6 +66,17 @@ def _check_finite(array: Array, names: Array | None) -> None:
                 f"Input X contains {what}. The first is in row {row}, column {column}{name}, "
                 "counted from 0: drop such rows or fill them in."
             )
+
+
+def count(value: Any, name: str) -> int:
+    """A number of things, at least one."""
+    if not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, but got {value!r}")
+    if value < 1:
+        raise ValueError(
+            f"Invalid value for '{name}': {value} . The sampling requires at least one sample."
+        )
+    return int(value)
 
 
 def check_enough_rows(n_rows: int, n_components: int) -> None:
@@ -82,7 +96,9 @@ def _check_shape(value: Array, shape: tuple[int, ...], name: str) -> None:
 
 
 def _array(value: Any, name: str) -> Array:
-    return check_array(value, dtype=FLOATS, ensure_2d=False, allow_nd=True, input_name=name)
+    return check_array(
+        value, dtype=FLOATS, ensure_2d=False, allow_nd=True, input_name=name, copy=True
+    )
 
 
 def weights(value: Any, n_components: int) -> Array:
@@ -154,14 +170,34 @@ def mixture(
     """The mixture with these parameters, of which exactly one is covariances or precisions."""
     if (given_covariances is None) == (precisions is None):
         raise ValueError("Give exactly one of covariances and precisions.")
-    mean_array = check_array(given_means, dtype=FLOATS, input_name="means")
+    mean_array = check_array(given_means, dtype=FLOATS, input_name="means", copy=True)
     K, D = mean_array.shape
     weight_array = weights(given_weights, K)
     if precisions is None:
         covariance_array = covariances(given_covariances, family, K, D)
-        return Mixture.of(weight_array, mean_array, covariance_array, family)
+        dtype = np.result_type(weight_array, mean_array, covariance_array)
+        return Mixture.of(weight_array, mean_array.astype(dtype), covariance_array, family)
     whiteners = whiteners_of_precisions(precisions, family, K, D)
-    return Mixture(weight_array, mean_array, family.covariances(whiteners), whiteners, family)
+    dtype = np.result_type(weight_array, mean_array, np.asarray(precisions))
+    return Mixture(
+        weight_array.astype(dtype),
+        mean_array.astype(dtype),
+        family.covariances(whiteners).astype(dtype),
+        whiteners.astype(dtype),
+        family,
+    )
+
+
+def check_fitted(fitted: Mixture) -> None:
+    """A mixture that came from a file: numbers, in shapes that go together."""
+    K, D = fitted.means.shape
+    shape = fitted.family.element_shape(K, D)
+    _check_shape(fitted.weights, (K,), "weights")
+    _check_shape(fitted.covariances, shape, "covariances")
+    _check_shape(fitted.whiteners, shape, "precisions_cholesky")
+    for name in ("weights", "means", "covariances", "whiteners"):
+        if getattr(fitted, name).dtype.kind != "f":
+            raise ValueError(f"the {name} are not floating-point numbers")
 
 
 def feature_names(names: Any, n_features: int) -> NDArray[np.object_]:
@@ -190,6 +226,5 @@ class FailedFitError(ValueError):
                 " The numerical accuracy can also be improved by passing float64 data instead of "
                 "float32."
             )
-        numbers = ", ".join(map(str, error.components))
-        where = f"component {numbers}" if numbers else "the covariance that all components share"
+        where = listed(error.components) or "the covariance that all components share"
         super().__init__(f"{message} (Singular: {where}, with reg_covar={ridge:g}.)")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -14,39 +13,24 @@ from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
-from emgmm import conversion, door, persistence
+from emgmm import door
 from emgmm.diagnosis import aitken, has_coincident, warnings_of
 from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.fitting import Given, best_run, first_mixture
-from emgmm.loop import Ending, Rules, Run, history, nowhere
-from emgmm.methods import MixtureEstimator
+from emgmm.loop import Rules, Run, history, nowhere
 from emgmm.mixture import Mixture
-from emgmm.notices import EMWarning
+from emgmm.notices import EMWarning, frames_to_user
+from emgmm.portable import PortableEstimator
 from emgmm.sources import ArraySource
 from emgmm.starts import STARTS, from_callable
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
 from emgmm.verbosity import Reporter
-from emgmm.version import InconsistentVersionWarning, __version__
 
 
-def _given() -> dict[str, Any]:
-    """Attributes of an estimator whose parameters were given."""
-    return {
-        "converged_": True,
-        "n_iter_": 0,
-        "lower_bound_": math.nan,
-        "lower_bounds_": [],
-        "ending_": Ending.GIVEN,
-        "history_": history([], [], []),
-        "remaining_gain_": math.nan,
-    }
-
-
-class GaussianMixture(MixtureEstimator):
+class GaussianMixture(PortableEstimator):
     """Gaussian mixture fitted by expectation-maximisation, a drop-in for scikit-learn's.
 
     Parameters
@@ -233,7 +217,8 @@ class GaussianMixture(MixtureEstimator):
         """
         before = dict(vars(self))
         try:
-            best, said = self._run(door.rows(self, X, reset=True))
+            with one_blas_thread():
+                best, said = self._run(door.rows(self, X, reset=True))
         except BaseException as error:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -242,7 +227,7 @@ class GaussianMixture(MixtureEstimator):
             raise
         self._take(best)
         for warning in said:
-            warnings.warn(warning, stacklevel=3)
+            warnings.warn(warning, stacklevel=frames_to_user())
         return self
 
     def fit_predict(self, X: Any, y: Any = None) -> Integers:
@@ -280,31 +265,30 @@ class GaussianMixture(MixtureEstimator):
         named = self.init_params
         start = from_callable(named) if callable(named) else STARTS[named]
         stuck = has_coincident if self.break_symmetry else nowhere
-        with one_blas_thread():
-            em = EM(ArraySource(rows), family, K, self.reg_covar)
-            beginnings: list[Callable[[], Mixture]]
-            if goes_on:
-                beginnings = [self._mixture]
-            else:
-                beginnings = [lambda: first_mixture(em, start, given, random)] * self.n_init
-            try:
-                best = best_run(
-                    em,
-                    beginnings,
-                    rules=Rules(self.tol, self.max_iter, stuck),
-                    before=self._before_last() if goes_on else -np.inf,
-                    reporter=Reporter(int(self.verbose), self.verbose_interval),
-                    random=random,
-                )
-            except DegenerateCovarianceError as error:
-                raise door.FailedFitError(error, rows.dtype, self.reg_covar) from None
-            return best, warnings_of(
-                best,
-                em.total_covariance,
-                len(rows),
-                self.reg_covar,
-                break_symmetry=self.break_symmetry,
+        em = EM(ArraySource(rows), family, K, self.reg_covar)
+        beginnings: list[Callable[[], Mixture]]
+        if goes_on:
+            beginnings = [self._mixture]
+        else:
+            beginnings = [lambda: first_mixture(em, start, given, random)] * self.n_init
+        try:
+            best = best_run(
+                em,
+                beginnings,
+                rules=Rules(self.tol, self.max_iter, stuck),
+                before=self._before_last() if goes_on else -np.inf,
+                reporter=Reporter(int(self.verbose), self.verbose_interval),
+                random=random,
             )
+        except DegenerateCovarianceError as error:
+            raise door.FailedFitError(error, rows.dtype, self.reg_covar) from None
+        return best, warnings_of(
+            best,
+            em.total_covariance,
+            len(rows),
+            self.reg_covar,
+            break_symmetry=self.break_symmetry,
+        )
 
     def _check_same_model(self, n_features: int) -> None:
         for name, was, now in (
@@ -340,7 +324,7 @@ class GaussianMixture(MixtureEstimator):
                 "or increase max_iter, tol, or check for degenerate data. "
                 f"({best.ending.sentence}{self._left()})",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=frames_to_user(),
             )
 
     def _left(self) -> str:
@@ -348,197 +332,3 @@ class GaussianMixture(MixtureEstimator):
         if not math.isfinite(self.remaining_gain_):
             return ""
         return f" About {self.remaining_gain_:.2g} nats per row are left to gain."
-
-    def _adopt(self, mixture: Mixture, **fitted: Any) -> None:
-        self.weights_ = mixture.weights
-        self.means_ = mixture.means
-        self.covariances_ = mixture.covariances
-        self.precisions_ = mixture.precisions
-        self.precisions_cholesky_ = mixture.whiteners
-        self._family_name = mixture.family.name
-        for name, value in fitted.items():
-            setattr(self, name, value)
-
-    def _forget(self) -> None:
-        for name in [*self._fitted(), "_family_name"]:
-            self.__dict__.pop(name, None)
-
-    def _fitted(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name.endswith("_")}
-
-    def _fitted_type(self) -> str:
-        # Users may set the attributes by hand, as they do with scikit-learn's class.
-        return getattr(self, "_family_name", self.covariance_type)
-
-    def _mixture(self) -> Mixture:
-        """The mixture that the attributes describe."""
-        return Mixture(
-            np.asarray(self.weights_),
-            np.asarray(self.means_),
-            np.asarray(self.covariances_),
-            np.asarray(self.precisions_cholesky_),
-            FAMILIES[self._fitted_type()],
-        )
-
-    def __sklearn_is_fitted__(self) -> bool:
-        needed = ("weights_", "means_", "covariances_", "precisions_cholesky_")
-        return all(hasattr(self, name) for name in needed)
-
-    # -- models that were not fitted here ------------------------------------------------------
-    @classmethod
-    def from_parameters(
-        cls,
-        weights: Any,
-        means: Any,
-        *,
-        covariances: Any = None,
-        precisions: Any = None,
-        covariance_type: str = "full",
-        feature_names: Any = None,
-    ) -> GaussianMixture:
-        """A fitted estimator with given parameters; no EM is run.
-
-        Parameters
-        ----------
-        weights : array-like of shape (K,)
-            Shares, summing to one.
-        means : array-like of shape (K, D)
-            Means.
-        covariances, precisions : array-like
-            Exactly one of them, in the shape that goes with `covariance_type`.
-        covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
-            How the covariances hang together.
-        feature_names : sequence of str, default=None
-            Names of the features.
-
-        Returns
-        -------
-        GaussianMixture
-            With ``n_iter_ = 0``, ``converged_ = True`` and ``lower_bound_ = nan``.
-
-        Raises
-        ------
-        ValueError
-            Where a parameter has the wrong shape or is not what its name says.
-
-        Examples
-        --------
-        >>> from emgmm import GaussianMixture
-        >>> gm = GaussianMixture.from_parameters(
-        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
-        ... )
-        >>> gm.predict([[1.0], [3.0]])
-        array([0, 1])
-        """
-        if covariance_type not in FAMILIES:
-            raise ValueError(
-                f"covariance_type must be one of {sorted(FAMILIES)}, but got {covariance_type!r}"
-            )
-        mixture = door.mixture(weights, means, covariances, precisions, FAMILIES[covariance_type])
-        model = cls(mixture.n_components, covariance_type=covariance_type)
-        model.n_features_in_ = mixture.n_features
-        if feature_names is not None:
-            model.feature_names_in_ = door.feature_names(feature_names, mixture.n_features)
-        model._adopt(mixture, **_given())
-        return model
-
-    @classmethod
-    def from_sklearn(cls, model: Any) -> GaussianMixture:
-        """The estimator that predicts as a fitted scikit-learn model does.
-
-        Parameters
-        ----------
-        model : sklearn.mixture.GaussianMixture or BayesianGaussianMixture
-            Fitted. Of a Bayesian one, `weights_` become those with which a plain mixture gives the
-            same `predict_proba`, which are not quite the model's own.
-
-        Returns
-        -------
-        GaussianMixture
-            With the model's parameters, `converged_` and `n_iter_`; ``lower_bound_`` is nan, since
-            scikit-learn's belongs to the parameters one step before.
-
-        Raises
-        ------
-        TypeError
-            For any other model.
-        """
-        mixture = conversion.from_sklearn(model)
-        known = cls._get_param_names()
-        params = model.get_params(deep=False)
-        converted = cls(**{name: value for name, value in params.items() if name in known})
-        given = {**_given(), "converged_": bool(model.converged_), "n_iter_": int(model.n_iter_)}
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(model, name):
-                given[name] = getattr(model, name)
-        converted._adopt(mixture, **given)
-        return converted
-
-    def to_sklearn(self) -> Any:
-        """scikit-learn's own fitted class with this mixture, for tools that know only that one.
-
-        Returns
-        -------
-        sklearn.mixture.GaussianMixture
-            Fitted. A callable `init_params` becomes scikit-learn's default.
-        """
-        check_is_fitted(self)
-        ours_alone = ("ending_", "history_", "remaining_gain_")
-        fitted = {n: value for n, value in self._fitted().items() if n not in ours_alone}
-        return conversion.to_sklearn(self.get_params(deep=False), fitted)
-
-    # -- keeping --------------------------------------------------------------------------------
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the estimator to a JSON file, which `load` reads back exact to the last bit.
-
-        Parameters
-        ----------
-        path : path
-            The file; it is replaced whole or left alone.
-
-        Raises
-        ------
-        ValueError
-            Where a constructor parameter cannot be written, such as a function.
-        """
-        check_is_fitted(self)
-        fitted = self._fitted()
-        if "ending_" in fitted:
-            fitted["ending_"] = fitted["ending_"].name
-        persistence.write(path, __version__, self.get_params(deep=False), fitted)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> GaussianMixture:
-        """Read an estimator that `save` wrote; no code in the file is run.
-
-        Parameters
-        ----------
-        path : path
-            The file.
-
-        Returns
-        -------
-        GaussianMixture
-            Fitted.
-
-        Raises
-        ------
-        ValueError
-            Where the file is not such a model.
-        """
-        params, fitted = persistence.read(path, cls._get_param_names())
-        model = cls(**params)
-        if "ending_" in fitted:
-            fitted["ending_"] = Ending[fitted["ending_"]]
-        model.__dict__.update(fitted)
-        return model
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_emgmm_version": __version__}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        state = dict(state)
-        pickled = state.pop("_emgmm_version", "of an unknown version")
-        if pickled != __version__:
-            warnings.warn(InconsistentVersionWarning(pickled), stacklevel=2)
-        super().__setstate__(state)

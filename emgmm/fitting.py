@@ -23,6 +23,9 @@ from emgmm.verbosity import Reporter
 # cost more than EM.
 START_ROWS = 2**20
 
+# Relative difference below which two objectives are the same.
+SAME = 1e-12
+
 # EM steps from each split, before the best is chosen.
 TRIAL_ITERATIONS = 6
 
@@ -84,15 +87,22 @@ def best_run(
             ended = run(plain(em, begin()), rules=rules, before=before, watcher=reporter)
         except DegenerateCovarianceError as error:
             failure = failure or error
+            reporter.failed()
             continue
         ended = part(em, ended, rules, random)
         reporter.end(ended.step.objective, converged=ended.converged)
-        if best is None or ended.step.objective > best.step.objective:
+        if best is None or beats(ended, best):
             best = ended
     if best is None:
         assert failure is not None
         raise failure
     return best
+
+
+def beats(one: Run, other: Run) -> bool:
+    """Whether a run ended higher than another by more than rounding: of equals, the first stays."""
+    margin = SAME * abs(other.step.objective)
+    return one.step.objective > other.step.objective + margin
 
 
 def part(em: EM, ended: Run, rules: Rules, random: np.random.RandomState) -> Run:
@@ -107,7 +117,7 @@ def part(em: EM, ended: Run, rules: Rules, random: np.random.RandomState) -> Run
         groups = coincident(ended.step.mixture)
         ended = replace(ended, met=[*ended.met, *groups])
         parted = best_split(em, ended, groups, rules, random)
-        if parted is None or parted.step.objective <= ended.step.objective:
+        if parted is None or not beats(parted, ended):
             break
         ended = ended.then(parted, "escape")
     return ended

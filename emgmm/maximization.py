@@ -13,13 +13,17 @@ from emgmm.precision import PROMISE, UNIT
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
 
-# Added to every mass, as scikit-learn does, so that an empty component has a mean.
+# Added to every mass, as scikit-learn does, so that an empty component has a mean: the origin.
 EMPTY = 10 * UNIT
+
+# A standard deviation below so many of the mean's own units of rounding is no more than rounding.
+ROUNDING = 8 * UNIT
 
 
 def new_means(statistics: Statistics) -> Array:
-    """(K, D): centres moved by each component's mean drift."""
-    return statistics.centres + statistics.drift / (statistics.mass + EMPTY)[:, None]
+    """(K, D): sum_i r_ik x_i / (mass + EMPTY), whatever the centres; 0 for an empty component."""
+    moved = statistics.drift - EMPTY * statistics.centres
+    return statistics.centres + moved / (statistics.mass + EMPTY)[:, None]
 
 
 def maximise(statistics: Statistics, family: Family, ridge: float, dtype: np.dtype[Any]) -> Mixture:
@@ -43,13 +47,25 @@ def maximise(statistics: Statistics, family: Family, ridge: float, dtype: np.dty
     between = family.pool(mass_times(mass, family.shape.outer(delta)))
     scatter = statistics.scatter - between
     covariances = family.add_ridge(family.estimate(scatter, mass, means.shape[1]), ridge)
-    return Mixture.of(mass / statistics.weight, means.astype(dtype), covariances, family)
+    mixture = Mixture.of(mass / statistics.weight, means.astype(dtype), covariances, family)
+    _check_above_rounding(mixture)
+    return mixture
+
+
+def _check_above_rounding(mixture: Mixture) -> None:
+    """Raise for covariances that are but the rounding of rows as large as the means."""
+    family = mixture.family
+    whiteners = family.for_each(mixture.whiteners.astype(np.float64), mixture.n_components)
+    noise = ROUNDING * np.abs(mixture.means.astype(np.float64))
+    only_noise = np.flatnonzero(family.shape.magnitude(whiteners, noise) > 1)
+    if len(only_noise):
+        raise DegenerateCovarianceError(() if family.shared else tuple(only_noise.tolist()))
 
 
 def lost(mixture: Mixture, statistics: Statistics) -> float:
     """Bound of the covariances' relative error, for means that lie away from the centres."""
     away = np.abs(mixture.means - statistics.centres)
-    whiteners = mixture.family.for_each(mixture.whiteners, mixture.n_components)
+    whiteners = mixture.family.for_each(mixture.whiteners.astype(np.float64), mixture.n_components)
     return UNIT * float(mixture.family.shape.magnitude(whiteners, away).max())
 
 

@@ -223,10 +223,6 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
             Where `n_samples` is below 1.
         """
         check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(
-                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one "
-                "sample."
-            )
+        n_rows = door.count(n_samples, "n_samples")
         chosen = self.random_state if random_state is None else random_state
-        return self._mixture().sample(int(n_samples), check_random_state(chosen))
+        return self._mixture().sample(n_rows, check_random_state(chosen))

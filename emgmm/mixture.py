@@ -48,7 +48,10 @@ class Mixture:
         """
         dtype = means.dtype
         whiteners = family.whiteners(covariances).astype(dtype)
-        return cls(weights.astype(dtype), means, covariances.astype(dtype), whiteners, family)
+        with np.errstate(over="ignore"):
+            covariances = covariances.astype(dtype)
+        family.check_finite(covariances)
+        return cls(weights.astype(dtype), means, covariances, whiteners, family)
 
     @property
     def n_components(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class EMWarning(UserWarning):
     """A fit ended, and its own statistics show that something is wrong.
@@ -29,3 +31,21 @@ class CollapsedComponentWarning(EMWarning):
 
 class StarvedComponentWarning(EMWarning):
     """A component holds less than one row."""
+
+
+def listed(components: tuple[int, ...]) -> str:
+    """'component 1', 'components 0 and 1', 'components 0, 1 and 2'; nothing for none."""
+    if not components:
+        return ""
+    *most, last = map(str, components)
+    return f"components {', '.join(most)} and {last}" if most else f"component {last}"
+
+
+def frames_to_user() -> int:
+    """The `stacklevel` with which the caller's warning points at the first line outside."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
+        ("emgmm.", "sklearn.")
+    ):
+        frame, level = frame.f_back, level + 1
+    return level

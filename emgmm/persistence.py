@@ -72,6 +72,8 @@ def write(
     }
     text = json.dumps(document, allow_nan=False, indent=1)
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot save to {path}: there is no folder {target.parent}")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         with temporary.open("x", encoding="utf-8") as file:
@@ -85,9 +87,15 @@ def write(
 
 
 def read(
-    path: str | os.PathLike[str], known: Collection[str]
+    path: str | os.PathLike[str],
+    known: Collection[str],
+    needed: Collection[str],
+    possible: Collection[str],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Constructor parameters, all among the `known`, and fitted attributes of the model in `path`.
+    """Constructor parameters and fitted attributes of the model in `path`.
+
+    All parameters are among the `known`; all `needed` attributes are there, and no others than
+    these and the `possible`.
 
     Raises
     ------
@@ -115,4 +123,8 @@ def read(
     unknown = set(params) - set(known)
     if unknown:
         raise ValueError(f"{path} has parameters that this emgmm does not know: {sorted(unknown)}.")
+    missing, strange = set(needed) - set(fitted), set(fitted) - {*needed, *possible}
+    if missing or strange:
+        what = f"lacks {sorted(missing)}" if missing else f"has {sorted(strange)} among the fitted"
+        raise ValueError(f"{path} is a damaged model: it {what}.")
     return params, fitted

@@ -7,6 +7,6 @@ import numpy as np
 # The unit of rounding of the numbers that statistics are added in.
 UNIT = float(np.finfo(np.float64).eps)
 
-# The largest error, in nats, that a row's log-density may have; and the largest relative error that
-# a covariance may owe to the point about which its moments were taken.
+# The largest error, in nats, that the packed form may add to a row's log-density; and the largest
+# relative error that a covariance may owe to the point about which its moments were taken.
 PROMISE = 1e-9

@@ -31,6 +31,11 @@ class Reporter:
             print(f"  Iteration {number}\t time lapse {lapse:.5f}s\t ll change {change:.5f}")
         self._last = now
 
+    def failed(self) -> None:
+        """A start met a singular covariance."""
+        if self.level:
+            print("Initialization failed.")
+
     def end(self, objective: float, *, converged: bool) -> None:
         """A start has ended."""
         word = "converged" if converged else "did not converge"

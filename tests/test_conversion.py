@@ -155,6 +155,34 @@ def test_parameters_that_will_not_do(arguments, message):
         GaussianMixture.from_parameters(**arguments)
 
 
+def test_parameters_are_copied():
+    means = np.zeros((2, 2))
+    model = GaussianMixture.from_parameters(
+        [0.5, 0.5], means, covariances=[1.0, 1.0], covariance_type="spherical"
+    )
+    means[:] = 99
+    assert (model.means_ == 0).all()
+    theirs = model.to_sklearn()
+    theirs.means_[:] = 99
+    theirs.lower_bounds_.append(0)
+    assert (model.means_ == 0).all()
+    assert model.lower_bounds_ == []
+
+
+def test_a_changed_constructor_does_not_change_what_was_fitted(tmp_path):
+    """With as many components as features, `tied` and `diag` have arrays of one shape."""
+    model = GaussianMixture(3, covariance_type="tied", random_state=0).fit(X)
+    expected, parameters = model.predict_proba(X), model.n_parameters()
+    model.set_params(covariance_type="diag", n_components=5)
+    model.save(tmp_path / "model.json")
+    for copy in (model, GaussianMixture.load(tmp_path / "model.json")):
+        np.testing.assert_array_equal(copy.predict_proba(X), expected)
+        assert copy.n_parameters() == parameters
+        np.testing.assert_allclose(copy.to_sklearn().predict_proba(X), expected, atol=1e-12)
+        with pytest.raises(ValueError, match="warm_start=True goes on"):
+            copy.set_params(warm_start=True).fit(X)
+
+
 # -- files ------------------------------------------------------------------------------------------
 @types
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -211,7 +239,7 @@ def test_a_failed_save_leaves_the_file_and_no_litter(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.json"]
     with pytest.raises(NotFittedError):
         GaussianMixture().save(path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
         GaussianMixture(2, random_state=0).fit(X).save(tmp_path / "nowhere" / "model.json")
 
 
@@ -260,6 +288,22 @@ SPOILED = {
     "a wrong shape": (
         lambda d: spoil(d, lambda d: d["fitted"]["means_"].update(shape=[7, 7])),
         "is a damaged model",
+    ),
+    "an unknown ending": (
+        lambda d: spoil(d, lambda d: d["fitted"].update(ending_="FOO")),
+        "is a damaged model: 'FOO'",
+    ),
+    "an attribute that is none": (
+        lambda d: spoil(d, lambda d: d["fitted"].update(predict=1)),
+        r"damaged model: it has \['predict'\] among the fitted",
+    ),
+    "means missing": (
+        lambda d: spoil(d, lambda d: d["fitted"].pop("means_")),
+        r"damaged model: it lacks \['means_'\]",
+    ),
+    "shapes that do not go together": (
+        lambda d: spoil(d, lambda d: d["fitted"].update(weights_=d["fitted"]["covariances_"])),
+        "damaged model: The parameter 'weights' should have the shape",
     ),
     "an unknown parameter": (
         lambda d: spoil(d, lambda d: d["params"].update(colour="red")),

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 from conftest import TYPES, clusters, fit
+from sklearn.cluster import KMeans
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
@@ -39,27 +40,47 @@ def test_integers_give_the_float_answer(covariance_type, dtype):
 
 
 def test_one_failing_start_does_not_kill_the_others():
-    """Two rows that are the same and far from all others: some starts put a component on them."""
-    random = np.random.RandomState(0)
-    X = np.concatenate([random.normal(size=(60, 2)), [[50.0, 50.0]]])
-    arguments = {"n_components": 2, "reg_covar": 0, "init_params": hit_or_miss([0, 1, 0])}
-    with pytest.raises(ValueError, match="component 1"):
-        GaussianMixture(**arguments).fit(X)
-    arguments["init_params"] = hit_or_miss([0, 1, 0])
-    model = fit(GaussianMixture(**arguments, n_init=3), X)
-    assert np.isfinite(model.lower_bound_)
+    X = clusters(60, 2, 2)
+    arguments = {"n_components": 2, "reg_covar": 0}
+    with pytest.raises(ValueError, match="Singular: component 1,"):
+        GaussianMixture(**arguments, init_params=hit_or_miss([0])).fit(X)
+    model = GaussianMixture(**arguments, init_params=hit_or_miss([0, 1, 0]), n_init=3).fit(X)
+    best = GaussianMixture(**arguments, random_state=0).fit(X)
+    assert model.lower_bound_ == pytest.approx(best.lower_bound_, rel=1e-9)
     with pytest.raises(ValueError, match="ill-defined empirical covariance"):
-        GaussianMixture(2, reg_covar=0, init_params=hit_or_miss([0, 0, 0]), n_init=3).fit(X)
+        GaussianMixture(**arguments, init_params=hit_or_miss([0, 0, 0]), n_init=3).fit(X)
+
+
+def test_where_all_starts_fail_the_first_failure_is_told():
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    lone = iter([np.r_[1, np.zeros(19, dtype=int)], np.r_[0, np.ones(19, dtype=int)]])
+    with pytest.raises(ValueError, match="Singular: component 1,"):
+        GaussianMixture(2, reg_covar=0, init_params=lambda *_: next(lone), n_init=2).fit(X)
+
+
+def test_numbers_too_large_for_float32_are_a_failure():
+    X = (1e20 * clusters()).astype(np.float32)
+    with pytest.raises(ValueError, match="passing float64 data instead of float32"):
+        GaussianMixture(2, init_params=hit_or_miss([0])).fit(X)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+def test_a_component_on_equal_rows_is_singular_and_not_a_triumph(covariance_type):
+    """scikit-learn's diag and spherical variances there are 2.7e-12 of rounding, and it goes on."""
+    X = np.r_[np.random.RandomState(0).randn(100, 2), [[50, 50]], [[50, 50]]]
+    model = GaussianMixture(2, covariance_type=covariance_type, reg_covar=0, random_state=0)
+    with pytest.raises(ValueError, match="Singular: component 1,"):
+        model.fit(X)
 
 
 def hit_or_miss(script):
-    """A start that puts component 1 on the lone row (0) or on half of all rows (1), in turn."""
+    """A start that gives component 1 a single row (0), or k-means' cluster (1), in turn."""
     turns = iter(script)
 
     def start(X, n_components, random_state):
         if next(turns):
-            return (X[:, 0] > 0).astype(int)
-        return (X[:, 0] > 40).astype(int)
+            return KMeans(2, n_init=1, random_state=0).fit(X).labels_
+        return (np.arange(len(X)) == 0).astype(int)
 
     return start
 

@@ -192,3 +192,17 @@ def test_sample_has_the_mixtures_moments(family):
         np.testing.assert_allclose(np.cov(own.T), covariance, atol=sampling)
     counts = np.bincount(components, minlength=K) / len(rows)
     np.testing.assert_allclose(counts, mixture.weights, atol=0.006)
+
+
+@families
+def test_every_sampled_row_is_its_components_colouring_of_white_noise(family):
+    _, mixture = some_mixture(family)
+    rows, components = mixture.sample(50, np.random.RandomState(3))
+    random = np.random.RandomState(3)
+    counts = random.multinomial(50, mixture.weights / mixture.weights.sum())
+    white = random.standard_normal((50, D))
+    np.testing.assert_array_equal(components, np.repeat(np.arange(K), counts))
+    whiteners = family.for_each(mixture.whiteners, K)
+    for row, k, expected in zip(rows, components, white, strict=True):
+        back = family.shape.whiten(whiteners[k], (row - mixture.means[k])[:, None])[:, 0]
+        np.testing.assert_allclose(back, expected, atol=1e-10)

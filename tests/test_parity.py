@@ -6,7 +6,15 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import STARTS, TYPES, clusters, fit, given_start, relative_error
+from conftest import (
+    STARTS,
+    TYPES,
+    clusters,
+    fit,
+    given_start,
+    identity_precisions,
+    relative_error,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 
@@ -98,7 +106,7 @@ def test_a_loop_of_one_step_warm_fits_ends_where_theirs_does(iris, covariance_ty
     for make in (Theirs, ours):
         model = make(**arguments, max_iter=1, warm_start=True)
         steps = 1
-        while not fit(model, iris).converged_:
+        while not fit(model, iris).converged_ and steps < 100:
             steps += 1
         stops.append((steps, model))
     (their_step, theirs), (my_step, mine) = stops
@@ -191,13 +199,38 @@ def test_the_bound_is_the_score_of_what_is_returned(real_data, name, covariance_
     )
 
 
+@types
+@pytest.mark.parametrize("outlier", [0.0, 1e8])
+def test_an_empty_component_is_theirs_in_either_form_of_the_e_step(covariance_type, outlier):
+    X = np.random.default_rng(0).normal([3, 4], size=(200, 2))
+    X[0] += outlier
+    start = {"weights_init": [0.5, 0.5], "means_init": [[-200, -200], [3, 4]]}
+    start["precisions_init"] = identity_precisions(covariance_type, 2, 2)
+    run = {"tol": 0, "max_iter": 1, "covariance_type": covariance_type, **start}
+    theirs, mine = fit(Theirs(2, **run), X), fit(ours(n_components=2, **run), X)
+    np.testing.assert_allclose(mine.means_, theirs.means_, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(mine.weights_, theirs.weights_, rtol=1e-9, atol=1e-16)
+
+
+def test_shares_out_of_reach_are_exactly_zero():
+    model = fit(ours(n_components=2, random_state=0), np.r_[np.zeros((5, 1)), np.full((5, 1), 1e3)])
+    assert set(model.predict_proba([[0.0], [1e3]]).ravel()) == {0.0, 1.0}
+
+
+def test_a_row_out_of_every_reach_has_density_zero():
+    model = ours(n_components=2, random_state=0).fit(clusters())
+    with np.errstate(over="ignore"):
+        density = model.score_samples([[1e200, 0.0, 0.0]])
+    assert density[0] < -1e300
+
+
 def test_the_best_start_is_the_best_by_the_true_objective():
     X = clusters(200, 2, 5, seed=3, spread=2)
     arguments = {"n_components": 5, "init_params": "random_from_data", "tol": 1e-2}
     random = np.random.RandomState(0)
     single = [fit(GaussianMixture(**arguments, random_state=random), X) for _ in range(6)]
     best = fit(GaussianMixture(**arguments, n_init=6, random_state=np.random.RandomState(0)), X)
-    assert best.lower_bound_ == max(model.lower_bound_ for model in single)
+    assert best.lower_bound_ == pytest.approx(max(m.lower_bound_ for m in single), rel=1e-12)
 
 
 @types
@@ -234,4 +267,7 @@ def test_they_warn_alike_when_not_converged(iris, covariance_type):
         assert warning.category is ConvergenceWarning
         said.append(str(warning.message))
         assert warning.filename == __file__ or make is Theirs
+    with pytest.warns(ConvergenceWarning) as caught:
+        ours(n_components=3, covariance_type=covariance_type, max_iter=1).fit_predict(iris)
+    assert caught[0].filename == __file__
     assert said[1].startswith(said[0])

@@ -169,3 +169,20 @@ def test_labels_and_one_hot_responsibilities_are_the_same(covariance_type):
     a = begin(lambda *_: LABELS, covariance_type=covariance_type)
     b = begin(lambda *_: np.eye(K)[LABELS], covariance_type=covariance_type)
     np.testing.assert_allclose(a.covariances_, b.covariances_, rtol=1e-12, atol=1e-14)
+
+
+def test_a_callable_cannot_spoil_the_rows():
+    def start(rows, n_components, random_state):
+        rows[:] = 0
+
+    before = X.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        begin(start)
+    np.testing.assert_array_equal(X, before)
+
+
+def test_float32_weights_may_be_off_by_float32_rounding():
+    weights = np.array([0.2, 0.3, 0.5], dtype=np.float32) * np.float32(1 + 5e-7)
+    begin("kmeans", weights_init=weights)
+    with pytest.raises(ValueError, match="should be normalized"):
+        begin("kmeans", weights_init=weights.astype(float))

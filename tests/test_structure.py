@@ -30,6 +30,7 @@ FLOORS = [
     {"fitting"},
     {"door", "conversion", "persistence"},
     {"methods"},
+    {"portable"},
     {"estimator"},
     {"datasets", "plots", "__main__"},
 ]
@@ -89,7 +90,7 @@ def test_only_families_compare_a_familys_name(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_modules_are_small(path):
-    assert len(path.read_text().splitlines()) <= 550
+    assert len(path.read_text().splitlines()) <= 450
 
 
 def test_optional_packages_are_imported_only_where_used():

@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr, get_tags
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import emgmm
 from emgmm import GaussianMixture, InconsistentVersionWarning
@@ -159,7 +159,7 @@ def test_a_pickle_of_another_version_is_announced(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pickle.loads(data)
-    monkeypatch.setattr("emgmm.estimator.__version__", "99.0")
+    monkeypatch.setattr("emgmm.portable.__version__", "99.0")
     with pytest.warns(InconsistentVersionWarning, match="pickled by emgmm 0.1.0"):
         pickle.loads(data)
 
@@ -196,8 +196,15 @@ def blas_threads():
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
-def test_blas_has_one_thread_inside_and_its_own_number_afterwards():
+@pytest.fixture
+def two_blas_threads():
+    with threadpool_limits(2, user_api="blas"):
+        yield
+
+
+def test_blas_has_one_thread_inside_and_its_own_number_afterwards(two_blas_threads):
     before = blas_threads()
+    assert max(before) > 1
     with one_blas_thread():
         assert set(blas_threads()) == {1}
         with one_blas_thread():
@@ -206,14 +213,14 @@ def test_blas_has_one_thread_inside_and_its_own_number_afterwards():
     assert blas_threads() == before
 
 
-def test_an_error_gives_blas_its_threads_back():
+def test_an_error_gives_blas_its_threads_back(two_blas_threads):
     before = blas_threads()
     with pytest.raises(ZeroDivisionError), one_blas_thread():
         _ = 1 / 0
     assert blas_threads() == before
 
 
-def test_fits_in_threads_at_once():
+def test_fits_in_threads_at_once(two_blas_threads):
     """They give what they give alone, and leave BLAS as it was: k-means' own limiter does not."""
     before = blas_threads()
 
@@ -231,3 +238,13 @@ def test_version_is_that_of_the_package():
     from importlib.metadata import version
 
     assert emgmm.__version__ == version("emgmm")
+
+
+def test_sample_takes_the_constructors_seed_or_its_own():
+    model = GaussianMixture(2, random_state=0).fit(X)
+    np.testing.assert_array_equal(model.sample(5)[0], model.sample(5)[0])
+    np.testing.assert_array_equal(model.sample(5)[0], model.sample(5, random_state=0)[0])
+    assert not np.array_equal(model.sample(5)[0], model.sample(5, random_state=1)[0])
+    for wrong in (2.5, "a"):
+        with pytest.raises(TypeError, match="n_samples must be an integer"):
+            model.sample(wrong)

@@ -14,6 +14,7 @@ from emgmm.notices import (
     CollapsedComponentWarning,
     EMWarning,
     StarvedComponentWarning,
+    listed,
 )
 from emgmm.typing import Array
 
@@ -21,12 +22,6 @@ WHY = (
     "EM shares every row out between them in the same proportions, step after step, and cannot "
     "part them"
 )
-
-
-def listed(components: tuple[int, ...]) -> str:
-    """'component 1', 'components 0 and 1', 'components 0, 1 and 2'."""
-    *most, last = map(str, components)
-    return f"components {', '.join(most)} and {last}" if most else f"component {last}"
 
 
 def warnings_of(

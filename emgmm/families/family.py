@@ -105,6 +105,14 @@ class Family(ABC):
         except DegenerateCovarianceError as error:
             raise self._named(error) from None
 
+    def check_finite(self, covariances: Array) -> None:
+        """Raise `DegenerateCovarianceError` for covariances that overflowed."""
+        stacked = self.stack(covariances)
+        finite = np.isfinite(stacked).reshape(len(stacked), -1).all(axis=1)
+        if not finite.all():
+            overflown = DegenerateCovarianceError(tuple(np.flatnonzero(~finite).tolist()))
+            raise self._named(overflown)
+
     def _named(self, error: DegenerateCovarianceError) -> DegenerateCovarianceError:
         return DegenerateCovarianceError(() if self.shared else error.components)
 

@@ -75,8 +75,8 @@ class Shape(ABC):
     def of_single_rows(self, rows: Array, mass: Array) -> Array:
         """Covariances of components that hold one row each, (K, D), with masses just above 1.
 
-        Nothing but rounding; yet from so sharp a start rounding decides where EM goes, so it is
-        scikit-learn's own, operation by operation: E[x^2] - E[x]^2 where it expands the square.
+        Nothing but rounding; yet from so sharp a start rounding decides where EM goes. Where
+        scikit-learn expands the square it is its own, operation by operation: E[x^2] - E[x]^2.
         """
 
     @abstractmethod

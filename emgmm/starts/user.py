@@ -16,7 +16,9 @@ def from_callable(function: Callable[..., Any]) -> Start:
     """The start that calls `function(X, n_components, random_state)` and reads its answer."""
 
     def start(rows: Array, n_components: int, random: np.random.RandomState) -> Assignment:
-        return read(np.asarray(function(rows, n_components, random)), rows, n_components)
+        looked_at = rows.view()
+        looked_at.flags.writeable = False  # they may be the user's own
+        return read(np.asarray(function(looked_at, n_components, random)), rows, n_components)
 
     return start
 

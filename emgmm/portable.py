@@ -1,0 +1,258 @@
+"""Carrying fitted mixtures in and out: parameters, scikit-learn's models, files, pickles."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from emgmm import conversion, door, persistence
+from emgmm.families import FAMILIES
+from emgmm.loop import Ending, history
+from emgmm.methods import MixtureEstimator
+from emgmm.mixture import Mixture
+from emgmm.version import InconsistentVersionWarning, __version__
+
+# What every fitted estimator holds, and what one may hold.
+FITTED = (
+    "weights_",
+    "means_",
+    "covariances_",
+    "precisions_",
+    "precisions_cholesky_",
+    "converged_",
+    "n_iter_",
+    "lower_bound_",
+    "lower_bounds_",
+    "ending_",
+    "history_",
+    "remaining_gain_",
+    "n_features_in_",
+    "_family_name",
+)
+MAYBE_FITTED = ("feature_names_in_",)
+
+
+def _given() -> dict[str, Any]:
+    """Attributes of an estimator whose parameters were given."""
+    return {
+        "converged_": True,
+        "n_iter_": 0,
+        "lower_bound_": math.nan,
+        "lower_bounds_": [],
+        "ending_": Ending.GIVEN,
+        "history_": history([], [], []),
+        "remaining_gain_": math.nan,
+    }
+
+
+class PortableEstimator(MixtureEstimator):
+    """An estimator whose mixture is its attributes, however they came."""
+
+    covariance_type: str
+
+    def _adopt(self, mixture: Mixture, **fitted: Any) -> None:
+        self.weights_ = mixture.weights
+        self.means_ = mixture.means
+        self.covariances_ = mixture.covariances
+        self.precisions_ = mixture.precisions
+        self.precisions_cholesky_ = mixture.whiteners
+        self._family_name = mixture.family.name
+        for name, value in fitted.items():
+            setattr(self, name, value)
+
+    def _forget(self) -> None:
+        for name in self._fitted():
+            del self.__dict__[name]
+
+    def _fitted(self) -> dict[str, Any]:
+        known = {*FITTED, *MAYBE_FITTED}
+        return {name: value for name, value in vars(self).items() if name in known}
+
+    def _fitted_type(self) -> str:
+        # Users may set the attributes by hand, as they do with scikit-learn's class.
+        return getattr(self, "_family_name", self.covariance_type)
+
+    def _mixture(self) -> Mixture:
+        """The mixture that the attributes describe."""
+        return Mixture(
+            np.asarray(self.weights_),
+            np.asarray(self.means_),
+            np.asarray(self.covariances_),
+            np.asarray(self.precisions_cholesky_),
+            FAMILIES[self._fitted_type()],
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        needed = ("weights_", "means_", "covariances_", "precisions_cholesky_")
+        return all(hasattr(self, name) for name in needed)
+
+    # -- models that were not fitted here ------------------------------------------------------
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: Any,
+        means: Any,
+        *,
+        covariances: Any = None,
+        precisions: Any = None,
+        covariance_type: str = "full",
+        feature_names: Any = None,
+    ) -> Self:
+        """A fitted estimator with given parameters; no EM is run.
+
+        Parameters
+        ----------
+        weights : array-like of shape (K,)
+            Shares, summing to one.
+        means : array-like of shape (K, D)
+            Means.
+        covariances, precisions : array-like
+            Exactly one of them, in the shape that goes with `covariance_type`.
+        covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+            How the covariances hang together.
+        feature_names : sequence of str, default=None
+            Names of the features.
+
+        Returns
+        -------
+        GaussianMixture
+            With ``n_iter_ = 0``, ``converged_ = True`` and ``lower_bound_ = nan``.
+
+        Raises
+        ------
+        ValueError
+            Where a parameter has the wrong shape or is not what its name says.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> gm = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> gm.predict([[1.0], [3.0]])
+        array([0, 1])
+        """
+        if covariance_type not in FAMILIES:
+            raise ValueError(
+                f"covariance_type must be one of {sorted(FAMILIES)}, but got {covariance_type!r}"
+            )
+        mixture = door.mixture(weights, means, covariances, precisions, FAMILIES[covariance_type])
+        model = cls(mixture.n_components, covariance_type=covariance_type)
+        model.n_features_in_ = mixture.n_features
+        if feature_names is not None:
+            model.feature_names_in_ = door.feature_names(feature_names, mixture.n_features)
+        model._adopt(mixture, **_given())
+        return model
+
+    @classmethod
+    def from_sklearn(cls, model: Any) -> Self:
+        """The estimator that predicts as a fitted scikit-learn model does.
+
+        Parameters
+        ----------
+        model : sklearn.mixture.GaussianMixture or BayesianGaussianMixture
+            Fitted. Of a Bayesian one, `weights_` become those with which a plain mixture gives the
+            same `predict_proba`, which are not quite the model's own.
+
+        Returns
+        -------
+        GaussianMixture
+            With the model's parameters, `converged_` and `n_iter_`; ``lower_bound_`` is nan, since
+            scikit-learn's belongs to the parameters one step before.
+
+        Raises
+        ------
+        TypeError
+            For any other model.
+        """
+        mixture = conversion.from_sklearn(model)
+        known = cls._get_param_names()
+        params = model.get_params(deep=False)
+        converted = cls(**{name: value for name, value in params.items() if name in known})
+        given = {**_given(), "converged_": bool(model.converged_), "n_iter_": int(model.n_iter_)}
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(model, name):
+                given[name] = getattr(model, name)
+        converted._adopt(mixture, **given)
+        return converted
+
+    def to_sklearn(self) -> Any:
+        """scikit-learn's own fitted class with this mixture, for tools that know only that one.
+
+        Returns
+        -------
+        sklearn.mixture.GaussianMixture
+            Fitted. A callable `init_params` becomes scikit-learn's default.
+        """
+        check_is_fitted(self)
+        ours_alone = ("ending_", "history_", "remaining_gain_", "_family_name")
+        fitted = {n: value for n, value in self._fitted().items() if n not in ours_alone}
+        params = self.get_params(deep=False)
+        params |= {"n_components": self._n_fitted(), "covariance_type": self._fitted_type()}
+        return conversion.to_sklearn(params, deepcopy(fitted))
+
+    # -- keeping --------------------------------------------------------------------------------
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the estimator to a JSON file, which `load` reads back exact to the last bit.
+
+        Parameters
+        ----------
+        path : path
+            The file; it is replaced whole or left alone.
+
+        Raises
+        ------
+        ValueError
+            Where a constructor parameter cannot be written, such as a function.
+        """
+        check_is_fitted(self)
+        fitted = self._fitted()
+        if "ending_" in fitted:
+            fitted["ending_"] = fitted["ending_"].name
+        persistence.write(path, __version__, self.get_params(deep=False), fitted)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read an estimator that `save` wrote; no code in the file is run.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        GaussianMixture
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            Where the file is not such a model.
+        """
+        params, fitted = persistence.read(path, cls._get_param_names(), FITTED, MAYBE_FITTED)
+        model = cls(**params)
+        model.__dict__.update(fitted)
+        try:
+            model.ending_ = Ending[fitted["ending_"]]
+            door.check_fitted(model._mixture())
+        except (KeyError, ValueError, AttributeError, IndexError) as error:
+            raise ValueError(f"{path} is a damaged model: {error}.") from None
+        return model
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_emgmm_version": __version__}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        state = dict(state)
+        pickled = state.pop("_emgmm_version", "of an unknown version")
+        if pickled != __version__:
+            warnings.warn(InconsistentVersionWarning(pickled), stacklevel=2)
+        super().__setstate__(state)
