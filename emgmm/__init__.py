@@ -1,5 +1,6 @@
 """Gaussian mixtures by expectation-maximisation, under scikit-learn's conventions."""
 
+from emgmm.diagnosis import Diagnosis, Verdict
 from emgmm.estimator import GaussianMixture
 from emgmm.loop import Ending
 from emgmm.notices import (
@@ -13,10 +14,12 @@ from emgmm.version import InconsistentVersionWarning, __version__
 __all__ = [
     "CoincidentComponentsWarning",
     "CollapsedComponentWarning",
+    "Diagnosis",
     "EMWarning",
     "Ending",
     "GaussianMixture",
     "InconsistentVersionWarning",
     "StarvedComponentWarning",
+    "Verdict",
     "__version__",
 ]

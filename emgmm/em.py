@@ -44,15 +44,16 @@ class EM:
         self.n_components = n_components
         self.ridge = ridge
         self.passes = 0
-        self.summary = self._sum(lambda block: Summary.of(block.rows, family))
+        self.summary = self.sum(lambda block: Summary.of(block.rows, family))
 
-    def _sum(self, function: Callable[[Block], Sum]) -> Sum:
+    def sum(self, function: Callable[[Block], Sum]) -> Sum:
+        """Sum of a function of blocks over all rows: one pass."""
         self.passes += 1
         size = block_rows(self.family, self.n_components, self.source.n_features)
         return self.source.sum(function, size)
 
     def _statistics(self, form: Form) -> Statistics:
-        return form.complete(self._sum(form.statistics))
+        return form.complete(self.sum(form.statistics))
 
     @property
     def total_covariance(self) -> Array:

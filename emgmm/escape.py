@@ -130,9 +130,7 @@ def splits(
     Where other components took the wrong place before the group came to rest, parting the group is
     not enough: in further proposals all components make one group.
     """
-    rows = em.source.sample(SAMPLE_ROWS, random).astype(np.float64)
-    responsibilities = FormForBlock(mixture).log_joint(rows.T)
-    softmax(responsibilities)
+    rows, responsibilities = sample_of(em, mixture, random)
     seed = int(random.randint(2**31 - 3))
     everyone = [tuple(range(mixture.n_components))]
     for together in [groups] if groups == everyone else [groups, everyone]:
@@ -144,6 +142,14 @@ def splits(
             parted = first_definite(em, statistics, together, list(places))
             if parted is not None:
                 yield parted
+
+
+def sample_of(em: EM, mixture: Mixture, random: np.random.RandomState) -> tuple[Array, Array]:
+    """(n, D) rows that stand for all, and their (K, n) responsibilities."""
+    rows = em.source.sample(SAMPLE_ROWS, random).astype(np.float64)
+    responsibilities = FormForBlock(mixture).log_joint(rows.T)
+    softmax(responsibilities)
+    return rows, responsibilities
 
 
 def first_definite(

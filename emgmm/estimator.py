@@ -13,13 +13,14 @@ from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from emgmm import door
-from emgmm.diagnosis import aitken, has_coincident, warnings_of
+from emgmm.diagnosis import Diagnosis, aitken, diagnose, has_coincident, warnings_of
 from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.fitting import Given, best_run, first_mixture
-from emgmm.loop import Rules, Run, history, nowhere
+from emgmm.loop import Rules, Run, history, history_since, nowhere
 from emgmm.mixture import Mixture
 from emgmm.notices import EMWarning, frames_to_user
 from emgmm.portable import PortableEstimator
@@ -123,11 +124,11 @@ class GaussianMixture(PortableEstimator):
     --------
     >>> import numpy as np
     >>> from emgmm import GaussianMixture
-    >>> X = np.array([[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> X = np.array([[1, 2], [2, 4], [0, 0], [1, 3], [10, 2], [11, 4], [9, 0], [10, 1]])
     >>> gm = GaussianMixture(n_components=2, random_state=0).fit(X)
     >>> gm.means_
-    array([[10.,  2.],
-           [ 1.,  2.]])
+    array([[10.  ,  1.75],
+           [ 1.  ,  2.25]])
     >>> gm.predict([[0, 0], [12, 3]])
     array([1, 0])
     >>> gm.ending_.name
@@ -247,6 +248,46 @@ class GaussianMixture(PortableEstimator):
         """
         return self.fit(X, y).predict(X)
 
+    def diagnose(self, X: Any, *, certify: bool = False) -> Diagnosis:
+        """Report on the fitted mixture: what its own statistics say of it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows that were fitted.
+        certify : bool, default=False
+            Whether to spend up to 75 more passes over X on the point itself: the length of one more
+            EM step, EM's rate by power iteration, and finite moves of components.
+
+        Returns
+        -------
+        Diagnosis
+            Prints as text, shows as a table in a notebook, has ``to_dict`` and ``plot``. It spends
+            three passes over X without the certificate.
+
+        References
+        ----------
+        Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
+        doi 10.1111/j.2517-6161.1977.tb01600.x (EM's rate).
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> from emgmm.datasets import old_faithful
+        >>> X = old_faithful().rows
+        >>> gm = GaussianMixture(2, tol=1e-9, random_state=0).fit(X)
+        >>> gm.diagnose(X, certify=True).verdict.name
+        'LOCAL_MAXIMUM'
+        """
+        check_is_fitted(self)
+        rows = door.rows(self, X, reset=False)
+        mixture = self._mixture()
+        objectives = history_since(getattr(self, "history_", history([], [], [])), "escape")
+        with one_blas_thread():
+            em = EM(ArraySource(rows), mixture.family, mixture.n_components, self.reg_covar)
+            random = check_random_state(self.random_state)
+            return diagnose(em, mixture, objectives, random, certified=certify)
+
     def _run(self, rows: Array) -> tuple[Run, list[EMWarning]]:
         K, D = self.n_components, rows.shape[1]
         door.check_enough_rows(len(rows), K)
@@ -308,6 +349,7 @@ class GaussianMixture(PortableEstimator):
         return float(objective[-2]) if len(objective) > 1 else -np.inf
 
     def _take(self, best: Run) -> None:
+        seen = history(best.objectives, best.passes, best.events)
         self._adopt(
             best.step.mixture,
             converged_=best.converged,
@@ -315,8 +357,8 @@ class GaussianMixture(PortableEstimator):
             lower_bound_=best.objectives[-1],
             lower_bounds_=best.objectives[1:],
             ending_=best.ending,
-            history_=history(best.objectives, best.passes, best.events),
-            remaining_gain_=aitken(best.objectives_since("escape"))[1],
+            history_=seen,
+            remaining_gain_=aitken(history_since(seen, "escape"))[1],
         )
         if not best.converged and self.max_iter > 0:
             warnings.warn(

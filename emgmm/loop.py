@@ -104,11 +104,6 @@ class Run:
     def n_iter(self) -> int:
         return len(self.objectives) - 1
 
-    def objectives_since(self, event: str) -> list[float]:
-        """Objectives from the last such event on; all, where there was none."""
-        last = max((i for i, name in enumerate(self.events) if name == event), default=0)
-        return self.objectives[last:]
-
     def after_first(self) -> Run:
         """Without the first mixture: that of another run's end."""
         return replace(
@@ -137,6 +132,12 @@ def history(
         "passes": np.array(passes, dtype=int),
         "event": np.array(events, dtype="U16"),
     }
+
+
+def history_since(history: dict[str, NDArray[Any]], event: str) -> list[float]:
+    """Objectives from the last such event on; all of them where there was none."""
+    places = np.flatnonzero(history["event"] == event)
+    return history["objective"][places[-1] if len(places) else 0 :].tolist()
 
 
 def run(

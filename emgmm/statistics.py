@@ -68,6 +68,33 @@ class Statistics:
             scatter=self.scatter - between,
         )
 
+    def about(self, centres: Array, family: Family) -> Statistics:
+        """The same sums about other (K, D) centres."""
+        here = self.about_means(family)
+        steps = here.centres - centres
+        between = family.pool(mass_times(here.mass, family.shape.outer(steps)))
+        drift = here.mass[:, None] * steps
+        return replace(here, centres=centres, drift=drift, scatter=here.scatter + between)
+
+    def plus(self, share: float, other: Statistics, less: Statistics) -> Statistics:
+        """Self + share (other - less), for three that have the same centres."""
+        return replace(
+            self,
+            mass=self.mass + share * (other.mass - less.mass),
+            drift=self.drift + share * (other.drift - less.drift),
+            scatter=self.scatter + share * (other.scatter - less.scatter),
+        )
+
+    def difference(self, other: Statistics, less: Statistics) -> Array:
+        """(n,): other - less as one vector, in units of these statistics."""
+        sd = np.sqrt(np.abs(self.scatter).max() / self.mass.sum())
+        parts = (
+            (other.mass - less.mass) / self.mass.sum(),
+            (other.drift - less.drift) / (self.mass.sum() * sd),
+            (other.scatter - less.scatter) / np.abs(self.scatter).max(),
+        )
+        return np.concatenate([part.ravel() for part in parts])
+
     def with_shared(self, scatter: Array, log_likelihood: float) -> Statistics:
         """With the terms that no responsibility enters: a pass leaves these constants out."""
         return replace(self, scatter=scatter, log_likelihood=self.log_likelihood + log_likelihood)

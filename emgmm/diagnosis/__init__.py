@@ -1,5 +1,6 @@
 """Diagnosis: what a fit's own statistics say of it."""
 
+from emgmm.diagnosis.certificate import Verdict
 from emgmm.diagnosis.conditions import (
     aitken,
     coincident,
@@ -8,12 +9,16 @@ from emgmm.diagnosis.conditions import (
     has_coincident,
     starved,
 )
+from emgmm.diagnosis.report import Diagnosis, diagnose
 from emgmm.diagnosis.words import warnings_of
 
 __all__ = [
+    "Diagnosis",
+    "Verdict",
     "aitken",
     "coincident",
     "collapsed",
+    "diagnose",
     "divergences",
     "has_coincident",
     "starved",

@@ -1,0 +1,65 @@
+"""How much components share their rows: a second accumulator, summed over the source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emgmm.block import Block
+from emgmm.expectation import FormForBlock, softmax
+from emgmm.mixture import Mixture
+from emgmm.typing import Array
+
+# Cosine of two components' responsibilities from which their labels are arbitrary: at 0.5 half of
+# what one holds of its rows is held by the other.
+OVERLAPPING = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Overlap:
+    """Sums over rows.
+
+    Parameters
+    ----------
+    products : (K, K)
+        sum_i r_ik r_il.
+    entropy : float
+        -sum_ik r_ik log r_ik, in nats.
+    weight : float
+        Number of rows.
+    """
+
+    products: Array
+    entropy: float
+    weight: float
+
+    def __add__(self, other: Overlap) -> Overlap:
+        return Overlap(
+            self.products + other.products,
+            self.entropy + other.entropy,
+            self.weight + other.weight,
+        )
+
+    @property
+    def cosines(self) -> Array:
+        """(K, K): 1 where two components share every row in the same proportion, 0 where none."""
+        lengths = np.sqrt(np.maximum(np.diagonal(self.products), np.finfo(float).tiny))
+        return self.products / np.outer(lengths, lengths)
+
+
+class OverlapOf:
+    """The function that a source sums: a block's overlap under one mixture."""
+
+    def __init__(self, mixture: Mixture) -> None:
+        self.form = FormForBlock(mixture)
+
+    def __call__(self, block: Block) -> Overlap:
+        log_joint = self.form.log_joint(block.rows)
+        responsibilities = log_joint.copy()
+        log_responsibilities = log_joint - softmax(responsibilities)
+        with np.errstate(invalid="ignore"):  # 0 log 0, where a weight is 0
+            each = responsibilities * log_responsibilities
+        entropy = -float(np.nansum(each))
+        products = responsibilities @ responsibilities.T
+        return Overlap(products, entropy, float(block.rows.shape[1]))

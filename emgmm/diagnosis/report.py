@@ -1,0 +1,187 @@
+"""The report: every condition of a fit with its figures, as text, page, dictionary and picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emgmm.diagnosis.certificate import Certificate, Verdict, certify
+from emgmm.diagnosis.conditions import aitken, coincident, collapsed, starved
+from emgmm.diagnosis.overlap import OVERLAPPING, OverlapOf
+from emgmm.em import EM
+from emgmm.mixture import Mixture
+from emgmm.notices import listed
+from emgmm.typing import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What a fit's own statistics say of it.
+
+    Attributes
+    ----------
+    coincident : list of tuple of int
+        Groups of components that EM cannot part.
+    collapsed, starved : list of int
+        Components that shrank to nothing beside the data, and that hold less than one row.
+    overlapping : list of tuple of int
+        Pairs whose labels are arbitrary: cosine of their responsibilities above one half.
+    mass : ndarray of shape (K,)
+        Effective number of rows of each component.
+    condition_numbers : ndarray of shape (K,)
+        Largest over smallest variance of each covariance.
+    overlap : ndarray of shape (K, K)
+        Cosines of the components' responsibilities: 1 where they share all rows alike, 0 where
+        none.
+    entropy : float
+        Mean entropy of a row's assignment, in nats; log K where nothing is told apart.
+    rate : float
+        Factor by which EM's gains shrink per iteration, from the last objectives; by power
+        iteration where it was certified.
+    remaining_gain : float
+        Aitken's estimate of the mean log-likelihood that is left to gain.
+    verdict : Verdict
+        What the point is, as far as it was tried.
+    step : float
+        Length of one more EM step in standard deviations; nan unless certified.
+    direction : str
+        The move that raised the likelihood, if one did.
+    gain : float
+        By how much, in nats per row.
+    extra_passes : int
+        Passes over the rows that this report spent.
+    """
+
+    coincident: list[tuple[int, ...]]
+    collapsed: list[int]
+    starved: list[int]
+    overlapping: list[tuple[int, ...]]
+    mass: Array
+    condition_numbers: Array
+    overlap: Array
+    entropy: float
+    rate: float
+    remaining_gain: float
+    verdict: Verdict
+    step: float
+    direction: str
+    gain: float
+    extra_passes: int
+    _mixture: Mixture
+    _objectives: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the picture, by name; the verdict by its name."""
+        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name[0] != "_"}
+        return {**named, "verdict": self.verdict.name}
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Pairs of a condition and what was found."""
+        clear = [
+            ("Coincident", "; ".join(map(listed, self.coincident))),
+            ("Collapsed", listed(tuple(self.collapsed))),
+            ("Starved", listed(tuple(self.starved))),
+            ("Too close to tell", "; ".join(map(listed, self.overlapping))),
+        ]
+        verdict = self.verdict.sentence
+        if self.verdict is Verdict.SADDLE:
+            verdict += f" It was {self.direction}, by {self.gain:.3g} nats per row."
+        return [
+            ("Verdict", verdict),
+            *((name, found or "none") for name, found in clear),
+            ("Effective rows", ", ".join(f"{m:.4g}" for m in self.mass)),
+            ("Condition numbers", ", ".join(f"{c:.3g}" for c in self.condition_numbers)),
+            ("Entropy of a row's assignment", f"{self.entropy:.3g} nats"),
+            ("Largest overlap of two components", f"{self._largest_overlap():.3g}"),
+            ("Rate of EM", f"{self.rate:.4g}"),
+            ("Left to gain", f"{self.remaining_gain:.3g} nats per row"),
+            ("One more step", f"{self.step:.3g} standard deviations"),
+            ("Passes spent on this report", str(self.extra_passes)),
+        ]
+
+    def _largest_overlap(self) -> float:
+        return float((self.overlap - np.diag(np.diagonal(self.overlap))).max())
+
+    def __str__(self) -> str:
+        pairs = self.lines()
+        width = max(len(name) for name, _ in pairs)
+        return "\n".join(f"{name:<{width}}  {found}" for name, found in pairs)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(name)}</th>"
+            f"<td style='text-align:left'>{escape(found)}</td></tr>"
+            for name, found in self.lines()
+        )
+        return f"<table>{rows}</table>"
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the components, the offending ones in red, and the likelihood with Aitken's limit.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw the components alone; None makes a figure with both panels.
+
+        Returns
+        -------
+        matplotlib Axes
+            The one with the components.
+        """
+        from emgmm.plots import draw_diagnosis
+
+        return draw_diagnosis(self, ax)
+
+    def offending(self) -> set[int]:
+        """Components that some condition names."""
+        return {*self.collapsed, *self.starved, *(k for group in self.coincident for k in group)}
+
+
+def diagnose(
+    em: EM,
+    mixture: Mixture,
+    objectives: Sequence[float],
+    random: np.random.RandomState,
+    *,
+    certified: bool,
+) -> Diagnosis:
+    """The report on `mixture`, over the rows of `em`; `objectives` are those of its fit."""
+    statistics = em.expect(mixture)
+    overlap = em.sum(OverlapOf(mixture))
+    cosines = overlap.cosines
+    pairs = np.argwhere(np.triu(cosines > OVERLAPPING, k=1))
+    rate, left = aitken(objectives)
+    found = Certificate(Verdict.UNTRIED, math.nan, rate, "", 0.0)
+    if certified:
+        found = certify(em, mixture, random)
+    eigenvalues = np.linalg.eigvalsh(mixture.dense_covariances().astype(np.float64))
+    n_rows = em.source.n_rows
+    return Diagnosis(
+        coincident(mixture),
+        collapsed(mixture, statistics, em.total_covariance, em.ridge),
+        starved(statistics, n_rows),
+        [tuple(pair) for pair in pairs.tolist()],
+        statistics.mass,
+        eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], np.finfo(float).tiny),
+        cosines,
+        overlap.entropy / overlap.weight,
+        found.rate,
+        left,
+        found.verdict,
+        found.step,
+        found.direction,
+        found.gain,
+        em.passes,
+        mixture,
+        tuple(objectives),
+    )

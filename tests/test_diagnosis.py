@@ -1,0 +1,226 @@
+"""The report and its certificate: verdicts on points of which the truth is known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from conftest import TYPES, clusters, fit
+from scipy.stats import entropy
+from test_loop import SpySource
+from test_question import em_in_long_form, own_start
+
+from emgmm import Diagnosis, EMWarning, GaussianMixture, Verdict, estimator
+from emgmm.datasets import old_faithful, question
+
+types = pytest.mark.parametrize("covariance_type", TYPES)
+X = clusters()
+
+
+def sound(covariance_type="full", **more):
+    arguments = {"tol": 1e-11, "max_iter": 3000, "random_state": 0, **more}
+    return fit(GaussianMixture(3, covariance_type=covariance_type, **arguments), X)
+
+
+@types
+def test_the_questions_point_is_a_saddle_whose_rate_is_known(covariance_type):
+    """There EM multiplies a small shift of the means by S Sigma^-1: 1 or, in diag and spherical, 1.86."""
+    rows = question().rows
+    model = fit(own_start(covariance_type, tol=0, max_iter=10), rows)
+    diagnosis = model.diagnose(rows, certify=True)
+    assert diagnosis.verdict is Verdict.SADDLE
+    assert diagnosis.direction == "a split of components 0 and 1"
+    scatter = np.cov(rows.T, ddof=0)
+    spread = {"diag": np.diag(np.diag(scatter)), "spherical": np.eye(2) * np.trace(scatter) / 2}
+    expected = np.linalg.eigvals(scatter @ np.linalg.inv(spread.get(covariance_type, scatter)))
+    # In full, a change of the covariances grows faster than one of the means.
+    assert diagnosis.rate > expected.real.max() - 1e-3
+    if covariance_type != "full":
+        assert diagnosis.rate == pytest.approx(expected.real.max(), abs=1e-3)
+    best = fit(
+        GaussianMixture(2, covariance_type=covariance_type, reg_covar=0, random_state=0), rows
+    )
+    assert diagnosis.gain == pytest.approx(best.lower_bound_ - model.lower_bound_, abs=1e-3)
+    assert diagnosis.coincident == [(0, 1)]
+    assert diagnosis.overlapping == [(0, 1)]
+    np.testing.assert_allclose(diagnosis.overlap, 1.0)
+    assert diagnosis.entropy == pytest.approx(np.log(2))
+
+
+@types
+def test_a_converged_fit_is_a_local_maximum(covariance_type):
+    model = sound(covariance_type)
+    diagnosis = model.diagnose(X, certify=True)
+    assert diagnosis.verdict is Verdict.LOCAL_MAXIMUM
+    assert diagnosis.step < 1e-4
+    assert not diagnosis.offending()
+    assert diagnosis.overlapping == []
+
+
+def packed_parameters(weights, means, covariances):
+    upper = np.triu_indices(len(means[0]))
+    return np.concatenate(
+        [weights[:-1], np.ravel(means), *(c[upper] for c in np.array(covariances))]
+    )
+
+
+def unpacked(vector, K, D):
+    weights = np.append(vector[: K - 1], 1 - vector[: K - 1].sum())
+    means = vector[K - 1 : K - 1 + K * D].reshape(K, D)
+    covariances = np.zeros((K, D, D))
+    upper = np.triu_indices(D)
+    for covariance, part in zip(covariances, vector[K - 1 + K * D :].reshape(K, -1), strict=True):
+        covariance[upper] = part
+        covariance.T[upper] = part
+    return weights, means, covariances
+
+
+@pytest.mark.parametrize(("data", "K"), [("saddle", 2), ("faithful", 2), ("faithful", 3)])
+def test_the_rate_is_the_largest_eigenvalue_of_ems_jacobian(data, K):
+    """The Jacobian by central differences of EM in long form, one parameter at a time."""
+    rows = question().rows[::4] if data == "saddle" else old_faithful().rows
+    rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    if data == "saddle":
+        given = [0.5, 0.5], [[0.0, 0.0]] * 2
+        model = GaussianMixture.from_parameters(*given, covariances=[np.cov(rows.T, ddof=0)] * 2)
+        model.reg_covar = 0
+    else:
+        model = GaussianMixture(K, reg_covar=0, tol=1e-14, max_iter=9999, random_state=0)
+        fit(model, rows)
+    point = packed_parameters(model.weights_, model.means_, model.covariances_)
+
+    def em(vector):
+        return packed_parameters(*em_in_long_form(rows, *unpacked(vector, K, 2), 1))
+
+    jacobian = np.stack([(em(point + e) - em(point - e)) / 2e-5 for e in 1e-5 * np.eye(len(point))])
+    expected = np.abs(np.linalg.eigvals(jacobian)).max()
+    assert model.diagnose(rows, certify=True).rate == pytest.approx(expected, abs=0.02)
+
+
+def test_a_fit_that_tol_cut_short_is_still_moving():
+    rows = old_faithful().rows
+    model = GaussianMixture(3, random_state=0).fit(rows)
+    diagnosis = model.diagnose(rows, certify=True)
+    assert diagnosis.verdict is Verdict.MOVING
+    assert diagnosis.remaining_gain == model.remaining_gain_ > 0
+
+
+def test_two_components_on_one_gaussian_are_flat():
+    rows = np.random.default_rng(0).normal(size=(3000, 2))
+    model = GaussianMixture.from_parameters(
+        [0.5, 0.5], [rows.mean(axis=0)] * 2, covariances=[np.cov(rows.T, ddof=0)] * 2
+    )
+    diagnosis = model.diagnose(rows, certify=True)
+    assert diagnosis.coincident == [(0, 1)]
+    assert diagnosis.verdict in (Verdict.FLAT, Verdict.SADDLE)
+    assert diagnosis.gain < 2e-3
+
+
+@types
+@pytest.mark.parametrize("certify", [False, True])
+def test_passes_spent_are_counted_and_bounded(covariance_type, certify, monkeypatch):
+    monkeypatch.setattr(estimator, "ArraySource", SpySource)
+    model = sound(covariance_type)
+    monkeypatch.setattr(SpySource, "passes", 0)
+    diagnosis = model.diagnose(X, certify=certify)
+    assert diagnosis.extra_passes == SpySource.passes
+    assert diagnosis.extra_passes <= (78 if certify else 3)
+
+
+def test_figures_are_what_they_say():
+    model = sound("full")
+    diagnosis = model.diagnose(X)
+    shares = model.predict_proba(X)
+    np.testing.assert_allclose(diagnosis.mass, shares.sum(axis=0))
+    assert diagnosis.entropy == pytest.approx(np.mean(entropy(shares, axis=1)))
+    lengths = np.linalg.norm(shares, axis=0)
+    np.testing.assert_allclose(diagnosis.overlap, shares.T @ shares / np.outer(lengths, lengths))
+    np.testing.assert_allclose(diagnosis.condition_numbers, np.linalg.cond(model.covariances_))
+    assert diagnosis.verdict is Verdict.UNTRIED
+    assert diagnosis.remaining_gain is model.remaining_gain_ or (
+        diagnosis.remaining_gain == pytest.approx(model.remaining_gain_, nan_ok=True)
+    )
+
+
+def test_overlapping_components_are_in_the_report_and_in_no_warning():
+    rows = np.random.default_rng(0).normal(size=(400, 2)) * [3, 1]
+    model = GaussianMixture.from_parameters(
+        [0.5, 0.5], [[-1, 0], [1, 0]], covariances=[np.diag([8.0, 1.0])] * 2
+    )
+    assert model.diagnose(rows).overlapping == [(0, 1)]
+
+
+def test_collapsed_and_starved_components_are_in_the_report():
+    rows = np.concatenate([clusters(100, 2, 2), np.zeros((30, 2))])
+    model = fit(
+        GaussianMixture(
+            3, init_params=lambda r, *_: np.where(np.arange(130) < 100, r[:, 0] > 0, 2).astype(int)
+        ),
+        rows,
+    )
+    diagnosis = model.diagnose(rows)
+    assert 2 in diagnosis.collapsed
+    lonely = GaussianMixture.from_parameters(
+        [0.999, 0.001], [rows.mean(axis=0), [1e3, 1e3]], covariances=[np.cov(rows.T), np.eye(2)]
+    )
+    assert lonely.diagnose(rows).starved == [1]
+
+
+def test_text_page_and_dictionary_agree():
+    rows = question().rows
+    diagnosis = fit(own_start(tol=0, max_iter=5), rows).diagnose(rows, certify=True)
+    for shown in (str(diagnosis), repr(diagnosis), diagnosis._repr_html_()):
+        assert "A saddle: a finite move raises the likelihood" in shown
+        assert "components 0 and 1" in shown
+    assert str(diagnosis).count("\n") == diagnosis._repr_html_().count("<tr>") - 1
+    named = diagnosis.to_dict()
+    assert named["verdict"] == "SADDLE"
+    assert named["coincident"] == [(0, 1)]
+    assert set(named) >= {"mass", "overlap", "entropy", "rate", "remaining_gain", "extra_passes"}
+    json.dumps({k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in named.items()})
+
+
+def test_every_verdict_has_a_sentence_of_its_own():
+    assert len({verdict.sentence for verdict in Verdict}) == len(Verdict)
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 5])
+def test_the_picture(n_features):
+    from matplotlib.figure import Figure
+
+    rows = clusters(150, n_features, 2)
+    model = fit(GaussianMixture(2, random_state=0), rows)
+    diagnosis = model.diagnose(rows)
+    components = diagnosis.plot()
+    figure = components.figure
+    assert len(figure.axes) == 2
+    beside = figure.axes[1]
+    np.testing.assert_allclose(beside.lines[0].get_ydata(), model.history_["objective"])
+    figure.clear()
+    own = Figure().add_subplot()
+    assert diagnosis.plot(own) is own
+    assert len(own.lines) == 2
+
+
+def test_offending_components_are_red():
+    rows = question().rows
+    diagnosis = fit(own_start(tol=0, max_iter=5), rows).diagnose(rows)
+    ax = diagnosis.plot()
+    assert {patch.get_edgecolor() for patch in ax.patches} == {(0.8, 0.0, 0.0, 1.0)}
+    assert ax.get_title() == "in red: 0, 1"
+
+
+def test_a_report_needs_a_fit_and_changes_nothing():
+    model = sound("full")
+    before = model.means_.copy()
+    assert isinstance(model.diagnose(X, certify=True), Diagnosis)
+    np.testing.assert_array_equal(model.means_, before)
+    with pytest.raises(ValueError, match="3 features"):
+        model.diagnose(X[:, :2])
+
+
+def test_warnings_are_of_one_class():
+    with pytest.warns(EMWarning) as caught:
+        own_start(tol=1e-3, max_iter=5).fit(question().rows)
+    assert caught[0].message.components == ((0, 1),)
