@@ -48,6 +48,8 @@ def along_axis(rows: Array, weights: Array, n_members: int) -> Places:
     """
     deviations = rows - weights @ rows
     variances, axes = np.linalg.eigh((weights * deviations.T) @ deviations)
+    if not variances.max() > TINY:
+        return Places(np.full(n_members, 1 / n_members), np.zeros((n_members, rows.shape[1])))
     able = variances >= 1e-12 * variances.max()
     scores = deviations @ (axes[:, able] / np.sqrt(np.maximum(variances[able], TINY)))
     flattest = int(np.argmin(weights @ scores**4))
@@ -102,6 +104,8 @@ def divide(
     for group, place in zip(groups, places, strict=True):
         members = list(group)
         total = here.mass[members].sum()
+        if not total > 0:  # there is nothing to divide
+            continue
         mean = here.mass[members] @ here.centres[members] / total
         between = mass_times(here.mass[members], outer(here.centres[members] - mean)).sum(axis=0)
         steps = reach * place.steps
@@ -136,8 +140,8 @@ def splits(
     for together in [groups] if groups == everyone else [groups, everyone]:
         ways = []
         for group in together:
-            weights = responsibilities[list(group)].sum(axis=0)
-            ways.append(proposals(rows, weights / weights.sum(), len(group), seed))
+            held, weights = rows_of(group, rows, responsibilities)
+            ways.append(proposals(held, weights, len(group), seed))
         for places in zip(*ways, strict=False):
             parted = first_definite(em, statistics, together, list(places))
             if parted is not None:
@@ -150,6 +154,15 @@ def sample_of(em: EM, mixture: Mixture, random: np.random.RandomState) -> tuple[
     responsibilities = FormForBlock(mixture).log_joint(rows.T)
     softmax(responsibilities)
     return rows, responsibilities
+
+
+def rows_of(group: tuple[int, ...], rows: Array, responsibilities: Array) -> tuple[Array, Array]:
+    """Rows that a group holds, and weights that sum to one; all rows alike where it holds none."""
+    weights = responsibilities[list(group)].sum(axis=0)
+    held = weights > 1e-9 * weights.max()
+    if not held.any():
+        return rows, np.full(len(rows), 1 / len(rows))
+    return rows[held], weights[held] / weights[held].sum()
 
 
 def first_definite(

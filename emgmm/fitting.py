@@ -118,7 +118,8 @@ def part(em: EM, ended: Run, rules: Rules, random: np.random.RandomState) -> Run
         ended = replace(ended, met=[*ended.met, *groups])
         parted = best_split(em, ended, groups, rules, random)
         if parted is None or not beats(parted, ended):
-            break
+            # What was tried cost passes all the same.
+            return replace(ended, passes=[*ended.passes[:-1], em.passes])
         ended = ended.then(parted, "escape")
     return ended
 

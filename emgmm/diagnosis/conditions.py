@@ -24,6 +24,11 @@ COINCIDENT = 0.2
 # there: a standard deviation of 1/3000 of the data's. The ridge is not counted.
 COLLAPSED = 1e-7
 
+# The floor of that comparison: these fractions of the data's variance, and of the ridge.
+NOTHING = 1e-12
+FRACTION = 1e-6
+TINY = float(np.finfo(float).tiny)
+
 # Masses are sums of many responsibilities, objectives sums of many logarithms.
 ROUNDING = 1e-9
 AT_ROUNDING = 1e-12
@@ -90,13 +95,14 @@ def narrowness(mixture: Mixture, total: Array, ridge: float) -> Array:
     """(K,): each component's smallest variance in units of the data's in the same direction.
 
     The smallest generalised eigenvalue of its covariance, less the ridge, against the `total`
-    covariance (an element of the family's shape) plus the ridge: so a ridge neither hides a
-    component that holds nothing, nor makes one of a feature that varies less than the ridge.
+    covariance (an element of the family's shape). Both get a floor, far below either: a direction
+    in which the data themselves do not vary makes no component narrow.
     """
     family = mixture.family
-    covariances = family.add_ridge(mixture.covariances.astype(np.float64), -ridge)
-    reference = family.shape.add_ridge(total[None], ridge)[0]
-    return np.broadcast_to(family.least_variance(covariances, reference), mixture.n_components)
+    floor = NOTHING * family.shape.diagonal(total)
+    floor = family.shape.add_ridge(floor[None], FRACTION * ridge + TINY)[0]
+    empirical = family.add_ridge(mixture.covariances.astype(np.float64), -ridge) + floor
+    return np.broadcast_to(family.least_variance(empirical, total + floor), mixture.n_components)
 
 
 def collapsed(mixture: Mixture, statistics: Statistics, total: Array, ridge: float) -> list[int]:
@@ -106,9 +112,10 @@ def collapsed(mixture: Mixture, statistics: Statistics, total: Array, ridge: flo
     return np.flatnonzero(narrow | few).tolist()
 
 
-def starved(statistics: Statistics, n_rows: int) -> list[int]:
-    """Components whose mass is under one row of mean weight."""
-    return np.flatnonzero(statistics.mass < (1 - ROUNDING) * statistics.weight / n_rows).tolist()
+def starved(mixture: Mixture, statistics: Statistics, n_rows: int) -> list[int]:
+    """Components whose mass, or the mass they were made of, is under one row of mean weight."""
+    mass = np.minimum(statistics.mass, mixture.weights * statistics.weight)
+    return np.flatnonzero(mass < (1 - ROUNDING) * statistics.weight / n_rows).tolist()
 
 
 def aitken(objectives: Sequence[float]) -> tuple[float, float]:

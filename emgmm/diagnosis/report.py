@@ -169,7 +169,7 @@ def diagnose(
     return Diagnosis(
         coincident(mixture),
         collapsed(mixture, statistics, em.total_covariance, em.ridge),
-        starved(statistics, n_rows),
+        starved(mixture, statistics, n_rows),
         [tuple(pair) for pair in pairs.tolist()],
         statistics.mass,
         eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], np.finfo(float).tiny),

@@ -41,13 +41,14 @@ def warnings_of(
     groups = run.met if break_symmetry else (coincident(mixture) if at_rest(run) else [])
     if groups:
         found.append(_coincident(run, tuple(groups), break_symmetry=break_symmetry))
-    hungry = tuple(starved(statistics, n_rows))
+    hungry = tuple(starved(mixture, statistics, n_rows))
     if hungry:
         masses = ", ".join(f"{statistics.mass[k]:.2g}" for k in hungry)
         found.append(
             StarvedComponentWarning(
-                f"{listed(hungry).capitalize()} hold less than one row (mass {masses}): parameters "
-                "rest on next to nothing. Use fewer components or another start.",
+                f"{listed(hungry).capitalize()} {'hold' if len(hungry) > 1 else 'holds'} less than "
+                f"one row (mass {masses}): the parameters rest on next to nothing. Use fewer "
+                "components or another start.",
                 hungry,
             )
         )

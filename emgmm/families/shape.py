@@ -124,6 +124,10 @@ class Shape(ABC):
         """
 
     @abstractmethod
+    def diagonal(self, element: Array) -> Array:
+        """The element of a matrix's diagonal alone."""
+
+    @abstractmethod
     def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
         """(K, K): trace(precision_k covariance_l)."""
 
@@ -236,6 +240,9 @@ class Outer(Shape):
         whitened = np.matmul(reach[:, None, :], np.abs(whiteners))[:, 0, :]
         return (whitened**2).sum(axis=1)
 
+    def diagonal(self, element: Array) -> Array:
+        return np.diag(np.diag(element))
+
     def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
         K = len(precisions)
         return precisions.reshape(K, -1) @ covariances.reshape(K, -1).T
@@ -276,6 +283,9 @@ class _Independent(Shape):
 
     def covariances(self, whiteners: Array) -> Array:
         return 1.0 / whiteners**2
+
+    def diagonal(self, element: Array) -> Array:
+        return element
 
     def least_variance(self, covariances: Array, whitener: Array) -> Array:
         return (covariances * whitener**2).reshape(len(covariances), -1).min(axis=1)
