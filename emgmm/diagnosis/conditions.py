@@ -42,13 +42,11 @@ def one_way(a: Mixture, b: Mixture) -> Array:
     doi 10.1214/aoms/1177729694).
     """
     shape, K, D = a.family.shape, a.n_components, a.n_features
-    whiteners = a.family.for_each(a.whiteners.astype(np.float64), K)
-    covariances = b.family.for_each(b.covariances.astype(np.float64), K)
+    whiteners = a.family.for_each(a.whiteners.astype(np.float64, copy=False), K)
+    covariances = b.family.for_each(b.covariances.astype(np.float64, copy=False), K)
     traces = shape.traces(shape.precisions(whiteners), covariances, D)
     steps = a.means[:, None, :].astype(np.float64) - b.means
-    lengths = np.stack(
-        [(shape.whiten(whiteners[k], steps[k].T) ** 2).sum(axis=0) for k in range(K)]
-    )
+    lengths = shape.lengths(whiteners, steps)
     return 0.5 * (traces - D + lengths)
 
 
@@ -78,6 +76,9 @@ def coincident(mixture: Mixture) -> list[tuple[int, ...]]:
     if mixture.n_components == 1:
         return []
     close = divergences(mixture) < COINCIDENT
+    np.fill_diagonal(close, val=False)
+    if not close.any():
+        return []
     groups: list[tuple[int, ...]] = []
     left = set(range(mixture.n_components))
     while left:

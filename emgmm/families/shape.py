@@ -124,6 +124,10 @@ class Shape(ABC):
         """
 
     @abstractmethod
+    def lengths(self, whiteners: Array, vectors: Array) -> Array:
+        """(K, n): |U_k^T v| squared for the (K, n, D) vectors."""
+
+    @abstractmethod
     def diagonal(self, element: Array) -> Array:
         """The element of a matrix's diagonal alone."""
 
@@ -240,6 +244,10 @@ class Outer(Shape):
         whitened = np.matmul(reach[:, None, :], np.abs(whiteners))[:, 0, :]
         return (whitened**2).sum(axis=1)
 
+    def lengths(self, whiteners: Array, vectors: Array) -> Array:
+        whitened = vectors @ whiteners
+        return np.einsum("knj,knj->kn", whitened, whitened)
+
     def diagonal(self, element: Array) -> Array:
         return np.diag(np.diag(element))
 
@@ -336,6 +344,9 @@ class Axis(_Independent):
     def magnitude(self, whiteners: Array, reach: Array) -> Array:
         return ((whiteners * reach) ** 2).sum(axis=1)
 
+    def lengths(self, whiteners: Array, vectors: Array) -> Array:
+        return np.einsum("knj,kj->kn", vectors**2, whiteners**2)
+
     def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
         return precisions @ covariances.T
 
@@ -387,6 +398,9 @@ class Trace(_Independent):
 
     def magnitude(self, whiteners: Array, reach: Array) -> Array:
         return whiteners**2 * (reach**2).sum(axis=1)
+
+    def lengths(self, whiteners: Array, vectors: Array) -> Array:
+        return np.einsum("knj,knj->kn", vectors, vectors) * whiteners[:, None] ** 2
 
     def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
         return n_features * precisions[:, None] * covariances
