@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from emgmm.datasets import Dataset, old_faithful, question
 from emgmm.estimator import GaussianMixture
-from emgmm.notices import EMWarning
 from emgmm.version import __version__
 
 
@@ -51,19 +49,18 @@ def faithful_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
 def question_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
     """The question's data: from its own start, two times the same component, and from k-means."""
     data = question()
-    same = GaussianMixture(
-        2,
-        reg_covar=0,
-        weights_init=[0.5, 0.5],
-        means_init=[[10, 10], [10, 10]],
-        precisions_init=[np.eye(2) / 10] * 2,
-        break_symmetry=False,
-    )
-    sound = GaussianMixture(2, reg_covar=0, tol=1e-8, random_state=0)
+    start = {
+        "weights_init": [0.5, 0.5],
+        "means_init": [[10, 10], [10, 10]],
+        "precisions_init": [np.eye(2) / 10] * 2,
+    }
+    common = {"reg_covar": 0, "tol": 1e-8, "random_state": 0}
+    stuck = GaussianMixture(2, **common, **start, break_symmetry=False)
+    parted = GaussianMixture(2, **common, **start)
+    sound = GaussianMixture(2, **common)
     return data, {
-        "From the question's start, both components alike: EM cannot part them": same.fit(
-            data.rows
-        ),
+        "Plain EM from two components alike": stuck.fit(data.rows),
+        "From there with break_symmetry, the default": parted.fit(data.rows),
         "From k-means": sound.fit(data.rows),
     }
 
@@ -74,7 +71,7 @@ def save_picture(path: Path, data: Dataset, fits: dict[str, GaussianMixture]) ->
 
     from emgmm.plots import draw
 
-    figure = Figure(figsize=(6.2 * len(fits), 4.6), layout="constrained")
+    figure = Figure(figsize=(5.6 * len(fits), 4.6), layout="constrained")
     for number, (title, model) in enumerate(fits.items(), start=1):
         ax = figure.add_subplot(1, len(fits), number)
         draw(model, data.rows, data.feature_names, ax)
@@ -98,11 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw it (needs matplotlib)")
     parser.add_argument("--version", action="version", version=f"emgmm {__version__}")
     options = parser.parse_args(arguments)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the report says how EM ended
-        warnings.simplefilter("ignore", EMWarning)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         data, fits = question_fits() if options.data == "question" else faithful_fits()
     print("\n\n".join(report(title, model, data) for title, model in fits.items()))
+    for warning in caught:
+        print(f"\n{warning.category.__name__}: {warning.message}")
     if options.plot is None:
         return 0
     try:
