@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,12 +50,12 @@ def faithful_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
 def question_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
     """The question's data: from its own start, two times the same component, and from k-means."""
     data = question()
-    start = {
+    start: dict[str, Any] = {
         "weights_init": [0.5, 0.5],
         "means_init": [[10, 10], [10, 10]],
         "precisions_init": [np.eye(2) / 10] * 2,
     }
-    common = {"reg_covar": 0, "tol": 1e-8, "random_state": 0}
+    common: dict[str, Any] = {"reg_covar": 0, "tol": 1e-8, "random_state": 0}
     stuck = GaussianMixture(2, **common, **start, break_symmetry=False)
     parted = GaussianMixture(2, **common, **start)
     sound = GaussianMixture(2, **common)
