@@ -47,15 +47,17 @@ def same_fits():
     rows = load_iris().data
     for start in ("kmeans", "random", "k-means++", "random_from_data"):
         for kind in TYPES:
-            apart, same = [], 0
+            apart, same, parted = [], 0, 0
             for seed in range(20):
-                theirs, ours = (
-                    cls(3, covariance_type=kind, init_params=start, random_state=seed).fit(rows)
-                    for _, cls in BOTH
-                )
+                params = {"covariance_type": kind, "init_params": start, "random_state": seed}
+                theirs = Theirs(3, **params).fit(rows)
+                ours = Ours(3, **params, break_symmetry=False).fit(rows)
                 apart.append(np.abs(numbers(theirs) / numbers(ours) - 1).max())
                 same += theirs.n_iter_ == ours.n_iter_ and theirs.converged_ == ours.converged_
+                default = Ours(3, **params).fit(rows)
+                parted += not np.array_equal(numbers(default), numbers(ours))
             say(start, kind, f"median {np.median(apart):.1e}, largest {max(apart):.1e}; {same}/20")
+            say("", f"break_symmetry changes {parted}/20")
 
 
 def bounds():
@@ -128,6 +130,27 @@ def starts_that_fail():
         say("", ended if isinstance(ended, str) else f"score {model.score(rows):.4f}")
 
 
+def equal_rows_without_a_ridge():
+    rows = np.vstack((np.random.RandomState(0).standard_normal((100, 2)), [[50, 50], [50, 50]]))
+    for kind in TYPES:
+        for name, cls in BOTH:
+            model = cls(2, covariance_type=kind, reg_covar=0, random_state=0)
+            ended = outcome(model.fit, rows)
+            if ended is model:
+                smallest = np.min(model.covariances_)
+                ended = f"score {model.score(rows):.4f}, smallest entry {smallest:.1e}"
+            say(name, kind, ended)
+
+
+def empty_components():
+    rows = blobs(200)
+    for kind in TYPES:
+        for name, cls in BOTH:
+            params = {"means_init": [[0, 0], [1e4, 1e4]], "random_state": 0}
+            model = cls(2, covariance_type=kind, **params).fit(rows + 3)
+            say(name, kind, "mean", model.means_[1], "weight", f"{model.weights_[1]:.1e}")
+
+
 def after_a_failed_fit():
     rows = np.repeat([[0.0, 0.0], [1.0, 1.0]], 5, axis=0)
     for name, cls in BOTH:
@@ -170,7 +193,8 @@ def single_precision():
     rows = load_iris().data.astype(np.float32)
     for name, cls in BOTH:
         model = cls(3, random_state=0).fit(rows)
-        say(name, model.means_.dtype, model.score_samples(rows).dtype, model.lower_bound_.dtype)
+        bound = np.asarray(model.lower_bound_).dtype
+        say(name, model.means_.dtype, model.score_samples(rows).dtype, bound)
 
 
 def memory():
@@ -218,7 +242,8 @@ def defaults_that_stay():
         tight = cls(3, random_state=0, tol=1e-10, max_iter=10_000).fit(close)
         say("", f"tol: {loose.score(close):.4f} after {loose.n_iter_} iterations, at 1e-10")
         say("", f"{tight.score(close):.4f} after {tight.n_iter_}")
-        stuck = cls(2, init_params="random", random_state=0).fit(many)
+        params = {"break_symmetry": False} if cls is Ours else {}
+        stuck = cls(2, init_params="random", random_state=0, **params).fit(many)
         sound = cls(2, random_state=0).fit(many)
         say(
             "",
@@ -228,6 +253,11 @@ def defaults_that_stay():
             stuck.means_.round(2).tolist(),
         )
         say("", f"score {stuck.score(many):.2f}, from k-means {sound.score(many):.2f}")
+        if cls is Ours:
+            parted = cls(2, init_params="random", random_state=0).fit(many)
+            say("", f"with break_symmetry {parted.score(many):.2f} after {parted.n_iter_}")
+            left = [f"{model.remaining_gain_:.1e}" for model in (loose, tight)]
+            say("", "left at tol=1e-3 and 1e-10:", *left)
         model = cls(3, random_state=0).fit(repeated)
         smallest = np.linalg.eigvalsh(model.covariances_)[:, 0].min()
         without = cls(2, random_state=0).fit(repeated).score(repeated)
@@ -248,6 +278,8 @@ if __name__ == "__main__":
         integer_rows,
         far_from_zero,
         starts_that_fail,
+        equal_rows_without_a_ridge,
+        empty_components,
         after_a_failed_fit,
         after_bad_input,
         no_iterations,

@@ -478,9 +478,11 @@ def test_starved_is_a_mass_under_one_row(covariance_type):
     X, mixture = clusters(300, 2), some_mixture(covariance_type, 4, 2)
     statistics, _ = judged(mixture, X, 0.0)
     mass = np.array([0.999, 1.0, 1.001, 297.0])
+    mixture = replace(mixture, weights=mass / 300)
     assert starved(mixture, replace(statistics, mass=mass), 300) == [0]
     heavier = replace(statistics, mass=7 * mass, weight=7 * 300.0)
     assert starved(mixture, heavier, 300) == [0]
+    assert starved(mixture, replace(statistics, mass=mass[::-1]), 300) == [0, 3]
 
 
 # -- planted: stopped short ---------------------------------------------------------------------

@@ -231,6 +231,19 @@ def test_components_that_no_split_helps_end_as_coincident(K):
     assert model.lower_bound_ >= plain.lower_bound_
 
 
+@pytest.mark.parametrize("max_iter", [4, 5, 6, 100])
+def test_a_split_that_only_loses_is_not_taken(max_iter):
+    """A ridge as large as this makes two components worse than one."""
+    X = np.random.default_rng(0).normal(size=(300, 3))
+    model = starting(X, np.ones((2, 3)), "tied", reg_covar=0.5, max_iter=max_iter)
+    message = warned(model, X)
+    plain = fit(without_escape(model), X)
+    assert "escape" not in model.history_["event"]
+    assert "No split" in str(message)
+    np.testing.assert_allclose(model.means_, plain.means_, rtol=1e-12)
+    assert model.lower_bound_ == pytest.approx(plain.lower_bound_, rel=1e-14)
+
+
 @types
 @pytest.mark.parametrize("max_iter", [2, 3])
 def test_with_no_iterations_left_plains_result_is_kept(covariance_type, max_iter):
@@ -609,7 +622,7 @@ def test_a_group_that_holds_no_row_is_no_obstacle(covariance_type):
 @types
 def test_k_means_within_the_escape_keeps_its_warnings_to_itself(covariance_type):
     """Three components on two distinct rows, and a third row that is next to nothing to them."""
-    X = np.concatenate([np.repeat([[-0.5, 0], [0.5, 0]], 25, axis=0), [[5, 0]]])
+    X = np.concatenate([np.repeat([[-0.5, 0], [0.5, 0]], 25, axis=0), [[5.01, -0.01]]])
     model = starting(X, [[0, 0], [0, 0], [0, 0], [5, 0]], covariance_type)
     model.set_params(precisions_init=identity_precisions(covariance_type, 4, 2, scale=0.25))
     with warnings.catch_warnings(record=True) as caught:

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 from matplotlib import pyplot as plt
-from sklearn.exceptions import ConvergenceWarning
 
 from emgmm import GaussianMixture
 from emgmm.datasets import question
@@ -29,9 +28,10 @@ for (kind, precisions), (colour, marker) in zip(starts.items(), styles, strict=T
         weights_init=[0.5, 0.5],
         means_init=[[10, 10], [10.001, 10.001]],
         precisions_init=precisions,
+        break_symmetry=False,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # tol=0 never converges
+        warnings.simplefilter("ignore")  # tol=0 never converges
         bounds = model.fit(rows).lower_bounds_
     style = {"color": colour, "lw": 0.8, "marker": marker, "mfc": "none", "ms": 6}
     ax.plot(range(1, len(bounds) + 1), bounds, label=kind, **style)
