@@ -371,6 +371,6 @@ class GaussianMixture(PortableEstimator):
 
     def _left(self) -> str:
         """What is left to gain, in words, where that can be told."""
-        if not math.isfinite(self.remaining_gain_):
+        if not 0 < self.remaining_gain_ < math.inf:
             return ""
         return f" About {self.remaining_gain_:.2g} nats per row are left to gain."

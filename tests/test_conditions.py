@@ -22,7 +22,7 @@ from emgmm import (
     GaussianMixture,
     StarvedComponentWarning,
 )
-from emgmm.datasets import question
+from emgmm.datasets import old_faithful, question
 from emgmm.diagnosis import (
     aitken,
     coincident,
@@ -944,3 +944,13 @@ def test_a_warning_points_at_the_callers_line():
     with pytest.warns(CoincidentComponentsWarning) as caught:
         GaussianMixture(**identical(X, 2, "full", 0)).fit(X)
     assert caught[0].filename == __file__
+
+
+@types
+def test_one_far_row_does_not_make_the_others_narrow(covariance_type):
+    """It stretches the data's own covariance; only the component that holds it is at fault."""
+    X = np.concatenate([old_faithful().rows, [[1e6, 1e6]]])
+    labels = np.r_[np.zeros(len(X) - 1, dtype=int), 1]
+    model = GaussianMixture(2, covariance_type=covariance_type, init_params=lambda *_: labels)
+    found = fit(model, X).diagnose(X).collapsed
+    assert 0 not in found

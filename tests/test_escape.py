@@ -629,3 +629,16 @@ def test_k_means_within_the_escape_keeps_its_warnings_to_itself(covariance_type)
         warnings.simplefilter("always")
         model.fit(X)
     assert not [w for w in caught if "distinct clusters" in str(w.message)]
+
+
+@types
+@pytest.mark.parametrize("value", [0.0, 7.0, 0.1])
+def test_a_constant_feature_is_no_obstacle(covariance_type, value):
+    X, corners = grid()
+    X = np.column_stack([X, np.full(len(X), value)])
+    model = starting(X, [[1, 1, value]] * 4, covariance_type)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X)
+    assert {w.category for w in caught} == {CoincidentComponentsWarning}
+    np.testing.assert_allclose(in_order(model.means_)[:, :2], in_order(corners), atol=0.35)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
@@ -92,25 +93,33 @@ def coincident(mixture: Mixture) -> list[tuple[int, ...]]:
     return groups
 
 
-def narrowness(mixture: Mixture, total: Array, ridge: float) -> Array:
-    """(K,): each component's smallest variance in units of the data's in the same direction.
+def narrow(mixture: Mixture, total: Array, ridge: float) -> NDArray[np.bool_]:
+    """(K,): whether a component has next to no variance in some direction, its ridge taken off.
 
-    The smallest generalised eigenvalue of its covariance, less the ridge, against the `total`
-    covariance (an element of the family's shape). Both get a floor, far below either: a direction
-    in which the data themselves do not vary makes no component narrow.
+    Its smallest generalised variance, against the `total` covariance (an element of the family's
+    shape), is below `COLLAPSED`. One far row stretches the total, so it must also be that small
+    against the components' own mean covariance, or below the ridge.
     """
     family = mixture.family
     floor = NOTHING * family.shape.diagonal(total)
     floor = family.shape.add_ridge(floor[None], FRACTION * ridge + TINY)[0]
-    empirical = family.add_ridge(mixture.covariances.astype(np.float64), -ridge) + floor
-    return np.broadcast_to(family.least_variance(empirical, total + floor), mixture.n_components)
+    empirical = family.add_ridge(mixture.covariances.astype(np.float64, copy=False), -ridge)
+    found = family.least_variance(empirical + floor, total + floor) < COLLAPSED
+    if found.any():
+        stacked = family.stack(empirical)
+        shares = mixture.weights if len(stacked) > 1 else np.ones(1)
+        within = np.tensordot(shares / shares.sum(), stacked, axes=1) + floor
+        one = family.shape.add_ridge(np.zeros_like(floor)[None], 1.0)[0]
+        held = family.least_variance(empirical, one) < ridge
+        beside_others = family.least_variance(empirical + floor, within) < COLLAPSED
+        found = found & np.logical_or(held, beside_others)
+    return np.broadcast_to(found, mixture.n_components)
 
 
 def collapsed(mixture: Mixture, statistics: Statistics, total: Array, ridge: float) -> list[int]:
     """Components that shrank to nothing beside the data, or hold too few rows for a covariance."""
-    narrow = narrowness(mixture, total, ridge) < COLLAPSED
     few = statistics.mass < mixture.family.least_mass(mixture.n_features) - ROUNDING
-    return np.flatnonzero(narrow | few).tolist()
+    return np.flatnonzero(narrow(mixture, total, ridge) | few).tolist()
 
 
 def starved(mixture: Mixture, statistics: Statistics, n_rows: int) -> list[int]:
