@@ -28,8 +28,9 @@ SAMPLE_ROWS = 4096
 # those within clusters, which have no room for error; less leaves more.
 REACHES = (0.97, 0.9, 0.75, 0.5)
 
-# Mean of the upper half of a standard normal distribution: where a half would have its mean.
 TINY = float(np.finfo(float).tiny)
+
+# Mean of the upper half of a standard normal distribution: where a half would have its mean.
 HALF = float(np.sqrt(2 / np.pi))
 
 
@@ -61,7 +62,9 @@ def along_axis(rows: Array, weights: Array, n_members: int) -> Places:
 def by_clusters(rows: Array, weights: Array, n_members: int, scale: Array, seed: int) -> Places:
     """At the centres of k-means over the rows, measured through the (D, D) `scale`."""
     clusters = KMeans(n_members, n_init=2, random_state=seed)
-    labels = clusters.fit(rows @ scale, sample_weight=weights * len(rows)).labels_
+    labels = clusters.fit(
+        (rows - weights @ rows) @ scale, sample_weight=weights * len(rows)
+    ).labels_
     shares = np.bincount(labels, weights=weights, minlength=n_members)
     sums = np.zeros((n_members, rows.shape[1]))
     np.add.at(sums, labels, weights[:, None] * rows)
@@ -73,14 +76,16 @@ def proposals(rows: Array, weights: Array, n_members: int, seed: int) -> Iterato
     """A few ways to place the members, from rows (n, D) whose weights sum to one."""
     deviations = rows - weights @ rows
     covariance = (weights * deviations.T) @ deviations
-    sd = np.sqrt(np.maximum(np.diag(covariance), TINY))
-    variances, axes = np.linalg.eigh(covariance / np.outer(sd, sd))
-    whitening = (axes / np.sqrt(np.maximum(variances, 1e-9))) / sd[:, None]
+    sd = np.sqrt(np.diag(covariance))
+    varies = sd > 1e-9 * np.abs(rows).max(axis=0)
+    per_sd = np.where(varies, 1 / np.where(varies, sd, 1.0), 0.0)
+    variances, axes = np.linalg.eigh(covariance * np.outer(per_sd, per_sd))
+    whitening = (axes / np.sqrt(np.maximum(variances, 1e-9))) * per_sd[:, None]
     yield along_axis(rows, weights, n_members)
     if len(np.unique(rows[weights > 0], axis=0)) < n_members:
         return
     yield by_clusters(rows, weights, n_members, np.eye(rows.shape[1]), seed)
-    yield by_clusters(rows, weights, n_members, np.diag(1 / sd), seed + 1)
+    yield by_clusters(rows, weights, n_members, np.diag(per_sd), seed + 1)
     yield by_clusters(rows, weights, n_members, whitening, seed + 2)
 
 

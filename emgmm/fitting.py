@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -12,9 +12,9 @@ from emgmm.diagnosis import coincident
 from emgmm.em import EM
 from emgmm.escape import splits
 from emgmm.families import DegenerateCovarianceError
-from emgmm.loop import Ending, Rules, Run, run
+from emgmm.loop import Ending, Rules, Run, nowhere, run
 from emgmm.mixture import Mixture
-from emgmm.schemes import plain
+from emgmm.schemes import Step, plain
 from emgmm.starts import Start
 from emgmm.typing import Array
 from emgmm.verbosity import Reporter
@@ -119,9 +119,27 @@ def part(em: EM, ended: Run, rules: Rules, random: np.random.RandomState) -> Run
         parted = best_split(em, ended, groups, rules, random)
         if parted is None or not beats(parted, ended):
             # What was tried cost passes all the same.
-            return replace(ended, passes=[*ended.passes[:-1], em.passes])
+            ended = replace(ended, passes=[*ended.passes[:-1], em.passes])
+            return ended if ended.converged else plainly(em, ended, rules)
         ended = ended.then(parted, "escape")
     return ended
+
+
+def plainly(em: EM, ended: Run, rules: Rules) -> Run:
+    """Go on as plain EM does, from a rest that was only rounding and that `tol` did not ask for."""
+    left = rules.max_iter - ended.n_iter
+    if left < 1:
+        return ended
+    rules = replace(rules, max_iter=left, stuck=nowhere)
+    step = ended.step
+    steps = chain([step], go_on(em, step))
+    rest = run(steps, rules=rules, before=ended.objectives[-2])
+    return replace(ended.then(rest.after_first(), "step"), ending=Ending.COINCIDENT)
+
+
+def go_on(em: EM, step: Step) -> Iterator[Step]:
+    """The steps of plain EM after one whose pass has been made."""
+    return plain(em, em.maximise(step.mixture, step.statistics))
 
 
 def best_split(

@@ -954,3 +954,16 @@ def test_one_far_row_does_not_make_the_others_narrow(covariance_type):
     model = GaussianMixture(2, covariance_type=covariance_type, init_params=lambda *_: labels)
     found = fit(model, X).diagnose(X).collapsed
     assert 0 not in found
+
+
+@types
+@pytest.mark.parametrize("dtype", [float, np.float32])
+@pytest.mark.parametrize("ridge", [1e-6, 1e-2])
+def test_fewer_rows_than_features_are_judged_too(covariance_type, dtype, ridge):
+    """The covariances, less the ridge, are singular: a rounding error makes them indefinite."""
+    for seed in range(10):
+        X = 10 * np.random.default_rng(seed).normal(size=(12, 20)).astype(dtype)
+        arguments = {"covariance_type": covariance_type, "reg_covar": ridge, "random_state": 0}
+        model = fit(GaussianMixture(2, **arguments), X)
+        if covariance_type == "full":
+            assert model.diagnose(X).collapsed == [0, 1]

@@ -101,6 +101,8 @@ def narrow(mixture: Mixture, total: Array, ridge: float) -> NDArray[np.bool_]:
     against the components' own mean covariance, or below the ridge.
     """
     family = mixture.family
+    if surely_wide(mixture, total, ridge):
+        return np.zeros(mixture.n_components, dtype=bool)
     floor = NOTHING * family.shape.diagonal(total)
     floor = family.shape.add_ridge(floor[None], FRACTION * ridge + TINY)[0]
     empirical = family.add_ridge(mixture.covariances.astype(np.float64, copy=False), -ridge)
@@ -108,12 +110,27 @@ def narrow(mixture: Mixture, total: Array, ridge: float) -> NDArray[np.bool_]:
     if found.any():
         stacked = family.stack(empirical)
         shares = mixture.weights if len(stacked) > 1 else np.ones(1)
-        within = np.tensordot(shares / shares.sum(), stacked, axes=1) + floor
+        rounding = 8 * np.finfo(mixture.means.dtype).eps * family.shape.diagonal(total)
+        within = np.tensordot(shares / shares.sum(), stacked, axes=1) + floor + rounding
         one = family.shape.add_ridge(np.zeros_like(floor)[None], 1.0)[0]
         held = family.least_variance(empirical, one) < ridge
         beside_others = family.least_variance(empirical + floor, within) < COLLAPSED
         found = found & np.logical_or(held, beside_others)
     return np.broadcast_to(found, mixture.n_components)
+
+
+def surely_wide(mixture: Mixture, total: Array, ridge: float) -> bool:
+    """Whether traces alone show that no component is narrow, as they do of nearly every fit.
+
+    The smallest generalised variance is at least 1 / trace(precision total), and taking the ridge
+    off at most halves it where ridge trace(precision) is at most one half.
+    """
+    family, D = mixture.family, mixture.n_features
+    whiteners = family.stack(mixture.whiteners.astype(np.float64, copy=False))
+    precisions = family.shape.precisions(whiteners)
+    one = family.shape.add_ridge(np.zeros_like(total)[None], 1.0)
+    against = family.shape.traces(precisions, np.concatenate([total[None], ridge * one]), D)
+    return bool((against < (0.5 / COLLAPSED, 0.5)).all())
 
 
 def collapsed(mixture: Mixture, statistics: Statistics, total: Array, ridge: float) -> list[int]:

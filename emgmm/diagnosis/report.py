@@ -166,13 +166,15 @@ def diagnose(
         found = certify(em, mixture, random)
     eigenvalues = np.linalg.eigvalsh(mixture.dense_covariances().astype(np.float64))
     n_rows = em.source.n_rows
+    with np.errstate(divide="ignore"):
+        condition = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0.0)
     return Diagnosis(
         coincident(mixture),
         collapsed(mixture, statistics, em.total_covariance, em.ridge),
         starved(mixture, statistics, n_rows),
         [tuple(pair) for pair in pairs.tolist()],
         statistics.mass,
-        eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], np.finfo(float).tiny),
+        condition,
         cosines,
         overlap.entropy / overlap.weight,
         found.rate,

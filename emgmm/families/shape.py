@@ -133,7 +133,7 @@ class Shape(ABC):
 
     @abstractmethod
     def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
-        """(K, K): trace(precision_k covariance_l)."""
+        """(K, n): trace(precision_k covariance_l) of K precisions and n covariances."""
 
     @abstractmethod
     def least_variance(self, covariances: Array, whitener: Array) -> Array:
@@ -252,8 +252,8 @@ class Outer(Shape):
         return np.diag(np.diag(element))
 
     def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
-        K = len(precisions)
-        return precisions.reshape(K, -1) @ covariances.reshape(K, -1).T
+        flat = covariances.reshape(len(covariances), -1)
+        return precisions.reshape(len(precisions), -1) @ flat.T
 
     def least_variance(self, covariances: Array, whitener: Array) -> Array:
         return np.linalg.eigvalsh(whitener.T @ covariances @ whitener)[:, 0]
