@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import TYPES, clusters, fit
+from conftest import TYPES, clusters, fit, given_start
 from scipy.stats import entropy
 from test_loop import SpySource
 from test_question import em_in_long_form, own_start
@@ -224,3 +224,48 @@ def test_warnings_are_of_one_class():
     with pytest.warns(EMWarning) as caught:
         own_start(tol=1e-3, max_iter=5).fit(question().rows)
     assert caught[0].message.components == ((0, 1),)
+
+
+PLANTED = [
+    (1, 2, "full", float),
+    (2, 3, "tied", float),
+    (3, 4, "diag", float),
+    (5, 3, "spherical", np.float32),
+    (8, 5, "full", np.float32),
+    (20, 2, "diag", float),
+    (2, 10, "spherical", float),
+]
+
+
+@pytest.mark.parametrize(("n_features", "n_components", "covariance_type", "dtype"), PLANTED)
+def test_identical_components_are_a_saddle_and_too_close_to_tell(
+    n_features, n_components, covariance_type, dtype
+):
+    rows = clusters(400, n_features, n_components, seed=n_features, spread=6).astype(dtype)
+    start = given_start(rows, n_components, covariance_type)
+    start["means_init"] = np.tile(rows.mean(axis=0), (n_components, 1))
+    model = fit(GaussianMixture(**start, break_symmetry=False, max_iter=20), rows)
+    diagnosis = model.diagnose(rows, certify=True)
+    assert diagnosis.verdict is Verdict.SADDLE
+    assert diagnosis.gain > 1e-3
+    everyone = tuple(range(n_components))
+    assert diagnosis.coincident == [everyone]
+    assert len(diagnosis.overlapping) == n_components * (n_components - 1) // 2
+
+
+@pytest.mark.parametrize(("n_features", "n_components", "covariance_type", "dtype"), PLANTED)
+def test_clear_clusters_are_no_saddle_and_can_be_told_apart(
+    n_features, n_components, covariance_type, dtype
+):
+    random = np.random.default_rng(n_features)
+    means = 12.0 * np.arange(n_components)[:, None] * np.ones(n_features)
+    rows = np.repeat(means, 80, axis=0) + random.normal(size=(80 * n_components, n_features))
+    rows = rows.astype(dtype)
+    labels = np.repeat(np.arange(n_components), 80)
+    model = GaussianMixture(
+        n_components, covariance_type=covariance_type, tol=1e-9, init_params=lambda *_: labels
+    )
+    diagnosis = fit(model, rows).diagnose(rows, certify=True)
+    assert diagnosis.verdict is Verdict.LOCAL_MAXIMUM
+    assert diagnosis.overlapping == []
+    assert diagnosis.entropy < 1e-3
