@@ -43,7 +43,8 @@ def test_the_likelihood_never_falls_without_a_ridge(covariance_type, seed, n_fea
     start = given_start(X, 2, covariance_type, seed=seed)
     model = fit(GaussianMixture(**start, reg_covar=0, tol=0, max_iter=30), X)
     gains = np.diff(model.history_["objective"])
-    assert (gains >= -1e-12 * np.abs(model.lower_bound_)).all()
+    # A mean may be near 0 while the logarithms it is made of are not: rounding is theirs.
+    assert (gains >= -1e-12 * max(1.0, abs(model.lower_bound_))).all()
 
 
 @types

@@ -128,9 +128,10 @@ def surely_wide(mixture: Mixture, total: Array, ridge: float) -> bool:
     family, D = mixture.family, mixture.n_features
     whiteners = family.stack(mixture.whiteners.astype(np.float64, copy=False))
     precisions = family.shape.precisions(whiteners)
-    one = family.shape.add_ridge(np.zeros_like(total)[None], 1.0)
-    against = family.shape.traces(precisions, np.concatenate([total[None], ridge * one]), D)
-    return bool((against < (0.5 / COLLAPSED, 0.5)).all())
+    if family.shape.traces(precisions, total[None], D).max() >= 0.5 / COLLAPSED:
+        return False
+    identity = family.shape.add_ridge(np.zeros_like(total)[None], 1.0)
+    return bool(ridge * family.shape.traces(precisions, identity, D).max() < 0.5)
 
 
 def collapsed(mixture: Mixture, statistics: Statistics, total: Array, ridge: float) -> list[int]:

@@ -78,8 +78,9 @@ class Family(ABC):
 
     def for_each(self, elements: Array, n_components: int) -> Array:
         """One element per component, a view."""
-        stacked = self.stack(elements)
-        return np.broadcast_to(stacked, (n_components, *stacked.shape[1:]))
+        if not self.shared:
+            return elements
+        return np.broadcast_to(elements, (n_components, *elements.shape))
 
     def element_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         """Shape of a covariance array of this family."""
