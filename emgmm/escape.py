@@ -42,13 +42,19 @@ class Places:
         self.steps = positions - self.shares @ positions
 
 
+def about_mean(rows: Array, weights: Array) -> tuple[Array, Array]:
+    """Deviations (n, D) from the weighted mean, and their (D, D) covariance."""
+    deviations = rows - weights @ rows
+    return deviations, (weights * deviations.T) @ deviations
+
+
 def along_axis(rows: Array, weights: Array, n_members: int) -> Places:
     """Along the principal axis in which the rows are least like one Gaussian: flattest.
 
     Two clusters side by side have a kurtosis of 1, one Gaussian 3.
     """
-    deviations = rows - weights @ rows
-    variances, axes = np.linalg.eigh((weights * deviations.T) @ deviations)
+    deviations, covariance = about_mean(rows, weights)
+    variances, axes = np.linalg.eigh(covariance)
     if not variances.max() > TINY:
         return Places(np.full(n_members, 1 / n_members), np.zeros((n_members, rows.shape[1])))
     able = variances >= 1e-12 * variances.max()
@@ -74,8 +80,7 @@ def by_clusters(rows: Array, weights: Array, n_members: int, scale: Array, seed:
 
 def proposals(rows: Array, weights: Array, n_members: int, seed: int) -> Iterator[Places]:
     """A few ways to place the members, from rows (n, D) whose weights sum to one."""
-    deviations = rows - weights @ rows
-    covariance = (weights * deviations.T) @ deviations
+    _, covariance = about_mean(rows, weights)
     sd = np.sqrt(np.diag(covariance))
     varies = sd > 1e-9 * np.abs(rows).max(axis=0)
     per_sd = np.where(varies, 1 / np.where(varies, sd, 1.0), 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol
@@ -140,6 +140,13 @@ def history_since(history: dict[str, NDArray[Any]], event: str) -> list[float]:
     return history["objective"][places[-1] if len(places) else 0 :].tolist()
 
 
+def rests(objectives: Sequence[float]) -> bool:
+    """Whether the last change was but rounding."""
+    if len(objectives) < 2:
+        return False
+    return math.fabs(objectives[-1] - objectives[-2]) <= REST * math.fabs(objectives[-1])
+
+
 def run(
     steps: Iterator[Step], *, rules: Rules, before: float, watcher: Watcher | None = None
 ) -> Run:
@@ -179,8 +186,7 @@ def run(
         change = seen[-2] - seen[-3]
         watcher.iteration(n_iter, change)
         converged = bool(math.fabs(change) < rules.tol)
-        at_rest = converged or math.fabs(seen[-1] - seen[-2]) <= REST * math.fabs(seen[-1])
-        if at_rest and rules.stuck(step.mixture):
+        if (converged or rests(seen)) and rules.stuck(step.mixture):
             return ended(step, Ending.COINCIDENT, converged=converged)
         if converged or n_iter == rules.max_iter:
             ending = Ending.CONVERGED if converged else Ending.MAX_ITER

@@ -55,18 +55,14 @@ def maximise(statistics: Statistics, family: Family, ridge: float, dtype: np.dty
 def _check_above_rounding(mixture: Mixture) -> None:
     """Raise for covariances that are but the rounding of rows as large as the means."""
     family = mixture.family
-    whiteners = family.for_each(mixture.whiteners.astype(np.float64), mixture.n_components)
     noise = ROUNDING * np.abs(mixture.means.astype(np.float64))
-    only_noise = np.flatnonzero(family.shape.magnitude(whiteners, noise) > 1)
-    if len(only_noise):
-        raise DegenerateCovarianceError(() if family.shared else tuple(only_noise.tolist()))
+    family.refuse(family.shape.magnitude(mixture.each_whitener, noise) > 1)
 
 
 def lost(mixture: Mixture, statistics: Statistics) -> float:
     """Bound of the covariances' relative error, for means that lie away from the centres."""
     away = np.abs(mixture.means - statistics.centres)
-    whiteners = mixture.family.for_each(mixture.whiteners.astype(np.float64), mixture.n_components)
-    return UNIT * float(mixture.family.shape.magnitude(whiteners, away).max())
+    return UNIT * float(mixture.family.shape.magnitude(mixture.each_whitener, away).max())
 
 
 def settle(

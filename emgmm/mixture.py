@@ -62,6 +62,12 @@ class Mixture:
         return self.means.shape[1]
 
     @property
+    def each_whitener(self) -> Array:
+        """One whitener per component, in float64."""
+        whiteners = self.whiteners.astype(np.float64, copy=False)
+        return self.family.for_each(whiteners, self.n_components)
+
+    @property
     def precisions(self) -> Array:
         """Inverses of the covariances."""
         return self.family.precisions(self.whiteners)
@@ -96,7 +102,7 @@ class Mixture:
         counts = random.multinomial(n_rows, shares / shares.sum())
         components = np.repeat(np.arange(self.n_components), counts)
         rows = random.standard_normal((n_rows, self.n_features))
-        whiteners = self.family.for_each(self.whiteners.astype(np.float64), self.n_components)
+        whiteners = self.each_whitener
         stop = np.cumsum(counts)
         for k, start in enumerate(stop - counts):
             own = rows[start : stop[k]]

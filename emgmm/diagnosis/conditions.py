@@ -43,7 +43,7 @@ def one_way(a: Mixture, b: Mixture) -> Array:
     doi 10.1214/aoms/1177729694).
     """
     shape, K, D = a.family.shape, a.n_components, a.n_features
-    whiteners = a.family.for_each(a.whiteners.astype(np.float64, copy=False), K)
+    whiteners = a.each_whitener
     covariances = b.family.for_each(b.covariances.astype(np.float64, copy=False), K)
     traces = shape.traces(shape.precisions(whiteners), covariances, D)
     steps = a.means[:, None, :].astype(np.float64) - b.means

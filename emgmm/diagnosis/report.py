@@ -163,7 +163,7 @@ def diagnose(
     rate, left = aitken(objectives)
     found = Certificate(Verdict.UNTRIED, math.nan, rate, "", 0.0)
     if certified:
-        found = certify(em, mixture, random)
+        found = certify(em, mixture, statistics, random)
     eigenvalues = np.linalg.eigvalsh(mixture.dense_covariances().astype(np.float64))
     n_rows = em.source.n_rows
     with np.errstate(divide="ignore"):

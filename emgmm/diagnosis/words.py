@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from emgmm.diagnosis.conditions import coincident, collapsed, starved
-from emgmm.loop import REST, Ending, Run
+from emgmm.loop import Ending, Run, rests
 from emgmm.mixture import Mixture
 from emgmm.notices import (
     CoincidentComponentsWarning,
@@ -38,7 +36,8 @@ def warnings_of(
     found: list[EMWarning] = []
     if run.ending is Ending.START_ONLY:  # the user asked for the start, not for a fit
         return found
-    groups = run.met if break_symmetry else (coincident(mixture) if at_rest(run) else [])
+    at_rest = run.converged or rests(run.objectives)
+    groups = run.met if break_symmetry else (coincident(mixture) if at_rest else [])
     if groups:
         found.append(_coincident(run, tuple(groups), break_symmetry=break_symmetry))
     hungry = tuple(starved(mixture, statistics, n_rows))
@@ -56,14 +55,6 @@ def warnings_of(
     if small:
         found.append(_collapsed(mixture, statistics.mass, small, ridge))
     return found
-
-
-def at_rest(run: Run) -> bool:
-    """Whether EM had come to rest, by `tol` or by rounding."""
-    last = run.objectives[-2:]
-    return run.converged or (
-        len(last) == 2 and math.fabs(last[1] - last[0]) <= REST * math.fabs(last[1])
-    )
 
 
 def _coincident(

@@ -54,9 +54,7 @@ class Exact(Form):
         self.means = mixture.means.astype(np.float64)
         self.centres = self.means if centres is None else centres
         self.log_peaks = mixture.log_peaks()
-        self.whiteners = mixture.family.for_each(
-            mixture.whiteners.astype(np.float64), mixture.n_components
-        )
+        self.whiteners = mixture.each_whitener
 
     def log_joint(self, rows: Array) -> Array:
         rows = np.ascontiguousarray(rows, dtype=np.float64)

@@ -45,7 +45,7 @@ class Packed(Form):
         self.summary = summary
         self.centre = mixture.centre
         self.means = mixture.means - self.centre
-        self.whiteners = family.for_each(mixture.whiteners.astype(np.float64), mixture.n_components)
+        self.whiteners = mixture.each_whitener
         precisions = shape.precisions(self.whiteners)
         linear = shape.apply(precisions, self.means)
         constant = mixture.log_peaks() - 0.5 * np.einsum("kj,kj->k", linear, self.means)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emgmm.families.shape import AXIS, OUTER, TRACE, DegenerateCovarianceError, Shape
 from emgmm.typing import Array
@@ -109,10 +110,13 @@ class Family(ABC):
     def check_finite(self, covariances: Array) -> None:
         """Raise `DegenerateCovarianceError` for covariances that overflowed."""
         stacked = self.stack(covariances)
-        finite = np.isfinite(stacked).reshape(len(stacked), -1).all(axis=1)
-        if not finite.all():
-            overflown = DegenerateCovarianceError(tuple(np.flatnonzero(~finite).tolist()))
-            raise self._named(overflown)
+        finite = np.isfinite(stacked).reshape(len(stacked), -1)
+        self.refuse(np.logical_not(finite.all(axis=1)))
+
+    def refuse(self, wrong: NDArray[np.bool_]) -> None:
+        """Raise `DegenerateCovarianceError`, naming the components, where any is wrong."""
+        if wrong.any():
+            raise self._named(DegenerateCovarianceError(tuple(np.flatnonzero(wrong).tolist())))
 
     def _named(self, error: DegenerateCovarianceError) -> DegenerateCovarianceError:
         return DegenerateCovarianceError(() if self.shared else error.components)
