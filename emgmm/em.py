@@ -7,13 +7,16 @@ from collections.abc import Callable
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation import Exact, Form, block_rows, form_for_pass
+from emgmm.expectation import Exact, Form, form_for_pass
 from emgmm.families import Family
 from emgmm.maximization import settle
 from emgmm.mixture import Mixture
 from emgmm.sources import Source, Sum
 from emgmm.statistics import Statistics, Summary
 from emgmm.typing import Array
+
+# Entries of a block of the first pass: a core's own cache holds it.
+SUMMARY_ENTRIES = 2**15
 
 
 class EM:
@@ -44,16 +47,16 @@ class EM:
         self.n_components = n_components
         self.ridge = ridge
         self.passes = 0
-        self.summary = self.sum(lambda block: Summary.of(block.rows, family))
+        size = max(256, SUMMARY_ENTRIES // source.n_features)
+        self.summary = self.sum(lambda block: Summary.of(block.rows, family), size)
 
-    def sum(self, function: Callable[[Block], Sum]) -> Sum:
+    def sum(self, function: Callable[[Block], Sum], block_rows: int) -> Sum:
         """Sum of a function of blocks over all rows: one pass."""
         self.passes += 1
-        size = block_rows(self.family, self.n_components, self.source.n_features)
-        return self.source.sum(function, size)
+        return self.source.sum(function, block_rows)
 
     def _statistics(self, form: Form) -> Statistics:
-        return form.complete(self.sum(form.statistics))
+        return form.complete(self.sum(form.sums, form.block_rows))
 
     @property
     def total_covariance(self) -> Array:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.expectation import FormForBlock, block_rows, softmax
+from emgmm.block import Block
+from emgmm.expectation import FormForBlock, softmax
 from emgmm.mixture import Mixture
 from emgmm.sources import Source
 from emgmm.typing import Array, Integers
@@ -25,12 +26,15 @@ def row_by_row(
     The type is that of rows and mixture, unless `dtype` says otherwise.
     """
     form = FormForBlock(mixture)
-    size = block_rows(mixture.family, mixture.n_components, mixture.n_features)
     out = np.empty(
         (source.n_rows, *shape), dtype=dtype or np.result_type(source.dtype, mixture.means.dtype)
     )
-    for block in source.blocks(size):
+
+    def fill(block: Block) -> None:
         out[block.place] = function(form.log_joint(block.rows))
+
+    for _ in source.map(fill, form.block_rows):
+        pass
     return out
 
 

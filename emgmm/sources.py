@@ -1,4 +1,4 @@
-"""Sources: where rows come from, in blocks. A source sums a function over rows, and knows no EM."""
+"""Sources: where rows come from, in blocks. A source maps and sums functions, and knows no EM."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from emgmm.block import Block
+from emgmm.threads import in_order
 from emgmm.typing import Array
 
 
@@ -21,6 +22,7 @@ class Addable(Protocol):
 
 
 Sum = TypeVar("Sum", bound=Addable)
+Result = TypeVar("Result")
 
 
 class Source(ABC):
@@ -41,9 +43,13 @@ class Source(ABC):
         The choice is of row numbers, so that it depends on `random` and the number of rows only.
         """
 
+    def map(self, function: Callable[[Block], Result], size: int) -> Iterator[Result]:
+        """A function of every block, in order, on as many threads as there may be: one pass."""
+        return in_order(function, self.blocks(size))
+
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
         """Sum of a function of blocks over all rows, added in block order: one pass."""
-        return reduce(add, map(function, self.blocks(size)))
+        return reduce(add, self.map(function, size))
 
 
 class ArraySource(Source):

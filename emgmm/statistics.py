@@ -95,10 +95,6 @@ class Statistics:
         )
         return np.concatenate([part.ravel() for part in parts])
 
-    def with_shared(self, scatter: Array, log_likelihood: float) -> Statistics:
-        """With the terms that no responsibility enters: a pass leaves these constants out."""
-        return replace(self, scatter=scatter, log_likelihood=self.log_likelihood + log_likelihood)
-
 
 @dataclass(frozen=True, eq=False)
 class Summary:

@@ -1,4 +1,9 @@
-"""BLAS is held to one thread while we work; our own threads, where there are any, are over blocks.
+"""Threads: ours run over blocks, and BLAS is held to one while they do.
+
+OpenBLAS with one thread and with two are not the same to the last bit, and several of its threads
+under several of ours would fight for the cores. So BLAS gets one, always; blocks are shared out to
+as many threads as BLAS and OpenMP were allowed, and their results come back in order: nothing that
+is computed depends on how many there were.
 
 Two overlapping uses of threadpoolctl's limiter, from two threads, leave BLAS at one thread for the
 rest of the process: the second remembers the first's limit as the original. So there is one limiter
@@ -7,12 +12,30 @@ for the process, which counts who is inside.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import cache
+from itertools import chain, islice
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
+from joblib import cpu_count
 from threadpoolctl import ThreadpoolController
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+# What affinity and a container's limits leave; it reads files, so it is asked once.
+_cores = cache(cpu_count)
+
+
+def _allowed(controller: ThreadpoolController) -> int:
+    """As many threads as the cores, and the strictest of the libraries' limits."""
+    return min([_cores(), *(library.num_threads for library in controller.lib_controllers)])
 
 
 class _OneThread:
@@ -21,6 +44,7 @@ class _OneThread:
         self._inside = 0
         self._controller: ThreadpoolController | None = None  # 5 ms to make, so made once
         self._limit: Any = None
+        self.hands = 1
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -28,6 +52,7 @@ class _OneThread:
             if self._inside == 0:
                 if self._controller is None:
                     self._controller = ThreadpoolController()
+                self.hands = _allowed(self._controller)
                 self._limit = self._controller.limit(limits=1, user_api="blas")
             self._inside += 1
         try:
@@ -37,6 +62,44 @@ class _OneThread:
                 self._inside -= 1
                 if self._inside == 0:
                     self._limit.restore_original_limits()
+                    self.hands = 1
 
 
 one_blas_thread = _OneThread()
+
+
+@cache
+def _crew(hands: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(hands, thread_name_prefix="emgmm")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_crew.cache_clear)
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """The function of each item, in the order of the items; inside `one_blas_thread`, on threads.
+
+    No more items are taken than keep the threads busy. When the iterator is closed, or a function
+    raises, nothing is left running.
+    """
+    items = iter(items)
+    first_two = list(islice(items, 2))
+    items = chain(first_two, items)
+    hands = one_blas_thread.hands
+    if hands == 1 or len(first_two) < 2:
+        yield from map(function, items)
+        return
+    crew = _crew(hands)
+    under_way: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            under_way.append(crew.submit(function, item))
+            if len(under_way) > 2 * hands:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+    finally:
+        for future in under_way:
+            future.cancel()
+        wait(under_way)

@@ -157,7 +157,8 @@ def diagnose(
 ) -> Diagnosis:
     """The report on `mixture`, over the rows of `em`; `objectives` are those of its fit."""
     statistics = em.expect(mixture)
-    overlap = em.sum(OverlapOf(mixture))
+    overlap_of = OverlapOf(mixture)
+    overlap = em.sum(overlap_of, overlap_of.form.block_rows)
     cosines = overlap.cosines
     pairs = np.argwhere(np.triu(cosines > OVERLAPPING, k=1))
     rate, left = aitken(objectives)

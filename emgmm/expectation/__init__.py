@@ -1,6 +1,6 @@
 """The E-step of one block: rows and a mixture in, statistics out; no array of N x K anywhere."""
 
-from emgmm.expectation.choice import FormForBlock, block_rows, form_for_pass
+from emgmm.expectation.choice import FormForBlock, form_for_pass
 from emgmm.expectation.exact import Exact, moments
 from emgmm.expectation.form import Form
 from emgmm.expectation.packed import Packed
@@ -11,7 +11,6 @@ __all__ = [
     "Form",
     "FormForBlock",
     "Packed",
-    "block_rows",
     "form_for_pass",
     "moments",
     "softmax",

@@ -12,11 +12,20 @@ import numpy as np
 
 from emgmm.block import Block
 from emgmm.expectation.form import Form
+from emgmm.expectation.scratch import Scratch
 from emgmm.expectation.softmax import softmax
 from emgmm.families import Family
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
+
+# A row with less than this of a component's largest responsibility in the block adds nothing to
+# any digit of its sums. Well parted components share next to no rows.
+NEGLIGIBLE = 1e-20
+
+# Entries of a block, D x B: deviations and whitened deviations are to stay in a core's own cache.
+# At 64 and 128 features 512 and 256 rows were fastest, of 128 to 2048.
+ENTRIES = 2**15
 
 
 def moments(
@@ -27,12 +36,15 @@ def moments(
     Parameters
     ----------
     parts : one pair for each component
-        Its rows (D, n) and their responsibilities (n,).
+        Its rows (D, n) and their responsibilities (n,), none negative.
     """
     mass, drift, scatters = [], [], []
     for centre, (rows, responsibilities) in zip(centres, parts, strict=True):
-        deviations = rows - centre[:, None]
         mass.append(responsibilities.sum())
+        own = responsibilities > NEGLIGIBLE * responsibilities.max(initial=0.0)
+        if 2 * np.count_nonzero(own) < len(own):
+            rows, responsibilities = rows[:, own], responsibilities[own]
+        deviations = rows - centre[:, None]
         drift.append(deviations @ responsibilities)
         scatters.append(family.shape.weigh(deviations, responsibilities))
     return np.array(mass), np.array(drift), family.pool(np.array(scatters))
@@ -55,19 +67,22 @@ class Exact(Form):
         self.centres = self.means if centres is None else centres
         self.log_peaks = mixture.log_peaks()
         self.whiteners = mixture.each_whitener
+        self.block_rows = int(np.clip(ENTRIES // mixture.n_features, 128, 8192))
+        self._scratch = Scratch()
 
     def log_joint(self, rows: Array) -> Array:
         rows = np.ascontiguousarray(rows, dtype=np.float64)
         log_joint = np.empty((self.mixture.n_components, rows.shape[1]))
+        deviations = self._scratch("deviations", rows.shape)
         shape = self.mixture.family.shape
         for k, (mean, whitener) in enumerate(zip(self.means, self.whiteners, strict=True)):
-            whitened = shape.whiten(whitener, rows - mean[:, None])
-            np.einsum("jb,jb->b", whitened, whitened, out=log_joint[k])
+            np.subtract(rows, mean[:, None], out=deviations)
+            log_joint[k] = shape.norms(whitener, deviations)
         log_joint *= -0.5
         log_joint += self.log_peaks[:, None]
         return log_joint
 
-    def statistics(self, block: Block) -> Statistics:
+    def sums(self, block: Block) -> Statistics:
         rows = np.ascontiguousarray(block.rows, dtype=np.float64)
         responsibilities = self.log_joint(rows)
         log_likelihood = float(softmax(responsibilities).sum())
@@ -79,5 +94,5 @@ class Exact(Form):
             rows.shape[1],
         )
 
-    def complete(self, statistics: Statistics) -> Statistics:
-        return statistics
+    def complete(self, sums: Statistics) -> Statistics:
+        return sums

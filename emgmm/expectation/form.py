@@ -1,8 +1,9 @@
-"""What a form of the E-step is: the log-joint of a block, and the statistics of one."""
+"""What a form of the E-step is: the log-joint of a block, and the sums that a pass adds up."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from emgmm.block import Block
 from emgmm.statistics import Statistics
@@ -10,16 +11,22 @@ from emgmm.typing import Array
 
 
 class Form(ABC):
-    """The E-step of one mixture; each method takes one block and lets go of all that is K x B."""
+    """The E-step of one mixture; each method takes one block and lets go of all that is K x B.
+
+    Blocks are handed to it from several threads at once.
+    """
+
+    #: Rows of a block at which the form is fastest.
+    block_rows: int
 
     @abstractmethod
     def log_joint(self, rows: Array) -> Array:
         """(K, B): log pi_k + log N(x_i; mu_k, Sigma_k) of a (D, B) block."""
 
     @abstractmethod
-    def statistics(self, block: Block) -> Statistics:
-        """The block's sufficient statistics, but for what no responsibility enters."""
+    def sums(self, block: Block) -> Any:
+        """What the block adds to a pass, in the form's own coordinates; ``+`` adds two of them."""
 
     @abstractmethod
-    def complete(self, statistics: Statistics) -> Statistics:
-        """A whole pass's sum with those constants added."""
+    def complete(self, sums: Any) -> Statistics:
+        """The sufficient statistics that a whole pass's sums stand for."""

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation import block_rows, moments
+from emgmm.expectation import moments
 from emgmm.families import Family
 from emgmm.maximization import settle
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource
 from emgmm.statistics import Statistics
 from emgmm.typing import Array, Integers
+
+# Of a block: enough to keep a thread busy, few enough for a core's cache.
+BLOCK_ROWS = 8192
 
 
 class Assignment(ABC):
@@ -37,14 +40,13 @@ class _Shares(Assignment):
     def first_mixture(self, rows: Array, family: Family, ridge: float) -> Mixture:
         source = ArraySource(rows)
         n_features = rows.shape[1]
-        size = block_rows(family, self.n_components, n_features)
 
         def about(centres: Array) -> Statistics:
             def of_block(block: Block) -> Statistics:
                 sums = moments(self._parts(block), centres, family)
                 return Statistics(centres, *sums, 0.0, block.rows.shape[1])
 
-            return source.sum(of_block, size)
+            return source.sum(of_block, BLOCK_ROWS)
 
         mean = rows.mean(axis=0, dtype=np.float64)
         statistics = about(np.broadcast_to(mean, (self.n_components, n_features)))
@@ -98,7 +100,7 @@ class SingleRows(Assignment):
 def nearest(rows: Array, means: Array) -> Labels:
     """Every row goes to the nearest of the (K, D) means."""
     labels = np.empty(len(rows), dtype=np.intp)
-    for block in ArraySource(rows).blocks(8192):
+    for block in ArraySource(rows).blocks(BLOCK_ROWS):
         distances = [((block.rows - mean[:, None]) ** 2).sum(axis=0) for mean in means]
         labels[block.place] = np.argmin(distances, axis=0)
     return Labels(labels, len(means))

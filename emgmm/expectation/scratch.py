@@ -1,0 +1,29 @@
+"""Scratch: arrays that a thread uses again from one block to the next."""
+
+from __future__ import annotations
+
+import threading
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from emgmm.typing import Array
+
+
+class Scratch(threading.local):
+    """Memory by name, each thread its own; what it holds is whatever was there before.
+
+    New arrays of a megabyte for every block would cost more in page faults than the arithmetic.
+    """
+
+    def __init__(self) -> None:
+        self._memory: dict[str, Array] = {}
+
+    def __call__(self, name: str, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
+        """An uninitialised contiguous array."""
+        size = prod(shape)
+        flat = self._memory.get(name)
+        if flat is None or flat.size < size or flat.dtype != dtype:
+            flat = self._memory[name] = np.empty(size, dtype)
+        return flat[:size].reshape(shape)

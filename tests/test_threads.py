@@ -1,0 +1,123 @@
+"""Threads: results in order, nothing left running, and no answer that depends on their number."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import TYPES, clusters, fit, given_start
+from threadpoolctl import threadpool_limits
+
+from emgmm import GaussianMixture
+from emgmm.threads import in_order, one_blas_thread
+
+HANDS = (1, 2, 3)
+
+
+@pytest.fixture
+def hands(monkeypatch):
+    """Lets a test say how many threads there are, whatever the machine has."""
+
+    def set_to(number):
+        monkeypatch.setattr("emgmm.threads._allowed", lambda _: number)
+
+    return set_to
+
+
+def mapped(function, items):
+    with one_blas_thread():
+        return list(in_order(function, items))
+
+
+@pytest.mark.parametrize("number", HANDS)
+def test_results_come_in_the_order_of_the_items(number, hands):
+    hands(number)
+    where = set()
+
+    def slow_when_early(item):
+        where.add(threading.current_thread().name)
+        time.sleep(0.002 if item % 3 == 0 else 0)
+        return item
+
+    assert mapped(slow_when_early, iter(range(30))) == list(range(30))
+    assert (where == {threading.current_thread().name}) == (number == 1)
+
+
+def test_a_single_item_stays_on_the_callers_thread(hands):
+    hands(3)
+    name = threading.current_thread().name
+    assert mapped(lambda _: threading.current_thread().name, [0]) == [name]
+
+
+def test_no_more_items_are_taken_than_keep_the_threads_busy(hands):
+    hands(2)
+    taken = []
+
+    def items():
+        for item in range(1000):
+            taken.append(item)
+            yield item
+
+    with one_blas_thread():
+        results = in_order(lambda item: item, items())
+        next(results)
+        assert len(taken) < 10
+        results.close()
+
+
+def test_a_failure_surfaces_and_nothing_runs_on(hands):
+    hands(2)
+    running = []
+
+    def function(item):
+        running.append(item)
+        time.sleep(0.001)
+        running.remove(item)
+        if item == 5:
+            raise KeyError(item)
+
+    with pytest.raises(KeyError):
+        mapped(function, range(1000))
+    assert not running
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("far", [0.0, 1e6])
+def test_the_number_of_threads_changes_no_bit(covariance_type, far, hands):
+    X = clusters(70_000, 2, 3)
+    start = given_start(X, 3, covariance_type)
+    X[5] += far  # the exact form serves where a row is out of reach
+    model = GaussianMixture(**start, tol=0, max_iter=3)
+    seen = []
+    for number in HANDS:
+        hands(number)
+        fit(model, X)
+        seen.append(
+            [
+                model.weights_,
+                model.means_,
+                model.precisions_cholesky_,
+                model.lower_bounds_,
+                model.score_samples(X),
+                model.predict_proba(X),
+            ]
+        )
+    for others in seen[1:]:
+        for one, other in zip(seen[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_the_users_limit_is_ours(limit, monkeypatch):
+    monkeypatch.setattr("emgmm.threads._cores", lambda: 64)
+    with threadpool_limits(limit), one_blas_thread():
+        assert one_blas_thread.hands == limit
+    assert one_blas_thread.hands == 1
+
+
+def test_no_more_threads_than_cores_are_ours(monkeypatch):
+    monkeypatch.setattr("emgmm.threads._cores", lambda: 1)
+    with one_blas_thread():
+        assert one_blas_thread.hands == 1
