@@ -67,7 +67,7 @@ class EM:
 
     def expect(self, mixture: Mixture) -> Statistics:
         """The E-step over all rows: one pass."""
-        return self._statistics(form_for_pass(mixture, self.summary))
+        return self._statistics(form_for_pass(mixture, self.summary, self.source.dtype))
 
     def maximise(self, mixture: Mixture, statistics: Statistics) -> Mixture:
         """The M-step from the statistics of `mixture`; on hostile data it spends one more pass."""

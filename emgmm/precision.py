@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 # The unit of rounding of the numbers that statistics are added in.
 UNIT = float(np.finfo(np.float64).eps)
 
+
+def unit_of(dtype: Any) -> float:
+    """Half the distance from 1 to the next number: what one operation loses, relatively."""
+    return float(np.finfo(dtype).eps) / 2
+
+
 # The largest error, in nats, that the packed form may add to a row's log-density; and the largest
 # relative error that a covariance may owe to the point about which its moments were taken.
 PROMISE = 1e-9
+
+
+def promise_single(n_features: int) -> float:
+    """The first of these for rows that come in float32, with products that are made in it.
+
+    For rows as near to a component as its own rows are; where they are farther it is a millionth of
+    the logarithm. With many features it grows with them, as the logarithm does.
+    """
+    return 1e-4 * max(1.0, n_features / 32)

@@ -17,7 +17,7 @@ from emgmm.expectation import Exact, FormForBlock, Packed, form_for_pass, softma
 from emgmm.families import FAMILIES
 from emgmm.maximization import maximise
 from emgmm.mixture import Mixture
-from emgmm.precision import PROMISE, UNIT
+from emgmm.precision import PROMISE, UNIT, promise_single
 from emgmm.statistics import Summary
 
 
@@ -63,7 +63,7 @@ def test_the_guard_switches_before_the_promise_is_broken(family):
     forms = []
     for sd in 10.0 ** -np.arange(8):
         X, mixture = hostile(family, sd=sd)
-        form = form_for_pass(mixture, Summary.of(X.T, family))
+        form = form_for_pass(mixture, Summary.of(X.T, family), X.dtype)
         forms.append(type(form))
         exact = log_density(Exact(mixture), X)
         for chosen in (form, FormForBlock(mixture)):
@@ -155,10 +155,51 @@ def test_blocks_stay_small(family, n_components, n_features):
         assert held <= max(2**20, 256 * (n_components + n_features))
 
 
-def test_float32_rows_are_worked_on_in_float64():
+def test_predictions_of_float32_rows_are_made_in_float64():
     X = clusters(n_features=D).astype(np.float32)
     _, mixture = some_mixture(FAMILIES["full"])
     for form in (Packed(mixture), Exact(mixture)):
         single = form.log_joint(X.T)
         assert single.dtype == np.float64
         np.testing.assert_allclose(single, form.log_joint(X.astype(float).T), rtol=1e-14)
+
+
+def single_precision(family, spread, n_features=16):
+    """Float32 rows, the mixture they came from, and the form that serves them."""
+    random = np.random.default_rng(3)
+    means = spread * random.normal(size=(4, n_features))
+    covariances = family.add_ridge(np.zeros(family.element_shape(4, n_features)), 1.0)
+    mixture = Mixture.of(np.full(4, 0.25), means, covariances, family)
+    X = mixture.sample(2000, np.random.RandomState(0))[0].astype(np.float32)
+    summary = Summary.of(X.T, family)
+    return X, mixture, form_for_pass(mixture, summary, X.dtype), summary
+
+
+@families
+@pytest.mark.parametrize("n_features", [2, 16, 64])
+def test_products_in_float32_keep_their_promise(family, n_features):
+    X, mixture, form, summary = single_precision(family, 1.0, n_features)
+    assert form.theta.dtype == np.float32
+    statistics = form.complete(form.sums(Block(0, X.T)))
+    exact = log_density(Exact(mixture), X)
+    assert abs(statistics.objective - exact.mean()) < promise_single(n_features) / 4
+    if not family.shared:
+        error = np.abs(log_density(form, X) - exact)
+        assert (error <= promise_single(n_features) + 1e-6 * np.abs(exact)).all()
+    double = Packed(mixture, summary)
+    assert_same_statistics(statistics, double.complete(double.sums(Block(0, X.T))), rtol=1e-5)
+
+
+@families
+def test_float32_is_left_where_it_would_not_keep_its_promise(family):
+    X, mixture, form, summary = single_precision(family, 100.0)
+    assert form.theta.dtype == np.float64
+    single = Packed(mixture, summary, np.float32)
+    wrong = single.complete(single.sums(Block(0, X.T))).objective
+    assert abs(wrong - log_density(Exact(mixture), X).mean()) > promise_single(16)
+
+
+def test_a_row_in_single_precision_that_is_out_of_reach_has_no_share():
+    log_joint = np.array([[0.0, -1e30], [-90.0, -2e30]], dtype=np.float32)
+    np.testing.assert_array_equal(softmax(log_joint), np.float32([0.0, -1e30]))
+    np.testing.assert_array_equal(log_joint, [[1, 1], [0, 0]])

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from emgmm.expectation.exact import Exact
 from emgmm.expectation.form import Form
 from emgmm.expectation.packed import Packed
 from emgmm.mixture import Mixture
-from emgmm.precision import PROMISE
+from emgmm.precision import PROMISE, promise_single
 from emgmm.statistics import Summary
 from emgmm.typing import Array
 
 
-def form_for_pass(mixture: Mixture, summary: Summary) -> Form:
-    """The form for a pass over the rows that `summary` saw."""
+def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> Form:
+    """The form for a pass over the rows, of that type, that `summary` saw."""
     packed = Packed(mixture, summary)
-    return packed if packed.error(summary.reach(packed.centre)) <= PROMISE else Exact(mixture)
+    if packed.error(summary.reach(packed.centre)) > PROMISE:
+        return Exact(mixture)
+    if dtype == np.float32:
+        single = Packed(mixture, summary, np.float32)
+        if single.typical_error() <= promise_single(mixture.n_features):
+            return single
+    return packed
 
 
 class FormForBlock:

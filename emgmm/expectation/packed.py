@@ -18,6 +18,7 @@ The expanded square loses digits as rows and means lie many standard deviations 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from emgmm.expectation.form import Form
 from emgmm.expectation.scratch import Scratch
 from emgmm.expectation.softmax import softmax
 from emgmm.mixture import Mixture
-from emgmm.precision import UNIT
+from emgmm.precision import UNIT, unit_of
 from emgmm.statistics import Statistics, Summary
 from emgmm.typing import Array
 
@@ -71,9 +72,13 @@ class Packed(Form):
         Whose E-step.
     summary : Summary or None
         Of the rows to be summed over; not needed for log-joints.
+    dtype : float64 or float32
+        Of phi and of the two products of a block; blocks are added in float64.
     """
 
-    def __init__(self, mixture: Mixture, summary: Summary | None = None) -> None:
+    def __init__(
+        self, mixture: Mixture, summary: Summary | None = None, dtype: Any = np.float64
+    ) -> None:
         family, shape = mixture.family, mixture.family.shape
         self.mixture = mixture
         self.summary = summary
@@ -86,7 +91,7 @@ class Packed(Form):
         theta = [constant[:, None], linear]
         if not family.shared:
             theta.append(shape.coefficients(precisions))
-        self.theta = np.concatenate(theta, axis=1)
+        self.theta = np.concatenate(theta, axis=1).astype(dtype)
         n_components, n_entries = self.theta.shape
         self.block_rows = int(np.clip(ENTRIES // (n_entries + 2 * n_components), 256, 32768))
         self._scratch = Scratch()
@@ -100,12 +105,24 @@ class Packed(Form):
         vectors = reach + np.abs(self.means)
         return UNIT * float(self.mixture.family.shape.magnitude(self.whiteners, vectors).max())
 
+    def typical_error(self) -> float:
+        """The same bound for rows as near to each component as its own rows are.
+
+        For rows that lie farther the error grows as the square of the distance does, and so does
+        the logarithm itself.
+        """
+        mixture, shape = self.mixture, self.mixture.family.shape
+        variances = mixture.family.for_each(mixture.covariances, mixture.n_components)
+        sds = np.sqrt(shape.variances(variances, mixture.n_features))
+        magnitude = shape.magnitude(self.whiteners, 2 * np.abs(self.means) + sds)
+        return unit_of(self.theta.dtype) * float(magnitude.max())
+
     def _phi(self, rows: Array) -> Array:
         n_features, n_rows = rows.shape
-        phi = self._scratch("phi", (self.theta.shape[1], n_rows))
+        phi = self._scratch("phi", (self.theta.shape[1], n_rows), self.theta.dtype)
         phi[0] = 1.0
         centred = phi[1 : 1 + n_features]
-        np.subtract(rows, self.centre[:, None], out=centred)
+        np.subtract(rows, self.centre[:, None], out=centred, casting="same_kind")
         if not self.mixture.family.shared:
             self.mixture.family.shape.monomials(centred, phi[1 + n_features :])
         return phi
@@ -119,10 +136,12 @@ class Packed(Form):
 
     def sums(self, block: Block) -> Products:
         phi = self._phi(block.rows)
-        responsibilities = self._scratch("responsibilities", (len(self.theta), phi.shape[1]))
+        dtype, size = self.theta.dtype, (len(self.theta), phi.shape[1])
+        responsibilities = self._scratch("responsibilities", size, dtype)
         np.matmul(self.theta, phi, out=responsibilities)
-        log_likelihood = float(softmax(responsibilities).sum())
-        return Products(responsibilities @ phi.T, log_likelihood, phi.shape[1])
+        log_likelihood = float(softmax(responsibilities).sum(dtype=np.float64))
+        products = (responsibilities @ phi.T).astype(np.float64, copy=False)
+        return Products(products, log_likelihood, phi.shape[1])
 
     def complete(self, sums: Products) -> Statistics:
         mass, drift, monomials = np.split(sums.products, [1, 1 + self.mixture.n_features], axis=1)

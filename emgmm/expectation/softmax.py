@@ -6,16 +6,17 @@ import numpy as np
 
 from emgmm.typing import Array
 
-# exp of less than this is below 1e-304: no digit of a sum that has a 1 in it. Processors take four
-# times as long over arguments whose exponential underflows, so they are raised to here, and what
-# they then have too much is taken off again: a row that is out of reach has a share of exactly 0.
+# exp of less than this is below 1e-304, in float32 1e-34: no digit of a sum that has a 1 in it.
+# Processors take four times as long over arguments whose exponential underflows, so they are raised
+# to here, and what they then have too much is taken off again: a row that is out of reach has a
+# share of exactly 0.
 FLOOR = -700.0
-AT_FLOOR = float(np.exp(FLOOR))
+FLOOR_SINGLE = -80.0
 LEAST = -np.finfo(np.float64).max
 
 
 def softmax(log_joint: Array) -> Array:
-    """Turn a (K, B) log-joint into responsibilities, in place.
+    """Turn a (K, B) log-joint, float64 or float32, into responsibilities, in place.
 
     Returns
     -------
@@ -26,12 +27,15 @@ def softmax(log_joint: Array) -> Array:
     ----------
     Blanchard, Higham and Higham (2021), IMA J. Numer. Anal. 41:2311, doi 10.1093/imanum/draa038.
     """
-    top = np.maximum(log_joint.max(axis=0), LEAST)  # -inf where the row is out of every reach
+    dtype = log_joint.dtype.type
+    floor = dtype(FLOOR if dtype is np.float64 else FLOOR_SINGLE)
+    least = -np.finfo(dtype).max
+    top = np.maximum(log_joint.max(axis=0), least)  # -inf where the row is out of every reach
     log_joint -= top
-    np.maximum(log_joint, FLOOR, out=log_joint)
+    np.maximum(log_joint, floor, out=log_joint)
     np.exp(log_joint, out=log_joint)
     total = log_joint.sum(axis=0)
-    log_joint -= AT_FLOOR
+    log_joint -= np.exp(floor)
     log_joint *= 1.0 / total
     np.log(total, out=total)
     total += top

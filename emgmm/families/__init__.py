@@ -1,6 +1,17 @@
 """Covariance families: statistics -> covariances."""
 
 from emgmm.families.family import FAMILIES, Family, mass_times
+from emgmm.families.independent import AXIS, TRACE
+from emgmm.families.outer import OUTER
 from emgmm.families.shape import DegenerateCovarianceError, Shape
 
-__all__ = ["FAMILIES", "DegenerateCovarianceError", "Family", "Shape", "mass_times"]
+__all__ = [
+    "AXIS",
+    "FAMILIES",
+    "OUTER",
+    "TRACE",
+    "DegenerateCovarianceError",
+    "Family",
+    "Shape",
+    "mass_times",
+]

@@ -15,7 +15,9 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from emgmm.families.shape import AXIS, OUTER, TRACE, DegenerateCovarianceError, Shape
+from emgmm.families.independent import AXIS, TRACE
+from emgmm.families.outer import OUTER
+from emgmm.families.shape import DegenerateCovarianceError, Shape
 from emgmm.typing import Array
 
 

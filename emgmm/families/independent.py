@@ -1,0 +1,169 @@
+"""`AXIS` and `TRACE`: covariances of features that are independent within a component."""
+
+from __future__ import annotations
+
+from abc import ABC
+
+import numpy as np
+
+from emgmm.families.shape import DegenerateCovarianceError, Shape
+from emgmm.typing import Array
+
+
+class _Independent(Shape, ABC):
+    """What `Axis` and `Trace` have in common: U is 1/sd, element by element."""
+
+    def add_ridge(self, covariances: Array, ridge: float) -> Array:
+        return covariances + ridge
+
+    def whiteners(self, covariances: Array) -> Array:
+        return 1.0 / np.sqrt(self._positive(covariances))
+
+    def whiteners_of_precisions(self, precisions: Array) -> Array:
+        return np.sqrt(self._positive(precisions))
+
+    def _positive(self, elements: Array) -> Array:
+        positive = np.all(elements.reshape(len(elements), -1) > 0, axis=1)
+        if not positive.all():
+            raise DegenerateCovarianceError(tuple(np.flatnonzero(~positive).tolist()))
+        return elements
+
+    def precisions(self, whiteners: Array) -> Array:
+        return whiteners**2
+
+    def covariances(self, whiteners: Array) -> Array:
+        return 1.0 / whiteners**2
+
+    def diagonal(self, element: Array) -> Array:
+        return element
+
+    def least_variance(self, covariances: Array, whitener: Array) -> Array:
+        return (covariances * whitener**2).reshape(len(covariances), -1).min(axis=1)
+
+    def least_rows(self, n_features: int) -> int:
+        return 2
+
+
+class Axis(_Independent):
+    """A diagonal matrix."""
+
+    def outer(self, vectors: Array) -> Array:
+        return vectors**2
+
+    def weigh(self, block: Array, weights: Array) -> Array:
+        return (block * block) @ weights
+
+    def n_monomials(self, n_features: int) -> int:
+        return n_features
+
+    def monomials(self, block: Array, out: Array) -> None:
+        np.multiply(block, block, out=out)
+
+    def coefficients(self, precisions: Array) -> Array:
+        return -0.5 * precisions
+
+    def from_monomials(self, sums: Array, n_features: int) -> Array:
+        return sums
+
+    def estimate(self, scatters: Array, masses: Array, n_features: int) -> Array:
+        return scatters / masses[:, None]
+
+    def of_single_rows(self, rows: Array, mass: Array) -> Array:
+        return rows * rows / mass[:, None] - (rows / mass[:, None]) ** 2
+
+    def log_det(self, whiteners: Array, n_features: int) -> Array:
+        return np.log(whiteners).sum(axis=-1)
+
+    def apply(self, elements: Array, vectors: Array) -> Array:
+        return elements * vectors
+
+    def whiten(self, whitener: Array, block: Array) -> Array:
+        return whitener[:, None] * block
+
+    def norms(self, whitener: Array, block: Array) -> Array:
+        return whitener**2 @ (block * block)
+
+    def colour(self, whitener: Array, block: Array) -> Array:
+        return block / whitener[:, None]
+
+    def magnitude(self, whiteners: Array, reach: Array) -> Array:
+        return ((whiteners * reach) ** 2).sum(axis=1)
+
+    def variances(self, elements: Array, n_features: int) -> Array:
+        return elements
+
+    def lengths(self, whiteners: Array, vectors: Array) -> Array:
+        return np.einsum("knj,kj->kn", vectors**2, whiteners**2)
+
+    def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
+        return precisions @ covariances.T
+
+    def inner(self, a: Array, b: Array, n_features: int) -> float:
+        return float(np.vdot(a, b))
+
+    def dense(self, elements: Array, n_features: int) -> Array:
+        return elements[..., None] * np.eye(n_features)
+
+
+class Trace(_Independent):
+    """A multiple of the identity."""
+
+    def outer(self, vectors: Array) -> Array:
+        return (vectors**2).sum(axis=1)
+
+    def weigh(self, block: Array, weights: Array) -> Array:
+        return np.einsum("ij,ij->j", block, block) @ weights
+
+    def n_monomials(self, n_features: int) -> int:
+        return 1
+
+    def monomials(self, block: Array, out: Array) -> None:
+        np.einsum("ij,ij->j", block, block, out=out[0])
+
+    def coefficients(self, precisions: Array) -> Array:
+        return -0.5 * precisions[:, None]
+
+    def from_monomials(self, sums: Array, n_features: int) -> Array:
+        return sums[:, 0]
+
+    def estimate(self, scatters: Array, masses: Array, n_features: int) -> Array:
+        return scatters / (masses * n_features)
+
+    def of_single_rows(self, rows: Array, mass: Array) -> Array:
+        return AXIS.of_single_rows(rows, mass).mean(axis=1)
+
+    def log_det(self, whiteners: Array, n_features: int) -> Array:
+        return n_features * np.log(whiteners)
+
+    def apply(self, elements: Array, vectors: Array) -> Array:
+        return elements[:, None] * vectors
+
+    def whiten(self, whitener: Array, block: Array) -> Array:
+        return whitener * block
+
+    def norms(self, whitener: Array, block: Array) -> Array:
+        return whitener**2 * np.einsum("jb,jb->b", block, block)
+
+    def colour(self, whitener: Array, block: Array) -> Array:
+        return block / whitener
+
+    def magnitude(self, whiteners: Array, reach: Array) -> Array:
+        return whiteners**2 * (reach**2).sum(axis=1)
+
+    def variances(self, elements: Array, n_features: int) -> Array:
+        return np.broadcast_to(elements[:, None], (len(elements), n_features))
+
+    def lengths(self, whiteners: Array, vectors: Array) -> Array:
+        return np.einsum("knj,knj->kn", vectors, vectors) * whiteners[:, None] ** 2
+
+    def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
+        return n_features * precisions[:, None] * covariances
+
+    def inner(self, a: Array, b: Array, n_features: int) -> float:
+        return float(a * b)
+
+    def dense(self, elements: Array, n_features: int) -> Array:
+        return np.asarray(elements)[..., None, None] * np.eye(n_features)
+
+
+AXIS, TRACE = Axis(), Trace()

@@ -1,0 +1,147 @@
+"""`OUTER`: covariances that are any symmetric matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dtrtri
+
+from emgmm.families.shape import DegenerateCovarianceError, Shape
+from emgmm.typing import Array
+
+# A triangular matrix of at least so many features is applied in slabs of so many rows, which leave
+# out most of its zeros: from 64 features on that was faster than one product.
+SLABBED = 64
+SLAB = 32
+
+
+class Outer(Shape):
+    """Any symmetric matrix."""
+
+    def outer(self, vectors: Array) -> Array:
+        return vectors[:, :, None] * vectors[:, None, :]
+
+    def weigh(self, block: Array, weights: Array) -> Array:
+        halves = block * np.sqrt(weights)
+        return halves @ halves.T  # a matrix times its own transpose: BLAS does half the work
+
+    def n_monomials(self, n_features: int) -> int:
+        return n_features * (n_features + 1) // 2
+
+    def monomials(self, block: Array, out: Array) -> None:
+        start = 0
+        for i, feature in enumerate(block):
+            stop = start + len(block) - i
+            np.multiply(feature, block[i:], out=out[start:stop])
+            start = stop
+
+    def coefficients(self, precisions: Array) -> Array:
+        upper = np.triu_indices(precisions.shape[-1])
+        once = np.where(upper[0] == upper[1], -0.5, -1.0)  # x_i x_j stands for x_j x_i too
+        return precisions[:, upper[0], upper[1]] * once
+
+    def from_monomials(self, sums: Array, n_features: int) -> Array:
+        upper = np.triu_indices(n_features)
+        elements = np.empty((len(sums), n_features, n_features))
+        elements[:, upper[0], upper[1]] = sums
+        elements[:, upper[1], upper[0]] = sums
+        return elements
+
+    def estimate(self, scatters: Array, masses: Array, n_features: int) -> Array:
+        return scatters / masses[:, None, None]
+
+    def of_single_rows(self, rows: Array, mass: Array) -> Array:
+        return np.zeros((*rows.shape, rows.shape[1]), dtype=rows.dtype)
+
+    def add_ridge(self, covariances: Array, ridge: float) -> Array:
+        return covariances + ridge * np.eye(covariances.shape[-1])
+
+    def whiteners(self, covariances: Array) -> Array:
+        whiteners = np.empty(covariances.shape)
+        degenerate = []
+        for k, covariance in enumerate(covariances):
+            factor, not_definite = dpotrf(covariance, lower=1)
+            inverse, singular = dtrtri(factor, lower=1)  # L^-1: one triangular solve per pass
+            if not_definite or singular or not np.isfinite(factor[-1, -1]):
+                degenerate.append(k)
+            else:
+                whiteners[k] = inverse.T
+        if degenerate:
+            raise DegenerateCovarianceError(tuple(degenerate))
+        return whiteners
+
+    def whiteners_of_precisions(self, precisions: Array) -> Array:
+        # P = U U^T with U upper triangular is the Cholesky factor read from the far corner.
+        whiteners = np.empty(precisions.shape)
+        degenerate = []
+        for k, precision in enumerate(precisions):
+            factor, not_definite = dpotrf(precision[::-1, ::-1], lower=1)
+            symmetric = np.allclose(precision, precision.T)
+            if not_definite or not symmetric or not np.isfinite(factor[-1, -1]):
+                degenerate.append(k)
+            else:
+                whiteners[k] = factor[::-1, ::-1]
+        if degenerate:
+            raise DegenerateCovarianceError(tuple(degenerate))
+        return whiteners
+
+    def precisions(self, whiteners: Array) -> Array:
+        return whiteners @ np.swapaxes(whiteners, -1, -2)
+
+    def covariances(self, whiteners: Array) -> Array:
+        factors = np.stack([dtrtri(whitener)[0] for whitener in whiteners])
+        return np.swapaxes(factors, -1, -2) @ factors
+
+    def log_det(self, whiteners: Array, n_features: int) -> Array:
+        return np.log(np.diagonal(whiteners, axis1=-2, axis2=-1)).sum(axis=-1)
+
+    def apply(self, elements: Array, vectors: Array) -> Array:
+        return np.matmul(elements, vectors[:, :, None])[:, :, 0]
+
+    def whiten(self, whitener: Array, block: Array) -> Array:
+        if len(block) < SLABBED:
+            return whitener.T @ block
+        whitened = np.empty(block.shape)
+        for stop in range(SLAB, len(block) + SLAB, SLAB):  # below the slabs U^T is 0
+            slab = slice(stop - SLAB, stop)
+            np.matmul(whitener[:stop, slab].T, block[:stop], out=whitened[slab])
+        return whitened
+
+    def norms(self, whitener: Array, block: Array) -> Array:
+        whitened = self.whiten(whitener, block)
+        return np.einsum("jb,jb->b", whitened, whitened)
+
+    def colour(self, whitener: Array, block: Array) -> Array:
+        return np.linalg.solve(whitener.T, block)
+
+    def magnitude(self, whiteners: Array, reach: Array) -> Array:
+        whitened = np.matmul(reach[:, None, :], np.abs(whiteners))[:, 0, :]
+        return (whitened**2).sum(axis=1)
+
+    def variances(self, elements: Array, n_features: int) -> Array:
+        return np.diagonal(elements, axis1=1, axis2=2)
+
+    def lengths(self, whiteners: Array, vectors: Array) -> Array:
+        whitened = vectors @ whiteners
+        return np.einsum("knj,knj->kn", whitened, whitened)
+
+    def diagonal(self, element: Array) -> Array:
+        return np.diag(np.diag(element))
+
+    def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
+        flat = covariances.reshape(len(covariances), -1)
+        return precisions.reshape(len(precisions), -1) @ flat.T
+
+    def least_variance(self, covariances: Array, whitener: Array) -> Array:
+        return np.linalg.eigvalsh(whitener.T @ covariances @ whitener)[:, 0]
+
+    def least_rows(self, n_features: int) -> int:
+        return n_features + 1
+
+    def inner(self, a: Array, b: Array, n_features: int) -> float:
+        return float(np.vdot(a, b))
+
+    def dense(self, elements: Array, n_features: int) -> Array:
+        return np.array(elements)
+
+
+OUTER = Outer()
