@@ -90,6 +90,25 @@ def store(typingctx, array, index, vector):
 
 
 @intrinsic
+def gather(typingctx, array, index, step):
+    """Elements `step` apart, as float64."""
+
+    def code(context, builder, signature, arguments):
+        array, index, step = arguments
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        vector = ir.Constant(VECTOR, ir.Undefined)
+        for i in range(WIDTH):
+            element = builder.load(builder.gep(data, [index]))
+            if element.type != ir.DoubleType():
+                element = builder.fpext(element, ir.DoubleType())
+            vector = builder.insert_element(vector, element, ir.IntType(32)(i))
+            index = builder.add(index, step)
+        return vector
+
+    return lanes(array, types.intp, types.intp), code
+
+
+@intrinsic
 def every(typingctx, scalar):
     def code(context, builder, signature, arguments):
         return spread(builder, arguments[0])
@@ -296,15 +315,19 @@ OUTER, AXIS, TRACE, NOTHING = range(4)  # what the monomials are
 
 
 @njit(nogil=True)
-def fill(rows, start, stop, centre, kind, phi, length):
+def fill(rows, D, start, stop, centre, kind, phi, length):
     """The phi of rows start..stop, one entry to a line of `length`; phi[0] is 1 already."""
-    D = rows.shape[1]
     n = stop - start
+    full = n // WIDTH * WIDTH
     padded = (n + PANEL - 1) // PANEL * PANEL
+    for b in range(0, full, WIDTH):
+        for d in range(D):
+            own = gather(rows, (start + b) * D + d, D)
+            store(phi, (1 + d) * length + b, subtract(own, every(centre[d])))
     for d in range(D):
         line = (1 + d) * length
-        for b in range(n):
-            phi[line + b] = np.float64(rows[start + b, d]) - centre[d]
+        for b in range(full, n):
+            phi[line + b] = np.float64(rows[(start + b) * D + d]) - centre[d]
         for b in range(n, padded):
             phi[line + b] = 0.0
     line = (1 + D) * length
@@ -338,45 +361,53 @@ def softmax(joint, K, n, padded, length, shares):
     Its log-likelihood comes back. The totals lie between 1 and K, so that a strip's product of them
     is far from overflow and one logarithm serves for all.
     """
-    for k in range(K):
+    for k in range(K):  # rows that are not there: all to the first component, at 0
         for b in range(n, padded):
-            joint[k * length + b] = 0.0
+            joint[k * length + b] = LEAST if k else 0.0
     tops, product = every(0.0), every(1.0)
     floor, at_floor, one = every(FLOOR), every(AT_FLOOR), every(1.0)
-    full = n // WIDTH * WIDTH
-    log_likelihood = 0.0
-    for b in range(0, padded, WIDTH):
-        top = every(LEAST)
+    for b in range(0, padded, PANEL):
+        top_0 = top_1 = top_2 = every(LEAST)
         for k in range(K):
-            top = at_least(load(joint, k * length + b), top)
-        total = every(0.0)
+            at = k * length + b
+            top_0 = at_least(load(joint, at), top_0)
+            top_1 = at_least(load(joint, at + WIDTH), top_1)
+            top_2 = at_least(load(joint, at + 2 * WIDTH), top_2)
+        total_0 = total_1 = total_2 = every(0.0)
         for k in range(K):
-            share = subtract(load(joint, k * length + b), top)
-            share = exponential(at_least(share, floor))
-            total = add(total, share)
-            store(shares, k * length + b, share)
-        scale = divide(one, total)
+            at = k * length + b
+            share_0 = exponential(at_least(subtract(load(joint, at), top_0), floor))
+            share_1 = exponential(at_least(subtract(load(joint, at + WIDTH), top_1), floor))
+            share_2 = exponential(at_least(subtract(load(joint, at + 2 * WIDTH), top_2), floor))
+            total_0, total_1 = add(total_0, share_0), add(total_1, share_1)
+            total_2 = add(total_2, share_2)
+            store(shares, at, subtract(share_0, at_floor))
+            store(shares, at + WIDTH, subtract(share_1, at_floor))
+            store(shares, at + 2 * WIDTH, subtract(share_2, at_floor))
+        scale_0, scale_1, scale_2 = divide(one, total_0), divide(one, total_1), divide(one, total_2)
         for k in range(K):
-            share = subtract(load(shares, k * length + b), at_floor)
-            store(shares, k * length + b, multiply(share, scale))
-        total = at_least(total, one)  # below 1 only where every component is out of reach
-        if b < full:
-            tops, product = add(tops, top), multiply(product, total)
-        elif b < n:
-            for i in range(n - b):
-                log_likelihood += lane(top, i) + math.log(lane(total, i))
-    for i in range(WIDTH):
-        log_likelihood += lane(tops, i) + math.log(lane(product, i))
+            at = k * length + b
+            store(shares, at, multiply(load(shares, at), scale_0))
+            store(shares, at + WIDTH, multiply(load(shares, at + WIDTH), scale_1))
+            store(shares, at + 2 * WIDTH, multiply(load(shares, at + 2 * WIDTH), scale_2))
+        # Below 1 only where every component is out of reach.
+        total_0, total_1 = at_least(total_0, one), at_least(total_1, one)
+        product = multiply(multiply(product, total_0), multiply(total_1, at_least(total_2, one)))
+        tops = add(add(tops, top_0), add(top_1, top_2))
     for k in range(K):
         for b in range(n, padded):
             shares[k * length + b] = 0.0
+    log_likelihood = 0.0
+    for i in range(WIDTH):
+        log_likelihood += lane(tops, i) + math.log(lane(product, i))
     return log_likelihood
 
 
 def packed_pass(rows, centre, theta, kind, length, sums):
     """Sums into `sums`, the log-likelihood returned; `theta` is padded to whole tiles."""
     K, P = sums.shape
-    N = rows.shape[0]
+    N, D = rows.shape
+    flat_rows = rows.reshape(N * D)
     heights, entries = theta.shape
     flat_theta = theta.reshape(heights * entries)
     phi = np.zeros(entries * length)
@@ -387,7 +418,7 @@ def packed_pass(rows, centre, theta, kind, length, sums):
     log_likelihood = 0.0
     for start in range(0, N, length):
         stop = min(N, start + length)
-        padded = fill(rows, start, stop, centre, kind, phi, length)
+        padded = fill(flat_rows, D, start, stop, centre, kind, phi, length)
         for b in range(0, padded, PANEL):
             for k in range(0, heights - 3, 4):
                 joint_4(flat_theta, k, entries, phi, b, length, joint)
