@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emgmm.expectation.compiled import kernel, packed_sums
+from emgmm.expectation.compiled import kernel, packed_sums, pays
 from emgmm.expectation.softmax import FLOOR, softmax
 from emgmm.families.shape import AXIS, OUTER, TRACE
 
@@ -77,12 +77,30 @@ def test_sums_are_those_of_the_long_form(shape, n_features, n_components):
     assert_agrees(X.T, centre, some_theta(shape, n_components, n_features, random), shape)
 
 
-@pytest.mark.parametrize("n_features, n_components", [(20, 3), (32, 9), (2, 64)])
+@pytest.mark.parametrize(("n_features", "n_components"), [(20, 3), (32, 9), (2, 64)])
 def test_many_features_or_components(n_features, n_components):
     random = np.random.default_rng(0)
     X = random.normal(size=(700, n_features))
     theta = some_theta(OUTER, n_components, n_features, random)
     assert_agrees(X.T, X.mean(axis=0), theta, OUTER, tolerance=4e-13)
+
+
+def test_so_many_equal_components_that_their_totals_product_could_overflow():
+    X = np.random.default_rng(0).normal(size=(1000, 1))
+    theta = np.tile([[0.5, 1.0, -0.5]], (3000, 1))
+    assert_agrees(X.T, np.zeros(1), theta, OUTER, tolerance=4e-13)
+
+
+def test_no_rows_are_no_sums():
+    sums, log_likelihood = packed_sums(np.empty((2, 0)), np.zeros(2), np.ones((3, 6)), OUTER)
+    np.testing.assert_array_equal(sums, np.zeros((3, 6)))
+    assert log_likelihood == 0.0
+
+
+def test_what_does_not_pay_is_known_by_its_size():
+    assert pays(OUTER, 2, 2)
+    assert pays(None, 64, 64)
+    assert not pays(OUTER, 64, 64)
 
 
 @shapes
