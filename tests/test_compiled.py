@@ -113,6 +113,14 @@ def test_any_number_of_rows(shape, n_rows):
     assert_agrees(X.T, np.ones(2), some_theta(shape, 3, 2, random), shape)
 
 
+@pytest.mark.parametrize("n_rows", range(1, 14))
+def test_rows_behind_the_block_are_not_looked_at(n_rows):
+    random = np.random.default_rng(0)
+    X = random.normal(size=(n_rows + 12, 2))
+    X[n_rows:] = np.nan
+    assert_agrees(X[:n_rows].T, np.ones(2), some_theta(OUTER, 3, 2, random), OUTER)
+
+
 @shapes
 def test_a_strip_after_a_fuller_one_forgets_it(shape):
     """What lies in the buffers beyond the last rows is not counted, though it be huge."""
@@ -211,7 +219,7 @@ def test_a_component_of_no_weight_takes_nothing():
     assert same == log_likelihood
 
 
-@pytest.mark.parametrize("n_rows", [1, 4, 6])
+@pytest.mark.parametrize("n_rows", [1, 4, 6, 12])
 def test_a_row_beyond_every_reach_is_nobodys(n_rows):
     """-inf or nearly, for all components: as softmax has it, and nothing becomes NaN."""
     for constant in (-np.inf, -1e301, -1.7e308):

@@ -185,7 +185,10 @@ OUTER, AXIS, TRACE, NOTHING = range(4)  # what the monomials are
 def fill(
     rows: Any, D: Any, start: Any, stop: Any, centre: Any, kind: Any, phi: Any, length: Any
 ) -> Any:
-    """The phi of rows start..stop, one entry to a line of `length`; phi[0] is 1 already."""
+    """The phi of rows start..stop, one entry to a line of `length`; phi[0] is 1 already.
+
+    What pads the last panel is left over from earlier rows; `softmax` gives it no share.
+    """
     n = stop - start
     full = n // WIDTH * WIDTH
     padded = (n + PANEL - 1) // PANEL * PANEL
@@ -197,8 +200,6 @@ def fill(
         line = (1 + d) * length
         for b in range(full, n):
             phi[line + b] = np.float64(rows[(start + b) * D + d]) - centre[d]
-        for b in range(n, padded):
-            phi[line + b] = 0.0
     line = (1 + D) * length
     if kind == OUTER:
         for i in range(D):
