@@ -17,6 +17,7 @@ The expanded square loses digits as rows and means lie many standard deviations 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,11 @@ from emgmm.typing import Array
 # products stream through the next one as fast, and threads want calls that last: 65536 rows of 2
 # features, 16384 of 8, 2048 of 32 and 512 of 64 were the fastest, of a quarter to four times these.
 ENTRIES = 2**20
+
+# Blocks that a pass has at least, so that threads end together, if a block is then still worth
+# handing to one: so many products of an entry of phi and a responsibility, some 0.1 ms.
+PIECES = 16
+WORTHWHILE = 2**17
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +100,9 @@ class Packed(Form):
         self.theta = np.concatenate(theta, axis=1).astype(dtype)
         n_components, n_entries = self.theta.shape
         self.block_rows = int(np.clip(ENTRIES // (n_entries + 2 * n_components), 256, 32768))
+        if summary is not None:
+            piece = max(WORTHWHILE // self.theta.size, math.ceil(summary.weight / PIECES))
+            self.block_rows = min(self.block_rows, piece)
         self._scratch = Scratch()
 
     def error(self, reach: Array) -> float:
