@@ -15,7 +15,7 @@ from emgmm.precision import PROMISE, promise_single
 from emgmm.statistics import Summary
 from emgmm.typing import Array
 
-# Products of an entry of phi and a responsibility in a pass, from which the compiled kernel is used.
+# Products of an entry of phi and a responsibility in a pass, from which the compiled kernel serves.
 # Below, a pass takes a few milliseconds at most, and loading the compiler, once in a process, takes
 # a second.
 COMPILED_FROM = 2**20
