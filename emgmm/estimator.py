@@ -56,8 +56,8 @@ class GaussianMixture(PortableEstimator):
         Where EM starts. A callable gets ``(X, n_components, random_state)``, `random_state` being
         a ``RandomState``, and returns integers (n,), the label of each row; or floats (n, K),
         responsibilities that sum to one in each row; or floats (K, D), means, each starting from
-        the rows nearest to it. n is the number of rows it was handed: above 2**20 rows, a random
-        choice of so many.
+        the rows nearest to it. n is the number of rows it was handed: all up to 2**20, of
+        more than these a random choice of 2**17.
     weights_init : array-like of shape (K,), default=None
         Weights to start from, instead of the start's.
     means_init : array-like of shape (K, D), default=None

@@ -19,9 +19,10 @@ from emgmm.starts import Start
 from emgmm.typing import Array
 from emgmm.verbosity import Reporter
 
-# Above this many rows a start looks at a random choice of so many: k-means on all of them would
-# cost more than EM.
-START_ROWS = 2**20
+# Up to here a start looks at all rows, as scikit-learn's do; beyond, at a random choice of so many:
+# k-means on all of them would cost more than EM, and several times their memory.
+START_FROM = 2**20
+START_ROWS = 2**17
 
 # Relative difference below which two objectives are the same.
 SAME = 1e-12
@@ -44,7 +45,8 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
     weights, means, whiteners = given.weights, given.means, given.whiteners
     dtype = em.source.dtype
     if weights is None or means is None or whiteners is None:
-        rows = em.source.sample(START_ROWS, random)
+        n_rows = em.source.n_rows
+        rows = em.source.sample(n_rows if n_rows <= START_FROM else START_ROWS, random)
         # Covariances that are about to be replaced need not be definite: any ridge makes them so.
         ridge = em.ridge if whiteners is None else 1.0
         begun = start(rows, em.n_components, random).first_mixture(rows, em.family, ridge)

@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from sklearn.utils.random import sample_without_replacement
+
 from emgmm.block import Block
 from emgmm.threads import in_order
 from emgmm.typing import Array
@@ -67,5 +69,7 @@ class ArraySource(Source):
     def sample(self, limit: int, random: np.random.RandomState) -> Array:
         if self.n_rows <= limit:
             return self.rows
-        chosen = random.choice(self.n_rows, size=limit, replace=False)
+        chosen = sample_without_replacement(  # the one way whose memory does not grow with n_rows
+            self.n_rows, limit, method="reservoir_sampling", random_state=random
+        )
         return self.rows[np.sort(chosen)]

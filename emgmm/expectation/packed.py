@@ -99,7 +99,8 @@ class Packed(Form):
             theta.append(shape.coefficients(precisions))
         self.theta = np.concatenate(theta, axis=1).astype(dtype)
         n_components, n_entries = self.theta.shape
-        self.block_rows = int(np.clip(ENTRIES // (n_entries + 2 * n_components), 256, 32768))
+        in_cache = ENTRIES // (n_entries + 2 * n_components)
+        self.block_rows = max(256, min(in_cache, 32768))
         if summary is not None:
             piece = max(WORTHWHILE // self.theta.size, math.ceil(summary.weight / PIECES))
             self.block_rows = min(self.block_rows, piece)
@@ -153,12 +154,12 @@ class Packed(Form):
         return Products(products, log_likelihood, phi.shape[1])
 
     def complete(self, sums: Products) -> Statistics:
-        mass, drift, monomials = np.split(sums.products, [1, 1 + self.mixture.n_features], axis=1)
-        scatter, quadratic = self._second_moments(monomials)
+        quadratics = 1 + self.mixture.n_features
+        scatter, quadratic = self._second_moments(sums.products[:, quadratics:])
         return Statistics(
             np.broadcast_to(self.centre, self.means.shape),
-            mass[:, 0],
-            drift,
+            sums.products[:, 0],
+            sums.products[:, 1:quadratics],
             scatter,
             sums.log_likelihood + quadratic,
             sums.weight,

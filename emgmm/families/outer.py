@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from emgmm.families.shape import DegenerateCovarianceError, Shape
@@ -12,6 +15,12 @@ from emgmm.typing import Array
 # out most of its zeros: from 64 features on that was faster than one product.
 SLABBED = 64
 SLAB = 32
+
+
+@cache
+def _upper(n_features: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Lines and columns of the monomials; numpy takes longer over them than a small block does."""
+    return np.triu_indices(n_features)
 
 
 class Outer(Shape):
@@ -35,12 +44,12 @@ class Outer(Shape):
             start = stop
 
     def coefficients(self, precisions: Array) -> Array:
-        upper = np.triu_indices(precisions.shape[-1])
+        upper = _upper(precisions.shape[-1])
         once = np.where(upper[0] == upper[1], -0.5, -1.0)  # x_i x_j stands for x_j x_i too
         return precisions[:, upper[0], upper[1]] * once
 
     def from_monomials(self, sums: Array, n_features: int) -> Array:
-        upper = np.triu_indices(n_features)
+        upper = _upper(n_features)
         elements = np.empty((len(sums), n_features, n_features))
         elements[:, upper[0], upper[1]] = sums
         elements[:, upper[1], upper[0]] = sums
