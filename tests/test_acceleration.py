@@ -17,6 +17,7 @@ from emgmm import CoincidentComponentsWarning, Ending, GaussianMixture, estimato
 from emgmm.diagnosis import aitken
 from emgmm.em import EM
 from emgmm.families import FAMILIES
+from emgmm.loop import history, last_of_plain_em
 from emgmm.mixture import Mixture
 from emgmm.schemes import LEAP, SCHEMES, Step
 from emgmm.schemes.anderson import Chart
@@ -191,6 +192,16 @@ def test_what_is_left_is_estimated_from_plain_steps(acceleration, covariance_typ
     assert em.expect(model._mixture()).objective == objective[-1]
 
 
+def test_objectives_across_a_leap_are_not_plain_ems():
+    seen = history(
+        [1.0, 2.0, 4.0, 5.0, 5.5], [2, 3, 4, 5, 6], ["start", "step", LEAP, "step", "step"]
+    )
+    assert last_of_plain_em(seen) == [4.0, 5.0, 5.5]
+    seen["event"][4] = LEAP
+    assert last_of_plain_em(seen) == [5.5]
+    assert np.isnan(aitken(last_of_plain_em(seen))[1])
+
+
 def test_a_leap_of_small_gain_does_not_end_a_fit(monkeypatch):
     """The scheme below leaps by nothing, again and again, before EM has arrived."""
     X = overlapping()
@@ -272,6 +283,7 @@ def test_coincident_components_are_parted_all_the_same(acceleration):
         model = GaussianMixture(2, **start, **common).fit(X)
     assert any(isinstance(w.message, CoincidentComponentsWarning) for w in caught)
     assert "escape" in model.history_["event"]
+    assert (np.diff(model.history_["passes"]) >= 1).all()
     best = GaussianMixture(2, random_state=0, tol=1e-8, max_iter=500).fit(X)
     assert model.lower_bound_ == pytest.approx(best.lower_bound_, abs=1e-6)
     stays = fit(GaussianMixture(2, **start, **common, break_symmetry=False), X)
