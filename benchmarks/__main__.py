@@ -10,7 +10,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
-from benchmarks import defaults, escapes, kernels, libraries, machine, problems, watching
+from benchmarks import (
+    acceleration,
+    defaults,
+    escapes,
+    kernels,
+    libraries,
+    machine,
+    problems,
+    watching,
+)
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -23,10 +32,10 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "table",
         nargs="?",
-        choices=("kernels", "defaults", "escapes", "watching"),
+        choices=("kernels", "defaults", "escapes", "watching", "acceleration"),
         default="kernels",
         help="EM iterations from a given start, the default; default fits on known data sets; "
-        "escapes from identical components; what watching costs",
+        "escapes from identical components; what watching costs; passes to an optimum",
     )
     parser.add_argument("--problems", nargs="+", metavar="NAME", help="these only")
     parser.add_argument("--libraries", nargs="+", metavar="NAME", help="these and sklearn only")
@@ -56,6 +65,7 @@ def catalogue(table: str) -> dict[str, Any]:
         "defaults": dict(defaults.SETTINGS),
         "escapes": {},
         "watching": {},
+        "acceleration": {},
     }
     return named[table]
 
@@ -126,11 +136,19 @@ def watching_report(options: argparse.Namespace) -> Iterable[str]:
     yield from watching.report(options.repeats)
 
 
+def acceleration_report(options: argparse.Namespace) -> Iterable[str]:
+    """Passes to an optimum."""
+    yield "# Passes to plain EM's optimum"
+    yield machine.described(options.threads, 1)
+    yield from acceleration.report()
+
+
 REPORTS = {
     "kernels": kernels_report,
     "defaults": defaults_report,
     "escapes": escapes_report,
     "watching": watching_report,
+    "acceleration": acceleration_report,
 }
 
 

@@ -20,10 +20,11 @@ from emgmm.diagnosis import Diagnosis, aitken, diagnose, has_coincident, warning
 from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.fitting import Given, best_run, first_mixture
-from emgmm.loop import Rules, Run, history, history_since, nowhere
+from emgmm.loop import Rules, Run, history, last_of_plain_em, nowhere
 from emgmm.mixture import Mixture
 from emgmm.notices import EMWarning, frames_to_user
 from emgmm.portable import PortableEstimator
+from emgmm.schemes import SCHEMES
 from emgmm.sources import ArraySource
 from emgmm.starts import STARTS, from_callable
 from emgmm.threads import one_blas_thread
@@ -75,6 +76,12 @@ class GaussianMixture(PortableEstimator):
     break_symmetry : bool, default=True
         Whether components that EM cannot part are split, and EM goes on from there. False gives
         plain EM. Both warn.
+    acceleration : {None, 'anderson'}, default=None
+        How one mixture follows another. None is plain EM. 'anderson' extrapolates from the last few
+        steps and keeps what raises the likelihood; where EM is slow it needs a fraction of the
+        passes over X, and it may end at another maximum than plain EM does from the same start.
+        Each mixture on the way is an iteration. `tol` speaks of EM's own steps all the same: two of
+        them end a fit.
 
     Attributes
     ----------
@@ -101,7 +108,8 @@ class GaussianMixture(PortableEstimator):
         Why EM ended; ``ending_.sentence`` says it in words.
     history_ : dict of ndarray
         ``objective``, ``passes`` over the data so far, and ``event``, for the start and after each
-        iteration.
+        iteration. An event is ``start``, ``step`` of EM, ``escape`` of coincident components, or
+        ``leap`` by acceleration.
     remaining_gain_ : float
         Aitken's estimate of the gain in mean log-likelihood that was left when EM ended, to the
         point it was heading for; nan where the last gains were rounding or too few, inf where they
@@ -119,6 +127,7 @@ class GaussianMixture(PortableEstimator):
     ----------
     Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
     doi 10.1111/j.2517-6161.1977.tb01600.x.
+    Anderson (1965), J. ACM 12:547, doi 10.1145/321296.321305.
 
     Examples
     --------
@@ -151,6 +160,7 @@ class GaussianMixture(PortableEstimator):
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "break_symmetry": ["boolean"],
+        "acceleration": [StrOptions({name for name in SCHEMES if name is not None}), None],
     }
 
     _doc_link_module = "emgmm"
@@ -176,6 +186,7 @@ class GaussianMixture(PortableEstimator):
         verbose: int = 0,
         verbose_interval: int = 10,
         break_symmetry: bool = True,
+        acceleration: str | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -192,6 +203,7 @@ class GaussianMixture(PortableEstimator):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.break_symmetry = break_symmetry
+        self.acceleration = acceleration
 
     # -- fitting --------------------------------------------------------------------------------
     @_fit_context(prefer_skip_nested_validation=True)
@@ -282,7 +294,7 @@ class GaussianMixture(PortableEstimator):
         check_is_fitted(self)
         rows = door.rows(self, X, reset=False)
         mixture = self._mixture()
-        objectives = history_since(getattr(self, "history_", history([], [], [])), "escape")
+        objectives = last_of_plain_em(getattr(self, "history_", history([], [], [])))
         with one_blas_thread():
             em = EM(ArraySource(rows), mixture.family, mixture.n_components, self.reg_covar)
             random = check_random_state(self.random_state)
@@ -315,6 +327,7 @@ class GaussianMixture(PortableEstimator):
         try:
             best = best_run(
                 em,
+                SCHEMES[self.acceleration],
                 beginnings,
                 rules=Rules(self.tol, self.max_iter, stuck),
                 before=self._before_last() if goes_on else -np.inf,
@@ -358,7 +371,7 @@ class GaussianMixture(PortableEstimator):
             lower_bounds_=best.objectives[1:],
             ending_=best.ending,
             history_=seen,
-            remaining_gain_=aitken(history_since(seen, "escape"))[1],
+            remaining_gain_=aitken(last_of_plain_em(seen))[1],
         )
         if not best.converged and self.max_iter > 0:
             warnings.warn(

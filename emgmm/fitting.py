@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import chain
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from emgmm.escape import splits
 from emgmm.families import DegenerateCovarianceError
 from emgmm.loop import Ending, Rules, Run, nowhere, run
 from emgmm.mixture import Mixture
-from emgmm.schemes import Step, plain
+from emgmm.schemes import PLAIN, Scheme, plain
 from emgmm.starts import Start
 from emgmm.typing import Array
 from emgmm.verbosity import Reporter
@@ -65,6 +64,7 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
 
 def best_run(
     em: EM,
+    scheme: Scheme,
     beginnings: Iterable[Callable[[], Mixture]],
     *,
     rules: Rules,
@@ -72,7 +72,7 @@ def best_run(
     reporter: Reporter,
     random: np.random.RandomState,
 ) -> Run:
-    """Run EM from each beginning and keep the run whose objective is highest.
+    """Run a scheme from each beginning and keep the run whose objective is highest.
 
     A beginning that fails is left out; only where all fail does the first failure surface.
 
@@ -86,12 +86,12 @@ def best_run(
     for number, begin in enumerate(beginnings):
         reporter.begin(number)
         try:
-            ended = run(plain(em, begin()), rules=rules, before=before, watcher=reporter)
+            ended = run(scheme(em, begin()), rules=rules, before=before, watcher=reporter)
         except DegenerateCovarianceError as error:
             failure = failure or error
             reporter.failed()
             continue
-        ended = part(em, ended, rules, random)
+        ended = part(em, scheme, ended, rules, random)
         reporter.end(ended.step.objective, converged=ended.converged)
         if best is None or beats(ended, best):
             best = ended
@@ -107,51 +107,52 @@ def beats(one: Run, other: Run) -> bool:
     return one.step.objective > other.step.objective + margin
 
 
-def part(em: EM, ended: Run, rules: Rules, random: np.random.RandomState) -> Run:
+def part(em: EM, scheme: Scheme, ended: Run, rules: Rules, random: np.random.RandomState) -> Run:
     """Go on from where EM could not part some components, as long as that gains anything.
 
     Each round splits the coincident groups in a few ways, makes some EM steps from each, and goes
-    on from the best. Where none beats what was there, what was there is the result.
+    on from the best by the scheme. Where none beats what was there, what was there is the result.
     """
     for _ in range(em.n_components):
         if ended.ending is not Ending.COINCIDENT:
             break
         groups = coincident(ended.step.mixture)
         ended = replace(ended, met=[*ended.met, *groups])
-        parted = best_split(em, ended, groups, rules, random)
+        parted = best_split(em, scheme, ended, groups, rules, random)
         if parted is None or not beats(parted, ended):
             # What was tried cost passes all the same.
             ended = replace(ended, passes=[*ended.passes[:-1], em.passes])
-            return ended if ended.converged else plainly(em, ended, rules)
+            return ended if ended.converged else unparted(em, scheme, ended, rules)
         ended = ended.then(parted, "escape")
     return ended
 
 
-def plainly(em: EM, ended: Run, rules: Rules) -> Run:
-    """Go on as plain EM does, from a rest that was only rounding and that `tol` did not ask for."""
+def unparted(em: EM, scheme: Scheme, ended: Run, rules: Rules) -> Run:
+    """Go on as if nothing coincided, from a rest by rounding that `tol` did not ask for."""
     left = rules.max_iter - ended.n_iter
     if left < 1:
         return ended
     rules = replace(rules, max_iter=left, stuck=nowhere)
+    return replace(going_on(em, scheme, ended, rules), ending=Ending.COINCIDENT)
+
+
+def going_on(em: EM, scheme: Scheme, ended: Run, rules: Rules) -> Run:
+    """A run that has ended, and its continuation by a scheme under other rules."""
     step = ended.step
-    steps = chain([step], go_on(em, step))
-    rest = run(steps, rules=rules, before=ended.objectives[-2])
-    return replace(ended.then(rest.after_first(), "step"), ending=Ending.COINCIDENT)
-
-
-def go_on(em: EM, step: Step) -> Iterator[Step]:
-    """The steps of plain EM after one whose pass has been made."""
-    return plain(em, em.maximise(step.mixture, step.statistics))
+    steps = scheme(em, em.maximise(step.mixture, step.statistics))
+    rest = run(steps, rules=rules, before=ended.objectives[-2], first=step).after_first()
+    return ended.then(rest, PLAIN)  # the M-step above
 
 
 def best_split(
     em: EM,
+    scheme: Scheme,
     ended: Run,
     groups: list[tuple[int, ...]],
     rules: Rules,
     random: np.random.RandomState,
 ) -> Run | None:
-    """The best of a few splits, run to its end; None where there is no room for one."""
+    """The best of a few splits after EM's trial, run to its end; None where there is no room."""
     left = rules.max_iter - ended.n_iter - 1  # the split itself is an M-step
     if left < 1:
         return None
@@ -159,20 +160,18 @@ def best_split(
     trials = []
     step = ended.step
     for mixture in splits(em, step.mixture, step.statistics, groups, random):
-        steps = plain(em, mixture)
         try:
-            trials.append((run(steps, rules=trial_rules, before=-np.inf), steps))
+            trials.append(run(plain(em, mixture), rules=trial_rules, before=-np.inf))
         except DegenerateCovarianceError:
             continue
     if not trials:
         return None
-    best, steps = max(trials, key=lambda trial: trial[0].step.objective)
+    best = max(trials, key=lambda trial: trial.step.objective)
     best = replace(best, passes=[*best.passes[:-1], em.passes])  # the others were passes too
     if best.converged or best.ending is Ending.COINCIDENT or left == best.n_iter:
         return best
     rest_rules = replace(rules, max_iter=left - best.n_iter)
     try:
-        rest = run(chain([best.step], steps), rules=rest_rules, before=best.objectives[-2])
+        return going_on(em, scheme, best, rest_rules)
     except DegenerateCovarianceError:
         return None
-    return best.then(rest.after_first(), "step")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emgmm.mixture import Mixture
-from emgmm.schemes import Step
+from emgmm.schemes import PLAIN, Step, Steps
 
 # Relative change of the objective below which EM is at rest, whatever `tol` asks for: rounding.
 REST = 1e-14
@@ -134,9 +134,9 @@ def history(
     }
 
 
-def history_since(history: dict[str, NDArray[Any]], event: str) -> list[float]:
-    """Objectives from the last such event on; all of them where there was none."""
-    places = np.flatnonzero(history["event"] == event)
+def last_of_plain_em(history: dict[str, NDArray[Any]]) -> list[float]:
+    """Objectives at the end between which lie plain steps of EM only."""
+    places = np.flatnonzero(history["event"] != PLAIN)
     return history["objective"][places[-1] if len(places) else 0 :].tolist()
 
 
@@ -148,7 +148,12 @@ def rests(objectives: Sequence[float]) -> bool:
 
 
 def run(
-    steps: Iterator[Step], *, rules: Rules, before: float, watcher: Watcher | None = None
+    steps: Steps,
+    *,
+    rules: Rules,
+    before: float,
+    first: Step | None = None,
+    watcher: Watcher | None = None,
 ) -> Run:
     """Take steps until the objective changes by less than `tol`, at most `max_iter` of them.
 
@@ -156,41 +161,56 @@ def run(
     scikit-learn's does, whose bound lags one M-step: so both stop after the same iteration. The
     objective that is reported belongs to the last mixture all the same.
 
+    Only the change of a plain step of EM can end a run, and only plain steps tell what is left to
+    gain. So the scheme is asked for them where the last change was below `tol`, and for the last
+    two iterations that `max_iter` leaves.
+
     Parameters
     ----------
-    steps : iterator of Step
-        A scheme that has been started.
+    steps : generator of Step
+        A scheme's, of which nothing has been taken.
     rules : Rules
         When to end.
     before : float
         The objective before the first step, for a fit that goes on; -inf for one that starts.
+    first : Step, optional
+        The first step, where it was made before: `steps` then begins after it.
     watcher : Watcher, optional
         Hears of each iteration.
     """
     watcher = watcher or Silence()
     seen: list[float] = [before]
-    passes: list[int] = []
+    step = first or next(steps)
+    seen.append(step.objective)
+    passes, events = [step.passes], ["start"]
 
-    def ended(step: Step, ending: Ending, *, converged: bool) -> Run:
-        events = ["start", *["step"] * (len(passes) - 1)]
+    def ended(ending: Ending, *, converged: bool) -> Run:
         return Run(step, seen[1:], passes, events, converged, ending)
 
-    for step in steps:
+    if rules.max_iter == 0:
+        return ended(Ending.START_ONLY, converged=False)
+    plainly: bool | None = None  # a generator cannot be sent anything else before its first step
+    for n_iter in range(1, rules.max_iter + 1):
+        step = steps.send(plainly)
         seen.append(step.objective)
         passes.append(step.passes)
-        n_iter = len(passes) - 1
-        if n_iter == 0:
-            if rules.max_iter == 0:
-                return ended(step, Ending.START_ONLY, converged=False)
-            continue
+        events.append(step.event)
         change = seen[-2] - seen[-3]
         watcher.iteration(n_iter, change)
-        converged = bool(math.fabs(change) < rules.tol)
-        if (converged or rests(seen)) and rules.stuck(step.mixture):
-            return ended(step, Ending.COINCIDENT, converged=converged)
-        if converged or n_iter == rules.max_iter:
-            ending = Ending.CONVERGED if converged else Ending.MAX_ITER
-            if seen[-1] == seen[-2]:
-                ending = Ending.FIXED_POINT
-            return ended(step, ending, converged=converged)
-    raise AssertionError("a scheme never stops by itself")
+        converged = bool(math.fabs(change) < rules.tol) and by_plain_em(events[-2:])
+        resting = rests(seen)
+        if (converged or (resting and step.event == PLAIN)) and rules.stuck(step.mixture):
+            return ended(Ending.COINCIDENT, converged=converged)
+        if converged:
+            break
+        small = math.fabs(seen[-1] - seen[-2]) < rules.tol
+        plainly = small or resting or n_iter >= rules.max_iter - 2
+    ending = Ending.CONVERGED if converged else Ending.MAX_ITER
+    if seen[-1] == seen[-2]:
+        ending = Ending.FIXED_POINT
+    return ended(ending, converged=converged)
+
+
+def by_plain_em(events: Sequence[str]) -> bool:
+    """Whether no scheme but EM itself led to these mixtures."""
+    return all(event in ("start", PLAIN) for event in events)

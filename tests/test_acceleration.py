@@ -1,0 +1,381 @@
+"""Acceleration: the laws that every scheme keeps, and what the one that leaps is for."""
+
+from __future__ import annotations
+
+import warnings
+from importlib import import_module
+from itertools import islice
+
+import numpy as np
+import pytest
+from conftest import TYPES, clusters, dense, fit, given_start, relative_error
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+
+from emgmm import CoincidentComponentsWarning, Ending, GaussianMixture, estimator
+from emgmm.diagnosis import aitken
+from emgmm.em import EM
+from emgmm.families import FAMILIES
+from emgmm.loop import history, last_of_plain_em
+from emgmm.mixture import Mixture
+from emgmm.schemes import LEAP, SCHEMES, Step
+from emgmm.schemes.anderson import Chart
+from emgmm.sources import ArraySource
+
+types = pytest.mark.parametrize("covariance_type", TYPES)
+schemes = pytest.mark.parametrize("acceleration", list(SCHEMES))
+accelerated = pytest.mark.parametrize("acceleration", [name for name in SCHEMES if name])
+
+
+class SpySource(ArraySource):
+    """Counts complete passes over its rows."""
+
+    passes = 0
+
+    def blocks(self, size):
+        yield from super().blocks(size)
+        type(self).passes += 1
+
+
+@pytest.fixture
+def spy(monkeypatch):
+    monkeypatch.setattr(SpySource, "passes", 0)
+    monkeypatch.setattr(estimator, "ArraySource", SpySource)
+    return SpySource
+
+
+def overlapping(n_rows=600, seed=0):
+    """Three clusters two standard deviations apart: EM is slow on them."""
+    return clusters(n_rows, 2, 3, seed=seed, spread=1.2)
+
+
+def climbing(covariance_type, acceleration, **more):
+    start = given_start(overlapping(), 3, covariance_type)
+    common = {"reg_covar": 0, "tol": 0, "max_iter": 40, "break_symmetry": False}
+    return GaussianMixture(**{**start, **common, "acceleration": acceleration, **more})
+
+
+def reached(model, objective):
+    """Passes until the objective is that high."""
+    there = model.history_["objective"] >= objective
+    assert there.any()
+    return int(model.history_["passes"][np.argmax(there)])
+
+
+# -- the laws --------------------------------------------------------------------------------------
+@types
+@schemes
+@given(seed=st.integers(0, 2**16), n_features=st.integers(1, 5))
+@settings(max_examples=12, deadline=None)
+def test_the_likelihood_never_falls_without_a_ridge(
+    acceleration, covariance_type, seed, n_features
+):
+    X = clusters(150, n_features, 2, seed=seed, spread=1.5)
+    start = given_start(X, 2, covariance_type, seed=seed)
+    common = {"reg_covar": 0, "tol": 0, "max_iter": 40, "break_symmetry": False}
+    model = fit(GaussianMixture(**start, **common, acceleration=acceleration), X)
+    widest = np.linalg.eigvalsh(np.atleast_2d(np.cov(X.T)))[-1]
+    narrowest = np.linalg.eigvalsh(dense(model))[:, 0].min()
+    rounding = np.finfo(float).eps * max(widest / narrowest, 1.0, abs(model.lower_bound_))
+    assert (np.diff(model.history_["objective"]) >= -16 * rounding).all()
+
+
+@types
+@schemes
+def test_every_objective_recomputes_and_every_mixture_is_one(acceleration, covariance_type):
+    X, family = overlapping(), FAMILIES[covariance_type]
+    model = fit(climbing(covariance_type, None, max_iter=0), X)
+    em = EM(ArraySource(X), family, 3, 0.0)
+    for step in islice(SCHEMES[acceleration](em, model._mixture()), 40):
+        assert step.objective == step.statistics.objective == em.expect(step.mixture).objective
+        assert step.mixture.weights.sum() == pytest.approx(1, abs=1e-14)
+        assert step.mixture.family is family
+
+
+@types
+@schemes
+@pytest.mark.parametrize("n_init", [1, 3])
+def test_passes_reported_are_passes_made(acceleration, covariance_type, n_init, spy):
+    X = overlapping()
+    common = {"covariance_type": covariance_type, "random_state": 0, "tol": 1e-6}
+    model = fit(GaussianMixture(3, n_init=n_init, acceleration=acceleration, **common), X)
+    assert (np.diff(model.history_["passes"]) >= 1).all()
+    assert model.history_["passes"][-1] <= spy.passes
+    if n_init == 1:
+        assert model.history_["passes"][-1] == spy.passes
+
+
+@types
+@schemes
+@pytest.mark.parametrize("max_iter", [0, 1, 2, 7, 8, 9, 20])
+def test_max_iter_is_kept_to_and_history_is_whole(acceleration, covariance_type, max_iter):
+    model = fit(climbing(covariance_type, acceleration, max_iter=max_iter), overlapping())
+    assert model.n_iter_ == max_iter
+    assert {len(values) for values in model.history_.values()} == {max_iter + 1}
+    assert model.history_["objective"][1:].tolist() == model.lower_bounds_
+    assert model.lower_bound_ == model.score(overlapping())
+
+
+@types
+@accelerated
+def test_the_optimum_is_plain_ems_on_healthy_problems(acceleration, covariance_type):
+    X = clusters()
+    start = {**given_start(X, 3, covariance_type), "reg_covar": 0, "tol": 1e-13, "max_iter": 2000}
+    plain = fit(GaussianMixture(**start), X)
+    quick = fit(GaussianMixture(**start, acceleration=acceleration), X)
+    assert quick.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-10)
+    assert relative_error(quick, plain) < 1e-4
+    assert quick.converged_
+
+
+# -- what it is for --------------------------------------------------------------------------------
+@types
+@accelerated
+def test_a_slow_problem_takes_half_the_passes(acceleration, covariance_type):
+    X = overlapping()
+    plain = fit(climbing(covariance_type, None, max_iter=3000), X)
+    quick = fit(climbing(covariance_type, acceleration, max_iter=300), X)
+    near = plain.lower_bound_ - 1e-7
+    assert reached(plain, near) > 40
+    assert 2 * reached(quick, near) <= reached(plain, near)
+    assert LEAP in quick.history_["event"]
+
+
+@types
+@accelerated
+def test_units_change_nothing(acceleration, covariance_type):
+    """The metric has none; powers of two are exact."""
+    X = overlapping()
+    short = {"max_iter": 14}
+    model = fit(climbing(covariance_type, acceleration, **short), X)
+    start = given_start(X, 3, covariance_type)
+    short["means_init"] = start["means_init"] * 1024
+    short["precisions_init"] = start["precisions_init"] / 1024**2
+    other = fit(climbing(covariance_type, acceleration, **short), X * 1024)
+    assert LEAP in model.history_["event"]
+    np.testing.assert_array_equal(other.history_["event"], model.history_["event"])
+    np.testing.assert_allclose(other.means_, 1024 * model.means_, rtol=1e-9)
+
+
+# -- stopping --------------------------------------------------------------------------------------
+@types
+@accelerated
+@pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-9])
+def test_only_plain_steps_end_a_fit(acceleration, covariance_type, tol):
+    X = overlapping()
+    model = fit(climbing(covariance_type, acceleration, tol=tol, max_iter=2000), X)
+    assert model.converged_
+    assert model.history_["event"][-2:].tolist() == ["step", "step"]
+    # tol keeps its meaning: one more step of EM from the end gains less.
+    weights = {
+        "weights_init": model.weights_,
+        "means_init": model.means_,
+        "precisions_init": model.precisions_,
+    }
+    more = fit(climbing(covariance_type, None, max_iter=1, **weights), X)
+    assert 0 <= more.lower_bound_ - model.lower_bound_ + 1e-12 < tol + 1e-12
+
+
+@types
+@accelerated
+@pytest.mark.parametrize("max_iter", [14, 25])
+def test_what_is_left_is_estimated_from_plain_steps(acceleration, covariance_type, max_iter):
+    X = overlapping()
+    model = fit(climbing(covariance_type, acceleration, max_iter=max_iter), X)
+    events, objective = model.history_["event"], model.history_["objective"]
+    assert events[-2:].tolist() == ["step", "step"]
+    np.testing.assert_equal(model.remaining_gain_, aitken(objective[-3:])[1])
+    last = np.flatnonzero(events == LEAP)[-1]
+    em = EM(ArraySource(X), FAMILIES[covariance_type], 3, 0.0)
+    assert len(events) - 1 - last >= 2
+    assert em.expect(model._mixture()).objective == objective[-1]
+
+
+def test_objectives_across_a_leap_are_not_plain_ems():
+    seen = history(
+        [1.0, 2.0, 4.0, 5.0, 5.5], [2, 3, 4, 5, 6], ["start", "step", LEAP, "step", "step"]
+    )
+    assert last_of_plain_em(seen) == [4.0, 5.0, 5.5]
+    seen["event"][4] = LEAP
+    assert last_of_plain_em(seen) == [5.5]
+    assert np.isnan(aitken(last_of_plain_em(seen))[1])
+
+
+def test_a_leap_of_small_gain_does_not_end_a_fit(monkeypatch):
+    """The scheme below leaps by nothing, again and again, before EM has arrived."""
+    X = overlapping()
+    asked = []
+
+    def lame(em, mixture):
+        statistics = em.expect(mixture)
+        step = Step(mixture, statistics, statistics.objective, em.passes)
+        while True:
+            plainly = yield step
+            asked.append(plainly)
+            if plainly or plainly is None:
+                mixture = em.maximise(mixture, statistics)
+                statistics = em.expect(mixture)
+                step = Step(mixture, statistics, statistics.objective, em.passes)
+            else:
+                step = step._replace(event=LEAP)
+
+    monkeypatch.setitem(SCHEMES, "anderson", lame)
+    model = fit(climbing("full", "anderson", tol=1e-6, max_iter=5000), X)
+    plain = fit(climbing("full", None, tol=1e-6, max_iter=5000), X)
+    assert model.converged_
+    assert LEAP in model.history_["event"]
+    assert model.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-6)
+    assert True in asked
+
+
+# -- leaps that fail -------------------------------------------------------------------------------
+def leaps_to(monkeypatch, x_of):
+    """Make every leap go to statistics of our choice."""
+    module = import_module("emgmm.schemes.anderson")
+    monkeypatch.setattr(module, "extrapolated", lambda point, memory, reach: (x_of(point), True))
+
+
+@types
+@pytest.mark.parametrize("wrong", ["lower", "negative", "nan"])
+def test_a_leap_that_fails_falls_back_to_the_plain_step(covariance_type, wrong, monkeypatch):
+    X = overlapping()
+
+    def x_of(point):
+        if wrong == "nan":
+            return np.full_like(point.x, np.nan)
+        if wrong == "negative":
+            return -point.x
+        return point.x - 3 * point.residual
+
+    leaps_to(monkeypatch, x_of)
+    plain = fit(climbing(covariance_type, None, max_iter=15), X)
+    quick = fit(climbing(covariance_type, "anderson", max_iter=15), X)
+    np.testing.assert_array_equal(quick.means_, plain.means_)
+    np.testing.assert_array_equal(quick.lower_bounds_, plain.lower_bounds_)
+    assert set(quick.history_["event"]) == {"start", "step"}
+    wasted = quick.history_["passes"][-1] - plain.history_["passes"][-1]
+    assert wasted > 0 if wrong == "lower" else wasted == 0  # nothing was made of the others
+
+
+def test_a_leap_may_not_fall_but_where_ems_own_steps_do():
+    """A ridge in proportion: EM itself falls at first, and both come to rest at the same point."""
+    X = overlapping()
+    start = {**given_start(X, 3, "full"), "reg_covar": 0.05, "tol": 1e-11, "max_iter": 5000}
+    plain = fit(GaussianMixture(**start), X)
+    quick = fit(GaussianMixture(**start, acceleration="anderson"), X)
+    assert quick.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-7)
+    assert quick.history_["passes"][-1] < plain.history_["passes"][-1]
+
+
+# -- with everything else --------------------------------------------------------------------------
+@schemes
+def test_coincident_components_are_parted_all_the_same(acceleration):
+    X = clusters(300, 2, 2, spread=4.0)
+    start = {
+        "weights_init": [0.5, 0.5],
+        "means_init": np.tile(X.mean(axis=0), (2, 1)),
+        "precisions_init": [np.eye(2)] * 2,
+    }
+    common = {"random_state": 0, "tol": 1e-8, "max_iter": 500, "acceleration": acceleration}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = GaussianMixture(2, **start, **common).fit(X)
+    assert any(isinstance(w.message, CoincidentComponentsWarning) for w in caught)
+    assert "escape" in model.history_["event"]
+    assert (np.diff(model.history_["passes"]) >= 1).all()
+    best = GaussianMixture(2, random_state=0, tol=1e-8, max_iter=500).fit(X)
+    assert model.lower_bound_ == pytest.approx(best.lower_bound_, abs=1e-6)
+    stays = fit(GaussianMixture(2, **start, **common, break_symmetry=False), X)
+    assert stays.lower_bound_ < model.lower_bound_ - 0.1
+
+
+@types
+@accelerated
+def test_float32(acceleration, covariance_type):
+    X = overlapping().astype(np.float32)
+    start = {**given_start(X, 3, covariance_type), "tol": 1e-6, "max_iter": 1000}
+    plain = fit(GaussianMixture(**start), X)
+    quick = fit(GaussianMixture(**start, acceleration=acceleration), X)
+    assert quick.means_.dtype == np.float32
+    assert quick.converged_
+    assert quick.lower_bound_ > plain.lower_bound_ - 1e-4
+
+
+@accelerated
+@pytest.mark.parametrize("offset", [1e3, 1e8])
+def test_rows_far_from_zero(acceleration, offset):
+    X = overlapping()
+    start = {**given_start(X + offset, 3, "full"), "reg_covar": 0, "tol": 1e-7, "max_iter": 1000}
+    start["precisions_init"] = given_start(X, 3, "full")["precisions_init"]
+    model = fit(GaussianMixture(**start, acceleration=acceleration), X + offset)
+    here = fit(climbing("full", None, tol=1e-9, max_iter=3000), X)
+    assert model.converged_
+    assert model.lower_bound_ == pytest.approx(here.lower_bound_, abs=1e-4)
+    assert LEAP in model.history_["event"]
+
+
+@accelerated
+def test_one_component_and_an_empty_one(acceleration):
+    X = overlapping()
+    one = fit(GaussianMixture(1, acceleration=acceleration, tol=0, max_iter=20), X)
+    assert one.ending_ is Ending.FIXED_POINT
+    np.testing.assert_allclose(one.means_[0], X.mean(axis=0))
+    start = given_start(X, 3, "full")
+    start["means_init"] = np.vstack((start["means_init"][:2], [[1e3, 1e3]]))
+    empty = fit(GaussianMixture(**start, acceleration=acceleration, tol=0, max_iter=30), X)
+    assert np.isfinite(empty.lower_bound_)
+
+
+@accelerated
+def test_a_warm_start_goes_on(acceleration):
+    X = overlapping()
+    model = climbing("full", acceleration, max_iter=12, warm_start=True)
+    first = fit(model, X).lower_bound_
+    assert fit(model, X).history_["objective"][0] == first
+    assert model.lower_bound_ > first
+    assert model.history_["event"][0] == "start"
+
+
+@accelerated
+def test_it_is_a_parameter_like_any_other(acceleration, tmp_path):
+    X = overlapping()
+    model = clone(GaussianMixture(3, random_state=0, acceleration=acceleration))
+    assert model.get_params()["acceleration"] == acceleration
+    fit(model, X).save(tmp_path / "model.json")
+    again = GaussianMixture.load(tmp_path / "model.json")
+    assert again.acceleration == acceleration
+    np.testing.assert_array_equal(again.history_["event"], model.history_["event"])
+    model.diagnose(X)
+    assert "acceleration" not in model.to_sklearn().get_params()
+
+
+@pytest.mark.parametrize("wrong", ["squared", "", 1, True])
+def test_an_unknown_scheme_is_refused(wrong):
+    with pytest.raises(ValueError, match="acceleration"):
+        GaussianMixture(2, acceleration=wrong).fit(overlapping())
+
+
+def test_natural_parameters_are_dual_to_the_statistics():
+    """Their product is the expected complete-data log-likelihood, written out by brute force."""
+    from scipy.stats import multivariate_normal
+
+    X = overlapping(60)
+    for covariance_type in TYPES:
+        family = FAMILIES[covariance_type]
+        start = fit(climbing(covariance_type, None, max_iter=2), X)
+        mixture: Mixture = start._mixture()
+        em = EM(ArraySource(X), family, 3, 0.0)
+        statistics = em.expect(mixture)
+        chart = Chart(em, statistics.about(mixture.means + 0.3, family))
+        responsibilities = start.predict_proba(X)
+        expected = sum(
+            responsibilities[:, k]
+            @ (
+                np.log(mixture.weights[k])
+                + multivariate_normal(mixture.means[k], dense(start)[k]).logpdf(X)
+            )
+            for k in range(3)
+        )
+        product = chart.natural(mixture) @ chart.vector(statistics)
+        assert product == pytest.approx(expected / len(X), rel=1e-10)
