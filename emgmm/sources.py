@@ -9,7 +9,6 @@ from operator import add
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-
 from sklearn.utils.random import sample_without_replacement
 
 from emgmm.block import Block

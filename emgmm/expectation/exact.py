@@ -41,9 +41,9 @@ def moments(
     mass, drift, scatters = [], [], []
     for centre, (rows, responsibilities) in zip(centres, parts, strict=True):
         mass.append(responsibilities.sum())
-        own = responsibilities > NEGLIGIBLE * responsibilities.max(initial=0.0)
-        if 2 * np.count_nonzero(own) < len(own):
-            rows, responsibilities = rows[:, own], responsibilities[own]
+        own = np.flatnonzero(responsibilities > NEGLIGIBLE * responsibilities.max(initial=0.0))
+        if 2 * len(own) < len(responsibilities):
+            rows, responsibilities = rows.T[own].T, responsibilities[own]
         deviations = rows - centre[:, None]
         drift.append(deviations @ responsibilities)
         scatters.append(family.shape.weigh(deviations, responsibilities))
@@ -83,15 +83,14 @@ class Exact(Form):
         return log_joint
 
     def sums(self, block: Block) -> Statistics:
-        rows = np.ascontiguousarray(block.rows, dtype=np.float64)
-        responsibilities = self.log_joint(rows)
+        responsibilities = self.log_joint(block.rows)
         log_likelihood = float(softmax(responsibilities).sum())
-        parts = ((rows, own) for own in responsibilities)
+        parts = ((block.rows, own) for own in responsibilities)
         return Statistics(
             self.centres,
             *moments(parts, self.centres, self.mixture.family),
             log_likelihood,
-            rows.shape[1],
+            responsibilities.shape[1],
         )
 
     def complete(self, sums: Statistics) -> Statistics:

@@ -81,7 +81,7 @@ class Axis(_Independent):
         return whitener[:, None] * block
 
     def norms(self, whitener: Array, block: Array) -> Array:
-        return whitener**2 @ (block * block)
+        return whitener**2 @ np.multiply(block, block, out=block)
 
     def colour(self, whitener: Array, block: Array) -> Array:
         return block / whitener[:, None]

@@ -110,7 +110,7 @@ class Shape(ABC):
 
     @abstractmethod
     def norms(self, whitener: Array, block: Array) -> Array:
-        """(B,): |U^T x| squared for every column of a (D, B) block."""
+        """(B,): |U^T x| squared for every column of a (D, B) block, whose memory may be used."""
 
     @abstractmethod
     def colour(self, whitener: Array, block: Array) -> Array:
