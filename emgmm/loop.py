@@ -189,6 +189,7 @@ def run(
 
     if rules.max_iter == 0:
         return ended(Ending.START_ONLY, converged=False)
+    asked = False
     plainly: bool | None = None  # a generator cannot be sent anything else before its first step
     for n_iter in range(1, rules.max_iter + 1):
         step = steps.send(plainly)
@@ -199,7 +200,9 @@ def run(
         watcher.iteration(n_iter, change)
         converged = bool(math.fabs(change) < rules.tol) and by_plain_em(events[-2:])
         resting = rests(seen)
-        if (converged or (resting and step.event == PLAIN)) and rules.stuck(step.mixture):
+        came_to_rest = resting and step.event == PLAIN and not asked
+        asked = resting and (asked or came_to_rest)  # once is enough while nothing moves
+        if (converged or came_to_rest) and rules.stuck(step.mixture):
             return ended(Ending.COINCIDENT, converged=converged)
         if converged:
             break

@@ -47,11 +47,11 @@ class Mixture:
             With the components whose covariance is not positive definite.
         """
         dtype = means.dtype
-        whiteners = family.whiteners(covariances).astype(dtype)
+        whiteners = family.whiteners(covariances).astype(dtype, copy=False)
         with np.errstate(over="ignore"):
-            covariances = covariances.astype(dtype)
+            covariances = covariances.astype(dtype, copy=False)
         family.check_finite(covariances)
-        return cls(weights.astype(dtype), means, covariances, whiteners, family)
+        return cls(weights.astype(dtype, copy=False), means, covariances, whiteners, family)
 
     @property
     def n_components(self) -> int:
@@ -75,7 +75,7 @@ class Mixture:
     @property
     def centre(self) -> Array:
         """(D,): the mean of the whole mixture."""
-        weights = self.weights.astype(np.float64)
+        weights = self.weights.astype(np.float64, copy=False)
         return weights @ self.means / weights.sum()
 
     @property
@@ -87,8 +87,8 @@ class Mixture:
     def log_peaks(self) -> Array:
         """(K,): log weight plus log-density at the component's own mean."""
         with np.errstate(divide="ignore"):  # a component may have weight 0
-            log_weights = np.log(self.weights.astype(np.float64))
-        whiteners = self.family.stack(self.whiteners.astype(np.float64))
+            log_weights = np.log(self.weights, dtype=np.float64)
+        whiteners = self.family.stack(self.whiteners.astype(np.float64, copy=False))
         half_log_det = self.family.shape.log_det(whiteners, self.n_features)
         return log_weights + half_log_det - 0.5 * self.n_features * np.log(2 * np.pi)
 

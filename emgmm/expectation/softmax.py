@@ -12,7 +12,9 @@ from emgmm.typing import Array
 # share of exactly 0.
 FLOOR = -700.0
 FLOOR_SINGLE = -80.0
-LEAST = -np.finfo(np.float64).max
+LEAST = -float(np.finfo(np.float64).max)
+LEAST_SINGLE = -float(np.finfo(np.float32).max)
+LIMITS = {np.dtype(np.float64): (FLOOR, LEAST), np.dtype(np.float32): (FLOOR_SINGLE, LEAST_SINGLE)}
 
 
 def softmax(log_joint: Array) -> Array:
@@ -27,10 +29,9 @@ def softmax(log_joint: Array) -> Array:
     ----------
     Blanchard, Higham and Higham (2021), IMA J. Numer. Anal. 41:2311, doi 10.1093/imanum/draa038.
     """
-    dtype = log_joint.dtype.type
-    floor = dtype(FLOOR if dtype is np.float64 else FLOOR_SINGLE)
-    least = -np.finfo(dtype).max
-    top = np.maximum(log_joint.max(axis=0), least)  # -inf where the row is out of every reach
+    floor, least = map(log_joint.dtype.type, LIMITS[log_joint.dtype])
+    top = log_joint.max(axis=0)
+    np.maximum(top, least, out=top)  # -inf where the row is out of every reach
     log_joint -= top
     np.maximum(log_joint, floor, out=log_joint)
     np.exp(log_joint, out=log_joint)

@@ -111,9 +111,10 @@ class Family(ABC):
 
     def check_finite(self, covariances: Array) -> None:
         """Raise `DegenerateCovarianceError` for covariances that overflowed."""
-        stacked = self.stack(covariances)
-        finite = np.isfinite(stacked).reshape(len(stacked), -1)
-        self.refuse(np.logical_not(finite.all(axis=1)))
+        finite = np.isfinite(covariances)
+        if not finite.all():
+            stacked = self.stack(finite)
+            self.refuse(np.logical_not(stacked.reshape(len(stacked), -1).all(axis=1)))
 
     def refuse(self, wrong: NDArray[np.bool_]) -> None:
         """Raise `DegenerateCovarianceError`, naming the components, where any is wrong."""
