@@ -110,8 +110,8 @@ def wanted(name: str, asked: argparse.Namespace) -> list[str]:
     return [n for n in every if not asked.libraries or n in (*asked.libraries, every[0])]
 
 
-def written(name: str, asked: argparse.Namespace, folder: Path) -> str:
-    """The whole report of a table."""
+def written(name: str, asked: argparse.Namespace, folder: Path) -> tuple[str, list[str]]:
+    """The whole report of a table, and what went wrong with ours."""
     versions, missing = present(wanted(name, asked), asked.threads)
     paragraphs = [
         heading(TABLES[name].TITLE),
@@ -127,8 +127,12 @@ def written(name: str, asked: argparse.Namespace, folder: Path) -> str:
         threads=asked.threads,
         quick=asked.quick,
         folder=folder,
+        wrong=[
+            f"{library}: {missing[library]}" for library in libraries.OURS if library in missing
+        ],
     )
-    return "\n\n".join([*paragraphs, *TABLES[name].report(options)]) + "\n"
+    paragraphs += TABLES[name].report(options)
+    return "\n\n".join(paragraphs) + "\n", options.wrong
 
 
 def listed(name: str, asked: argparse.Namespace) -> Iterator[str]:
@@ -141,7 +145,7 @@ def listed(name: str, asked: argparse.Namespace) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line; returns the exit status, 1 where one of ours failed or ended wrong."""
     asked = parsed(arguments)
     if asked.table == "setup":
         for line in environments.make_all(asked.libraries or libraries.names()):
@@ -152,16 +156,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in tables:
             print("\n".join(listed(name, asked)))
         return 0
+    wrong = []
     for name in tables:
         folder = RESULTS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
         folder.mkdir(parents=True)
-        text = written(name, asked, folder)
+        text, complaints = written(name, asked, folder)
         (folder / f"{name}.txt").write_text(text, encoding="utf-8")
         print(text, flush=True)
         print(f"Kept in benchmarks/results/{folder.name}", file=sys.stderr)
         if asked.keep:
             shutil.copytree(folder, PAGES, dirs_exist_ok=True)
-    return 0
+        wrong += [f"{name}: {complaint}" for complaint in complaints]
+    for line in wrong:
+        print(f"WRONG: {line}", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ def report(options: Options) -> Iterator[str]:
         for problem in progress(options.problems):
             who = {name: (worker, name, problem) for name, worker in staff.items()}
             outcomes.append(iterations.measure(problem, who, options.repeats))
+    options.wrong.extend(iterations.wrong([o for o in outcomes if o.problem.dtype == "float64"]))
     yield LEGEND
     for name in names[1:]:
         yield section(f"{name}: the worst cells")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from benchmarks import libraries, timing
 from benchmarks.agreement import log_likelihood, tolerance
-from benchmarks.libraries import Fitted
+from benchmarks.libraries import OURS, Fitted
 from benchmarks.problems import Problem, made
 from benchmarks.table import figure
 from benchmarks.timing import Turns, seconds
@@ -115,4 +115,16 @@ def failures(outcomes: Sequence[Outcome]) -> list[str]:
         for outcome in outcomes
         for name, turns in outcome.turns.items()
         if turns.failure and not turns.failure.startswith("NotImplementedError")
+    ]
+
+
+def wrong(outcomes: Sequence[Outcome]) -> list[str]:
+    """One line for each of ours that failed or ended elsewhere, where the reference did not."""
+    return [
+        f"{outcome.problem.name}, {name}: {outcome.turns[name].failure or 'another likelihood'}"
+        for outcome in outcomes
+        for name in OURS
+        if name in outcome.turns
+        and not outcome.failed(outcome.reference)
+        and not outcome.agrees(name)
     ]

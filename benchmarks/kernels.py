@@ -102,6 +102,7 @@ def report(options: Options) -> Iterator[str]:
             ),
         )
 
+    options.wrong.extend(iterations.wrong(outcomes))
     yield LEGEND
     yield section("One EM iteration, in ms")
     yield ITERATION

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ class Options:
     threads: int
     quick: bool
     folder: Path
+    wrong: list[str] = field(default_factory=list)  # what went wrong with ours, a line each
 
 
 def progress(items: Sequence[Item], label: str = "") -> Iterator[Item]:

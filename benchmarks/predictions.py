@@ -69,7 +69,10 @@ def report(options: Options) -> Iterator[str]:
                     for name, worker in staff.items()
                     if not turns[name].failure
                 }
-                lines[method].append([problem.name, *cells(turns, said)])
+                line = [problem.name, *cells(turns, said)]
+                if any(cell.endswith(("failed", "!=")) for cell in line):
+                    options.wrong.append(f"{method}: {', '.join(line)}")
+                lines[method].append(line)
     yield LEGEND
     for method in METHODS:
         yield section(f"{method}, in ms")
