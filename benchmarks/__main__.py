@@ -112,7 +112,7 @@ def wanted(name: str, asked: argparse.Namespace) -> list[str]:
 
 def written(name: str, asked: argparse.Namespace, folder: Path) -> tuple[str, list[str]]:
     """The whole report of a table, and what went wrong with ours."""
-    versions, missing = present(wanted(name, asked), asked.threads)
+    versions, missing = present(wanted(name, asked))
     paragraphs = [
         heading(TABLES[name].TITLE),
         machine.described(asked.threads, asked.repeats, versions.values()),
@@ -139,7 +139,7 @@ def listed(name: str, asked: argparse.Namespace) -> Iterator[str]:
     """What a table would measure."""
     yield f"{name}:"
     yield from (f"  {problem.name}" for problem in chosen(name, asked))
-    versions, missing = present(wanted(name, asked), asked.threads)
+    versions, missing = present(wanted(name, asked))
     yield from (f"  with {version}" for version in versions.values())
     yield from (f"  without {library}: {reason}" for library, reason in missing.items())
 

@@ -105,7 +105,7 @@ SETTINGS = {
         Setting("given-2000x2x3-full", 3, "full", partial(given, _SMALL), _SMALL),
     )
 }
-QUICK = ("iris-full", "wine-tied", "breast_cancer-diag", "given-2000x2x3-full")
+QUICK = ("iris-full", "wine-tied", "given-2000x2x3-full")
 
 
 def problems(quick: bool) -> list[Setting]:

@@ -26,7 +26,7 @@ covariances. *given*: two EM iterations from a given start; *default*: as many f
 is the default. We mean to stay below {AIM} MB, whatever N is."""
 DOINGS = ("given", "default", "predict", "predict_proba", "score_samples")
 SIZES = (200_000, 1_000_000, 5_000_000)
-QUICK_SIZES = (20_000, 200_000)
+QUICK_SIZES = (20_000, 100_000)
 NEEDED = 6.4  # doubles per row and component that scikit-learn's fit takes beyond X, at its peak
 _PROC = Path("/proc/self")
 

@@ -106,5 +106,5 @@ _DIAGONAL = tuple(
 )
 _TIED = tuple(replace(problem, covariance_type="tied") for problem in _FULL[3:])
 PROBLEMS = {problem.name: problem for problem in (*_FULL, *_SMALL, *_DIAGONAL, *_TIED)}
-QUICK = ("2e5x8x8-full", "2e5x8x8-diag", "2000x2x3-full")
+QUICK = ("2000x2x3-full", "150x4x3-full", "2e5x8x8-diag")
 IN_BOTH_TYPES = tuple(problem.name for problem in _FULL if problem.n_features >= 16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import median
 
 import numpy as np
@@ -19,10 +20,9 @@ from benchmarks.workers import workers
 TITLE = "Scaling"
 LIBRARIES = (REFERENCE, *OURS, "onedal")
 LEGEND = """\
-One EM iteration, full covariances, from N = {N:,}, D = {D}, K = {K} and two threads, one of these
-varied. The exponent is the slope of log time over log of what varies, least squares over the larger
-half of the points: 1 means in proportion, and -1, for threads, a perfect share of work."""
-Point = tuple[int, int, int, int]  # N, D, K, threads
+One EM iteration, full covariances, from N = {N:,}, D = {D}, K = {K}, threads = {threads}, one of
+these varied. The exponent is the slope of log time over log of what varies, least squares over the
+larger half of the points: 1 means in proportion, and -1, for threads, a perfect share of work."""
 WHAT = ("N", "D", "K", "threads")
 BASE = (200_000, 8, 8)
 QUICK_BASE = (10_000, 4, 4)
@@ -31,7 +31,7 @@ RANGES = {
     "D": (1, 2, 4, 8, 16, 32, 64),
     "K": (1, 2, 4, 8, 16, 32, 64),
 }
-QUICK_RANGES = {"N": (1_000, 10_000, 100_000), "D": (2, 4, 8), "K": (2, 4, 8)}
+QUICK_RANGES = {"N": (3_000, 30_000), "D": (2, 8), "K": (2, 8)}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class Sweep:
         """Value, problem and number of threads."""
         for value in self.values:
             size = dict(zip(WHAT, (*self.base, threads), strict=True)) | {self.what: value}
-            problem = Problem(size["N"], size["D"], size["K"], "full", 4)
+            work = size["N"] * size["D"] * size["K"]
+            n_iter = min(4 + 10_000_000 // work, 50)  # more where they are short
+            problem = Problem(size["N"], size["D"], size["K"], "full", n_iter)
             yield value, problem, size["threads"]
 
 
@@ -80,7 +82,7 @@ def report(options: Options) -> Iterator[str]:
     names = options.libraries
     curves = {sweep.what: swept(sweep, names, options) for sweep in progress(options.problems)}
     N, D, K = options.problems[0].base
-    yield LEGEND.format(N=N, D=D, K=K)
+    yield LEGEND.format(N=N, D=D, K=K, threads=options.threads)
     yield table(
         ["varied", "library", "from", "to", "ms", "to ms", "exponent"],
         (
@@ -113,12 +115,18 @@ def swept(
 ) -> dict[str, list[tuple[float, float]]]:
     """Points of each library's curve."""
     curves: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    for value, problem, threads in sweep.points(options.threads):
+    for threads, points in groupby(sweep.points(options.threads), key=lambda point: point[2]):
         with workers(names, threads) as staff:
-            who = {name: (worker, name, problem) for name, worker in staff.items()}
-            outcome = iterations.measure(problem, who, options.repeats)
-        for name in names:
-            if not outcome.failed(name) and (name == REFERENCE or outcome.agrees(name)):
-                taken = max(median(outcome.times(name, "iteration")), 1e-7)
-                curves[name].append((value, taken))
-    return curves
+            for value, problem, _ in points:
+                who = {name: (worker, name, problem) for name, worker in staff.items()}
+                outcome = iterations.measure(problem, who, options.repeats)
+                for name in names:
+                    if name == REFERENCE or outcome.agrees(name):
+                        taken = median(outcome.times(name, "iteration"))
+                        curves[name].append((value, taken))
+    return {name: sound for name, points in curves.items() if (sound := positive(points))}
+
+
+def positive(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Without those whose time was lost in the noise."""
+    return [point for point in points if point[1] > 0]

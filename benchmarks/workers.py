@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 
 from benchmarks import environments, libraries
-from benchmarks.worker import Worker
+from benchmarks.worker import Worker, WorkerError
 
 
 @contextmanager
@@ -19,14 +20,20 @@ def workers(names: Sequence[str], threads: int) -> Iterator[dict[str, Worker]]:
         }
 
 
-def present(names: Sequence[str], threads: int) -> tuple[dict[str, str], dict[str, str]]:
+def present(names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Versions of the libraries that can be used, and why the others cannot."""
     versions, missing = {}, {}
-    with workers(names, threads) as staff:
-        for name, worker in staff.items():
-            try:
-                versions[name] = worker.call(libraries.version, name)
-            except Exception as error:
-                missing[name] = environments.why_not(name) or str(error)
-            worker.close()
+    for name in names:
+        sound, words = looked_at(name)
+        (versions if sound else missing)[name] = words
     return versions, missing
+
+
+@cache
+def looked_at(name: str) -> tuple[bool, str]:
+    """Whether a library can be used, and its version or the reason."""
+    with Worker(1, environments.python_of(name)) as worker:
+        try:
+            return True, worker.call(libraries.version, name)
+        except WorkerError as error:
+            return False, environments.why_not(name) or str(error)
