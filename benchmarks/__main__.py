@@ -1,29 +1,62 @@
-"""The one command: ``python -m benchmarks`` measures, prints a report, and keeps it in results/."""
+"""The one command: ``python -m benchmarks TABLE`` measures, prints a report, and keeps it."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, Protocol, cast
 
 from benchmarks import (
     acceleration,
     defaults,
+    environments,
     escapes,
+    grid,
     kernels,
     libraries,
     machine,
-    problems,
+    memory,
+    predictions,
+    scaling,
     watching,
 )
+from benchmarks.options import Options
+from benchmarks.table import heading
+from benchmarks.workers import present
 
 RESULTS = Path(__file__).parent / "results"
+PAGES = Path(__file__).parents[1] / "docs" / "benchmarks"
 
-Result = TypeVar("Result")
+
+class Table(Protocol):
+    """What a module of a table has; `problems` have names."""
+
+    TITLE: str
+    LIBRARIES: Sequence[str]  # the reference first
+
+    def problems(self, quick: bool) -> list[Any]: ...
+
+    def report(self, options: Options) -> Any: ...
+
+
+TABLES = cast(
+    dict[str, Table],
+    {
+        "kernels": kernels,
+        "defaults": defaults,
+        "grid": grid,
+        "predictions": predictions,
+        "memory": memory,
+        "scaling": scaling,
+        "acceleration": acceleration,
+        "escapes": escapes,
+        "watching": watching,
+    },
+)
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -32,141 +65,113 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "table",
         nargs="?",
-        choices=("kernels", "defaults", "escapes", "watching", "acceleration"),
+        choices=(*TABLES, "all", "setup"),
         default="kernels",
-        help="EM iterations from a given start, the default; default fits on known data sets; "
-        "escapes from identical components; what watching costs; passes to an optimum",
+        help="what to measure (default: %(default)s), or all of it; setup makes the environments "
+        "of the other libraries",
     )
     parser.add_argument("--problems", nargs="+", metavar="NAME", help="these only")
     parser.add_argument("--libraries", nargs="+", metavar="NAME", help="these and sklearn only")
     parser.add_argument("--repeats", type=int, default=5, help="rounds (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("--quick", action="store_true", help="a choice that takes under a minute")
+    parser.add_argument("--threads", type=int, default=2, help="of each (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="a choice that takes about a minute")
+    parser.add_argument("--keep", action="store_true", help="write to docs/benchmarks as well")
     parser.add_argument("--list", action="store_true", help="name problems and libraries, and end")
     options = parser.parse_args(arguments)
-    for what, asked, known in (
-        ("problem", options.problems, catalogue(options.table)),
+    for what, wanted, known in (
         ("library", options.libraries, libraries.names()),
+        ("problem", options.problems, catalogue(options.table)),
     ):
-        unknown = [name for name in asked or () if name not in known]
+        unknown = [name for name in wanted or () if name not in known]
         if unknown:
             parser.error(f"no such {what}: {', '.join(unknown)}; there are {', '.join(known)}")
-    if options.libraries and options.table == "defaults":
-        parser.error("defaults are always those of scikit-learn and emgmm")
     if options.repeats < 1 or options.threads < 1:
         parser.error("--repeats and --threads are at least 1")
     return options
 
 
-def catalogue(table: str) -> dict[str, Any]:
+def catalogue(name: str) -> dict[str, Any]:
     """All problems of a table, by name."""
-    named: dict[str, dict[str, Any]] = {
-        "kernels": dict(problems.PROBLEMS),
-        "defaults": dict(defaults.SETTINGS),
-        "escapes": {},
-        "watching": {},
-        "acceleration": {},
-    }
-    return named[table]
+    table = TABLES.get(name)
+    every = (
+        [problem for quick in (False, True) for problem in table.problems(quick)] if table else []
+    )
+    return {problem.name: problem for problem in every}
 
 
-def chosen(options: argparse.Namespace) -> list[Any]:
+def chosen(name: str, asked: argparse.Namespace) -> list[Any]:
     """The problems that the command line asks for."""
-    every = catalogue(options.table)
-    quick = problems.QUICK if options.table == "kernels" else defaults.QUICK
-    return [every[name] for name in options.problems or (quick if options.quick else every)]
+    if asked.problems:
+        return [catalogue(name)[problem] for problem in asked.problems]
+    return TABLES[name].problems(asked.quick)
 
 
-def present(wanted: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """Of the wanted libraries, those that are here, and those that are missing."""
-    names = [n for n in libraries.names() if not wanted or n in wanted or n == libraries.REFERENCE]
-    here = [name for name in names if libraries.load(name).available()]
-    return here, [name for name in names if name not in here]
+def wanted(name: str, asked: argparse.Namespace) -> list[str]:
+    """The libraries that a table compares, if the command line does not exclude them."""
+    every = TABLES[name].LIBRARIES
+    return [n for n in every if not asked.libraries or n in (*asked.libraries, every[0])]
 
 
-def each(items: Sequence[Any], measure: Callable[[Any], Result]) -> list[Result]:
-    """Measure one after the other; how far it is goes to the standard error."""
-    outcomes = []
-    for number, item in enumerate(items, start=1):
-        begun = perf_counter()
-        print(f"[{number}/{len(items)}] {item.name} ...", end="", file=sys.stderr, flush=True)
-        outcomes.append(measure(item))
-        print(f" {perf_counter() - begun:.0f} s", file=sys.stderr)
-    return outcomes
-
-
-def kernels_report(options: argparse.Namespace) -> Iterable[str]:
-    """Problems x libraries."""
-    here, missing = present(options.libraries)
-    outcomes = each(
-        chosen(options),
-        lambda problem: kernels.measure(problem, here, options.repeats, options.threads),
-    )
-    distributions = [libraries.load(name).DISTRIBUTION for name in here]
-    yield "# EM iterations from the same start"
-    yield machine.described(options.threads, options.repeats, filter(None, distributions))
+def written(name: str, asked: argparse.Namespace, folder: Path) -> tuple[str, list[str]]:
+    """The whole report of a table, and what went wrong with ours."""
+    versions, missing = present(wanted(name, asked))
+    paragraphs = [
+        heading(TABLES[name].TITLE),
+        machine.described(asked.threads, asked.repeats, versions.values()),
+    ]
     if missing:
-        yield f"Missing here: {', '.join(missing)}."
-    yield from kernels.report(outcomes, here)
-
-
-def defaults_report(options: argparse.Namespace) -> Iterable[str]:
-    """Default fits."""
-    outcomes = each(
-        chosen(options),
-        lambda setting: defaults.measure(setting, options.repeats, options.threads),
+        lines = [f"- {library}: {reason}" for library, reason in missing.items()]
+        paragraphs += ["Missing here:", "\n".join(lines)]
+    options = Options(
+        problems=chosen(name, asked),
+        libraries=list(versions),
+        repeats=asked.repeats,
+        threads=asked.threads,
+        quick=asked.quick,
+        folder=folder,
+        wrong=[
+            f"{library}: {missing[library]}" for library in libraries.OURS if library in missing
+        ],
     )
-    yield "# Default fit against default fit"
-    yield machine.described(options.threads, options.repeats)
-    yield from defaults.report(outcomes)
+    paragraphs += TABLES[name].report(options)
+    return "\n\n".join(paragraphs) + "\n", options.wrong
 
 
-def escapes_report(options: argparse.Namespace) -> Iterable[str]:
-    """Starts with identical components."""
-    number = 24 if options.quick else 200
-    yield f"# Escapes from coincident components: {number} problems"
-    yield machine.described(options.threads, 1)
-    yield from escapes.report(number)
-
-
-def watching_report(options: argparse.Namespace) -> Iterable[str]:
-    """What the checks at the end of a fit cost."""
-    yield "# What watching costs a sound fit"
-    yield machine.described(options.threads, options.repeats)
-    yield from watching.report(options.repeats)
-
-
-def acceleration_report(options: argparse.Namespace) -> Iterable[str]:
-    """Passes to an optimum."""
-    yield "# Passes to plain EM's optimum"
-    yield machine.described(options.threads, 1)
-    yield from acceleration.report()
-
-
-REPORTS = {
-    "kernels": kernels_report,
-    "defaults": defaults_report,
-    "escapes": escapes_report,
-    "watching": watching_report,
-    "acceleration": acceleration_report,
-}
+def listed(name: str, asked: argparse.Namespace) -> Iterator[str]:
+    """What a table would measure."""
+    yield f"{name}:"
+    yield from (f"  {problem.name}" for problem in chosen(name, asked))
+    versions, missing = present(wanted(name, asked))
+    yield from (f"  with {version}" for version in versions.values())
+    yield from (f"  without {library}: {reason}" for library, reason in missing.items())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    options = parsed(arguments)
-    if options.list:
-        here, missing = present(options.libraries)
-        print("problems:", *(item.name for item in chosen(options)), sep="\n  ")
-        print("libraries:", *here, *(f"{name} (missing)" for name in missing), sep="\n  ")
+    """Run the command line; returns the exit status, 1 where one of ours failed or ended wrong."""
+    asked = parsed(arguments)
+    if asked.table == "setup":
+        for line in environments.make_all(asked.libraries or libraries.names()):
+            print(line, flush=True)
         return 0
-    text = "\n\n".join(REPORTS[options.table](options)) + "\n"
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{options.table}-{datetime.now():%Y%m%d-%H%M%S}.md"
-    path.write_text(text, encoding="utf-8")
-    print(text, end="")
-    print(f"\nKept in benchmarks/results/{path.name}", file=sys.stderr)
-    return 0
+    tables = list(TABLES) if asked.table == "all" else [asked.table]
+    if asked.list:
+        for name in tables:
+            print("\n".join(listed(name, asked)))
+        return 0
+    wrong = []
+    for name in tables:
+        folder = RESULTS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+        folder.mkdir(parents=True)
+        text, complaints = written(name, asked, folder)
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+        print(text, flush=True)
+        print(f"Kept in benchmarks/results/{folder.name}", file=sys.stderr)
+        if asked.keep:
+            shutil.copytree(folder, PAGES, dirs_exist_ok=True)
+        wrong += [f"{name}: {complaint}" for complaint in complaints]
+    for line in wrong:
+        print(f"WRONG: {line}", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.libraries import Fitted
+from benchmarks.problems import CHUNK
+
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4}  # nats per row
 
 
 def log_likelihood(fitted: Fitted, X: NDArray[np.floating]) -> float:
@@ -18,4 +21,13 @@ def log_likelihood(fitted: Fitted, X: NDArray[np.floating]) -> float:
     factors = np.linalg.cholesky(covariances)
     model.precisions_cholesky_ = np.linalg.inv(factors).transpose(0, 2, 1)
     model.n_features_in_ = means.shape[1]
-    return float(model.score_samples(np.asarray(X, dtype=np.float64)).mean())
+    total = 0.0
+    for begin in range(0, len(X), CHUNK):
+        rows = np.asarray(X[begin : begin + CHUNK], dtype=np.float64)
+        total += float(model.score_samples(rows).sum())
+    return total / len(X)
+
+
+def tolerance(*fitted: Fitted) -> float:
+    """How far their log-likelihoods may lie apart: as far as the coarsest numbers allow."""
+    return max(TOLERANCE[str(np.asarray(mixture.means).dtype)] for mixture in fitted)

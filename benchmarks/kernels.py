@@ -2,105 +2,177 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 
-from benchmarks import memory, timing
-from benchmarks.libraries import REFERENCE
-from benchmarks.problems import Problem
-from benchmarks.table import figure, table
-from benchmarks.timing import Timing
-from benchmarks.worker import in_worker
+from benchmarks import iterations, libraries, limit, pictures, timing
+from benchmarks.iterations import Outcome
+from benchmarks.libraries import OURS
+from benchmarks.limit import Peak
+from benchmarks.options import Options, progress
+from benchmarks.problems import IN_BOTH_TYPES, PROBLEMS, QUICK, Problem
+from benchmarks.table import figure, section, table
+from benchmarks.worker import Worker
+from benchmarks.workers import workers
 
+TITLE = "EM iterations from the same start"
+LIBRARIES = libraries.names()
 LEGEND = """\
-n counts EM iterations; milliseconds are medians. In brackets: how many times as fast as
-scikit-learn, as the median over the rounds; in each round every library takes its turn. `!=` marks
-a result that disagrees: its log-likelihood is not scikit-learn's (to 1e-9 per row in float64, 1e-4
-in float32), and it gets no ratio. `null` does nothing: its time is the harness's own, and it must
-disagree."""
-PER_ITERATION = """## One EM iteration, in ms
+Whole EM iterations, their E-step and M-step and all that an iteration needs, without regularisation
+(`reg_covar=0`). n counts them; milliseconds are medians. In brackets: how many times as fast as
+scikit-learn, as the median over the rounds; in each round every library takes its turn in a process
+of its own. `!=` marks a result that disagrees: its log-likelihood is not scikit-learn's, to 1e-9
+nats per row, or 1e-4 where a library computes in float32 only (gmmx), and it gets no ratio. `n/a`:
+the library knows no such covariances. `null` does nothing: its time is the harness's own, and it
+must disagree."""
+ITERATION = "The fit of n iterations less the fit of one, divided by n - 1."
+LIMIT = """\
+An iteration is at least two matrix products (of K rows of parameters with the P features of each
+row, and of responsibilities with these) and one exp for each row and component. The limit is the
+longer of the two, at the peak of NumPy's matrix product and its exp on one core, measured in the
+same rounds (best of them), divided by the number of threads. We aim at 1.5 times the limit where
+D >= 16 and at 3 times where it is less."""
+SINGLE = """\
+The same problem in float32, ours beside ours; the log-likelihoods agree to 1e-4 nats per row."""
 
-The fit of n iterations less the fit of one, divided by n - 1."""
+
+def problems(quick: bool) -> list[Problem]:
+    return [PROBLEMS[name] for name in (QUICK if quick else PROBLEMS)]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """All libraries on one problem."""
+class Case:
+    """One problem: the libraries' turns, and the peak measured between them."""
 
-    problem: Problem
-    timings: dict[str, Timing]
-    memory: dict[str, int]
+    outcome: Outcome
+    peak: Peak
 
-    def difference(self, name: str) -> float:
-        """Log-likelihood per row, less the reference's."""
-        return self.timings[name].log_likelihood - self.timings[REFERENCE].log_likelihood
-
-    def agrees(self, name: str) -> bool:
-        """Whether a library ended where the reference did."""
-        return abs(self.difference(name)) <= self.problem.tolerance
-
-    def time(self, name: str, seconds: Callable[[Timing], list[float]]) -> str:
-        """Milliseconds, and the ratio to the reference."""
-        own, reference = self.timings[name], self.timings[REFERENCE]
-        taken = figure(1e3 * median(seconds(own)))
-        if name == REFERENCE:
-            return taken
-        if not self.agrees(name):
-            return f"{taken} {'!=':>7}"
-        ratio = f"({figure(timing.ratio(seconds(reference), seconds(own)))}x)"
-        return f"{taken} {ratio:>7}"
-
-    def megabytes(self, name: str) -> str:
-        return f"{self.memory[name] / 1e6:.1f}"
-
-    def result(self, name: str) -> str:
-        """The reference's log-likelihood per row, and the others' difference from it."""
-        if name == REFERENCE:
-            return f"{self.timings[name].log_likelihood:.9f}"
-        return f"{self.difference(name):+.0e}{'' if self.agrees(name) else ' !='}"
+    @property
+    def problem(self) -> Problem:
+        return self.outcome.problem
 
 
-def measure(problem: Problem, names: Sequence[str], repeats: int, threads: int) -> Outcome:
-    """Time and memory of the libraries on one problem."""
-    timings = in_worker(threads, timing.measure, problem, names, repeats)
-    sound = [name for name in names if not timings[name].failure]
-    peaks = {name: in_worker(threads, memory.beyond_data, problem, name) for name in sound}
-    return Outcome(problem, timings, peaks)
+def best(peaks: Sequence[Peak]) -> Peak:
+    """Of all rounds; other people's work only makes them lower."""
+    return Peak(*map(max, zip(*peaks, strict=True)))
 
 
-def report(outcomes: Sequence[Outcome], names: Sequence[str]) -> Iterable[str]:
-    """The paragraphs of the report, in Markdown."""
+def measure(
+    problem: Problem, staff: dict[str, Worker], prober: Worker, repeats: int, twins: bool = False
+) -> Case:
+    """All libraries on one problem, or ours in float64 and in float32."""
+    who = {name: (worker, name, problem) for name, worker in staff.items()}
+    if twins:
+        single = replace(problem, dtype="float32")
+        ours = OURS[0]
+        who = {
+            "float64": (staff[ours], ours, problem),
+            "float32": (staff[ours], ours, single),
+        }
+    outcome = iterations.measure(problem, who, repeats)
+    probes = timing.take_turns({"": lambda: prober.call(limit.peak, problem.dtype)}, repeats)
+    return Case(outcome, best(probes[""].results))
 
-    def over_all(
-        cell: Callable[[Outcome, str], str],
-        title: str = "n",
-        beside: Callable[[Problem], str] = lambda problem: str(problem.iterations),
-    ) -> str:
+
+def report(options: Options) -> Iterator[str]:
+    """The paragraphs of the report."""
+    pairs = [p for p in options.problems if p.name in IN_BOTH_TYPES]
+    with workers(options.libraries, options.threads) as staff, Worker(1) as prober:
+        cases = [
+            measure(problem, staff, prober, options.repeats)
+            for problem in progress(options.problems)
+        ]
+        twins = [
+            measure(problem, staff, prober, options.repeats, twins=True)
+            for problem in progress(pairs, "float32: ")
+            if OURS[0] in staff
+        ]
+    outcomes = [case.outcome for case in cases]
+    names = options.libraries
+
+    def over_all(cell: Callable[[Outcome, str], str]) -> str:
         """A line for each problem, a column for each library."""
-        rows = []
-        for outcome in outcomes:
-            cells = (
-                "failed" if outcome.timings[name].failure else cell(outcome, name) for name in names
-            )
-            rows.append([outcome.problem.name, beside(outcome.problem), *cells])
-        return table(["problem", title, *names], rows)
+        return table(
+            ["problem", "n", *names],
+            (
+                [outcome.problem.name, str(outcome.problem.iterations)]
+                + [cell(outcome, name) for name in names]
+                for outcome in outcomes
+            ),
+        )
 
+    options.wrong.extend(iterations.wrong(outcomes))
     yield LEGEND
-    yield PER_ITERATION
-    yield over_all(lambda outcome, name: outcome.time(name, lambda t: t.iteration))
-    yield "## Whole fit, in ms"
-    yield over_all(lambda outcome, name: outcome.time(name, lambda t: t.whole))
-    yield f"## Peak memory beyond X, in MB\n\n{memory.METHOD}"
-    yield over_all(Outcome.megabytes, "X", lambda problem: f"{problem.n_bytes / 1e6:.1f}")
-    yield "## Log-likelihood per row at the end\n\nscikit-learn's, and the others less this."
-    yield over_all(Outcome.result)
-    failures = [
-        f"- {outcome.problem.name}, {name}: {timing_.failure}"
-        for outcome in outcomes
-        for name, timing_ in outcome.timings.items()
-        if timing_.failure
-    ]
-    if failures:
-        yield "## Failures"
-        yield "\n".join(failures)
+    yield section("One EM iteration, in ms")
+    yield ITERATION
+    yield over_all(lambda outcome, name: outcome.cell(name, "iteration"))
+    yield pictures.ratios(outcomes, options.folder / "kernels.png")
+    if of_ours := [name for name in OURS if name in names]:
+        yield section("Beside the limit, in ms")
+        yield LIMIT
+        yield beside_limit(cases, of_ours, options.threads)
+    if twins:
+        yield section("float32 beside float64, in ms")
+        yield SINGLE
+        yield in_single(twins)
+    yield section("Whole fit, in ms")
+    yield over_all(lambda outcome, name: outcome.cell(name, "whole"))
+    yield section("Log-likelihood per row at the end")
+    yield "scikit-learn's, and the others less this."
+    yield over_all(likelihood)
+    if lines := iterations.failures(outcomes):
+        yield section("Failures")
+        yield "\n".join(lines)
+
+
+def likelihood(outcome: Outcome, name: str) -> str:
+    """The reference's log-likelihood per row, and the others' difference from it."""
+    if outcome.failed(name):
+        return outcome.cell(name, "whole")
+    if name == outcome.reference:
+        return f"{outcome.likelihoods[name]:.9f}"
+    return f"{outcome.difference(name):+.0e}{'' if outcome.agrees(name) else ' !='}"
+
+
+def beside_limit(cases: Sequence[Case], of_ours: Sequence[str], threads: int) -> str:
+    """Ours as a multiple of the limit."""
+    head = ["problem", "GFLOP/s", "ns per exp", "bound by", "limit", *of_ours]
+    lines = []
+    for case in cases:
+        parts = limit.parts(case.problem, case.peak, threads)
+        bound = max(parts, key=lambda part: parts[part])
+        cells = []
+        for name in of_ours:
+            if case.outcome.failed(name):
+                cells.append("failed")
+                continue
+            own = median(case.outcome.times(name, "iteration"))
+            cells.append(
+                f"{figure(1e3 * own)} ({figure(own / parts[bound])} of {limit.aim(case.problem)})"
+            )
+        lines.append(
+            [
+                case.problem.name,
+                figure(case.peak.flops / 1e9),
+                figure(1e9 / case.peak.exps),
+                bound,
+                figure(1e3 * parts[bound]),
+                *cells,
+            ]
+        )
+    return table(head, lines)
+
+
+def in_single(twins: Sequence[Case]) -> str:
+    """Ours in float32 beside ours in float64."""
+    labels = ["float64", "float32"]
+    return table(
+        ["problem", *labels, "difference"],
+        (
+            [case.problem.name]
+            + [case.outcome.cell(label, "iteration") for label in labels]
+            + [likelihood(case.outcome, "float32")]
+            for case in twins
+        ),
+    )

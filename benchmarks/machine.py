@@ -7,12 +7,10 @@ import platform
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 from threadpoolctl import threadpool_info
-
-PACKAGES = ("numpy", "scipy", "scikit-learn", "emgmm")
 
 
 def processor() -> str:
@@ -24,13 +22,11 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def versions(packages: Iterable[str]) -> list[str]:
-    """Name and version of each package that is installed."""
-    found = [f"Python {platform.python_version()}"]
-    for package in packages:
-        with suppress(PackageNotFoundError):
-            found.append(f"{package} {version(package)}")
-    return found
+def memory() -> int:
+    """Bytes of memory that are free for use; 0 where that cannot be told."""
+    with suppress(OSError, AttributeError, ValueError):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 def blas() -> str:
@@ -43,17 +39,17 @@ def blas() -> str:
     return ", ".join(sorted(found)) or "unknown"
 
 
-def described(threads: int, repeats: int, distributions: Iterable[str] = ()) -> str:
-    """The head of a report, in Markdown."""
+def described(threads: int, repeats: int, versions: Iterable[str]) -> str:
+    """The head of a report."""
     import scipy.linalg  # noqa: F401  (SciPy's BLAS is listed once it is loaded)
 
-    packages = dict.fromkeys([*PACKAGES, *distributions])
+    own = [f"Python {platform.python_version()}", f"NumPy {version('numpy')}"]
     return "\n".join(
         (
             f"- {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}, {platform.system()}",
             f"- {processor()}, {os.cpu_count()} logical cores",
             f"- threads: {threads}, rounds: {repeats}",
-            f"- {', '.join(versions(packages))}",
+            f"- {', '.join([*own, *versions])}",
             f"- BLAS: {blas()}",
         )
     )

@@ -1,18 +1,51 @@
-"""Memory: how far a fit pushes up the process's peak, X being there already."""
+"""Memory: how far a fit or a prediction pushes up the process's peak, beside X and its result."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmarks import libraries
+from benchmarks import environments, libraries, machine, pictures
+from benchmarks.libraries import OURS, REFERENCE, estimators
+from benchmarks.options import Options, progress
 from benchmarks.problems import Problem
+from benchmarks.table import table
+from benchmarks.worker import Worker
 
-METHOD = """\
-VmHWM of /proc/self/status (ru_maxrss where there is none), after minus before a fit of two
-iterations, in a fresh process that has made X and fitted 1000 rows of it: imports do not count."""
+TITLE = "Memory"
+LIBRARIES = (REFERENCE, *OURS)
+AIM = 64
+LEGEND = f"""\
+MB (1e6 bytes) by which the peak of the process grows, less what is returned: VmHWM of
+/proc/self/status (ru_maxrss where there is none), after minus before, in a fresh process that has
+made X and done the same with 1000 rows of it, so that imports do not count. D = 4, K = 64, full
+covariances. *given*: two EM iterations from a given start; *default*: as many from k-means, which
+is the default. We mean to stay below {AIM} MB, whatever N is."""
+DOINGS = ("given", "default", "predict", "predict_proba", "score_samples")
+SIZES = (200_000, 1_000_000, 5_000_000)
+QUICK_SIZES = (20_000, 100_000)
+NEEDED = 6.4  # doubles per row and component that scikit-learn's fit takes beyond X, at its peak
 _PROC = Path("/proc/self")
+
+
+@dataclass(frozen=True)
+class Doing:
+    """What is done, with how many rows."""
+
+    what: str
+    problem: Problem
+
+    @property
+    def name(self) -> str:
+        return f"{self.what}-{self.problem.name}"
+
+
+def problems(quick: bool) -> list[Doing]:
+    doings, sizes = (DOINGS[:1], QUICK_SIZES) if quick else (DOINGS, SIZES)
+    return [Doing(what, Problem(N, 4, 64, "full", 2)) for what in doings for N in sizes]
 
 
 def peak() -> int:
@@ -34,12 +67,80 @@ def forget_peak() -> None:
         (_PROC / "clear_refs").write_text("5")
 
 
-def beyond_data(problem: Problem, name: str) -> int:
-    """Bytes that a library's fit takes at its peak, besides X."""
+def beyond_data(doing: Doing, name: str) -> int:
+    """Bytes that it takes at its peak, besides X and what it returns."""
+    problem = doing.problem
     X, start = problem.make()
-    fit = libraries.load(name).fit
-    fit(replace(problem, iterations=1), X[:1000], start)
+    cls = libraries.load(name).estimator()
+    few = X[:1000]
+
+    def call(rows: Any) -> int:
+        model = estimators.from_start(cls, problem, start)
+        if doing.what == "default":
+            model = cls(problem.n_components, max_iter=problem.iterations, random_state=0)
+        if doing.what in ("given", "default"):
+            model.fit(rows)
+            return 0
+        model.fit(few)
+        return getattr(model, doing.what)(rows).nbytes
+
+    call(few)
     forget_peak()
     before = peak()
-    fit(replace(problem, iterations=2), X, start)
-    return peak() - before
+    returned = call(X)
+    return peak() - before - returned
+
+
+def report(options: Options) -> Iterator[str]:
+    """The paragraphs of the report."""
+    names = options.libraries
+    bytes_: dict[str, dict[str, int | None]] = {}
+    for doing in progress(options.problems):
+        bytes_[doing.name] = {name: measured(doing, name, options.threads) for name in names}
+    yield LEGEND
+    yield table(
+        ["", "N", "X", *names],
+        (
+            [doing.what, f"{doing.problem.n_rows:,}", megabytes(doing.problem.n_bytes)]
+            + [megabytes(bytes_[doing.name][name]) for name in names]
+            for doing in options.problems
+        ),
+    )
+    if any(value is None for line in bytes_.values() for value in line.values()):
+        yield (
+            "`too large`: not run here, because scikit-learn's fit would take about "
+            f"{NEEDED} N K doubles beyond X, more than half of this machine's free memory."
+        )
+    yield drawn(options, names, bytes_)
+
+
+def measured(doing: Doing, name: str, threads: int) -> int | None:
+    """The bytes, in a fresh process; None where they would be too many for the machine."""
+    problem = doing.problem
+    if name == REFERENCE:
+        needed = NEEDED * 8 * problem.n_rows * problem.n_components
+        if needed > machine.memory() / 2:
+            return None
+    with Worker(threads, environments.python_of(name)) as worker:
+        return worker.call(beyond_data, doing, name)
+
+
+def megabytes(number: int | None) -> str:
+    return "too large" if number is None else f"{number / 1e6:.1f}"
+
+
+def drawn(options: Options, names: list[str], bytes_: dict[str, dict[str, int | None]]) -> str:
+    """Peaks over N, a panel for each doing."""
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for doing in options.problems:
+        lines = panels.setdefault(f"{doing.what}: N", {name: [] for name in names})
+        for name in names:
+            value = bytes_[doing.name][name]
+            if value is not None:
+                lines[name].append((doing.problem.n_rows, max(value / 1e6, 0.1)))
+    return pictures.curves(
+        panels,
+        "peak beyond X and result, MB",
+        options.folder / "memory.png",
+        "Peak memory beyond the data over the number of rows, for fits and predictions.",
+    )

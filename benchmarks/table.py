@@ -1,13 +1,24 @@
-"""Tables: Markdown that is also pleasant to read as it is."""
+"""Tables, headings and pictures: reStructuredText that is also pleasant to read as it is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 
+def heading(text: str, line: str = "-") -> str:
+    """A heading; the pages that include reports have one of '=' above."""
+    return f"{text}\n{line * len(text)}"
+
+
+def section(text: str) -> str:
+    """A heading within a report."""
+    return heading(text, "~")
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table: `left` columns aligned to the left, all others to the right."""
+    """A simple table: `left` columns aligned to the left, all others to the right."""
     lines = [list(head), *map(list, rows)]
+    lines = [[cell or "\\" for cell in cells] for cells in lines]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
@@ -15,13 +26,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> 
             cell.ljust(width) if number < left else cell.rjust(width)
             for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
         )
-        return f"| {' | '.join(padded)} |"
+        return "  ".join(padded).rstrip()
 
-    rule = [
-        "-" * width if number < left else "-" * (width - 1) + ":"
-        for number, width in enumerate(widths)
-    ]
-    return "\n".join([line(lines[0]), line(rule), *map(line, lines[1:])])
+    rule = "  ".join("=" * width for width in widths)
+    return "\n".join([rule, line(lines[0]), rule, *map(line, lines[1:]), rule])
+
+
+def picture(name: str, alt: str) -> str:
+    """A picture that lies beside the report."""
+    return f".. image:: {name}\n   :alt: {alt}"
 
 
 def figure(value: float) -> str:

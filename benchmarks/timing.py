@@ -1,37 +1,61 @@
-"""Timing: libraries take turns on one problem (A B C, A B C, ...), in one process."""
+"""Timing: all take turns (A B C, A B C, ...), and ratios are those of the rounds."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter
+from typing import Any, Generic, TypeVar
 
-from benchmarks import libraries
-from benchmarks.agreement import log_likelihood
-from benchmarks.problems import Problem
+ENOUGH = 0.02  # seconds; what is shorter is repeated
+
+Result = TypeVar("Result")
 
 
 @dataclass
-class Timing:
-    """One library on one problem: seconds, round by round, and where EM ended."""
+class Turns(Generic[Result]):
+    """What one of them measured, round by round, or why it could not."""
 
-    whole: list[float] = field(default_factory=list)
-    iteration: list[float] = field(default_factory=list)
-    log_likelihood: float = float("nan")
+    results: list[Result] = field(default_factory=list)
     failure: str = ""
+
+    def each(self, part: Callable[[Result], float]) -> list[float]:
+        """One figure of every round."""
+        return [part(result) for result in self.results]
+
+
+def take_turns(
+    takers: Mapping[str, Callable[[], Result]], repeats: int
+) -> dict[str, Turns[Result]]:
+    """Rounds of turns, after one turn of each to warm up; who fails once is out."""
+    turns = {name: Turns[Result]() for name in takers}
+    for number in range(repeats + 1):
+        for name, take in takers.items():
+            if turns[name].failure:
+                continue
+            try:
+                result = take()
+            except Exception as error:
+                turns[name] = Turns(failure=str(error))
+                continue
+            if number:
+                turns[name].results.append(result)
+    return turns
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """Time that one call takes."""
+    """Time that one call takes: the mean of as many as take 20 ms together."""
     gc.collect()
     gc.disable()
     try:
+        calls = 0
         begun = perf_counter()
-        function()
-        return perf_counter() - begun
+        while (taken := perf_counter() - begun) < ENOUGH or not calls:
+            function()
+            calls += 1
+        return taken / calls
     finally:
         gc.enable()
 
@@ -41,22 +65,20 @@ def ratio(reference: Sequence[float], other: Sequence[float]) -> float:
     return median(r / o if o > 0 else float("inf") for r, o in zip(reference, other, strict=True))
 
 
-def measure(problem: Problem, names: Sequence[str], repeats: int) -> dict[str, Timing]:
-    """Times of the libraries on a problem, after one fit each to warm up."""
-    X, start = problem.make()
-    once = replace(problem, iterations=1)
-    timings = {name: Timing() for name in names}
-    fits = {name: libraries.load(name).fit for name in names}
-    for name, timing in timings.items():
-        try:
-            timing.log_likelihood = log_likelihood(fits[name](problem, X, start), X)
-        except Exception as error:
-            timing.failure = f"{type(error).__name__}: {error}"
-            del fits[name]
-    for _ in range(repeats):
-        for name, fit in fits.items():
-            first = seconds(partial(fit, once, X, start))
-            whole = seconds(partial(fit, problem, X, start))
-            timings[name].whole.append(whole)
-            timings[name].iteration.append((whole - first) / (problem.iterations - 1))
-    return timings
+class Stopwatch:
+    """Adds up the time inside some functions."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, timed."""
+
+        def timed(*args: Any, **more: Any) -> Any:
+            begun = perf_counter()
+            try:
+                return function(*args, **more)
+            finally:
+                self.seconds += perf_counter() - begun
+
+        return timed

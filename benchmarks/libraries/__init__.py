@@ -2,10 +2,13 @@
 
 Such a module has
 
-- ``DISTRIBUTION``, the package whose version is reported, or None;
-- ``available()``, whether it can be used here;
+- ``version()``, which names what is installed here, or raises an exception that says why the
+  library cannot be used;
 - ``fit(problem, X, start)``, which makes ``problem.iterations`` EM iterations from the start and
-  returns a `Fitted`. What it needs it imports inside, so that a missing library harms no other.
+  returns a `Fitted`; `NotImplementedError` says that the library knows no such mixtures;
+- ``REQUIREMENTS``, if it wants an environment of its own: what pip installs there.
+
+What it needs it imports inside its functions, so that a missing library harms no other.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.problems import Problem, Start
 
 REFERENCE = "sklearn"
+OURS = ("emgmm", "emgmm-numpy")
 
 
 class Fitted(NamedTuple):
@@ -33,21 +37,30 @@ class Fitted(NamedTuple):
 class Library(Protocol):
     """What a module ``bench_<name>.py`` has."""
 
-    DISTRIBUTION: str | None
-
-    def available(self) -> bool: ...
+    def version(self) -> str: ...
 
     def fit(self, problem: Problem, X: NDArray[np.floating], start: Start) -> Fitted: ...
 
 
 def names() -> list[str]:
-    """All libraries: the reference first, the one that does nothing last."""
+    """All libraries: the reference and ours first, the one that does nothing last."""
     prefix = "bench_"
-    found = {m.name.removeprefix(prefix) for m in iter_modules(__path__) if prefix in m.name}
-    between = sorted(found - {REFERENCE, "null"})
-    return [REFERENCE, *between, "null"]
+    modules = {m.name for m in iter_modules(__path__) if m.name.startswith(prefix)}
+    found = {name.removeprefix(prefix).replace("_", "-") for name in modules}
+    others = sorted(found - {REFERENCE, *OURS, "null"})
+    return [REFERENCE, *OURS, *others, "null"]
 
 
 def load(name: str) -> Library:
     """The library of that name."""
-    return cast(Library, import_module(f"{__name__}.bench_{name}"))
+    return cast(Library, import_module(f"{__name__}.bench_{name.replace('-', '_')}"))
+
+
+def requirements(name: str) -> tuple[str, ...]:
+    """What pip installs into the library's own environment; nothing where it needs none."""
+    return getattr(load(name), "REQUIREMENTS", ())
+
+
+def version(name: str) -> str:
+    """The library's version, here."""
+    return load(name).version()

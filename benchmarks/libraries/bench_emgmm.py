@@ -1,34 +1,32 @@
-"""emgmm, ours."""
+"""emgmm, ours, with all that is installed for it."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.covariances import dense
-from benchmarks.libraries import Fitted
+from benchmarks.libraries import Fitted, estimators
 from benchmarks.problems import Problem, Start
 
-DISTRIBUTION = "emgmm"
+
+def version() -> str:
+    import emgmm
+
+    if find_spec("numba") is None:
+        return f"emgmm {emgmm.__version__} without numba"
+    import numba
+
+    return f"emgmm {emgmm.__version__} beside numba {numba.__version__}"
 
 
-def available() -> bool:
-    return find_spec("emgmm") is not None
+def estimator() -> Any:
+    from emgmm import GaussianMixture
+
+    return GaussianMixture
 
 
 def fit(problem: Problem, X: NDArray[np.floating], start: Start) -> Fitted:
-    from emgmm import GaussianMixture
-
-    model = GaussianMixture(
-        problem.n_components,
-        covariance_type=problem.covariance_type,
-        tol=0,
-        max_iter=problem.iterations,
-        weights_init=start.weights,
-        means_init=start.means,
-        precisions_init=start.precisions,
-    ).fit(X)
-    covariances = dense(model.covariances_, problem.covariance_type, *model.means_.shape)
-    return Fitted(model.weights_, model.means_, covariances)
+    return estimators.fit(estimator(), problem, X, start)

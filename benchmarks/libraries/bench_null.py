@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 from benchmarks.libraries import Fitted
 from benchmarks.problems import Problem, Start
 
-DISTRIBUTION = None
 
-
-def available() -> bool:
-    return True
+def version() -> str:
+    return "null"
 
 
 def fit(problem: Problem, X: NDArray[np.floating], start: Start) -> Fitted:  # noqa: ARG001

@@ -1,0 +1,1 @@
+"""Regressions: few and short benchmarks that asv runs over commits."""

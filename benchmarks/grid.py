@@ -1,0 +1,159 @@
+"""Grid: small and large, four types, both dtypes, raw data: are we slower than scikit-learn?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import iterations
+from benchmarks.defaults import TYPES, loaded
+from benchmarks.iterations import Outcome
+from benchmarks.libraries import OURS, REFERENCE
+from benchmarks.options import Options, progress
+from benchmarks.problems import SEED, Problem, Start
+from benchmarks.table import figure, section, table
+from benchmarks.workers import workers
+
+TITLE = "Never slower than scikit-learn?"
+LIBRARIES = (REFERENCE, *OURS)
+LEGEND = """\
+Whole fits of a given number of EM iterations from the same start, `reg_covar=1e-6`; ratios are the
+median over the rounds. `raw`: the data sets of scikit-learn as they are, starting from rows;
+`outlier`: one row 1e6 standard deviations away. `!=`: the log-likelihoods differ by more than 1e-9
+nats per row (1e-4 in float32); the speed counts all the same."""
+REG_COVAR = 1e-6
+SHAPES = (
+    (100, 1, 1),
+    (100, 2, 2),
+    (100, 8, 4),
+    (1_000, 1, 4),
+    (1_000, 16, 8),
+    (1_000, 64, 2),
+    (10_000, 2, 64),
+    (10_000, 32, 16),
+    (10_000, 128, 4),
+    (100_000, 1, 16),
+    (100_000, 8, 2),
+    (100_000, 4, 64),
+    (1_000_000, 1, 2),
+    (1_000_000, 4, 8),
+    (1_000_000, 2, 64),
+)
+DTYPES = ("float64", "float32")
+RAW = {
+    "iris": (150, 4, 3),
+    "wine": (178, 13, 3),
+    "breast_cancer": (569, 30, 3),
+    "digits": (1797, 64, 10),
+}
+
+
+@dataclass(frozen=True)
+class RawProblem(Problem):
+    """A data set as it is."""
+
+    data: str = ""
+
+    @property
+    def size(self) -> str:
+        return f"{self.data}-raw"
+
+    def make(self) -> tuple[NDArray[np.floating], Start]:
+        X = loaded(self.data).astype(self.dtype)
+        chosen = np.random.default_rng(SEED).choice(len(X), self.n_components, replace=False)
+        return X, self.start(X[chosen], X.var(axis=0, dtype=np.float64) + REG_COVAR)
+
+
+@dataclass(frozen=True)
+class OutlierProblem(Problem):
+    """Clusters, and one row far from all."""
+
+    @property
+    def size(self) -> str:
+        return f"{super().size}-outlier"
+
+    def make(self) -> tuple[NDArray[np.floating], Start]:
+        X, start = super().make()
+        X[0] = 1e6
+        return X, start
+
+
+def n_iterations(n_rows: int) -> int:
+    """More where they are short."""
+    return 10 if n_rows <= 10_000 else 3
+
+
+def _cells() -> Iterator[Problem]:
+    for dtype in DTYPES:
+        for kind in TYPES:
+            for N, D, K in SHAPES:
+                yield Problem(N, D, K, kind, n_iterations(N), dtype, REG_COVAR)
+            for data, shape in RAW.items():
+                yield RawProblem(*shape, kind, 10, dtype, REG_COVAR, data)
+            yield OutlierProblem(10_000, 4, 3, kind, 10, dtype, REG_COVAR)
+
+
+CELLS = {problem.name: problem for problem in _cells()}
+QUICK = ("100x1x1-full", "1000x64x2-diag-f32", "1e4x2x64-tied", "breast_cancer-raw-full")
+
+
+def problems(quick: bool) -> list[Problem]:
+    return [CELLS[name] for name in (QUICK if quick else CELLS)]
+
+
+def report(options: Options) -> Iterator[str]:
+    """The paragraphs of the report."""
+    names = options.libraries
+    outcomes = []
+    with workers(names, options.threads) as staff:
+        for problem in progress(options.problems):
+            who = {name: (worker, name, problem) for name, worker in staff.items()}
+            outcomes.append(iterations.measure(problem, who, options.repeats))
+    options.wrong.extend(iterations.wrong([o for o in outcomes if o.problem.dtype == "float64"]))
+    yield LEGEND
+    for name in names[1:]:
+        yield section(f"{name}: the worst cells")
+        yield from worst(name, outcomes)
+    if lines := iterations.failures(outcomes):
+        yield section("Cells that scikit-learn or emgmm cannot fit")
+        yield "\n".join(lines)
+    yield section("All cells, in ms")
+    yield table(
+        ["problem", "n", *names],
+        (
+            [outcome.problem.name, str(outcome.problem.iterations)]
+            + [cell(outcome, name) for name in names]
+            for outcome in outcomes
+        ),
+    )
+
+
+def cell(outcome: Outcome, name: str) -> str:
+    """As elsewhere, but with the ratio even where the results differ."""
+    shown = outcome.cell(name, "whole")
+    sound = not outcome.failed(name) and not outcome.failed(outcome.reference)
+    if sound and shown.endswith("!="):
+        return f"{shown} ({figure(outcome.ratio(name, 'whole'))}x)"
+    return shown
+
+
+def worst(name: str, outcomes: Sequence[Outcome], most: int = 10) -> Iterator[str]:
+    """The cells with the lowest ratios, and the lowest of all in words."""
+    sound = [o for o in outcomes if not o.failed(name) and not o.failed(o.reference)]
+    ranked = sorted(sound, key=lambda outcome: outcome.ratio(name, "whole"))
+    slower = sum(outcome.ratio(name, "whole") < 1 for outcome in ranked)
+    apart = sum(not outcome.agrees(name) for outcome in ranked)
+    if ranked:
+        lowest = ranked[0]
+        yield (
+            f"The worst of {len(ranked)} cells is {lowest.problem.name}: "
+            f"{figure(lowest.ratio(name, 'whole'))} times as fast as scikit-learn. Slower than "
+            f"scikit-learn: {slower} cells. Another log-likelihood: {apart} cells."
+        )
+        yield table(
+            ["problem", "sklearn ms", f"{name} ms"],
+            ([o.problem.name, cell(o, REFERENCE), cell(o, name)] for o in ranked[:most]),
+        )
