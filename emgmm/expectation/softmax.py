@@ -12,7 +12,6 @@ from emgmm.typing import Array
 # share of exactly 0.
 FLOOR = -700.0
 FLOOR_SINGLE = -80.0
-LEAST = -np.finfo(np.float64).max
 
 
 def softmax(log_joint: Array) -> Array:
