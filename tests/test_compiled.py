@@ -306,7 +306,10 @@ def test_rows_are_centred_before_they_are_rounded():
 def test_numbers_are_of_the_type_of_theta():
     random = np.random.default_rng(0)
     X, theta = random.normal(size=(1000, 2)).astype(np.float32), some_theta(OUTER, 3, 2, random)
-    assert_agrees(X.astype(float).T, np.zeros(2), theta.astype(np.float32), OUTER, np.float32)
-    wide, _ = packed_sums(X.T, np.zeros(2), theta, OUTER)
-    expected, scale, _ = in_long_form(X.T, np.zeros(2), theta, OUTER)
-    assert (np.abs(wide - expected) / scale).max() <= DIGITS[np.float64][0]
+    single = theta.astype(np.float32)
+    expected, scale, _ = in_long_form(X.T, np.zeros(2), single, OUTER)
+    for rows in (X, X.astype(float)):
+        wide, _ = packed_sums(rows.T, np.zeros(2), single.astype(float), OUTER)
+        assert (np.abs(wide - expected) / scale).max() <= DIGITS[np.float64][0]
+        narrow, _ = packed_sums(rows.T, np.zeros(2), single, OUTER)
+        assert 1e-8 < (np.abs(narrow - expected) / scale).max() <= DIGITS[np.float32][0]
