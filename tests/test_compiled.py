@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 
 from emgmm.expectation.compiled import kernel, packed_sums, pays
-from emgmm.expectation.softmax import FLOOR, softmax
+from emgmm.expectation.softmax import FLOOR, FLOOR_SINGLE, softmax
 from emgmm.families import AXIS, OUTER, TRACE
 
 pytest.importorskip("numba", reason="the kernel is compiled by numba, an optional package")
 
 SHAPES = {"outer": OUTER, "axis": AXIS, "trace": TRACE, "shared": None}
 shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+
+# Relative errors of sums and of the log-likelihood.
+DIGITS = {np.float64: (1e-13, 1e-13), np.float32: (5e-6, 2e-7)}
+FLOORS = {np.float64: FLOOR, np.float32: FLOOR_SINGLE}
 
 
 def some_theta(shape, n_components, n_features, random):
@@ -53,46 +58,53 @@ def in_long_form(rows, centre, theta, shape):
 
 def in_numpy(rows, centre, theta, shape):
     """What the packed form does in NumPy."""
-    phi = phi_of(rows, centre, shape).astype(float)
-    with np.errstate(over="ignore"):
+    phi = phi_of(rows, centre, shape).astype(theta.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # some BLAS multiply more than is there
         joint = theta @ phi
-        log_likelihood = softmax(joint).sum()
+        log_likelihood = softmax(joint).sum(dtype=float)
     return joint @ phi.T, log_likelihood
 
 
-def assert_agrees(rows, centre, theta, shape, tolerance=1e-13):
+def assert_agrees(rows, centre, theta, shape, dtype=np.float64, times=1):
+    """Products of this type are as the long form's, to its digits or so many times worse."""
+    rows, theta = rows.astype(dtype, copy=False), theta.astype(dtype)
+    of_sums, of_logarithm = np.array(DIGITS[dtype]) * times
     sums, log_likelihood = packed_sums(rows, centre, theta, shape)
     expected, scale, expected_log_likelihood = in_long_form(rows, centre, theta, shape)
-    assert (np.abs(sums - expected) / scale).max() <= tolerance
+    assert (np.abs(sums - expected) / scale).max() <= of_sums
     of_rows = np.abs(expected_log_likelihood) + rows.shape[1]
-    assert abs(log_likelihood - expected_log_likelihood) <= tolerance * of_rows
+    assert abs(log_likelihood - expected_log_likelihood) <= of_logarithm * of_rows
 
 
+@dtypes
 @shapes
 @pytest.mark.parametrize("n_features", [1, 2, 3, 5, 8])
 @pytest.mark.parametrize("n_components", [1, 2, 3, 4, 7])
-def test_sums_are_those_of_the_long_form(shape, n_features, n_components):
+def test_sums_are_those_of_the_long_form(shape, n_features, n_components, dtype):
     random = np.random.default_rng(n_features + 10 * n_components)
     X, centre = random.normal(size=(1000, n_features)), random.normal(size=n_features)
-    assert_agrees(X.T, centre, some_theta(shape, n_components, n_features, random), shape)
+    assert_agrees(X.T, centre, some_theta(shape, n_components, n_features, random), shape, dtype)
 
 
+@dtypes
 @pytest.mark.parametrize(("n_features", "n_components"), [(20, 3), (32, 9), (2, 64)])
-def test_many_features_or_components(n_features, n_components):
+def test_many_features_or_components(n_features, n_components, dtype):
     random = np.random.default_rng(0)
     X = random.normal(size=(700, n_features))
     theta = some_theta(OUTER, n_components, n_features, random)
-    assert_agrees(X.T, X.mean(axis=0), theta, OUTER, tolerance=4e-13)
+    assert_agrees(X.T, X.mean(axis=0), theta, OUTER, dtype, times=4)
 
 
-def test_so_many_equal_components_that_their_totals_product_could_overflow():
+@dtypes
+def test_so_many_equal_components_that_their_totals_product_could_overflow(dtype):
     X = np.random.default_rng(0).normal(size=(1000, 1))
     theta = np.tile([[0.5, 1.0, -0.5]], (3000, 1))
-    assert_agrees(X.T, np.zeros(1), theta, OUTER, tolerance=4e-13)
+    assert_agrees(X.T, np.zeros(1), theta, OUTER, dtype, times=4)
 
 
-def test_no_rows_are_no_sums():
-    sums, log_likelihood = packed_sums(np.empty((2, 0)), np.zeros(2), np.ones((3, 6)), OUTER)
+@dtypes
+def test_no_rows_are_no_sums(dtype):
+    sums, log_likelihood = packed_sums(np.empty((2, 0)), np.zeros(2), np.ones((3, 6), dtype), OUTER)
     np.testing.assert_array_equal(sums, np.zeros((3, 6)))
     assert log_likelihood == 0.0
 
@@ -103,43 +115,52 @@ def test_what_does_not_pay_is_known_by_its_size():
     assert not pays(OUTER, 64, 64)
 
 
+@dtypes
 @shapes
 @pytest.mark.parametrize(
-    "n_rows", [1, 2, 3, 4, 5, 11, 12, 13, 479, 480, 481, 484, 491, 492, 493, 960]
+    "n_rows",
+    [
+        *[1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 23, 24, 25, 479, 480, 481, 484, 491, 492, 493],
+        *[959, 960, 961, 967, 968, 969, 983, 984, 985],
+    ],
 )
-def test_any_number_of_rows(shape, n_rows):
+def test_any_number_of_rows(shape, n_rows, dtype):
     random = np.random.default_rng(n_rows)
     X = random.normal(size=(n_rows, 2))
-    assert_agrees(X.T, np.ones(2), some_theta(shape, 3, 2, random), shape)
+    assert_agrees(X.T, np.ones(2), some_theta(shape, 3, 2, random), shape, dtype)
 
 
-@pytest.mark.parametrize("n_rows", range(1, 14))
-def test_rows_behind_the_block_are_not_looked_at(n_rows):
+@dtypes
+@pytest.mark.parametrize("n_rows", range(1, 26))
+def test_rows_behind_the_block_are_not_looked_at(n_rows, dtype):
     random = np.random.default_rng(0)
-    X = random.normal(size=(n_rows + 12, 2))
+    X = random.normal(size=(n_rows + 24, 2)).astype(dtype)
     X[n_rows:] = np.nan
-    assert_agrees(X[:n_rows].T, np.ones(2), some_theta(OUTER, 3, 2, random), OUTER)
+    assert_agrees(X[:n_rows].T, np.ones(2), some_theta(OUTER, 3, 2, random), OUTER, dtype)
 
 
+@dtypes
 @shapes
-def test_a_strip_after_a_fuller_one_forgets_it(shape):
+def test_a_strip_after_a_fuller_one_forgets_it(shape, dtype):
     """What lies in the buffers beyond the last rows is not counted, though it be huge."""
     random = np.random.default_rng(0)
-    X = random.normal(size=(485, 3))
-    X[5:480] *= 1e8
-    theta = some_theta(shape, 3, 3, random)
+    strip = 3840 // np.dtype(dtype).itemsize
+    X = random.normal(size=(strip + 5, 3))
+    X[5:strip] *= 1e8
+    theta = some_theta(shape, 3, 3, random).astype(dtype)
     whole = packed_sums(X.T, np.zeros(3), theta, shape)
-    first = packed_sums(X[:480].T, np.zeros(3), theta, shape)
+    first = packed_sums(X[:strip].T, np.zeros(3), theta, shape)
     mass = whole[0][:, 0] - first[0][:, 0]
-    assert mass.sum() == pytest.approx(5.0, abs=1e-9)
+    assert mass.sum() == pytest.approx(5.0, abs=1e-9 if dtype is np.float64 else 1e-3)
 
 
+@dtypes
 @shapes
-def test_rows_of_any_layout_and_type(shape):
+def test_rows_of_any_layout_and_type(shape, dtype):
     random = np.random.default_rng(0)
     wide = random.normal(size=(503, 6)).astype(np.float32)
     X = wide.astype(np.float64)
-    theta, centre = some_theta(shape, 4, 3, random), np.array([0.1, -0.2, 0.3])
+    theta, centre = some_theta(shape, 4, 3, random).astype(dtype), np.array([0.1, -0.2, 0.3])
     expected = packed_sums(np.ascontiguousarray(X[:, ::2]).T, centre, theta, shape)
     unaligned = np.frombuffer(b"x" + X[:, ::2].tobytes(), dtype=np.uint8)[1:]
     read_only = X[:, ::2].copy()
@@ -160,10 +181,11 @@ def test_rows_of_any_layout_and_type(shape):
         assert log_likelihood == expected[1]
 
 
+@dtypes
 @shapes
-def test_same_block_same_bits(shape):
+def test_same_block_same_bits(shape, dtype):
     random = np.random.default_rng(0)
-    X, theta = random.normal(size=(2000, 4)), some_theta(shape, 5, 4, random)
+    X, theta = random.normal(size=(2000, 4)), some_theta(shape, 5, 4, random).astype(dtype)
     first = packed_sums(X[100:].T, np.zeros(4), theta, shape)
     again = packed_sums(X[100:].copy().T, np.zeros(4), theta, shape)
     np.testing.assert_array_equal(first[0], again[0])
@@ -196,22 +218,24 @@ def test_rows_far_from_every_component(exponent):
     assert log_likelihood == pytest.approx(expected_log_likelihood, rel=1e-14)
 
 
-def test_out_of_reach_is_exactly_nothing():
-    """A share is 0 from 700 nats below the top on, and just above 0 before."""
-    X = np.ones((10, 1))
-    for gap, nothing in ((-FLOOR, True), (1e9, True), (1e305, True), (-FLOOR - 1e-3, False)):
-        theta = np.array([[0.0, 0.0], [-gap, 0.0]])
+@dtypes
+def test_out_of_reach_is_exactly_nothing(dtype):
+    """A share is 0 from the floor, so far below the top, on, and just above 0 before."""
+    X, bound, most = np.ones((10, 1)), -FLOORS[dtype], float(np.finfo(dtype).max)
+    for gap, nothing in ((bound, True), (1e9, True), (most / 2, True), (bound - 1e-3, False)):
+        theta = np.array([[0.0, 0.0], [-gap, 0.0]], dtype)
         sums, log_likelihood = packed_sums(X.T, np.zeros(1), theta, None)
         assert (sums[1, 0] == 0.0) == nothing
         assert sums[0, 0] == 10.0
         assert log_likelihood == 0.0
 
 
-def test_a_component_of_no_weight_takes_nothing():
+@dtypes
+def test_a_component_of_no_weight_takes_nothing(dtype):
     random = np.random.default_rng(0)
-    X, theta = random.normal(size=(101, 2)), some_theta(OUTER, 3, 2, random)
+    X, theta = random.normal(size=(101, 2)), some_theta(OUTER, 3, 2, random).astype(dtype)
     sums, log_likelihood = packed_sums(X.T, np.zeros(2), theta, OUTER)
-    theta = np.concatenate([theta[:1], np.full((1, 6), 0.0), theta[1:]])
+    theta = np.concatenate([theta[:1], np.zeros((1, 6), dtype), theta[1:]])
     theta[1, 0] = -np.inf
     with_it, same = packed_sums(X.T, np.zeros(2), theta, OUTER)
     np.testing.assert_array_equal(with_it[1], 0.0)
@@ -219,11 +243,12 @@ def test_a_component_of_no_weight_takes_nothing():
     assert same == log_likelihood
 
 
+@dtypes
 @pytest.mark.parametrize("n_rows", [1, 4, 6, 12])
-def test_a_row_beyond_every_reach_is_nobodys(n_rows):
+def test_a_row_beyond_every_reach_is_nobodys(n_rows, dtype):
     """-inf or nearly, for all components: as softmax has it, and nothing becomes NaN."""
-    for constant in (-np.inf, -1e301, -1.7e308):
-        theta = np.array([[constant, 1.0], [constant, 2.0]])
+    for constant in (-np.inf, np.finfo(dtype).min / 1e7, np.finfo(dtype).min):
+        theta = np.array([[constant, 1.0], [constant, 2.0]], dtype)
         X = np.ones((n_rows, 1))
         sums, log_likelihood = packed_sums(X.T, np.zeros(1), theta, None)
         expected, expected_log_likelihood = in_numpy(X.T, np.zeros(1), theta, None)
@@ -232,28 +257,59 @@ def test_a_row_beyond_every_reach_is_nobodys(n_rows):
         assert log_likelihood == pytest.approx(expected_log_likelihood, rel=1e-14)
 
 
-def test_nan_is_not_hidden():
-    X, theta = np.ones((50, 1)), np.array([[0.0, 1.0], [0.0, 2.0]])
+@dtypes
+def test_nan_is_not_hidden(dtype):
+    X, theta = np.ones((50, 1)), np.array([[0.0, 1.0], [0.0, 2.0]], dtype)
     X[17] = np.nan
     sums, log_likelihood = packed_sums(X.T, np.zeros(1), theta, None)
     assert np.isnan(sums).all()
     assert np.isnan(log_likelihood)
 
 
-def test_exponential_is_numpys_to_two_units_in_the_last_place():
-    random = np.random.default_rng(0)
+@dtypes
+def test_exponential_to_a_unit_and_a_half_in_the_last_place(dtype):
+    random, floor = np.random.default_rng(0), FLOORS[dtype]
     x = np.concatenate(
         [
-            np.linspace(FLOOR, 0.0, 100_000),
+            np.linspace(floor, 0.0, 100_000),
             -random.exponential(size=100_000),
             -np.geomspace(1e-300, 700.0, 100_000),
             np.log(2.0) * (np.arange(-1000, 1) + 0.5),
             np.nextafter(np.log(2.0) * (np.arange(-1000, 1) + 0.5), 0.0),
-            [0.0, -0.0, FLOOR],
+            [0.0, -0.0, floor],
         ]
     )
-    x = x[x >= FLOOR]
+    x = x[x >= floor].astype(dtype)
     expected = np.exp(x.astype(np.longdouble))
     found = kernel().exponentials(x)
-    assert np.abs((found - expected) / np.spacing(expected.astype(float))).max() <= 2.0
-    assert kernel().exponentials(np.zeros(1))[0] == 1.0
+    assert np.abs((found - expected) / np.spacing(expected.astype(dtype))).max() <= 1.5
+    assert kernel().exponentials(np.zeros(1, dtype))[0] == 1.0
+
+
+def test_strips_and_logarithms_are_added_in_float64():
+    """Equal rows, whose sums in float32 would all be rounded the same way."""
+    n_rows, y = 400_000, np.float32(1 / 3)
+    X, theta = np.full((n_rows, 1), y), np.full((3, 2), [-0.7, 0.0], dtype=np.float32)
+    sums, log_likelihood = packed_sums(X.T, np.zeros(1), theta, None)
+    np.testing.assert_allclose(sums, [[n_rows / 3, n_rows * float(y) / 3]] * 3, rtol=5e-6)
+    expected = n_rows * (float(theta[0, 0]) + np.log(3.0))
+    assert log_likelihood == pytest.approx(expected, rel=1e-12)
+
+
+def test_rows_are_centred_before_they_are_rounded():
+    random = np.random.default_rng(0)
+    X, centre = 1e3 + random.normal(size=(1001, 2)), np.array([1e3 + 3e-5, 1e3 - 3e-5])
+    assert (centre.astype(np.float32) == 1e3).all()
+    assert_agrees(X.T, centre, some_theta(OUTER, 3, 2, random), OUTER, np.float32)
+
+
+def test_numbers_are_of_the_type_of_theta():
+    random = np.random.default_rng(0)
+    X, theta = random.normal(size=(1000, 2)).astype(np.float32), some_theta(OUTER, 3, 2, random)
+    single = theta.astype(np.float32)
+    expected, scale, _ = in_long_form(X.T, np.zeros(2), single, OUTER)
+    for rows in (X, X.astype(float)):
+        wide, _ = packed_sums(rows.T, np.zeros(2), single.astype(float), OUTER)
+        assert (np.abs(wide - expected) / scale).max() <= DIGITS[np.float64][0]
+        narrow, _ = packed_sums(rows.T, np.zeros(2), single, OUTER)
+        assert 1e-8 < (np.abs(narrow - expected) / scale).max() <= DIGITS[np.float32][0]

@@ -14,6 +14,7 @@ from test_statistics import assert_same_statistics
 
 from emgmm.block import Block
 from emgmm.expectation import Exact, FormForBlock, Packed, form_for_pass, softmax
+from emgmm.expectation.compiled import Compiled, kernel
 from emgmm.families import FAMILIES
 from emgmm.maximization import maximise
 from emgmm.mixture import Mixture
@@ -175,10 +176,21 @@ def single_precision(family, spread, n_features=16):
     return X, mixture, form_for_pass(mixture, summary, X.dtype), summary
 
 
+@pytest.fixture(params=[Packed, Compiled])
+def kind(request, monkeypatch):
+    """The packed form that `form_for_pass` chooses, as for few rows and for many."""
+    if request.param is Compiled and kernel() is None:
+        pytest.skip("the kernel is compiled by numba, an optional package")
+    worth = 0 if request.param is Compiled else np.inf
+    monkeypatch.setattr("emgmm.expectation.choice.COMPILED_FROM", worth)
+    return request.param
+
+
 @families
 @pytest.mark.parametrize("n_features", [2, 16, 64])
-def test_products_in_float32_keep_their_promise(family, n_features):
+def test_products_in_float32_keep_their_promise(family, n_features, kind):
     X, mixture, form, summary = single_precision(family, 1.0, n_features)
+    assert type(form) is kind
     assert form.theta.dtype == np.float32
     statistics = form.complete(form.sums(Block(0, X.T)))
     exact = log_density(Exact(mixture), X)
@@ -191,10 +203,11 @@ def test_products_in_float32_keep_their_promise(family, n_features):
 
 
 @families
-def test_float32_is_left_where_it_would_not_keep_its_promise(family):
+def test_float32_is_left_where_it_would_not_keep_its_promise(family, kind):
     X, mixture, form, summary = single_precision(family, 100.0)
+    assert type(form) is kind
     assert form.theta.dtype == np.float64
-    single = Packed(mixture, summary, np.float32)
+    single = kind(mixture, summary, np.float32)
     wrong = single.complete(single.sums(Block(0, X.T))).objective
     assert abs(wrong - log_density(Exact(mixture), X).mean()) > promise_single(16)
 

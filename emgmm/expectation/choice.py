@@ -37,7 +37,7 @@ def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> F
     if packed.error(summary.reach(packed.centre)) > PROMISE:
         return Exact(mixture)
     if dtype == np.float32:
-        single = Packed(mixture, summary, np.float32)
+        single = kind(mixture, summary, np.float32)
         if single.typical_error() <= promise_single(mixture.n_features):
             return single
     return packed

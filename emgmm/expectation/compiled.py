@@ -18,10 +18,11 @@ from emgmm.typing import Array
 # What phi holds beyond (1, y); the numbers are the kernel's. None: the covariance is shared.
 MONOMIALS: dict[Shape | None, int] = {OUTER: 0, AXIS: 1, TRACE: 2, None: 3}
 
-# Numbers in the phi of a strip: its 256 KiB stay in a second-level cache of 512. With many features
-# they do not, and yet fewer than 200 rows cost more in visits to the sums than they save.
-STRIP = 2**15
-ROWS = (204, 480)
+# Vectors of 32 bytes in the phi of a strip: its 256 KiB stay in a second-level cache of 512. With
+# many features they do not, and yet fewer than 51 for an entry of phi, 204 rows in float64, cost
+# more in visits to the sums than they save.
+STRIP = 2**13
+VECTORS = (51, 120)
 MAX_EXPONENT = 1000  # of 2; a float64 goes to 1023
 
 # Sums beyond which matrix products in NumPy are as fast.
@@ -56,17 +57,18 @@ def pays(shape: Shape | None, n_components: int, n_features: int) -> bool:
         tied, D = 16    3.9  5.5  5.1  4.0  3.5  3.3  3.2
         tied, D = 64    2.8  3.8  3.4  3.0  2.6  2.4  2.2
 
-    What ends it is the sums outgrowing the second-level cache several times over.
+    With both in float32 it is much the same: 2.0 for full, 16 x 16, 1.1 for 32 x 64. What ends it
+    is the sums outgrowing the second-level cache several times over.
     """
     n_monomials = 0 if shape is None else shape.n_monomials(n_features)
     return shape in MONOMIALS and n_components * (1 + n_features + n_monomials) <= MOST
 
 
-def strip_rows(n_components: int, n_entries: int, width: int, panel: int) -> int:
-    """Rows of a strip: whole panels, and K ** (rows / width) does not overflow."""
-    in_cache = int(np.clip(STRIP // n_entries, *ROWS))
-    product = int(width * MAX_EXPONENT / np.log2(n_components + 1))
-    return min(in_cache, product) // panel * panel
+def strip_vectors(n_components: int, n_entries: int, tile: int) -> int:
+    """Vectors of rows in a strip: whole tiles, and K ** vectors does not overflow."""
+    in_cache = int(np.clip(STRIP // n_entries, *VECTORS))
+    product = int(MAX_EXPONENT / np.log2(n_components + 1))
+    return min(in_cache, product) // tile * tile
 
 
 def packed_sums(
@@ -80,8 +82,9 @@ def packed_sums(
         A block; the transpose of contiguous rows is read where it lies, anything else is copied.
     centre : (D,)
         phi is of the rows less this.
-    theta : (K, P)
-        The components' coefficients, in the order of phi: 1, y, monomials.
+    theta : (K, P) float64 or float32
+        The components' coefficients, in the order of phi: 1, y, monomials. Products are made in its
+        type, and added in it over a strip of rows.
     shape : Shape or None
         Whose monomials; None if there are none.
 
@@ -99,15 +102,15 @@ def packed_sums(
     n_components, n_entries = theta.shape
     heights = -(-n_components // fast.PAIR) * fast.PAIR
     entries = -(-n_entries // fast.TILE) * fast.TILE
-    padded = np.zeros((heights, entries))
+    padded = np.zeros((heights, entries), theta.dtype)
     padded[:n_components, :n_entries] = theta
     sums = np.empty(theta.shape)
-    log_likelihood = fast.pass_for(rows.dtype.char)(
+    log_likelihood = fast.pass_for(rows.dtype.char, theta.dtype.char)(
         np.require(rows.T, requirements=["C", "A"]),
         np.ascontiguousarray(centre, dtype=np.float64),
         padded,
         MONOMIALS[shape],
-        strip_rows(n_components, entries, fast.WIDTH, fast.PANEL),
+        strip_vectors(n_components, entries, fast.TILE),
         sums,
     )
     return sums, log_likelihood

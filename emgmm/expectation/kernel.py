@@ -6,6 +6,9 @@ that the compiler was left to find vectors in were slower by half. Products may 
 fused multiply-adds, and no other liberty is taken: the order of all additions is the one written
 here, so a block's sums depend on the block alone.
 
+Numbers are of the type of theta. In float32 a lane adds up the rows of one strip, a hundred or so;
+strips are added in float64, and so is the log-likelihood.
+
 What is compiled is kept on disk by the state of this file: after a change to `lanes`, touch it.
 """
 
@@ -18,40 +21,45 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 from numba.core import cgutils
+from numba.np.numpy_support import from_dtype
 
 from emgmm.expectation.lanes import (
-    VECTOR,
-    WIDTH,
     add,
     at_least,
-    constant,
     divide,
+    doubled,
     every,
     exponential,
+    fetch,
+    floor_of,
+    folded,
     fused,
     gather,
     intrinsic,
     lane,
+    lanes_of,
+    least_of,
     load,
     multiply,
     place,
+    put,
     spread,
     store,
     subtract,
     where_above,
+    width_of,
 )
-from emgmm.expectation.softmax import FLOOR, LEAST
 
 PAIR = 2  # components are padded to this
 TILE = 3  # vectors of a tile: 4 x 3 accumulators, 3 vectors and a scalar fill 16 registers
-PANEL = WIDTH * TILE
-CHUNK = 160  # entries of phi at a time: a panel's 15 KiB of them stay in the nearest cache
+CHUNK = 160  # entries of phi at a time: a tile's 15 KiB of them stay in the nearest cache
 
 
 # -- tiles of the two products ------------------------------------------------------------------
-def accumulators(builder: Any, height: int) -> Any:
+def accumulators(builder: Any, height: int, lanes: Any) -> Any:
     """Registers, in the end: a vector for each of `TILE` in each of `height` lines."""
-    return [[cgutils.alloca_once(builder, VECTOR) for _ in range(TILE)] for _ in range(height)]
+    vector = lanes.vector
+    return [[cgutils.alloca_once(builder, vector) for _ in range(TILE)] for _ in range(height)]
 
 
 def joint_tile(height: int) -> Any:
@@ -75,42 +83,42 @@ def joint_tile(height: int) -> Any:
     ) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             theta, k, n_entries, begin, end, phi, b, length, joint = arguments
-            kinds, size = signature.args, k.type
+            kinds, size, lanes = signature.args, k.type, lanes_of(signature.args[5])
             table = context.make_array(kinds[0])(context, builder, theta).data
             numbers = [builder.add(k, size(i)) for i in range(height)]
             rows = [builder.mul(number, n_entries) for number in numbers]
             targets = []
             for number in numbers:
                 start = builder.add(builder.mul(number, length), b)
-                indices = [builder.add(start, size(WIDTH * v)) for v in range(TILE)]
+                indices = [builder.add(start, size(lanes.width * v)) for v in range(TILE)]
                 targets.append([place(context, builder, kinds[8], joint, i) for i in indices])
-            sums = accumulators(builder, height)
+            sums = accumulators(builder, height, lanes)
             fresh = builder.icmp_signed("==", begin, size(0))
             with builder.if_else(fresh) as (then, otherwise):
                 with then:
                     for row, line in zip(rows, sums, strict=True):
-                        first = spread(builder, builder.load(builder.gep(table, [row])))
+                        first = spread(builder, builder.load(builder.gep(table, [row])), lanes)
                         for accumulator in line:
                             builder.store(first, accumulator)
                 with otherwise:
                     for pointers, line in zip(targets, sums, strict=True):
                         for pointer, accumulator in zip(pointers, line, strict=True):
-                            builder.store(builder.load(pointer, align=8), accumulator)
+                            builder.store(fetch(builder, pointer), accumulator)
             after = builder.select(fresh, size(1), begin)
             with cgutils.for_range_slice(builder, after, end, size(1), size) as (p, _):
                 start = builder.add(builder.mul(p, length), b)
-                indices = [builder.add(start, size(WIDTH * v)) for v in range(TILE)]
+                indices = [builder.add(start, size(lanes.width * v)) for v in range(TILE)]
                 pointers = [place(context, builder, kinds[5], phi, i) for i in indices]
-                vectors = [builder.load(pointer, align=8) for pointer in pointers]
+                vectors = [fetch(builder, pointer) for pointer in pointers]
                 for row, line in zip(rows, sums, strict=True):
                     entry = builder.load(builder.gep(table, [builder.add(row, p)]))
-                    entry = spread(builder, entry)
+                    entry = spread(builder, entry, lanes)
                     for vector, accumulator in zip(vectors, line, strict=True):
                         total = fused(builder, entry, vector, builder.load(accumulator))
                         builder.store(total, accumulator)
             for pointers, line in zip(targets, sums, strict=True):
                 for pointer, accumulator in zip(pointers, line, strict=True):
-                    builder.store(builder.load(accumulator), pointer, align=8)
+                    put(builder, builder.load(accumulator), pointer)
             return context.get_dummy_value()
 
         size = types.intp
@@ -120,7 +128,10 @@ def joint_tile(height: int) -> Any:
 
 
 def sums_tile(height: int) -> Any:
-    """Add R @ phi^T for `height` components and `TILE` entries, each lane to its own sum."""
+    """Add R @ phi^T for `height` components and `TILE` entries to sums in float64.
+
+    Each lane has its own sum, or with more lanes than float64 has, each few.
+    """
 
     @intrinsic
     def tile(
@@ -136,35 +147,32 @@ def sums_tile(height: int) -> Any:
     ) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             shares, k, phi, p, stop, length, n_entries, sums = arguments
-            kinds = signature.args
-            size = k.type
+            kinds, size, lanes = signature.args, k.type, lanes_of(signature.args[2])
+            kept = lanes_of(kinds[7])
             lines = [builder.mul(builder.add(k, size(i)), length) for i in range(height)]
             entries = [builder.mul(builder.add(p, size(j)), length) for j in range(TILE)]
-            tile = accumulators(builder, height)
+            tile = accumulators(builder, height, lanes)
             targets = []
             for i, line in enumerate(tile):
                 begin = builder.add(builder.mul(builder.add(k, size(i)), n_entries), p)
                 for j, accumulator in enumerate(line):
-                    index = builder.mul(builder.add(begin, size(j)), size(WIDTH))
+                    index = builder.mul(builder.add(begin, size(j)), size(kept.width))
                     targets.append(place(context, builder, kinds[7], sums, index))
-                    builder.store(constant(0.0), accumulator)
-            with cgutils.for_range_slice(builder, size(0), stop, size(WIDTH), size) as (b, _):
-                vectors = [
-                    builder.load(
-                        place(context, builder, kinds[2], phi, builder.add(entry, b)), align=8
-                    )
-                    for entry in entries
-                ]
+                    builder.store(lanes.constant(0.0), accumulator)
+            with cgutils.for_range_slice(builder, size(0), stop, size(lanes.width), size) as (b, _):
+                indices = [builder.add(entry, b) for entry in entries]
+                pointers = [place(context, builder, kinds[2], phi, i) for i in indices]
+                vectors = [fetch(builder, pointer) for pointer in pointers]
                 for start, line in zip(lines, tile, strict=True):
                     index = builder.add(start, b)
-                    share = builder.load(place(context, builder, kinds[0], shares, index), align=8)
+                    share = fetch(builder, place(context, builder, kinds[0], shares, index))
                     for vector, accumulator in zip(vectors, line, strict=True):
                         total = fused(builder, share, vector, builder.load(accumulator))
                         builder.store(total, accumulator)
             flat = [accumulator for line in tile for accumulator in line]
             for target, accumulator in zip(targets, flat, strict=True):
-                so_far = builder.load(target, align=8)
-                builder.store(builder.fadd(so_far, builder.load(accumulator)), target, align=8)
+                own = folded(builder, builder.load(accumulator), kept)
+                put(builder, builder.fadd(fetch(builder, target), own), target)
             return context.get_dummy_value()
 
         size = types.intp
@@ -189,13 +197,13 @@ def fill(
 
     What pads the last panel is left over from earlier rows; `softmax` gives it no share.
     """
-    n = stop - start
-    full = n // WIDTH * WIDTH
-    padded = (n + PANEL - 1) // PANEL * PANEL
-    for b in range(0, full, WIDTH):
+    n, width = stop - start, width_of(phi)
+    full, panel = n // width * width, width * TILE
+    padded = (n + panel - 1) // panel * panel
+    for b in range(0, full, width):
         for d in range(D):
-            own = gather(rows, (start + b) * D + d, D)
-            store(phi, (1 + d) * length + b, subtract(own, every(centre[d])))
+            own = gather(rows, (start + b) * D + d, D, centre[d], phi)
+            store(phi, (1 + d) * length + b, own)
     for d in range(D):
         line = (1 + d) * length
         for b in range(full, n):
@@ -204,19 +212,19 @@ def fill(
     if kind == OUTER:
         for i in range(D):
             for j in range(i, D):
-                for b in range(0, padded, WIDTH):
+                for b in range(0, padded, width):
                     left = load(phi, (1 + i) * length + b)
                     store(phi, line + b, multiply(left, load(phi, (1 + j) * length + b)))
                 line += length
     elif kind == AXIS:
         for i in range(D):
-            for b in range(0, padded, WIDTH):
+            for b in range(0, padded, width):
                 own = load(phi, (1 + i) * length + b)
                 store(phi, line + b, multiply(own, own))
             line += length
     elif kind == TRACE:
-        for b in range(0, padded, WIDTH):
-            square = every(0.0)
+        for b in range(0, padded, width):
+            square = every(0.0, phi)
             for i in range(D):
                 own = load(phi, (1 + i) * length + b)
                 square = add(square, multiply(own, own))
@@ -229,34 +237,35 @@ def softmax(joint: Any, K: Any, n: Any, padded: Any, length: Any, shares: Any) -
     """The strip's log-joint into responsibilities, as `emgmm.expectation.softmax` has it.
 
     Its log-likelihood comes back. The totals lie between 1 and K, and the strip's `length` is such
-    that the product of a lane's does not overflow: one logarithm serves for all.
+    that the product of a lane's does not overflow float64: one logarithm serves for all.
     """
+    width, least = width_of(joint), least_of(joint)
     for k in range(K):  # rows that are not there: all to the first component, at 0
         for b in range(n, padded):
-            joint[k * length + b] = LEAST if k else 0.0
-    tops, product = every(0.0), every(1.0)
-    floor, one = every(FLOOR), every(1.0)
-    for b in range(0, padded, PANEL):
-        top_0 = top_1 = top_2 = every(LEAST)
+            joint[k * length + b] = least if k else 0.0
+    floor, one = every(floor_of(joint), joint), every(1.0, joint)
+    tops, product = doubled(every(0.0, joint)), doubled(one)
+    for b in range(0, padded, width * TILE):
+        top_0 = top_1 = top_2 = every(least, joint)
         for k in range(K):
             at = k * length + b
             top_0 = at_least(load(joint, at), top_0)
-            top_1 = at_least(load(joint, at + WIDTH), top_1)
-            top_2 = at_least(load(joint, at + 2 * WIDTH), top_2)
-        total_0 = total_1 = total_2 = every(0.0)
+            top_1 = at_least(load(joint, at + width), top_1)
+            top_2 = at_least(load(joint, at + 2 * width), top_2)
+        total_0 = total_1 = total_2 = every(0.0, joint)
         for k in range(K):
             at = k * length + b
             gap_0 = subtract(load(joint, at), top_0)
-            gap_1 = subtract(load(joint, at + WIDTH), top_1)
-            gap_2 = subtract(load(joint, at + 2 * WIDTH), top_2)
+            gap_1 = subtract(load(joint, at + width), top_1)
+            gap_2 = subtract(load(joint, at + 2 * width), top_2)
             share_0 = where_above(floor, gap_0, exponential(at_least(gap_0, floor)))
             share_1 = where_above(floor, gap_1, exponential(at_least(gap_1, floor)))
             share_2 = where_above(floor, gap_2, exponential(at_least(gap_2, floor)))
             total_0, total_1 = add(total_0, share_0), add(total_1, share_1)
             total_2 = add(total_2, share_2)
             store(shares, at, share_0)
-            store(shares, at + WIDTH, share_1)
-            store(shares, at + 2 * WIDTH, share_2)
+            store(shares, at + width, share_1)
+            store(shares, at + 2 * width, share_2)
         # The top's share is 1 before it is divided; the total is less where all are out of reach.
         total_0, total_1 = at_least(total_0, one), at_least(total_1, one)
         total_2 = at_least(total_2, one)
@@ -264,38 +273,42 @@ def softmax(joint: Any, K: Any, n: Any, padded: Any, length: Any, shares: Any) -
         for k in range(K):
             at = k * length + b
             store(shares, at, multiply(load(shares, at), scale_0))
-            store(shares, at + WIDTH, multiply(load(shares, at + WIDTH), scale_1))
-            store(shares, at + 2 * WIDTH, multiply(load(shares, at + 2 * WIDTH), scale_2))
-        product = multiply(multiply(product, total_0), multiply(total_1, total_2))
-        tops = add(add(tops, top_0), add(top_1, top_2))
+            store(shares, at + width, multiply(load(shares, at + width), scale_1))
+            store(shares, at + 2 * width, multiply(load(shares, at + 2 * width), scale_2))
+        product = multiply(
+            multiply(product, doubled(total_0)), multiply(doubled(total_1), doubled(total_2))
+        )
+        tops = add(add(tops, doubled(top_0)), add(doubled(top_1), doubled(top_2)))
     for k in range(K):
         for b in range(n, padded):
             shares[k * length + b] = 0.0
     log_likelihood = 0.0
-    for i in range(WIDTH):
+    for i in range(width):
         log_likelihood += lane(tops, i) + math.log(lane(product, i))
     return log_likelihood
 
 
-def packed_pass(rows: Any, centre: Any, theta: Any, kind: Any, length: Any, sums: Any) -> Any:
+def packed_pass(rows: Any, centre: Any, theta: Any, kind: Any, vectors: Any, sums: Any) -> Any:
     """Sums into `sums`, the log-likelihood returned; `theta` is padded to whole tiles."""
     K, P = sums.shape
     N, D = rows.shape
     flat_rows = rows.reshape(N * D)
     heights, entries = theta.shape
     flat_theta = theta.reshape(heights * entries)
-    phi = np.zeros(entries * length)
+    length = vectors * width_of(flat_theta)
+    phi = np.zeros(entries * length, theta.dtype)
     phi[:length] = 1.0
-    joint = np.empty(heights * length)
-    shares = np.zeros(heights * length)
-    totals = np.zeros(heights * entries * WIDTH)
+    joint = np.empty(heights * length, theta.dtype)
+    shares = np.zeros(heights * length, theta.dtype)
+    lanes = width_of(sums)
+    totals = np.zeros(heights * entries * lanes)
     log_likelihood = 0.0
     for start in range(0, N, length):
         stop = min(N, start + length)
         padded = fill(flat_rows, D, start, stop, centre, kind, phi, length)
         for begin in range(0, entries, CHUNK):
             end = min(entries, begin + CHUNK)
-            for b in range(0, padded, PANEL):
+            for b in range(0, padded, width_of(phi) * TILE):
                 for k in range(0, heights - 3, 4):
                     joint_4(flat_theta, k, entries, begin, end, phi, b, length, joint)
                 if heights % 4:
@@ -308,20 +321,19 @@ def packed_pass(rows: Any, centre: Any, theta: Any, kind: Any, length: Any, sums
                 sums_2(shares, heights - 2, phi, p, padded, length, entries, totals)
     for k in range(K):
         for p in range(P):
-            at = (k * entries + p) * WIDTH
+            at = (k * entries + p) * lanes
             sums[k, p] = (totals[at] + totals[at + 1]) + (totals[at + 2] + totals[at + 3])
     return log_likelihood
 
 
 @cache
-def pass_for(code: str) -> Any:
-    """`packed_pass` compiled for rows of one type; kept on disk where there is a place for it."""
-    kind = types.float32 if code == "f" else types.float64
-    row_type = types.Array(kind, 2, "C", readonly=True)
+def pass_for(row: str, number: str) -> Any:
+    """`packed_pass` compiled for types of rows and of theta; on disk where there is a place."""
+    row_type, number_type = from_dtype(np.dtype(row)), from_dtype(np.dtype(number))
     signature = types.float64(
-        row_type,
+        types.Array(row_type, 2, "C", readonly=True),
         types.Array(types.float64, 1, "C", readonly=True),
-        types.Array(types.float64, 2, "C", readonly=True),
+        types.Array(number_type, 2, "C", readonly=True),
         types.intp,
         types.intp,
         types.Array(types.float64, 2, "C"),
@@ -335,8 +347,9 @@ def pass_for(code: str) -> Any:
 @njit
 def exponentials(x: Any) -> Any:
     """The exponential of an array, as the kernel takes it: for tests."""
-    padded = np.zeros((x.size + WIDTH - 1) // WIDTH * WIDTH)
+    width = width_of(x)
+    padded = np.zeros((x.size + width - 1) // width * width, x.dtype)
     padded[: x.size] = x
-    for i in range(0, padded.size, WIDTH):
+    for i in range(0, padded.size, width):
         store(padded, i, exponential(load(padded, i)))
     return padded[: x.size]

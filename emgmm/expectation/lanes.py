@@ -1,36 +1,109 @@
-"""Vectors of rows, as numba is to see them: a type, its arithmetic and its exponential.
+"""Vectors of rows, as numba is to see them: their types, arithmetic and exponential.
 
-numba's `math.exp` takes one number at a time, and so does all that is written around it.
+numba's `math.exp` takes one number at a time, and so does all that is written around it. What an
+array's vectors are follows from the type of its numbers: whoever loads from one need not say.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import extending, types
 from numba.extending import models, register_model
+
+from emgmm.expectation.softmax import FLOOR, FLOOR_SINGLE
 
 intrinsic: Any = (
     extending.intrinsic
 )  # whose types forget that the compiler gives the first argument
 
-WIDTH = 4  # rows to a vector
-
-VECTOR = ir.VectorType(ir.DoubleType(), WIDTH)
-BITS = ir.VectorType(ir.IntType(64), WIDTH)
+REGISTER = 256  # bits of a vector
 CONTRACT = ("contract",)
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A type of numbers.
+
+    Parameters
+    ----------
+    scalar : llvmlite's type
+        One of them.
+    floor : float
+        Below this the exponential is not needed.
+    fraction : int
+        Bits of the mantissa, but for its first.
+    log2 : (float, float)
+        log(2) in two parts; the first, times any exponent, is exact.
+    terms : tuple of float
+        exp(r) = 1 + r + r^2 q(r) for |r| <= log(2)/2: q, which interpolates at the Chebyshev
+        points.
+    """
+
+    scalar: Any
+    floor: float
+    fraction: int
+    log2: tuple[float, float]
+    terms: tuple[float, ...]
+
+
+# What q leaves is 2e-17 relative, and 1e-8 in single precision. exp(0) is exactly 1.
+DOUBLE = Kind(
+    ir.DoubleType(),
+    FLOOR,
+    52,
+    (0.6931471805582987, 1.6465949582897082e-12),
+    (
+        0.5000000000000001,
+        0.16666666666666669,
+        0.041666666666624164,
+        0.008333333333330065,
+        0.0013888888917196719,
+        0.00019841269863040545,
+        2.4801521322368692e-05,
+        2.7557268480310024e-06,
+        2.7620075879983367e-07,
+        2.5100375832561234e-08,
+    ),
+)
+SINGLE = Kind(
+    ir.FloatType(),
+    FLOOR_SINGLE,
+    23,
+    (0.693145751953125, 1.4286068203094287e-06),
+    (0.5, 0.16666577, 0.041666556, 0.008363173, 0.0013926176),
+)
+KINDS = {types.float64: DOUBLE, types.float32: SINGLE}
+
+
 class Lanes(types.Type):
-    """A vector of `WIDTH` float64."""
+    """A vector of numbers of one type."""
 
-    def __init__(self) -> None:
-        super().__init__(name=f"float64x{WIDTH}")
+    def __init__(self, element: Any, width: int) -> None:
+        super().__init__(name=f"{element}x{width}")
+        self.element = element
+        self.width = width
 
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.element]
 
-lanes = Lanes()
+    @property
+    def vector(self) -> Any:
+        return ir.VectorType(self.kind.scalar, self.width)
+
+    @property
+    def bits(self) -> Any:
+        return ir.VectorType(ir.IntType(self.element.bitwidth), self.width)
+
+    def constant(self, value: float) -> Any:
+        """A number in every lane, known when compiled."""
+        return ir.Constant(self.vector, [value] * self.width)
 
 
 @register_model(Lanes)
@@ -38,19 +111,41 @@ class LanesModel(models.PrimitiveModel):
     """Held as the processor holds it."""
 
     def __init__(self, manager: Any, fe_type: Any) -> None:
-        super().__init__(manager, fe_type, VECTOR)
+        super().__init__(manager, fe_type, fe_type.vector)
+
+
+def lanes_of(array_type: Any) -> Lanes:
+    """The vectors that an array is read in."""
+    return Lanes(array_type.dtype, REGISTER // array_type.dtype.bitwidth)
+
+
+def in_double(lanes: Lanes) -> Lanes:
+    """As many float64."""
+    return Lanes(types.float64, lanes.width)
 
 
 # -- what vectors can do ------------------------------------------------------------------------
-def constant(value: float) -> Any:
-    """A number in every lane, known when compiled."""
-    return ir.Constant(VECTOR, [value] * WIDTH)
-
-
 def place(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
     """Pointer to a vector that begins at an element of a flat array."""
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), VECTOR.as_pointer())
+    pointer = lanes_of(array_type).vector.as_pointer()
+    return builder.bitcast(builder.gep(data, [index]), pointer)
+
+
+def fetch(builder: Any, pointer: Any) -> Any:
+    """The vector at a place."""
+    return builder.load(pointer, align=alignment(pointer))
+
+
+def put(builder: Any, vector: Any, pointer: Any) -> None:
+    """Leave a vector at a place."""
+    builder.store(vector, pointer, align=alignment(pointer))
+
+
+def alignment(pointer: Any) -> int:
+    """Bytes of an element: a vector may begin at any."""
+    vector = pointer.type.pointee
+    return REGISTER // 8 // vector.count
 
 
 def fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
@@ -58,11 +153,55 @@ def fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return builder.fadd(builder.fmul(a, b, flags=CONTRACT), c, flags=CONTRACT)
 
 
-def spread(builder: Any, scalar: Any) -> Any:
+def chosen(builder: Any, vector: Any, lanes: Any) -> Any:
+    """Those lanes of a vector, in this order."""
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+
+
+def spread(builder: Any, scalar: Any, lanes: Lanes) -> Any:
     """A scalar in every lane."""
-    single = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), scalar, ir.IntType(32)(0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-    return builder.shuffle_vector(single, ir.Constant(VECTOR, ir.Undefined), mask)
+    nothing = ir.Constant(lanes.vector, ir.Undefined)
+    single = builder.insert_element(nothing, scalar, ir.IntType(32)(0))
+    return chosen(builder, single, [0] * lanes.width)
+
+
+def converted(builder: Any, vector: Any, lanes: Lanes) -> Any:
+    """A vector's numbers as another's."""
+    if vector.type == lanes.vector:
+        return vector
+    widens = lanes.element == types.float64
+    return (builder.fpext if widens else builder.fptrunc)(vector, lanes.vector)
+
+
+def folded(builder: Any, vector: Any, lanes: Lanes) -> Any:
+    """A vector's lanes added up to the fewer of another, and these as that one's."""
+    while (width := vector.type.count) > lanes.width:
+        low = chosen(builder, vector, range(width // 2))
+        vector = builder.fadd(low, chosen(builder, vector, range(width // 2, width)))
+    return converted(builder, vector, lanes)
+
+
+def known(of: Callable[[Lanes], int | float]) -> Any:
+    """A number that goes with an array's vectors, known when compiled."""
+
+    @intrinsic
+    def number(typing: Any, array: Any) -> Any:
+        lanes = lanes_of(array)
+        value = of(lanes)
+        kind = types.intp if isinstance(value, int) else lanes.element
+
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return context.get_constant(kind, value)
+
+        return kind(array), code
+
+    return number
+
+
+width_of = known(lambda lanes: lanes.width)
+floor_of = known(lambda lanes: lanes.kind.floor)
+least_of = known(lambda lanes: float(np.finfo(str(lanes.element)).min))
 
 
 @intrinsic
@@ -70,9 +209,9 @@ def load(typing: Any, array: Any, index: Any) -> Any:
     """The vector that begins at an element of a flat array."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(place(context, builder, signature.args[0], *arguments), align=8)
+        return fetch(builder, place(context, builder, signature.args[0], *arguments))
 
-    return lanes(array, types.intp), code
+    return lanes_of(array)(array, types.intp), code
 
 
 @intrinsic
@@ -81,39 +220,52 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, index, vector = arguments
-        builder.store(vector, place(context, builder, signature.args[0], array, index), align=8)
+        put(builder, vector, place(context, builder, signature.args[0], array, index))
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, lanes), code
+    return types.void(array, types.intp, lanes_of(array)), code
 
 
 @intrinsic
-def gather(typing: Any, array: Any, index: Any, step: Any) -> Any:
-    """Elements `step` apart, as float64."""
+def gather(typing: Any, array: Any, index: Any, step: Any, centre: Any, target: Any) -> Any:
+    """Elements `step` apart, less `centre`: a difference of float64, as a vector of `target`'s."""
+    lanes = lanes_of(target)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, index, step = arguments
-        data = context.make_array(signature.args[0])(context, builder, array).data
-        vector = ir.Constant(VECTOR, ir.Undefined)
-        for i in range(WIDTH):
+        array, index, step, centre, _ = arguments
+        source = signature.args[0]
+        data = context.make_array(source)(context, builder, array).data
+        vector = ir.Constant(Lanes(source.dtype, lanes.width).vector, ir.Undefined)
+        for i in range(lanes.width):
             element = builder.load(builder.gep(data, [index]))
-            if element.type != ir.DoubleType():
-                element = builder.fpext(element, ir.DoubleType())
             vector = builder.insert_element(vector, element, ir.IntType(32)(i))
             index = builder.add(index, step)
-        return vector
+        wide = in_double(lanes)
+        vector = converted(builder, vector, wide)
+        return converted(builder, builder.fsub(vector, spread(builder, centre, wide)), lanes)
 
-    return lanes(array, types.intp, types.intp), code
+    return lanes(array, types.intp, types.intp, types.float64, target), code
 
 
 @intrinsic
-def every(typing: Any, scalar: Any) -> Any:
-    """A scalar in every lane."""
+def every(typing: Any, scalar: Any, array: Any) -> Any:
+    """A scalar in every lane of one of an array's vectors."""
+    lanes = lanes_of(array)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return spread(builder, arguments[0])
+        return spread(builder, arguments[0], lanes)
 
-    return lanes(types.float64), code
+    return lanes(lanes.element, array), code
+
+
+@intrinsic
+def doubled(typing: Any, vector: Any) -> Any:
+    """The same numbers as float64."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return converted(builder, arguments[0], signature.return_type)
+
+    return in_double(vector)(vector), code
 
 
 @intrinsic
@@ -123,7 +275,7 @@ def lane(typing: Any, vector: Any, index: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.extract_element(*arguments)
 
-    return types.float64(lanes, types.intp), code
+    return vector.element(vector, types.intp), code
 
 
 def operation(name: str) -> Any:
@@ -134,7 +286,7 @@ def operation(name: str) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return getattr(builder, name)(*arguments)
 
-        return lanes(lanes, lanes), code
+        return a(a, a), code
 
     return operate
 
@@ -150,7 +302,7 @@ def at_least(typing: Any, a: Any, b: Any) -> Any:
         a, b = arguments
         return builder.select(builder.fcmp_ordered(">", b, a), b, a)
 
-    return lanes(lanes, lanes), code
+    return a(a, a), code
 
 
 @intrinsic
@@ -159,40 +311,27 @@ def where_above(typing: Any, bound: Any, x: Any, a: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         bound, x, a = arguments
-        return builder.select(builder.fcmp_ordered("<=", x, bound), constant(0.0), a)
+        below = builder.fcmp_ordered("<=", x, bound)
+        return builder.select(below, signature.return_type.constant(0.0), a)
 
-    return lanes(lanes, lanes, lanes), code
-
-
-# exp(r) = 1 + r + r^2 q(r) for |r| <= log(2)/2: q interpolates at the Chebyshev points, and what it
-# leaves is 2e-17 relative. exp(0) is exactly 1.
-EXPONENTIAL = (
-    0.5000000000000001,
-    0.16666666666666669,
-    0.041666666666624164,
-    0.008333333333330065,
-    0.0013888888917196719,
-    0.00019841269863040545,
-    2.4801521322368692e-05,
-    2.7557268480310024e-06,
-    2.7620075879983367e-07,
-    2.5100375832561234e-08,
-)
-LOG2_HIGH, LOG2_LOW = 0.6931471805582987, 1.6465949582897082e-12  # times 10 bits: exact
-ROUND = 1.5 * 2.0**52  # added, it leaves a number rounded to an integer, in the lowest bits
+    return a(a, a, a), code
 
 
 @intrinsic
 def exponential(typing: Any, x: Any) -> Any:
-    """exp(x) for -708 <= x <= 709, to 1.1 ulp; x = n log(2) + r (Cody and Waite)."""
+    """exp(x) for floor <= x <= -floor, to 1.1 ulp; x = n log(2) + r (Cody and Waite)."""
+    kind = x.kind
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        (x,) = arguments
-        shifted = fused(builder, x, constant(1.0 / math.log(2.0)), constant(ROUND))
-        n = builder.fsub(shifted, constant(ROUND))
-        r = fused(builder, n, constant(-LOG2_HIGH), x)
-        r = fused(builder, n, constant(-LOG2_LOW), r)
-        power, terms = r, [constant(c) for c in EXPONENTIAL]
+        value, constant = arguments[0], x.constant
+        # Added, this leaves a number rounded to an integer, in the lowest bits.
+        rounder = constant(1.5 * 2.0**kind.fraction)
+        shifted = fused(builder, value, constant(1.0 / math.log(2.0)), rounder)
+        n = builder.fsub(shifted, rounder)
+        r = value
+        for part in kind.log2:
+            r = fused(builder, n, constant(-part), r)
+        power, terms = r, [constant(term) for term in kind.terms]
         while len(terms) > 1:  # Estrin: pairs, then pairs of pairs
             odd = terms[len(terms) // 2 * 2 :]
             pairs = zip(terms[::2], terms[1::2], strict=False)
@@ -200,7 +339,9 @@ def exponential(typing: Any, x: Any) -> Any:
             power = builder.fmul(power, power)
         square = builder.fmul(r, r)
         mantissa = builder.fadd(fused(builder, square, terms[0], r), constant(1.0))
-        exponent = builder.shl(builder.bitcast(shifted, BITS), ir.Constant(BITS, [52] * WIDTH))
-        return builder.bitcast(builder.add(builder.bitcast(mantissa, BITS), exponent), VECTOR)
+        shift = ir.Constant(x.bits, [kind.fraction] * x.width)
+        exponent = builder.shl(builder.bitcast(shifted, x.bits), shift)
+        whole = builder.add(builder.bitcast(mantissa, x.bits), exponent)
+        return builder.bitcast(whole, x.vector)
 
-    return lanes(lanes), code
+    return x(x), code

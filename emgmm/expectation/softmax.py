@@ -12,9 +12,12 @@ from emgmm.typing import Array
 # share of exactly 0.
 FLOOR = -700.0
 FLOOR_SINGLE = -80.0
-LEAST = -float(np.finfo(np.float64).max)
-LEAST_SINGLE = -float(np.finfo(np.float32).max)
-LIMITS = {np.dtype(np.float64): (FLOOR, LEAST), np.dtype(np.float32): (FLOOR_SINGLE, LEAST_SINGLE)}
+
+# By type: the floor, and what stands for a top of -inf.
+LIMITS = {
+    np.dtype(np.float64): (FLOOR, -np.finfo(np.float64).max),
+    np.dtype(np.float32): (FLOOR_SINGLE, -np.finfo(np.float32).max),
+}
 
 
 def softmax(log_joint: Array) -> Array:
