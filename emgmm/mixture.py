@@ -79,6 +79,19 @@ class Mixture:
         return weights @ self.means / weights.sum()
 
     @property
+    def narrow_centre(self) -> Array:
+        """(D,): the point that lies fewest standard deviations from all means, in weighted squares.
+
+        The narrower a component is in some direction, the nearer it lies to that one's mean.
+        """
+        shape, centre = self.family.shape, self.centre
+        precisions = shape.precisions(self.each_whitener)
+        pulls = shape.apply(precisions, self.means - centre)
+        weights = self.weights.astype(np.float64, copy=False)
+        together = np.tensordot(weights, precisions, axes=1)
+        return centre + shape.solve(together, weights @ pulls)
+
+    @property
     def n_parameters(self) -> int:
         """Free parameters: weights, means and covariances."""
         free = self.family.n_covariance_parameters(self.n_components, self.n_features)

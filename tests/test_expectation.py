@@ -73,6 +73,37 @@ def test_the_guard_switches_before_the_promise_is_broken(family):
     assert forms[-1] is Exact
 
 
+@families
+@pytest.mark.parametrize("sds", [1e2, 1e4, 1e6])
+def test_rows_out_of_sight_lose_no_more_digits_of_their_logarithm(family, sds):
+    X, mixture = some_mixture(family)
+    far = X[:50] + sds * np.abs(X).max()
+    summary = Summary.of(np.concatenate([X, far]).T, family)
+    form = form_for_pass(mixture, summary, X.dtype)
+    assert type(form) is Packed
+    exact = log_density(Exact(mixture), far)
+    assert (np.abs(log_density(form, far) - exact) <= PROMISE + 1e-12 * np.abs(exact)).all()
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES.values() if not f.shared], ids=str)
+def test_a_narrow_component_far_from_the_mean_has_the_centre_to_itself(family):
+    random = np.random.default_rng(0)
+    n_features = 3
+    means = np.array([[0.0, 0.0, 0.0], [10.0, 10.0, 10.0]])
+    scales = np.array([1e-3, 1.0])
+    nothing = np.zeros(family.element_shape(2, n_features))
+    covariances = np.stack([family.add_ridge(nothing, scale**2)[0] for scale in scales])
+    mixture = Mixture.of(np.array([0.5, 0.5]), means, covariances, family)
+    X = np.concatenate(
+        [m + s * random.normal(size=(100, 3)) for m, s in zip(means, scales, strict=True)]
+    )
+    form = form_for_pass(mixture, Summary.of(X.T, family), X.dtype)
+    assert type(form) is Packed
+    error = np.abs(log_density(form, X) - log_density(Exact(mixture), X)).max()
+    assert error <= PROMISE
+    assert np.abs(log_density(Packed(mixture), X) - log_density(Exact(mixture), X)).max() > error
+
+
 def test_without_the_guard_the_promise_would_be_broken():
     X, mixture = hostile(FAMILIES["full"], sd=1e-7)
     error = np.abs(log_density(Packed(mixture), X) - log_density(Exact(mixture), X)).max()
@@ -207,9 +238,20 @@ def test_float32_is_left_where_it_would_not_keep_its_promise(family, kind):
     X, mixture, form, summary = single_precision(family, 100.0)
     assert type(form) is kind
     assert form.theta.dtype == np.float64
-    single = kind(mixture, summary, np.float32)
+    single = kind(mixture, summary, dtype=np.float32)
     wrong = single.complete(single.sums(Block(0, X.T))).objective
     assert abs(wrong - log_density(Exact(mixture), X).mean()) > promise_single(16)
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e20])
+def test_float32_is_left_where_squares_are_beyond_its_range(scale):
+    X, mixture, _, _ = single_precision(FAMILIES["diag"], 1.0)
+    X = X.astype(float) * scale
+    scaled = Mixture.of(
+        mixture.weights, mixture.means * scale, mixture.covariances * scale**2, mixture.family
+    )
+    form = form_for_pass(scaled, Summary.of(X.T, mixture.family), np.dtype(np.float32))
+    assert form.theta.dtype == np.float64
 
 
 def test_a_row_in_single_precision_that_is_out_of_reach_has_no_share():

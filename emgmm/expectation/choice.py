@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,16 @@ from emgmm.typing import Array
 # a second.
 COMPILED_FROM = 2**20
 
+# Standard deviations from a component within which float64 keeps the promise: a row farther than
+# that from one of two has no share in it, and the promise then is of its logarithm's digits.
+IN_SIGHT = 38.0
+
+# The same for float32, whose promise speaks of rows as near as a component's own.
+TYPICAL = 1.0
+
+# Largest distance from the centre whose square float32 holds, with room for sums; and its inverse.
+RANGE = 1e15
+
 
 def _is_worth_compiling(mixture: Mixture, summary: Summary) -> bool:
     family, n_features = mixture.family, mixture.n_features
@@ -33,14 +44,26 @@ def _is_worth_compiling(mixture: Mixture, summary: Summary) -> bool:
 def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> Form:
     """The form for a pass over the rows, of that type, that `summary` saw."""
     kind = Compiled if _is_worth_compiling(mixture, summary) else Packed
-    packed = kind(mixture, summary)
-    if packed.error(summary.reach(packed.centre)) > PROMISE:
+    for centre in _centres(mixture):
+        packed = kind(mixture, summary, centre)
+        if packed.error_near(IN_SIGHT) <= PROMISE:
+            break
+        if packed.error(summary.reach(packed.centre)) <= PROMISE:
+            break
+    else:
         return Exact(mixture)
-    if dtype == np.float32:
-        single = kind(mixture, summary, np.float32)
-        if single.typical_error() <= promise_single(mixture.n_features):
+    reach = summary.reach(packed.centre)
+    if dtype == np.float32 and ((reach > 1 / RANGE) & (reach < RANGE)).all():
+        single = kind(mixture, summary, packed.centre, np.float32)
+        if single.error_near(TYPICAL) <= promise_single(mixture.n_features):
             return single
     return packed
+
+
+def _centres(mixture: Mixture) -> Iterator[Array]:
+    """Where the packed form may have its centre; what comes first costs least."""
+    yield mixture.centre
+    yield mixture.narrow_centre
 
 
 class FormForBlock:
@@ -50,9 +73,13 @@ class FormForBlock:
         self.packed = Packed(mixture)
         self.exact = Exact(mixture)
         self.block_rows = self.packed.block_rows
+        self._always_packed = self.packed.error_near(IN_SIGHT) <= PROMISE
 
     def log_joint(self, rows: Array) -> Array:
         """(K, B): the log-joint of a (D, B) block."""
+        packed = self._always_packed or self._is_within_reach(rows)
+        return (self.packed if packed else self.exact).log_joint(rows)
+
+    def _is_within_reach(self, rows: Array) -> bool:
         reach = np.abs(rows - self.packed.centre[:, None]).max(axis=1)
-        form = self.packed if self.packed.error(reach) <= PROMISE else self.exact
-        return form.log_joint(rows)
+        return self.packed.error(reach) <= PROMISE

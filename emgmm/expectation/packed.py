@@ -70,7 +70,7 @@ class Products:
 
 
 class Packed(Form):
-    """The packed form about the mixture's own mean.
+    """The packed form about one centre for all components.
 
     Parameters
     ----------
@@ -78,17 +78,23 @@ class Packed(Form):
         Whose E-step.
     summary : Summary or None
         Of the rows to be summed over; not needed for log-joints.
+    centre : (D,), optional
+        Of phi; the mixture's own by default.
     dtype : float64 or float32
         Of phi and of the two products of a block; blocks are added in float64.
     """
 
     def __init__(
-        self, mixture: Mixture, summary: Summary | None = None, dtype: Any = np.float64
+        self,
+        mixture: Mixture,
+        summary: Summary | None = None,
+        centre: Array | None = None,
+        dtype: Any = np.float64,
     ) -> None:
         family, shape = mixture.family, mixture.family.shape
         self.mixture = mixture
         self.summary = summary
-        self.centre = mixture.centre
+        self.centre = mixture.centre if centre is None else centre
         self.means = mixture.means - self.centre
         self.whiteners = mixture.each_whitener
         precisions = shape.precisions(self.whiteners)
@@ -115,16 +121,16 @@ class Packed(Form):
         vectors = reach + np.abs(self.means)
         return UNIT * float(self.mixture.family.shape.magnitude(self.whiteners, vectors).max())
 
-    def typical_error(self) -> float:
-        """The same bound for rows as near to each component as its own rows are.
+    def error_near(self, sds: float) -> float:
+        """The same bound for rows within `sds` standard deviations of a component.
 
-        For rows that lie farther the error grows as the square of the distance does, and so does
-        the logarithm itself.
+        Rows that lie farther from all of them lose no more of their logarithm than these: it grows
+        as the square of the distance, and so does the error.
         """
         mixture, shape = self.mixture, self.mixture.family.shape
         variances = mixture.family.for_each(mixture.covariances, mixture.n_components)
-        sds = np.sqrt(shape.variances(variances, mixture.n_features))
-        magnitude = shape.magnitude(self.whiteners, 2 * np.abs(self.means) + sds)
+        near = sds * np.sqrt(shape.variances(variances, mixture.n_features))
+        magnitude = shape.magnitude(self.whiteners, 2 * np.abs(self.means) + near)
         return unit_of(self.theta.dtype) * float(magnitude.max())
 
     def _phi(self, rows: Array) -> Array:

@@ -34,6 +34,9 @@ class _Independent(Shape, ABC):
     def covariances(self, whiteners: Array) -> Array:
         return 1.0 / whiteners**2
 
+    def solve(self, element: Array, vector: Array) -> Array:
+        return vector / element
+
     def diagonal(self, element: Array) -> Array:
         return element
 

@@ -106,6 +106,9 @@ class Outer(Shape):
     def apply(self, elements: Array, vectors: Array) -> Array:
         return np.matmul(elements, vectors[:, :, None])[:, :, 0]
 
+    def solve(self, element: Array, vector: Array) -> Array:
+        return np.linalg.solve(element, vector)
+
     def whiten(self, whitener: Array, block: Array) -> Array:
         if len(block) < SLABBED:
             return whitener.T @ block

@@ -105,6 +105,10 @@ class Shape(ABC):
         """Each of the K elements as a matrix times its (K, D) vector."""
 
     @abstractmethod
+    def solve(self, element: Array, vector: Array) -> Array:
+        """The inverse of one element times a (D,) vector."""
+
+    @abstractmethod
     def whiten(self, whitener: Array, block: Array) -> Array:
         """U^T x for every column of a (D, B) block."""
 
