@@ -63,7 +63,7 @@ class Outcome:
 
     def agrees(self, name: str) -> bool:
         """Whether it ended where the reference did."""
-        return abs(self.difference(name)) <= self.tolerances[name]
+        return abs(self.difference(name)) <= self.tolerances.get(name, 0.0)
 
     def times(self, name: str, part: str) -> list[float]:
         """Seconds of each round, whole or per iteration."""
