@@ -29,6 +29,7 @@ from benchmarks.table import heading
 from benchmarks.workers import present
 
 RESULTS = Path(__file__).parent / "results"
+QUICK = "A quick choice of small problems, which shows that all runs; not to be quoted."
 PAGES = Path(__file__).parents[1] / "docs" / "benchmarks"
 
 
@@ -119,6 +120,8 @@ def written(name: str, asked: argparse.Namespace, folder: Path) -> tuple[str, li
         heading(TABLES[name].TITLE),
         machine.described(asked.threads, asked.repeats, versions.values()),
     ]
+    if asked.quick:
+        paragraphs.append(QUICK)
     if missing:
         lines = [f"- {library}: {reason}" for library, reason in missing.items()]
         paragraphs += ["Missing here:", "\n".join(lines)]

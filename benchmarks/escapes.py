@@ -88,7 +88,7 @@ def problems(quick: bool) -> list[Any]:  # noqa: ARG001
 
 def report(options: Options) -> Iterator[str]:
     """Shares of the problems in which each way reaches the best likelihood."""
-    number = 4 if options.quick else 200
+    number = 2 if options.quick else 200
     reached = {"one k-means start": 0, "plain EM": 0, "break_symmetry=True": 0}
     of_kind = {"all identical": [0, 0], "some identical": [0, 0]}
     below = passes = 0

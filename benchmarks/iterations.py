@@ -9,7 +9,7 @@ from statistics import median
 from typing import NamedTuple
 
 from benchmarks import libraries, timing
-from benchmarks.agreement import log_likelihood, tolerance
+from benchmarks.agreement import TOLERANCE, log_likelihood, tolerance
 from benchmarks.libraries import OURS, Fitted
 from benchmarks.problems import Problem, made
 from benchmarks.table import figure
@@ -63,7 +63,7 @@ class Outcome:
 
     def agrees(self, name: str) -> bool:
         """Whether it ended where the reference did."""
-        return abs(self.difference(name)) <= self.tolerances[name]
+        return abs(self.difference(name)) <= self.tolerances.get(name, 0.0)
 
     def times(self, name: str, part: str) -> list[float]:
         """Seconds of each round, whole or per iteration."""
@@ -104,7 +104,12 @@ def measure(
             ends[label] = worker.call(fitted, name, own)
             likelihoods[label] = log_likelihood(ends[label], made(own)[0])
     first = next(iter(who))
-    tolerances = {label: tolerance(end, ends.get(first, end)) for label, end in ends.items()}
+    tolerances = {
+        label: max(
+            tolerance(end, ends.get(first, end)), TOLERANCE[libraries.precision(who[label][1])]
+        )
+        for label, end in ends.items()
+    }
     return Outcome(problem, turns, likelihoods, tolerances)
 
 

@@ -22,10 +22,10 @@ LEGEND = """\
 Whole EM iterations, their E-step and M-step and all that an iteration needs, without regularisation
 (`reg_covar=0`). n counts them; milliseconds are medians. In brackets: how many times as fast as
 scikit-learn, as the median over the rounds; in each round every library takes its turn in a process
-of its own. `!=` marks a result that disagrees: its log-likelihood is not scikit-learn's, to 1e-9
-nats per row, or 1e-4 where a library computes in float32 only (gmmx), and it gets no ratio. `n/a`:
-the library knows no such covariances. `null` does nothing: its time is the harness's own, and it
-must disagree."""
+of its own. `!=` marks a result that disagrees and gets no ratio: its log-likelihood is not
+scikit-learn's, to 1e-9 nats per row, or 1e-4 where a library computes in float32, wholly (gmmx) or
+in part (pomegranate). `n/a`: the library knows no such covariances. `null` does nothing: its time
+is the harness's own, and it must disagree."""
 ITERATION = "The fit of n iterations less the fit of one, divided by n - 1."
 LIMIT = """\
 An iteration is at least two matrix products (of K rows of parameters with the P features of each

@@ -140,7 +140,7 @@ def drawn(options: Options, names: list[str], bytes_: dict[str, dict[str, int | 
                 lines[name].append((doing.problem.n_rows, max(value / 1e6, 0.1)))
     return pictures.curves(
         panels,
-        "peak beyond X and result, MB",
+        "peak beyond X, MB",
         options.folder / "memory.png",
         "Peak memory beyond the data over the number of rows, for fits and predictions.",
     )

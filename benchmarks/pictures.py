@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.iterations import Outcome
+from benchmarks.problems import count
 from benchmarks.table import picture
 
 COLOURS = {
@@ -23,15 +24,18 @@ COLOURS = {
 DPI = 100
 
 
-def canvas(width: float, height: float, columns: int = 1) -> Any:
-    """A figure that needs no screen, and its axes."""
+def canvas(width: float, height: float, panels: int = 1, columns: int = 1) -> Any:
+    """A figure that needs no screen, and its axes, row by row."""
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(width, height), layout="constrained")
-    axes = drawing.subplots(1, columns, squeeze=False)[0]
+    rows = -(-panels // columns)
+    axes = drawing.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
-    return drawing, axes
+    for ax in axes[panels:]:
+        ax.remove()
+    return drawing, axes[:panels]
 
 
 def kept(drawing: Any, path: Path, alt: str) -> str:
@@ -76,14 +80,19 @@ def curves(
     alt: str,
 ) -> str:
     """Doubly logarithmic curves: quantity along x -> label of the curve -> points."""
-    drawing, axes = canvas(3.2 * len(panels) + 1.5, 3.4, len(panels))
+    columns = min(len(panels), 2)
+    rows = -(-len(panels) // columns)
+    drawing, axes = canvas(4 * columns, 3 * rows, len(panels), columns)
     for ax, (xlabel, lines) in zip(axes, panels.items(), strict=True):
         for label, points in lines.items():
             colour = COLOURS.get(label.partition(":")[0])
             ax.plot(*zip(*points, strict=True), "o-", color=colour, label=label, markersize=4)
         ax.set_xscale("log")
         ax.set_yscale("log")
+        values = sorted({int(x) for points in lines.values() for x, _ in points})
+        ax.set_xticks(values, map(count, values))
+        ax.minorticks_off()
         ax.set_xlabel(xlabel)
+        ax.set_ylabel(ylabel)
         ax.legend(frameon=False, fontsize=8)
-    axes[0].set_ylabel(ylabel)
     return kept(drawing, path, alt)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,6 +35,19 @@ RANGES = {
 QUICK_RANGES = {"N": (3_000, 30_000), "D": (2, 8), "K": (2, 8)}
 
 
+class Point(NamedTuple):
+    """One measurement: what is varied, its value, and what that comes to."""
+
+    what: str
+    value: int
+    problem: Problem
+    threads: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.what} = {self.value:,}"
+
+
 @dataclass(frozen=True)
 class Sweep:
     """One quantity varied, the others held."""
@@ -46,14 +60,13 @@ class Sweep:
     def name(self) -> str:
         return self.what
 
-    def points(self, threads: int) -> Iterator[tuple[int, Problem, int]]:
-        """Value, problem and number of threads."""
+    def points(self, threads: int) -> Iterator[Point]:
         for value in self.values:
             size = dict(zip(WHAT, (*self.base, threads), strict=True)) | {self.what: value}
             work = size["N"] * size["D"] * size["K"]
             n_iter = min(4 + 10_000_000 // work, 50)  # more where they are short
             problem = Problem(size["N"], size["D"], size["K"], "full", n_iter)
-            yield value, problem, size["threads"]
+            yield Point(self.what, value, problem, size["threads"])
 
 
 def problems(quick: bool) -> list[Sweep]:
@@ -79,8 +92,7 @@ def exponent(points: Sequence[tuple[float, float]]) -> float:
 
 def report(options: Options) -> Iterator[str]:
     """The paragraphs of the report."""
-    names = options.libraries
-    curves = {sweep.what: swept(sweep, names, options) for sweep in progress(options.problems)}
+    curves = measured(options)
     N, D, K = options.problems[0].base
     yield LEGEND.format(N=N, D=D, K=K, threads=options.threads)
     yield table(
@@ -110,23 +122,23 @@ def report(options: Options) -> Iterator[str]:
     )
 
 
-def swept(
-    sweep: Sweep, names: Sequence[str], options: Options
-) -> dict[str, list[tuple[float, float]]]:
-    """Points of each library's curve."""
-    curves: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    for threads, points in groupby(sweep.points(options.threads), key=lambda point: point[2]):
+def measured(options: Options) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """What is varied -> library -> the points of its curve."""
+    names = options.libraries
+    curves: dict[str, dict[str, list[tuple[float, float]]]] = {
+        sweep.what: {name: [] for name in names} for sweep in options.problems
+    }
+    points = [point for sweep in options.problems for point in sweep.points(options.threads)]
+    by_threads = progress(sorted(points, key=lambda point: point.threads))
+    for threads, group in groupby(by_threads, key=lambda point: point.threads):
         with workers(names, threads) as staff:
-            for value, problem, _ in points:
-                who = {name: (worker, name, problem) for name, worker in staff.items()}
-                outcome = iterations.measure(problem, who, options.repeats)
+            for point in group:
+                who = {name: (worker, name, point.problem) for name, worker in staff.items()}
+                outcome = iterations.measure(point.problem, who, options.repeats)
                 for name in names:
-                    if name == REFERENCE or outcome.agrees(name):
-                        taken = median(outcome.times(name, "iteration"))
-                        curves[name].append((value, taken))
-    return {name: sound for name, points in curves.items() if (sound := positive(points))}
-
-
-def positive(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Without those whose time was lost in the noise."""
-    return [point for point in points if point[1] > 0]
+                    taken = outcome.times(name, "iteration") if outcome.agrees(name) else []
+                    if taken and median(taken) > 0:  # else lost in the noise
+                        curves[point.what][name].append((point.value, median(taken)))
+    return {
+        what: {name: line for name, line in lines.items() if line} for what, lines in curves.items()
+    }

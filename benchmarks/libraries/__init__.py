@@ -6,7 +6,8 @@ Such a module has
   library cannot be used;
 - ``fit(problem, X, start)``, which makes ``problem.iterations`` EM iterations from the start and
   returns a `Fitted`; `NotImplementedError` says that the library knows no such mixtures;
-- ``REQUIREMENTS``, if it wants an environment of its own: what pip installs there.
+- ``REQUIREMENTS``, if it wants an environment of its own: what pip installs there;
+- ``PRECISION = "float32"``, if it computes so, in part at least, whatever it is given.
 
 What it needs it imports inside its functions, so that a missing library harms no other.
 """
@@ -59,6 +60,11 @@ def load(name: str) -> Library:
 def requirements(name: str) -> tuple[str, ...]:
     """What pip installs into the library's own environment; nothing where it needs none."""
     return getattr(load(name), "REQUIREMENTS", ())
+
+
+def precision(name: str) -> str:
+    """The coarsest numbers that the library computes with, given float64."""
+    return getattr(load(name), "PRECISION", "float64")
 
 
 def version(name: str) -> str:

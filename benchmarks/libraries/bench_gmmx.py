@@ -12,6 +12,7 @@ from benchmarks.libraries import Fitted
 from benchmarks.problems import Problem, Start
 
 REQUIREMENTS = ("gmmx",)
+PRECISION = "float32"
 
 
 def version() -> str:

@@ -13,6 +13,7 @@ from benchmarks.libraries import Fitted, torches
 from benchmarks.problems import Problem, Start
 
 REQUIREMENTS = ("pomegranate",)
+PRECISION = "float32"
 
 
 def version() -> str:

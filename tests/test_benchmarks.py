@@ -1,0 +1,78 @@
+"""The benchmarks' harness: workers, turns, and what counts as a result."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from benchmarks import iterations, limit, scaling
+from benchmarks.problems import Problem, count
+from benchmarks.table import table
+from benchmarks.timing import take_turns
+from benchmarks.worker import Worker, WorkerError
+
+PROBLEM = Problem(200, 2, 2, "full", 3)
+
+
+def test_a_worker_answers_says_what_went_wrong_and_comes_back_after_death():
+    with Worker(1) as worker:
+        first = worker.call(os.getpid)
+        assert worker.call(os.getpid) == first != os.getpid()
+        with pytest.raises(WorkerError, match="FileNotFoundError"):
+            worker.call(os.stat, "/no/such/file")
+        with pytest.raises(WorkerError, match="status 3"):
+            worker.call(os._exit, 3)
+        assert worker.call(os.getpid) != first
+
+
+def test_who_fails_is_out_and_the_others_go_on():
+    turns = take_turns({"sound": lambda: 1.0, "broken": lambda: 1 / 0}, repeats=3)
+    assert turns["sound"].results == [1.0] * 3
+    assert turns["broken"].results == []
+    assert "division" in turns["broken"].failure
+
+
+def test_ours_agrees_nothing_is_refused_and_failures_are_told():
+    with Worker(1) as worker:
+        who = {name: (worker, name, PROBLEM) for name in ("sklearn", "emgmm", "null")}
+        tied = Problem(200, 2, 2, "tied", 3)
+        outcome = iterations.measure(PROBLEM, who, repeats=1)
+        other = iterations.measure(
+            tied, {name: (worker, name, tied) for name in ("sklearn", "gone")}, repeats=1
+        )
+    assert outcome.agrees("emgmm")
+    assert not outcome.agrees("null")
+    assert outcome.cell("null", "whole").endswith("!=")
+    assert not iterations.wrong([outcome])
+    assert other.cell("gone", "whole") == "failed"
+    assert not other.agrees("gone")
+    assert len(iterations.failures([other])) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "products"), [("full", 1 + 3 + 6), ("tied", 4), ("diag", 7), ("spherical", 5)]
+)
+def test_the_limit_counts_two_products_and_one_exp(kind, products):
+    problem = Problem(100, 3, 4, kind, 2)
+    parts = limit.parts(problem, limit.Peak(flops=1e3, exps=10.0), threads=2)
+    assert parts["products"] == pytest.approx(2 * 2 * 100 * 4 * products / 1e3 / 2)
+    assert parts["exps"] == pytest.approx(100 * 4 / 10 / 2)
+
+
+def test_exponents_are_slopes_of_the_larger_half():
+    points = [(1, 5.0), (10, 5.0), (100, 2e4), (1000, 2e6)]
+    assert scaling.exponent(points) == pytest.approx(2)
+    assert scaling.doublings(6) == (1, 2, 4, 6)
+
+
+def test_start_and_names():
+    X, start = PROBLEM.make()
+    assert np.allclose(np.linalg.inv(start.covariances), start.precisions)
+    assert X.shape == (200, 2)
+    assert [count(n) for n in (150, 2000, 20_000, 1_500_000)] == ["150", "2000", "2e4", "15e5"]
+    assert table(["a", "b"], [["x", "1.5"], ["", "10"]]).splitlines()[-2:] == [
+        "\\     10",
+        "===  ===",
+    ]
