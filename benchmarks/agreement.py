@@ -12,13 +12,16 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4}  # nats per row
 
 
 def log_likelihood(fitted: Fitted, X: NDArray[np.floating]) -> float:
-    """Mean log-likelihood per row of a mixture, in nats."""
+    """Mean log-likelihood per row of a mixture, in nats; NaN if a covariance is none."""
     from sklearn.mixture import GaussianMixture
 
     weights, means, covariances = (np.asarray(values, dtype=np.float64) for values in fitted)
     model = GaussianMixture(len(weights), covariance_type="full")
     model.weights_, model.means_, model.covariances_ = weights, means, covariances
-    factors = np.linalg.cholesky(covariances)
+    try:
+        factors = np.linalg.cholesky(covariances)
+    except np.linalg.LinAlgError:
+        return float("nan")
     model.precisions_cholesky_ = np.linalg.inv(factors).transpose(0, 2, 1)
     model.n_features_in_ = means.shape[1]
     total = 0.0

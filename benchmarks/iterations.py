@@ -14,7 +14,7 @@ from benchmarks.libraries import OURS, Fitted
 from benchmarks.problems import Problem, made
 from benchmarks.table import figure
 from benchmarks.timing import Turns, seconds
-from benchmarks.worker import Worker
+from benchmarks.worker import Worker, WorkerError
 
 
 class Turn(NamedTuple):
@@ -100,9 +100,14 @@ def measure(
     ends: dict[str, Fitted] = {}
     likelihoods: dict[str, float] = {}
     for label, (worker, name, own) in who.items():
-        if not turns[label].failure:
+        if turns[label].failure:
+            continue
+        try:
             ends[label] = worker.call(fitted, name, own)
-            likelihoods[label] = log_likelihood(ends[label], made(own)[0])
+        except WorkerError as error:
+            turns[label].failure = str(error)
+            continue
+        likelihoods[label] = log_likelihood(ends[label], made(own)[0])
     first = next(iter(who))
     tolerances = {
         label: max(

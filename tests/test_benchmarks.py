@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import iterations, limit, scaling
+from benchmarks.agreement import log_likelihood
+from benchmarks.libraries import Fitted
 from benchmarks.problems import Problem, count
 from benchmarks.table import table
 from benchmarks.timing import take_turns
@@ -76,3 +78,11 @@ def test_start_and_names():
         "\\     10",
         "===  ===",
     ]
+
+
+def test_an_indefinite_covariance_is_no_result():
+    X, start = PROBLEM.make()
+    broken = Fitted(start.weights, start.means, -start.covariances)
+    assert np.isnan(log_likelihood(broken, X))
+    sound = Fitted(start.weights, start.means, start.covariances)
+    assert np.isfinite(log_likelihood(sound, X))
