@@ -182,9 +182,9 @@ def test_blocks_stay_small(family, n_components, n_features):
     covariances = family.add_ridge(nothing, 1.0)
     mixture = Mixture.of(np.full(n_components, 1 / n_components), means, covariances, family)
     for form in (Packed(mixture), Exact(mixture)):
-        assert 64 <= form.block_rows <= 2**15
+        assert 256 <= form.block_rows <= 2**15
         held = form.block_rows * (n_components + n_features)
-        assert held <= max(2**20, 256 * (n_components + n_features))
+        assert held <= max(2**20, 512 * (n_components + n_features))
 
 
 def test_predictions_of_float32_rows_are_made_in_float64():

@@ -119,6 +119,9 @@ def packed_sums(
 class Compiled(Packed):
     """The packed form, a block's sums in one pass over its rows; log-joints are NumPy's."""
 
+    def _most_rows(self) -> int:
+        return 65536  # the kernel cuts them into strips; more would only delay the last thread
+
     def sums(self, block: Block) -> Products:
         family = self.mixture.family
         shape = None if family.shared else family.shape

@@ -104,13 +104,16 @@ class Packed(Form):
         if not family.shared:
             theta.append(shape.coefficients(precisions))
         self.theta = np.concatenate(theta, axis=1).astype(dtype)
-        n_components, n_entries = self.theta.shape
-        in_cache = ENTRIES // (n_entries + 2 * n_components)
-        self.block_rows = max(256, min(in_cache, 32768))
+        self.block_rows = self._most_rows()
         if summary is not None:
             piece = max(WORTHWHILE // self.theta.size, math.ceil(summary.weight / PIECES))
             self.block_rows = min(self.block_rows, piece)
         self._scratch = Scratch()
+
+    def _most_rows(self) -> int:
+        """Rows of a block, where there are enough of them."""
+        n_components, n_entries = self.theta.shape
+        return max(512, min(ENTRIES // (n_entries + 2 * n_components), 32768))
 
     def error(self, reach: Array) -> float:
         """Bound of the error of any log-joint, for rows within `reach` (D,) of the centre.
