@@ -199,9 +199,10 @@ def test_predictions_of_float32_rows_are_made_in_float64():
 def single_precision(family, spread, n_features=16):
     """Float32 rows, the mixture they came from, and the form that serves them."""
     random = np.random.default_rng(3)
-    means = spread * random.normal(size=(4, n_features))
-    covariances = family.add_ridge(np.zeros(family.element_shape(4, n_features)), 1.0)
-    mixture = Mixture.of(np.full(4, 0.25), means, covariances, family)
+    K = 4 + n_features // 8  # with fewer the exact form would serve
+    means = spread * random.normal(size=(K, n_features))
+    covariances = family.add_ridge(np.zeros(family.element_shape(K, n_features)), 1.0)
+    mixture = Mixture.of(np.full(K, 1 / K), means, covariances, family)
     X = mixture.sample(2000, np.random.RandomState(0))[0].astype(np.float32)
     summary = Summary.of(X.T, family)
     return X, mixture, form_for_pass(mixture, summary, X.dtype), summary
