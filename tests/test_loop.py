@@ -162,7 +162,7 @@ def test_no_array_of_rows_times_components_is_made():
     import tracemalloc
 
     peaks = []
-    for n_rows in (20_000, 80_000):
+    for n_rows in (160_000, 480_000):  # blocks no longer grow with the rows
         X = clusters(n_rows, 2, 5)
         start = given_start(X, 50, "full")
         model = GaussianMixture(**start, tol=0, max_iter=2)
@@ -171,5 +171,5 @@ def test_no_array_of_rows_times_components_is_made():
         fit(model, X)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.2 * peaks[0]
-    assert peaks[1] < 80_000 * 50 * 8 / 2
+    assert peaks[1] < 1.5 * peaks[0]  # how many blocks overlap is the threads' affair
+    assert peaks[1] < 480_000 * 50 * 8 / 8
