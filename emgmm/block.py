@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Consecutive rows.
+    """Some rows of a source.
 
     Parameters
     ----------
     start : int
-        Number of the first row in its source.
+        Number of the first row in its source, where they are consecutive.
     rows : (D, B)
         Features along the first axis; a view of the source's own memory and precision.
+    weights : (B,) float64, optional
+        What each row counts; 1 by default.
+    complete : bool
+        Whether nothing is missing; else NaN marks what is.
+    numbers : (B,) integers, optional
+        The rows' numbers in their source, where they are not consecutive.
     """
 
     start: int
     rows: Array
+    weights: Array | None = None
+    complete: bool = True
+    numbers: Integers | None = None
 
     @property
-    def place(self) -> slice:
+    def place(self) -> slice | Integers:
         """Where the rows stand in their source."""
+        if self.numbers is not None:
+            return self.numbers
         return slice(self.start, self.start + self.rows.shape[1])
+
+    @cached_property
+    def weight(self) -> float:
+        """What all rows count together."""
+        return float(self.rows.shape[1]) if self.weights is None else float(self.weights.sum())
+
+    def total(self, each: Array) -> float:
+        """The weighted sum of one number for each row, in float64."""
+        if self.weights is None:
+            return float(each.sum(dtype=float))
+        return float(self.weights @ each)

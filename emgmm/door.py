@@ -18,9 +18,45 @@ from sklearn.utils.validation import validate_data
 from emgmm.families import DegenerateCovarianceError, Family
 from emgmm.mixture import Mixture
 from emgmm.notices import listed
+from emgmm.sources import ArraySource, Source
 from emgmm.typing import Array
 
 FLOATS = [np.float64, np.float32]
+
+
+def source(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool) -> Source:
+    """Where the rows of X come from: the only look at what X is."""
+    array = rows(estimator, X, reset=reset)
+    weights = None if sample_weight is None else row_weights(sample_weight, len(array))
+    return ArraySource(array, weights)
+
+
+def row_weights(value: Any, n_rows: int) -> Array:
+    """(N,) weights of rows: finite, none negative, not all zero."""
+    array = check_array(
+        value,
+        dtype=np.float64,
+        ensure_2d=False,
+        ensure_all_finite=False,
+        input_name="sample_weight",
+    )
+    if array.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight has the shape {array.shape}, but X has {n_rows} rows: give one number "
+            "for each."
+        )
+    wrong = np.flatnonzero(np.logical_not(np.isfinite(array) & (array >= 0)))
+    if len(wrong):
+        raise ValueError(
+            f"sample_weight of row {wrong[0]}, counted from 0, is {array[wrong[0]]:g}; weights "
+            "must be finite and not negative: a weight of 0 leaves a row out."
+        )
+    if not array.any():
+        raise ValueError(
+            "sample_weight is zero for every row, so that no row counts: at least one weight must "
+            "be positive."
+        )
+    return array
 
 
 def rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
@@ -80,7 +116,7 @@ def count(value: Any, name: str) -> int:
 
 
 def check_enough_rows(n_rows: int, n_components: int) -> None:
-    """At least one row to each component."""
+    """At least one row that counts to each component."""
     if n_rows < n_components:
         raise ValueError(
             f"Expected n_samples >= n_components but got n_components = {n_components}, "

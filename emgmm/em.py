@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import numpy as np
+from functools import partial
 
 from emgmm.block import Block
 from emgmm.expectation import Exact, Form, form_for_pass
@@ -17,6 +16,11 @@ from emgmm.typing import Array
 
 # Entries of a block of the first pass: a core's own cache holds it.
 SUMMARY_ENTRIES = 2**15
+
+
+def summary(block: Block, family: Family) -> Summary:
+    """What the first pass sees of a block."""
+    return Summary.of(block.rows, family, block.weights, complete=block.complete)
 
 
 class EM:
@@ -48,7 +52,7 @@ class EM:
         self.ridge = ridge
         self.passes = 0
         size = max(256, SUMMARY_ENTRIES // source.n_features)
-        self.summary = self.sum(lambda block: Summary.of(block.rows, family), size)
+        self.summary = self.sum(partial(summary, family=family), size)
 
     def sum(self, function: Callable[[Block], Sum], block_rows: int) -> Sum:
         """Sum of a function of blocks over all rows: one pass."""
@@ -57,13 +61,6 @@ class EM:
 
     def _statistics(self, form: Form) -> Statistics:
         return form.complete(self.sum(form.sums, form.block_rows))
-
-    @property
-    def total_covariance(self) -> Array:
-        """Covariance of all rows, an element of the family's shape."""
-        shape, summary = self.family.shape, self.summary
-        weight = np.array([summary.weight])
-        return shape.estimate(summary.scatter[None], weight, self.source.n_features)[0]
 
     def expect(self, mixture: Mixture) -> Statistics:
         """The E-step over all rows: one pass."""

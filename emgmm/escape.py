@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from sklearn.cluster import KMeans
 
+from emgmm.block import Block
 from emgmm.em import EM
 from emgmm.expectation import FormForBlock, softmax
 from emgmm.families import DegenerateCovarianceError, mass_times
@@ -129,7 +130,7 @@ def divide(
             spread = outer(steps)
             within = whole - mass_times(place.shares, spread).sum(axis=0)
             scatter[members] = mass_times(mass[members], within + spread)
-    return Statistics(centres, mass, drift, scatter, here.log_likelihood, here.weight)
+    return Statistics(centres, mass, drift, scatter, here.log_likelihood, here.weight, here.unseen)
 
 
 def splits(
@@ -159,11 +160,12 @@ def splits(
 
 
 def sample_of(em: EM, mixture: Mixture, random: np.random.RandomState) -> tuple[Array, Array]:
-    """(n, D) rows that stand for all, and their (K, n) responsibilities."""
-    rows = em.source.sample(SAMPLE_ROWS, random).astype(np.float64)
-    responsibilities = FormForBlock(mixture).log_joint(rows.T)
+    """(n, D) rows that stand for all, and their (K, n) responsibilities, times what they count."""
+    rows = em.source.sample(SAMPLE_ROWS, random)
+    values = rows.values.astype(np.float64)
+    responsibilities = FormForBlock(mixture).log_joint(Block(0, values.T))
     softmax(responsibilities)
-    return rows, responsibilities
+    return values, responsibilities if rows.weights is None else responsibilities * rows.weights
 
 
 def rows_of(group: tuple[int, ...], rows: Array, responsibilities: Array) -> tuple[Array, Array]:

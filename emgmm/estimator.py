@@ -25,10 +25,10 @@ from emgmm.mixture import Mixture
 from emgmm.notices import EMWarning, frames_to_user
 from emgmm.portable import PortableEstimator
 from emgmm.schemes import SCHEMES
-from emgmm.sources import ArraySource
+from emgmm.sources import Source
 from emgmm.starts import STARTS, from_callable
 from emgmm.threads import one_blas_thread
-from emgmm.typing import Array, Integers
+from emgmm.typing import Integers
 from emgmm.verbosity import Reporter
 
 
@@ -207,7 +207,12 @@ class GaussianMixture(PortableEstimator):
 
     # -- fitting --------------------------------------------------------------------------------
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> GaussianMixture:  # noqa: ARG002
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,  # noqa: ARG002
+        sample_weight: Any = None,
+    ) -> GaussianMixture:
         """Estimate the mixture's parameters from rows.
 
         Parameters
@@ -216,6 +221,8 @@ class GaussianMixture(PortableEstimator):
             Rows, at least two and at least `n_components`.
         y : Ignored
             For scikit-learn's conventions.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts; 1 by default. A weight of 2 is the row twice, 0 no row.
 
         Returns
         -------
@@ -231,7 +238,7 @@ class GaussianMixture(PortableEstimator):
         before = dict(vars(self))
         try:
             with one_blas_thread():
-                best, said = self._run(door.rows(self, X, reset=True))
+                best, said = self._run(door.source(self, X, sample_weight, reset=True))
         except BaseException as error:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -243,7 +250,7 @@ class GaussianMixture(PortableEstimator):
             warnings.warn(warning, stacklevel=frames_to_user())
         return self
 
-    def fit_predict(self, X: Any, y: Any = None) -> Integers:
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Integers:
         """Fit to the rows of X and label them: ``fit(X).predict(X)``.
 
         Parameters
@@ -252,15 +259,17 @@ class GaussianMixture(PortableEstimator):
             Rows.
         y : Ignored
             For scikit-learn's conventions.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts; 1 by default. A weight of 2 is the row twice, 0 no row.
 
         Returns
         -------
         ndarray of shape (n_samples,)
             Each row's most probable component.
         """
-        return self.fit(X, y).predict(X)
+        return self.fit(X, y, sample_weight).predict(X)
 
-    def diagnose(self, X: Any, *, certify: bool = False) -> Diagnosis:
+    def diagnose(self, X: Any, *, certify: bool = False, sample_weight: Any = None) -> Diagnosis:
         """Report on the fitted mixture: what its own statistics say of it.
 
         Parameters
@@ -270,6 +279,8 @@ class GaussianMixture(PortableEstimator):
         certify : bool, default=False
             Whether to spend up to 75 more passes over X on the point itself: the length of one more
             EM step, EM's rate by power iteration, and finite moves of components.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counted in `fit`.
 
         Returns
         -------
@@ -292,17 +303,16 @@ class GaussianMixture(PortableEstimator):
         'LOCAL_MAXIMUM'
         """
         check_is_fitted(self)
-        rows = door.rows(self, X, reset=False)
+        source = door.source(self, X, sample_weight, reset=False)
         mixture = self._mixture()
         objectives = last_of_plain_em(getattr(self, "history_", history([], [], [])))
         with one_blas_thread():
-            em = EM(ArraySource(rows), mixture.family, mixture.n_components, self.reg_covar)
+            em = EM(source, mixture.family, mixture.n_components, self.reg_covar)
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
 
-    def _run(self, rows: Array) -> tuple[Run, list[EMWarning]]:
-        K, D = self.n_components, rows.shape[1]
-        door.check_enough_rows(len(rows), K)
+    def _run(self, source: Source) -> tuple[Run, list[EMWarning]]:
+        K, D = self.n_components, source.n_features
         family = FAMILIES[self.covariance_type]
         given = Given(
             self.weights_init if self.weights_init is None else door.weights(self.weights_init, K),
@@ -318,7 +328,8 @@ class GaussianMixture(PortableEstimator):
         named = self.init_params
         start = from_callable(named) if callable(named) else STARTS[named]
         stuck = has_coincident if self.break_symmetry else nowhere
-        em = EM(ArraySource(rows), family, K, self.reg_covar)
+        em = EM(source, family, K, self.reg_covar)
+        door.check_enough_rows(em.summary.n_rows, K)
         beginnings: list[Callable[[], Mixture]]
         if goes_on:
             beginnings = [self._mixture]
@@ -335,14 +346,9 @@ class GaussianMixture(PortableEstimator):
                 random=random,
             )
         except DegenerateCovarianceError as error:
-            raise door.FailedFitError(error, rows.dtype, self.reg_covar) from None
-        return best, warnings_of(
-            best,
-            em.total_covariance,
-            len(rows),
-            self.reg_covar,
-            break_symmetry=self.break_symmetry,
-        )
+            raise door.FailedFitError(error, source.dtype, self.reg_covar) from None
+        n_rows = em.summary.n_rows
+        return best, warnings_of(best, n_rows, self.reg_covar, break_symmetry=self.break_symmetry)
 
     def _check_same_model(self, n_features: int) -> None:
         for name, was, now in (
@@ -371,7 +377,7 @@ class GaussianMixture(PortableEstimator):
             lower_bounds_=best.objectives[1:],
             ending_=best.ending,
             history_=seen,
-            remaining_gain_=aitken(last_of_plain_em(seen))[1],
+            remaining_gain_=aitken(last_of_plain_em(seen), best.step.mixture.means.dtype)[1],
         )
         if not best.converged and self.max_iter > 0:
             warnings.warn(

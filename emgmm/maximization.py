@@ -13,17 +13,24 @@ from emgmm.precision import PROMISE, UNIT
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
 
-# Added to every mass, as scikit-learn does, so that an empty component has a mean: the origin.
+# Added to every mass, as scikit-learn does, so that an empty component has a mean: the origin. Of
+# weights that sum to less than 1 it is this share, so that their scale does not matter.
 EMPTY = 10 * UNIT
 
 # A standard deviation below so many of the mean's own units of rounding is no more than rounding.
 ROUNDING = 8 * UNIT
 
 
+def empty(statistics: Statistics) -> float:
+    """The mass that every component has, whatever the rows say."""
+    return EMPTY * min(1.0, statistics.weight)
+
+
 def new_means(statistics: Statistics) -> Array:
-    """(K, D): sum_i r_ik x_i / (mass + EMPTY), whatever the centres; 0 for an empty component."""
-    moved = statistics.drift - EMPTY * statistics.centres
-    return statistics.centres + moved / (statistics.mass + EMPTY)[:, None]
+    """(K, D): sum_i r_ik x_i / (mass + empty), whatever the centres; 0 for an empty component."""
+    nothing = empty(statistics)
+    moved = statistics.drift - nothing * statistics.centres
+    return statistics.centres + moved / (statistics.mass + nothing)[:, None]
 
 
 def maximise(statistics: Statistics, family: Family, ridge: float, dtype: np.dtype[Any]) -> Mixture:
@@ -41,13 +48,13 @@ def maximise(statistics: Statistics, family: Family, ridge: float, dtype: np.dty
     Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
     doi 10.1111/j.2517-6161.1977.tb01600.x.
     """
-    mass = statistics.mass + EMPTY
+    mass = statistics.mass + empty(statistics)
     means = new_means(statistics)
     delta = statistics.drift / mass[:, None]
     between = family.pool(mass_times(mass, family.shape.outer(delta)))
     scatter = statistics.scatter - between
     covariances = family.add_ridge(family.estimate(scatter, mass, means.shape[1]), ridge)
-    mixture = Mixture.of(mass / statistics.weight, means.astype(dtype), covariances, family)
+    mixture = Mixture.of(mass / statistics.seen, means.astype(dtype), covariances, family)
     _check_above_rounding(mixture)
     return mixture
 

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 from emgmm import door, prediction
 from emgmm.em import EM
 from emgmm.mixture import Mixture
-from emgmm.sources import ArraySource
 from emgmm.statistics import Statistics
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
@@ -34,18 +33,21 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         self, X: Any, function: Callable[[Array], Any], *shape: int, dtype: Any = None
     ) -> Any:
         check_is_fitted(self)
-        source = ArraySource(door.rows(self, X, reset=False))
+        source = door.source(self, X, reset=False)
         with one_blas_thread():
             return prediction.row_by_row(self._mixture(), source, function, *shape, dtype=dtype)
 
-    def _one_pass(self, X: Any) -> Statistics:
-        """What EM's next pass would see of X: the same sum, in the same order, as in `fit`."""
+    def _em(self, X: Any, sample_weight: Any) -> EM:
+        """EM's map over the rows of X."""
         check_is_fitted(self)
-        rows = door.rows(self, X, reset=False)
         mixture = self._mixture()
+        source = door.source(self, X, sample_weight, reset=False)
+        return EM(source, mixture.family, mixture.n_components, ridge=0.0)
+
+    def _one_pass(self, X: Any, sample_weight: Any) -> Statistics:
+        """What EM's next pass would see of X: the same sum, in the same order, as in `fit`."""
         with one_blas_thread():
-            em = EM(ArraySource(rows), mixture.family, mixture.n_components, ridge=0.0)
-            return em.expect(mixture)
+            return self._em(X, sample_weight).expect(self._mixture())
 
     def predict(self, X: Any) -> Integers:
         """Label rows with their most probable component.
@@ -111,7 +113,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         """
         return self._row_by_row(X, prediction.log_density)
 
-    def score(self, X: Any, y: Any = None) -> float:  # noqa: ARG002
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: ARG002
         """Mean log-density of the rows; of the X that was fitted it is `lower_bound_`.
 
         Parameters
@@ -120,13 +122,15 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
             Rows.
         y : Ignored
             For scikit-learn's conventions.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts; 1 by default.
 
         Returns
         -------
         float
             In nats per row; higher is better.
         """
-        return self._one_pass(X).objective
+        return self._one_pass(X, sample_weight).objective
 
     # -- criteria -------------------------------------------------------------------------------
     def n_parameters(self) -> int:
@@ -137,13 +141,15 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
     def _n_parameters(self) -> int:
         return self.n_parameters()
 
-    def aic(self, X: Any) -> float:
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Akaike's information criterion, -2 log L + 2 n_parameters; lower is better.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts; 1 by default.
 
         Returns
         -------
@@ -154,15 +160,21 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         ----------
         Akaike (1974), IEEE Trans. Autom. Control 19:716, doi 10.1109/TAC.1974.1100705.
         """
-        return -2 * self._one_pass(X).log_likelihood + 2 * self.n_parameters()
+        seen = self._one_pass(X, sample_weight)
+        return -2 * seen.log_likelihood + 2 * self.n_parameters()
 
-    def bic(self, X: Any) -> float:
-        """Bayesian information criterion, -2 log L + n_parameters log N; lower is better.
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
+        """Bayesian information criterion, -2 log L + n_parameters log n; lower is better.
+
+        n is the number of rows, or the sum of their weights: right where a weight says how many
+        rows stand behind one, too large or too small where it says how much one is believed.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts; 1 by default.
 
         Returns
         -------
@@ -173,18 +185,20 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         ----------
         Schwarz (1978), Ann. Statist. 6:461, doi 10.1214/aos/1176344136.
         """
-        seen = self._one_pass(X)
+        seen = self._one_pass(X, sample_weight)
         return -2 * seen.log_likelihood + self.n_parameters() * math.log(seen.weight)
 
-    def icl(self, X: Any) -> float:
+    def icl(self, X: Any, sample_weight: Any = None) -> float:
         """Integrated completed likelihood, `bic` with the labels' uncertainty; lower is better.
 
-        Twice -sum_i log max_k r_ik is added, as in R's mclust (with the opposite sign).
+        Twice -sum_i w_i log max_k r_ik is added, as in R's mclust (with the opposite sign).
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts; 1 by default.
 
         Returns
         -------
@@ -196,8 +210,11 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         Biernacki, Celeux and Govaert (2000), IEEE Trans. Pattern Anal. 22:719,
         doi 10.1109/34.865189.
         """
-        certainty = self._row_by_row(X, prediction.certainty, dtype=np.float64)
-        return self.bic(X) - 2 * float(certainty.sum())
+        with one_blas_thread():
+            mixture = self._mixture()
+            certainty = prediction.Certainty(mixture)
+            certain = self._em(X, sample_weight).sum(certainty, certainty.form.block_rows)
+        return self.bic(X, sample_weight) - 2 * certain
 
     # -- sampling, and models that were not fitted here -----------------------------------------
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, Integers]:

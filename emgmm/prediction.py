@@ -26,16 +26,12 @@ def row_by_row(
     The type is that of rows and mixture, unless `dtype` says otherwise.
     """
     form = FormForBlock(mixture)
-    out = np.empty(
-        (source.n_rows, *shape), dtype=dtype or np.result_type(source.dtype, mixture.means.dtype)
+    return source.each_row(
+        lambda block: function(form.log_joint(block)),
+        form.block_rows,
+        shape,
+        dtype or np.result_type(source.dtype, mixture.means.dtype),
     )
-
-    def fill(block: Block) -> None:
-        out[block.place] = function(form.log_joint(block.rows))
-
-    for _ in source.map(fill, form.block_rows):
-        pass
-    return out
 
 
 def labels(log_joint: Array) -> Integers:
@@ -54,11 +50,17 @@ def log_responsibilities(log_joint: Array) -> Array:
     return (log_joint - softmax(log_joint.copy())).T
 
 
-def certainty(log_joint: Array) -> Array:
-    """(B,): log-probability of the most probable component."""
-    return log_joint.max(axis=0) - softmax(log_joint)
-
-
 def log_density(log_joint: Array) -> Array:
     """(B,): log p(x)."""
     return softmax(log_joint)
+
+
+class Certainty:
+    """The function that a source sums: log-probabilities of the most probable components."""
+
+    def __init__(self, mixture: Mixture) -> None:
+        self.form = FormForBlock(mixture)
+
+    def __call__(self, block: Block) -> float:
+        log_joint = self.form.log_joint(block)
+        return block.total(log_joint.max(axis=0) - softmax(log_joint))

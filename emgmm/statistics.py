@@ -31,7 +31,9 @@ class Statistics:
     log_likelihood : float
         sum_i log p(x_i).
     weight : float
-        Total weight of the rows: their number.
+        Total weight of the rows; their number, if each counts 1.
+    unseen : float
+        How much of it is of rows of which nothing was observed: no component holds them.
     """
 
     centres: Array
@@ -40,6 +42,7 @@ class Statistics:
     scatter: Array
     log_likelihood: float
     weight: float
+    unseen: float = 0.0
 
     def __add__(self, other: Statistics) -> Statistics:
         return Statistics(
@@ -49,7 +52,13 @@ class Statistics:
             self.scatter + other.scatter,
             self.log_likelihood + other.log_likelihood,
             self.weight + other.weight,
+            self.unseen + other.unseen,
         )
+
+    @property
+    def seen(self) -> float:
+        """Weight of the rows that components share."""
+        return self.weight - self.unseen
 
     @property
     def objective(self) -> float:
@@ -75,6 +84,16 @@ class Statistics:
         between = family.pool(mass_times(here.mass, family.shape.outer(steps)))
         drift = here.mass[:, None] * steps
         return replace(here, centres=centres, drift=drift, scatter=here.scatter + between)
+
+    def total_covariance(self, family: Family) -> Array:
+        """Covariance of all rows, an element of the family's shape."""
+        here = self.about_means(family)
+        mass = here.mass.sum()
+        steps = here.centres - here.mass @ here.centres / mass
+        between = mass_times(here.mass, family.shape.outer(steps)).sum(axis=0)
+        within = here.scatter if family.shared else here.scatter.sum(axis=0)
+        total = (within + between)[None]
+        return family.shape.estimate(total, np.array([mass]), steps.shape[1])[0]
 
     def plus(self, share: float, other: Statistics, less: Statistics) -> Statistics:
         """Self + share (other - less), for three that have the same centres."""
@@ -103,13 +122,22 @@ class Summary:
     Parameters
     ----------
     weight : float
-        Total weight: the number of rows.
+        Total weight of the rows.
+    n_rows : int
+        How many of them count: have a weight above 0.
+    observed : (D,)
+        Total weight of the rows in which a feature was observed.
     mean : (D,)
-        Mean.
+        Mean of what was observed.
     scatter : element of the family's shape
-        sum_i (x_i - mean)(x_i - mean)^T.
+        sum_i (x_i - mean)(x_i - mean)^T; where something is missing, only its diagonal, over what
+        was observed.
     minimum, maximum : (D,)
         Of each feature.
+    shape : Shape
+        The family's.
+    complete : bool
+        Whether nothing is missing.
 
     References
     ----------
@@ -118,40 +146,78 @@ class Summary:
     """
 
     weight: float
+    n_rows: int
+    observed: Array
     mean: Array
     scatter: Array
     minimum: Array
     maximum: Array
     shape: Shape
+    complete: bool = True
 
     @classmethod
-    def of(cls, rows: Array, family: Family) -> Summary:
+    def of(
+        cls, rows: Array, family: Family, weights: Array | None = None, *, complete: bool = True
+    ) -> Summary:
         """Summary of a (D, B) block."""
         rows = np.ascontiguousarray(rows, dtype=np.float64)
-        mean = rows.mean(axis=1)
+        n_features, n_rows = rows.shape
+        shares = np.ones(n_rows) if weights is None else weights
+        counting = n_rows if weights is None else int(np.count_nonzero(weights))
+        weight = float(shares.sum())
+        if not complete:
+            return cls._of_observed(rows, family.shape, shares, weight, counting)
+        mean = rows.mean(axis=1) if weights is None or not weight > 0 else rows @ weights / weight
         deviations = rows - mean[:, None]
-        n_rows = rows.shape[1]
         return cls(
-            float(n_rows),
+            weight,
+            counting,
+            np.full(n_features, weight),
             mean,
-            family.shape.weigh(deviations, np.ones(n_rows)),
+            family.shape.weigh(deviations, shares),
             rows.min(axis=1),
             rows.max(axis=1),
             family.shape,
         )
 
-    def __add__(self, other: Summary) -> Summary:
-        weight = self.weight + other.weight
-        share = other.weight / weight
-        step = other.mean - self.mean
-        between = self.shape.outer(step[None])[0]
-        return Summary(
+    @classmethod
+    def _of_observed(
+        cls, rows: Array, shape: Shape, shares: Array, weight: float, counting: int
+    ) -> Summary:
+        seen = np.logical_not(np.isnan(rows))
+        observed = seen @ shares
+        sums = np.where(seen, rows, 0.0) @ shares
+        mean = np.divide(sums, observed, out=np.zeros(len(rows)), where=observed > 0)
+        deviations = np.where(seen, rows - mean[:, None], 0.0)
+        return cls(
             weight,
+            counting,
+            observed,
+            mean,
+            shape.diagonal(shape.outer(np.sqrt(deviations**2 @ shares)[None])[0]),
+            np.fmin.reduce(rows, axis=1, initial=np.inf),
+            np.fmax.reduce(rows, axis=1, initial=-np.inf),
+            shape,
+            complete=False,
+        )
+
+    def __add__(self, other: Summary) -> Summary:
+        observed = self.observed + other.observed
+        share = np.divide(other.observed, observed, out=np.zeros_like(observed), where=observed > 0)
+        step = other.mean - self.mean
+        scatter = self.scatter + other.scatter
+        scatter = scatter + self.shape.outer((np.sqrt(self.observed * share) * step)[None])[0]
+        complete = self.complete and other.complete
+        return Summary(
+            self.weight + other.weight,
+            self.n_rows + other.n_rows,
+            observed,
             self.mean + share * step,
-            self.scatter + other.scatter + self.weight * share * between,
+            scatter if complete else self.shape.diagonal(scatter),
             np.minimum(self.minimum, other.minimum),
             np.maximum(self.maximum, other.maximum),
             self.shape,
+            complete,
         )
 
     def scatter_about(self, centre: Array) -> Array:

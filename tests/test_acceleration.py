@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from emgmm import CoincidentComponentsWarning, Ending, GaussianMixture, estimator
+from emgmm import CoincidentComponentsWarning, Ending, GaussianMixture, door
 from emgmm.diagnosis import aitken
 from emgmm.em import EM
 from emgmm.families import FAMILIES
@@ -41,7 +41,7 @@ class SpySource(ArraySource):
 @pytest.fixture
 def spy(monkeypatch):
     monkeypatch.setattr(SpySource, "passes", 0)
-    monkeypatch.setattr(estimator, "ArraySource", SpySource)
+    monkeypatch.setattr(door, "ArraySource", SpySource)
     return SpySource
 
 

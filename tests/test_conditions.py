@@ -90,7 +90,8 @@ def permuted(mixture, order):
 def judged(mixture, X, ridge):
     """Statistics of a mixture on rows, and these rows' covariance."""
     em = EM(ArraySource(X), mixture.family, mixture.n_components, ridge)
-    return em.expect(mixture), em.total_covariance
+    statistics = em.expect(mixture)
+    return statistics, statistics.total_covariance(mixture.family)
 
 
 def some_mixture(covariance_type, K, D, seed=0):
@@ -508,12 +509,20 @@ def test_what_is_left_to_gain_is_told(case):
     D, K, covariance_type, spread, seed, dtype = case
     X = clusters(600, D, K, seed=seed, spread=spread)
     start = given_start(X, K, covariance_type, seed=seed)
-    short = fit(GaussianMixture(**start, tol=1e-5, max_iter=1000), X.astype(dtype))
+    tol = 1e-5 if dtype is float else 3e-5  # gains above the rounding of the rows' type
+    short = fit(GaussianMixture(**start, tol=tol, max_iter=1000), X.astype(dtype))
     full = fit(GaussianMixture(**start, tol=1e-12, max_iter=1000), X)
     assert short.converged_
     assert 0 < short.remaining_gain_ < math.inf
     left = full.lower_bound_ - short.lower_bound_
     assert left / 2 <= short.remaining_gain_ <= 2 * left
+
+
+def test_nothing_is_told_of_gains_that_are_rounding_in_single_precision():
+    X = clusters(600, 5, 4, seed=4, spread=2.0)
+    model = GaussianMixture(**given_start(X, 4, "diag", seed=4), tol=1e-6, max_iter=1000)
+    assert math.isnan(fit(model, X.astype(np.float32)).remaining_gain_)
+    assert fit(model, X).remaining_gain_ > 0
 
 
 @given(
@@ -772,6 +781,11 @@ def test_groups_do_not_depend_on_the_order_of_components(covariance_type, order)
     assert all(group == tuple(sorted(group)) for group in groups)
 
 
+def judgement(mixture, statistics, total, n_rows):
+    found = collapsed(mixture, statistics, total, 1e-6, n_rows)
+    return found, starved(mixture, statistics, n_rows)
+
+
 @types
 @pytest.mark.parametrize("seed", range(3))
 def test_collapsed_and_starved_do_not_depend_on_the_order_of_components(covariance_type, seed):
@@ -782,11 +796,11 @@ def test_collapsed_and_starved_do_not_depend_on_the_order_of_components(covarian
     far[0] += 1e4
     mixture = replace(mixture, means=far)
     statistics, total = judged(mixture, X, 1e-6)
-    found = collapsed(mixture, statistics, total, 1e-6), starved(mixture, statistics, len(X))
+    found = judgement(mixture, statistics, total, len(X))
     assert found[1] == [0]
     other = permuted(mixture, order)
     statistics, total = judged(other, X, 1e-6)
-    now = collapsed(other, statistics, total, 1e-6), starved(other, statistics, len(X))
+    now = judgement(other, statistics, total, len(X))
     assert [sorted(order[found]) for found in now] == [sorted(f) for f in found]
 
 
@@ -853,17 +867,17 @@ def a_run(covariance_type="full", K=3, **changes):
         ),
         one.family,
     )
-    statistics, total = judged(mixture, X, 0.0)
+    statistics, _ = judged(mixture, X, 0.0)
     step = Step(mixture, statistics, statistics.objective, 3)
     fields = {"converged": True, "ending": Ending.CONVERGED}
     run = Run(step, [-5.0, -4.0, -4.0], [1, 2, 3], ["start", "step", "step"], **fields)
-    return replace(run, **changes), total, len(X)
+    return replace(run, **changes), len(X)
 
 
 @types
 def test_words_follow_from_a_run_alone(covariance_type):
-    run, total, n_rows = a_run(covariance_type)
-    (message,) = warnings_of(run, total, n_rows, 0.0, break_symmetry=False)
+    run, n_rows = a_run(covariance_type)
+    (message,) = warnings_of(run, n_rows, 0.0, break_symmetry=False)
     assert isinstance(message, CoincidentComponentsWarning)
     assert message.components == ((0, 1, 2),)
 
@@ -878,13 +892,13 @@ def test_words_follow_from_a_run_alone(covariance_type):
     ],
 )
 def test_only_a_fit_at_rest_is_said_to_have_coincident_components(objectives, converged, expected):
-    run, total, n_rows = a_run(objectives=objectives, converged=converged)
-    assert len(warnings_of(run, total, n_rows, 0.0, break_symmetry=False)) == expected
+    run, n_rows = a_run(objectives=objectives, converged=converged)
+    assert len(warnings_of(run, n_rows, 0.0, break_symmetry=False)) == expected
 
 
 def test_nothing_is_said_of_a_run_that_is_a_start():
-    run, total, n_rows = a_run(ending=Ending.START_ONLY)
-    assert warnings_of(run, total, n_rows, 0.0, break_symmetry=False) == []
+    run, n_rows = a_run(ending=Ending.START_ONLY)
+    assert warnings_of(run, n_rows, 0.0, break_symmetry=False) == []
 
 
 def messages():

@@ -19,7 +19,7 @@ from emgmm import (
     EMWarning,
     Ending,
     GaussianMixture,
-    estimator,
+    door,
 )
 from emgmm.datasets import question
 from emgmm.em import EM
@@ -362,7 +362,7 @@ def story(case, **more):
 @pytest.fixture
 def spy(monkeypatch):
     monkeypatch.setattr(SpySource, "passes", 0)
-    monkeypatch.setattr(estimator, "ArraySource", SpySource)
+    monkeypatch.setattr(door, "ArraySource", SpySource)
     return SpySource
 
 

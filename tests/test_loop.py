@@ -8,7 +8,7 @@ from conftest import TYPES, clusters, dense, fit, given_start
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emgmm import Ending, GaussianMixture, estimator
+from emgmm import Ending, GaussianMixture, door
 from emgmm.em import EM
 from emgmm.families import FAMILIES
 from emgmm.mixture import Mixture
@@ -31,7 +31,7 @@ class SpySource(ArraySource):
 @pytest.fixture
 def spy(monkeypatch):
     monkeypatch.setattr(SpySource, "passes", 0)
-    monkeypatch.setattr(estimator, "ArraySource", SpySource)
+    monkeypatch.setattr(door, "ArraySource", SpySource)
     return SpySource
 
 

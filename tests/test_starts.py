@@ -42,7 +42,7 @@ def test_a_start_on_many_rows_looks_at_a_bounded_sample_of_them(name, monkeypatc
     original = STARTS[name]
 
     def spy(rows, n_components, random):
-        seen.append(rows)
+        seen.append(rows.values)
         return original(rows, n_components, random)
 
     monkeypatch.setitem(STARTS, name, spy)

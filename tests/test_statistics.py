@@ -90,9 +90,10 @@ def test_a_sample_is_all_rows_or_distinct_rows_in_order():
     source = ArraySource(X)
     random = np.random.RandomState(3)
     before = random.get_state()[1].copy()
-    assert source.sample(100, random) is X
+    assert source.sample(100, random).values is X
     np.testing.assert_array_equal(random.get_state()[1], before)
-    few = source.sample(10, random)
+    few = source.sample(10, random).values
     assert few.shape == (10, 2)
     assert (np.diff(few[:, 0]) > 0).all()
-    np.testing.assert_array_equal(few, ArraySource(X).sample(10, np.random.RandomState(3)))
+    again = ArraySource(X).sample(10, np.random.RandomState(3))
+    np.testing.assert_array_equal(few, again.values)

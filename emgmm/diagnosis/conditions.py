@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +31,12 @@ NOTHING = 1e-12
 FRACTION = 1e-6
 TINY = float(np.finfo(float).tiny)
 
-# Masses are sums of many responsibilities, objectives sums of many logarithms.
+# Masses are sums of many responsibilities.
 ROUNDING = 1e-9
-AT_ROUNDING = 1e-12
+
+# Objectives are means of many logarithms: relative size of a gain below which it may be rounding.
+# In float32 the parameters' own rounding moves them by 1e-7, differently on each processor.
+AT_ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 
 
 def one_way(a: Mixture, b: Mixture) -> Array:
@@ -134,9 +138,15 @@ def surely_wide(mixture: Mixture, total: Array, ridge: float) -> bool:
     return bool(ridge * family.shape.traces(precisions, identity, D).max() < 0.5)
 
 
-def collapsed(mixture: Mixture, statistics: Statistics, total: Array, ridge: float) -> list[int]:
-    """Components that shrank to nothing beside the data, or hold too few rows for a covariance."""
-    few = statistics.mass < mixture.family.least_mass(mixture.n_features) - ROUNDING
+def collapsed(
+    mixture: Mixture, statistics: Statistics, total: Array, ridge: float, n_rows: int
+) -> list[int]:
+    """Components that shrank to nothing beside the data, or hold too few rows for a covariance.
+
+    Rows are counted in their mean weight.
+    """
+    held = statistics.mass * n_rows / statistics.weight
+    few = held < mixture.family.least_mass(mixture.n_features) - ROUNDING
     return np.flatnonzero(narrow(mixture, total, ridge) | few).tolist()
 
 
@@ -146,19 +156,19 @@ def starved(mixture: Mixture, statistics: Statistics, n_rows: int) -> list[int]:
     return np.flatnonzero(mass < (1 - ROUNDING) * statistics.weight / n_rows).tolist()
 
 
-def aitken(objectives: Sequence[float]) -> tuple[float, float]:
+def aitken(objectives: Sequence[float], dtype: Any = np.float64) -> tuple[float, float]:
     """Rate of plain EM, and the gain that is left to where it is heading, from three objectives.
 
     With gains g_1, g_2 and rate q = g_2 / g_1, g_2 q / (1 - q) is left. Both are nan where there
-    are fewer objectives or the gains are at rounding; the gain is inf where q >= 1, EM leaving a
-    saddle (Aitken 1926; Boehning et al. 1994, Ann. Inst. Statist. Math. 46:373,
+    are fewer objectives or the gains are at the rounding of `dtype`; the gain is inf where q >= 1,
+    EM leaving a saddle (Aitken 1926; Boehning et al. 1994, Ann. Inst. Statist. Math. 46:373,
     doi 10.1007/BF01720593).
     """
     if len(objectives) < 3:
         return math.nan, math.nan
     first, second, third = objectives[-3:]
     before, after = second - first, third - second
-    if min(abs(before), abs(after)) <= AT_ROUNDING * max(1.0, abs(third)):
+    if min(abs(before), abs(after)) <= AT_ROUNDING[np.dtype(dtype)] * max(1.0, abs(third)):
         return math.nan, math.nan
     rate = after / before
     return rate, after * rate / (1 - rate) if rate < 1 else math.inf

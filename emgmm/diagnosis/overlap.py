@@ -23,11 +23,11 @@ class Overlap:
     Parameters
     ----------
     products : (K, K)
-        sum_i r_ik r_il.
+        sum_i w_i r_ik r_il.
     entropy : float
-        -sum_ik r_ik log r_ik, in nats.
+        -sum_ik w_i r_ik log r_ik, in nats.
     weight : float
-        Number of rows.
+        Total weight of the rows.
     """
 
     products: Array
@@ -55,11 +55,12 @@ class OverlapOf:
         self.form = FormForBlock(mixture)
 
     def __call__(self, block: Block) -> Overlap:
-        log_joint = self.form.log_joint(block.rows)
+        log_joint = self.form.log_joint(block)
         responsibilities = log_joint.copy()
         log_responsibilities = log_joint - softmax(responsibilities)
         with np.errstate(invalid="ignore"):  # 0 log 0, where a weight is 0
-            each = responsibilities * log_responsibilities
-        entropy = -float(np.nansum(each))
-        products = responsibilities @ responsibilities.T
-        return Overlap(products, entropy, float(block.rows.shape[1]))
+            entropies = -np.nansum(responsibilities * log_responsibilities, axis=0)
+        weighted = responsibilities
+        if block.weights is not None:
+            weighted = responsibilities * block.weights
+        return Overlap(weighted @ responsibilities.T, block.total(entropies), block.weight)

@@ -161,17 +161,17 @@ def diagnose(
     overlap = em.sum(overlap_of, overlap_of.form.block_rows)
     cosines = overlap.cosines
     pairs = np.argwhere(np.triu(cosines > OVERLAPPING, k=1))
-    rate, left = aitken(objectives)
+    rate, left = aitken(objectives, mixture.means.dtype)
     found = Certificate(Verdict.UNTRIED, math.nan, rate, "", 0.0)
     if certified:
         found = certify(em, mixture, statistics, random)
     eigenvalues = np.linalg.eigvalsh(mixture.dense_covariances().astype(np.float64))
-    n_rows = em.source.n_rows
+    n_rows, total = em.summary.n_rows, statistics.total_covariance(em.family)
     with np.errstate(divide="ignore"):
         condition = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0.0)
     return Diagnosis(
         coincident(mixture),
-        collapsed(mixture, statistics, em.total_covariance, em.ridge),
+        collapsed(mixture, statistics, total, em.ridge, n_rows),
         starved(mixture, statistics, n_rows),
         [tuple(pair) for pair in pairs.tolist()],
         statistics.mass,

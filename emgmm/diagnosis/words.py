@@ -22,15 +22,13 @@ WHY = (
 )
 
 
-def warnings_of(
-    run: Run, total: Array, n_rows: int, ridge: float, *, break_symmetry: bool
-) -> list[EMWarning]:
+def warnings_of(run: Run, n_rows: int, ridge: float, *, break_symmetry: bool) -> list[EMWarning]:
     """What must be said of a fit that has ended; nothing of a sound one, or of a mere start.
 
     Parameters
     ----------
-    total : element of the family's shape
-        Covariance of all rows.
+    n_rows : int
+        How many rows count.
     """
     mixture, statistics = run.step.mixture, run.step.statistics
     found: list[EMWarning] = []
@@ -51,7 +49,9 @@ def warnings_of(
                 hungry,
             )
         )
-    small = tuple(k for k in collapsed(mixture, statistics, total, ridge) if k not in hungry)
+    total = statistics.total_covariance(mixture.family)
+    narrow = collapsed(mixture, statistics, total, ridge, n_rows)
+    small = tuple(k for k in narrow if k not in hungry)
     if small:
         found.append(_collapsed(mixture, statistics.mass, small, ridge))
     return found

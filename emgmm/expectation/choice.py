@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from emgmm.block import Block
 from emgmm.expectation.compiled import Compiled, kernel, pays
 from emgmm.expectation.exact import Exact
 from emgmm.expectation.form import Form
@@ -82,7 +83,7 @@ def _centres(mixture: Mixture) -> Iterator[Array]:
 
 
 class FormForBlock:
-    """Chooses for each (D, B) block by its own rows: no row's result hangs on other blocks."""
+    """Chooses for each block by its own rows: no row's result hangs on other blocks."""
 
     def __init__(self, mixture: Mixture) -> None:
         self.packed = Packed(mixture)
@@ -90,10 +91,10 @@ class FormForBlock:
         self.block_rows = self.packed.block_rows
         self._always_packed = self.packed.error_near(IN_SIGHT) <= PROMISE
 
-    def log_joint(self, rows: Array) -> Array:
-        """(K, B): the log-joint of a (D, B) block."""
-        packed = self._always_packed or self._is_within_reach(rows)
-        return (self.packed if packed else self.exact).log_joint(rows)
+    def log_joint(self, block: Block) -> Array:
+        """(K, B): the log-joint of a block."""
+        packed = self._always_packed or self._is_within_reach(block.rows)
+        return (self.packed if packed else self.exact).log_joint(block.rows)
 
     def _is_within_reach(self, rows: Array) -> bool:
         reach = np.abs(rows - self.packed.centre[:, None]).max(axis=1)

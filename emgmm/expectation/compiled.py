@@ -123,7 +123,9 @@ class Compiled(Packed):
         return 65536  # the kernel cuts them into strips; more would only delay the last thread
 
     def sums(self, block: Block) -> Products:
+        if block.weights is not None:
+            return super().sums(block)
         family = self.mixture.family
         shape = None if family.shared else family.shape
         products, log_likelihood = packed_sums(block.rows, self.centre, self.theta, shape)
-        return Products(products, log_likelihood, block.rows.shape[1])
+        return Products(products, log_likelihood, block.weight)

@@ -87,13 +87,15 @@ class Exact(Form):
     def sums(self, block: Block) -> Statistics:
         rows = np.ascontiguousarray(block.rows, dtype=np.float64)
         responsibilities = self.log_joint(rows)
-        log_likelihood = float(softmax(responsibilities).sum())
+        log_likelihood = block.total(softmax(responsibilities))
+        if block.weights is not None:
+            responsibilities *= block.weights
         parts = ((rows, own) for own in responsibilities)
         return Statistics(
             self.centres,
             *moments(parts, self.centres, self.mixture.family),
             log_likelihood,
-            responsibilities.shape[1],
+            block.weight,
         )
 
     def complete(self, sums: Statistics) -> Statistics:

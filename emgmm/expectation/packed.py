@@ -158,9 +158,11 @@ class Packed(Form):
         dtype, size = self.theta.dtype, (len(self.theta), phi.shape[1])
         responsibilities = self._scratch("responsibilities", size, dtype)
         np.matmul(self.theta, phi, out=responsibilities)
-        log_likelihood = float(softmax(responsibilities).sum(dtype=np.float64))
+        log_likelihood = block.total(softmax(responsibilities))
+        if block.weights is not None:
+            responsibilities *= block.weights
         products = (responsibilities @ phi.T).astype(np.float64, copy=False)
-        return Products(products, log_likelihood, phi.shape[1])
+        return Products(products, log_likelihood, block.weight)
 
     def complete(self, sums: Products) -> Statistics:
         quadratics = 1 + self.mixture.n_features

@@ -92,12 +92,12 @@ class Chart:
     def vector(self, statistics: Statistics) -> Array:
         """Mass, drift and scatter."""
         here = statistics.about(self.origin.centres, self.em.family)
-        return np.concatenate((here.mass, here.drift, here.scatter), axis=None) / here.weight
+        return np.concatenate((here.mass, here.drift, here.scatter), axis=None) / here.seen
 
     def statistics(self, vector: Array) -> Statistics:
-        """The inverse of `vector`, for masses that sum to the weight."""
+        """The inverse of `vector`, for masses that sum to the rows' weight."""
         K, D = self.origin.centres.shape
-        mass, drift, scatter = np.split(vector * self.origin.weight, (K, K + K * D))
+        mass, drift, scatter = np.split(vector * self.origin.seen, (K, K + K * D))
         return replace(
             self.origin,
             mass=mass,

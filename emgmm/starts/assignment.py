@@ -12,7 +12,7 @@ from emgmm.expectation import moments
 from emgmm.families import Family
 from emgmm.maximization import settle
 from emgmm.mixture import Mixture
-from emgmm.sources import ArraySource
+from emgmm.sources import ArraySource, Rows
 from emgmm.statistics import Statistics
 from emgmm.typing import Array, Integers
 
@@ -26,8 +26,8 @@ class Assignment(ABC):
     n_components: int
 
     @abstractmethod
-    def first_mixture(self, rows: Array, family: Family, ridge: float) -> Mixture:
-        """theta_0, from the (n, D) rows that the assignment is about."""
+    def first_mixture(self, rows: Rows, family: Family, ridge: float) -> Mixture:
+        """theta_0, from the rows that the assignment is about."""
 
 
 class _Shares(Assignment):
@@ -35,22 +35,21 @@ class _Shares(Assignment):
 
     @abstractmethod
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
-        """Each component's rows (D, n) and their responsibilities (n,)."""
+        """Each component's rows (D, n) and what they count in it (n,)."""
 
-    def first_mixture(self, rows: Array, family: Family, ridge: float) -> Mixture:
-        source = ArraySource(rows)
-        n_features = rows.shape[1]
+    def first_mixture(self, rows: Rows, family: Family, ridge: float) -> Mixture:
+        source = ArraySource(rows.values, rows.weights)
 
         def about(centres: Array) -> Statistics:
             def of_block(block: Block) -> Statistics:
                 sums = moments(self._parts(block), centres, family)
-                return Statistics(centres, *sums, 0.0, block.rows.shape[1])
+                return Statistics(centres, *sums, 0.0, block.weight)
 
             return source.sum(of_block, BLOCK_ROWS)
 
-        mean = rows.mean(axis=0, dtype=np.float64)
-        statistics = about(np.broadcast_to(mean, (self.n_components, n_features)))
-        return settle(statistics, about, family, ridge, rows.dtype)
+        mean = mean_of(rows)
+        statistics = about(np.broadcast_to(mean, (self.n_components, len(mean))))
+        return settle(statistics, about, family, ridge, rows.values.dtype)
 
 
 class Labels(_Shares):
@@ -62,9 +61,10 @@ class Labels(_Shares):
 
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
         labels = self.labels[block.place]
+        weights = np.ones(len(labels)) if block.weights is None else block.weights
         for k in range(self.n_components):
-            rows = block.rows[:, labels == k].astype(np.float64)
-            yield rows, np.ones(rows.shape[1])
+            own = labels == k
+            yield block.rows[:, own].astype(np.float64), weights[own]
 
 
 class Responsibilities(_Shares):
@@ -76,8 +76,8 @@ class Responsibilities(_Shares):
 
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
         rows = np.ascontiguousarray(block.rows, dtype=np.float64)
-        for own in self.responsibilities[block.place].T:
-            yield rows, own.astype(np.float64)
+        for own in self.responsibilities[block.place].T.astype(np.float64):
+            yield rows, own if block.weights is None else own * block.weights
 
 
 class SingleRows(Assignment):
@@ -87,14 +87,25 @@ class SingleRows(Assignment):
         self.indices = indices
         self.n_components = len(indices)
 
-    def first_mixture(self, rows: Array, family: Family, ridge: float) -> Mixture:
-        chosen = rows[self.indices]
-        empty = 10 * np.finfo(rows.dtype).eps  # scikit-learn's, in the precision of the rows
-        mass = np.full(self.n_components, 1 + empty, dtype=rows.dtype)
-        mean = rows.mean(axis=0, dtype=np.float64)
-        covariances = family.add_ridge(family.of_single_rows(chosen, mass, mean), ridge)
+    def first_mixture(self, rows: Rows, family: Family, ridge: float) -> Mixture:
+        chosen, n_rows = rows.values[self.indices], len(rows.values)
+        dtype = chosen.dtype
+        weights = np.ones(n_rows) if rows.weights is None else rows.weights
+        own, total = weights[self.indices].astype(dtype), weights.sum()
+        empty = dtype.type(10 * np.finfo(dtype).eps * min(1.0, total))  # scikit-learn's
+        mass = own + empty
+        covariances = family.of_single_rows(chosen, mass / own, mean_of(rows))
+        covariances = family.add_ridge(covariances, ridge)
         # Weights are shares of all rows, as in scikit-learn: 1/n each, not 1/K.
-        return Mixture.of(mass / len(rows), chosen / mass[:, None], covariances, family)
+        shares = (mass / total).astype(dtype)
+        return Mixture.of(shares, chosen / (mass / own)[:, None], covariances, family)
+
+
+def mean_of(rows: Rows) -> Array:
+    """(D,): the weighted mean."""
+    if rows.weights is None:
+        return rows.values.mean(axis=0, dtype=np.float64)
+    return rows.weights @ rows.values / rows.weights.sum()
 
 
 def nearest(rows: Array, means: Array) -> Labels:

@@ -1,4 +1,4 @@
-"""The starts that have a name. Each looks at (n, D) rows and says which component they begin with.
+"""The starts that have a name. Each looks at rows and says which component they begin with.
 
 To add one: write a function `(rows, n_components, random) -> Assignment` and enter it in `STARTS`;
 the contract tests run over it. Random numbers are drawn as scikit-learn draws them, and in its
@@ -13,39 +13,45 @@ from typing import TypeAlias
 import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
 
+from emgmm.sources import Rows
 from emgmm.starts.assignment import Assignment, Labels, Responsibilities, SingleRows
-from emgmm.typing import Array
 
-Start: TypeAlias = Callable[[Array, int, np.random.RandomState], Assignment]
+Start: TypeAlias = Callable[[Rows, int, np.random.RandomState], Assignment]
 
 
-def kmeans(rows: Array, n_components: int, random: np.random.RandomState) -> Assignment:
+def kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """The clusters of one run of k-means."""
-    clusters = KMeans(n_clusters=n_components, n_init=1, random_state=random).fit(rows)
-    return Labels(clusters.labels_, n_components)
+    clusters = KMeans(n_clusters=n_components, n_init=1, random_state=random)
+    labels = clusters.fit(rows.values, sample_weight=rows.weights).labels_
+    return Labels(labels, n_components)
 
 
-def kmeans_plus_plus(rows: Array, n_components: int, random: np.random.RandomState) -> Assignment:
+def kmeans_plus_plus(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """Rows far from each other, as k-means chooses its seeds.
 
     Arthur and Vassilvitskii (2007), Proc. 18th ACM-SIAM Symp. Discrete Algorithms, 1027.
     """
-    _, indices = kmeans_plusplus(rows, n_components, random_state=random)
+    _, indices = kmeans_plusplus(
+        rows.values, n_components, sample_weight=rows.weights, random_state=random
+    )
     return SingleRows(indices)
 
 
 def random_responsibilities(
-    rows: Array, n_components: int, random: np.random.RandomState
+    rows: Rows, n_components: int, random: np.random.RandomState
 ) -> Assignment:
     """Independent uniform responsibilities, scaled to sum to one."""
-    shares = random.uniform(size=(len(rows), n_components)).astype(rows.dtype, copy=False)
+    shares = random.uniform(size=(len(rows.values), n_components))
+    shares = shares.astype(rows.values.dtype, copy=False)
     shares /= shares.sum(axis=1)[:, None]
     return Responsibilities(shares)
 
 
-def random_from_data(rows: Array, n_components: int, random: np.random.RandomState) -> Assignment:
-    """Rows drawn without replacement."""
-    return SingleRows(random.choice(len(rows), size=n_components, replace=False))
+def random_from_data(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
+    """Rows drawn without replacement, by their weights."""
+    chances = None if rows.weights is None else rows.weights / rows.weights.sum()
+    chosen = random.choice(len(rows.values), size=n_components, replace=False, p=chances)
+    return SingleRows(chosen)
 
 
 STARTS: dict[str, Start] = {

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from emgmm.sources import Rows
 from emgmm.starts.assignment import Assignment, Labels, Responsibilities, nearest
 from emgmm.starts.methods import Start
 from emgmm.typing import Array
@@ -15,10 +16,10 @@ from emgmm.typing import Array
 def from_callable(function: Callable[..., Any]) -> Start:
     """The start that calls `function(X, n_components, random_state)` and reads its answer."""
 
-    def start(rows: Array, n_components: int, random: np.random.RandomState) -> Assignment:
-        looked_at = rows.view()
+    def start(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
+        looked_at = rows.values.view()
         looked_at.flags.writeable = False  # they may be the user's own
-        return read(np.asarray(function(looked_at, n_components, random)), rows, n_components)
+        return read(np.asarray(function(looked_at, n_components, random)), looked_at, n_components)
 
     return start
 

@@ -1,15 +1,15 @@
-"""Sources: where rows come from, in blocks. A source maps and sums functions, and knows no EM."""
+"""What a source is: rows in blocks, and what can be done with all of them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from sklearn.utils.random import sample_without_replacement
 
 from emgmm.block import Block
 from emgmm.threads import in_order
@@ -26,8 +26,37 @@ Sum = TypeVar("Sum", bound=Addable)
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Some rows in memory, as a start looks at them.
+
+    Parameters
+    ----------
+    values : (n, D)
+        The rows; NaN where something is missing.
+    weights : (n,) float64, optional
+        What each counts; 1 by default.
+    complete : bool
+        Whether nothing is missing.
+    """
+
+    values: Array
+    weights: Array | None = None
+    complete: bool = True
+
+
 class Source(ABC):
-    """Rows in blocks."""
+    """Rows in blocks.
+
+    Attributes
+    ----------
+    n_rows : int
+        Their number, N.
+    n_features : int
+        D.
+    dtype : dtype
+        float64 or float32.
+    """
 
     n_rows: int
     n_features: int
@@ -35,14 +64,20 @@ class Source(ABC):
 
     @abstractmethod
     def blocks(self, size: int) -> Iterator[Block]:
-        """All rows, in order, at most `size` at a time."""
+        """All rows, at most `size` at a time."""
 
     @abstractmethod
-    def sample(self, limit: int, random: np.random.RandomState) -> Array:
-        """(n, D) rows that stand for all: every row up to `limit`, a random choice beyond it.
+    def sample(self, limit: int, random: np.random.RandomState) -> Rows:
+        """Rows that stand for all: every row up to `limit`, a random choice beyond it.
 
         The choice is of row numbers, so that it depends on `random` and the number of rows only.
         """
+
+    @abstractmethod
+    def each_row(
+        self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
+    ) -> Any:
+        """The (B, *shape) function of every block, put together in the order of the rows."""
 
     def map(self, function: Callable[[Block], Result], size: int) -> Iterator[Result]:
         """A function of every block, in order, on as many threads as there may be: one pass."""
@@ -51,24 +86,3 @@ class Source(ABC):
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
         """Sum of a function of blocks over all rows, added in block order: one pass."""
         return reduce(add, self.map(function, size))
-
-
-class ArraySource(Source):
-    """The rows of an (N, D) array."""
-
-    def __init__(self, rows: Array) -> None:
-        self.rows = rows
-        self.n_rows, self.n_features = rows.shape
-        self.dtype = rows.dtype
-
-    def blocks(self, size: int) -> Iterator[Block]:
-        for start in range(0, self.n_rows, size):
-            yield Block(start, self.rows[start : start + size].T)
-
-    def sample(self, limit: int, random: np.random.RandomState) -> Array:
-        if self.n_rows <= limit:
-            return self.rows
-        chosen = sample_without_replacement(  # the one way whose memory does not grow with n_rows
-            self.n_rows, limit, method="reservoir_sampling", random_state=random
-        )
-        return self.rows[np.sort(chosen)]

@@ -1,0 +1,74 @@
+"""Rows of an array in memory, or mapped into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from sklearn.utils.random import sample_without_replacement
+
+from emgmm.block import Block
+from emgmm.sources.source import Rows, Source
+from emgmm.typing import Array, Integers
+
+
+class ArraySource(Source):
+    """The rows of an (N, D) array.
+
+    Parameters
+    ----------
+    rows : (N, D)
+        float64 or float32; NaN where something is missing.
+    weights : (N,) float64, optional
+        What each row counts; 1 by default.
+    complete : bool
+        Whether nothing is missing. Rows that miss the same features are handed out together.
+    """
+
+    def __init__(self, rows: Array, weights: Array | None = None, *, complete: bool = True) -> None:
+        self.rows = rows
+        self.weights = weights
+        self.complete = complete
+        self.n_rows, self.n_features = rows.shape
+        self.dtype = rows.dtype
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        for start in range(0, self.n_rows, size):
+            place = slice(start, start + size)
+            if self.complete:
+                weights = None if self.weights is None else self.weights[place]
+                yield Block(start, self.rows[place].T, weights)
+            else:
+                numbers = self._by_pattern[place]
+                weights = None if self.weights is None else self.weights[numbers]
+                yield Block(start, self.rows[numbers].T, weights, False, numbers)
+
+    @cached_property
+    def _by_pattern(self) -> Integers:
+        """(N,): row numbers, those that miss the same features side by side."""
+        patterns = np.packbits(np.isnan(self.rows), axis=1)
+        return np.lexsort(patterns.T)
+
+    def sample(self, limit: int, random: np.random.RandomState) -> Rows:
+        if self.n_rows <= limit:
+            return Rows(self.rows, self.weights, self.complete)
+        chosen = sample_without_replacement(  # the one way whose memory does not grow with n_rows
+            self.n_rows, limit, method="reservoir_sampling", random_state=random
+        )
+        chosen = np.sort(chosen)
+        weights = None if self.weights is None else self.weights[chosen]
+        return Rows(self.rows[chosen], weights, self.complete)
+
+    def each_row(
+        self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
+    ) -> Array:
+        out = np.empty((self.n_rows, *shape), dtype=dtype)
+
+        def fill(block: Block) -> None:
+            out[block.place] = function(block)
+
+        for _ in self.map(fill, size):
+            pass
+        return out
