@@ -18,7 +18,7 @@ from sklearn.utils.validation import validate_data
 from emgmm.families import DegenerateCovarianceError, Family
 from emgmm.mixture import Mixture
 from emgmm.notices import listed
-from emgmm.sources import ArraySource, Source
+from emgmm.sources import KINDS, ArraySource, Source
 from emgmm.typing import Array
 
 FLOATS = [np.float64, np.float32]
@@ -26,9 +26,37 @@ FLOATS = [np.float64, np.float32]
 
 def source(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool) -> Source:
     """Where the rows of X come from: the only look at what X is."""
+    for kind in KINDS:
+        if kind.accepts(X):
+            opened = kind.of(X, sample_weight)
+            _check_features(estimator, opened, reset=reset)
+            return opened
     array = rows(estimator, X, reset=reset)
     weights = None if sample_weight is None else row_weights(sample_weight, len(array))
     return ArraySource(array, weights)
+
+
+def _check_features(estimator: BaseEstimator, opened: Source, *, reset: bool) -> None:
+    """The estimator takes a source's width and names (reset), or they must be those it knows."""
+    names, width = opened.feature_names, opened.n_features
+    if reset:
+        estimator.n_features_in_ = width
+        if names is not None:
+            estimator.feature_names_in_ = names
+        elif hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+        return
+    if width != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {width} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
+        )
+    known = getattr(estimator, "feature_names_in_", None)
+    if names is not None and known is not None and list(names) != list(known):
+        raise ValueError(
+            "The feature names should match those that were passed during fit: expected "
+            f"{list(known)}, but got {list(names)}."
+        )
 
 
 def row_weights(value: Any, n_rows: int) -> Array:

@@ -3,4 +3,8 @@
 from emgmm.sources.array import ArraySource
 from emgmm.sources.source import Rows, Source, Sum
 
-__all__ = ["ArraySource", "Rows", "Source", "Sum"]
+# Sources that know their own kind of X; what none of them accepts is an array, or becomes one. To
+# add one: its module beside these, and a line here.
+KINDS: tuple[type[Source], ...] = ()
+
+__all__ = ["KINDS", "ArraySource", "Rows", "Source", "Sum"]

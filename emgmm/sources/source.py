@@ -56,11 +56,30 @@ class Source(ABC):
         D.
     dtype : dtype
         float64 or float32.
+    feature_names : (D,) array of str, optional
+        Where X has names for its features.
     """
 
     n_rows: int
     n_features: int
     dtype: np.dtype[Any]
+    feature_names: Array | None = None
+
+    @classmethod
+    def accepts(cls, X: Any) -> bool:  # noqa: ARG003
+        """Whether X is of this source's own kind; asking imports nothing."""
+        return False
+
+    @classmethod
+    def of(cls, X: Any, sample_weight: Any) -> Source:
+        """The source of such an X and the weights of its rows.
+
+        Raises
+        ------
+        ValueError
+            Where they cannot be read, or do not go together.
+        """
+        raise TypeError(f"{cls.__name__} is not opened from {type(X).__name__}")
 
     @abstractmethod
     def blocks(self, size: int) -> Iterator[Block]:
