@@ -71,7 +71,7 @@ class Source(ABC):
         return False
 
     @classmethod
-    def of(cls, X: Any, sample_weight: Any) -> Source:
+    def of(cls, X: Any, sample_weight: Any) -> Source:  # noqa: ARG003
         """The source of such an X and the weights of its rows.
 
         Raises
