@@ -8,6 +8,7 @@ from emgmm.notices import (
     CollapsedComponentWarning,
     EMWarning,
     StarvedComponentWarning,
+    UnobservedPairWarning,
 )
 from emgmm.version import InconsistentVersionWarning, __version__
 
@@ -20,6 +21,7 @@ __all__ = [
     "GaussianMixture",
     "InconsistentVersionWarning",
     "StarvedComponentWarning",
+    "UnobservedPairWarning",
     "Verdict",
     "__version__",
 ]

@@ -19,6 +19,7 @@ from emgmm.families import DegenerateCovarianceError, Family
 from emgmm.mixture import Mixture
 from emgmm.notices import listed
 from emgmm.sources import KINDS, ArraySource, Source
+from emgmm.statistics import Summary
 from emgmm.typing import Array
 
 FLOATS = [np.float64, np.float32]
@@ -32,8 +33,9 @@ def source(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset
             _check_features(estimator, opened, reset=reset)
             return opened
     array = rows(estimator, X, reset=reset)
+    complete = _is_complete(array, getattr(estimator, "feature_names_in_", None))
     weights = None if sample_weight is None else row_weights(sample_weight, len(array))
-    return ArraySource(array, weights)
+    return ArraySource(array, weights, complete=complete)
 
 
 def _check_features(estimator: BaseEstimator, opened: Source, *, reset: bool) -> None:
@@ -90,7 +92,7 @@ def row_weights(value: Any, n_rows: int) -> Array:
 def rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
     """The (N, D) float array in X; in `fit` (reset) the estimator takes its width and names."""
     _refuse_devices(estimator, X)
-    array = validate_data(
+    return validate_data(
         estimator,
         X,
         reset=reset,
@@ -98,8 +100,6 @@ def rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
         ensure_min_samples=2 if reset else 1,
         ensure_all_finite=False,
     )
-    _check_finite(array, getattr(estimator, "feature_names_in_", None))
-    return array
 
 
 def _refuse_devices(estimator: BaseEstimator, X: Any) -> None:
@@ -111,25 +111,36 @@ def _refuse_devices(estimator: BaseEstimator, X: Any) -> None:
         )
 
 
-def _check_finite(array: Array, names: Array | None) -> None:
+def _is_complete(array: Array, names: Array | None) -> bool:
+    """Whether there is no NaN; infinity is an error."""
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(array.sum(dtype=np.float64)):
-            return
+            return True
+    complete = True
     for start in range(0, len(array), 65536):
         part = array[start : start + 65536]
-        found = np.argwhere(np.isnan(part) if np.isnan(part).any() else np.isinf(part))
+        found = np.argwhere(np.isinf(part))
         if len(found):
             row, column = found[0] + (start, 0)
-            what = (
-                "NaN"
-                if np.isnan(array[row, column])
-                else f"infinity or a value too large for {array.dtype!r}"
-            )
             name = "" if names is None else f" ({names[column]!r})"
             raise ValueError(
-                f"Input X contains {what}. The first is in row {row}, column {column}{name}, "
-                "counted from 0: drop such rows or fill them in."
+                f"Input X contains infinity or a value too large for {array.dtype!r}. The first is "
+                f"in row {row}, column {column}{name}, counted from 0: drop such rows, or set what "
+                "is not known to NaN."
             )
+        complete = complete and not np.isnan(part).any()
+    return complete
+
+
+def check_observed(summary: Summary, names: Array | None) -> None:
+    """Every feature was observed in some row that counts."""
+    never = np.flatnonzero(summary.observed <= 0)
+    if len(never):
+        name = "" if names is None else f" ({names[never[0]]!r})"
+        raise ValueError(
+            f"Feature {never[0]}{name}, counted from 0, is missing in every row that counts: "
+            "nothing can be said of it, leave it out."
+        )
 
 
 def count(value: Any, name: str) -> int:

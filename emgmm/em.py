@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from emgmm.block import Block
-from emgmm.expectation import Exact, Form, form_for_pass
+from emgmm.expectation import Form, exact_form, form_for_pass
 from emgmm.families import Family
 from emgmm.maximization import settle
 from emgmm.mixture import Mixture
@@ -70,6 +70,6 @@ class EM:
         """The M-step from the statistics of `mixture`; on hostile data it spends one more pass."""
 
         def again(centres: Array) -> Statistics:
-            return self._statistics(Exact(mixture, centres))
+            return self._statistics(exact_form(mixture, self.summary, centres))
 
         return settle(statistics, again, self.family, self.ridge, self.source.dtype)

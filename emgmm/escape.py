@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import numpy as np
 from sklearn.cluster import KMeans
 
-from emgmm.block import Block
 from emgmm.em import EM
 from emgmm.expectation import FormForBlock, softmax
 from emgmm.families import DegenerateCovarianceError, mass_times
@@ -162,9 +161,12 @@ def splits(
 def sample_of(em: EM, mixture: Mixture, random: np.random.RandomState) -> tuple[Array, Array]:
     """(n, D) rows that stand for all, and their (K, n) responsibilities, times what they count."""
     rows = em.source.sample(SAMPLE_ROWS, random)
-    values = rows.values.astype(np.float64)
-    responsibilities = FormForBlock(mixture).log_joint(Block(0, values.T))
+    form = FormForBlock(mixture)
+    responsibilities = form.log_joint(rows.block)
     softmax(responsibilities)
+    values: Array = rows.values.astype(np.float64)
+    if not rows.complete:
+        values = form.incomplete.expected(rows.values.T, responsibilities).T
     return values, responsibilities if rows.weights is None else responsibilities * rows.weights
 
 

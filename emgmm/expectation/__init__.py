@@ -1,16 +1,29 @@
 """The E-step of one block: rows and a mixture in, statistics out; no array of N x K anywhere."""
 
-from emgmm.expectation.choice import FormForBlock, form_for_pass
+from emgmm.expectation.choice import FormForBlock, exact_form, form_for_pass
 from emgmm.expectation.exact import Exact, moments
 from emgmm.expectation.form import Form
+from emgmm.expectation.incomplete import (
+    Completion,
+    Incomplete,
+    IncompleteExact,
+    IncompletePacked,
+    batches,
+)
 from emgmm.expectation.packed import Packed
 from emgmm.expectation.softmax import softmax
 
 __all__ = [
+    "Completion",
     "Exact",
     "Form",
     "FormForBlock",
+    "Incomplete",
+    "IncompleteExact",
+    "IncompletePacked",
     "Packed",
+    "batches",
+    "exact_form",
     "form_for_pass",
     "moments",
     "softmax",

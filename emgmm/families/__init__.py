@@ -1,5 +1,6 @@
 """Covariance families: statistics -> covariances."""
 
+from emgmm.families.conditional import Conditional, Moments
 from emgmm.families.family import FAMILIES, Family, mass_times
 from emgmm.families.independent import AXIS, TRACE
 from emgmm.families.outer import OUTER
@@ -10,8 +11,10 @@ __all__ = [
     "FAMILIES",
     "OUTER",
     "TRACE",
+    "Conditional",
     "DegenerateCovarianceError",
     "Family",
+    "Moments",
     "Shape",
     "mass_times",
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC
 
 import numpy as np
+from numpy.typing import NDArray
 
+from emgmm.families.conditional import Pooled, Uncoupled
 from emgmm.families.shape import DegenerateCovarianceError, Shape
 from emgmm.typing import Array
 
@@ -104,6 +106,10 @@ class Axis(_Independent):
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(np.vdot(a, b))
 
+    def condition(self, covariances: Array, observed: NDArray[np.bool_]) -> Uncoupled:
+        whiteners = observed[:, None, :] * self.whiteners(covariances)
+        return Uncoupled(observed, whiteners, covariances)
+
     def dense(self, elements: Array, n_features: int) -> Array:
         return elements[..., None] * np.eye(n_features)
 
@@ -164,6 +170,11 @@ class Trace(_Independent):
 
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(a * b)
+
+    def condition(self, covariances: Array, observed: NDArray[np.bool_]) -> Uncoupled:
+        each = np.broadcast_to(self.whiteners(covariances), (len(observed), len(covariances)))
+        variances = self.variances(covariances, observed.shape[1])
+        return Pooled(observed, each, variances)
 
     def dense(self, elements: Array, n_features: int) -> Array:
         return np.asarray(elements)[..., None, None] * np.eye(n_features)

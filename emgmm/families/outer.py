@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dtrtri
 
+from emgmm.families.conditional import Coupled
 from emgmm.families.shape import DegenerateCovarianceError, Shape
 from emgmm.typing import Array
 
@@ -151,6 +152,9 @@ class Outer(Shape):
 
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(np.vdot(a, b))
+
+    def condition(self, covariances: Array, observed: NDArray[np.bool_]) -> Coupled:
+        return Coupled(covariances, observed)
 
     def dense(self, elements: Array, n_features: int) -> Array:
         return np.array(elements)

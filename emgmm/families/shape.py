@@ -23,6 +23,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import numpy as np
+from numpy.typing import NDArray
+
+from emgmm.families.conditional import Conditional
 from emgmm.typing import Array
 
 
@@ -155,6 +159,10 @@ class Shape(ABC):
     @abstractmethod
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         """trace(A B) of two single elements, b being a sum of outer products."""
+
+    @abstractmethod
+    def condition(self, covariances: Array, observed: NDArray[np.bool_]) -> Conditional:
+        """What (Q, D) patterns of observed features say of the others, under K covariances."""
 
     @abstractmethod
     def dense(self, elements: Array, n_features: int) -> Array:
