@@ -4,17 +4,14 @@ from emgmm.expectation.choice import FormForBlock, exact_form, form_for_pass
 from emgmm.expectation.exact import Exact, moments
 from emgmm.expectation.form import Form
 from emgmm.expectation.incomplete import (
-    Completion,
     Incomplete,
     IncompleteExact,
     IncompletePacked,
-    batches,
 )
 from emgmm.expectation.packed import Packed
 from emgmm.expectation.softmax import softmax
 
 __all__ = [
-    "Completion",
     "Exact",
     "Form",
     "FormForBlock",
@@ -22,7 +19,6 @@ __all__ = [
     "IncompleteExact",
     "IncompletePacked",
     "Packed",
-    "batches",
     "exact_form",
     "form_for_pass",
     "moments",

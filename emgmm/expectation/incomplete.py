@@ -1,24 +1,25 @@
 """The E-step of rows that miss some features: exact for what was observed, nothing filled in.
 
-Rows of a block are grouped by their pattern of missing features. Within a pattern the log-joint is
-that of the marginal mixture, and the moments of the observed part go over into the expected moments
-of whole rows by an affine map, once for each pattern and component (`emgmm.families.conditional`).
-Missing entries are set to the centre, so that one phi, and one softmax, serve all patterns.
+Rows of a block are grouped by their pattern of missing features, and the marginal mixture of each
+pattern judges them. What `emgmm.families.conditional` knows of a pattern and a component serves all
+its rows: the gain that completes a row by its conditional mean, and the rest, the conditional
+covariance, of which the expected second moments get the pattern's mass.
 
-Two forms, as for complete rows: `IncompletePacked` about one centre, two matrix products for each
-pattern, and `IncompleteExact`, component by component.
+Two forms, as for complete rows. `IncompleteExact` completes the rows component by component, about
+the component's own mean, and goes on as `Exact` does. `IncompletePacked` sets what is missing to
+one centre for all components: the two matrix products are those of complete rows, and each pattern
+corrects what they say of its rows.
 
 References
 ----------
 Ghahramani and Jordan (1994), Advances in Neural Information Processing Systems 6:120.
-Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1, doi 10.1111/j.2517-6161.1977.tb01600.x.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -27,15 +28,16 @@ from numpy.typing import NDArray
 from emgmm.block import Block
 from emgmm.expectation.form import Form
 from emgmm.expectation.packed import ENTRIES
+from emgmm.expectation.scratch import Scratch
 from emgmm.expectation.softmax import softmax
-from emgmm.families import Conditional, Family, Moments
+from emgmm.families import Conditional, Shape
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.typing import Array, Integers
 
 # Entries of the matrices of the patterns that are looked at together: with as many patterns as rows
 # they, not the rows, are what memory holds.
-BATCH_ENTRIES = 2**18
+BATCH_ENTRIES = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,95 +46,79 @@ class Batch:
 
     Parameters
     ----------
-    numbers : (n,)
-        Where the rows stand in the block.
-    edges : (Q + 1,)
-        Pattern q has the rows edges[q] to edges[q + 1] of them.
-    observed : (Q, D) of bool
+    place : (n,) integers or slice
+        Where they stand in the block.
+    rows : (D, n)
+        The rows.
+    edges : list of int
+        Pattern q has the columns edges[q] to edges[q + 1].
+    missing : (Q, D) of bool
         The patterns.
     """
 
-    numbers: Integers
-    edges: Integers
-    observed: NDArray[np.bool_]
-
-    @property
-    def seen(self) -> Batch:
-        """Without the pattern in which nothing is observed: always the last."""
-        if self.observed[-1].any():
-            return self
-        return Batch(self.numbers[: self.edges[-2]], self.edges[:-1], self.observed[:-1])
+    place: Integers | slice
+    rows: Array
+    edges: list[int]
+    missing: NDArray[np.bool_]
 
     @property
     def spans(self) -> Iterator[tuple[int, slice]]:
-        """Each pattern and its rows."""
-        edges = self.edges.tolist()
-        return ((q, slice(a, b)) for q, (a, b) in enumerate(pairwise(edges)))
+        """Each pattern and its columns."""
+        return ((q, slice(a, b)) for q, (a, b) in enumerate(pairwise(self.edges)))
+
+    def mass(self, responsibilities: Array) -> Array:
+        """(Q, K): what components hold of each pattern."""
+        return np.add.reduceat(responsibilities, self.edges[:-1], axis=1).T
+
+    def about(self, centre: Array, out: Array) -> None:
+        """Write rows less a (D,) centre into (D, n) `out`, 0 where something is missing."""
+        np.subtract(self.rows, centre[:, None], out=out)
+        for q, span in self.spans:
+            out[self.missing[q], span] = 0.0
+
+
+def codes_of(missing: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """(B, n) integers for (B, D) patterns; more missing is more, so all is the largest."""
+    packed = np.packbits(missing, axis=1)
+    n_rows, n_bytes = packed.shape
+    codes = np.zeros((n_rows, -(-n_bytes // 8) * 8), dtype=np.uint8)
+    codes[:, :n_bytes] = packed
+    return codes.view(np.uint64)
 
 
 def batches(rows: Array, most: int) -> Iterator[Batch]:
     """The (D, B) rows by their patterns, at most so many of these at a time."""
-    missing = np.isnan(rows)
-    codes = np.packbits(missing, axis=0)
-    order = np.lexsort(codes)
-    new = (codes[:, order[1:]] != codes[:, order[:-1]]).any(axis=0)
+    missing = np.isnan(rows.T)
+    codes = codes_of(missing)
+    order = np.lexsort(codes.T)
+    in_order = bool((order[1:] > order[:-1]).all())
+    if not in_order:
+        codes = codes[order]
+    new = (codes[1:] != codes[:-1]).any(axis=1)
     edges = np.concatenate(([0], 1 + np.flatnonzero(new), [len(order)]))
-    observed = np.logical_not(missing[:, order[edges[:-1]]].T)
-    for q in range(0, len(observed), most):
+    patterns = missing[order[edges[:-1]]]
+    for q in range(0, len(patterns), most):
         some = edges[q : q + most + 1]
-        yield Batch(order[some[0] : some[-1]], some - some[0], observed[q : q + most])
+        span = slice(int(some[0]), int(some[-1]))
+        place = span if in_order else order[span]
+        yield Batch(place, rows[:, place], (some - some[0]).tolist(), patterns[q : q + most])
 
 
-def zeroed(rows: Array, centre: Array) -> Array:
-    """(D, n) rows less a (D,) centre, 0 where something is missing."""
-    deviations = np.subtract(rows, centre[:, None], dtype=np.float64)
-    np.copyto(deviations, 0.0, where=np.isnan(deviations))
-    return deviations
+def counting(batch: Batch, weights: Array | None) -> tuple[Array, float]:
+    """(n,) what each row counts, 0 where nothing was observed; and what those would."""
+    counts = np.ones(batch.rows.shape[1]) if weights is None else weights[batch.place].copy()
+    if not batch.missing[-1].all():  # the last, if any
+        return counts, 0.0
+    silent = slice(batch.edges[-2], None)
+    unseen = float(counts[silent].sum())
+    counts[silent] = 0.0
+    return counts, unseen
 
 
-class Completion:
-    """Expected moments of whole rows, from responsibilities that are given.
-
-    Parameters
-    ----------
-    means : (K, D)
-        Of the components by which the missing is judged.
-    covariances : (K,) elements of the family's shape
-        Theirs.
-    family : Family
-        In whose shape moments are taken.
-    centres : (K, D)
-        What moments are taken about.
-    """
-
-    def __init__(self, means: Array, covariances: Array, family: Family, centres: Array) -> None:
-        self.means = means
-        self.covariances = covariances
-        self.family = family
-        self.centres = centres
-        K, D = means.shape
-        self.most_patterns = max(1, BATCH_ENTRIES // (K * family.shape.n_monomials(D)))
-
-    def conditional(self, batch: Batch) -> Conditional:
-        """The patterns of a batch under the components."""
-        return self.family.shape.condition(self.covariances, batch.observed)
-
-    def moments(
-        self, rows: Array, batch: Batch, conditional: Conditional, responsibilities: Array
-    ) -> Moments:
-        """Of the batch's (D, n) rows, with (K, n) responsibilities."""
-        shape, (K, D) = self.family.shape, self.means.shape
-        Q = len(batch.observed)
-        mass = np.add.reduceat(responsibilities, batch.edges[:-1], axis=1).T
-        drift = np.empty((Q, K, D))
-        scatter = np.empty((Q, K, *self.covariances.shape[1:]))
-        for k in range(K):
-            deviations = zeroed(rows, self.centres[k])
-            for q, span in batch.spans:
-                own = responsibilities[k, span]
-                drift[q, k] = deviations[:, span] @ own
-                scatter[q, k] = shape.weigh(deviations[:, span], own)
-        return conditional.completed(Moments(mass, drift, scatter), self.means - self.centres)
+def most_patterns(shape: Shape, n_components: int, n_features: int) -> int:
+    """So many patterns at a time."""
+    entries = n_components * shape.n_monomials(n_features)
+    return max(1, min(4096, BATCH_ENTRIES // entries))
 
 
 class Incomplete(Form):
@@ -147,38 +133,81 @@ class Incomplete(Form):
     """
 
     def __init__(self, mixture: Mixture, centres: Array) -> None:
-        family, K, D = mixture.family, mixture.n_components, mixture.n_features
         self.mixture = mixture
-        with np.errstate(divide="ignore"):  # a component may have weight 0
-            self.log_weights = np.log(mixture.weights, dtype=np.float64)
-        covariances = family.covariances(mixture.whiteners.astype(np.float64, copy=False))
-        self.completion = Completion(
-            mixture.means.astype(np.float64), family.for_each(covariances, K), family, centres
-        )
-        entries = 1 + D + family.shape.n_monomials(D)
-        self.block_rows = max(512, min(ENTRIES // (entries + 2 * K), 32768))
+        self.shape = mixture.family.shape
+        self.means = mixture.means.astype(np.float64)
+        self.centres = centres
+        self.whiteners = mixture.each_whitener
+        self.precisions = self.shape.precisions(self.whiteners)
+        self.log_peaks = mixture.log_peaks()
+        K, D = self.means.shape
+        self.most_patterns = most_patterns(self.shape, K, D)
+        self._scratch = Scratch()
+        entries = 1 + D + self.shape.n_monomials(D)
+        self.block_rows = max(512, min(ENTRIES // (4 * (entries + 2 * K)), 32768))
+
+    def _patterns(self, rows: Array) -> Iterator[tuple[Batch, Conditional]]:
+        for batch in batches(rows, self.most_patterns):
+            yield batch, self.shape.condition(self.precisions, batch.missing)
 
     def log_joint(self, rows: Array) -> Array:
-        joint = np.empty((self.mixture.n_components, rows.shape[1]))
-        for batch in batches(rows, self.completion.most_patterns):
-            conditional = self.completion.conditional(batch)
-            looked_at = self._look(rows[:, batch.numbers])
-            joint[:, batch.numbers] = self._batch_joint(looked_at, batch, conditional)
+        joint = np.empty((len(self.means), rows.shape[1]))
+        for batch, conditional in self._patterns(rows):
+            joint[:, batch.place], _ = self._batch_joint(batch, conditional)
         return joint
 
+    def sums(self, block: Block) -> Statistics:
+        total = self._nothing(block)
+        for batch, conditional in self._patterns(block.rows):
+            joint, looked_at = self._batch_joint(batch, conditional)
+            weights, unseen = counting(batch, block.weights)
+            log_likelihood = float(softmax(joint) @ weights)
+            joint *= weights
+            part = self._statistics(joint, looked_at, batch, conditional)
+            total = total + replace(part, log_likelihood=log_likelihood, unseen=unseen)
+        return total
+
+    def _nothing(self, block: Block) -> Statistics:
+        """Statistics of no rows, but for the block's weight."""
+        K, D = self.means.shape
+        scatter = self.mixture.family.pool(np.zeros(self.precisions.shape))
+        return Statistics(self.centres, np.zeros(K), np.zeros((K, D)), scatter, 0.0, block.weight)
+
+    def _statistics(
+        self, responsibilities: Array, looked_at: Array, batch: Batch, conditional: Conditional
+    ) -> Statistics:
+        """Of a batch under (K, n) responsibilities, times weights."""
+        drift, scatter = self._moments(responsibilities, looked_at, batch, conditional)
+        mass = batch.mass(responsibilities)
+        scatter = self.mixture.family.pool(scatter + conditional.rest(mass))
+        return Statistics(self.centres, mass.sum(axis=0), drift, scatter, 0.0, 0.0)
+
+    def complete(self, sums: Statistics) -> Statistics:
+        return sums
+
+    @abstractmethod
+    def _batch_joint(self, batch: Batch, conditional: Conditional) -> tuple[Array, Array]:
+        """(K, n): the log-joint; and what of the rows the moments will be taken from."""
+
+    @abstractmethod
+    def _moments(
+        self, responsibilities: Array, looked_at: Array, batch: Batch, conditional: Conditional
+    ) -> tuple[Array, Array]:
+        """(K, D) drifts and K scatters about the centres of completed rows, without the rest."""
+
+    # -- filling in -----------------------------------------------------------------------------
     def expected(self, rows: Array, responsibilities: Array) -> Array:
         """(D, B): rows with the conditional mean of what is missing, given (K, B) shares."""
         whole = rows.astype(np.float64)
-        for batch in batches(rows, self.completion.most_patterns):
-            conditional = self.completion.conditional(batch)
-            own, shares = rows[:, batch.numbers], responsibilities[:, batch.numbers]
-            filled = np.zeros(own.shape)
-            for k, mean in enumerate(self.completion.means):
-                deviations = zeroed(own, mean)
-                for q, span in batch.spans:
-                    guess = conditional.expected(q, k, deviations[:, span]) + mean[:, None]
-                    filled[:, span] += shares[k, span] * guess
-            whole[:, batch.numbers] = np.where(np.isnan(own), filled, own)
+        for batch, conditional in self._patterns(rows):
+            shares = responsibilities[:, batch.place]
+            guess = np.zeros(batch.rows.shape)
+            for k, mean in enumerate(self.means):
+                deviations = np.empty(batch.rows.shape)
+                batch.about(mean, deviations)
+                conditional.complete(k, deviations, batch.spans)
+                guess += shares[k] * (deviations + mean[:, None])
+            whole[:, batch.place] = np.where(np.isnan(batch.rows), guess, batch.rows)
         return whole
 
     def spread(self, rows: Array, components: Integers, noise: Array) -> Array:
@@ -187,145 +216,94 @@ class Incomplete(Form):
         Row i is taken to be of component components[i]; what was observed has no spread.
         """
         spread = np.zeros(rows.shape)
-        for batch in batches(rows, self.completion.most_patterns):
-            conditional = self.completion.conditional(batch)
-            own = components[batch.numbers]
+        for batch, conditional in self._patterns(rows):
+            own, own_noise = components[batch.place], noise[:, batch.place]
+            draws = np.zeros(own_noise.shape)
             for q, span in batch.spans:
                 for k in np.unique(own[span]):
-                    of_k = batch.numbers[span][own[span] == k]
-                    spread[:, of_k] = conditional.drawn(q, k, noise[:, of_k])
+                    of_k = span.start + np.flatnonzero(own[span] == k)
+                    draws[:, of_k] = conditional.draw(q, k, own_noise[:, of_k])
+            spread[:, batch.place] = draws
         return spread
-
-    def sums(self, block: Block) -> Statistics:
-        rows, completion = block.rows, self.completion
-        K, D = completion.means.shape
-        total = Statistics(
-            completion.centres,
-            np.zeros(K),
-            np.zeros((K, D)),
-            completion.family.pool(np.zeros(completion.covariances.shape)),
-            0.0,
-            block.weight,
-            block.total(np.isnan(rows).all(axis=0).astype(float)),
-        )
-        for batch in batches(rows, completion.most_patterns):
-            total = total + self._batch_sums(block, batch.seen)
-        return total
-
-    def _batch_sums(self, block: Block, batch: Batch) -> Statistics:
-        completion = self.completion
-        rows = block.rows[:, batch.numbers]
-        conditional = completion.conditional(batch)
-        looked_at = self._look(rows)
-        responsibilities = self._batch_joint(looked_at, batch, conditional)
-        own = Block(0, rows, None if block.weights is None else block.weights[batch.numbers])
-        log_likelihood = own.total(softmax(responsibilities))
-        if own.weights is not None:
-            responsibilities *= own.weights
-        seen = self._moments(looked_at, batch, conditional, responsibilities)
-        return Statistics(
-            completion.centres,
-            seen.mass,
-            seen.drift,
-            completion.family.pool(seen.scatter),
-            log_likelihood,
-            0.0,
-        )
-
-    def complete(self, sums: Statistics) -> Statistics:
-        return sums
-
-    @abstractmethod
-    def _look(self, rows: Array) -> Array:
-        """What both halves of the E-step read of a batch's (D, n) rows, each in a column."""
-
-    @abstractmethod
-    def _batch_joint(self, looked_at: Array, batch: Batch, conditional: Conditional) -> Array:
-        """(K, n): the log-joint of the batch's rows."""
-
-    @abstractmethod
-    def _moments(
-        self, looked_at: Array, batch: Batch, conditional: Conditional, responsibilities: Array
-    ) -> Moments:
-        """Expected moments of the batch's rows under (K, n) responsibilities."""
-
-    def _peaks(self, conditional: Conditional) -> Array:
-        """(Q, K): log weight plus the marginal's log-density at its mean."""
-        n_observed = conditional.observed.sum(axis=1)[:, None]
-        norming = 0.5 * np.log(2 * np.pi) * n_observed
-        return self.log_weights + conditional.half_log_det - norming
 
 
 class IncompleteExact(Incomplete):
-    """Component by component, every row centred on the mean it is compared with."""
+    """Component by component, every row completed and compared with the mean."""
 
     def __init__(self, mixture: Mixture, centres: Array | None = None) -> None:
         super().__init__(mixture, mixture.means.astype(np.float64) if centres is None else centres)
 
-    def _look(self, rows: Array) -> Array:
-        return rows
+    def given(self, block: Block, responsibilities: Array) -> Statistics:
+        """Statistics under (K, B) responsibilities; the mixture judges only what is missing."""
+        total = self._nothing(block)
+        for batch, conditional in self._patterns(block.rows):
+            weights, unseen = counting(batch, block.weights)
+            held = responsibilities[:, batch.place] * weights
+            part = self._statistics(held, batch.rows, batch, conditional)
+            total = total + replace(part, unseen=unseen)
+        return total
 
-    def _batch_joint(self, looked_at: Array, batch: Batch, conditional: Conditional) -> Array:
-        shape, means = self.mixture.family.shape, self.completion.means
-        joint = np.empty((len(means), looked_at.shape[1]))
-        peaks = self._peaks(conditional)
-        for k, mean in enumerate(means):
-            deviations = zeroed(looked_at, mean)
-            for q, span in batch.spans:
-                norms = shape.norms(conditional.whiteners[q, k], deviations[:, span])
-                joint[k, span] = peaks[q, k] - 0.5 * norms
-        return joint
+    def _batch_joint(self, batch: Batch, conditional: Conditional) -> tuple[Array, Array]:
+        joint = np.empty((len(self.means), batch.rows.shape[1]))
+        for k, whitener in enumerate(self.whiteners):
+            deviations = self._completed(k, batch, conditional)
+            joint[k] = -0.5 * self.shape.norms(whitener, deviations)
+        joint += self.log_peaks[:, None]
+        for q, span in batch.spans:
+            joint[:, span] += conditional.constants[q][:, None]
+        return joint, batch.rows
+
+    def _completed(self, k: int, batch: Batch, conditional: Conditional) -> Array:
+        """(D, n): deviations from mean k of the rows completed by it."""
+        deviations = self._scratch("deviations", batch.rows.shape)
+        batch.about(self.means[k], deviations)
+        conditional.complete(k, deviations, batch.spans)
+        return deviations
 
     def _moments(
-        self, looked_at: Array, batch: Batch, conditional: Conditional, responsibilities: Array
-    ) -> Moments:
-        return self.completion.moments(looked_at, batch, conditional, responsibilities)
+        self,
+        responsibilities: Array,
+        looked_at: Array,  # noqa: ARG002
+        batch: Batch,
+        conditional: Conditional,
+    ) -> tuple[Array, Array]:
+        drift, scatter = np.empty(self.means.shape), np.empty(self.precisions.shape)
+        for k, shares in enumerate(responsibilities):
+            deviations = self._completed(k, batch, conditional)
+            deviations += (self.means[k] - self.centres[k])[:, None]
+            drift[k] = deviations @ shares
+            scatter[k] = self.shape.weigh(deviations, shares)
+        return drift, scatter
 
 
 class IncompletePacked(Incomplete):
-    """About one (D,) centre for all components: two matrix products for each pattern."""
+    """About one (D,) centre for all components: the two matrix products of complete rows."""
 
     def __init__(self, mixture: Mixture, centre: Array) -> None:
         super().__init__(mixture, np.broadcast_to(centre, mixture.means.shape))
         self.centre = centre
+        self.steps = self.means - centre
+        linear = self.shape.apply(self.precisions, self.steps)
+        constant = self.log_peaks - 0.5 * np.einsum("kj,kj->k", linear, self.steps)
+        quadratic = self.shape.coefficients(self.precisions)
+        self.theta = np.concatenate((constant[:, None], linear, quadratic), axis=1)
 
-    def _look(self, rows: Array) -> Array:
-        """Phi."""
-        shape, (D, n_rows) = self.mixture.family.shape, rows.shape
-        phi = np.empty((1 + D + shape.n_monomials(D), n_rows))
+    def _batch_joint(self, batch: Batch, conditional: Conditional) -> tuple[Array, Array]:
+        D, n_rows = batch.rows.shape
+        phi = self._scratch("phi", (self.theta.shape[1], n_rows))
         phi[0] = 1.0
-        phi[1 : 1 + D] = zeroed(rows, self.centre)
-        shape.monomials(phi[1 : 1 + D], phi[1 + D :])
-        return phi
-
-    def _theta(self, conditional: Conditional) -> Array:
-        """(Q, K, P): every component's coefficients in every pattern."""
-        shape, observed = self.mixture.family.shape, conditional.observed
-        (Q, D), K = observed.shape, self.mixture.n_components
-        steps = observed[:, None, :] * (self.completion.means - self.centre)
-        precisions = conditional.precisions.reshape(Q * K, *conditional.precisions.shape[2:])
-        linear = shape.apply(precisions, steps.reshape(Q * K, D)).reshape(Q, K, D)
-        linear *= observed[:, None, :]
-        constant = self._peaks(conditional) - 0.5 * np.einsum("qkj,qkj->qk", linear, steps)
-        quadratic = shape.coefficients(precisions).reshape(Q, K, -1)
-        return np.concatenate((constant[..., None], linear, quadratic), axis=2)
-
-    def _batch_joint(self, looked_at: Array, batch: Batch, conditional: Conditional) -> Array:
-        theta = self._theta(conditional)
-        joint = np.empty((theta.shape[1], looked_at.shape[1]))
-        for q, span in batch.spans:
-            np.matmul(theta[q], looked_at[:, span], out=joint[:, span])
-        return joint
+        batch.about(self.centre, phi[1 : 1 + D])
+        self.shape.monomials(phi[1 : 1 + D], phi[1 + D :])
+        joint = self._scratch("joint", (len(self.theta), n_rows))
+        np.matmul(self.theta, phi, out=joint)
+        conditional.marginalise(joint, self.steps, phi[1 : 1 + D], batch.spans)
+        return joint, phi
 
     def _moments(
-        self, looked_at: Array, batch: Batch, conditional: Conditional, responsibilities: Array
-    ) -> Moments:
-        (Q, D), K = batch.observed.shape, len(responsibilities)
-        sums = np.empty((Q, K, len(looked_at)))
-        for q, span in batch.spans:
-            np.matmul(responsibilities[:, span], looked_at[:, span].T, out=sums[q])
-        monomials = sums[..., 1 + D :].reshape(Q * K, -1)
-        elements = self.mixture.family.shape.from_monomials(monomials, D)
-        scatter = elements.reshape(Q, K, *elements.shape[1:])
-        seen = Moments(sums[..., 0], sums[..., 1 : 1 + D], scatter)
-        return conditional.completed(seen, self.completion.means - self.centre)
+        self, responsibilities: Array, looked_at: Array, batch: Batch, conditional: Conditional
+    ) -> tuple[Array, Array]:
+        D = len(batch.rows)
+        sums = responsibilities @ looked_at.T
+        centred = looked_at[1 : 1 + D]
+        drift, scatter = conditional.shifts(responsibilities, self.steps, centred, batch.spans)
+        return drift + sums[:, 1 : 1 + D], scatter + self.shape.from_monomials(sums[:, 1 + D :], D)

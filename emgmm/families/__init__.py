@@ -1,6 +1,6 @@
 """Covariance families: statistics -> covariances."""
 
-from emgmm.families.conditional import Conditional, Moments
+from emgmm.families.conditional import Conditional
 from emgmm.families.family import FAMILIES, Family, mass_times
 from emgmm.families.independent import AXIS, TRACE
 from emgmm.families.outer import OUTER
@@ -14,7 +14,6 @@ __all__ = [
     "Conditional",
     "DegenerateCovarianceError",
     "Family",
-    "Moments",
     "Shape",
     "mass_times",
 ]

@@ -1,16 +1,15 @@
 """Conditionals: what observed features say of the missing ones, for patterns of missing features.
 
-Everything is embedded in all D features: what belongs to a missing one is 0, so that rows whose
-missing entries are set to their centre can be used as they are. With o the observed and m the
-missing features of a pattern q, a component k has
+With o the observed and m the missing features of a pattern, a component of mean mu and precision P
+has, of rows that miss m,
 
-========================  ==========================================================
-`whiteners`, `precisions`  of the marginal covariance Sigma_oo
-`half_log_det`             -log |Sigma_oo| / 2
-gain B                     E[x | x_o] = mu + B (x - mu): the identity in the lines o,
-                           Sigma_mo Sigma_oo^-1 in the lines m
-rest C                     Cov[x | x_o]: Sigma_mm - Sigma_mo Sigma_oo^-1 Sigma_om in m
-========================  ==========================================================
+- the conditional mean of x_m - mu_m: -P_mm^-1 P_mo (x_o - mu_o), the gain times x_o - mu_o;
+- the conditional covariance, the rest: P_mm^-1;
+- the marginal log-density: log N(x_o, x_m) at the conditional mean x_m, plus
+  log(2 pi) |m| / 2 - log |P_mm| / 2; elsewhere, at a distance d from it, d P_mm d / 2 more.
+
+So only matrices of the size of m are factorised, and a row that has been completed by its
+conditional mean is like any other.
 
 References
 ----------
@@ -22,114 +21,137 @@ doi 10.1002/9781119482260.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emgmm.typing import Array
 
+LOG_2_PI = float(np.log(2 * np.pi))
 
-class Moments(NamedTuple):
-    """Sums over rows about K centres, for Q patterns or for all together.
-
-    Parameters
-    ----------
-    mass : (Q, K) or (K,)
-    drift : (Q, K, D) or (K, D)
-    scatter : (Q, K) or (K,) elements of a shape
-    """
-
-    mass: Array
-    drift: Array
-    scatter: Array
+Spans = Iterable[tuple[int, slice]]
 
 
 class Conditional(ABC):
     """Q patterns under K components.
 
+    Rows come with those of one pattern side by side: `spans` says which columns pattern q has.
+
     Parameters
     ----------
-    observed : (Q, D) of bool
-        Which features each pattern has.
-    whiteners, precisions : (Q, K) elements of the shape
-        Of the marginal covariances.
-    half_log_det : (Q, K)
-        Half the log-determinants of the marginal precisions.
+    missing : (Q, D) of bool
+        The patterns.
+    constants : (Q, K)
+        Marginal log-density of a row less its density at the conditional mean.
     """
 
-    def __init__(
-        self,
-        observed: NDArray[np.bool_],
-        whiteners: Array,
-        precisions: Array,
-        half_log_det: Array,
-    ) -> None:
-        self.observed = observed
-        self.whiteners = whiteners
-        self.precisions = precisions
-        self.half_log_det = half_log_det
+    def __init__(self, missing: NDArray[np.bool_], constants: Array) -> None:
+        self.missing = missing
+        self.constants = constants
 
     @abstractmethod
-    def completed(self, seen: Moments, steps: Array) -> Moments:
-        """Expected moments of whole rows, summed over patterns.
+    def complete(self, k: int, deviations: Array, spans: Spans) -> None:
+        """Write conditional means into (D, n) deviations from mu_k, 0 where one is missing."""
 
-        Parameters
-        ----------
-        seen : Moments
-            Of each pattern, about K centres, missing entries set to the centre.
-        steps : (K, D)
-            From each centre to its component's mean.
+    @abstractmethod
+    def marginalise(self, joint: Array, steps: Array, rows: Array, spans: Spans) -> None:
+        """Make marginals of a (K, n) log-joint, in place.
+
+        The (D, n) rows are about a centre, and 0 where something is missing; from there, `steps`
+        (K, D) lead to the means.
         """
 
     @abstractmethod
-    def expected(self, q: int, k: int, deviations: Array) -> Array:
-        """E[x | x_o] - mu_k of pattern q for (D, B) deviations from mu_k, 0 where missing."""
+    def shifts(
+        self, responsibilities: Array, steps: Array, rows: Array, spans: Spans
+    ) -> tuple[Array, Array]:
+        """(K, D) and K elements: what completing the rows of `marginalise` adds to their sums.
+
+        To sums of r x and of r x x^T, but for the rest.
+        """
 
     @abstractmethod
-    def drawn(self, q: int, k: int, noise: Array) -> Array:
-        """(D, B) standard normal noise as draws of covariance C, of pattern q and component k."""
+    def rest(self, mass: Array) -> Array:
+        """K elements: the conditional covariances times the (Q, K) masses, summed over patterns."""
+
+    @abstractmethod
+    def draw(self, q: int, k: int, noise: Array) -> Array:
+        """(D, n): standard normal noise as draws of pattern q's rest, 0 where observed."""
 
 
 class Coupled(Conditional):
-    """Features that are correlated within a component: gain and rest are matrices."""
+    """Features that are correlated within a component."""
 
-    def __init__(self, covariances: Array, observed: NDArray[np.bool_]) -> None:
-        both = observed[:, None, :, None] & observed[:, None, None, :]
-        alone = np.eye(observed.shape[1]) * np.logical_not(observed)[:, None, :, None]
-        factors = np.linalg.cholesky(np.where(both, covariances, alone))
-        whiteners = np.swapaxes(np.linalg.inv(factors), -1, -2)
-        precisions = np.where(both, whiteners @ np.swapaxes(whiteners, -1, -2), 0.0)
-        diagonals = np.diagonal(factors, axis1=-2, axis2=-1)
-        super().__init__(observed, whiteners, precisions, -np.log(diagonals).sum(axis=-1))
-        identity = np.eye(observed.shape[1])
-        self.gain = np.where(observed[:, None, :, None], identity, covariances @ precisions)
-        missing = np.logical_not(observed)
-        neither = missing[:, None, :, None] & missing[:, None, None, :]
-        rest = covariances - self.gain @ covariances
-        self.rest = np.where(neither, 0.5 * (rest + np.swapaxes(rest, -1, -2)), 0.0)
+    def __init__(self, precisions: Array, missing: NDArray[np.bool_]) -> None:
+        Q, K = len(missing), len(precisions)
+        super().__init__(missing, np.zeros((Q, K)))
+        self.lines = [np.flatnonzero(pattern) for pattern in missing]
+        self.gains: list[Array] = [np.empty(0)] * Q
+        self.factors: list[Array] = [np.empty(0)] * Q
+        self.rests: list[Array] = [np.empty(0)] * Q
+        counts = missing.sum(axis=1)
+        for size in np.unique(counts):
+            which = np.flatnonzero(counts == size)
+            lines = np.nonzero(missing[which])[1].reshape(len(which), size)
+            across = np.swapaxes(precisions[:, lines], 0, 1)  # (patterns, K, m, D)
+            own = np.take_along_axis(across, lines[:, None, None, :], axis=3)
+            factors = np.linalg.cholesky(own)
+            inverses = np.linalg.inv(factors)
+            rests = np.swapaxes(inverses, -1, -2) @ inverses
+            gains = -rests @ np.where(missing[which, None, None, :], 0.0, across)
+            logs = np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
+            self.constants[which] = 0.5 * size * LOG_2_PI - logs
+            for i, q in enumerate(which):
+                self.gains[q], self.factors[q], self.rests[q] = gains[i], factors[i], rests[i]
 
-    def completed(self, seen: Moments, steps: Array) -> Moments:
-        turned = np.swapaxes(self.gain, -1, -2)
-        offset = steps - (self.gain @ steps[:, :, None])[..., 0]
-        moved = (self.gain @ seen.drift[..., None])[..., 0]
-        mass = seen.mass[..., None]
-        cross = (moved + 0.5 * mass * offset)[..., :, None] * offset[..., None, :]
-        scatter = self.gain @ seen.scatter @ turned + cross + np.swapaxes(cross, -1, -2)
-        scatter += mass[..., None] * self.rest
-        return Moments(
-            seen.mass.sum(axis=0), (moved + mass * offset).sum(axis=0), scatter.sum(axis=0)
-        )
+    def complete(self, k: int, deviations: Array, spans: Spans) -> None:
+        for q, span in spans:
+            deviations[self.lines[q], span] = self.gains[q][k] @ deviations[:, span]
 
-    def expected(self, q: int, k: int, deviations: Array) -> Array:
-        return self.gain[q, k] @ deviations
+    def marginalise(self, joint: Array, steps: Array, rows: Array, spans: Spans) -> None:
+        for q, span in spans:
+            if len(self.lines[q]):
+                away = np.swapaxes(self.factors[q], -1, -2) @ self._away(q, steps, rows[:, span])
+                joint[:, span] += 0.5 * np.einsum("kmn,kmn->kn", away, away)
+                joint[:, span] += self.constants[q][:, None]
 
-    def drawn(self, q: int, k: int, noise: Array) -> Array:
-        missing = np.flatnonzero(~self.observed[q])
+    def _away(self, q: int, steps: Array, rows: Array) -> Array:
+        """(K, m, n): from the centre to the conditional means."""
+        gain = self.gains[q]
+        K, m, D = gain.shape
+        start = steps[:, self.lines[q]] - (gain @ steps[:, :, None])[:, :, 0]
+        away = (gain.reshape(K * m, D) @ rows).reshape(K, m, -1)
+        away += start[:, :, None]
+        return away
+
+    def shifts(
+        self, responsibilities: Array, steps: Array, rows: Array, spans: Spans
+    ) -> tuple[Array, Array]:
+        K, D = steps.shape
+        drift, half = np.zeros((K, D)), np.zeros((K, D, D))
+        for q, span in spans:
+            lines = self.lines[q]
+            if not len(lines):
+                continue
+            away = self._away(q, steps, rows[:, span])
+            held = responsibilities[:, None, span] * away
+            drift[:, lines] += held.sum(axis=2)
+            half[:, lines] += (held.reshape(-1, held.shape[2]) @ rows[:, span].T).reshape(K, -1, D)
+            half[:, lines[:, None], lines] += 0.5 * held @ np.swapaxes(away, 1, 2)
+        return drift, half + np.swapaxes(half, 1, 2)
+
+    def rest(self, mass: Array) -> Array:
+        K, D = mass.shape[1], self.missing.shape[1]
+        total = np.zeros((K, D, D))
+        for lines, each, rests in zip(self.lines, mass, self.rests, strict=True):
+            total[:, lines[:, None], lines] += each[:, None, None] * rests
+        return total
+
+    def draw(self, q: int, k: int, noise: Array) -> Array:
         draws = np.zeros(noise.shape)
-        # The rest is singular where features follow from others; eigenvalues can be 0.
-        values, axes = np.linalg.eigh(self.rest[q, k][np.ix_(missing, missing)])
-        draws[missing] = (axes * np.sqrt(np.maximum(values, 0.0))) @ noise[missing]
+        lines = self.lines[q]
+        draws[lines] = np.linalg.solve(self.factors[q][k].T, noise[lines])
         return draws
 
 
@@ -142,31 +164,38 @@ class Uncoupled(Conditional):
         Of every feature.
     """
 
-    def __init__(
-        self,
-        observed: NDArray[np.bool_],
-        whiteners: Array,
-        variances: Array,
-    ) -> None:
-        half_log_det = -0.5 * np.log(variances) @ observed.T
-        super().__init__(observed, whiteners, whiteners**2, half_log_det.T)
+    def __init__(self, variances: Array, missing: NDArray[np.bool_]) -> None:
+        super().__init__(missing, 0.5 * missing @ (LOG_2_PI + np.log(variances)).T)
         self.variances = variances
-        self.missing = np.logical_not(observed).astype(float)
-
-    def completed(self, seen: Moments, steps: Array) -> Moments:
-        missing_mass = seen.mass.T @ self.missing
-        drift = seen.drift.sum(axis=0) + missing_mass * steps
-        squares = self.squares(missing_mass * (steps**2 + self.variances))
-        return Moments(seen.mass.sum(axis=0), drift, seen.scatter.sum(axis=0) + squares)
 
     def squares(self, each: Array) -> Array:
         """(K, D) sums of squares as K elements of the shape."""
         return each
 
-    def expected(self, q: int, k: int, deviations: Array) -> Array:
-        return deviations
+    def complete(self, k: int, deviations: Array, spans: Spans) -> None:
+        pass
 
-    def drawn(self, q: int, k: int, noise: Array) -> Array:
+    def marginalise(self, joint: Array, steps: Array, rows: Array, spans: Spans) -> None:
+        constants = self.constants + 0.5 * self.missing @ (steps**2 / self.variances).T
+        for q, span in spans:
+            joint[:, span] += constants[q][:, None]
+
+    def shifts(
+        self,
+        responsibilities: Array,
+        steps: Array,
+        rows: Array,
+        spans: Spans,
+    ) -> tuple[Array, Array]:
+        mass = np.zeros(steps.shape)
+        for q, span in spans:
+            mass += np.outer(responsibilities[:, span].sum(axis=1), self.missing[q])
+        return mass * steps, self.squares(mass * steps**2)
+
+    def rest(self, mass: Array) -> Array:
+        return self.squares((mass.T @ self.missing) * self.variances)
+
+    def draw(self, q: int, k: int, noise: Array) -> Array:
         return noise * (self.missing[q] * np.sqrt(self.variances[k]))[:, None]
 
 

@@ -106,9 +106,8 @@ class Axis(_Independent):
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(np.vdot(a, b))
 
-    def condition(self, covariances: Array, observed: NDArray[np.bool_]) -> Uncoupled:
-        whiteners = observed[:, None, :] * self.whiteners(covariances)
-        return Uncoupled(observed, whiteners, covariances)
+    def condition(self, precisions: Array, missing: NDArray[np.bool_]) -> Uncoupled:
+        return Uncoupled(1.0 / precisions, missing)
 
     def dense(self, elements: Array, n_features: int) -> Array:
         return elements[..., None] * np.eye(n_features)
@@ -171,10 +170,8 @@ class Trace(_Independent):
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(a * b)
 
-    def condition(self, covariances: Array, observed: NDArray[np.bool_]) -> Uncoupled:
-        each = np.broadcast_to(self.whiteners(covariances), (len(observed), len(covariances)))
-        variances = self.variances(covariances, observed.shape[1])
-        return Pooled(observed, each, variances)
+    def condition(self, precisions: Array, missing: NDArray[np.bool_]) -> Uncoupled:
+        return Pooled(self.variances(1.0 / precisions, missing.shape[1]), missing)
 
     def dense(self, elements: Array, n_features: int) -> Array:
         return np.asarray(elements)[..., None, None] * np.eye(n_features)

@@ -153,8 +153,8 @@ class Outer(Shape):
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(np.vdot(a, b))
 
-    def condition(self, covariances: Array, observed: NDArray[np.bool_]) -> Coupled:
-        return Coupled(covariances, observed)
+    def condition(self, precisions: Array, missing: NDArray[np.bool_]) -> Coupled:
+        return Coupled(precisions, missing)
 
     def dense(self, elements: Array, n_features: int) -> Array:
         return np.array(elements)

@@ -161,8 +161,8 @@ class Shape(ABC):
         """trace(A B) of two single elements, b being a sum of outer products."""
 
     @abstractmethod
-    def condition(self, covariances: Array, observed: NDArray[np.bool_]) -> Conditional:
-        """What (Q, D) patterns of observed features say of the others, under K covariances."""
+    def condition(self, precisions: Array, missing: NDArray[np.bool_]) -> Conditional:
+        """What is known of the missing features of (Q, D) patterns, under K precisions."""
 
     @abstractmethod
     def dense(self, elements: Array, n_features: int) -> Array:

@@ -43,13 +43,12 @@ class ArraySource(Source):
             else:
                 numbers = self._by_pattern[place]
                 weights = None if self.weights is None else self.weights[numbers]
-                yield Block(start, self.rows[numbers].T, weights, False, numbers)
+                yield Block(start, np.take(self.rows, numbers, axis=0).T, weights, False, numbers)
 
     @cached_property
     def _by_pattern(self) -> Integers:
         """(N,): row numbers, those that miss the same features side by side."""
-        patterns = np.packbits(np.isnan(self.rows), axis=1)
-        return np.lexsort(patterns.T)
+        return np.lexsort(np.packbits(np.isnan(self.rows), axis=1).T)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         if self.n_rows <= limit:

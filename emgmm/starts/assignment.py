@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation import Completion, batches, moments
-from emgmm.families import Family
+from emgmm.expectation import IncompleteExact, moments
+from emgmm.families import Family, mass_times
 from emgmm.maximization import maximise, settle
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource, Rows
@@ -125,7 +124,7 @@ def observed_statistics(rows: Rows, shares: Array, family: Family) -> Statistics
     What is missing is judged by the means and variances of what each component was given, as if its
     features were independent.
     """
-    shape, (K, n_features) = family.shape, (len(shares), rows.values.shape[1])
+    shape, n_features = family.shape, rows.values.shape[1]
     weighted = shares if rows.weights is None else shares * rows.weights
     seen = np.logical_not(np.isnan(rows.values)).astype(float)
     deviations = np.where(seen > 0, rows.values - rows.mean, 0.0)
@@ -134,30 +133,13 @@ def observed_statistics(rows: Rows, shares: Array, family: Family) -> Statistics
     steps = (weighted @ deviations) * per_row
     total = weighted.sum(axis=0) @ deviations**2 / np.maximum(observed.sum(axis=0), TINY)
     variances = (weighted @ deviations**2) * per_row - steps**2
-    variances = np.where(observed > 1, variances, total)
     floor = FLOOR * np.where(total > 0, total, 1.0)
-    elements = shape.outer(np.sqrt(np.maximum(variances, floor)))
-    diagonals = np.array([shape.diagonal(element) for element in elements])
-    covariances = shape.estimate(diagonals, np.ones(K), n_features)
-    means = rows.mean + steps
-    completion = Completion(means, covariances, family, means)
-    found = Statistics(
-        means,
-        np.zeros(K),
-        np.zeros_like(means),
-        family.pool(np.zeros_like(covariances)),
-        0.0,
-        rows.block.weight,
-        rows.block.total(1.0 - seen.max(axis=1)),
-    )
-    for whole in batches(rows.values.T, completion.most_patterns):
-        batch = whole.seen
-        own = rows.values[batch.numbers].T
-        conditional = completion.conditional(batch)
-        moments = completion.moments(own, batch, conditional, weighted[:, batch.numbers])
-        part = replace(found, mass=moments.mass, drift=moments.drift, weight=0.0, unseen=0.0)
-        found = found + replace(part, scatter=family.pool(moments.scatter))
-    return found
+    variances = np.maximum(np.where(variances > floor, variances, total), floor)
+    diagonals = np.array([shape.diagonal(one) for one in shape.outer(np.sqrt(variances))])
+    mass = np.maximum(weighted.sum(axis=1), FLOOR * weighted.sum())
+    covariances = family.estimate(family.pool(mass_times(mass, diagonals)), mass, n_features)
+    judge = Mixture.of(mass / mass.sum(), rows.mean + steps, covariances, family)
+    return IncompleteExact(judge).given(rows.block, shares)
 
 
 def nearest(rows: Array, means: Array) -> Labels:
