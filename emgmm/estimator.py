@@ -304,6 +304,7 @@ class GaussianMixture(PortableEstimator):
         K, D = self.n_components, rows.shape[1]
         door.check_enough_rows(len(rows), K)
         family = FAMILIES[self.covariance_type]
+        door.check_features(family, D)
         given = Given(
             self.weights_init if self.weights_init is None else door.weights(self.weights_init, K),
             self.means_init if self.means_init is None else door.means(self.means_init, K, D),

@@ -9,8 +9,7 @@ import numpy as np
 
 from emgmm.block import Block
 from emgmm.expectation import moments
-from emgmm.families import Family
-from emgmm.maximization import settle
+from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource
 from emgmm.statistics import Statistics
@@ -26,7 +25,7 @@ class Assignment(ABC):
     n_components: int
 
     @abstractmethod
-    def first_mixture(self, rows: Array, family: Family, ridge: float) -> Mixture:
+    def first_mixture(self, rows: Array, m_step: MStep) -> Mixture:
         """theta_0, from the (n, D) rows that the assignment is about."""
 
 
@@ -37,20 +36,20 @@ class _Shares(Assignment):
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
         """Each component's rows (D, n) and their responsibilities (n,)."""
 
-    def first_mixture(self, rows: Array, family: Family, ridge: float) -> Mixture:
+    def first_mixture(self, rows: Array, m_step: MStep) -> Mixture:
         source = ArraySource(rows)
         n_features = rows.shape[1]
 
         def about(centres: Array) -> Statistics:
             def of_block(block: Block) -> Statistics:
-                sums = moments(self._parts(block), centres, family)
+                sums = moments(self._parts(block), centres, m_step.family)
                 return Statistics(centres, *sums, 0.0, block.rows.shape[1])
 
             return source.sum(of_block, BLOCK_ROWS)
 
         mean = rows.mean(axis=0, dtype=np.float64)
         statistics = about(np.broadcast_to(mean, (self.n_components, n_features)))
-        return settle(statistics, about, family, ridge, rows.dtype)
+        return m_step.settle(statistics, about)
 
 
 class Labels(_Shares):
@@ -87,12 +86,14 @@ class SingleRows(Assignment):
         self.indices = indices
         self.n_components = len(indices)
 
-    def first_mixture(self, rows: Array, family: Family, ridge: float) -> Mixture:
+    def first_mixture(self, rows: Array, m_step: MStep) -> Mixture:
         chosen = rows[self.indices]
         empty = 10 * np.finfo(rows.dtype).eps  # scikit-learn's, in the precision of the rows
         mass = np.full(self.n_components, 1 + empty, dtype=rows.dtype)
         mean = rows.mean(axis=0, dtype=np.float64)
-        covariances = family.add_ridge(family.of_single_rows(chosen, mass, mean), ridge)
+        family = m_step.family
+        covariances = family.of_single_rows(chosen, mass, mean)
+        covariances = family.add_ridge(covariances, m_step.ridge)
         # Weights are shares of all rows, as in scikit-learn: 1/n each, not 1/K.
         return Mixture.of(mass / len(rows), chosen / mass[:, None], covariances, family)
 
