@@ -163,6 +163,15 @@ def check_enough_rows(n_rows: int, n_components: int) -> None:
         )
 
 
+def check_features(family: Family, n_features: int) -> None:
+    """No more features than the family is for."""
+    if family.most_features is not None and n_features > family.most_features:
+        raise ValueError(
+            f"covariance_type={family.name!r} is for one feature, but there are {n_features}: "
+            "choose a type of three letters, such as 'EII' or 'VII'."
+        )
+
+
 def _check_shape(value: Array, shape: tuple[int, ...], name: str) -> None:
     if value.shape != shape:
         raise ValueError(
@@ -210,6 +219,7 @@ def whiteners_of_precisions(
     name = f"{family.name} precision"
     array = _array(value, name)
     _check_shape(array, family.element_shape(n_components, n_features), name)
+    _check_equal(array, family, name)
     try:
         return family.whiteners_of_precisions(array.astype(np.float64))
     except DegenerateCovarianceError as error:
@@ -222,20 +232,27 @@ def covariances(value: Any, family: Family, n_components: int, n_features: int) 
     array = _array(value, name)
     _check_shape(array, family.element_shape(n_components, n_features), name)
     dense = family.dense(array, n_components, n_features)
-    crooked = np.flatnonzero(~np.isclose(dense, np.swapaxes(dense, 1, 2)).all(axis=(1, 2)))
     try:
-        if len(crooked):
-            raise DegenerateCovarianceError(tuple(crooked.tolist()))
+        crooked = ~np.isclose(dense, np.swapaxes(dense, 1, 2)).all(axis=(1, 2))
+        family.refuse(np.asarray(crooked))
         family.whiteners(array)
     except DegenerateCovarianceError as error:
         raise ValueError(_not_definite(name, array, family, error)) from None
+    _check_equal(array, family, name)
     return array
+
+
+def _check_equal(array: Array, family: Family, name: str) -> None:
+    """Elements of a shared covariance, which stand once for each component, are the same."""
+    stacked = family.stack(array)
+    if family.shared and (stacked != stacked[0]).any():
+        raise ValueError(f"'{name}' should be the same for all components")
 
 
 def _not_definite(name: str, array: Array, family: Family, error: DegenerateCovarianceError) -> str:
     matrix = family.stack(array).ndim == 3
     wanted = "symmetric, positive-definite" if matrix else "positive"
-    where = "" if family.shared else f": that of component {error.components[0]} is not"
+    where = f": that of component {error.components[0]} is not" if error.components else ""
     return f"'{name}' should be {wanted}{where}"
 
 
@@ -247,6 +264,7 @@ def mixture(
         raise ValueError("Give exactly one of covariances and precisions.")
     mean_array = check_array(given_means, dtype=FLOATS, input_name="means", copy=True)
     K, D = mean_array.shape
+    check_features(family, D)
     weight_array = weights(given_weights, K)
     if precisions is None:
         covariance_array = covariances(given_covariances, family, K, D)
@@ -270,6 +288,8 @@ def check_fitted(fitted: Mixture) -> None:
     _check_shape(fitted.weights, (K,), "weights")
     _check_shape(fitted.covariances, shape, "covariances")
     _check_shape(fitted.whiteners, shape, "precisions_cholesky")
+    check_features(fitted.family, D)
+    _check_equal(fitted.whiteners, fitted.family, "precisions_cholesky")
     for name in ("weights", "means", "covariances", "whiteners"):
         if getattr(fitted, name).dtype.kind != "f":
             raise ValueError(f"the {name} are not floating-point numbers")

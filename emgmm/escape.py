@@ -16,7 +16,6 @@ from sklearn.cluster import KMeans
 from emgmm.em import EM
 from emgmm.expectation import FormForBlock, softmax
 from emgmm.families import DegenerateCovarianceError, mass_times
-from emgmm.maximization import maximise
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
@@ -186,7 +185,7 @@ def first_definite(
     for reach in REACHES:
         divided = divide(statistics, em, groups, places, reach)
         try:
-            return maximise(divided, em.family, em.ridge, em.source.dtype)
+            return em.m_step.maximise(divided)
         except DegenerateCovarianceError:
             continue
     return None

@@ -323,6 +323,7 @@ class GaussianMixture(PortableEstimator):
     def _run(self, source: Source) -> tuple[Run, list[UserWarning]]:
         K, D = self.n_components, source.n_features
         family = FAMILIES[self.covariance_type]
+        door.check_features(family, D)
         given = Given(
             self.weights_init if self.weights_init is None else door.weights(self.weights_init, K),
             self.means_init if self.means_init is None else door.means(self.means_init, K, D),

@@ -26,7 +26,7 @@ from emgmm.block import Block
 from emgmm.expectation import FormForBlock, IncompleteExact, IncompletePacked, form_for_pass
 from emgmm.expectation import incomplete as module
 from emgmm.families import FAMILIES
-from emgmm.maximization import maximise
+from emgmm.maximization import MStep
 from emgmm.sources import ArraySource
 from emgmm.statistics import Summary
 
@@ -129,7 +129,7 @@ def test_an_em_step_is_that_of_rows_completed_one_by_one(family, weighted):
         assert statistics.weight == counts.sum()
         assert statistics.unseen == counts[3]
         np.testing.assert_allclose(statistics.mass, mass, rtol=1e-10)
-        found = maximise(statistics, family, 0.0, np.dtype(float))
+        found = MStep(family, 0.0, np.dtype(float)).maximise(statistics)
         np.testing.assert_allclose(found.weights, mass / mass.sum(), rtol=1e-10)
         np.testing.assert_allclose(found.means, means, rtol=1e-9, atol=1e-10)
         np.testing.assert_allclose(found.covariances, expected, rtol=1e-8, atol=1e-9)

@@ -52,6 +52,8 @@ class _Independent(Shape, ABC):
 class Axis(_Independent):
     """A diagonal matrix."""
 
+    scikit_learn = "diag"
+
     def outer(self, vectors: Array) -> Array:
         return vectors**2
 
@@ -115,6 +117,8 @@ class Axis(_Independent):
 
 class Trace(_Independent):
     """A multiple of the identity."""
+
+    scikit_learn = "spherical"
 
     def outer(self, vectors: Array) -> Array:
         return (vectors**2).sum(axis=1)

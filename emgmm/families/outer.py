@@ -27,6 +27,8 @@ def _upper(n_features: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 class Outer(Shape):
     """Any symmetric matrix."""
 
+    scikit_learn = "full"
+
     def outer(self, vectors: Array) -> Array:
         return vectors[:, :, None] * vectors[:, None, :]
 

@@ -41,6 +41,9 @@ class DegenerateCovarianceError(ValueError):
 class Shape(ABC):
     """What a family's second moments and quadratic form look like."""
 
+    #: scikit-learn's name for K elements of this shape.
+    scikit_learn: str
+
     # -- second moments -------------------------------------------------------------------------
     @abstractmethod
     def outer(self, vectors: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from emgmm.block import Block
 from emgmm.expectation import IncompleteExact, moments
 from emgmm.families import Family, mass_times
-from emgmm.maximization import maximise, settle
+from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource, Rows
 from emgmm.statistics import Statistics
@@ -31,7 +31,7 @@ class Assignment(ABC):
     n_components: int
 
     @abstractmethod
-    def first_mixture(self, rows: Rows, family: Family, ridge: float) -> Mixture:
+    def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         """theta_0, from the rows that the assignment is about."""
 
 
@@ -46,21 +46,21 @@ class _Shares(Assignment):
     def shares(self, block: Block) -> Array:
         """(K, B): how much of each row every component has."""
 
-    def first_mixture(self, rows: Rows, family: Family, ridge: float) -> Mixture:
+    def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         if not rows.complete:
-            statistics = observed_statistics(rows, self.shares(rows.block), family)
-            return maximise(statistics, family, ridge, rows.values.dtype)
+            statistics = observed_statistics(rows, self.shares(rows.block), m_step.family)
+            return m_step.maximise(statistics)
         source = ArraySource(rows.values, rows.weights)
 
         def about(centres: Array) -> Statistics:
             def of_block(block: Block) -> Statistics:
-                sums = moments(self._parts(block), centres, family)
+                sums = moments(self._parts(block), centres, m_step.family)
                 return Statistics(centres, *sums, 0.0, block.weight)
 
             return source.sum(of_block, BLOCK_ROWS)
 
         statistics = about(np.broadcast_to(rows.mean, (self.n_components, len(rows.mean))))
-        return settle(statistics, about, family, ridge, rows.values.dtype)
+        return m_step.settle(statistics, about)
 
 
 class Labels(_Shares):
@@ -104,15 +104,16 @@ class SingleRows(Assignment):
         self.indices = indices
         self.n_components = len(indices)
 
-    def first_mixture(self, rows: Rows, family: Family, ridge: float) -> Mixture:
+    def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         chosen, n_rows = rows.filled[self.indices], len(rows.values)
         dtype = chosen.dtype
         weights = np.ones(n_rows) if rows.weights is None else rows.weights
         own, total = weights[self.indices].astype(dtype), weights.sum()
         empty = dtype.type(10 * np.finfo(dtype).eps * min(1.0, total))  # scikit-learn's
         mass = own + empty
+        family = m_step.family
         covariances = family.of_single_rows(chosen, mass / own, rows.mean)
-        covariances = family.add_ridge(covariances, ridge)
+        covariances = family.add_ridge(covariances, m_step.ridge)
         # Weights are shares of all rows, as in scikit-learn: 1/n each, not 1/K.
         shares = (mass / total).astype(dtype)
         return Mixture.of(shares, chosen / (mass / own)[:, None], covariances, family)
