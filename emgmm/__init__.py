@@ -9,6 +9,7 @@ from emgmm.notices import (
     EMWarning,
     StarvedComponentWarning,
 )
+from emgmm.sources import blocks
 from emgmm.version import InconsistentVersionWarning, __version__
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "StarvedComponentWarning",
     "Verdict",
     "__version__",
+    "blocks",
 ]

@@ -10,10 +10,11 @@ from operator import add
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from sklearn.utils.random import sample_without_replacement
 
 from emgmm.block import Block
 from emgmm.threads import in_order
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 
 class Addable(Protocol):
@@ -45,13 +46,32 @@ class Rows:
     complete: bool = True
 
 
+def chosen_rows(n_rows: int, limit: int, random: np.random.RandomState) -> Integers:
+    """Numbers of the rows that stand for all, in their order: all up to `limit`, or as many.
+
+    They depend on `random` and the number of rows only, so that every source chooses the same.
+    """
+    if n_rows <= limit:
+        return np.arange(n_rows)
+    chosen = sample_without_replacement(  # the one way whose memory does not grow with n_rows
+        n_rows, limit, method="reservoir_sampling", random_state=random
+    )
+    return np.sort(chosen)
+
+
+def by_pattern(rows: Array) -> Integers:
+    """(N,): numbers of (N, D) rows, those that miss the same features side by side."""
+    patterns = np.packbits(np.isnan(rows), axis=1)
+    return np.lexsort(patterns.T)
+
+
 class Source(ABC):
     """Rows in blocks.
 
     Attributes
     ----------
     n_rows : int
-        Their number, N.
+        Their number, N. A source that has to count them does so in its first pass.
     n_features : int
         D.
     dtype : dtype
@@ -87,16 +107,20 @@ class Source(ABC):
 
     @abstractmethod
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
-        """Rows that stand for all: every row up to `limit`, a random choice beyond it.
+        """The rows that stand for all, those of `chosen_rows`."""
 
-        The choice is of row numbers, so that it depends on `random` and the number of rows only.
-        """
-
-    @abstractmethod
     def each_row(
         self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
     ) -> Any:
         """The (B, *shape) function of every block, put together in the order of the rows."""
+        out = np.empty((self.n_rows, *shape), dtype=dtype)
+
+        def fill(block: Block) -> None:
+            out[block.place] = function(block)
+
+        for _ in self.map(fill, size):
+            pass
+        return out
 
     def map(self, function: Callable[[Block], Result], size: int) -> Iterator[Result]:
         """A function of every block, in order, on as many threads as there may be: one pass."""
