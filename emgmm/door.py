@@ -25,6 +25,8 @@ from emgmm.typing import Array
 
 def source(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool) -> Source:
     """Where the rows of X come from: the only look at what X is."""
+    if isinstance(sample_weight, Blocks) and not isinstance(X, Blocks):
+        raise TypeError("sample_weight is blocks, but X is not: give both in the same blocks.")
     for kind in KINDS:
         if kind.accepts(X):
             opened = kind.of(X, sample_weight)

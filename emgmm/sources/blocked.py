@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -55,7 +56,9 @@ class BlocksSource(StreamedSource):
 
     @cached_property
     def n_rows(self) -> int:  # type: ignore[override]
-        return sum(len(cut) for cut in self.cuts(1))
+        if not self._lengths:
+            deque(self.cuts(1), maxlen=0)
+        return sum(self._lengths)
 
     def read(self, size: int) -> Iterator[Cut]:  # noqa: ARG002
         known, lengths = self._lengths, []

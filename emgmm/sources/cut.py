@@ -65,8 +65,8 @@ class Cut:
 
 def floats(raw: Any) -> Array:
     """The (B, D) array in `raw`, in a type that rows are kept in; floats are not copied."""
-    if type(raw) is np.ndarray and raw.ndim == 2 and raw.dtype in FLOATS:
-        return raw
+    if isinstance(raw, np.ndarray) and raw.ndim == 2 and raw.dtype in FLOATS:
+        return np.asarray(raw)
     return check_array(raw, dtype=FLOATS, ensure_all_finite=False, ensure_min_samples=0)
 
 

@@ -19,7 +19,7 @@ def slabs(array: Any, size: int) -> Iterator[Array]:
     n_rows, n_features = array.shape
     entries = max(1, ENTRIES // max(1, n_features))
     chunk = (getattr(array, "chunks", None) or (size,))[0]
-    unit = chunk if size < chunk <= 8 * entries else size
+    unit = chunk if size < chunk <= 8 * entries else min(size, entries)
     step = max(1, entries // unit) * unit
     for start in range(0, n_rows, step):
         stop = min(start + step, n_rows)

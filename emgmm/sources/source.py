@@ -10,7 +10,6 @@ from operator import add
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from sklearn.utils.random import sample_without_replacement
 
 from emgmm.block import Block
 from emgmm.threads import in_order
@@ -53,10 +52,21 @@ def chosen_rows(n_rows: int, limit: int, random: np.random.RandomState) -> Integ
     """
     if n_rows <= limit:
         return np.arange(n_rows)
-    chosen = sample_without_replacement(  # the one way whose memory does not grow with n_rows
-        n_rows, limit, method="reservoir_sampling", random_state=random
-    )
-    return np.sort(chosen)
+    if n_rows < 2 * limit:
+        return np.delete(np.arange(n_rows), _distinct(n_rows, n_rows - limit, random))
+    return _distinct(n_rows, limit, random)
+
+
+def _distinct(n_rows: int, size: int, random: np.random.RandomState) -> Integers:
+    """Distinct numbers below `n_rows`, in order: what was drawn before is drawn again.
+
+    Neither time nor memory grows with `n_rows`; scikit-learn's function takes minutes for 1e8.
+    """
+    numbers = np.empty(0, dtype=np.int64)
+    while len(numbers) < size:
+        more = random.randint(n_rows, size=size - len(numbers), dtype=np.int64)
+        numbers = np.union1d(numbers, more)
+    return numbers
 
 
 def by_pattern(rows: Array) -> Integers:

@@ -36,7 +36,12 @@ def as_weights(value: Any) -> Array:
 
 def in_slices(value: Any) -> Any:
     """Weights that can be read by slices, as they are where they already can."""
-    return value if is_sliceable(value, 1) else as_weights(value)
+    weights = value if is_sliceable(value, 1) else as_weights(value)
+    if weights.ndim != 1:
+        raise ValueError(
+            f"sample_weight has the shape {weights.shape}: give one number for each row."
+        )
+    return weights
 
 
 def weighed(cuts: Iterator[Cut], weights: Any) -> Iterator[Cut]:
@@ -44,7 +49,7 @@ def weighed(cuts: Iterator[Cut], weights: Any) -> Iterator[Cut]:
     start = 0
     for cut in cuts:
         stop = start + len(cut)
-        if stop > len(weights):
+        if stop > weights.shape[0]:
             check_length(weights, f"at least {stop}")
         yield replace(cut, weights=np.asarray(weights[start:stop], dtype=np.float64))
         start = stop
