@@ -418,7 +418,7 @@ def test_memory_does_not_grow_with_the_rows(dtype, task, tmp_path, monkeypatch):
             rows[start : start + 2**16] = chunk
         weights = np.memmap(tmp_path / f"weights{n_rows}", dtype, "w+", shape=(n_rows,))
         weights[:] = 1
-        model = GaussianMixture(2, max_iter=2, random_state=0)
+        model = GaussianMixture(2, max_iter=1, random_state=0)
         fit(model, rows[: 2**16], sample_weight=weights[: 2**16])
         tracemalloc.start()
         if task == "fit":
