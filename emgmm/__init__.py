@@ -10,6 +10,7 @@ from emgmm.notices import (
     StarvedComponentWarning,
     UnobservedPairWarning,
 )
+from emgmm.sources import blocks
 from emgmm.version import InconsistentVersionWarning, __version__
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "UnobservedPairWarning",
     "Verdict",
     "__version__",
+    "blocks",
 ]

@@ -18,15 +18,16 @@ from sklearn.utils.validation import validate_data
 from emgmm.families import DegenerateCovarianceError, Family
 from emgmm.mixture import Mixture
 from emgmm.notices import listed
-from emgmm.sources import KINDS, ArraySource, Source
+from emgmm.precision import FLOATS
+from emgmm.sources import KINDS, ArraySource, Blocks, Source, row_weights
 from emgmm.statistics import Summary
 from emgmm.typing import Array
-
-FLOATS = [np.float64, np.float32]
 
 
 def source(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool) -> Source:
     """Where the rows of X come from: the only look at what X is."""
+    if isinstance(sample_weight, Blocks) and not isinstance(X, Blocks):
+        raise TypeError("sample_weight is blocks, but X is not: give both in the same blocks.")
     for kind in KINDS:
         if kind.accepts(X):
             opened = kind.of(X, sample_weight)
@@ -59,34 +60,6 @@ def _check_features(estimator: BaseEstimator, opened: Source, *, reset: bool) ->
             "The feature names should match those that were passed during fit: expected "
             f"{list(known)}, but got {list(names)}."
         )
-
-
-def row_weights(value: Any, n_rows: int) -> Array:
-    """(N,) weights of rows: finite, none negative, not all zero."""
-    array = check_array(
-        value,
-        dtype=np.float64,
-        ensure_2d=False,
-        ensure_all_finite=False,
-        input_name="sample_weight",
-    )
-    if array.shape != (n_rows,):
-        raise ValueError(
-            f"sample_weight has the shape {array.shape}, but X has {n_rows} rows: give one number "
-            "for each."
-        )
-    wrong = np.flatnonzero(np.logical_not(np.isfinite(array) & (array >= 0)))
-    if len(wrong):
-        raise ValueError(
-            f"sample_weight of row {wrong[0]}, counted from 0, is {array[wrong[0]]:g}; weights "
-            "must be finite and not negative: a weight of 0 leaves a row out."
-        )
-    if not array.any():
-        raise ValueError(
-            "sample_weight is zero for every row, so that no row counts: at least one weight must "
-            "be positive."
-        )
-    return array
 
 
 def rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
@@ -154,8 +127,19 @@ def count(value: Any, name: str) -> int:
     return int(value)
 
 
-def check_enough_rows(n_rows: int, n_components: int) -> None:
-    """At least one row that counts to each component."""
+def whole(X: Any) -> None:
+    """Refuse what `predict` answers with an iterator."""
+    if isinstance(X, Blocks):
+        raise TypeError(
+            "fit_predict would have to hold the labels of all rows at once: call fit(X), and then "
+            "predict(X), which returns an iterator of arrays, one for each of the blocks."
+        )
+
+
+def check_enough_rows(n_all: int, n_rows: int, n_components: int) -> None:
+    """At least two rows, and one that counts to each component."""
+    if n_all < 2:
+        raise ValueError(f"Found array with {n_all} sample(s) while a minimum of 2 is required.")
     if n_rows < n_components:
         raise ValueError(
             f"Expected n_samples >= n_components but got n_components = {n_components}, "

@@ -276,6 +276,7 @@ class GaussianMixture(PortableEstimator):
         ndarray of shape (n_samples,)
             Each row's most probable component.
         """
+        door.whole(X)
         return self.fit(X, y, sample_weight).predict(X)
 
     def diagnose(self, X: Any, *, certify: bool = False, sample_weight: Any = None) -> Diagnosis:
@@ -339,7 +340,7 @@ class GaussianMixture(PortableEstimator):
         start = from_callable(named) if callable(named) else STARTS[named]
         stuck = has_coincident if self.break_symmetry else nowhere
         em = EM(source, family, K, self.reg_covar)
-        door.check_enough_rows(em.summary.n_rows, K)
+        door.check_enough_rows(source.n_rows, em.summary.n_rows, K)
         door.check_observed(em.summary, getattr(self, "feature_names_in_", None))
         beginnings: list[Callable[[], Mixture]]
         if goes_on:

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+# Numbers that rows are kept in; all others become the first.
+FLOATS = [np.float64, np.float32]
+
 # The unit of rounding of the numbers that statistics are added in.
 UNIT = float(np.finfo(np.float64).eps)
 

@@ -1,10 +1,14 @@
 """Sources: where rows come from, in blocks. A source maps and sums functions, and knows no EM."""
 
 from emgmm.sources.array import ArraySource
+from emgmm.sources.blocked import BlocksSource
+from emgmm.sources.blocks import Blocks, blocks
+from emgmm.sources.sliced import SlicedSource
 from emgmm.sources.source import Rows, Source, Sum
+from emgmm.sources.weights import row_weights
 
 # Sources that know their own kind of X; what none of them accepts is an array, or becomes one. To
 # add one: its module beside these, and a line here.
-KINDS: tuple[type[Source], ...] = ()
+KINDS: tuple[type[Source], ...] = (BlocksSource, SlicedSource)
 
-__all__ = ["KINDS", "ArraySource", "Rows", "Source", "Sum"]
+__all__ = ["KINDS", "ArraySource", "Blocks", "Rows", "Source", "Sum", "blocks", "row_weights"]

@@ -1,16 +1,14 @@
-"""Rows of an array in memory, or mapped into it."""
+"""Rows of an array in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from sklearn.utils.random import sample_without_replacement
 
 from emgmm.block import Block
-from emgmm.sources.source import Rows, Source
+from emgmm.sources.source import Rows, Source, by_pattern, chosen_rows
 from emgmm.typing import Array, Integers
 
 
@@ -48,26 +46,11 @@ class ArraySource(Source):
     @cached_property
     def _by_pattern(self) -> Integers:
         """(N,): row numbers, those that miss the same features side by side."""
-        return np.lexsort(np.packbits(np.isnan(self.rows), axis=1).T)
+        return by_pattern(self.rows)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         if self.n_rows <= limit:
             return Rows(self.rows, self.weights, self.complete)
-        chosen = sample_without_replacement(  # the one way whose memory does not grow with n_rows
-            self.n_rows, limit, method="reservoir_sampling", random_state=random
-        )
-        chosen = np.sort(chosen)
+        chosen = chosen_rows(self.n_rows, limit, random)
         weights = None if self.weights is None else self.weights[chosen]
         return Rows(self.rows[chosen], weights, self.complete)
-
-    def each_row(
-        self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
-    ) -> Array:
-        out = np.empty((self.n_rows, *shape), dtype=dtype)
-
-        def fill(block: Block) -> None:
-            out[block.place] = function(block)
-
-        for _ in self.map(fill, size):
-            pass
-        return out

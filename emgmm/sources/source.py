@@ -13,7 +13,7 @@ import numpy as np
 
 from emgmm.block import Block
 from emgmm.threads import in_order
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 
 class Addable(Protocol):
@@ -69,13 +69,43 @@ class Rows:
         return Block(0, self.values.T, self.weights, self.complete)
 
 
+def chosen_rows(n_rows: int, limit: int, random: np.random.RandomState) -> Integers:
+    """Numbers of the rows that stand for all, in their order: all up to `limit`, or as many.
+
+    They depend on `random` and the number of rows only, so that every source chooses the same.
+    """
+    if n_rows <= limit:
+        return np.arange(n_rows)
+    if n_rows < 2 * limit:
+        return np.delete(np.arange(n_rows), _distinct(n_rows, n_rows - limit, random))
+    return _distinct(n_rows, limit, random)
+
+
+def _distinct(n_rows: int, size: int, random: np.random.RandomState) -> Integers:
+    """Distinct numbers below `n_rows`, in order: what was drawn before is drawn again.
+
+    Neither time nor memory grows with `n_rows`; scikit-learn's function takes minutes for 1e8.
+    """
+    numbers = np.empty(0, dtype=np.int64)
+    while len(numbers) < size:
+        more = random.randint(n_rows, size=size - len(numbers), dtype=np.int64)
+        numbers = np.union1d(numbers, more)
+    return numbers
+
+
+def by_pattern(rows: Array) -> Integers:
+    """(N,): numbers of (N, D) rows, those that miss the same features side by side."""
+    patterns = np.packbits(np.isnan(rows), axis=1)
+    return np.lexsort(patterns.T)
+
+
 class Source(ABC):
     """Rows in blocks.
 
     Attributes
     ----------
     n_rows : int
-        Their number, N.
+        Their number, N. A source that has to count them does so in its first pass.
     n_features : int
         D.
     dtype : dtype
@@ -111,16 +141,20 @@ class Source(ABC):
 
     @abstractmethod
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
-        """Rows that stand for all: every row up to `limit`, a random choice beyond it.
+        """The rows that stand for all, those of `chosen_rows`."""
 
-        The choice is of row numbers, so that it depends on `random` and the number of rows only.
-        """
-
-    @abstractmethod
     def each_row(
         self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
     ) -> Any:
         """The (B, *shape) function of every block, put together in the order of the rows."""
+        out = np.empty((self.n_rows, *shape), dtype=dtype)
+
+        def fill(block: Block) -> None:
+            out[block.place] = function(block)
+
+        for _ in self.map(fill, size):
+            pass
+        return out
 
     def map(self, function: Callable[[Block], Result], size: int) -> Iterator[Result]:
         """A function of every block, in order, on as many threads as there may be: one pass."""

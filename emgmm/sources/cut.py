@@ -1,0 +1,82 @@
+"""What is read at once, and what it is read from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import check_array
+
+from emgmm.block import Block
+from emgmm.precision import FLOATS
+from emgmm.sources.source import by_pattern
+from emgmm.typing import Array
+
+# Entries, rows times features, that are read at once where the source may choose: 4 MB in float64.
+ENTRIES = 2**19
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """What is read at once.
+
+    Parameters
+    ----------
+    rows : (B, D)
+        float64 or float32; NaN where something is missing.
+    weights : (B,) float64, optional
+        What each row counts; 1 by default.
+    names : (D,) array of str, optional
+        Where the features have names.
+    start : int
+        Number of the first row.
+    complete : bool
+        Whether it is known that nothing is missing.
+    """
+
+    rows: Array
+    weights: Array | None = None
+    names: Array | None = None
+    start: int = 0
+    complete: bool = False
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, place: slice) -> Cut:
+        """Some of its rows."""
+        weights = None if self.weights is None else self.weights[place]
+        return Cut(self.rows[place], weights, self.names, self.start + place.start, self.complete)
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """Its rows, at most `size` at a time; those that miss the same features side by side."""
+        for at in range(0, len(self), size):
+            part = self.part(slice(at, at + size))
+            if self.complete or not np.isnan(part.rows).any():
+                yield Block(part.start, part.rows.T, part.weights)
+            else:
+                order = by_pattern(part.rows)
+                weights = None if part.weights is None else part.weights[order]
+                yield Block(part.start, part.rows[order].T, weights, False, part.start + order)
+
+
+def floats(raw: Any) -> Array:
+    """The (B, D) array in `raw`, in a type that rows are kept in; floats are not copied."""
+    if isinstance(raw, np.ndarray) and raw.ndim == 2 and raw.dtype in FLOATS:
+        return np.asarray(raw)
+    return check_array(raw, dtype=FLOATS, ensure_all_finite=False, ensure_min_samples=0)
+
+
+def is_sliceable(value: Any, ndim: int) -> bool:
+    """Whether value is an array of numbers that hands out its rows by slices."""
+    return (
+        getattr(value, "ndim", None) == ndim
+        and getattr(getattr(value, "dtype", None), "kind", "") in set("biuf")
+        and hasattr(value, "shape")
+        and hasattr(value, "__getitem__")
+        and not hasattr(value, "to_numpy")  # columns of tables
+        and not issparse(value)
+    )

@@ -1,0 +1,84 @@
+"""Weights of rows: what may be one, and how they are read beside rows that come in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array
+
+from emgmm.sources.cut import Cut, is_sliceable
+from emgmm.typing import Array
+
+
+def row_weights(value: Any, n_rows: int) -> Array:
+    """(N,) weights of rows: finite, none negative, not all zero."""
+    array = as_weights(value)
+    check_length(array, n_rows)
+    check_each(array, 0)
+    check_some(array.any())
+    return array
+
+
+def as_weights(value: Any) -> Array:
+    """The float64 array in `value`."""
+    return check_array(
+        value,
+        dtype=np.float64,
+        ensure_2d=False,
+        ensure_all_finite=False,
+        ensure_min_samples=0,
+        input_name="sample_weight",
+    )
+
+
+def in_slices(value: Any) -> Any:
+    """Weights that can be read by slices, as they are where they already can."""
+    weights = value if is_sliceable(value, 1) else as_weights(value)
+    if weights.ndim != 1:
+        raise ValueError(
+            f"sample_weight has the shape {weights.shape}: give one number for each row."
+        )
+    return weights
+
+
+def weighed(cuts: Iterator[Cut], weights: Any) -> Iterator[Cut]:
+    """Cuts with the weights of their rows; the end tells whether there is one for each row."""
+    start = 0
+    for cut in cuts:
+        stop = start + len(cut)
+        if stop > weights.shape[0]:
+            check_length(weights, f"at least {stop}")
+        yield replace(cut, weights=np.asarray(weights[start:stop], dtype=np.float64))
+        start = stop
+    check_length(weights, start)
+
+
+def check_length(weights: Any, n_rows: int | str) -> None:
+    """There is one weight for each row."""
+    if tuple(weights.shape) != (n_rows,):
+        raise ValueError(
+            f"sample_weight has the shape {tuple(weights.shape)}, but X has {n_rows} rows: give "
+            "one number for each."
+        )
+
+
+def check_each(weights: Array, start: int) -> None:
+    """Weights, of which the first is that of row `start`, are finite and none is negative."""
+    wrong = np.flatnonzero(np.logical_not(np.isfinite(weights) & (weights >= 0)))
+    if len(wrong):
+        raise ValueError(
+            f"sample_weight of row {start + wrong[0]}, counted from 0, is {weights[wrong[0]]:g}; "
+            "weights must be finite and not negative: a weight of 0 leaves a row out."
+        )
+
+
+def check_some(counts: Any) -> None:
+    """Whether any row counts."""
+    if not counts:
+        raise ValueError(
+            "sample_weight is zero for every row, so that no row counts: at least one weight must "
+            "be positive."
+        )
