@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sklearn.utils.random import sample_without_replacement
 
 from emgmm.block import Block
+from emgmm.sources.sampling import row_numbers
 from emgmm.sources.source import Rows, Source
 from emgmm.typing import Array, Integers
 
@@ -52,12 +52,9 @@ class ArraySource(Source):
         return np.lexsort(patterns.T)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
-        if self.n_rows <= limit:
+        chosen = row_numbers(self.n_rows, limit, random)
+        if chosen is None:
             return Rows(self.rows, self.weights, self.complete)
-        chosen = sample_without_replacement(  # the one way whose memory does not grow with n_rows
-            self.n_rows, limit, method="reservoir_sampling", random_state=random
-        )
-        chosen = np.sort(chosen)
         weights = None if self.weights is None else self.weights[chosen]
         return Rows(self.rows[chosen], weights, self.complete)
 
