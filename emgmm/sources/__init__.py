@@ -3,12 +3,23 @@
 from emgmm.sources.array import ArraySource
 from emgmm.sources.blocked import BlocksSource
 from emgmm.sources.blocks import Blocks, blocks
+from emgmm.sources.cluster import ClusterSource
 from emgmm.sources.sliced import SlicedSource
 from emgmm.sources.source import Rows, Source, Sum
 from emgmm.sources.weights import row_weights
 
 # Sources that know their own kind of X; what none of them accepts is an array, or becomes one. To
 # add one: its module beside these, and a line here.
-KINDS: tuple[type[Source], ...] = (BlocksSource, SlicedSource)
+KINDS: tuple[type[Source], ...] = (BlocksSource, SlicedSource, ClusterSource)
 
-__all__ = ["KINDS", "ArraySource", "Blocks", "Rows", "Source", "Sum", "blocks", "row_weights"]
+__all__ = [
+    "KINDS",
+    "ArraySource",
+    "Blocks",
+    "ClusterSource",
+    "Rows",
+    "Source",
+    "Sum",
+    "blocks",
+    "row_weights",
+]
