@@ -24,14 +24,16 @@ from emgmm.typing import Array
 FLOATS = [np.float64, np.float32]
 
 
-def source(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool) -> Source:
-    """Where the rows of X come from: the only look at what X is."""
+def source(
+    estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool, least: int = 1
+) -> Source:
+    """Where the rows of X, of which there are `least`, come from: the only look at what X is."""
     for kind in KINDS:
         if kind.accepts(X):
             opened = kind.of(X, sample_weight)
             _check_features(estimator, opened, reset=reset)
             return opened
-    array = rows(estimator, X, reset=reset)
+    array = rows(estimator, X, reset=reset, least=least)
     weights = None if sample_weight is None else row_weights(sample_weight, len(array))
     return ArraySource(array, weights)
 
@@ -87,7 +89,7 @@ def row_weights(value: Any, n_rows: int) -> Array:
     return array
 
 
-def rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
+def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Array:
     """The (N, D) float array in X; in `fit` (reset) the estimator takes its width and names."""
     _refuse_devices(estimator, X)
     array = validate_data(
@@ -95,7 +97,7 @@ def rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
         X,
         reset=reset,
         dtype=FLOATS,
-        ensure_min_samples=2 if reset else 1,
+        ensure_min_samples=least,
         ensure_all_finite=False,
     )
     _check_finite(array, getattr(estimator, "feature_names_in_", None))
@@ -272,6 +274,18 @@ def feature_names(names: Any, n_features: int) -> NDArray[np.object_]:
             f"feature_names must be {n_features} strings, one for each feature, but got {names!r}"
         )
     return array
+
+
+class FailedBlockError(ValueError):
+    """A block of a stream would leave a singular covariance."""
+
+    def __init__(self, error: DegenerateCovarianceError, ridge: float) -> None:
+        where = listed(error.components) or "the covariance that all components share"
+        super().__init__(
+            f"This block would leave a singular covariance ({where}, with reg_covar={ridge:g}), so "
+            "nothing was changed: pass more rows at a time, increase reg_covar, or decrease the "
+            "number of components."
+        )
 
 
 class FailedFitError(ValueError):

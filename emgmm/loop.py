@@ -29,6 +29,7 @@ class Ending(Enum):
     )
     START_ONLY = "max_iter is 0: these are the parameters that the start gave, no EM was run."
     GIVEN = "The parameters were given, no EM was run."
+    STREAM = "The parameters follow a stream, one step of EM for each block: it has no end."
 
     @property
     def sentence(self) -> str:

@@ -23,7 +23,7 @@ FLOORS = [
     {"expectation", "maximization"},
     {"sources"},
     {"em", "starts", "prediction"},
-    {"schemes"},
+    {"schemes", "streaming"},
     {"loop"},
     {"escape"},
     {"diagnosis"},
@@ -31,6 +31,7 @@ FLOORS = [
     {"door", "conversion", "persistence"},
     {"methods"},
     {"portable"},
+    {"incremental"},
     {"estimator"},
     {"datasets", "__main__"},
 ]
