@@ -107,7 +107,7 @@ def followed(
 
     following = settle(blend.times(weight), again, family, em.ridge, em.source.dtype)
     calls = 1 + (stream.calls if stream else 0)
-    return Stream(blend.about_means(family), weight, calls), following
+    return Stream(blend, weight, calls), following
 
 
 def gathered(waiting: Rows | None, source: Source, random: np.random.RandomState) -> Rows:

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from emgmm import Ending, GaussianMixture
+from emgmm import Ending, GaussianMixture, maximization
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
 X = clusters(600, 3, 3)
@@ -188,6 +188,16 @@ def test_a_narrow_component_is_measured_about_its_own_mean():
         np.testing.assert_allclose(model.means_[k], counts @ rows / counts.sum(), atol=1e-15)
         exact = np.cov(rows.T, ddof=0, aweights=counts)
         np.testing.assert_allclose(model.covariances_[k], exact, rtol=1e-6, atol=1e-21)
+
+
+@types
+def test_moments_that_are_taken_again_are_blended_too(covariance_type, monkeypatch):
+    monkeypatch.setattr(maximization, "PROMISE", 0.0)  # none are good enough the first time
+    model = model_of(covariance_type)
+    long_form = LongForm(model)
+    for call, rows in enumerate(BLOCKS, start=1):
+        long_form.follow(rows, (call + 2) ** -0.6)
+        assert_follows(model.partial_fit(rows), long_form)
 
 
 def separated(n_rows):
