@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -16,13 +18,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import door
+from emgmm.checkpoint import journal
 from emgmm.diagnosis import Diagnosis, aitken, diagnose, has_coincident, warnings_of
 from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.fitting import best_run
 from emgmm.incremental import IncrementalEstimator
 from emgmm.loop import Rules, Run, history, last_of_plain_em, nowhere
-from emgmm.mixture import Mixture
 from emgmm.notices import EMWarning, frames_to_user
 from emgmm.schemes import SCHEMES
 from emgmm.sources import Source
@@ -92,6 +94,13 @@ class GaussianMixture(IncrementalEstimator):
     forgetting : float, default=None
         A constant share in (0, 1] in place of that formula, for a stream that changes: a block's
         part in the mixture is halved in about 0.7 / forgetting calls.
+    checkpoint : str or path, default=None
+        A file in which `fit` keeps how far it has come. A fit that was interrupted, or whose
+        process was killed, goes on from there when `fit` is called again with the same path, the
+        same X and the same parameters, `max_iter` and `verbose` aside, and ends as if it had not
+        been. When `fit` is over the file is removed. It holds arrays and JSON, no code.
+    checkpoint_every : float, default=60
+        Seconds between two times that it is written; 0 writes it after every iteration.
 
     Attributes
     ----------
@@ -174,6 +183,8 @@ class GaussianMixture(IncrementalEstimator):
         "step_power": [Interval(Real, 0.5, 1.0, closed="right")],
         "step_offset": [Interval(Real, 0.0, None, closed="left")],
         "forgetting": [Interval(Real, 0.0, 1.0, closed="right"), None],
+        "checkpoint": [str, os.PathLike, None],
+        "checkpoint_every": [Interval(Real, 0.0, None, closed="left")],
     }
 
     _doc_link_module = "emgmm"
@@ -203,6 +214,8 @@ class GaussianMixture(IncrementalEstimator):
         step_power: float = 0.6,
         step_offset: float = 2,
         forgetting: float | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: float = 60,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -223,6 +236,8 @@ class GaussianMixture(IncrementalEstimator):
         self.step_power = step_power
         self.step_offset = step_offset
         self.forgetting = forgetting
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     # -- fitting --------------------------------------------------------------------------------
     @_fit_context(prefer_skip_nested_validation=True)
@@ -335,20 +350,23 @@ class GaussianMixture(IncrementalEstimator):
             self._check_same_model(D, "warm_start=True", "set warm_start=False")
         random = check_random_state(self.random_state)
         stuck = has_coincident if self.break_symmetry else nowhere
-        em = EM(source, family, K, self.reg_covar)
-        door.check_enough_rows(em.summary.n_rows, K)
-        beginnings: list[Callable[[], Mixture]]
-        beginnings = [self._mixture] if goes_on else [lambda: begin(em, random)] * self.n_init
+        here = self._mixture() if goes_on else None
+        parameters = self.get_params(deep=False)
         try:
-            best = best_run(
-                em,
-                SCHEMES[self.acceleration],
-                beginnings,
-                rules=Rules(self.tol, self.max_iter, stuck),
-                before=self._before_last() if goes_on else -np.inf,
-                reporter=Reporter(int(self.verbose), self.verbose_interval),
-                random=random,
-            )
+            with journal(self.checkpoint, self.checkpoint_every, parameters, source, here) as kept:
+                em = EM(source, family, K, self.reg_covar)
+                door.check_enough_rows(em.summary.n_rows, K)
+                begin = partial(begin, em)
+                best = best_run(
+                    em,
+                    SCHEMES[self.acceleration],
+                    [begin] * self.n_init if here is None else [lambda _: here],
+                    rules=Rules(self.tol, self.max_iter, stuck),
+                    before=self._before_last() if goes_on else -np.inf,
+                    reporter=Reporter(int(self.verbose), self.verbose_interval),
+                    random=random,
+                    journal=kept,
+                )
         except DegenerateCovarianceError as error:
             raise door.FailedFitError(error, source.dtype, self.reg_covar) from None
         n_rows = em.summary.n_rows

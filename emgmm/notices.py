@@ -1,4 +1,4 @@
-"""Warnings of a fit that ended where its own statistics show that something is wrong."""
+"""Warnings: of a fit whose own statistics show that something is wrong, and of its checkpoint."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ class CollapsedComponentWarning(EMWarning):
 
 class StarvedComponentWarning(EMWarning):
     """A component holds less than one row."""
+
+
+class CheckpointWarning(UserWarning):
+    """A fit goes on, but it could not be kept in its checkpoint."""
 
 
 def listed(components: tuple[int, ...]) -> str:
