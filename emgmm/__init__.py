@@ -4,6 +4,7 @@ from emgmm.diagnosis import Diagnosis, Verdict
 from emgmm.estimator import GaussianMixture
 from emgmm.loop import Ending
 from emgmm.notices import (
+    CheckpointWarning,
     CoincidentComponentsWarning,
     CollapsedComponentWarning,
     EMWarning,
@@ -14,6 +15,7 @@ from emgmm.sources import blocks
 from emgmm.version import InconsistentVersionWarning, __version__
 
 __all__ = [
+    "CheckpointWarning",
     "CoincidentComponentsWarning",
     "CollapsedComponentWarning",
     "Diagnosis",

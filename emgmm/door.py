@@ -24,8 +24,10 @@ from emgmm.statistics import Summary
 from emgmm.typing import Array
 
 
-def source(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool) -> Source:
-    """Where the rows of X come from: the only look at what X is."""
+def source(
+    estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool, least: int = 1
+) -> Source:
+    """Where the rows of X, of which there are `least`, come from: the only look at what X is."""
     if isinstance(sample_weight, Blocks) and not isinstance(X, Blocks):
         raise TypeError("sample_weight is blocks, but X is not: give both in the same blocks.")
     for kind in KINDS:
@@ -33,7 +35,7 @@ def source(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset
             opened = kind.of(X, sample_weight)
             _check_features(estimator, opened, reset=reset)
             return opened
-    array = rows(estimator, X, reset=reset)
+    array = rows(estimator, X, reset=reset, least=least)
     complete = _is_complete(array, getattr(estimator, "feature_names_in_", None))
     weights = None if sample_weight is None else row_weights(sample_weight, len(array))
     return ArraySource(array, weights, complete=complete)
@@ -62,7 +64,7 @@ def _check_features(estimator: BaseEstimator, opened: Source, *, reset: bool) ->
         )
 
 
-def rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
+def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Array:
     """The (N, D) float array in X; in `fit` (reset) the estimator takes its width and names."""
     _refuse_devices(estimator, X)
     return validate_data(
@@ -70,7 +72,7 @@ def rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
         X,
         reset=reset,
         dtype=FLOATS,
-        ensure_min_samples=2 if reset else 1,
+        ensure_min_samples=least,
         ensure_all_finite=False,
     )
 
@@ -287,6 +289,18 @@ def feature_names(names: Any, n_features: int) -> NDArray[np.object_]:
             f"feature_names must be {n_features} strings, one for each feature, but got {names!r}"
         )
     return array
+
+
+class FailedBlockError(ValueError):
+    """A block of a stream would leave a singular covariance."""
+
+    def __init__(self, error: DegenerateCovarianceError, ridge: float) -> None:
+        where = listed(error.components) or "the covariance that all components share"
+        super().__init__(
+            f"This block would leave a singular covariance ({where}, with reg_covar={ridge:g}), so "
+            "nothing was changed: pass more rows at a time, increase reg_covar, or decrease the "
+            "number of components."
+        )
 
 
 class FailedFitError(ValueError):

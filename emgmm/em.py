@@ -69,10 +69,11 @@ class EM:
         """The E-step over all rows: one pass."""
         return self._statistics(form_for_pass(mixture, self.summary, self.source.dtype))
 
+    def expect_about(self, mixture: Mixture, centres: Array) -> Statistics:
+        """The E-step with moments about (K, D) centres: one pass."""
+        return self._statistics(exact_form(mixture, self.summary, centres))
+
     def maximise(self, mixture: Mixture, statistics: Statistics) -> Mixture:
         """The M-step from the statistics of `mixture`; on hostile data it spends one more pass."""
-
-        def again(centres: Array) -> Statistics:
-            return self._statistics(exact_form(mixture, self.summary, centres))
-
+        again = partial(self.expect_about, mixture)
         return self.m_step.settle(statistics, again, mixture)

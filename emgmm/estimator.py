@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -16,6 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import door
+from emgmm.checkpoint import journal
 from emgmm.diagnosis import (
     Diagnosis,
     aitken,
@@ -26,20 +29,20 @@ from emgmm.diagnosis import (
 )
 from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
-from emgmm.fitting import Given, best_run, first_mixture
+from emgmm.fitting import best_run
+from emgmm.incremental import IncrementalEstimator
 from emgmm.loop import Rules, Run, history, last_of_plain_em, nowhere
-from emgmm.mixture import Mixture
 from emgmm.notices import frames_to_user
-from emgmm.portable import PortableEstimator
 from emgmm.schemes import SCHEMES
 from emgmm.sources import Source
-from emgmm.starts import STARTS, from_callable
+from emgmm.starts import STARTS
+from emgmm.streaming import Stream
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Integers
 from emgmm.verbosity import Reporter
 
 
-class GaussianMixture(PortableEstimator):
+class GaussianMixture(IncrementalEstimator):
     """Gaussian mixture fitted by expectation-maximisation, a drop-in for scikit-learn's.
 
     Parameters
@@ -89,6 +92,22 @@ class GaussianMixture(PortableEstimator):
         passes over X, and it may end at another maximum than plain EM does from the same start.
         Each mixture on the way is an iteration. `tol` speaks of EM's own steps all the same: two of
         them end a fit.
+    step_power : float, default=0.6
+        Of `partial_fit`, in (1/2, 1]: at its call t the statistics go towards the block's by
+        (t + step_offset)^-step_power. Nearer to 1/2, the start and old blocks are left behind
+        sooner; nearer to 1, blocks average out more.
+    step_offset : float, default=2
+        The same formula's: the larger, the less the first blocks count for.
+    forgetting : float, default=None
+        A constant share in (0, 1] in place of that formula, for a stream that changes: a block's
+        part in the mixture is halved in about 0.7 / forgetting calls.
+    checkpoint : str or path, default=None
+        A file in which `fit` keeps how far it has come. A fit that was interrupted, or whose
+        process was killed, goes on from there when `fit` is called again with the same path, the
+        same X and the same parameters, `max_iter` and `verbose` aside, and ends as if it had not
+        been. When `fit` is over the file is removed. It holds arrays and JSON, no code.
+    checkpoint_every : float, default=60
+        Seconds between two times that it is written; 0 writes it after every iteration.
 
     Attributes
     ----------
@@ -168,6 +187,11 @@ class GaussianMixture(PortableEstimator):
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "break_symmetry": ["boolean"],
         "acceleration": [StrOptions({name for name in SCHEMES if name is not None}), None],
+        "step_power": [Interval(Real, 0.5, 1.0, closed="right")],
+        "step_offset": [Interval(Real, 0.0, None, closed="left")],
+        "forgetting": [Interval(Real, 0.0, 1.0, closed="right"), None],
+        "checkpoint": [str, os.PathLike, None],
+        "checkpoint_every": [Interval(Real, 0.0, None, closed="left")],
     }
 
     _doc_link_module = "emgmm"
@@ -194,6 +218,11 @@ class GaussianMixture(PortableEstimator):
         verbose_interval: int = 10,
         break_symmetry: bool = True,
         acceleration: str | None = None,
+        step_power: float = 0.6,
+        step_offset: float = 2,
+        forgetting: float | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: float = 60,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -211,6 +240,11 @@ class GaussianMixture(PortableEstimator):
         self.verbose_interval = verbose_interval
         self.break_symmetry = break_symmetry
         self.acceleration = acceleration
+        self.step_power = step_power
+        self.step_offset = step_offset
+        self.forgetting = forgetting
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     # -- fitting --------------------------------------------------------------------------------
     @_fit_context(prefer_skip_nested_validation=True)
@@ -244,15 +278,11 @@ class GaussianMixture(PortableEstimator):
             Where X or a parameter will not do, in which case nothing is changed; or where every
             start meets a singular covariance, after which the estimator is not fitted.
         """
-        before = dict(vars(self))
         try:
-            with one_blas_thread():
-                best, said = self._run(door.source(self, X, sample_weight, reset=True))
-        except BaseException as error:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            if isinstance(error, door.FailedFitError):
-                self._forget()
+            with self._unchanged_by_errors(), one_blas_thread():
+                best, said = self._run(door.source(self, X, sample_weight, reset=True, least=2))
+        except door.FailedFitError:
+            self._forget()
             raise
         self._take(best)
         for warning in said:
@@ -324,57 +354,36 @@ class GaussianMixture(PortableEstimator):
     def _run(self, source: Source) -> tuple[Run, list[UserWarning]]:
         K, D = self.n_components, source.n_features
         family = FAMILIES[self.covariance_type]
-        door.check_features(family, D)
-        given = Given(
-            self.weights_init if self.weights_init is None else door.weights(self.weights_init, K),
-            self.means_init if self.means_init is None else door.means(self.means_init, K, D),
-            self.precisions_init
-            if self.precisions_init is None
-            else door.whiteners_of_precisions(self.precisions_init, family, K, D),
-        )
+        begin = self._beginning(D)
         goes_on = self.warm_start and self.__sklearn_is_fitted__()
         if goes_on:
-            self._check_same_model(D)
+            self._check_same_model(D, "warm_start=True", "set warm_start=False")
         random = check_random_state(self.random_state)
-        named = self.init_params
-        start = from_callable(named) if callable(named) else STARTS[named]
         stuck = has_coincident if self.break_symmetry else nowhere
-        em = EM(source, family, K, self.reg_covar)
-        door.check_enough_rows(source.n_rows, em.summary.n_rows, K)
-        door.check_observed(em.summary, getattr(self, "feature_names_in_", None))
-        beginnings: list[Callable[[], Mixture]]
-        if goes_on:
-            beginnings = [self._mixture]
-        else:
-            beginnings = [lambda: first_mixture(em, start, given, random)] * self.n_init
+        here = self._mixture() if goes_on else None
+        parameters = self.get_params(deep=False)
         try:
-            best = best_run(
-                em,
-                SCHEMES[self.acceleration],
-                beginnings,
-                rules=Rules(self.tol, self.max_iter, stuck),
-                before=self._before_last() if goes_on else -np.inf,
-                reporter=Reporter(int(self.verbose), self.verbose_interval),
-                random=random,
-            )
+            with journal(self.checkpoint, self.checkpoint_every, parameters, source, here) as kept:
+                em = EM(source, family, K, self.reg_covar)
+                door.check_enough_rows(source.n_rows, em.summary.n_rows, K)
+                door.check_observed(em.summary, getattr(self, "feature_names_in_", None))
+                begin = partial(begin, em)
+                best = best_run(
+                    em,
+                    SCHEMES[self.acceleration],
+                    [begin] * self.n_init if here is None else [lambda _: here],
+                    rules=Rules(self.tol, self.max_iter, stuck),
+                    before=self._before_last() if goes_on else -np.inf,
+                    reporter=Reporter(int(self.verbose), self.verbose_interval),
+                    random=random,
+                    journal=kept,
+                )
         except DegenerateCovarianceError as error:
             raise door.FailedFitError(error, source.dtype, self.reg_covar) from None
         said = warnings_of(
             best, em.summary.n_rows, self.reg_covar, break_symmetry=self.break_symmetry
         )
         return best, [*said, *unobserved_pairs(em.summary, family)]
-
-    def _check_same_model(self, n_features: int) -> None:
-        for name, was, now in (
-            ("n_components", len(self.means_), self.n_components),
-            ("covariance_type", self._fitted_type(), self.covariance_type),
-            ("the number of features", self.means_.shape[1], n_features),
-        ):
-            if was != now:
-                raise ValueError(
-                    f"warm_start=True goes on from the last fit, but {name} was {was!r} then and "
-                    f"is {now!r} now; set warm_start=False to start anew."
-                )
 
     def _before_last(self) -> float:
         """The last objective but one: the stopping rule compares a warm start's first to it."""
@@ -383,6 +392,8 @@ class GaussianMixture(PortableEstimator):
 
     def _take(self, best: Run) -> None:
         seen = history(best.objectives, best.passes, best.events)
+        self.__dict__.pop("_waiting", None)
+        self._stream = Stream.after_fit(best.step.statistics)
         self._adopt(
             best.step.mixture,
             converged_=best.converged,

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from emgmm.files import replaced
+
 FORMAT = "emgmm.GaussianMixture"
 FORMAT_VERSION = 1
 
@@ -27,6 +29,8 @@ def encode(value: Any, name: str) -> Any:
         value = value.item()
     if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": str(value)}
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiubUO":
@@ -74,16 +78,8 @@ def write(
     target = Path(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"cannot save to {path}: there is no folder {target.parent}")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replaced(target) as file:
+        file.write(text.encode())
 
 
 def read(

@@ -55,6 +55,18 @@ class Statistics:
             self.unseen + other.unseen,
         )
 
+    def times(self, factor: float) -> Statistics:
+        """The same sums of rows that count `factor` times as much."""
+        return Statistics(
+            self.centres,
+            self.mass * factor,
+            self.drift * factor,
+            self.scatter * factor,
+            self.log_likelihood * factor,
+            self.weight * factor,
+            self.unseen * factor,
+        )
+
     @property
     def seen(self) -> float:
         """Weight of the rows that components share."""

@@ -17,20 +17,22 @@ PACKAGE = Path(emgmm.__file__).parent
 # Floors of the house, lowest first. A module imports from floors below its own, or from its own
 # package; nothing else.
 FLOORS = [
-    {"typing", "precision", "version", "threads", "verbosity", "notices"},
+    {"typing", "precision", "version", "threads", "verbosity", "notices", "files", "archive"},
     {"families", "plots"},
     {"mixture", "statistics", "block"},
     {"expectation", "maximization"},
     {"sources"},
     {"em", "starts", "prediction"},
-    {"schemes"},
+    {"schemes", "streaming"},
     {"loop"},
-    {"escape"},
+    {"escape", "journal"},
     {"diagnosis"},
     {"fitting"},
     {"door", "conversion", "persistence"},
+    {"checkpoint"},
     {"methods"},
     {"portable"},
+    {"incremental"},
     {"estimator"},
     {"datasets", "__main__"},
 ]
