@@ -39,9 +39,14 @@ class GaussianMixture(PortableEstimator):
     ----------
     n_components : int, default=1
         Number of components, K.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
-        Each component its own covariance matrix; one for all; each its own variances; each one
-        variance.
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'EII', 'VII', 'EEI', 'VEI', 'EVI', \
+            'VVI', 'EEE', 'VEE', 'EVE', 'VVE', 'EEV', 'VEV', 'EVV', 'VVV', 'E', 'V'}, \
+            default='full'
+        scikit-learn's names: each component its own covariance matrix; one for all; each its own
+        variances; each one variance. Or mclust's, whose letters say whether volume, shape and
+        orientation are Equal or Variable, I standing for spheres and for axes that are not turned:
+        full is VVV, tied EEE, diag VVI, spherical VII. E and V are for one feature. EVI, EVE and
+        EVV need more rows than features in every component.
     tol : float, default=1e-3
         EM stops when the mean log-likelihood per row (in nats) changes by less in one iteration.
         It is a gain per iteration, not the distance to the maximum.
@@ -90,7 +95,8 @@ class GaussianMixture(PortableEstimator):
     means_ : ndarray of shape (K, D)
         Means.
     covariances_ : ndarray
-        Covariances: (K, D, D) if full, (D, D) if tied, (K, D) if diag, (K,) if spherical.
+        Covariances: (K, D, D) if full, (D, D) if tied or EEE, (K, D) if diag, EEI, VEI, EVI or VVI,
+        (K,) if spherical, EII, VII, E or V, and (K, D, D) of the other families.
     precisions_ : ndarray
         Their inverses, in the same shape.
     precisions_cholesky_ : ndarray
@@ -128,6 +134,7 @@ class GaussianMixture(PortableEstimator):
     Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
     doi 10.1111/j.2517-6161.1977.tb01600.x.
     Anderson (1965), J. ACM 12:547, doi 10.1145/321296.321305.
+    Celeux and Govaert (1995), Pattern Recognition 28:781, doi 10.1016/0031-3203(94)00125-6.
 
     Examples
     --------

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from conftest import STARTS, TYPES
+from conftest import MODELS, STARTS, TYPES
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from emgmm import GaussianMixture
 
+# Some of the checks' tables have components of fewer rows than features: where volumes are equal
+# that is no fit.
+BEARING = tuple(model for model in MODELS if model not in {"EVI", "EVE", "EVV"})
+
 MEMBERS = [
     GaussianMixture(),
-    *(GaussianMixture(3, covariance_type=covariance_type) for covariance_type in TYPES),
+    *(GaussianMixture(3, covariance_type=covariance_type) for covariance_type in TYPES + BEARING),
     *(GaussianMixture(init_params=start) for start in STARTS),
     GaussianMixture(n_init=2, warm_start=True),
 ]
