@@ -9,6 +9,7 @@ from emgmm.notices import (
     EMWarning,
     StarvedComponentWarning,
 )
+from emgmm.prior import NormalInverseWishart
 from emgmm.version import InconsistentVersionWarning, __version__
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Ending",
     "GaussianMixture",
     "InconsistentVersionWarning",
+    "NormalInverseWishart",
     "StarvedComponentWarning",
     "Verdict",
     "__version__",

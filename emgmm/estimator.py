@@ -18,12 +18,13 @@ from sklearn.utils.validation import check_is_fitted
 from emgmm import door
 from emgmm.diagnosis import Diagnosis, aitken, diagnose, has_coincident, warnings_of
 from emgmm.em import EM
-from emgmm.families import FAMILIES, DegenerateCovarianceError
+from emgmm.families import FAMILIES, DegenerateCovarianceError, Family
 from emgmm.fitting import Given, best_run, first_mixture
-from emgmm.loop import Rules, Run, history, last_of_plain_em, nowhere
+from emgmm.loop import Ending, Rules, Run, history, last_of_plain_em, nowhere
 from emgmm.mixture import Mixture
 from emgmm.notices import EMWarning, frames_to_user
 from emgmm.portable import PortableEstimator
+from emgmm.prior import ConstantFeaturesError, NormalInverseWishart
 from emgmm.schemes import SCHEMES
 from emgmm.sources import ArraySource
 from emgmm.starts import STARTS, from_callable
@@ -56,7 +57,7 @@ class GaussianMixture(PortableEstimator):
     max_iter : int, default=100
         Most iterations of EM. 0 returns what the start gives.
     n_init : int, default=1
-        Starts; the one with the highest log-likelihood is kept. A start that fails is left out.
+        Starts; the one with the highest `lower_bound_` is kept. A start that fails is left out.
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'} or callable, \
             default='kmeans'
         Where EM starts. A callable gets ``(X, n_components, random_state)``, `random_state` being
@@ -87,6 +88,13 @@ class GaussianMixture(PortableEstimator):
         passes over X, and it may end at another maximum than plain EM does from the same start.
         Each mixture on the way is an iteration. `tol` speaks of EM's own steps all the same: two of
         them end a fit.
+    prior : {None, 'conjugate'} or NormalInverseWishart, default=None
+        Prior of the components' means and covariances: fits are then the mode of the posterior,
+        which exists where the likelihood has no maximum, and `reg_covar` is not added. 'conjugate'
+        is ``NormalInverseWishart()``, whose scale is that of the data.
+    weight_concentration : float, default=1.0
+        Of the weights' Dirichlet prior, at least 1, which is none. Each component has so many rows
+        more, less one.
 
     Attributes
     ----------
@@ -108,6 +116,8 @@ class GaussianMixture(PortableEstimator):
         Iterations of the start that was kept.
     lower_bound_ : float
         Mean log-likelihood per row of the fitted parameters: ``score(X)`` of the X that was fitted.
+        With a prior, what EM climbs instead: the log-likelihood plus the log-density of the priors,
+        but for a constant, per row.
     lower_bounds_ : list of float
         The same after each of the `n_iter_` iterations.
     ending_ : Ending
@@ -167,6 +177,8 @@ class GaussianMixture(PortableEstimator):
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "break_symmetry": ["boolean"],
+        "prior": [StrOptions({"conjugate"}), NormalInverseWishart, None],
+        "weight_concentration": [Interval(Real, 1.0, None, closed="left")],
         "acceleration": [StrOptions({name for name in SCHEMES if name is not None}), None],
     }
 
@@ -194,6 +206,8 @@ class GaussianMixture(PortableEstimator):
         verbose_interval: int = 10,
         break_symmetry: bool = True,
         acceleration: str | None = None,
+        prior: str | NormalInverseWishart | None = None,
+        weight_concentration: float = 1.0,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -211,6 +225,8 @@ class GaussianMixture(PortableEstimator):
         self.verbose_interval = verbose_interval
         self.break_symmetry = break_symmetry
         self.acceleration = acceleration
+        self.prior = prior
+        self.weight_concentration = weight_concentration
 
     # -- fitting --------------------------------------------------------------------------------
     @_fit_context(prefer_skip_nested_validation=True)
@@ -238,14 +254,14 @@ class GaussianMixture(PortableEstimator):
         before = dict(vars(self))
         try:
             with one_blas_thread():
-                best, said = self._run(door.rows(self, X, reset=True))
+                best, said, ending = self._run(door.rows(self, X, reset=True))
         except BaseException as error:
             self.__dict__.clear()
             self.__dict__.update(before)
             if isinstance(error, door.FailedFitError):
                 self._forget()
             raise
-        self._take(best)
+        self._take(best, ending)
         for warning in said:
             warnings.warn(warning, stacklevel=frames_to_user())
         return self
@@ -303,11 +319,20 @@ class GaussianMixture(PortableEstimator):
         mixture = self._mixture()
         objectives = last_of_plain_em(getattr(self, "history_", history([], [], [])))
         with one_blas_thread():
-            em = EM(ArraySource(rows), mixture.family, mixture.n_components, self.reg_covar)
+            em = self._em(rows, mixture.family, mixture.n_components)
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
 
-    def _run(self, rows: Array) -> tuple[Run, list[EMWarning]]:
+    def _em(self, rows: Array, family: Family, n_components: int) -> EM:
+        prior = NormalInverseWishart() if isinstance(self.prior, str) else self.prior
+        source, concentration = ArraySource(rows), self.weight_concentration
+        try:
+            return EM(source, family, n_components, self.reg_covar, prior, concentration)
+        except ConstantFeaturesError as error:
+            names = getattr(self, "feature_names_in_", None)
+            raise door.constant_features(error.features, names) from None
+
+    def _run(self, rows: Array) -> tuple[Run, list[EMWarning], Ending]:
         K, D = self.n_components, rows.shape[1]
         door.check_enough_rows(len(rows), K)
         family = FAMILIES[self.covariance_type]
@@ -326,7 +351,7 @@ class GaussianMixture(PortableEstimator):
         named = self.init_params
         start = from_callable(named) if callable(named) else STARTS[named]
         stuck = has_coincident if self.break_symmetry else nowhere
-        em = EM(ArraySource(rows), family, K, self.reg_covar)
+        em = self._em(rows, family, K)
         beginnings: list[Callable[[], Mixture]]
         if goes_on:
             beginnings = [self._mixture]
@@ -343,14 +368,17 @@ class GaussianMixture(PortableEstimator):
                 random=random,
             )
         except DegenerateCovarianceError as error:
-            raise door.FailedFitError(error, rows.dtype, self.reg_covar) from None
-        return best, warnings_of(
+            raise door.FailedFitError(error, rows.dtype, em.ridge) from None
+        said = warnings_of(
             best,
             em.total_covariance,
             len(rows),
-            self.reg_covar,
+            em.ridge,
             break_symmetry=self.break_symmetry,
+            least_mass=em.m_step.least_mass(D),
         )
+        known = em.m_step.prior
+        return best, said, Ending.DIAGONAL_SCALE if known and known.diagonal else best.ending
 
     def _check_same_model(self, n_features: int) -> None:
         for name, was, now in (
@@ -369,7 +397,7 @@ class GaussianMixture(PortableEstimator):
         objective = getattr(self, "history_", history([], [], []))["objective"]
         return float(objective[-2]) if len(objective) > 1 else -np.inf
 
-    def _take(self, best: Run) -> None:
+    def _take(self, best: Run, ending: Ending) -> None:
         seen = history(best.objectives, best.passes, best.events)
         self._adopt(
             best.step.mixture,
@@ -377,7 +405,7 @@ class GaussianMixture(PortableEstimator):
             n_iter_=best.n_iter,
             lower_bound_=best.objectives[-1],
             lower_bounds_=best.objectives[1:],
-            ending_=best.ending,
+            ending_=ending,
             history_=seen,
             remaining_gain_=aitken(last_of_plain_em(seen))[1],
         )

@@ -134,9 +134,21 @@ def surely_wide(mixture: Mixture, total: Array, ridge: float) -> bool:
     return bool(ridge * family.shape.traces(precisions, identity, D).max() < 0.5)
 
 
-def collapsed(mixture: Mixture, statistics: Statistics, total: Array, ridge: float) -> list[int]:
-    """Components that shrank to nothing beside the data, or hold too few rows for a covariance."""
-    few = statistics.mass < mixture.family.least_mass(mixture.n_features) - ROUNDING
+def collapsed(
+    mixture: Mixture,
+    statistics: Statistics,
+    total: Array,
+    ridge: float,
+    *,
+    least_mass: float | None = None,
+) -> list[int]:
+    """Components that shrank to nothing beside the data, or hold too few rows for a covariance.
+
+    How many these are the family says, if not `least_mass`.
+    """
+    if least_mass is None:
+        least_mass = mixture.family.least_mass(mixture.n_features)
+    few = statistics.mass < least_mass - ROUNDING
     return np.flatnonzero(narrow(mixture, total, ridge) | few).tolist()
 
 

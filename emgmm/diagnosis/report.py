@@ -171,7 +171,13 @@ def diagnose(
         condition = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0.0)
     return Diagnosis(
         coincident(mixture),
-        collapsed(mixture, statistics, em.total_covariance, em.ridge),
+        collapsed(
+            mixture,
+            statistics,
+            em.total_covariance,
+            em.ridge,
+            least_mass=em.m_step.least_mass(mixture.n_features),
+        ),
         starved(mixture, statistics, n_rows),
         [tuple(pair) for pair in pairs.tolist()],
         statistics.mass,

@@ -23,7 +23,13 @@ WHY = (
 
 
 def warnings_of(
-    run: Run, total: Array, n_rows: int, ridge: float, *, break_symmetry: bool
+    run: Run,
+    total: Array,
+    n_rows: int,
+    ridge: float,
+    *,
+    break_symmetry: bool,
+    least_mass: float | None = None,
 ) -> list[EMWarning]:
     """What must be said of a fit that has ended; nothing of a sound one, or of a mere start.
 
@@ -31,6 +37,8 @@ def warnings_of(
     ----------
     total : element of the family's shape
         Covariance of all rows.
+    least_mass : float, optional
+        Rows that a component needs for its covariance; the family knows by default.
     """
     mixture, statistics = run.step.mixture, run.step.statistics
     found: list[EMWarning] = []
@@ -51,9 +59,10 @@ def warnings_of(
                 hungry,
             )
         )
-    small = tuple(k for k in collapsed(mixture, statistics, total, ridge) if k not in hungry)
+    small = collapsed(mixture, statistics, total, ridge, least_mass=least_mass)
+    small = [k for k in small if k not in hungry]
     if small:
-        found.append(_collapsed(mixture, statistics.mass, small, ridge))
+        found.append(_collapsed(mixture, statistics.mass, tuple(small), ridge))
     return found
 
 

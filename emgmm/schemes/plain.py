@@ -11,5 +11,5 @@ def plain(em: EM, mixture: Mixture) -> Steps:
     """EM: E-step, M-step, and so on. The M-step is made only when the next mixture is asked for."""
     while True:
         statistics = em.expect(mixture)
-        yield Step(mixture, statistics, statistics.objective, em.passes)
+        yield Step(mixture, statistics, em.objective(mixture, statistics), em.passes)
         mixture = em.maximise(mixture, statistics)

@@ -88,14 +88,7 @@ class SingleRows(Assignment):
 
     def first_mixture(self, rows: Array, m_step: MStep) -> Mixture:
         chosen = rows[self.indices]
-        empty = 10 * np.finfo(rows.dtype).eps  # scikit-learn's, in the precision of the rows
-        mass = np.full(self.n_components, 1 + empty, dtype=rows.dtype)
-        mean = rows.mean(axis=0, dtype=np.float64)
-        family = m_step.family
-        covariances = family.of_single_rows(chosen, mass, mean)
-        covariances = family.add_ridge(covariances, m_step.ridge)
-        # Weights are shares of all rows, as in scikit-learn: 1/n each, not 1/K.
-        return Mixture.of(mass / len(rows), chosen / mass[:, None], covariances, family)
+        return m_step.of_single_rows(chosen, rows.mean(axis=0, dtype=np.float64), len(rows))
 
 
 def nearest(rows: Array, means: Array) -> Labels:
