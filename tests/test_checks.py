@@ -16,6 +16,7 @@ MEMBERS = [
     GaussianMixture(),
     *(GaussianMixture(3, covariance_type=covariance_type) for covariance_type in TYPES + BEARING),
     *(GaussianMixture(init_params=start) for start in STARTS),
+    GaussianMixture(2, covariance_type="EVV", prior="conjugate", weight_concentration=1.5),
     GaussianMixture(n_init=2, warm_start=True),
 ]
 

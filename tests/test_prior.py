@@ -9,8 +9,6 @@ from functools import cache
 import numpy as np
 import pytest
 from conftest import MODELS, TYPES, clusters, dense, fit, given_start
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
@@ -213,8 +211,7 @@ def test_more_features_than_rows_fit(covariance_type):
 
 
 @every_type
-@given(exponent=st.floats(-6, 6))
-@settings(max_examples=6, deadline=None)
+@pytest.mark.parametrize("exponent", [-6, 6])
 def test_scaling_the_data_changes_no_label(covariance_type, exponent):
     X = clusters(150, 3, 3, seed=6, spread=1.5)
     here, there = (
@@ -223,8 +220,8 @@ def test_scaling_the_data_changes_no_label(covariance_type, exponent):
                 3,
                 covariance_type=covariance_type,
                 prior="conjugate",
-                tol=1e-10,
-                max_iter=300,
+                tol=1e-8,
+                max_iter=60,
                 init_params=lambda rows, K, random: np.arange(len(rows)) * K // len(rows),
             ),
             factor * X,
@@ -350,11 +347,13 @@ def test_coincident_components_are_parted_under_a_prior():
 def test_the_best_start_is_the_best_by_the_objective():
     X = clusters(60, 2, 4, seed=5, spread=1.0)
     prior = NormalInverseWishart(shrinkage=20)
-    common = {"prior": prior, "init_params": "random_from_data", "tol": 1e-9, "max_iter": 1000}
-    many = fit(GaussianMixture(4, n_init=8, random_state=0, **common), X)
+    common = {"prior": prior, "init_params": "random_from_data", "break_symmetry": False}
+    many = fit(GaussianMixture(4, n_init=6, random_state=0, **common), X)
     random = np.random.RandomState(0)
-    each = [fit(GaussianMixture(4, random_state=random, **common), X) for _ in range(8)]
-    assert many.lower_bound_ == pytest.approx(max(one.lower_bound_ for one in each), abs=1e-9)
+    each = [fit(GaussianMixture(4, random_state=random, **common), X) for _ in range(6)]
+    best = max(each, key=lambda one: one.lower_bound_)
+    assert best is not max(each, key=lambda one: one.score(X))
+    assert many.lower_bound_ == pytest.approx(best.lower_bound_, abs=1e-9)
     assert many.lower_bound_ != pytest.approx(many.score(X), abs=1e-3)
 
 
