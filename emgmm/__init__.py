@@ -11,6 +11,7 @@ from emgmm.notices import (
     StarvedComponentWarning,
     UnobservedPairWarning,
 )
+from emgmm.prior import NormalInverseWishart
 from emgmm.sources import blocks
 from emgmm.version import InconsistentVersionWarning, __version__
 
@@ -23,6 +24,7 @@ __all__ = [
     "Ending",
     "GaussianMixture",
     "InconsistentVersionWarning",
+    "NormalInverseWishart",
     "StarvedComponentWarning",
     "UnobservedPairWarning",
     "Verdict",

@@ -129,6 +129,16 @@ def count(value: Any, name: str) -> int:
     return int(value)
 
 
+def constant_features(features: tuple[int, ...], names: Array | None) -> ValueError:
+    """The error of a prior that would take its scale from features that do not vary."""
+    listing = ", ".join(f"{j}" if names is None else f"{j} ({names[j]!r})" for j in features)
+    return ValueError(
+        f"X is constant in column {listing}, counted from 0, so that the prior's scale, which is "
+        "taken from the columns' variances, would be singular: drop such columns, or give "
+        "NormalInverseWishart(scale=...)."
+    )
+
+
 def whole(X: Any) -> None:
     """Refuse what `predict` answers with an iterator."""
     if isinstance(X, Blocks):

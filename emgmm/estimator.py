@@ -27,12 +27,12 @@ from emgmm.diagnosis import (
     unobserved_pairs,
     warnings_of,
 )
-from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.fitting import best_run
 from emgmm.incremental import IncrementalEstimator
-from emgmm.loop import Rules, Run, history, last_of_plain_em, nowhere
+from emgmm.loop import Ending, Rules, Run, history, last_of_plain_em, nowhere
 from emgmm.notices import frames_to_user
+from emgmm.prior import NormalInverseWishart
 from emgmm.schemes import SCHEMES
 from emgmm.sources import Source
 from emgmm.starts import STARTS
@@ -49,9 +49,14 @@ class GaussianMixture(IncrementalEstimator):
     ----------
     n_components : int, default=1
         Number of components, K.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
-        Each component its own covariance matrix; one for all; each its own variances; each one
-        variance.
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'EII', 'VII', 'EEI', 'VEI', 'EVI', \
+            'VVI', 'EEE', 'VEE', 'EVE', 'VVE', 'EEV', 'VEV', 'EVV', 'VVV', 'E', 'V'}, \
+            default='full'
+        scikit-learn's names: each component its own covariance matrix; one for all; each its own
+        variances; each one variance. Or mclust's, whose letters say whether volume, shape and
+        orientation are Equal or Variable, I standing for spheres and for axes that are not turned:
+        full is VVV, tied EEE, diag VVI, spherical VII. E and V are for one feature. EVI, EVE and
+        EVV need more rows than features in every component.
     tol : float, default=1e-3
         EM stops when the mean log-likelihood per row (in nats) changes by less in one iteration.
         It is a gain per iteration, not the distance to the maximum.
@@ -61,7 +66,7 @@ class GaussianMixture(IncrementalEstimator):
     max_iter : int, default=100
         Most iterations of EM. 0 returns what the start gives.
     n_init : int, default=1
-        Starts; the one with the highest log-likelihood is kept. A start that fails is left out.
+        Starts; the one with the highest `lower_bound_` is kept. A start that fails is left out.
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'} or callable, \
             default='kmeans'
         Where EM starts. A callable gets ``(X, n_components, random_state)``, `random_state` being
@@ -92,6 +97,13 @@ class GaussianMixture(IncrementalEstimator):
         passes over X, and it may end at another maximum than plain EM does from the same start.
         Each mixture on the way is an iteration. `tol` speaks of EM's own steps all the same: two of
         them end a fit.
+    prior : {None, 'conjugate'} or NormalInverseWishart, default=None
+        Prior of the components' means and covariances: fits are then the mode of the posterior,
+        which exists where the likelihood has no maximum, and `reg_covar` is not added. 'conjugate'
+        is ``NormalInverseWishart()``, whose scale is that of the data.
+    weight_concentration : float, default=1.0
+        Of the weights' Dirichlet prior, at least 1, which is none. Each component has so many rows
+        more, less one.
     step_power : float, default=0.6
         Of `partial_fit`, in (1/2, 1]: at its call t the statistics go towards the block's by
         (t + step_offset)^-step_power. Nearer to 1/2, the start and old blocks are left behind
@@ -116,7 +128,8 @@ class GaussianMixture(IncrementalEstimator):
     means_ : ndarray of shape (K, D)
         Means.
     covariances_ : ndarray
-        Covariances: (K, D, D) if full, (D, D) if tied, (K, D) if diag, (K,) if spherical.
+        Covariances: (K, D, D) if full, (D, D) if tied or EEE, (K, D) if diag, EEI, VEI, EVI or VVI,
+        (K,) if spherical, EII, VII, E or V, and (K, D, D) of the other families.
     precisions_ : ndarray
         Their inverses, in the same shape.
     precisions_cholesky_ : ndarray
@@ -128,6 +141,8 @@ class GaussianMixture(IncrementalEstimator):
         Iterations of the start that was kept.
     lower_bound_ : float
         Mean log-likelihood per row of the fitted parameters: ``score(X)`` of the X that was fitted.
+        With a prior, what EM climbs instead: the log-likelihood plus the log-density of the priors,
+        but for a constant, per row.
     lower_bounds_ : list of float
         The same after each of the `n_iter_` iterations.
     ending_ : Ending
@@ -154,6 +169,7 @@ class GaussianMixture(IncrementalEstimator):
     Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
     doi 10.1111/j.2517-6161.1977.tb01600.x.
     Anderson (1965), J. ACM 12:547, doi 10.1145/321296.321305.
+    Celeux and Govaert (1995), Pattern Recognition 28:781, doi 10.1016/0031-3203(94)00125-6.
 
     Examples
     --------
@@ -186,6 +202,8 @@ class GaussianMixture(IncrementalEstimator):
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "break_symmetry": ["boolean"],
+        "prior": [StrOptions({"conjugate"}), NormalInverseWishart, None],
+        "weight_concentration": [Interval(Real, 1.0, None, closed="left")],
         "acceleration": [StrOptions({name for name in SCHEMES if name is not None}), None],
         "step_power": [Interval(Real, 0.5, 1.0, closed="right")],
         "step_offset": [Interval(Real, 0.0, None, closed="left")],
@@ -218,6 +236,8 @@ class GaussianMixture(IncrementalEstimator):
         verbose_interval: int = 10,
         break_symmetry: bool = True,
         acceleration: str | None = None,
+        prior: str | NormalInverseWishart | None = None,
+        weight_concentration: float = 1.0,
         step_power: float = 0.6,
         step_offset: float = 2,
         forgetting: float | None = None,
@@ -240,6 +260,8 @@ class GaussianMixture(IncrementalEstimator):
         self.verbose_interval = verbose_interval
         self.break_symmetry = break_symmetry
         self.acceleration = acceleration
+        self.prior = prior
+        self.weight_concentration = weight_concentration
         self.step_power = step_power
         self.step_offset = step_offset
         self.forgetting = forgetting
@@ -280,11 +302,13 @@ class GaussianMixture(IncrementalEstimator):
         """
         try:
             with self._unchanged_by_errors(), one_blas_thread():
-                best, said = self._run(door.source(self, X, sample_weight, reset=True, least=2))
+                best, said, ending = self._run(
+                    door.source(self, X, sample_weight, reset=True, least=2)
+                )
         except door.FailedFitError:
             self._forget()
             raise
-        self._take(best)
+        self._take(best, ending)
         for warning in said:
             warnings.warn(warning, stacklevel=frames_to_user())
         return self
@@ -347,11 +371,11 @@ class GaussianMixture(IncrementalEstimator):
         mixture = self._mixture()
         objectives = last_of_plain_em(getattr(self, "history_", history([], [], [])))
         with one_blas_thread():
-            em = EM(source, mixture.family, mixture.n_components, self.reg_covar)
+            em = self._map_of(source, mixture.family, mixture.n_components)
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
 
-    def _run(self, source: Source) -> tuple[Run, list[UserWarning]]:
+    def _run(self, source: Source) -> tuple[Run, list[UserWarning], Ending]:
         K, D = self.n_components, source.n_features
         family = FAMILIES[self.covariance_type]
         begin = self._beginning(D)
@@ -364,7 +388,7 @@ class GaussianMixture(IncrementalEstimator):
         parameters = self.get_params(deep=False)
         try:
             with journal(self.checkpoint, self.checkpoint_every, parameters, source, here) as kept:
-                em = EM(source, family, K, self.reg_covar)
+                em = self._map_of(source, family, K)
                 door.check_enough_rows(source.n_rows, em.summary.n_rows, K)
                 door.check_observed(em.summary, getattr(self, "feature_names_in_", None))
                 begin = partial(begin, em)
@@ -379,18 +403,24 @@ class GaussianMixture(IncrementalEstimator):
                     journal=kept,
                 )
         except DegenerateCovarianceError as error:
-            raise door.FailedFitError(error, source.dtype, self.reg_covar) from None
+            raise door.FailedFitError(error, source.dtype, em.ridge) from None
         said = warnings_of(
-            best, em.summary.n_rows, self.reg_covar, break_symmetry=self.break_symmetry
+            best,
+            em.summary.n_rows,
+            em.ridge,
+            break_symmetry=self.break_symmetry,
+            least_mass=em.m_step.least_mass(D),
         )
-        return best, [*said, *unobserved_pairs(em.summary, family)]
+        known = em.m_step.prior
+        ending = Ending.DIAGONAL_SCALE if known and known.diagonal else best.ending
+        return best, [*said, *unobserved_pairs(em.summary, family)], ending
 
     def _before_last(self) -> float:
         """The last objective but one: the stopping rule compares a warm start's first to it."""
         objective = getattr(self, "history_", history([], [], []))["objective"]
         return float(objective[-2]) if len(objective) > 1 else -np.inf
 
-    def _take(self, best: Run) -> None:
+    def _take(self, best: Run, ending: Ending) -> None:
         seen = history(best.objectives, best.passes, best.events)
         self.__dict__.pop("_waiting", None)
         self._stream = Stream.after_fit(best.step.statistics)
@@ -400,7 +430,7 @@ class GaussianMixture(IncrementalEstimator):
             n_iter_=best.n_iter,
             lower_bound_=best.objectives[-1],
             lower_bounds_=best.objectives[1:],
-            ending_=best.ending,
+            ending_=ending,
             history_=seen,
             remaining_gain_=aitken(last_of_plain_em(seen), best.step.mixture.means.dtype)[1],
         )

@@ -12,11 +12,12 @@ from sklearn.utils import check_random_state
 
 from emgmm import door
 from emgmm.em import EM
-from emgmm.families import FAMILIES, DegenerateCovarianceError
+from emgmm.families import FAMILIES, DegenerateCovarianceError, Family
 from emgmm.fitting import START_ROWS, Given, first_mixture
 from emgmm.loop import Ending, history
 from emgmm.mixture import Mixture
 from emgmm.portable import PortableEstimator
+from emgmm.prior import ConstantFeaturesError, NormalInverseWishart
 from emgmm.sources import ArraySource, Rows, Source
 from emgmm.starts import STARTS, from_callable
 from emgmm.streaming import followed, gathered, share
@@ -30,6 +31,8 @@ class IncrementalEstimator(PortableEstimator):
 
     n_components: int
     reg_covar: float
+    prior: str | NormalInverseWishart | None
+    weight_concentration: float
     init_params: str | Callable[..., Any]
     weights_init: Any
     means_init: Any
@@ -55,6 +58,16 @@ class IncrementalEstimator(PortableEstimator):
         named = self.init_params
         start = from_callable(named) if callable(named) else STARTS[named]
         return lambda em, random: first_mixture(em, start, given, random)
+
+    def _map_of(self, source: Source, family: Family, n_components: int) -> EM:
+        """EM's map for the rows of a source, under the ridge and the priors that were asked for."""
+        prior = NormalInverseWishart() if isinstance(self.prior, str) else self.prior
+        concentration = self.weight_concentration
+        try:
+            return EM(source, family, n_components, self.reg_covar, prior, concentration)
+        except ConstantFeaturesError as error:
+            names = getattr(self, "feature_names_in_", None)
+            raise door.constant_features(error.features, names) from None
 
     def _check_same_model(self, n_features: int, who: str, otherwise: str) -> None:
         """`who` goes on from a fitted mixture of the kind that the parameters ask for."""
@@ -160,14 +173,14 @@ class IncrementalEstimator(PortableEstimator):
 
     def _step(self, block: Source, first: Callable[[EM], Mixture]) -> None:
         """One step of stepwise EM from the `first` mixture."""
-        em = EM(block, FAMILIES[self.covariance_type], self.n_components, self.reg_covar)
+        em = self._map_of(block, FAMILIES[self.covariance_type], self.n_components)
         stream = getattr(self, "_stream", None)
         call = stream.calls + 1 if stream else 1
         gamma = share(call, self.step_power, self.step_offset, self.forgetting)
         try:
             self._stream, following = followed(stream, em, first(em), gamma)
         except DegenerateCovarianceError as error:
-            raise door.FailedBlockError(error, self.reg_covar) from None
+            raise door.FailedBlockError(error, em.ridge) from None
         self._adopt(
             following,
             converged_=False,

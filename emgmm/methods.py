@@ -119,7 +119,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         return self._row_by_row(X, prediction.log_density)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: ARG002
-        """Mean log-density of the rows; of the X that was fitted it is `lower_bound_`.
+        """Mean log-density of the rows; of the X that was fitted, without a prior, `lower_bound_`.
 
         Parameters
         ----------

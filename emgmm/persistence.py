@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from emgmm.files import replaced
+from emgmm.prior import NormalInverseWishart
 
 FORMAT = "emgmm.GaussianMixture"
 FORMAT_VERSION = 1
@@ -36,6 +37,8 @@ def encode(value: Any, name: str) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiubUO":
         flat = [encode(item, name) for item in value.ravel().tolist()]
         return {"dtype": value.dtype.str, "shape": list(value.shape), "values": flat}
+    if isinstance(value, NormalInverseWishart):
+        return {"prior": {key: encode(item, name) for key, item in vars(value).items()}}
     if isinstance(value, dict):
         return {"items": {key: encode(item, name) for key, item in value.items()}}
     if isinstance(value, list | tuple):
@@ -56,6 +59,8 @@ def decode(value: Any) -> Any:
         values = [decode(item) for item in value["values"]]
         dtype = np.dtype(value["dtype"])
         return np.array(values, dtype=dtype).reshape(value["shape"])
+    if isinstance(value, dict) and set(value) == {"prior"}:
+        return NormalInverseWishart(**{key: decode(item) for key, item in value["prior"].items()})
     if isinstance(value, dict) and set(value) == {"items"}:
         return {key: decode(item) for key, item in value["items"].items()}
     if isinstance(value, dict):

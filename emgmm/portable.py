@@ -129,8 +129,8 @@ class PortableEstimator(MixtureEstimator):
             Means.
         covariances, precisions : array-like
             Exactly one of them, in the shape that goes with `covariance_type`.
-        covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
-            How the covariances hang together.
+        covariance_type : str, default='full'
+            How the covariances hang together, as for the constructor.
         feature_names : sequence of str, default=None
             Names of the features.
 

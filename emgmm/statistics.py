@@ -240,6 +240,15 @@ class Summary:
             together,
         )
 
+    @property
+    def whole_scatter(self) -> Array:
+        """Scatter as if features were as scattered where they are missing; then a diagonal one."""
+        if self.complete:
+            return self.scatter
+        more = self.weight / np.maximum(self.observed, np.finfo(float).tiny)
+        element = self.shape.diagonal(self.shape.outer(np.sqrt(more)[None])[0])
+        return self.scatter * self.shape.estimate(element[None], np.ones(1), len(more))[0]
+
     def _together(self) -> Array:
         if self.together is not None:
             return self.together

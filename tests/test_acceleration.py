@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from conftest import TYPES, clusters, dense, fit, given_start, relative_error
+from conftest import MODELS, TYPES, clusters, dense, fit, given_start, relative_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -24,6 +24,7 @@ from emgmm.schemes.anderson import Chart
 from emgmm.sources import ArraySource
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
+every_type = pytest.mark.parametrize("covariance_type", TYPES + MODELS)
 schemes = pytest.mark.parametrize("acceleration", list(SCHEMES))
 accelerated = pytest.mark.parametrize("acceleration", [name for name in SCHEMES if name])
 
@@ -64,7 +65,7 @@ def reached(model, objective):
 
 
 # -- the laws --------------------------------------------------------------------------------------
-@types
+@every_type
 @schemes
 @given(seed=st.integers(0, 2**16), n_features=st.integers(1, 5))
 @settings(max_examples=12, deadline=None)
@@ -81,7 +82,7 @@ def test_the_likelihood_never_falls_without_a_ridge(
     assert (np.diff(model.history_["objective"]) >= -16 * rounding).all()
 
 
-@types
+@every_type
 @schemes
 def test_every_objective_recomputes_and_every_mixture_is_one(acceleration, covariance_type):
     X, family = overlapping(), FAMILIES[covariance_type]

@@ -20,6 +20,7 @@ FLOORS = [
     {"typing", "precision", "version", "threads", "verbosity", "notices", "files", "archive"},
     {"families", "plots"},
     {"mixture", "statistics", "block"},
+    {"prior"},
     {"expectation", "maximization"},
     {"sources"},
     {"em", "starts", "prediction"},

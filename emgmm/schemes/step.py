@@ -27,7 +27,7 @@ class Step(NamedTuple):
 def taken(em: EM, mixture: Mixture, event: str = PLAIN) -> Step:
     """A step to `mixture`: one pass."""
     statistics = em.expect(mixture)
-    return Step(mixture, statistics, statistics.objective, em.passes, event)
+    return Step(mixture, statistics, em.objective(mixture, statistics), em.passes, event)
 
 
 def after(em: EM, step: Step) -> Step:
