@@ -55,7 +55,7 @@ def maximise(statistics: Statistics, family: Family, ridge: float, dtype: np.dty
 def _check_above_rounding(mixture: Mixture) -> None:
     """Raise for covariances that are but the rounding of rows as large as the means."""
     family = mixture.family
-    noise = ROUNDING * np.abs(mixture.means.astype(np.float64))
+    noise = ROUNDING * np.abs(mixture.means, dtype=np.float64)
     family.refuse(family.shape.magnitude(mixture.each_whitener, noise) > 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,12 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
     """An estimator that holds a mixture once it is fitted."""
 
     random_state: Any
+
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        """Names of the constructor's parameters, which scikit-learn reads anew for every fit."""
+        return super()._get_param_names()
 
     @abstractmethod
     def _mixture(self) -> Mixture:

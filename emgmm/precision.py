@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 UNIT = float(np.finfo(np.float64).eps)
 
 
+@cache
 def unit_of(dtype: Any) -> float:
     """Half the distance from 1 to the next number: what one operation loses, relatively."""
     return float(np.finfo(dtype).eps) / 2

@@ -67,12 +67,15 @@ def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> F
             break
     else:
         return Exact(mixture)
-    reach = summary.reach(packed.centre)
-    if dtype == np.float32 and ((reach > 1 / RANGE) & (reach < RANGE)).all():
+    if dtype == np.float32 and _within_range(summary.reach(packed.centre)):
         single = kind(mixture, summary, packed.centre, np.float32)
         if single.error_near(TYPICAL) <= promise_single(mixture.n_features):
             return single
     return packed
+
+
+def _within_range(reach: Array) -> bool:
+    return bool(((reach > 1 / RANGE) & (reach < RANGE)).all())
 
 
 def _centres(mixture: Mixture) -> Iterator[Array]:

@@ -38,9 +38,12 @@ from emgmm.typing import Array
 ENTRIES = 2**20
 
 # Blocks that a pass has at least, so that threads end together, if a block is then still worth
-# handing to one: so many products of an entry of phi and a responsibility, some 0.1 ms.
+# handing to one. That costs a tenth of a millisecond, for threads wait for each other; so many
+# products of an entry of phi and a responsibility take the compiled kernel half of one, and NumPy
+# one. What else a responsibility costs, its exponential most of all, counts as `SHARE` products.
 PIECES = 16
-WORTHWHILE = 2**17
+WORTHWHILE = 2**22
+SHARE = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,17 +106,23 @@ class Packed(Form):
         theta = [constant[:, None], linear]
         if not family.shared:
             theta.append(shape.coefficients(precisions))
-        self.theta = np.concatenate(theta, axis=1).astype(dtype)
+        self.theta = np.concatenate(theta, axis=1).astype(dtype, copy=False)
         self.block_rows = self._most_rows()
         if summary is not None:
-            piece = max(WORTHWHILE // self.theta.size, math.ceil(summary.weight / PIECES))
-            self.block_rows = min(self.block_rows, piece)
+            self.block_rows = min(self.block_rows, self._piece(summary.weight))
         self._scratch = Scratch()
 
     def _most_rows(self) -> int:
         """Rows of a block, where there are enough of them."""
         n_components, n_entries = self.theta.shape
         return max(512, min(ENTRIES // (n_entries + 2 * n_components), 32768))
+
+    def _piece(self, n_rows: float) -> int:
+        """Rows of a block that make equal pieces of all, each worthwhile."""
+        n_components, n_entries = self.theta.shape
+        per_row = n_components * (n_entries + SHARE)
+        pieces = min(PIECES, max(1, n_rows * per_row // WORTHWHILE))
+        return max(WORTHWHILE // per_row, math.ceil(n_rows / pieces))
 
     def error(self, reach: Array) -> float:
         """Bound of the error of any log-joint, for rows within `reach` (D,) of the centre.
@@ -166,7 +175,7 @@ class Packed(Form):
         quadratics = 1 + self.mixture.n_features
         scatter, quadratic = self._second_moments(sums.products[:, quadratics:])
         return Statistics(
-            np.broadcast_to(self.centre, self.means.shape),
+            self.centre[None].repeat(len(self.means), axis=0),
             sums.products[:, 0],
             sums.products[:, 1:quadratics],
             scatter,

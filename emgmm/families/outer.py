@@ -127,7 +127,7 @@ class Outer(Shape):
 
     def magnitude(self, whiteners: Array, reach: Array) -> Array:
         whitened = np.matmul(reach[:, None, :], np.abs(whiteners))[:, 0, :]
-        return (whitened**2).sum(axis=1)
+        return np.einsum("kj,kj->k", whitened, whitened)
 
     def variances(self, elements: Array, n_features: int) -> Array:
         return np.diagonal(elements, axis1=1, axis2=2)
