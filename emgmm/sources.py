@@ -15,6 +15,10 @@ from emgmm.block import Block
 from emgmm.threads import in_order
 from emgmm.typing import Array
 
+# Numbers in a table of which there is a copy with its features along the first axis, in float64.
+# Every pass lays its blocks out so; with 64 features that takes as long as all the rest.
+SMALL = 2**18
+
 
 class Addable(Protocol):
     """Whatever a pass adds up."""
@@ -32,6 +36,11 @@ class Source(ABC):
     n_rows: int
     n_features: int
     dtype: np.dtype[Any]
+
+    @property
+    def block_dtype(self) -> np.dtype[Any]:
+        """What the rows of blocks are held in; at least as precise as the rows themselves."""
+        return self.dtype
 
     @abstractmethod
     def blocks(self, size: int) -> Iterator[Block]:
@@ -54,16 +63,22 @@ class Source(ABC):
 
 
 class ArraySource(Source):
-    """The rows of an (N, D) array."""
+    """The rows of an (N, D) array; of a small one a float64 copy, laid out as blocks are."""
 
     def __init__(self, rows: Array) -> None:
         self.rows = rows
         self.n_rows, self.n_features = rows.shape
         self.dtype = rows.dtype
+        is_small = rows.size <= SMALL
+        self._features = np.ascontiguousarray(rows.T, np.float64) if is_small else rows.T
+
+    @property
+    def block_dtype(self) -> np.dtype[Any]:
+        return self._features.dtype
 
     def blocks(self, size: int) -> Iterator[Block]:
         for start in range(0, self.n_rows, size):
-            yield Block(start, self.rows[start : start + size].T)
+            yield Block(start, self._features[:, start : start + size])
 
     def sample(self, limit: int, random: np.random.RandomState) -> Array:
         if self.n_rows <= limit:

@@ -60,18 +60,16 @@ def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> F
     if kind is Packed and _has_few_components(mixture):
         return Exact(mixture)
     for centre in _centres(mixture):
-        packed = kind(mixture, summary, centre)
-        if packed.error_near(IN_SIGHT) <= PROMISE:
-            break
-        if packed.error(summary.reach(packed.centre)) <= PROMISE:
-            break
-    else:
-        return Exact(mixture)
-    if dtype == np.float32 and _within_range(summary.reach(packed.centre)):
-        single = kind(mixture, summary, packed.centre, np.float32)
-        if single.error_near(TYPICAL) <= promise_single(mixture.n_features):
-            return single
-    return packed
+        if dtype == np.float32 and _within_range(summary.reach(centre)):
+            single = kind(mixture, summary, centre, np.float32)
+            if single.error_near(TYPICAL) <= promise_single(mixture.n_features):
+                return single
+        double = kind(mixture, summary, centre)
+        if double.error_near(IN_SIGHT) <= PROMISE:
+            return double
+        if double.error(summary.reach(centre)) <= PROMISE:
+            return double
+    return Exact(mixture)
 
 
 def _within_range(reach: Array) -> bool:
