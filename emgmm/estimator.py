@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ from emgmm.loop import Rules, Run, history, last_of_plain_em, nowhere
 from emgmm.mixture import Mixture
 from emgmm.notices import EMWarning, frames_to_user
 from emgmm.portable import PortableEstimator
+from emgmm.randomness import lent
 from emgmm.schemes import SCHEMES
 from emgmm.sources import ArraySource
 from emgmm.starts import STARTS, from_callable
@@ -230,8 +232,8 @@ class GaussianMixture(PortableEstimator):
         """
         before = dict(vars(self))
         try:
-            with one_blas_thread():
-                best, said = self._run(door.rows(self, X, reset=True))
+            with one_blas_thread(), self._generator() as random:
+                best, said = self._run(door.rows(self, X, reset=True), random)
         except BaseException as error:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -300,7 +302,13 @@ class GaussianMixture(PortableEstimator):
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
 
-    def _run(self, rows: Array) -> tuple[Run, list[EMWarning]]:
+    def _generator(self) -> AbstractContextManager[np.random.RandomState]:
+        # A user's function may keep what it was handed.
+        if callable(self.init_params):
+            return nullcontext(check_random_state(self.random_state))
+        return lent(self.random_state)
+
+    def _run(self, rows: Array, random: np.random.RandomState) -> tuple[Run, list[EMWarning]]:
         K, D = self.n_components, rows.shape[1]
         door.check_enough_rows(len(rows), K)
         family = FAMILIES[self.covariance_type]
@@ -314,7 +322,6 @@ class GaussianMixture(PortableEstimator):
         goes_on = self.warm_start and self.__sklearn_is_fitted__()
         if goes_on:
             self._check_same_model(D)
-        random = check_random_state(self.random_state)
         named = self.init_params
         start = from_callable(named) if callable(named) else STARTS[named]
         stuck = has_coincident if self.break_symmetry else nowhere

@@ -47,7 +47,8 @@ def maximise(statistics: Statistics, family: Family, ridge: float, dtype: np.dty
     between = family.pool(mass_times(mass, family.shape.outer(delta)))
     scatter = statistics.scatter - between
     covariances = family.add_ridge(family.estimate(scatter, mass, means.shape[1]), ridge)
-    mixture = Mixture.of(mass / statistics.weight, means.astype(dtype), covariances, family)
+    weights = mass / statistics.weight
+    mixture = Mixture.of(weights, means.astype(dtype, copy=False), covariances, family)
     _check_above_rounding(mixture)
     return mixture
 

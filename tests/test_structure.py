@@ -17,7 +17,7 @@ PACKAGE = Path(emgmm.__file__).parent
 # Floors of the house, lowest first. A module imports from floors below its own, or from its own
 # package; nothing else.
 FLOORS = [
-    {"typing", "precision", "version", "threads", "verbosity", "notices"},
+    {"typing", "precision", "version", "threads", "verbosity", "notices", "randomness"},
     {"families", "plots"},
     {"mixture", "statistics", "block"},
     {"expectation", "maximization"},

@@ -42,8 +42,8 @@ def moments(
     mass, drift, scatters = [], [], []
     for centre, (rows, responsibilities) in zip(centres, parts, strict=True):
         mass.append(responsibilities.sum())
-        own = np.flatnonzero(responsibilities > NEGLIGIBLE * responsibilities.max(initial=0.0))
-        if 2 * len(own) < len(responsibilities):
+        own = responsibilities > NEGLIGIBLE * responsibilities.max(initial=0.0)
+        if 2 * np.count_nonzero(own) < len(responsibilities):
             rows, responsibilities = rows[:, own], responsibilities[own]
         deviations = rows - centre[:, None]
         drift.append(deviations @ responsibilities)

@@ -62,9 +62,12 @@ class Labels(_Shares):
 
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
         labels = self.labels[block.place]
-        for k in range(self.n_components):
-            rows = block.rows[:, labels == k].astype(np.float64)
-            yield rows, np.ones(rows.shape[1])
+        rows = block.rows[:, np.argsort(labels, kind="stable")].astype(np.float64, copy=False)
+        ones = np.ones(len(labels))
+        start = 0
+        for stop in np.bincount(labels, minlength=self.n_components).cumsum():
+            yield rows[:, start:stop], ones[start:stop]
+            start = stop
 
 
 class Responsibilities(_Shares):
