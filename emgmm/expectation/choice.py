@@ -28,6 +28,9 @@ COMPILED_FROM = 2**20
 FEW_FEATURES = 64
 FEW = 8
 
+# Entries of a block's log-joint, whose labels or responsibilities a core's own cache holds.
+JOINT = 2**17
+
 # Standard deviations from a component within which float64 keeps the promise: a row farther than
 # that from one of two has no share in it, and the promise then is of its logarithm's digits.
 IN_SIGHT = 38.0
@@ -39,10 +42,10 @@ TYPICAL = 1.0
 RANGE = 1e15
 
 
-def _is_worth_compiling(mixture: Mixture, summary: Summary) -> bool:
+def _is_worth_compiling(mixture: Mixture, n_rows: float) -> bool:
     family, n_features = mixture.family, mixture.n_features
     entries = 1 + n_features + family.n_monomials(n_features)
-    if summary.weight * mixture.n_components * entries < COMPILED_FROM:
+    if n_rows * mixture.n_components * entries < COMPILED_FROM:
         return False
     shape = None if family.shared else family.shape
     return pays(shape, mixture.n_components, n_features) and kernel() is not None
@@ -56,7 +59,7 @@ def _has_few_components(mixture: Mixture) -> bool:
 
 def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> Form:
     """The form for a pass over the rows, of that type, that `summary` saw."""
-    kind = Compiled if _is_worth_compiling(mixture, summary) else Packed
+    kind = Compiled if _is_worth_compiling(mixture, summary.weight) else Packed
     if kind is Packed and _has_few_components(mixture):
         return Exact(mixture)
     for centre in _centres(mixture):
@@ -83,16 +86,29 @@ def _centres(mixture: Mixture) -> Iterator[Array]:
 
 
 class FormForBlock:
-    """Chooses for each (D, B) block by its own rows: no row's result hangs on other blocks."""
+    """Chooses for each (D, B) block by its own rows: no row's result hangs on other blocks.
 
-    def __init__(self, mixture: Mixture) -> None:
-        self.packed = Packed(mixture)
+    Parameters
+    ----------
+    mixture : Mixture
+        Whose log-joint.
+    n_rows : int
+        In all blocks together.
+    """
+
+    def __init__(self, mixture: Mixture, n_rows: int = 1) -> None:
+        kind = Compiled if _is_worth_compiling(mixture, n_rows) else Packed
+        self.packed = kind(mixture)
         self.exact = Exact(mixture)
-        self.block_rows = self.packed.block_rows
+        held = max(512, JOINT // mixture.n_components)
+        self.block_rows = min(self.packed.block_rows, self.packed.piece(n_rows), held)
         self._always_packed = self.packed.error_near(IN_SIGHT) <= PROMISE
+        self._always_exact = kind is Packed and _has_few_components(mixture)
 
     def log_joint(self, rows: Array) -> Array:
         """(K, B): the log-joint of a (D, B) block."""
+        if self._always_exact:
+            return self.exact.log_joint(rows)
         packed = self._always_packed or self._is_within_reach(rows)
         return (self.packed if packed else self.exact).log_joint(rows)
 

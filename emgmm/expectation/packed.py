@@ -109,7 +109,7 @@ class Packed(Form):
         self.theta = np.concatenate(theta, axis=1).astype(dtype, copy=False)
         self.block_rows = self._most_rows()
         if summary is not None:
-            self.block_rows = min(self.block_rows, self._piece(summary.weight))
+            self.block_rows = min(self.block_rows, self.piece(summary.weight))
         self._scratch = Scratch()
 
     def _most_rows(self) -> int:
@@ -117,7 +117,7 @@ class Packed(Form):
         n_components, n_entries = self.theta.shape
         return max(512, min(ENTRIES // (n_entries + 2 * n_components), 32768))
 
-    def _piece(self, n_rows: float) -> int:
+    def piece(self, n_rows: float) -> int:
         """Rows of a block that make equal pieces of all, each worthwhile."""
         n_components, n_entries = self.theta.shape
         per_row = n_components * (n_entries + SHARE)
@@ -155,11 +155,15 @@ class Packed(Form):
             self.mixture.family.shape.monomials(centred, phi[1 + n_features :])
         return phi
 
+    def _linear(self, rows: Array) -> Array:
+        """(K, B): theta @ phi, all of the log-joint but for what the components share."""
+        return self.theta @ self._phi(rows)
+
     def log_joint(self, rows: Array) -> Array:
-        phi = self._phi(rows)
-        log_joint = self.theta @ phi
+        log_joint = self._linear(rows)
         if self.mixture.family.shared:
-            log_joint -= 0.5 * self.mixture.family.shape.norms(self.whiteners[0], phi[1:])
+            centred = np.subtract(rows, self.centre[:, None])
+            log_joint -= 0.5 * self.mixture.family.shape.norms(self.whiteners[0], centred)
         return log_joint
 
     def sums(self, block: Block) -> Products:
