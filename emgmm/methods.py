@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from emgmm import door, prediction
 from emgmm.em import EM
+from emgmm.expectation import FormForBlock
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource
 from emgmm.statistics import Statistics
@@ -38,7 +39,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         """The fitted mixture."""
 
     def _row_by_row(
-        self, X: Any, function: Callable[[Array], Any], *shape: int, dtype: Any = None
+        self, X: Any, function: Callable[[FormForBlock, Array], Any], *shape: int, dtype: Any = None
     ) -> Any:
         check_is_fitted(self)
         source = ArraySource(door.rows(self, X, reset=False))

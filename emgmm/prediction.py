@@ -17,11 +17,11 @@ from emgmm.typing import Array, Integers
 def row_by_row(
     mixture: Mixture,
     source: Source,
-    function: Callable[[Array], Any],
+    function: Callable[[FormForBlock, Array], Any],
     *shape: int,
     dtype: Any = None,
 ) -> Any:
-    """(N, *shape): `function` of the (K, B) log-joint of each block, rows along the first axis.
+    """(N, *shape): `function` of a form and each (D, B) block, rows along the first axis.
 
     The type is that of rows and mixture, unless `dtype` says otherwise.
     """
@@ -31,39 +31,37 @@ def row_by_row(
     )
 
     def fill(block: Block) -> None:
-        out[block.place] = function(form.log_joint(block.rows))
+        out[block.place] = function(form, block.rows)
 
     for _ in source.map(fill, form.block_rows):
         pass
     return out
 
 
-def labels(log_joint: Array) -> Integers:
-    """(B,): the most probable component, the first of equals."""
-    top = log_joint[0].copy()
-    found = np.zeros(len(top), dtype=np.int64)
-    for k, own in enumerate(log_joint[1:], start=1):  # several times as fast as argmax
-        np.putmask(found, own > top, k)
-        np.maximum(top, own, out=top)
-    return found
+def labels(form: FormForBlock, rows: Array) -> Integers:
+    """(B,): the most probable component."""
+    return form.labels(rows)
 
 
-def responsibilities(log_joint: Array) -> Array:
+def responsibilities(form: FormForBlock, rows: Array) -> Array:
     """(B, K): probabilities of the components."""
+    log_joint = form.log_joint(rows)
     softmax(log_joint)
     return log_joint.T
 
 
-def log_responsibilities(log_joint: Array) -> Array:
+def log_responsibilities(form: FormForBlock, rows: Array) -> Array:
     """(B, K): their logarithms, exact where they underflow."""
+    log_joint = form.log_joint(rows)
     return (log_joint - softmax(log_joint.copy())).T
 
 
-def certainty(log_joint: Array) -> Array:
+def certainty(form: FormForBlock, rows: Array) -> Array:
     """(B,): log-probability of the most probable component."""
+    log_joint = form.log_joint(rows)
     return log_joint.max(axis=0) - softmax(log_joint)
 
 
-def log_density(log_joint: Array) -> Array:
+def log_density(form: FormForBlock, rows: Array) -> Array:
     """(B,): log p(x)."""
-    return softmax(log_joint)
+    return softmax(form.log_joint(rows))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emgmm.expectation.compiled import kernel, packed_joint, packed_sums, pays
+from emgmm import GaussianMixture
+from emgmm.expectation.compiled import kernel, packed_joint, packed_labels, packed_sums, pays
 from emgmm.expectation.softmax import FLOOR, FLOOR_SINGLE, softmax
-from emgmm.families import AXIS, OUTER, TRACE
+from emgmm.families import AXIS, FAMILIES, OUTER, TRACE
 
 pytest.importorskip("numba", reason="the kernel is compiled by numba, an optional package")
 
@@ -115,6 +116,9 @@ def test_the_log_joint_is_that_of_the_long_form(shape, n_rows, n_features, n_com
     phi = phi_of(rows, centre, shape)
     error = np.abs(joint - theta.astype(np.longdouble) @ phi)
     assert (error <= 20 * np.finfo(dtype).eps * (np.abs(theta) @ np.abs(phi))).all()
+    twice = np.concatenate([theta, theta])  # of equals, the first
+    labels = packed_labels(rows, centre, twice, shape)
+    np.testing.assert_array_equal(labels, joint.argmax(axis=0))
 
 
 @dtypes
@@ -357,3 +361,16 @@ def test_numbers_are_of_the_type_of_theta():
         assert (np.abs(wide - expected) / scale).max() <= DIGITS[np.float64][0]
         narrow, _ = packed_sums(rows.T, np.zeros(2), single, OUTER)
         assert 1e-8 < (np.abs(narrow - expected) / scale).max() <= DIGITS[np.float32][0]
+
+
+@pytest.mark.parametrize("covariance_type", FAMILIES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_predictions_are_numpys(covariance_type, dtype, monkeypatch):
+    X = np.random.default_rng(5).normal(size=(500, 3)).astype(dtype)
+    model = GaussianMixture(4, covariance_type=covariance_type, random_state=0, tol=0.1).fit(X)
+    said = []
+    for worth in (np.inf, 0):
+        monkeypatch.setattr("emgmm.expectation.choice.COMPILED_FROM", worth)
+        said.append([model.predict(X), model.predict_proba(X), model.score_samples(X)])
+    for one, other in zip(*said, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11 if dtype == np.float64 else 1e-6)

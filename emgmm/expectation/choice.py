@@ -14,7 +14,7 @@ from emgmm.expectation.packed import Packed
 from emgmm.mixture import Mixture
 from emgmm.precision import PROMISE, promise_single
 from emgmm.statistics import Summary
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 # Products of an entry of phi and a responsibility in a pass, from which the compiled kernel serves.
 # Below, a pass takes a few milliseconds at most, and loading the compiler, once in a process, takes
@@ -107,10 +107,18 @@ class FormForBlock:
 
     def log_joint(self, rows: Array) -> Array:
         """(K, B): the log-joint of a (D, B) block."""
+        return self._form_for(rows).log_joint(rows)
+
+    def labels(self, rows: Array) -> Integers:
+        """(B,): the most probable component of each row of a (D, B) block."""
+        return self._form_for(rows).labels(rows)
+
+    def _form_for(self, rows: Array) -> Form:
         if self._always_exact:
-            return self.exact.log_joint(rows)
-        packed = self._always_packed or self._is_within_reach(rows)
-        return (self.packed if packed else self.exact).log_joint(rows)
+            return self.exact
+        if self._always_packed or self._is_within_reach(rows):
+            return self.packed
+        return self.exact
 
     def _is_within_reach(self, rows: Array) -> bool:
         reach = np.abs(rows - self.packed.centre[:, None]).max(axis=1)

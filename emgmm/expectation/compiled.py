@@ -14,7 +14,7 @@ import numpy as np
 from emgmm.block import Block
 from emgmm.expectation.packed import Packed, Products
 from emgmm.families import AXIS, OUTER, TRACE, Shape
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 # What phi holds beyond (1, y); the numbers are the kernel's. None: the covariance is shared.
 MONOMIALS: dict[Shape | None, int] = {OUTER: 0, AXIS: 1, TRACE: 2, None: 3}
@@ -102,6 +102,16 @@ def packed_joint(rows: Array, centre: Array, theta: Array, shape: Shape | None) 
     return joint
 
 
+def packed_labels(rows: Array, centre: Array, theta: Array, shape: Shape | None) -> Integers:
+    """(B,): the line of theta @ phi that is largest; the arguments are those of `packed_sums`."""
+    fast = kernel()
+    assert fast is not None
+    labels = np.empty(rows.shape[1], np.int64)
+    arguments = _arguments(rows, centre, theta, shape)
+    fast.label_for(arguments[0].dtype.char, theta.dtype.char)(*arguments, len(theta), labels)
+    return labels
+
+
 def packed_sums(
     rows: Array,
     centre: Array,
@@ -142,7 +152,7 @@ def packed_sums(
 
 
 class Compiled(Packed):
-    """The packed form, a block's log-joint or sums in one pass over its rows."""
+    """The packed form, a block's log-joint, labels or sums in one pass over its rows."""
 
     def _most_rows(self) -> int:
         return 65536  # the kernel cuts them into strips; more would only delay the last thread
@@ -154,6 +164,9 @@ class Compiled(Packed):
 
     def _linear(self, rows: Array) -> Array:
         return packed_joint(rows, self.centre, self.theta, self._shape)
+
+    def labels(self, rows: Array) -> Integers:
+        return packed_labels(rows, self.centre, self.theta, self._shape)
 
     def sums(self, block: Block) -> Products:
         products, log_likelihood = packed_sums(block.rows, self.centre, self.theta, self._shape)

@@ -288,9 +288,7 @@ def softmax(joint: Any, K: Any, n: Any, padded: Any, length: Any, shares: Any) -
 
 
 @njit(nogil=True)
-def weigh(
-    joint: Any, K: Any, n: Any, length: Any, weights: Any, start: Any, shares: Any
-) -> Any:
+def weigh(joint: Any, K: Any, n: Any, length: Any, weights: Any, start: Any, shares: Any) -> Any:
     """Each row's shares times its weight; the weighted log-likelihood comes back.
 
     log p(x) is the log-joint of any component less the logarithm of its share: of the largest.
@@ -318,19 +316,19 @@ def join(
     phi: Any,
     length: Any,
     theta: Any,
+    heights: Any,
+    entries: Any,
     joint: Any,
 ) -> Any:
     """The phi of rows start..stop and their log-joint, a component to a line of `length`."""
-    heights, entries = theta.shape
-    flat_theta = theta.reshape(heights * entries)
     padded = fill(rows, start, stop, centre, kind, phi, length)
     for begin in range(0, entries, CHUNK):
         end = min(entries, begin + CHUNK)
         for b in range(0, padded, width_of(phi) * TILE):
             for k in range(0, heights - 3, 4):
-                joint_4(flat_theta, k, entries, begin, end, phi, b, length, joint)
+                joint_4(theta, k, entries, begin, end, phi, b, length, joint)
             if heights % 4:
-                joint_2(flat_theta, heights - 2, entries, begin, end, phi, b, length, joint)
+                joint_2(theta, heights - 2, entries, begin, end, phi, b, length, joint)
     return padded
 
 
@@ -347,12 +345,36 @@ def strip(theta: Any, vectors: Any) -> Any:
 def joint_pass(rows: Any, centre: Any, theta: Any, kind: Any, vectors: Any, joint: Any) -> Any:
     """The log-joint into `joint`; `theta` is padded to whole tiles."""
     K, N = joint.shape
+    heights, entries = theta.shape
+    flat_theta = theta.reshape(heights * entries)
     length, phi, own = strip(theta, vectors)
     for start in range(0, N, length):
         stop = min(N, start + length)
-        join(rows, start, stop, centre, kind, phi, length, theta, own)
+        join(rows, start, stop, centre, kind, phi, length, flat_theta, heights, entries, own)
         for k in range(K):
             joint[k, start:stop] = own[k * length : k * length + stop - start]
+
+
+def label_pass(
+    rows: Any, centre: Any, theta: Any, kind: Any, vectors: Any, K: Any, labels: Any
+) -> Any:
+    """The number of each row's largest log-joint into `labels`, the first of equals."""
+    N = len(labels)
+    heights, entries = theta.shape
+    flat_theta = theta.reshape(heights * entries)
+    length, phi, joint = strip(theta, vectors)
+    top = np.empty(length, theta.dtype)
+    for start in range(0, N, length):
+        n = min(N, start + length) - start
+        join(rows, start, start + n, centre, kind, phi, length, flat_theta, heights, entries, joint)
+        own = labels[start : start + n]
+        for b in range(n):
+            top[b], own[b] = joint[b], 0
+        for k in range(1, K):
+            for b in range(n):
+                above = joint[k * length + b] > top[b]
+                own[b] = k if above else own[b]
+                top[b] = joint[k * length + b] if above else top[b]
 
 
 def packed_pass(
@@ -362,6 +384,7 @@ def packed_pass(
     K, P = sums.shape
     N = rows.shape[1]
     heights, entries = theta.shape
+    flat_theta = theta.reshape(heights * entries)
     length, phi, joint = strip(theta, vectors)
     shares = np.zeros(heights * length, theta.dtype)
     lanes = width_of(sums)
@@ -369,7 +392,9 @@ def packed_pass(
     log_likelihood = 0.0
     for start in range(0, N, length):
         stop = min(N, start + length)
-        padded = join(rows, start, stop, centre, kind, phi, length, theta, joint)
+        padded = join(
+            rows, start, stop, centre, kind, phi, length, flat_theta, heights, entries, joint
+        )
         own = softmax(joint, K, stop - start, padded, length, shares)
         if len(weights):
             own = weigh(joint, K, stop - start, length, weights, start, shares)
@@ -411,6 +436,13 @@ def pass_for(row: str, number: str) -> Any:
     weights = types.Array(types.float64, 1, "C", readonly=True)
     sums = types.Array(types.float64, 2, "C")
     return compiled(packed_pass, types.float64(*arguments(row, number), weights, sums))
+
+
+@cache
+def label_for(row: str, number: str) -> Any:
+    """`label_pass` for types of rows and of theta."""
+    labels = types.Array(types.int64, 1, "C")
+    return compiled(label_pass, types.void(*arguments(row, number), types.intp, labels))
 
 
 @cache

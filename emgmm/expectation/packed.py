@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation.form import Form
+from emgmm.expectation.form import Form, largest
 from emgmm.expectation.scratch import Scratch
 from emgmm.expectation.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.precision import UNIT, unit_of
 from emgmm.statistics import Statistics, Summary
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 # Entries of a block: phi and responsibilities, B (P + 2 K). A core's own cache holds fewer, but the
 # products stream through the next one as fast, and threads want calls that last: 65536 rows of 2
@@ -165,6 +165,9 @@ class Packed(Form):
             centred = np.subtract(rows, self.centre[:, None])
             log_joint -= 0.5 * self.mixture.family.shape.norms(self.whiteners[0], centred)
         return log_joint
+
+    def labels(self, rows: Array) -> Integers:
+        return largest(self._linear(rows))
 
     def sums(self, block: Block) -> Products:
         phi = self._phi(block.rows)
