@@ -61,7 +61,7 @@ def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> F
     """The form for a pass over the rows, of that type, that `summary` saw."""
     kind = Compiled if _is_worth_compiling(mixture, summary.weight) else Packed
     if kind is Packed and _has_few_components(mixture):
-        return Exact(mixture)
+        return _exact(mixture, summary, dtype)
     for centre in _centres(mixture):
         if dtype == np.float32 and _within_range(summary.reach(centre)):
             single = kind(mixture, summary, centre, np.float32)
@@ -72,6 +72,16 @@ def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> F
             return double
         if double.error(summary.reach(centre)) <= PROMISE:
             return double
+    return _exact(mixture, summary, dtype)
+
+
+def _exact(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> Exact:
+    """The exact form, in float32 where rows and means come in it and it is enough."""
+    single = mixture.means.dtype == dtype == np.float32
+    if single and _within_range(summary.reach(mixture.centre)):
+        form = Exact(mixture, dtype=np.float32)
+        if form.error_near(TYPICAL) <= promise_single(mixture.n_features):
+            return form
     return Exact(mixture)
 
 

@@ -112,7 +112,7 @@ class Outer(Shape):
     def whiten(self, whitener: Array, block: Array) -> Array:
         if len(block) < SLABBED:
             return whitener.T @ block
-        whitened = np.empty(block.shape)
+        whitened = np.empty(block.shape, np.result_type(whitener, block))
         for stop in range(SLAB, len(block) + SLAB, SLAB):  # below the slabs U^T is 0
             slab = slice(stop - SLAB, stop)
             np.matmul(whitener[:stop, slab].T, block[:stop], out=whitened[slab])
