@@ -71,10 +71,16 @@ def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Ar
         estimator,
         X,
         reset=reset,
+        skip_check_array=_is_floats(X) and X.ndim == 2 and len(X) >= least and X.shape[1] > 0,
         dtype=FLOATS,
         ensure_min_samples=least,
         ensure_all_finite=False,
     )
+
+
+def _is_floats(value: Any) -> bool:
+    """Whether scikit-learn, which takes a while over it, would find nothing to convert."""
+    return type(value) is np.ndarray and value.dtype in FLOATS
 
 
 def _refuse_devices(estimator: BaseEstimator, X: Any) -> None:
@@ -176,6 +182,8 @@ def _check_shape(value: Array, shape: tuple[int, ...], name: str) -> None:
 
 
 def _array(value: Any, name: str) -> Array:
+    if _is_floats(value) and np.isfinite(value).all() and value.size:
+        return value.copy()
     return check_array(
         value, dtype=FLOATS, ensure_2d=False, allow_nd=True, input_name=name, copy=True
     )

@@ -15,8 +15,8 @@ from emgmm.sources import Source, Sum
 from emgmm.statistics import Statistics, Summary
 from emgmm.typing import Array
 
-# Entries of a block of the first pass: a core's own cache holds it.
-SUMMARY_ENTRIES = 2**15
+# Entries of a block of the first pass: half a megabyte, which a core's own cache holds.
+SUMMARY_ENTRIES = 2**16
 
 
 def summary(block: Block, family: Family) -> Summary:
@@ -81,7 +81,7 @@ class EM:
 
     def expect(self, mixture: Mixture) -> Statistics:
         """The E-step over all rows: one pass."""
-        return self._statistics(form_for_pass(mixture, self.summary, self.source.dtype))
+        return self._statistics(form_for_pass(mixture, self.summary, self.source.block_dtype))
 
     def expect_about(self, mixture: Mixture, centres: Array) -> Statistics:
         """The E-step with moments about (K, D) centres: one pass."""

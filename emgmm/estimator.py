@@ -13,16 +13,12 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from emgmm import door
 from emgmm.checkpoint import journal
 from emgmm.diagnosis import (
-    Diagnosis,
     aitken,
-    diagnose,
     has_coincident,
     unobserved_pairs,
     warnings_of,
@@ -301,10 +297,9 @@ class GaussianMixture(IncrementalEstimator):
             start meets a singular covariance, after which the estimator is not fitted.
         """
         try:
-            with self._unchanged_by_errors(), one_blas_thread():
-                best, said, ending = self._run(
-                    door.source(self, X, sample_weight, reset=True, least=2)
-                )
+            with self._unchanged_by_errors(), one_blas_thread(), self._generator() as random:
+                source = door.source(self, X, sample_weight, reset=True, least=2)
+                best, said, ending = self._run(source, random)
         except door.FailedFitError:
             self._forget()
             raise
@@ -333,56 +328,15 @@ class GaussianMixture(IncrementalEstimator):
         door.whole(X)
         return self.fit(X, y, sample_weight).predict(X)
 
-    def diagnose(self, X: Any, *, certify: bool = False, sample_weight: Any = None) -> Diagnosis:
-        """Report on the fitted mixture: what its own statistics say of it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows that were fitted.
-        certify : bool, default=False
-            Whether to spend up to 75 more passes over X on the point itself: the length of one more
-            EM step, EM's rate by power iteration, and finite moves of components.
-        sample_weight : array-like of shape (n_samples,), default=None
-            What each row counted in `fit`.
-
-        Returns
-        -------
-        Diagnosis
-            Prints as text, shows as a table in a notebook, has ``to_dict`` and ``plot``. It spends
-            three passes over X without the certificate.
-
-        References
-        ----------
-        Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
-        doi 10.1111/j.2517-6161.1977.tb01600.x (EM's rate).
-
-        Examples
-        --------
-        >>> from emgmm import GaussianMixture
-        >>> from emgmm.datasets import old_faithful
-        >>> X = old_faithful().rows
-        >>> gm = GaussianMixture(2, tol=1e-9, random_state=0).fit(X)
-        >>> gm.diagnose(X, certify=True).verdict.name
-        'LOCAL_MAXIMUM'
-        """
-        check_is_fitted(self)
-        source = door.source(self, X, sample_weight, reset=False)
-        mixture = self._mixture()
-        objectives = last_of_plain_em(getattr(self, "history_", history([], [], [])))
-        with one_blas_thread():
-            em = self._map_of(source, mixture.family, mixture.n_components)
-            random = check_random_state(self.random_state)
-            return diagnose(em, mixture, objectives, random, certified=certify)
-
-    def _run(self, source: Source) -> tuple[Run, list[UserWarning], Ending]:
+    def _run(
+        self, source: Source, random: np.random.RandomState
+    ) -> tuple[Run, list[UserWarning], Ending]:
         K, D = self.n_components, source.n_features
         family = FAMILIES[self.covariance_type]
         begin = self._beginning(D)
         goes_on = self.warm_start and self.__sklearn_is_fitted__()
         if goes_on:
             self._check_same_model(D, "warm_start=True", "set warm_start=False")
-        random = check_random_state(self.random_state)
         stuck = has_coincident if self.break_symmetry else nowhere
         here = self._mixture() if goes_on else None
         parameters = self.get_params(deep=False)

@@ -6,81 +6,28 @@ import math
 from collections.abc import Callable
 from typing import Any, Self
 
-import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 
 from emgmm import door
+from emgmm.climbing import ClimbingEstimator
 from emgmm.em import EM
-from emgmm.families import FAMILIES, DegenerateCovarianceError, Family
-from emgmm.fitting import START_ROWS, Given, first_mixture
+from emgmm.families import FAMILIES, DegenerateCovarianceError
+from emgmm.fitting import START_ROWS
 from emgmm.loop import Ending, history
 from emgmm.mixture import Mixture
-from emgmm.portable import PortableEstimator
-from emgmm.prior import ConstantFeaturesError, NormalInverseWishart
 from emgmm.sources import ArraySource, Rows, Source
-from emgmm.starts import STARTS, from_callable
 from emgmm.streaming import followed, gathered, share
 from emgmm.threads import one_blas_thread
 
-Beginning = Callable[[EM, np.random.RandomState], Mixture]
 
+class IncrementalEstimator(ClimbingEstimator):
+    """An estimator that can follow a stream."""
 
-class IncrementalEstimator(PortableEstimator):
-    """An estimator that can begin, and follow a stream from there."""
-
-    n_components: int
-    reg_covar: float
-    prior: str | NormalInverseWishart | None
-    weight_concentration: float
-    init_params: str | Callable[..., Any]
-    weights_init: Any
-    means_init: Any
-    precisions_init: Any
     step_power: float
     step_offset: float
     forgetting: float | None
     _waiting: Rows
-
-    def _beginning(self, n_features: int) -> Beginning:
-        """How theta_0 is made, by what was given and the start; what was given is checked now."""
-        K, family = self.n_components, FAMILIES[self.covariance_type]
-        door.check_features(family, n_features)
-        given = Given(
-            self.weights_init if self.weights_init is None else door.weights(self.weights_init, K),
-            self.means_init
-            if self.means_init is None
-            else door.means(self.means_init, K, n_features),
-            self.precisions_init
-            if self.precisions_init is None
-            else door.whiteners_of_precisions(self.precisions_init, family, K, n_features),
-        )
-        named = self.init_params
-        start = from_callable(named) if callable(named) else STARTS[named]
-        return lambda em, random: first_mixture(em, start, given, random)
-
-    def _map_of(self, source: Source, family: Family, n_components: int) -> EM:
-        """EM's map for the rows of a source, under the ridge and the priors that were asked for."""
-        prior = NormalInverseWishart() if isinstance(self.prior, str) else self.prior
-        concentration = self.weight_concentration
-        try:
-            return EM(source, family, n_components, self.reg_covar, prior, concentration)
-        except ConstantFeaturesError as error:
-            names = getattr(self, "feature_names_in_", None)
-            raise door.constant_features(error.features, names) from None
-
-    def _check_same_model(self, n_features: int, who: str, otherwise: str) -> None:
-        """`who` goes on from a fitted mixture of the kind that the parameters ask for."""
-        for name, was, now in (
-            ("n_components", len(self.means_), self.n_components),
-            ("covariance_type", self._fitted_type(), self.covariance_type),
-            ("the number of features", self.means_.shape[1], n_features),
-        ):
-            if was != now:
-                raise ValueError(
-                    f"{who} goes on from the last fit, but {name} was {was!r} then and is {now!r} "
-                    f"now; {otherwise} to start anew."
-                )
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(

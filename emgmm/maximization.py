@@ -38,7 +38,7 @@ def new_means(statistics: Statistics) -> Array:
 def _check_above_rounding(mixture: Mixture) -> None:
     """Raise for covariances that are but the rounding of rows as large as the means."""
     family = mixture.family
-    noise = ROUNDING * np.abs(mixture.means.astype(np.float64))
+    noise = ROUNDING * np.abs(mixture.means, dtype=np.float64)
     family.refuse(family.shape.magnitude(mixture.each_whitener, noise) > 1)
 
 
@@ -120,7 +120,7 @@ class MStep:
         earlier = None if before is None else before.covariance_stack
         covariances = family.estimate(scatter, occupied, means.shape[1], earlier)
         covariances = family.add_ridge(covariances, self.ridge)
-        mixture = Mixture.of(weights, means.astype(self.dtype), covariances, family)
+        mixture = Mixture.of(weights, means.astype(self.dtype, copy=False), covariances, family)
         _check_above_rounding(mixture)
         return mixture
 

@@ -17,7 +17,17 @@ PACKAGE = Path(emgmm.__file__).parent
 # Floors of the house, lowest first. A module imports from floors below its own, or from its own
 # package; nothing else.
 FLOORS = [
-    {"typing", "precision", "version", "threads", "verbosity", "notices", "files", "archive"},
+    {
+        "typing",
+        "precision",
+        "version",
+        "threads",
+        "verbosity",
+        "notices",
+        "files",
+        "archive",
+        "randomness",
+    },
     {"families", "plots"},
     {"mixture", "statistics", "block"},
     {"prior"},
@@ -33,6 +43,7 @@ FLOORS = [
     {"checkpoint"},
     {"methods"},
     {"portable"},
+    {"climbing"},
     {"incremental"},
     {"estimator"},
     {"datasets", "__main__"},

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation.form import Form
+from emgmm.expectation.form import Form, largest
 from emgmm.expectation.scratch import Scratch
 from emgmm.expectation.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.precision import UNIT, unit_of
 from emgmm.statistics import Statistics, Summary
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 # Entries of a block: phi and responsibilities, B (P + 2 K). A core's own cache holds fewer, but the
 # products stream through the next one as fast, and threads want calls that last: 65536 rows of 2
@@ -38,9 +38,12 @@ from emgmm.typing import Array
 ENTRIES = 2**20
 
 # Blocks that a pass has at least, so that threads end together, if a block is then still worth
-# handing to one: so many products of an entry of phi and a responsibility, some 0.1 ms.
+# handing to one. That costs a tenth of a millisecond, for threads wait for each other; so many
+# products of an entry of phi and a responsibility take the compiled kernel half of one, and NumPy
+# one. What else a responsibility costs, its exponential most of all, counts as `SHARE` products.
 PIECES = 16
-WORTHWHILE = 2**17
+WORTHWHILE = 2**22
+SHARE = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,17 +106,23 @@ class Packed(Form):
         theta = [constant[:, None], linear]
         if not family.shared:
             theta.append(shape.coefficients(precisions))
-        self.theta = np.concatenate(theta, axis=1).astype(dtype)
+        self.theta = np.concatenate(theta, axis=1).astype(dtype, copy=False)
         self.block_rows = self._most_rows()
         if summary is not None:
-            piece = max(WORTHWHILE // self.theta.size, math.ceil(summary.weight / PIECES))
-            self.block_rows = min(self.block_rows, piece)
+            self.block_rows = min(self.block_rows, self.piece(summary.n_rows))
         self._scratch = Scratch()
 
     def _most_rows(self) -> int:
         """Rows of a block, where there are enough of them."""
         n_components, n_entries = self.theta.shape
         return max(512, min(ENTRIES // (n_entries + 2 * n_components), 32768))
+
+    def piece(self, n_rows: float) -> int:
+        """Rows of a block that make equal pieces of all, each worthwhile."""
+        n_components, n_entries = self.theta.shape
+        per_row = n_components * (n_entries + SHARE)
+        pieces = min(PIECES, max(1, n_rows * per_row // WORTHWHILE))
+        return max(WORTHWHILE // per_row, math.ceil(n_rows / pieces))
 
     def error(self, reach: Array) -> float:
         """Bound of the error of any log-joint, for rows within `reach` (D,) of the centre.
@@ -146,12 +155,19 @@ class Packed(Form):
             self.mixture.family.shape.monomials(centred, phi[1 + n_features :])
         return phi
 
+    def _linear(self, rows: Array) -> Array:
+        """(K, B): theta @ phi, all of the log-joint but for what the components share."""
+        return self.theta @ self._phi(rows)
+
     def log_joint(self, rows: Array) -> Array:
-        phi = self._phi(rows)
-        log_joint = self.theta @ phi
+        log_joint = self._linear(rows)
         if self.mixture.family.shared:
-            log_joint -= 0.5 * self.mixture.family.shape.norms(self.whiteners[0], phi[1:])
+            centred = np.subtract(rows, self.centre[:, None])
+            log_joint -= 0.5 * self.mixture.family.shape.norms(self.whiteners[0], centred)
         return log_joint
+
+    def labels(self, rows: Array) -> Integers:
+        return largest(self._linear(rows))
 
     def sums(self, block: Block) -> Products:
         phi = self._phi(block.rows)
@@ -168,7 +184,7 @@ class Packed(Form):
         quadratics = 1 + self.mixture.n_features
         scatter, quadratic = self._second_moments(sums.products[:, quadratics:])
         return Statistics(
-            np.broadcast_to(self.centre, self.means.shape),
+            self.centre[None].repeat(len(self.means), axis=0),
             sums.products[:, 0],
             sums.products[:, 1:quadratics],
             scatter,

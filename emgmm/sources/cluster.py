@@ -13,7 +13,7 @@ from emgmm.block import Block
 from emgmm.sources.array import ArraySource
 from emgmm.sources.chunk import Choosing, EachRow, Summing, Total, run_on_block
 from emgmm.sources.graph import Chunks, has_known_lengths
-from emgmm.sources.source import Rows, Source, Sum, chosen_rows
+from emgmm.sources.source import MANY, Rows, Source, Sum, chosen_rows
 from emgmm.typing import Array
 
 # Rows of a block where nothing is made of them.
@@ -43,6 +43,10 @@ class ClusterSource(Source):
         self._chunks = Chunks(rows, weights)
         self._weighted = weights is not None
         self._complete: bool | None = None  # until a pass has said
+
+    @property
+    def likely_rows(self) -> int:
+        return MANY
 
     @classmethod
     def accepts(cls, X: Any) -> bool:

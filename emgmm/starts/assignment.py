@@ -72,10 +72,13 @@ class Labels(_Shares):
 
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
         labels = self.labels[block.place]
-        weights = np.ones(len(labels)) if block.weights is None else block.weights
-        for k in range(self.n_components):
-            own = labels == k
-            yield block.rows[:, own].astype(np.float64), weights[own]
+        order = np.argsort(labels, kind="stable")
+        rows = block.rows[:, order].astype(np.float64, copy=False)
+        weights = np.ones(len(labels)) if block.weights is None else block.weights[order]
+        start = 0
+        for stop in np.bincount(labels, minlength=self.n_components).cumsum():
+            yield rows[:, start:stop], weights[start:stop]
+            start = stop
 
     def shares(self, block: Block) -> Array:
         return (self.labels[block.place] == np.arange(self.n_components)[:, None]).astype(float)
