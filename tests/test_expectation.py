@@ -14,8 +14,8 @@ from test_statistics import assert_same_statistics
 
 from emgmm.block import Block
 from emgmm.expectation import Exact, FormForBlock, Packed, form_for_pass, softmax
-from emgmm.expectation.form import largest
 from emgmm.expectation.compiled import Compiled, kernel
+from emgmm.expectation.form import largest
 from emgmm.families import FAMILIES
 from emgmm.maximization import maximise
 from emgmm.mixture import Mixture
