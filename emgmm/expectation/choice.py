@@ -12,10 +12,11 @@ from emgmm.block import Block
 from emgmm.expectation.compiled import Compiled, kernel, pays
 from emgmm.expectation.exact import Exact
 from emgmm.expectation.form import Form
+from emgmm.expectation.guard import magnitude_near
 from emgmm.expectation.incomplete import Incomplete, IncompleteExact, IncompletePacked
 from emgmm.expectation.packed import Packed
 from emgmm.mixture import Mixture
-from emgmm.precision import PROMISE, promise_single
+from emgmm.precision import PROMISE, promise_single, unit_of
 from emgmm.statistics import Summary
 from emgmm.typing import Array, Integers
 
@@ -113,7 +114,8 @@ def exact_form(mixture: Mixture, summary: Summary, centres: Array) -> Form:
 def _centres(mixture: Mixture) -> Iterator[Array]:
     """Where the packed form may have its centre; what comes first costs least."""
     yield mixture.centre
-    yield mixture.narrow_centre
+    if unit_of(np.float64) * magnitude_near(mixture, 0.0, IN_SIGHT) <= PROMISE:
+        yield mixture.narrow_centre  # else no centre will do
 
 
 class FormForBlock:

@@ -13,6 +13,7 @@ import numpy as np
 
 from emgmm.block import Block
 from emgmm.expectation.form import Form
+from emgmm.expectation.guard import magnitude_near
 from emgmm.expectation.scratch import Scratch
 from emgmm.expectation.softmax import softmax
 from emgmm.families import Family
@@ -42,12 +43,14 @@ def moments(
         Its rows (D, n) and their responsibilities (n,), none negative.
     """
     mass, drift, scatters = [], [], []
+    scratch = Scratch()
     for centre, (rows, responsibilities) in zip(centres, parts, strict=True):
         mass.append(responsibilities.sum())
         own = responsibilities > NEGLIGIBLE * responsibilities.max(initial=0.0)
         if 2 * np.count_nonzero(own) < len(responsibilities):
             rows, responsibilities = rows[:, own], responsibilities[own]
-        deviations = rows - centre[:, None]
+        deviations = scratch("deviations", rows.shape, np.result_type(rows, centre))
+        np.subtract(rows, centre[:, None], out=deviations)
         drift.append(deviations @ responsibilities)
         scatters.append(family.shape.weigh(deviations, responsibilities))
     masses, drifts, elements = (np.array(part, np.float64) for part in (mass, drift, scatters))
@@ -83,11 +86,7 @@ class Exact(Form):
 
     def error_near(self, sds: float) -> float:
         """Bound of a log-joint's error within `sds` standard deviations of its component."""
-        mixture, shape = self.mixture, self.mixture.family.shape
-        covariances = mixture.family.for_each(mixture.covariances, mixture.n_components)
-        near = sds * np.sqrt(shape.variances(covariances, mixture.n_features))
-        magnitude = shape.magnitude(mixture.each_whitener, near)
-        return unit_of(self.dtype) * float(magnitude.max())
+        return unit_of(self.dtype) * magnitude_near(self.mixture, 0.0, sds)
 
     def log_joint(self, rows: Array) -> Array:
         rows = np.ascontiguousarray(rows, dtype=self.dtype)

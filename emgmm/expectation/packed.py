@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from emgmm.block import Block
 from emgmm.expectation.form import Form, largest
+from emgmm.expectation.guard import magnitude_near
 from emgmm.expectation.scratch import Scratch
 from emgmm.expectation.softmax import softmax
 from emgmm.mixture import Mixture
@@ -94,32 +96,43 @@ class Packed(Form):
         centre: Array | None = None,
         dtype: Any = np.float64,
     ) -> None:
-        family, shape = mixture.family, mixture.family.shape
         self.mixture = mixture
         self.summary = summary
         self.centre = mixture.centre if centre is None else centre
         self.means = mixture.means - self.centre
         self.whiteners = mixture.each_whitener
-        precisions = shape.precisions(self.whiteners)
-        linear = shape.apply(precisions, self.means)
-        constant = mixture.log_peaks() - 0.5 * np.einsum("kj,kj->k", linear, self.means)
-        theta = [constant[:, None], linear]
-        if not family.shared:
-            theta.append(shape.coefficients(precisions))
-        self.theta = np.concatenate(theta, axis=1).astype(dtype, copy=False)
+        self.dtype = np.dtype(dtype)
         self.block_rows = self._most_rows()
         if summary is not None:
             self.block_rows = min(self.block_rows, self.piece(summary.n_rows))
         self._scratch = Scratch()
 
+    @cached_property
+    def theta(self) -> Array:
+        """(K, P): the components' coefficients of phi; a form that is not chosen needs none."""
+        family, shape = self.mixture.family, self.mixture.family.shape
+        precisions = shape.precisions(self.whiteners)
+        linear = shape.apply(precisions, self.means)
+        constant = self.mixture.log_peaks() - 0.5 * np.einsum("kj,kj->k", linear, self.means)
+        theta = [constant[:, None], linear]
+        if not family.shared:
+            theta.append(shape.coefficients(precisions))
+        return np.concatenate(theta, axis=1).astype(self.dtype, copy=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(K, P)."""
+        K, D = self.means.shape
+        return K, 1 + D + self.mixture.family.n_monomials(D)
+
     def _most_rows(self) -> int:
         """Rows of a block, where there are enough of them."""
-        n_components, n_entries = self.theta.shape
+        n_components, n_entries = self.size
         return max(512, min(ENTRIES // (n_entries + 2 * n_components), 32768))
 
     def piece(self, n_rows: float) -> int:
         """Rows of a block that make equal pieces of all, each worthwhile."""
-        n_components, n_entries = self.theta.shape
+        n_components, n_entries = self.size
         per_row = n_components * (n_entries + SHARE)
         pieces = min(PIECES, max(1, n_rows * per_row // WORTHWHILE))
         return max(WORTHWHILE // per_row, math.ceil(n_rows / pieces))
@@ -139,11 +152,7 @@ class Packed(Form):
         Rows that lie farther from all of them lose no more of their logarithm than these: it grows
         as the square of the distance, and so does the error.
         """
-        mixture, shape = self.mixture, self.mixture.family.shape
-        variances = mixture.family.for_each(mixture.covariances, mixture.n_components)
-        near = sds * np.sqrt(shape.variances(variances, mixture.n_features))
-        magnitude = shape.magnitude(self.whiteners, 2 * np.abs(self.means) + near)
-        return unit_of(self.theta.dtype) * float(magnitude.max())
+        return unit_of(self.dtype) * magnitude_near(self.mixture, 2 * np.abs(self.means), sds)
 
     def _phi(self, rows: Array) -> Array:
         n_features, n_rows = rows.shape

@@ -36,10 +36,13 @@ def softmax(log_joint: Array) -> Array:
     top = np.maximum.reduce(log_joint)
     np.maximum(top, least, out=top)  # -inf where the row is out of every reach
     log_joint -= top
-    np.maximum(log_joint, floor, out=log_joint)
+    underflows = np.minimum.reduce(log_joint, axis=None) < floor  # to ask costs less than to raise
+    if underflows:
+        np.maximum(log_joint, floor, out=log_joint)
     np.exp(log_joint, out=log_joint)
     total = np.add.reduce(log_joint)
-    log_joint -= too_much
+    if underflows:
+        log_joint -= too_much
     log_joint *= 1.0 / total
     np.log(total, out=total)
     total += top

@@ -59,7 +59,7 @@ class Axis(_Independent):
         return vectors**2
 
     def weigh(self, block: Array, weights: Array) -> Array:
-        return (block * block) @ weights
+        return np.multiply(block, block, out=block) @ weights
 
     def n_monomials(self, n_features: int) -> int:
         return n_features

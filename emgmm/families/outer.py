@@ -33,8 +33,8 @@ class Outer(Shape):
         return vectors[:, :, None] * vectors[:, None, :]
 
     def weigh(self, block: Array, weights: Array) -> Array:
-        halves = block * np.sqrt(weights)
-        return halves @ halves.T  # a matrix times its own transpose: BLAS does half the work
+        block *= np.sqrt(weights)
+        return block @ block.T  # a matrix times its own transpose: BLAS does half the work
 
     def n_monomials(self, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
