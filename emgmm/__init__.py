@@ -8,6 +8,7 @@ from emgmm.notices import (
     CollapsedComponentWarning,
     EMWarning,
     StarvedComponentWarning,
+    UnobservedPairWarning,
 )
 from emgmm.sources import blocks
 from emgmm.version import InconsistentVersionWarning, __version__
@@ -21,6 +22,7 @@ __all__ = [
     "GaussianMixture",
     "InconsistentVersionWarning",
     "StarvedComponentWarning",
+    "UnobservedPairWarning",
     "Verdict",
     "__version__",
     "blocks",

@@ -19,7 +19,8 @@ from emgmm.families import DegenerateCovarianceError, Family
 from emgmm.mixture import Mixture
 from emgmm.notices import listed
 from emgmm.precision import FLOATS
-from emgmm.sources import KINDS, ArraySource, Blocks, Source, row_weights
+from emgmm.sources import KINDS, ArraySource, Blocks, Source, is_complete, row_weights
+from emgmm.statistics import Summary
 from emgmm.typing import Array
 
 
@@ -33,8 +34,9 @@ def source(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset
             _check_features(estimator, opened, reset=reset)
             return opened
     array = rows(estimator, X, reset=reset)
+    complete = is_complete(array, getattr(estimator, "feature_names_in_", None))
     weights = None if sample_weight is None else row_weights(sample_weight, len(array))
-    return ArraySource(array, weights)
+    return ArraySource(array, weights, complete=complete)
 
 
 def _check_features(estimator: BaseEstimator, opened: Source, *, reset: bool) -> None:
@@ -63,7 +65,7 @@ def _check_features(estimator: BaseEstimator, opened: Source, *, reset: bool) ->
 def rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
     """The (N, D) float array in X; in `fit` (reset) the estimator takes its width and names."""
     _refuse_devices(estimator, X)
-    array = validate_data(
+    return validate_data(
         estimator,
         X,
         reset=reset,
@@ -71,8 +73,6 @@ def rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
         ensure_min_samples=2 if reset else 1,
         ensure_all_finite=False,
     )
-    _check_finite(array, getattr(estimator, "feature_names_in_", None))
-    return array
 
 
 def _refuse_devices(estimator: BaseEstimator, X: Any) -> None:
@@ -84,25 +84,15 @@ def _refuse_devices(estimator: BaseEstimator, X: Any) -> None:
         )
 
 
-def _check_finite(array: Array, names: Array | None) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(array.sum(dtype=np.float64)):
-            return
-    for start in range(0, len(array), 65536):
-        part = array[start : start + 65536]
-        found = np.argwhere(np.isnan(part) if np.isnan(part).any() else np.isinf(part))
-        if len(found):
-            row, column = found[0] + (start, 0)
-            what = (
-                "NaN"
-                if np.isnan(array[row, column])
-                else f"infinity or a value too large for {array.dtype!r}"
-            )
-            name = "" if names is None else f" ({names[column]!r})"
-            raise ValueError(
-                f"Input X contains {what}. The first is in row {row}, column {column}{name}, "
-                "counted from 0: drop such rows or fill them in."
-            )
+def check_observed(summary: Summary, names: Array | None) -> None:
+    """Every feature was observed in some row that counts."""
+    never = np.flatnonzero(summary.observed <= 0)
+    if len(never):
+        name = "" if names is None else f" ({names[never[0]]!r})"
+        raise ValueError(
+            f"Feature {never[0]}{name}, counted from 0, is missing in every row that counts: "
+            "nothing can be said of it, leave it out."
+        )
 
 
 def count(value: Any, name: str) -> int:
@@ -133,6 +123,15 @@ def check_enough_rows(n_all: int, n_rows: int, n_components: int) -> None:
         raise ValueError(
             f"Expected n_samples >= n_components but got n_components = {n_components}, "
             f"n_samples = {n_rows}"
+        )
+
+
+def check_features(family: Family, n_features: int) -> None:
+    """No more features than the family is for."""
+    if family.most_features is not None and n_features > family.most_features:
+        raise ValueError(
+            f"covariance_type={family.name!r} is for one feature, but there are {n_features}: "
+            "choose a type of three letters, such as 'EII' or 'VII'."
         )
 
 
@@ -183,6 +182,7 @@ def whiteners_of_precisions(
     name = f"{family.name} precision"
     array = _array(value, name)
     _check_shape(array, family.element_shape(n_components, n_features), name)
+    _check_equal(array, family, name)
     try:
         return family.whiteners_of_precisions(array.astype(np.float64))
     except DegenerateCovarianceError as error:
@@ -195,20 +195,27 @@ def covariances(value: Any, family: Family, n_components: int, n_features: int) 
     array = _array(value, name)
     _check_shape(array, family.element_shape(n_components, n_features), name)
     dense = family.dense(array, n_components, n_features)
-    crooked = np.flatnonzero(~np.isclose(dense, np.swapaxes(dense, 1, 2)).all(axis=(1, 2)))
     try:
-        if len(crooked):
-            raise DegenerateCovarianceError(tuple(crooked.tolist()))
+        crooked = ~np.isclose(dense, np.swapaxes(dense, 1, 2)).all(axis=(1, 2))
+        family.refuse(np.asarray(crooked))
         family.whiteners(array)
     except DegenerateCovarianceError as error:
         raise ValueError(_not_definite(name, array, family, error)) from None
+    _check_equal(array, family, name)
     return array
+
+
+def _check_equal(array: Array, family: Family, name: str) -> None:
+    """Elements of a shared covariance, which stand once for each component, are the same."""
+    stacked = family.stack(array)
+    if family.shared and (stacked != stacked[0]).any():
+        raise ValueError(f"'{name}' should be the same for all components")
 
 
 def _not_definite(name: str, array: Array, family: Family, error: DegenerateCovarianceError) -> str:
     matrix = family.stack(array).ndim == 3
     wanted = "symmetric, positive-definite" if matrix else "positive"
-    where = "" if family.shared else f": that of component {error.components[0]} is not"
+    where = f": that of component {error.components[0]} is not" if error.components else ""
     return f"'{name}' should be {wanted}{where}"
 
 
@@ -220,6 +227,7 @@ def mixture(
         raise ValueError("Give exactly one of covariances and precisions.")
     mean_array = check_array(given_means, dtype=FLOATS, input_name="means", copy=True)
     K, D = mean_array.shape
+    check_features(family, D)
     weight_array = weights(given_weights, K)
     if precisions is None:
         covariance_array = covariances(given_covariances, family, K, D)
@@ -243,6 +251,8 @@ def check_fitted(fitted: Mixture) -> None:
     _check_shape(fitted.weights, (K,), "weights")
     _check_shape(fitted.covariances, shape, "covariances")
     _check_shape(fitted.whiteners, shape, "precisions_cholesky")
+    check_features(fitted.family, D)
+    _check_equal(fitted.whiteners, fitted.family, "precisions_cholesky")
     for name in ("weights", "means", "covariances", "whiteners"):
         if getattr(fitted, name).dtype.kind != "f":
             raise ValueError(f"the {name} are not floating-point numbers")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 from emgmm.block import Block
-from emgmm.expectation import Exact, Form, form_for_pass
+from emgmm.expectation import Form, exact_form, form_for_pass
 from emgmm.families import Family
-from emgmm.maximization import settle
+from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
 from emgmm.sources import Source, Sum
 from emgmm.statistics import Statistics, Summary
@@ -41,6 +41,8 @@ class EM:
     ----------
     summary : Summary
         What the first pass saw.
+    m_step : MStep
+        What makes a mixture of statistics.
     passes : int
         Passes over the rows so far.
     """
@@ -50,6 +52,7 @@ class EM:
         self.family = family
         self.n_components = n_components
         self.ridge = ridge
+        self.m_step = MStep(family, ridge, source.dtype)
         self.passes = 0
         size = max(256, SUMMARY_ENTRIES // source.n_features)
         self.summary = self.sum(partial(summary, family=family), size)
@@ -70,6 +73,6 @@ class EM:
         """The M-step from the statistics of `mixture`; on hostile data it spends one more pass."""
 
         def again(centres: Array) -> Statistics:
-            return self._statistics(Exact(mixture, centres))
+            return self._statistics(exact_form(mixture, self.summary, centres))
 
-        return settle(statistics, again, self.family, self.ridge, self.source.dtype)
+        return self.m_step.settle(statistics, again, mixture)

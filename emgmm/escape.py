@@ -13,11 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 from sklearn.cluster import KMeans
 
-from emgmm.block import Block
 from emgmm.em import EM
 from emgmm.expectation import FormForBlock, softmax
 from emgmm.families import DegenerateCovarianceError, mass_times
-from emgmm.maximization import maximise
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
@@ -162,9 +160,12 @@ def splits(
 def sample_of(em: EM, mixture: Mixture, random: np.random.RandomState) -> tuple[Array, Array]:
     """(n, D) rows that stand for all, and their (K, n) responsibilities, times what they count."""
     rows = em.source.sample(SAMPLE_ROWS, random)
-    values = rows.values.astype(np.float64)
-    responsibilities = FormForBlock(mixture).log_joint(Block(0, values.T))
+    form = FormForBlock(mixture)
+    responsibilities = form.log_joint(rows.block)
     softmax(responsibilities)
+    values: Array = rows.values.astype(np.float64)
+    if not rows.complete:
+        values = form.incomplete.expected(rows.values.T, responsibilities).T
     return values, responsibilities if rows.weights is None else responsibilities * rows.weights
 
 
@@ -184,7 +185,7 @@ def first_definite(
     for reach in REACHES:
         divided = divide(statistics, em, groups, places, reach)
         try:
-            return maximise(divided, em.family, em.ridge, em.source.dtype)
+            return em.m_step.maximise(divided)
         except DegenerateCovarianceError:
             continue
     return None

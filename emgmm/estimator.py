@@ -16,13 +16,20 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import door
-from emgmm.diagnosis import Diagnosis, aitken, diagnose, has_coincident, warnings_of
+from emgmm.diagnosis import (
+    Diagnosis,
+    aitken,
+    diagnose,
+    has_coincident,
+    unobserved_pairs,
+    warnings_of,
+)
 from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.fitting import Given, best_run, first_mixture
 from emgmm.loop import Rules, Run, history, last_of_plain_em, nowhere
 from emgmm.mixture import Mixture
-from emgmm.notices import EMWarning, frames_to_user
+from emgmm.notices import frames_to_user
 from emgmm.portable import PortableEstimator
 from emgmm.schemes import SCHEMES
 from emgmm.sources import Source
@@ -218,7 +225,9 @@ class GaussianMixture(PortableEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, at least two and at least `n_components`.
+            Rows, at least two and at least `n_components`; NaN where something is missing. The
+            likelihood is that of what was observed, nothing is filled in (Ghahramani and Jordan
+            1994); a row of which nothing was observed tells nothing, and counts as a row.
         y : Ignored
             For scikit-learn's conventions.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -312,9 +321,10 @@ class GaussianMixture(PortableEstimator):
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
 
-    def _run(self, source: Source) -> tuple[Run, list[EMWarning]]:
+    def _run(self, source: Source) -> tuple[Run, list[UserWarning]]:
         K, D = self.n_components, source.n_features
         family = FAMILIES[self.covariance_type]
+        door.check_features(family, D)
         given = Given(
             self.weights_init if self.weights_init is None else door.weights(self.weights_init, K),
             self.means_init if self.means_init is None else door.means(self.means_init, K, D),
@@ -331,6 +341,7 @@ class GaussianMixture(PortableEstimator):
         stuck = has_coincident if self.break_symmetry else nowhere
         em = EM(source, family, K, self.reg_covar)
         door.check_enough_rows(source.n_rows, em.summary.n_rows, K)
+        door.check_observed(em.summary, getattr(self, "feature_names_in_", None))
         beginnings: list[Callable[[], Mixture]]
         if goes_on:
             beginnings = [self._mixture]
@@ -348,8 +359,10 @@ class GaussianMixture(PortableEstimator):
             )
         except DegenerateCovarianceError as error:
             raise door.FailedFitError(error, source.dtype, self.reg_covar) from None
-        n_rows = em.summary.n_rows
-        return best, warnings_of(best, n_rows, self.reg_covar, break_symmetry=self.break_symmetry)
+        said = warnings_of(
+            best, em.summary.n_rows, self.reg_covar, break_symmetry=self.break_symmetry
+        )
+        return best, [*said, *unobserved_pairs(em.summary, family)]
 
     def _check_same_model(self, n_features: int) -> None:
         for name, was, now in (

@@ -47,8 +47,8 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
         n_rows = em.source.n_rows
         rows = em.source.sample(n_rows if n_rows <= START_FROM else START_ROWS, random)
         # Covariances that are about to be replaced need not be definite: any ridge makes them so.
-        ridge = em.ridge if whiteners is None else 1.0
-        begun = start(rows, em.n_components, random).first_mixture(rows, em.family, ridge)
+        m_step = em.m_step if whiteners is None else replace(em.m_step, ridge=1.0)
+        begun = start(rows, em.n_components, random).first_mixture(rows, m_step)
         weights = begun.weights if weights is None else weights
         means = begun.means if means is None else means
         if whiteners is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,32 +34,6 @@ def new_means(statistics: Statistics) -> Array:
     return statistics.centres + moved / (statistics.mass + nothing)[:, None]
 
 
-def maximise(statistics: Statistics, family: Family, ridge: float, dtype: np.dtype[Any]) -> Mixture:
-    """The mixture that maximises the expected log-likelihood, plus `ridge` on the covariances.
-
-    Equations [2] to [4] of EM, with the moments taken about any centres.
-
-    Raises
-    ------
-    DegenerateCovarianceError
-        With the components whose covariance is not positive definite.
-
-    References
-    ----------
-    Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
-    doi 10.1111/j.2517-6161.1977.tb01600.x.
-    """
-    mass = statistics.mass + empty(statistics)
-    means = new_means(statistics)
-    delta = statistics.drift / mass[:, None]
-    between = family.pool(mass_times(mass, family.shape.outer(delta)))
-    scatter = statistics.scatter - between
-    covariances = family.add_ridge(family.estimate(scatter, mass, means.shape[1]), ridge)
-    mixture = Mixture.of(mass / statistics.seen, means.astype(dtype), covariances, family)
-    _check_above_rounding(mixture)
-    return mixture
-
-
 def _check_above_rounding(mixture: Mixture) -> None:
     """Raise for covariances that are but the rounding of rows as large as the means."""
     family = mixture.family
@@ -72,24 +47,71 @@ def lost(mixture: Mixture, statistics: Statistics) -> float:
     return UNIT * float(mixture.family.shape.magnitude(mixture.each_whitener, away).max())
 
 
-def settle(
-    statistics: Statistics,
-    again: Callable[[Array], Statistics],
-    family: Family,
-    ridge: float,
-    dtype: np.dtype[Any],
-) -> Mixture:
-    """The M-step, from moments taken once more about the new means where that is needed.
+@dataclass(frozen=True, eq=False)
+class MStep:
+    """The M-step of a fit: statistics in, the mixture that they are best described by out.
 
-    `again` maps (K, D) centres to the same statistics about these. It is called when the new
-    means lie so far from the old centres, in the new standard deviations, that the covariances
-    would not have the digits we promise: a narrow component that a start has just found.
+    Parameters
+    ----------
+    family : Family
+        Of the covariances.
+    ridge : float
+        Added to the diagonal of every covariance.
+    dtype : numpy.dtype
+        Of the mixture's numbers.
     """
-    try:
-        mixture = maximise(statistics, family, ridge, dtype)
-    except DegenerateCovarianceError:
-        pass
-    else:
-        if lost(mixture, statistics) <= PROMISE:
-            return mixture
-    return maximise(again(new_means(statistics)), family, ridge, dtype)
+
+    family: Family
+    ridge: float
+    dtype: np.dtype[Any]
+
+    def maximise(self, statistics: Statistics, before: Mixture | None = None) -> Mixture:
+        """The mixture that maximises the expected log-likelihood, the ridge on its covariances.
+
+        Equations [2] to [4] of EM, with the moments taken about any centres. Families without a
+        formula go on from the covariances of `before`, the mixture that the statistics are of.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            With the components whose covariance is not positive definite.
+
+        References
+        ----------
+        Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
+        doi 10.1111/j.2517-6161.1977.tb01600.x.
+        """
+        family = self.family
+        mass = statistics.mass + empty(statistics)
+        means = new_means(statistics)
+        delta = statistics.drift / mass[:, None]
+        between = family.pool(mass_times(mass, family.shape.outer(delta)))
+        scatter = statistics.scatter - between
+        earlier = None if before is None else before.covariance_stack
+        covariances = family.estimate(scatter, mass, means.shape[1], earlier)
+        covariances = family.add_ridge(covariances, self.ridge)
+        weights = mass / statistics.seen
+        mixture = Mixture.of(weights, means.astype(self.dtype), covariances, family)
+        _check_above_rounding(mixture)
+        return mixture
+
+    def settle(
+        self,
+        statistics: Statistics,
+        again: Callable[[Array], Statistics],
+        before: Mixture | None = None,
+    ) -> Mixture:
+        """The M-step, from moments taken once more about the new means where that is needed.
+
+        `again` maps (K, D) centres to the same statistics about these. It is called when the new
+        means lie so far from the old centres, in the new standard deviations, that the covariances
+        would not have the digits we promise: a narrow component that a start has just found.
+        """
+        try:
+            mixture = self.maximise(statistics, before)
+        except DegenerateCovarianceError:
+            pass
+        else:
+            if lost(mixture, statistics) <= PROMISE:
+                return mixture
+        return self.maximise(again(new_means(statistics)), before)

@@ -25,6 +25,11 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
     random_state: Any
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
     @abstractmethod
     def _mixture(self) -> Mixture:
         """The fitted mixture."""
@@ -131,6 +136,46 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
             In nats per row; higher is better.
         """
         return self._one_pass(X, sample_weight).objective
+
+    def impute(self, X: Any, *, sample: bool = False, random_state: Any = None) -> Array:
+        """Fill in what is missing: its expectation given what was observed, or a draw.
+
+        For looking at, and for tools that cannot do without: `fit` needs no filling in, and one fit
+        to conditional means takes the data for less scattered than they are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, NaN where something is missing.
+        sample : bool, default=False
+            Whether to draw from the conditional distribution instead of taking its mean.
+        random_state : int, RandomState instance or None, default=None
+            Of the draw; None takes the constructor's.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Rows; what was observed is left as it is.
+
+        References
+        ----------
+        Ghahramani and Jordan (1994), Advances in Neural Information Processing Systems 6:120.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from emgmm import GaussianMixture
+        >>> X = np.array([[0.0, 0.1], [1.0, 0.9], [2.0, 2.1], [3.0, 2.9], [4.0, np.nan]])
+        >>> GaussianMixture(reg_covar=0).fit(X).impute(X)[-1].round(1)
+        array([4. , 3.9])
+        """
+        check_is_fitted(self)
+        source = door.source(self, X, reset=False)
+        chosen = self.random_state if random_state is None else random_state
+        with one_blas_thread():
+            if sample:
+                return prediction.draw(self._mixture(), source, check_random_state(chosen))
+            return prediction.impute(self._mixture(), source)
 
     # -- criteria -------------------------------------------------------------------------------
     def n_parameters(self) -> int:

@@ -68,6 +68,11 @@ class Mixture:
         return self.family.for_each(whiteners, self.n_components)
 
     @property
+    def covariance_stack(self) -> Array:
+        """Covariances with a component axis in front, in float64."""
+        return self.family.stack(self.covariances.astype(np.float64, copy=False))
+
+    @property
     def precisions(self) -> Array:
         """Inverses of the covariances."""
         return self.family.precisions(self.whiteners)

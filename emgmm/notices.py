@@ -33,6 +33,22 @@ class StarvedComponentWarning(EMWarning):
     """A component holds less than one row."""
 
 
+class UnobservedPairWarning(UserWarning):
+    """Two features were never observed in the same row, and their covariance is free.
+
+    Parameters
+    ----------
+    message : str
+        What, and what to do.
+    features : sequence of (int, int)
+        Which features.
+    """
+
+    def __init__(self, message: str, features: tuple[tuple[int, int], ...]):
+        super().__init__(message)
+        self.features = features
+
+
 def listed(components: tuple[int, ...]) -> str:
     """'component 1', 'components 0 and 1', 'components 0, 1 and 2'; nothing for none."""
     if not components:

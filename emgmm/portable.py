@@ -194,8 +194,9 @@ class PortableEstimator(MixtureEstimator):
         check_is_fitted(self)
         ours_alone = ("ending_", "history_", "remaining_gain_", "_family_name")
         fitted = {n: value for n, value in self._fitted().items() if n not in ours_alone}
+        family = FAMILIES[self._fitted_type()]
         params = self.get_params(deep=False)
-        params |= {"n_components": self._n_fitted(), "covariance_type": self._fitted_type()}
+        params |= {"n_components": self._n_fitted(), "covariance_type": family.scikit_learn}
         return conversion.to_sklearn(params, deepcopy(fitted))
 
     # -- keeping --------------------------------------------------------------------------------

@@ -64,3 +64,40 @@ class Certainty:
     def __call__(self, block: Block) -> float:
         log_joint = self.form.log_joint(block)
         return block.total(log_joint.max(axis=0) - softmax(log_joint))
+
+
+def impute(mixture: Mixture, source: Source) -> Any:
+    """(N, D): rows, with the conditional mean of what is missing."""
+    form = FormForBlock(mixture)
+
+    def fill(block: Block) -> Array:
+        if block.complete:
+            return block.rows.T
+        shares = form.log_joint(block)
+        softmax(shares)
+        return form.incomplete.expected(block.rows, shares).T
+
+    return source.each_row(fill, form.block_rows, (mixture.n_features,), source.dtype)
+
+
+def draw(mixture: Mixture, source: Source, random: np.random.RandomState) -> Any:
+    """(N, D): rows, with a draw of what is missing given what was observed.
+
+    Random numbers go with a row's number: what is drawn does not depend on blocks.
+    """
+    form = FormForBlock(mixture)
+    chances = random.uniform(size=source.n_rows)
+    noise = random.standard_normal((source.n_rows, mixture.n_features))
+
+    def fill(block: Block) -> Array:
+        if block.complete:
+            return block.rows.T
+        shares = form.log_joint(block)
+        softmax(shares)
+        above = np.cumsum(shares, axis=0) < chances[block.place]
+        components = np.minimum(above.sum(axis=0), len(shares) - 1)
+        own = (components == np.arange(len(shares))[:, None]).astype(float)
+        means = form.incomplete.expected(block.rows, own)
+        return (means + form.incomplete.spread(block.rows, components, noise[block.place].T)).T
+
+    return source.each_row(fill, form.block_rows, (mixture.n_features,), source.dtype)

@@ -136,8 +136,8 @@ class Summary:
         Of each feature.
     shape : Shape
         The family's.
-    complete : bool
-        Whether nothing is missing.
+    together : (D, D), optional
+        Total weight of the rows in which two features were both observed, where some are missing.
 
     References
     ----------
@@ -153,7 +153,12 @@ class Summary:
     minimum: Array
     maximum: Array
     shape: Shape
-    complete: bool = True
+    together: Array | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return self.together is None
 
     @classmethod
     def of(
@@ -198,27 +203,35 @@ class Summary:
             np.fmin.reduce(rows, axis=1, initial=np.inf),
             np.fmax.reduce(rows, axis=1, initial=-np.inf),
             shape,
-            complete=False,
+            (seen * shares) @ seen.T,
         )
 
     def __add__(self, other: Summary) -> Summary:
         observed = self.observed + other.observed
         share = np.divide(other.observed, observed, out=np.zeros_like(observed), where=observed > 0)
         step = other.mean - self.mean
-        scatter = self.scatter + other.scatter
+        scatter: Array = self.scatter + other.scatter
         scatter = scatter + self.shape.outer((np.sqrt(self.observed * share) * step)[None])[0]
-        complete = self.complete and other.complete
+        together = None
+        if not (self.complete and other.complete):
+            together = self._together() + other._together()
+            scatter = self.shape.diagonal(scatter)
         return Summary(
             self.weight + other.weight,
             self.n_rows + other.n_rows,
             observed,
             self.mean + share * step,
-            scatter if complete else self.shape.diagonal(scatter),
+            scatter,
             np.minimum(self.minimum, other.minimum),
             np.maximum(self.maximum, other.maximum),
             self.shape,
-            complete,
+            together,
         )
+
+    def _together(self) -> Array:
+        if self.together is not None:
+            return self.together
+        return np.full((len(self.mean), len(self.mean)), self.weight)
 
     def scatter_about(self, centre: Array) -> Array:
         """Scatter about another (D,) point: the parallel-axis theorem."""

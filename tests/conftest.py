@@ -11,6 +11,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wi
 from sklearn.exceptions import ConvergenceWarning
 
 from emgmm import EMWarning, datasets
+from emgmm.families import FAMILIES
 
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
@@ -52,7 +53,7 @@ def identity_precisions(covariance_type, n_components, n_features, scale=1.0):
         "tied": np.eye(n_features),
         "diag": np.ones((n_components, n_features)),
         "spherical": np.ones(n_components),
-    }[covariance_type] / scale
+    }[FAMILIES[covariance_type].scikit_learn] / scale
 
 
 def given_start(X, n_components, covariance_type, *, seed=0):
@@ -83,11 +84,12 @@ def dense(model):
     """(K, D, D) covariances of any fitted model, scikit-learn's or ours."""
     n_components, n_features = model.means_.shape
     covariances = np.asarray(model.covariances_, dtype=float)
-    if model.covariance_type == "full":
+    kind = FAMILIES[model.covariance_type].scikit_learn
+    if kind == "full":
         return covariances
-    if model.covariance_type == "tied":
+    if kind == "tied":
         return np.tile(covariances, (n_components, 1, 1))
-    if model.covariance_type == "spherical":
+    if kind == "spherical":
         covariances = np.repeat(covariances[:, None], n_features, axis=1)
     return np.stack([np.diag(row) for row in covariances])
 

@@ -10,7 +10,7 @@ from emgmm.diagnosis.conditions import (
     starved,
 )
 from emgmm.diagnosis.report import Diagnosis, diagnose
-from emgmm.diagnosis.words import warnings_of
+from emgmm.diagnosis.words import unobserved_pairs, warnings_of
 
 __all__ = [
     "Diagnosis",
@@ -22,5 +22,6 @@ __all__ = [
     "divergences",
     "has_coincident",
     "starved",
+    "unobserved_pairs",
     "warnings_of",
 ]

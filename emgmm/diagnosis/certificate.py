@@ -18,7 +18,6 @@ from emgmm.diagnosis.conditions import coincident, distance
 from emgmm.em import EM
 from emgmm.escape import about_mean, sample_of, splits
 from emgmm.families import DegenerateCovarianceError
-from emgmm.maximization import maximise
 from emgmm.mixture import Mixture
 from emgmm.notices import listed
 from emgmm.statistics import Statistics
@@ -115,14 +114,14 @@ def convergence_rate(em: EM, mixture: Mixture, here: Statistics) -> float:
     changed = replace(base, drift=base.mass[:, None] * signs * CHANGE * sd)
     before, after = [base.difference(changed, base)], []
     try:
-        fixed = maximise(base, em.family, em.ridge, em.source.dtype)
+        fixed = em.m_step.maximise(base, mixture)
         reference = em.expect(fixed).about(base.centres, em.family)
         for _ in range(POWER_STEPS):
-            moved = maximise(changed, em.family, em.ridge, em.source.dtype)
+            moved = em.m_step.maximise(changed, fixed)
             answer = em.expect(moved).about(base.centres, em.family)
             after.append(base.difference(answer, reference))
             answered = base.plus(1.0, answer, reference)
-            size = distance(fixed, maximise(answered, em.family, em.ridge, em.source.dtype))
+            size = distance(fixed, em.m_step.maximise(answered, fixed))
             if not size > 0:
                 break
             changed = base.plus(CHANGE / size, answer, reference)
@@ -200,4 +199,4 @@ def shifted(em: EM, base: Statistics, steps: dict[int, Array]) -> Mixture:
     centres = base.centres.copy()
     for k, step in steps.items():
         centres[k] += step
-    return maximise(replace(base, centres=centres), em.family, em.ridge, em.source.dtype)
+    return em.m_step.maximise(replace(base, centres=centres))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from emgmm.diagnosis.conditions import coincident, collapsed, starved
+from emgmm.families import Family
 from emgmm.loop import Ending, Run, rests
 from emgmm.mixture import Mixture
 from emgmm.notices import (
@@ -12,8 +13,10 @@ from emgmm.notices import (
     CollapsedComponentWarning,
     EMWarning,
     StarvedComponentWarning,
+    UnobservedPairWarning,
     listed,
 )
+from emgmm.statistics import Summary
 from emgmm.typing import Array
 
 WHY = (
@@ -55,6 +58,26 @@ def warnings_of(run: Run, n_rows: int, ridge: float, *, break_symmetry: bool) ->
     if small:
         found.append(_collapsed(mixture, statistics.mass, small, ridge))
     return found
+
+
+def unobserved_pairs(summary: Summary, family: Family) -> list[UnobservedPairWarning]:
+    """What must be said of features whose covariance no row tells, where the family has one."""
+    D = len(summary.mean)
+    if summary.together is None or family.shape.n_monomials(D) <= D:
+        return []
+    pairs = np.argwhere(np.triu(summary.together <= 0, k=1))
+    if not len(pairs):
+        return []
+    named = tuple((int(i), int(j)) for i, j in pairs)
+    few = ", ".join(f"({i}, {j})" for i, j in named[:5]) + (", ..." if len(named) > 5 else "")
+    return [
+        UnobservedPairWarning(
+            f"Features {few}, counted from 0, were never observed in the same row: no row tells "
+            "their covariance within a component, and it stays what the start made it. Use a "
+            "covariance_type without covariances, such as 'diag', or leave one of them out.",
+            named,
+        )
+    ]
 
 
 def _coincident(

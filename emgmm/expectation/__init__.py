@@ -1,8 +1,13 @@
 """The E-step of one block: rows and a mixture in, statistics out; no array of N x K anywhere."""
 
-from emgmm.expectation.choice import FormForBlock, form_for_pass
+from emgmm.expectation.choice import FormForBlock, exact_form, form_for_pass
 from emgmm.expectation.exact import Exact, moments
 from emgmm.expectation.form import Form
+from emgmm.expectation.incomplete import (
+    Incomplete,
+    IncompleteExact,
+    IncompletePacked,
+)
 from emgmm.expectation.packed import Packed
 from emgmm.expectation.softmax import softmax
 
@@ -10,7 +15,11 @@ __all__ = [
     "Exact",
     "Form",
     "FormForBlock",
+    "Incomplete",
+    "IncompleteExact",
+    "IncompletePacked",
     "Packed",
+    "exact_form",
     "form_for_pass",
     "moments",
     "softmax",

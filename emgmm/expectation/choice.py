@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from emgmm.block import Block
 from emgmm.expectation.compiled import Compiled, kernel, pays
 from emgmm.expectation.exact import Exact
 from emgmm.expectation.form import Form
+from emgmm.expectation.incomplete import Incomplete, IncompleteExact, IncompletePacked
 from emgmm.expectation.packed import Packed
 from emgmm.mixture import Mixture
 from emgmm.precision import PROMISE, promise_single
@@ -57,6 +59,8 @@ def _has_few_components(mixture: Mixture) -> bool:
 
 def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> Form:
     """The form for a pass over the rows, of that type, that `summary` saw."""
+    if not summary.complete:
+        return incomplete_form(mixture)
     kind = Compiled if _is_worth_compiling(mixture, summary) else Packed
     if kind is Packed and _has_few_components(mixture):
         return Exact(mixture)
@@ -76,6 +80,22 @@ def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> F
     return packed
 
 
+def incomplete_form(mixture: Mixture) -> Incomplete:
+    """The form for rows that miss some features.
+
+    A marginal precision is at most the whole one, so what is lost to a centre is at most as much.
+    """
+    for centre in _centres(mixture):
+        if Packed(mixture, None, centre).error_near(IN_SIGHT) <= PROMISE:
+            return IncompletePacked(mixture, centre)
+    return IncompleteExact(mixture)
+
+
+def exact_form(mixture: Mixture, summary: Summary, centres: Array) -> Form:
+    """The exact form for a pass whose statistics are taken about (K, D) centres."""
+    return (Exact if summary.complete else IncompleteExact)(mixture, centres)
+
+
 def _centres(mixture: Mixture) -> Iterator[Array]:
     """Where the packed form may have its centre; what comes first costs least."""
     yield mixture.centre
@@ -93,8 +113,15 @@ class FormForBlock:
 
     def log_joint(self, block: Block) -> Array:
         """(K, B): the log-joint of a block."""
+        if not block.complete:
+            return self.incomplete.log_joint(block.rows)
         packed = self._always_packed or self._is_within_reach(block.rows)
         return (self.packed if packed else self.exact).log_joint(block.rows)
+
+    @cached_property
+    def incomplete(self) -> Incomplete:
+        """The form for blocks in which something is missing."""
+        return incomplete_form(self.packed.mixture)
 
     def _is_within_reach(self, rows: Array) -> bool:
         reach = np.abs(rows - self.packed.centre[:, None]).max(axis=1)

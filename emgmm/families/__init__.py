@@ -1,8 +1,10 @@
 """Covariance families: statistics -> covariances."""
 
-from emgmm.families.family import FAMILIES, Family, mass_times
+from emgmm.families.conditional import Conditional
+from emgmm.families.family import Family, mass_times
 from emgmm.families.independent import AXIS, TRACE
 from emgmm.families.outer import OUTER
+from emgmm.families.registry import FAMILIES
 from emgmm.families.shape import DegenerateCovarianceError, Shape
 
 __all__ = [
@@ -10,6 +12,7 @@ __all__ = [
     "FAMILIES",
     "OUTER",
     "TRACE",
+    "Conditional",
     "DegenerateCovarianceError",
     "Family",
     "Shape",

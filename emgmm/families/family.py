@@ -1,9 +1,18 @@
 """A covariance family: the only place that knows how the K covariances hang together.
 
 A family turns second moments into covariances and covariances into what the E-step needs. It sees
-no rows, no blocks and no iterations. Covariances, whiteners and precisions are in the family's
-public shape, which is scikit-learn's: K elements of the family's `Shape`, or a single one where all
-components share it. Inside, `stack` puts the component axis in front of a shared one.
+no rows, no blocks and no iterations.
+
+Three things hang on whether covariances are alike, and they are told apart:
+
+- `shared`: one covariance serves all components. Its quadratic term cancels in the responsibilities
+  and only the pooled scatter matters, so statistics hold one element: `pool`.
+- `single`: the public arrays hold one element too. scikit-learn has a shape for a shared matrix and
+  none for shared variances: those stand there once for each component, all equal.
+- `pooled`: a covariance that is not positive definite is the fault of all components together.
+
+Covariances, whiteners and precisions are in the public shape; `stack` puts a component axis in
+front of a single element, so that what follows may work on stacks.
 
 To add a family: subclass `Family`, put an instance into `FAMILIES`; the contract tests run over it.
 """
@@ -15,7 +24,6 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from emgmm.families.independent import AXIS, TRACE
 from emgmm.families.outer import OUTER
 from emgmm.families.shape import DegenerateCovarianceError, Shape
 from emgmm.typing import Array
@@ -31,22 +39,61 @@ class Family(ABC):
     shape : Shape
         Which second moments it needs.
     shared : bool
-        Whether one covariance serves all components. Then the quadratic term of the log-density is
-        the same for all of them and cancels in the responsibilities.
+        Whether one covariance serves all components.
+    pooled : bool, optional
+        Whether what makes one covariance degenerate makes all of them so; as `shared` by default.
+
+    Attributes
+    ----------
+    single : bool
+        Whether the public arrays hold one element and not K of them.
+    most_features : int or None
+        Features that the data may have at the most; None where there is no limit.
     """
 
-    def __init__(self, name: str, shape: Shape, *, shared: bool) -> None:
+    most_features: int | None = None
+
+    def __init__(
+        self, name: str, shape: Shape, *, shared: bool = False, pooled: bool | None = None
+    ) -> None:
         self.name = name
         self.shape = shape
         self.shared = shared
+        self.pooled = shared if pooled is None else pooled
+        self.single = shared and shape is OUTER
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
+    @property
+    def scikit_learn(self) -> str:
+        """scikit-learn's name for arrays of this public shape."""
+        return "tied" if self.single else self.shape.scikit_learn
+
     # -- the M-step -----------------------------------------------------------------------------
     @abstractmethod
-    def estimate(self, scatter: Array, mass: Array, n_features: int) -> Array:
-        """Covariances that maximise the likelihood, from scatters about the means and masses."""
+    def estimate(
+        self, scatter: Array, mass: Array, n_features: int, before: Array | None = None
+    ) -> Array:
+        """Covariances that maximise the likelihood, from scatters about the means and masses.
+
+        Parameters
+        ----------
+        scatter : pooled elements
+            Scatters about the means.
+        mass : (K,)
+            Masses.
+        n_features : int
+            D.
+        before : stack of elements, optional
+            Covariances from which an iterative solution begins. It may then end before the maximum,
+            but never below the likelihood of these.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            Where the likelihood has no maximum, whatever ridge is added afterwards.
+        """
 
     @abstractmethod
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
@@ -72,23 +119,28 @@ class Family(ABC):
 
     # -- public shape <-> stack of elements -----------------------------------------------------
     def stack(self, elements: Array) -> Array:
-        """Elements with a component axis in front, of length one where they are shared."""
-        return elements[None] if self.shared else elements
+        """Elements with a component axis in front, of length one where there is a single one."""
+        return elements[None] if self.single else elements
 
     def unstack(self, stacked: Array) -> Array:
         """The inverse of `stack`."""
-        return stacked[0] if self.shared else stacked
+        return stacked[0] if self.single else stacked
+
+    def distinct(self, elements: Array) -> Array:
+        """A stack with every element once: as many as the statistics hold."""
+        stacked = self.stack(elements)
+        return stacked[:1] if self.shared else stacked
 
     def for_each(self, elements: Array, n_components: int) -> Array:
         """One element per component, a view."""
-        if not self.shared:
+        if not self.single:
             return elements
         return np.broadcast_to(elements, (n_components, *elements.shape))
 
     def element_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         """Shape of a covariance array of this family."""
         stacked = self.shape.outer(np.zeros((n_components, n_features)))
-        return stacked.shape[1:] if self.shared else stacked.shape
+        return stacked.shape[1:] if self.single else stacked.shape
 
     # -- covariances and precisions, in the public shape ----------------------------------------
     def add_ridge(self, covariances: Array, ridge: float) -> Array:
@@ -122,10 +174,10 @@ class Family(ABC):
             raise self._named(DegenerateCovarianceError(tuple(np.flatnonzero(wrong).tolist())))
 
     def _named(self, error: DegenerateCovarianceError) -> DegenerateCovarianceError:
-        return DegenerateCovarianceError(() if self.shared else error.components)
+        return DegenerateCovarianceError(() if self.pooled else error.components)
 
     def least_variance(self, covariances: Array, reference: Array) -> Array:
-        """(K,) or, where they are shared, (1,): smallest variance in units of a reference element.
+        """(K,) or, of a single one, (1,): smallest variance in units of a reference element.
 
         The smallest generalised eigenvalue of each covariance against `reference`.
         """
@@ -133,8 +185,8 @@ class Family(ABC):
         return self.shape.least_variance(self.stack(covariances), whitener)
 
     def least_mass(self, n_features: int) -> int:
-        """Rows that a component's own covariance needs to be definite; 0 where it is shared."""
-        return 0 if self.shared else self.shape.least_rows(n_features)
+        """Rows that a component needs for a definite covariance; 0 where all give theirs."""
+        return 0 if self.pooled else self.shape.least_rows(n_features)
 
     def precisions(self, whiteners: Array) -> Array:
         """U U^T."""
@@ -149,29 +201,6 @@ class Family(ABC):
         return self.shape.dense(self.for_each(covariances, n_components), n_features)
 
 
-class Unconstrained(Family):
-    """Each covariance, or the shared one, is its scatter divided by its mass."""
-
-    def estimate(self, scatter: Array, mass: Array, n_features: int) -> Array:
-        masses = self.stack(self.pool(mass))
-        return self.unstack(self.shape.estimate(self.stack(scatter), masses, n_features))
-
-    def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
-        # An element has as many free entries as monomials go with it.
-        return (1 if self.shared else n_components) * self.shape.n_monomials(n_features)
-
-
 def mass_times(mass: Array, elements: Array) -> Array:
     """K elements, each times its mass."""
     return mass.reshape(-1, *[1] * (elements.ndim - 1)) * elements
-
-
-FAMILIES: dict[str, Family] = {
-    family.name: family
-    for family in (
-        Unconstrained("full", OUTER, shared=False),
-        Unconstrained("tied", OUTER, shared=True),
-        Unconstrained("diag", AXIS, shared=False),
-        Unconstrained("spherical", TRACE, shared=False),
-    )
-}

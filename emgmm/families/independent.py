@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC
 
 import numpy as np
+from numpy.typing import NDArray
 
+from emgmm.families.conditional import Pooled, Uncoupled
 from emgmm.families.shape import DegenerateCovarianceError, Shape
 from emgmm.typing import Array
 
@@ -49,6 +51,8 @@ class _Independent(Shape, ABC):
 
 class Axis(_Independent):
     """A diagonal matrix."""
+
+    scikit_learn = "diag"
 
     def outer(self, vectors: Array) -> Array:
         return vectors**2
@@ -104,12 +108,17 @@ class Axis(_Independent):
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(np.vdot(a, b))
 
+    def condition(self, precisions: Array, missing: NDArray[np.bool_]) -> Uncoupled:
+        return Uncoupled(1.0 / precisions, missing)
+
     def dense(self, elements: Array, n_features: int) -> Array:
         return elements[..., None] * np.eye(n_features)
 
 
 class Trace(_Independent):
     """A multiple of the identity."""
+
+    scikit_learn = "spherical"
 
     def outer(self, vectors: Array) -> Array:
         return (vectors**2).sum(axis=1)
@@ -164,6 +173,9 @@ class Trace(_Independent):
 
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(a * b)
+
+    def condition(self, precisions: Array, missing: NDArray[np.bool_]) -> Uncoupled:
+        return Pooled(self.variances(1.0 / precisions, missing.shape[1]), missing)
 
     def dense(self, elements: Array, n_features: int) -> Array:
         return np.asarray(elements)[..., None, None] * np.eye(n_features)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dtrtri
 
+from emgmm.families.conditional import Coupled
 from emgmm.families.shape import DegenerateCovarianceError, Shape
 from emgmm.typing import Array
 
@@ -25,6 +26,8 @@ def _upper(n_features: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 class Outer(Shape):
     """Any symmetric matrix."""
+
+    scikit_learn = "full"
 
     def outer(self, vectors: Array) -> Array:
         return vectors[:, :, None] * vectors[:, None, :]
@@ -151,6 +154,9 @@ class Outer(Shape):
 
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(np.vdot(a, b))
+
+    def condition(self, precisions: Array, missing: NDArray[np.bool_]) -> Coupled:
+        return Coupled(precisions, missing)
 
     def dense(self, elements: Array, n_features: int) -> Array:
         return np.array(elements)

@@ -23,6 +23,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import numpy as np
+from numpy.typing import NDArray
+
+from emgmm.families.conditional import Conditional
 from emgmm.typing import Array
 
 
@@ -36,6 +40,9 @@ class DegenerateCovarianceError(ValueError):
 
 class Shape(ABC):
     """What a family's second moments and quadratic form look like."""
+
+    #: scikit-learn's name for K elements of this shape.
+    scikit_learn: str
 
     # -- second moments -------------------------------------------------------------------------
     @abstractmethod
@@ -155,6 +162,10 @@ class Shape(ABC):
     @abstractmethod
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         """trace(A B) of two single elements, b being a sum of outer products."""
+
+    @abstractmethod
+    def condition(self, precisions: Array, missing: NDArray[np.bool_]) -> Conditional:
+        """What is known of the missing features of (Q, D) patterns, under K precisions."""
 
     @abstractmethod
     def dense(self, elements: Array, n_features: int) -> Array:

@@ -35,7 +35,7 @@ import numpy as np
 
 from emgmm.em import EM
 from emgmm.families import DegenerateCovarianceError
-from emgmm.maximization import lost, maximise
+from emgmm.maximization import lost
 from emgmm.mixture import Mixture
 from emgmm.precision import PROMISE
 from emgmm.schemes.step import LEAP, PLAIN, Step, Steps
@@ -110,19 +110,19 @@ class Chart:
 
         The log-joint of a row at y from a component's centre is a + b y - y P y / 2.
         """
-        shape = self.em.family.shape
+        family, shape = self.em.family, self.em.family.shape
         steps = mixture.means.astype(float) - self.origin.centres
         linear = shape.apply(shape.precisions(mixture.each_whitener), steps)
         constant = mixture.log_peaks() - 0.5 * (linear * steps).sum(axis=1)
-        precisions = self.em.family.precisions(mixture.whiteners.astype(float))
+        precisions = shape.precisions(family.distinct(mixture.whiteners.astype(float)))
         return np.concatenate((constant, linear, -0.5 * precisions), axis=None)
 
-    def mixture(self, vector: Array) -> Mixture:
+    def mixture(self, vector: Array, before: Mixture) -> Mixture:
         """The M-step from statistics that no rows have; not where digits would be lost."""
         statistics = self.statistics(vector)
         if not statistics.mass.min() > 0:  # nan is not, either
             raise DegenerateCovarianceError(())
-        mixture = maximise(statistics, self.em.family, self.em.ridge, self.em.source.dtype)
+        mixture = self.em.m_step.maximise(statistics, before)
         if lost(mixture, statistics) > PROMISE:
             raise DegenerateCovarianceError(())
         return mixture
@@ -179,7 +179,7 @@ def anderson(em: EM, mixture: Mixture) -> Steps:
         arrived = None
         if memory and not asked:
             x, held = extrapolated(point, memory, reach)
-            arrived = leap(chart, x, point.step.objective - reach * fall)
+            arrived = leap(chart, x, point.step, point.step.objective - reach * fall)
             fall /= 2
             if arrived is None:
                 memory.clear()
@@ -196,13 +196,13 @@ def anderson(em: EM, mixture: Mixture) -> Steps:
         asked = yield point.step
 
 
-def leap(chart: Chart, x: Array, least: float) -> Point | None:
-    """The point that statistics `x` lead to; None where its objective is below `least`.
+def leap(chart: Chart, x: Array, before: Step, least: float) -> Point | None:
+    """The point that statistics `x` lead to from `before`; None where it is below `least`.
 
     A mixture that cannot be made costs no pass.
     """
     try:
-        mixture = chart.mixture(x)
+        mixture = chart.mixture(x, before.mixture)
     except DegenerateCovarianceError:
         return None
     step = taken(chart.em, mixture, LEAP)

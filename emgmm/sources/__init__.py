@@ -3,6 +3,7 @@
 from emgmm.sources.array import ArraySource
 from emgmm.sources.blocked import BlocksSource
 from emgmm.sources.blocks import Blocks, blocks
+from emgmm.sources.finite import is_complete
 from emgmm.sources.sliced import SlicedSource
 from emgmm.sources.source import Rows, Source, Sum
 from emgmm.sources.weights import row_weights
@@ -11,4 +12,14 @@ from emgmm.sources.weights import row_weights
 # add one: its module beside these, and a line here.
 KINDS: tuple[type[Source], ...] = (BlocksSource, SlicedSource)
 
-__all__ = ["KINDS", "ArraySource", "Blocks", "Rows", "Source", "Sum", "blocks", "row_weights"]
+__all__ = [
+    "KINDS",
+    "ArraySource",
+    "Blocks",
+    "Rows",
+    "Source",
+    "Sum",
+    "blocks",
+    "is_complete",
+    "row_weights",
+]

@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.sources.source import Rows, Source, by_pattern, chosen_rows
+from emgmm.sources.finite import by_pattern
+from emgmm.sources.source import Rows, Source, chosen_rows
 from emgmm.typing import Array, Integers
 
 
@@ -41,7 +42,7 @@ class ArraySource(Source):
             else:
                 numbers = self._by_pattern[place]
                 weights = None if self.weights is None else self.weights[numbers]
-                yield Block(start, self.rows[numbers].T, weights, False, numbers)
+                yield Block(start, np.take(self.rows, numbers, axis=0).T, weights, False, numbers)
 
     @cached_property
     def _by_pattern(self) -> Integers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from operator import add
 from typing import Any, Protocol, TypeVar
 
@@ -44,6 +44,30 @@ class Rows:
     weights: Array | None = None
     complete: bool = True
 
+    @cached_property
+    def mean(self) -> Array:
+        """(D,): the weighted mean of what was observed."""
+        if self.complete and self.weights is None:
+            return self.values.mean(axis=0, dtype=np.float64)
+        shares = np.ones(len(self.values)) if self.weights is None else self.weights
+        if self.complete:
+            return shares @ self.values / shares.sum()
+        seen = np.logical_not(np.isnan(self.values))
+        observed = np.maximum(shares @ seen, np.finfo(float).tiny)
+        return shares @ np.where(seen, self.values, 0.0) / observed
+
+    @cached_property
+    def filled(self) -> Array:
+        """(n, D): the rows with the mean in place of what is missing: good enough to label them."""
+        if self.complete:
+            return self.values
+        return np.where(np.isnan(self.values), self.mean, self.values).astype(self.values.dtype)
+
+    @property
+    def block(self) -> Block:
+        """All of them."""
+        return Block(0, self.values.T, self.weights, self.complete)
+
 
 def chosen_rows(n_rows: int, limit: int, random: np.random.RandomState) -> Integers:
     """Numbers of the rows that stand for all, in their order: all up to `limit`, or as many.
@@ -67,12 +91,6 @@ def _distinct(n_rows: int, size: int, random: np.random.RandomState) -> Integers
         more = random.randint(n_rows, size=size - len(numbers), dtype=np.int64)
         numbers = np.union1d(numbers, more)
     return numbers
-
-
-def by_pattern(rows: Array) -> Integers:
-    """(N,): numbers of (N, D) rows, those that miss the same features side by side."""
-    patterns = np.packbits(np.isnan(rows), axis=1)
-    return np.lexsort(patterns.T)
 
 
 class Source(ABC):

@@ -8,13 +8,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation import moments
-from emgmm.families import Family
-from emgmm.maximization import settle
+from emgmm.expectation import IncompleteExact, moments
+from emgmm.families import Family, mass_times
+from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource, Rows
 from emgmm.statistics import Statistics
 from emgmm.typing import Array, Integers
+
+TINY = float(np.finfo(float).tiny)
+
+# Smallest variance by which the missing is judged, as a share of all rows'.
+FLOOR = 1e-6
 
 # Of a block: enough to keep a thread busy, few enough for a core's cache.
 BLOCK_ROWS = 8192
@@ -26,7 +31,7 @@ class Assignment(ABC):
     n_components: int
 
     @abstractmethod
-    def first_mixture(self, rows: Rows, family: Family, ridge: float) -> Mixture:
+    def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         """theta_0, from the rows that the assignment is about."""
 
 
@@ -37,19 +42,25 @@ class _Shares(Assignment):
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
         """Each component's rows (D, n) and what they count in it (n,)."""
 
-    def first_mixture(self, rows: Rows, family: Family, ridge: float) -> Mixture:
+    @abstractmethod
+    def shares(self, block: Block) -> Array:
+        """(K, B): how much of each row every component has."""
+
+    def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
+        if not rows.complete:
+            statistics = observed_statistics(rows, self.shares(rows.block), m_step.family)
+            return m_step.maximise(statistics)
         source = ArraySource(rows.values, rows.weights)
 
         def about(centres: Array) -> Statistics:
             def of_block(block: Block) -> Statistics:
-                sums = moments(self._parts(block), centres, family)
+                sums = moments(self._parts(block), centres, m_step.family)
                 return Statistics(centres, *sums, 0.0, block.weight)
 
             return source.sum(of_block, BLOCK_ROWS)
 
-        mean = mean_of(rows)
-        statistics = about(np.broadcast_to(mean, (self.n_components, len(mean))))
-        return settle(statistics, about, family, ridge, rows.values.dtype)
+        statistics = about(np.broadcast_to(rows.mean, (self.n_components, len(rows.mean))))
+        return m_step.settle(statistics, about)
 
 
 class Labels(_Shares):
@@ -66,6 +77,9 @@ class Labels(_Shares):
             own = labels == k
             yield block.rows[:, own].astype(np.float64), weights[own]
 
+    def shares(self, block: Block) -> Array:
+        return (self.labels[block.place] == np.arange(self.n_components)[:, None]).astype(float)
+
 
 class Responsibilities(_Shares):
     """A share of each row for each component: (n, K)."""
@@ -76,8 +90,11 @@ class Responsibilities(_Shares):
 
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
         rows = np.ascontiguousarray(block.rows, dtype=np.float64)
-        for own in self.responsibilities[block.place].T.astype(np.float64):
+        for own in self.shares(block):
             yield rows, own if block.weights is None else own * block.weights
+
+    def shares(self, block: Block) -> Array:
+        return self.responsibilities[block.place].T.astype(np.float64)
 
 
 class SingleRows(Assignment):
@@ -87,31 +104,49 @@ class SingleRows(Assignment):
         self.indices = indices
         self.n_components = len(indices)
 
-    def first_mixture(self, rows: Rows, family: Family, ridge: float) -> Mixture:
-        chosen, n_rows = rows.values[self.indices], len(rows.values)
+    def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
+        chosen, n_rows = rows.filled[self.indices], len(rows.values)
         dtype = chosen.dtype
         weights = np.ones(n_rows) if rows.weights is None else rows.weights
         own, total = weights[self.indices].astype(dtype), weights.sum()
         empty = dtype.type(10 * np.finfo(dtype).eps * min(1.0, total))  # scikit-learn's
         mass = own + empty
-        covariances = family.of_single_rows(chosen, mass / own, mean_of(rows))
-        covariances = family.add_ridge(covariances, ridge)
+        family = m_step.family
+        covariances = family.of_single_rows(chosen, mass / own, rows.mean)
+        covariances = family.add_ridge(covariances, m_step.ridge)
         # Weights are shares of all rows, as in scikit-learn: 1/n each, not 1/K.
         shares = (mass / total).astype(dtype)
         return Mixture.of(shares, chosen / (mass / own)[:, None], covariances, family)
 
 
-def mean_of(rows: Rows) -> Array:
-    """(D,): the weighted mean."""
-    if rows.weights is None:
-        return rows.values.mean(axis=0, dtype=np.float64)
-    return rows.weights @ rows.values / rows.weights.sum()
+def observed_statistics(rows: Rows, shares: Array, family: Family) -> Statistics:
+    """Expected statistics of rows that miss something, under (K, n) responsibilities.
+
+    What is missing is judged by the means and variances of what each component was given, as if its
+    features were independent.
+    """
+    shape, n_features = family.shape, rows.values.shape[1]
+    weighted = shares if rows.weights is None else shares * rows.weights
+    seen = np.logical_not(np.isnan(rows.values)).astype(float)
+    deviations = np.where(seen > 0, rows.values - rows.mean, 0.0)
+    observed = weighted @ seen
+    per_row = np.divide(1.0, observed, out=np.zeros_like(observed), where=observed > 0)
+    steps = (weighted @ deviations) * per_row
+    total = weighted.sum(axis=0) @ deviations**2 / np.maximum(observed.sum(axis=0), TINY)
+    variances = (weighted @ deviations**2) * per_row - steps**2
+    floor = FLOOR * np.where(total > 0, total, 1.0)
+    variances = np.maximum(np.where(variances > floor, variances, total), floor)
+    diagonals = np.array([shape.diagonal(one) for one in shape.outer(np.sqrt(variances))])
+    mass = np.maximum(weighted.sum(axis=1), FLOOR * weighted.sum())
+    covariances = family.estimate(family.pool(mass_times(mass, diagonals)), mass, n_features)
+    judge = Mixture.of(mass / mass.sum(), rows.mean + steps, covariances, family)
+    return IncompleteExact(judge).given(rows.block, shares)
 
 
 def nearest(rows: Array, means: Array) -> Labels:
-    """Every row goes to the nearest of the (K, D) means."""
+    """Every row goes to the nearest of the (K, D) means, by what was observed of it."""
     labels = np.empty(len(rows), dtype=np.intp)
     for block in ArraySource(rows).blocks(BLOCK_ROWS):
-        distances = [((block.rows - mean[:, None]) ** 2).sum(axis=0) for mean in means]
+        distances = [np.nansum((block.rows - mean[:, None]) ** 2, axis=0) for mean in means]
         labels[block.place] = np.argmin(distances, axis=0)
     return Labels(labels, len(means))

@@ -22,7 +22,7 @@ Start: TypeAlias = Callable[[Rows, int, np.random.RandomState], Assignment]
 def kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """The clusters of one run of k-means."""
     clusters = KMeans(n_clusters=n_components, n_init=1, random_state=random)
-    labels = clusters.fit(rows.values, sample_weight=rows.weights).labels_
+    labels = clusters.fit(rows.filled, sample_weight=rows.weights).labels_
     return Labels(labels, n_components)
 
 
@@ -32,7 +32,7 @@ def kmeans_plus_plus(rows: Rows, n_components: int, random: np.random.RandomStat
     Arthur and Vassilvitskii (2007), Proc. 18th ACM-SIAM Symp. Discrete Algorithms, 1027.
     """
     _, indices = kmeans_plusplus(
-        rows.values, n_components, sample_weight=rows.weights, random_state=random
+        rows.filled, n_components, sample_weight=rows.weights, random_state=random
     )
     return SingleRows(indices)
 

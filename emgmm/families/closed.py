@@ -1,0 +1,67 @@
+"""Families whose M-step is a formula."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import logsumexp
+
+from emgmm.families.family import Family, mass_times
+from emgmm.precision import UNIT
+from emgmm.typing import Array
+
+# A scatter is singular where its covariance, against the variances of all components together, has
+# lost this much of its digits. Its volume is then that of rounding.
+SINGULAR = 0.1
+
+
+class Unconstrained(Family):
+    """Each covariance, or the shared one, is its scatter divided by its mass."""
+
+    def estimate(
+        self,
+        scatter: Array,
+        mass: Array,
+        n_features: int,
+        before: Array | None = None,
+    ) -> Array:
+        if not self.shared:
+            return self.shape.estimate(scatter, mass, n_features)
+        one = self.shape.estimate(scatter[None], np.atleast_1d(mass.sum()), n_features)
+        return one[0] if self.single else np.repeat(one, len(mass), axis=0)
+
+    def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
+        # An element has as many free entries as monomials go with it.
+        return (1 if self.shared else n_components) * self.shape.n_monomials(n_features)
+
+
+class Univariate(Unconstrained):
+    """Variances, of one feature only."""
+
+    most_features = 1
+
+
+class EqualVolumes(Family):
+    """Covariances of one volume |Sigma_k|^(1/D), each of its own shape: EVI and EVV.
+
+    Sigma_k = lambda W_k / |W_k|^(1/D) with lambda = sum_k |W_k|^(1/D) / N. One singular scatter has
+    no volume to be scaled by, so that there is no maximum, whatever the others are.
+    """
+
+    def estimate(
+        self,
+        scatter: Array,
+        mass: Array,
+        n_features: int,
+        before: Array | None = None,
+    ) -> Array:
+        shape = self.shape
+        whiteners = self.whiteners(shape.estimate(scatter, mass, n_features))
+        together = shape.variances(scatter, n_features).sum(axis=0) / mass.sum()
+        reach = np.broadcast_to(np.sqrt(together), (len(mass), n_features))
+        self.refuse(UNIT * shape.magnitude(whiteners, reach) > SINGULAR)
+        log_volumes = np.log(mass) - 2 * shape.log_det(whiteners, n_features) / n_features
+        log_volume = logsumexp(log_volumes) - np.log(mass.sum())
+        return mass_times(np.exp(log_volume - log_volumes), scatter)
+
+    def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
+        return n_components * self.shape.n_monomials(n_features) - (n_components - 1)

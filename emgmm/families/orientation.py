@@ -1,0 +1,196 @@
+"""Families that are axis-aligned in axes of their own: laws of variances, turned.
+
+Sigma_k = D_k diag(b_k) D_k^T. Given the axes D_k, the variances b_k are those that an axis-aligned
+family makes of the diagonals of D_k^T W_k D_k. What remains is to find the axes.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emgmm.families.family import Family
+from emgmm.families.outer import OUTER
+from emgmm.precision import PROMISE, UNIT
+from emgmm.typing import Array, Integers
+
+# Sweeps of rotations in one M-step: as many as find a maximum, where none has been found before,
+# and a few of them where EM brings the axes of its last step.
+FIRST_SWEEPS = 200
+SWEEPS = 2
+
+# Gain per unit mass and feature below which a sweep has found its maximum.
+SETTLED = 1e-13
+
+# Shares of unequal size that hardly any two sums of are equal: multiples of the golden ratio.
+GOLDEN = (5**0.5 - 1) / 2
+
+
+class _Turned(Family):
+    """What `OwnAxes` and `CommonAxes` have in common.
+
+    Parameters
+    ----------
+    name : str
+        What ``covariance_type`` calls it.
+    along : Family
+        The law of the variances along the axes, an axis-aligned family.
+    """
+
+    def __init__(self, name: str, along: Family) -> None:
+        super().__init__(name, OUTER, pooled=along.pooled)
+        self.along = along
+
+    def least_mass(self, n_features: int) -> int:
+        return self.along.least_mass(n_features)
+
+    def _variances(
+        self, profiles: Array, mass: Array, n_features: int, before: Array | None = None
+    ) -> Array:
+        """(K, D): what the law makes of the scatters along the axes."""
+        pooled = self.along.pool(profiles)
+        return self.along.estimate(pooled, mass, n_features, before)
+
+
+class OwnAxes(_Turned):
+    """Each component has its own axes: EEV and VEV.
+
+    They are the eigenvectors of its scatter, in the order of the eigenvalues, which is the same in
+    all components: so a law that holds components together matches their widest axes, and so on.
+
+    References
+    ----------
+    Celeux and Govaert (1995), Pattern Recognition 28:781, doi 10.1016/0031-3203(94)00125-6.
+    """
+
+    def estimate(
+        self, scatter: Array, mass: Array, n_features: int, before: Array | None = None
+    ) -> Array:
+        profiles, axes = np.linalg.eigh(scatter)
+        self.refuse(profiles[:, 0] < -PROMISE * profiles[:, -1])  # no rows have such a scatter
+        earlier = None if before is None else np.linalg.eigvalsh(before)
+        variances = self._variances(np.maximum(profiles, 0.0), mass, n_features, earlier)
+        return _turned(axes, variances)
+
+    def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
+        turns = n_components * n_features * (n_features - 1) // 2
+        return self.along.n_covariance_parameters(n_components, n_features) + turns
+
+
+class CommonAxes(_Turned):
+    """All components have the same axes, in any order of their variances: EVE and VVE.
+
+    The axes are turned plane by plane, as Flury and Gautschi do, each plane to its exact optimum
+    for given variances, and the variances follow. No step lowers the likelihood. It has several
+    maxima in the axes; the first time the sweeps begin at the best of a few, later where EM was.
+
+    References
+    ----------
+    Flury and Gautschi (1986), SIAM J. Sci. Stat. Comput. 7:169, doi 10.1137/0907013.
+    """
+
+    def estimate(
+        self, scatter: Array, mass: Array, n_features: int, before: Array | None = None
+    ) -> Array:
+        if before is None:
+            begin, sweeps = self._best_of_some(scatter, mass, n_features), FIRST_SWEEPS
+        else:
+            begin, sweeps = common_axes(before), SWEEPS
+        axes, profiles = self._turn(begin, scatter, mass, sweeps)
+        variances = self._variances(profiles, mass, n_features)
+        return _turned(axes[None], variances)
+
+    def _held(self, profiles: Array, mass: Array) -> Array:
+        """(K, D): variances for given axes; a component without rows along one keeps rounding."""
+        least = UNIT * profiles.sum(axis=0) + np.finfo(float).tiny
+        return self._variances(np.maximum(profiles, least), mass, profiles.shape[1])
+
+    def _cost(self, variances: Array, mass: Array) -> float:
+        """Minus twice the log-likelihood but for a constant, given that variances are best."""
+        return float(mass @ np.log(variances).sum(axis=1))
+
+    def _best_of_some(self, scatter: Array, mass: Array, n_features: int) -> Array:
+        """The features' own axes, or the eigenvectors of a scatter or of all: what costs least."""
+        pooled = scatter.sum(axis=0)[None]
+        found = np.linalg.eigh(np.concatenate((pooled, scatter)))[1]
+        candidates = np.concatenate((np.eye(n_features)[None], found))
+        costs = [
+            self._cost(self._held(_diagonals(_seen_from(axes, scatter)), mass), mass)
+            for axes in candidates
+        ]
+        return candidates[int(np.argmin(costs))]
+
+    def _turn(self, axes: Array, scatter: Array, mass: Array, sweeps: int) -> tuple[Array, Array]:
+        """Axes after sweeps of rotations, and the scatters (K, D) along them."""
+        seen = _seen_from(axes, scatter)
+        variances = self._held(_diagonals(seen), mass)
+        cost = self._cost(variances, mass)
+        for _ in range(sweeps):
+            for one, other in disjoint_planes(len(axes)):
+                turn = best_turn(seen, variances, one, other)
+                axes = axes @ turn
+                seen = _seen_from(turn, seen)
+            variances = self._held(_diagonals(seen), mass)
+            last, cost = cost, self._cost(variances, mass)
+            if last - cost <= SETTLED * mass.sum() * len(axes):
+                break
+        return axes, _diagonals(seen)
+
+    def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
+        turns = n_features * (n_features - 1) // 2
+        return self.along.n_covariance_parameters(n_components, n_features) + turns
+
+
+def best_turn(seen: Array, variances: Array, one: Integers, other: Integers) -> Array:
+    """(D, D): the rotation in disjoint planes that minimises sum_kj seen_kjj / variances_kj.
+
+    In a plane the axes become q and its normal, q being the eigenvector of the smallest eigenvalue
+    of sum_k (1 / b_k,one - 1 / b_k,other) times the scatter in the plane.
+    """
+    weights = 1 / variances[:, one] - 1 / variances[:, other]
+    first = (weights * seen[:, one, one]).sum(axis=0)
+    mixed = (weights * seen[:, one, other]).sum(axis=0)
+    second = (weights * seen[:, other, other]).sum(axis=0)
+    angles = 0.5 * np.arctan2(-2 * mixed, second - first)
+    turn = np.eye(seen.shape[-1])
+    turn[one, one] = turn[other, other] = np.cos(angles)
+    turn[other, one] = np.sin(angles)
+    turn[one, other] = -turn[other, one]
+    return turn
+
+
+@cache
+def disjoint_planes(n_features: int) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], ...]:
+    """All pairs of features in rounds of disjoint ones, as a tournament pairs its players."""
+    players = list(range(n_features + n_features % 2))  # who meets the extra one sits out
+    rounds = []
+    for _ in range(len(players) - 1):
+        half = len(players) // 2
+        met = zip(players[:half], reversed(players[half:]), strict=True)
+        pairs = np.array([pair for pair in met if max(pair) < n_features], dtype=np.intp)
+        rounds.append((pairs[:, 0], pairs[:, 1]))
+        players = [players[0], players[-1], *players[1:-1]]
+    return tuple(rounds)
+
+
+def common_axes(covariances: Array) -> Array:
+    """(D, D): axes that K covariances have in common: the eigenvectors of a sum of them."""
+    shares = 1 + np.arange(1, len(covariances) + 1) * GOLDEN % 1
+    shares = shares / np.trace(covariances, axis1=1, axis2=2)
+    return np.linalg.eigh(np.tensordot(shares, covariances, axes=1))[1]
+
+
+def _seen_from(axes: Array, scatter: Array) -> Array:
+    return axes.T @ scatter @ axes
+
+
+def _diagonals(matrices: Array) -> Array:
+    return np.diagonal(matrices, axis1=1, axis2=2)
+
+
+def _turned(axes: Array, variances: Array) -> Array:
+    """(K, D, D): D_k diag(b_k) D_k^T, symmetric to the last digit."""
+    matrices = (axes * variances[:, None, :]) @ np.swapaxes(axes, 1, 2)
+    return (matrices + np.swapaxes(matrices, 1, 2)) / 2

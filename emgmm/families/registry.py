@@ -1,0 +1,51 @@
+"""What ``covariance_type`` may be: scikit-learn's four names and the fourteen of mclust.
+
+mclust's letters are volume, shape and orientation, Equal or Variable, or I where axes are not
+turned. scikit-learn's names are other words for four of them: spherical = VII, diag = VVI, tied =
+EEE, full = VVV.
+
+References
+----------
+Banfield and Raftery (1993), Biometrics 49:803, doi 10.2307/2532201.
+Celeux and Govaert (1995), Pattern Recognition 28:781, doi 10.1016/0031-3203(94)00125-6.
+"""
+
+from __future__ import annotations
+
+from emgmm.families.closed import EqualVolumes, Unconstrained, Univariate
+from emgmm.families.family import Family
+from emgmm.families.independent import AXIS, TRACE
+from emgmm.families.orientation import CommonAxes, OwnAxes
+from emgmm.families.outer import OUTER
+from emgmm.families.proportional import Proportional
+
+_EEI = Unconstrained("EEI", AXIS, shared=True)
+_VEI = Proportional("VEI", AXIS)
+_EVI = EqualVolumes("EVI", AXIS)
+_VVI = Unconstrained("VVI", AXIS)
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Unconstrained("full", OUTER),
+        Unconstrained("tied", OUTER, shared=True),
+        Unconstrained("diag", AXIS),
+        Unconstrained("spherical", TRACE),
+        Unconstrained("EII", TRACE, shared=True),
+        Unconstrained("VII", TRACE),
+        _EEI,
+        _VEI,
+        _EVI,
+        _VVI,
+        Unconstrained("EEE", OUTER, shared=True),
+        Proportional("VEE", OUTER),
+        CommonAxes("EVE", _EVI),
+        CommonAxes("VVE", _VVI),
+        OwnAxes("EEV", _EEI),
+        OwnAxes("VEV", _VEI),
+        EqualVolumes("EVV", OUTER),
+        Unconstrained("VVV", OUTER),
+        Univariate("E", TRACE, shared=True),
+        Univariate("V", TRACE),
+    )
+}
