@@ -16,6 +16,12 @@ def log_likelihood(fitted: Fitted, X: NDArray[np.floating]) -> float:
     from sklearn.mixture import GaussianMixture
 
     weights, means, covariances = (np.asarray(values, dtype=np.float64) for values in fitted)
+    if np.isnan(X).any():  # of which scikit-learn knows nothing
+        from emgmm import GaussianMixture as Ours
+
+        return Ours.from_parameters(weights / weights.sum(), means, covariances=covariances).score(
+            X
+        )
     model = GaussianMixture(len(weights), covariance_type="full")
     model.weights_, model.means_, model.covariances_ = weights, means, covariances
     try:

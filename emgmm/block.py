@@ -35,9 +35,13 @@ class Block:
     @property
     def place(self) -> slice | Integers:
         """Where the rows stand in their source."""
+        return self.place_from(0)
+
+    def place_from(self, first: int) -> slice | Integers:
+        """Where the rows stand in what begins with row number `first`."""
         if self.numbers is not None:
-            return self.numbers
-        return slice(self.start, self.start + self.rows.shape[1])
+            return self.numbers - first
+        return slice(self.start - first, self.start - first + self.rows.shape[1])
 
     @cached_property
     def weight(self) -> float:

@@ -85,6 +85,11 @@ def draw(mixture: Mixture, source: Source, random: np.random.RandomState) -> Any
 
     Random numbers go with a row's number: what is drawn does not depend on blocks.
     """
+    if not source.tells_places:
+        raise TypeError(
+            "A draw of what is missing goes by a row's number, which the parts of this X do not "
+            "know: draw for them one by one, as arrays, or take the conditional mean."
+        )
     form = FormForBlock(mixture)
     chances = random.uniform(size=source.n_rows)
     noise = random.standard_normal((source.n_rows, mixture.n_features))

@@ -37,6 +37,7 @@ def fit(problem: Problem, X: NDArray[np.floating], start: Start) -> Fitted:
         init_weights=torch.tensor(start.weights),
         init_covariances=torch.tensor(inverse),
         device="cpu",
+        missing="em" if np.isnan(X).any() else "error",
     ).fit(torch.from_numpy(X))
     found = dense(torches.array(model.covariances_), kind, *start.means.shape)
     return Fitted(torches.array(model.weights_), torches.array(model.means_), found)

@@ -20,6 +20,9 @@ class Scratch(threading.local):
     def __init__(self) -> None:
         self._memory: dict[str, Array] = {}
 
+    def __reduce__(self) -> tuple[type[Scratch], tuple[()]]:
+        return Scratch, ()  # another process has memory of its own
+
     def __call__(self, name: str, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
         """An uninitialised contiguous array."""
         size = prod(shape)

@@ -39,7 +39,16 @@ class DegenerateCovarianceError(ValueError):
 
 
 class Shape(ABC):
-    """What a family's second moments and quadratic form look like."""
+    """What a family's second moments and quadratic form look like.
+
+    Two of one class are the same, so that one which comes from another process is its own equal.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
 
     #: scikit-learn's name for K elements of this shape.
     scikit_learn: str

@@ -108,11 +108,11 @@ class BlocksSource(StreamedSource):
         for cut in self.cuts(size):
             out = np.empty((len(cut), *shape), dtype=dtype)
 
-            def fill(block: Block, out: Array = out) -> None:
-                out[block.place] = function(block)
+            def fill(block: Block, out: Array = out, first: int = cut.start) -> None:
+                out[block.place_from(first)] = function(block)
 
             with one_blas_thread():
-                for _ in in_order(fill, replace(cut, start=0).blocks(size)):
+                for _ in in_order(fill, cut.blocks(size)):
                     pass
             yield out
 

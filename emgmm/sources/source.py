@@ -113,6 +113,9 @@ class Source(ABC):
     dtype: np.dtype[Any]
     feature_names: Array | None = None
 
+    #: Whether the blocks of `each_row` say where they stand among all rows.
+    tells_places = True
+
     @classmethod
     def accepts(cls, X: Any) -> bool:  # noqa: ARG003
         """Whether X is of this source's own kind; asking imports nothing."""

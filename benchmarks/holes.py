@@ -1,0 +1,139 @@
+"""Holes: EM on rows that miss some features, beside the same rows whole and the other libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.iterations import Outcome, failures, measure, wrong
+from benchmarks.libraries import OURS
+from benchmarks.memory import Doing, beyond_data
+from benchmarks.options import Options, progress
+from benchmarks.problems import Problem, Start, count
+from benchmarks.table import figure, table
+from benchmarks.timing import ratio
+from benchmarks.worker import Worker, in_worker
+from benchmarks.workers import workers
+
+TITLE = "Missing values"
+OTHERS = ("tgmm", "stepmix")
+LIBRARIES = (OURS[1], OURS[0], *OTHERS)
+WHOLE = "whole rows"
+LEGEND = """\
+One EM iteration in ms, from the same start without regularisation (`reg_covar=0`); medians, ratios
+those of the rounds. *Whole rows* are the same rows before anything was taken from them, in NumPy
+alone; in brackets behind ours, how many times as long as these it takes with holes. In brackets
+behind the others, how many times as long as ours in NumPy alone. Holes are made completely at
+random, or in one column of half the rows. `!=`: another likelihood of what was observed, by more
+than 1e-9 nats per row. StepMix knows diagonal covariances only, and starts at random: its
+likelihood is not compared. *Beyond X* is the peak of memory, as in the table of memory."""
+
+
+@dataclass(frozen=True)
+class Holed(Problem):
+    """A problem some of whose entries are missing completely at random."""
+
+    share: float = 0.1
+
+    @property
+    def name(self) -> str:
+        return f"{super().name}-{self.share:.0%}".replace("%", "pc")
+
+    def holes(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Which entries."""
+        return np.random.default_rng(1).random(shape) < self.share
+
+    def make(self) -> tuple[NDArray[np.floating], Start]:
+        X, start = super().make()
+        X[self.holes(X.shape)] = np.nan
+        return X, start
+
+    def patterns(self) -> int:
+        """How many patterns of missing features the rows have."""
+        return len(np.unique(self.holes((self.n_rows, self.n_features)), axis=0))
+
+
+@dataclass(frozen=True)
+class OneColumn(Holed):
+    """A problem that misses its first column in a share of the rows."""
+
+    @property
+    def name(self) -> str:
+        return f"{super().name}-column"
+
+    def holes(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        out = np.zeros(shape, dtype=bool)
+        out[:, 0] = np.random.default_rng(1).random(shape[0]) < self.share
+        return out
+
+
+def problems(quick: bool) -> list[Holed]:
+    """By name."""
+    size = 2_000 if quick else 100_000
+    wide = 10 if quick else 30
+    return [
+        Holed(size, 8, 5, "full", 4),
+        OneColumn(size, 8, 5, "full", 4, share=0.5),
+        Holed(size, 8, 5, "tied", 4),
+        Holed(size, 8, 5, "diag", 4),
+        Holed(size, 8, 5, "spherical", 4),
+        Holed(size, wide, 5, "full", 3),
+    ]
+
+
+def whole(problem: Holed) -> Problem:
+    """The same rows before anything was taken from them."""
+    fields = {name: getattr(problem, name) for name in Problem.__dataclass_fields__}
+    return Problem(**fields)
+
+
+def compared(problem: Holed, names: list[str], options: Options) -> Outcome:
+    """All of them take turns."""
+    with workers(names, options.threads) as staff, Worker(options.threads) as other:
+        who = {name: (staff[name], name, problem) for name in names}
+        who[WHOLE] = (other, names[0], whole(problem))
+        return measure(problem, who, options.repeats)
+
+
+def line(outcome: Outcome, problem: Holed, names: list[str]) -> list[str]:
+    """Of the table."""
+    own, before = names[0], outcome.times(WHOLE, "iteration")
+    cells = [problem.name, count(problem.patterns()), figure(1e3 * median(before))]
+    for name in names:
+        if outcome.failed(name):
+            cells.append(outcome.cell(name, "iteration"))
+            continue
+        taken = outcome.times(name, "iteration")
+        first, second = (
+            (taken, before) if name in OURS else (taken, outcome.times(own, "iteration"))
+        )
+        same = outcome.agrees(name) or name == "stepmix"
+        sign = "" if same else " !="
+        cells.append(f"{figure(1e3 * median(taken))} ({figure(ratio(first, second))}x){sign}")
+    return cells
+
+
+def report(options: Options) -> Iterator[str]:
+    """The paragraphs of the report."""
+    names = options.libraries
+    lines, outcomes = [], []
+    for problem in progress(options.problems):
+        outcome = compared(problem, names, options)
+        outcomes.append(outcome)
+        used = in_worker(options.threads, partial(beyond_data, name=names[0]), _given(problem))
+        lines.append([*line(outcome, problem, names), f"{used / 1e6:.1f}"])
+    options.wrong += wrong(outcomes)
+    yield LEGEND
+    yield table(["problem", "patterns", WHOLE, *names, "beyond X, MB"], lines)
+    told = failures(outcomes)
+    if told:
+        yield "\n".join(told)
+
+
+def _given(problem: Holed) -> Doing:
+    return Doing("given", replace(problem, iterations=2))

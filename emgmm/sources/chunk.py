@@ -1,0 +1,238 @@
+"""A chunk: what a worker does with its share of the rows. Nothing here knows who sends the work.
+
+A `Work` travels to each worker once in a pass; what comes back is as small as the statistics. A
+worker may have several threads of one process, each at a chunk of its own, so within a chunk there
+is one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any, TypeVar
+
+import numpy as np
+
+from emgmm.block import Block
+from emgmm.sources.array import ArraySource
+from emgmm.sources.source import Rows
+from emgmm.threads import one_blas_thread
+from emgmm.typing import Array, Integers
+
+Result = TypeVar("Result")
+
+
+class ChunkError(ValueError):
+    """A chunk that will not do: which one it is, and why, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a chunk stands among the others.
+
+    Parameters
+    ----------
+    number : int
+        Of the chunk, from 0.
+    first : int, optional
+        Number of its first row, where the lengths of the chunks before it are known.
+    """
+
+    number: int
+    first: int | None
+
+    def __str__(self) -> str:
+        chunk = f"chunk {self.number} of X"
+        return chunk if self.first is None else f"{chunk}, which begins with row {self.first},"
+
+    def row(self, number: int) -> str:
+        """What a row of the chunk is called."""
+        if self.first is None:
+            return f"row {number} of chunk {self.number}"
+        return f"row {self.first + number}, in chunk {self.number}"
+
+
+@dataclass(frozen=True, eq=False)
+class Total:
+    """What a chunk adds to a pass.
+
+    Parameters
+    ----------
+    lengths : tuple of int
+        Rows of each chunk.
+    complete : bool
+        Whether nothing is missing.
+    counts : bool
+        Whether any row has a weight above 0.
+    sum : Any
+        Of the function; None of no rows.
+    """
+
+    lengths: tuple[int, ...]
+    complete: bool
+    counts: bool
+    sum: Any
+
+    def __add__(self, other: Total) -> Total:
+        sums = [part.sum for part in (self, other) if part.sum is not None]
+        return Total(
+            self.lengths + other.lengths,
+            self.complete and other.complete,
+            self.counts or other.counts,
+            sums[0] + sums[1] if len(sums) == 2 else next(iter(sums), None),
+        )
+
+
+class ChunkSource(ArraySource):
+    """The rows of one chunk, on one thread."""
+
+    def map(self, function: Callable[[Block], Result], size: int) -> Iterator[Result]:
+        return map(function, self.blocks(size))
+
+
+@dataclass(frozen=True, eq=False)
+class Work(ABC):
+    """What is done with every chunk.
+
+    Parameters
+    ----------
+    dtype : dtype
+        float64 or float32: what rows are converted to.
+    firsts : tuple of int, optional
+        Number of each chunk's first row.
+    """
+
+    dtype: np.dtype[Any]
+    firsts: tuple[int, ...] | None
+
+    def __call__(self, number: int, rows: Any, weights: Any = None, *more: Any) -> Any:
+        """Do it with one chunk: its number, its rows, and their weights.
+
+        Raises
+        ------
+        ChunkError
+            Where it will not do.
+        """
+        place = Place(number, None if self.firsts is None else self.firsts[number])
+        with one_blas_thread(), _named(place):
+            return self.done(self._opened(rows, weights, place), *more)
+
+    @abstractmethod
+    def done(self, source: ChunkSource, *more: Any) -> Any:
+        """Do it with the rows of one chunk."""
+
+    def _opened(self, rows: Any, weights: Any, place: Place) -> ChunkSource:
+        values = np.asarray(rows, dtype=self.dtype)
+        complete = bool(np.isfinite(_sum(values))) or _has_all(values, place)
+        if weights is not None:
+            weights = _checked(np.asarray(weights, dtype=np.float64), values, place)
+        return ChunkSource(values, weights, complete=complete)
+
+
+@contextmanager
+def _named(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except ChunkError:
+        raise
+    except Exception as error:
+        raise ChunkError(failure(place, error)) from error
+
+
+def failure(place: Place, error: Exception) -> str:
+    """The sentence about a chunk that raised."""
+    said = f"{str(place)[0].upper()}{str(place)[1:]}"
+    return f"{said} raised {type(error).__name__}: {error} (chunks and rows are counted from 0)"
+
+
+def _sum(values: Array) -> Any:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values.sum(dtype=np.float64)
+
+
+def _has_all(values: Array, place: Place) -> bool:
+    """Whether nothing is NaN; infinity is an error."""
+    infinite = np.argwhere(np.isinf(values))
+    if len(infinite):
+        row, column = infinite[0]
+        raise ChunkError(
+            f"Input X contains infinity or a value too large for {values.dtype!r}. The first is in "
+            f"{place.row(row)}, column {column}, counted from 0: drop such rows or fill them in."
+        )
+    return not np.isnan(values).any()
+
+
+def _checked(weights: Array, values: Array, place: Place) -> Array:
+    """(B,) weights that are finite and not negative."""
+    if weights.shape != (len(values),):
+        raise ChunkError(
+            f"sample_weight has the shape {weights.shape} in chunk {place.number}, counted from 0, "
+            f"where X has {len(values)} rows: give one number for each, in the same chunks."
+        )
+    wrong = np.flatnonzero(np.logical_not(np.isfinite(weights) & (weights >= 0)))
+    if len(wrong):
+        raise ChunkError(
+            f"sample_weight of {place.row(wrong[0])}, counted from 0, is {weights[wrong[0]]:g}; "
+            "weights must be finite and not negative: a weight of 0 leaves a row out."
+        )
+    return weights
+
+
+@dataclass(frozen=True, eq=False)
+class Summing(Work):
+    """The sum of a function of blocks of at most `size` rows, in their order."""
+
+    function: Callable[[Block], Any]
+    size: int
+
+    def done(self, source: ChunkSource, *more: Any) -> Total:  # noqa: ARG002
+        counts = source.weights is None or bool(source.weights.any())
+        found = source.sum(self.function, self.size) if source.n_rows else None
+        return Total((source.n_rows,), source.complete, counts, found)
+
+
+@dataclass(frozen=True, eq=False)
+class Choosing(Work):
+    """Some rows, by their numbers in the chunk; all by default."""
+
+    def done(self, source: ChunkSource, *more: Integers) -> Rows:
+        numbers = more[0] if more else slice(None)
+        weights = None if source.weights is None else source.weights[numbers]
+        return Rows(source.rows[numbers], weights, source.complete)
+
+
+@dataclass(frozen=True, eq=False)
+class EachRow(Work):
+    """The (B, *shape) function of blocks of at most `size` rows, put together."""
+
+    function: Callable[[Block], Array]
+    size: int
+    shape: tuple[int, ...]
+    result: np.dtype[Any]
+
+    def done(self, source: ChunkSource, *more: Any) -> Array:  # noqa: ARG002
+        return source.each_row(self.function, self.size, self.shape, self.result)
+
+
+# -- tasks: functions that a graph names -----------------------------------------------------------
+def run(work: Work, *arguments: Any) -> Any:
+    """Work done with one chunk."""
+    return work(*arguments)
+
+
+def run_on_block(rows: Any, work: Work, block_id: tuple[int, ...]) -> Array:
+    """The same for a block of a Dask array, whose place Dask tells."""
+    return work(block_id[0], rows)
+
+
+def totalled(totals: list[Total]) -> Total:
+    """Totals added up in their order."""
+    return reduce(add, totals)
+
+
+def touch(*parts: Any) -> None:
+    """Nothing, of chunks that have to be made for it."""

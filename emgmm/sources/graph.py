@@ -1,0 +1,126 @@
+"""Graphs of tasks over the chunks of a Dask array, and all that is asked of Dask's scheduler.
+
+The scheduler is that of the caller's `Client` if there is one, threads of this process otherwise,
+or what Dask was configured to use. The work of a pass, a mixture mostly, is one value of its graph,
+to which tasks refer: each worker gets it once, and like the chunks it can be had again where a
+worker is lost. Tasks are plain tuples: a graph of Dask's own `delayed` calls takes three times as
+long to make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from math import isnan
+from typing import Any
+from uuid import uuid4
+
+from emgmm.sources.chunk import ChunkError, Place, Total, Work, failure, run, totalled, touch
+
+# Totals that one task adds up.
+BRANCHES = 8
+
+
+def has_known_lengths(array: Any) -> bool:
+    """Whether Dask knows how many rows each chunk has."""
+    return not any(isnan(length) for length in array.chunks[0])
+
+
+class Chunks:
+    """The chunks of rows, and of their weights.
+
+    Parameters
+    ----------
+    rows : dask Array
+        (N, D), one chunk wide.
+    weights : dask Array, optional
+        (N,), in the same chunks.
+
+    Attributes
+    ----------
+    lengths : tuple of int or None
+        How many rows each has, once that is known.
+    """
+
+    def __init__(self, rows: Any, weights: Any = None) -> None:
+        self._arrays = [rows] if weights is None else [rows, weights]
+        self._number = len(rows.chunks[0])
+        known = has_known_lengths(rows)
+        self.lengths = tuple(map(int, rows.chunks[0])) if known else None
+
+    def __len__(self) -> int:
+        return self._number
+
+    @property
+    def firsts(self) -> tuple[int, ...] | None:
+        """Number of the first row of each."""
+        if self.lengths is None:
+            return None
+        return tuple(accumulate(self.lengths, initial=0))[:-1]
+
+    def each(self, work: Work, more: Mapping[int, tuple[Any, ...]] | None = None) -> list[Any]:
+        """What the work makes of each chunk, or of some, which have arguments of their own."""
+        name, graph = self._begin(work)
+        for number, arguments in (
+            dict.fromkeys(range(len(self)), ()) if more is None else more
+        ).items():
+            graph[name, number] = self._task(name, number, *arguments)
+        return self._computed(name, graph, list(graph)[1:])
+
+    def total(self, work: Work) -> Total:
+        """The totals of all chunks, added up in their order."""
+        name, graph = self._begin(work)
+        keys: list[Any] = [(name, number) for number in range(len(self))]
+        graph.update((key, self._task(*key)) for key in keys)
+        while len(keys) > 1:
+            groups = [keys[i : i + BRANCHES] for i in range(0, len(keys), BRANCHES)]
+            keys = [(*group[0], len(group)) for group in groups]
+            graph.update((key, (totalled, group)) for key, group in zip(keys, groups, strict=True))
+        return self._computed(name, graph, keys)[0]
+
+    # -- graphs -----------------------------------------------------------------------------------
+    def _begin(self, work: Any) -> tuple[str, dict[Any, Any]]:
+        """A name that no other graph has, and a graph with the work in it, under that name."""
+        name = f"emgmm-{type(work).__name__.lower()}-{uuid4().hex}"
+        return name, {name: work}
+
+    def _parts(self, number: int) -> Iterator[Any]:
+        """Keys of a chunk's rows and of its weights."""
+        for array in self._arrays:
+            yield (array.name, number, *[0] * (array.ndim - 1))
+
+    def _task(self, name: str, number: int, *more: Any) -> tuple[Any, ...]:
+        rows, weights = [*self._parts(number), None][:2]
+        return (run, name, number, rows, weights, *more)
+
+    def _computed(self, name: str, graph: dict[Any, Any], keys: list[Any]) -> list[Any]:
+        try:
+            return self._results(name, graph, keys)
+        except ChunkError:
+            raise
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] != "distributed":  # not the cluster's own
+                self._find_failing()
+            raise
+
+    def _results(self, name: str, graph: dict[Any, Any], keys: list[Any]) -> list[Any]:
+        from dask import compute
+        from dask.delayed import Delayed
+        from dask.highlevelgraph import HighLevelGraph
+
+        layers = HighLevelGraph.from_collections(name, graph, dependencies=self._arrays)
+        return list(compute(*[Delayed(key, layers, layer=name) for key in keys]))
+
+    def _find_failing(self) -> None:
+        """Make the chunks one after the other, and raise for the first that cannot be made.
+
+        A scheduler hands on what a task raised, but not which task it was.
+        """
+        for number in range(len(self)):
+            name = f"emgmm-touch-{uuid4().hex}"
+            try:
+                self._results(name, {name: (touch, *self._parts(number))}, [name])
+            except Exception as error:
+                firsts = self.firsts
+                place = Place(number, None if firsts is None else firsts[number])
+                raise ChunkError(failure(place, error)) from error
