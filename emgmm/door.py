@@ -19,7 +19,7 @@ from emgmm.families import DegenerateCovarianceError, Family
 from emgmm.mixture import Mixture
 from emgmm.notices import listed
 from emgmm.precision import FLOATS
-from emgmm.sources import KINDS, ArraySource, Blocks, Source, row_weights
+from emgmm.sources import KINDS, ArraySource, Blocks, Source, is_complete, row_weights
 from emgmm.statistics import Summary
 from emgmm.typing import Array
 
@@ -36,7 +36,7 @@ def source(
             _check_features(estimator, opened, reset=reset)
             return opened
     array = rows(estimator, X, reset=reset, least=least)
-    complete = _is_complete(array, getattr(estimator, "feature_names_in_", None))
+    complete = is_complete(array, getattr(estimator, "feature_names_in_", None))
     weights = None if sample_weight is None else row_weights(sample_weight, len(array))
     return ArraySource(array, weights, complete=complete)
 
@@ -90,27 +90,6 @@ def _refuse_devices(estimator: BaseEstimator, X: Any) -> None:
             f"X is a {library} array; {type(estimator).__name__} works on NumPy arrays: move it to "
             "the host and convert it first."
         )
-
-
-def _is_complete(array: Array, names: Array | None) -> bool:
-    """Whether there is no NaN; infinity is an error."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(array.sum(dtype=np.float64)):
-            return True
-    complete = True
-    for start in range(0, len(array), 65536):
-        part = array[start : start + 65536]
-        found = np.argwhere(np.isinf(part))
-        if len(found):
-            row, column = found[0] + (start, 0)
-            name = "" if names is None else f" ({names[column]!r})"
-            raise ValueError(
-                f"Input X contains infinity or a value too large for {array.dtype!r}. The first is "
-                f"in row {row}, column {column}{name}, counted from 0: drop such rows, or set what "
-                "is not known to NaN."
-            )
-        complete = complete and not np.isnan(part).any()
-    return complete
 
 
 def check_observed(summary: Summary, names: Array | None) -> None:

@@ -276,14 +276,17 @@ class GaussianMixture(IncrementalEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or blocks
             Rows, at least two and at least `n_components`; NaN where something is missing. The
             likelihood is that of what was observed, nothing is filled in (Ghahramani and Jordan
-            1994); a row of which nothing was observed tells nothing, and counts as a row.
+            1994); a row of which nothing was observed tells nothing, and counts as a row. An array
+            that is not in memory (``numpy.memmap``, ``h5py.Dataset``, ``zarr.Array``) is read by
+            slices in each pass, and never whole.
         y : Ignored
             For scikit-learn's conventions.
-        sample_weight : array-like of shape (n_samples,), default=None
-            What each row counts; 1 by default. A weight of 2 is the row twice, 0 no row.
+        sample_weight : array-like of shape (n_samples,), or blocks, default=None
+            What each row counts; 1 by default. A weight of 2 is the row twice, 0 no row. Where X is
+            `blocks`, it may be `blocks` too, with the same cuts.
 
         Returns
         -------
@@ -324,6 +327,11 @@ class GaussianMixture(IncrementalEstimator):
         -------
         ndarray of shape (n_samples,)
             Each row's most probable component.
+
+        Raises
+        ------
+        TypeError
+            Where X is `blocks`: call ``fit``, and then ``predict``, which returns an iterator.
         """
         door.whole(X)
         return self.fit(X, y, sample_weight).predict(X)

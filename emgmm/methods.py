@@ -68,13 +68,14 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or blocks
             Rows.
 
         Returns
         -------
         ndarray of shape (n_samples,)
             Components, 0 to K - 1.
+            Of `blocks`, an iterator of such arrays, one for each block.
         """
         return self._row_by_row(X, prediction.labels, dtype=np.int64)
 
@@ -83,13 +84,14 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or blocks
             Rows.
 
         Returns
         -------
         ndarray of shape (n_samples, K)
             Rows sum to one.
+            Of `blocks`, an iterator of such arrays, one for each block.
         """
         return self._row_by_row(X, prediction.responsibilities, self._n_fitted())
 
@@ -98,13 +100,14 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or blocks
             Rows.
 
         Returns
         -------
         ndarray of shape (n_samples, K)
             Log-probabilities.
+            Of `blocks`, an iterator of such arrays, one for each block.
         """
         return self._row_by_row(X, prediction.log_responsibilities, self._n_fitted())
 
@@ -117,13 +120,14 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or blocks
             Rows.
 
         Returns
         -------
         ndarray of shape (n_samples,)
             Natural logarithms of densities.
+            Of `blocks`, an iterator of such arrays, one for each block.
         """
         return self._row_by_row(X, prediction.log_density)
 

@@ -41,6 +41,7 @@ def parts(rows):
 
 
 def mapped(path, rows):
+    path.mkdir(exist_ok=True)
     array = np.memmap(path / "rows", rows.dtype, "w+", shape=rows.shape)
     array[:] = rows
     return array
@@ -64,6 +65,7 @@ class Sliceable:
 
 
 def in_hdf5(path, rows, chunks=None):
+    path.mkdir(exist_ok=True)
     return h5py.File(path / "rows.h5", "w").create_dataset("rows", data=rows, chunks=chunks)
 
 
@@ -80,6 +82,7 @@ def table_of(rows, **more):
 
 
 def in_parquet(path, rows, **more):
+    path.mkdir(exist_ok=True)
     parquet.write_table(table_of(rows, **more), path / "rows.parquet", row_group_size=400)
     return path / "rows.parquet"
 
@@ -153,6 +156,21 @@ def test_types_weights_and_precision(source, covariance_type, dtype, weights, tm
     in_memory = fit(GaussianMixture(**arguments), rows, sample_weight=weights)
     model = fit(GaussianMixture(**arguments), source(tmp_path, rows), sample_weight=weights)
     assert_same_fit(model, in_memory, dtype)
+
+
+@few_sources
+@types
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_missing_values(source, covariance_type, weights, tmp_path):
+    rows = X.copy()
+    rows[np.random.default_rng(0).random(X.shape) < 0.2] = np.nan
+    arguments = {"n_components": 2, "covariance_type": covariance_type, "random_state": 0}
+    in_memory = fit(GaussianMixture(**arguments), rows, sample_weight=weights)
+    model = fit(GaussianMixture(**arguments), source(tmp_path, rows), sample_weight=weights)
+    assert_same_fit(model, in_memory)
+    found = model.predict_proba(source(tmp_path / "again", rows))
+    found = found if isinstance(found, np.ndarray) else np.concatenate(list(found))
+    np.testing.assert_allclose(found, in_memory.predict_proba(rows), atol=1e-9)
 
 
 @few_sources

@@ -4,13 +4,14 @@ from emgmm.sources.array import ArraySource
 from emgmm.sources.blocked import BlocksSource
 from emgmm.sources.blocks import Blocks, blocks
 from emgmm.sources.cluster import ClusterSource
+from emgmm.sources.finite import is_complete
 from emgmm.sources.sliced import SlicedSource
 from emgmm.sources.source import Rows, Source, Sum
 from emgmm.sources.weights import row_weights
 
 # Sources that know their own kind of X; what none of them accepts is an array, or becomes one. To
-# add one: its module beside these, and a line here.
-KINDS: tuple[type[Source], ...] = (BlocksSource, SlicedSource, ClusterSource)
+# add one: its module beside these, and a line here. The last takes whatever hands out slices.
+KINDS: tuple[type[Source], ...] = (BlocksSource, ClusterSource, SlicedSource)
 
 __all__ = [
     "KINDS",
@@ -21,5 +22,6 @@ __all__ = [
     "Source",
     "Sum",
     "blocks",
+    "is_complete",
     "row_weights",
 ]

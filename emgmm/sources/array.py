@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.sources.source import Rows, Source, by_pattern, chosen_rows
+from emgmm.sources.finite import by_pattern
+from emgmm.sources.source import Rows, Source, chosen_rows
 from emgmm.typing import Array, Integers
 
 # Numbers in a table of which there is a copy with its features along the first axis, in float64.

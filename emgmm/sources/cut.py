@@ -12,7 +12,7 @@ from sklearn.utils import check_array
 
 from emgmm.block import Block
 from emgmm.precision import FLOATS
-from emgmm.sources.source import by_pattern
+from emgmm.sources.finite import by_pattern
 from emgmm.typing import Array
 
 # Entries, rows times features, that are read at once where the source may choose: 4 MB in float64.
@@ -60,7 +60,8 @@ class Cut:
             else:
                 order = by_pattern(part.rows)
                 weights = None if part.weights is None else part.weights[order]
-                yield Block(part.start, part.rows[order].T, weights, False, part.start + order)
+                rows = np.take(part.rows, order, axis=0).T
+                yield Block(part.start, rows, weights, False, part.start + order)
 
 
 def floats(raw: Any) -> Array:

@@ -97,12 +97,6 @@ def _distinct(n_rows: int, size: int, random: np.random.RandomState) -> Integers
     return numbers
 
 
-def by_pattern(rows: Array) -> Integers:
-    """(N,): numbers of (N, D) rows, those that miss the same features side by side."""
-    patterns = np.packbits(np.isnan(rows), axis=1)
-    return np.lexsort(patterns.T)
-
-
 class Source(ABC):
     """Rows in blocks.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from emgmm.block import Block
 from emgmm.sources.cut import ENTRIES, Cut
+from emgmm.sources.finite import is_complete
 from emgmm.sources.source import Rows, Source, chosen_rows
 from emgmm.sources.weights import check_each, check_some
 from emgmm.typing import Array
@@ -41,7 +42,7 @@ class StreamedSource(Source):
         for cut in self.read(size):
             complete = self._complete
             if looking:
-                complete = self._is_complete(cut.rows, start)
+                complete = is_complete(cut.rows, self.feature_names, start)
                 all_complete = all_complete and complete
                 if cut.weights is not None:
                     check_each(cut.weights, start)
@@ -56,29 +57,6 @@ class StreamedSource(Source):
         if looking:
             check_some(counting)
             self._seen, self._complete = True, all_complete
-
-    def _is_complete(self, rows: Array, start: int) -> bool:
-        """Whether nothing is missing in rows of which the first is number `start`.
-
-        Raises
-        ------
-        ValueError
-            Where one holds infinity.
-        """
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(rows.sum()):
-                return True
-        found = np.argwhere(np.isinf(rows))
-        if len(found):
-            row, column = found[0] + (start, 0)
-            names = self.feature_names
-            name = "" if names is None else f" ({names[column]!r})"
-            raise ValueError(
-                f"Input X contains infinity or a value too large for {self.dtype!r}. The first is "
-                f"in row {row}, column {column}{name}, counted from 0: drop such rows or fill them "
-                "in."
-            )
-        return not np.isnan(rows).any()
 
     def blocks(self, size: int) -> Iterator[Block]:
         for cut in self.cuts(size):
