@@ -218,7 +218,8 @@ class GaussianMixture(PortableEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, at least two and at least `n_components`.
+            Rows, at least two and at least `n_components`. A Dask array or DataFrame is fitted
+            where its chunks are, and predictions for one are Dask arrays.
         y : Ignored
             For scikit-learn's conventions.
         sample_weight : array-like of shape (n_samples,), default=None
