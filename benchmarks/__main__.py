@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 from benchmarks import (
     acceleration,
+    cluster,
     defaults,
     environments,
     escapes,
@@ -60,6 +61,7 @@ TABLES = cast(
         "acceleration": acceleration,
         "escapes": escapes,
         "watching": watching,
+        "cluster": cluster,
     },
 )
 

@@ -281,7 +281,8 @@ class GaussianMixture(IncrementalEstimator):
             likelihood is that of what was observed, nothing is filled in (Ghahramani and Jordan
             1994); a row of which nothing was observed tells nothing, and counts as a row. An array
             that is not in memory (``numpy.memmap``, ``h5py.Dataset``, ``zarr.Array``) is read by
-            slices in each pass, and never whole.
+            slices in each pass, and never whole. A Dask array or DataFrame is fitted where its
+            chunks are, and predictions for one are Dask arrays.
         y : Ignored
             For scikit-learn's conventions.
         sample_weight : array-like of shape (n_samples,), or blocks, default=None
