@@ -22,6 +22,7 @@ from benchmarks import (
     memory,
     predictions,
     scaling,
+    streams,
     watching,
 )
 from benchmarks.options import Options
@@ -56,6 +57,7 @@ TABLES = cast(
         "acceleration": acceleration,
         "escapes": escapes,
         "watching": watching,
+        "streams": streams,
     },
 )
 

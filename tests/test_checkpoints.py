@@ -90,7 +90,7 @@ CASES = {
     "escape": {"n_components": 3, "tol": 1e-2, **stuck_start()},
     "escape, anderson": {
         "n_components": 3,
-        "tol": 1e-3,
+        "tol": 1e-5,
         "acceleration": "anderson",
         **stuck_start(),
     },
@@ -107,7 +107,7 @@ def test_an_interrupt_in_any_pass_changes_nothing(case, interrupts, tmp_path):
     n_passes = Interrupted.passes
     assert ("escape" in case, "anderson" in case) == ("escape" in events, "leap" in events)
     model.set_params(checkpoint=path)
-    for number in range(1, n_passes + 1):
+    for number in range(1, n_passes + 1, 1 + n_passes // 70):
         stopped = clone(model)
         interrupts(number)
         with pytest.raises(KeyboardInterrupt):
