@@ -25,6 +25,7 @@ from benchmarks import (
     memory,
     predictions,
     scaling,
+    streams,
     watching,
 )
 from benchmarks.options import Options
@@ -62,6 +63,7 @@ TABLES = cast(
         "escapes": escapes,
         "watching": watching,
         "cluster": cluster,
+        "streams": streams,
     },
 )
 

@@ -55,7 +55,7 @@ class Archive:
             Where there is none, or only part of one.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return self._value(json.loads(str(arrays[DOCUMENT])), arrays)
         except (FileNotFoundError, PermissionError):
             raise

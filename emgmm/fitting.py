@@ -15,7 +15,7 @@ from emgmm.families import DegenerateCovarianceError
 from emgmm.journal import Journal
 from emgmm.loop import Ending, Rules, Run, nowhere
 from emgmm.mixture import Mixture
-from emgmm.schemes import PLAIN, Plain, Scheme, Step, taken
+from emgmm.schemes import PLAIN, Plain, Scheme, taken
 from emgmm.starts import Start
 from emgmm.typing import Array
 from emgmm.verbosity import Reporter
@@ -64,13 +64,6 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
     )
 
 
-def first_step(
-    em: EM, begin: Callable[[np.random.RandomState], Mixture], random: np.random.RandomState
-) -> Step:
-    """The step to theta_0."""
-    return taken(em, begin(random))
-
-
 def best_run(
     em: EM,
     scheme: Scheme,
@@ -96,14 +89,8 @@ def best_run(
         journal.start(standing, em, random)
         reporter.begin(standing.number)
         try:
-            ended = journal.run(
-                em,
-                scheme,
-                partial(first_step, em, begin, random),
-                rules=rules,
-                before=before,
-                watcher=reporter,
-            )
+            first = partial(taken, em, begin(random))  # draws from `random`, told or not
+            ended = journal.run(em, scheme, first, rules=rules, before=before, watcher=reporter)
         except DegenerateCovarianceError as error:
             standing = standing.failed(error)
             reporter.failed()

@@ -69,7 +69,7 @@ class Journal:
         before: float,
         watcher: Watcher | None = None,
     ) -> Run:
-        """A run of the loop, from the step that `first` makes.
+        """A run of the loop, from the step that `first` makes, drawing no random numbers.
 
         Raises
         ------
