@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from emgmm import GaussianMixture
-from emgmm.expectation.compiled import kernel, packed_joint, packed_labels, packed_sums, pays
+from emgmm.expectation.compiled import packed_joint, packed_labels, packed_sums, pays
 from emgmm.expectation.softmax import FLOOR, FLOOR_SINGLE, softmax
 from emgmm.families import AXIS, FAMILIES, OUTER, TRACE
 
@@ -329,9 +329,11 @@ def test_exponential_to_a_unit_and_a_half_in_the_last_place(dtype):
     )
     x = x[x >= floor].astype(dtype)
     expected = np.exp(x.astype(np.longdouble))
-    found = kernel().exponentials(x)
+    from emgmm.expectation.lanes import exponentials
+
+    found = exponentials(x)
     assert np.abs((found - expected) / np.spacing(expected.astype(dtype))).max() <= 1.5
-    assert kernel().exponentials(np.zeros(1, dtype))[0] == 1.0
+    assert exponentials(np.zeros(1, dtype))[0] == 1.0
 
 
 def test_strips_and_logarithms_are_added_in_float64():
@@ -366,7 +368,8 @@ def test_numbers_are_of_the_type_of_theta():
 @pytest.mark.parametrize("covariance_type", FAMILIES)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_predictions_are_numpys(covariance_type, dtype, monkeypatch):
-    X = np.random.default_rng(5).normal(size=(500, 3)).astype(dtype)
+    n_features = FAMILIES[covariance_type].most_features or 3
+    X = np.random.default_rng(5).normal(size=(500, n_features)).astype(dtype)
     model = GaussianMixture(4, covariance_type=covariance_type, random_state=0, tol=0.1).fit(X)
     said = []
     for worth in (np.inf, 0):
