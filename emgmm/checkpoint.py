@@ -206,7 +206,7 @@ class Checkpoint(Journal):
             "format": FORMAT,
             "settings": self.settings,
             "moments": self.moments,
-            "record": trimmed(self.record),
+            "record": self.record,
         }
         try:
             with replaced(self.path) as file:
@@ -225,15 +225,6 @@ class Checkpoint(Journal):
     def _warn(self, done: str, error: OSError) -> None:
         message = f"The checkpoint {self.path} could not be {done} ({error}); the fit goes on."
         warnings.warn(message, CheckpointWarning, stacklevel=frames_to_user())
-
-
-def trimmed(record: Record) -> Record:
-    """Without what came after the progress that is to be kept."""
-    progress = record.under_way
-    if progress is None:
-        return record
-    marks = progress.marks[: progress.n_iter + 1]
-    return replace(record, under_way=replace(progress, marks=marks))
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def test_an_interrupt_in_any_pass_changes_nothing(case, interrupts, tmp_path):
     n_passes = Interrupted.passes
     assert ("escape" in case, "anderson" in case) == ("escape" in events, "leap" in events)
     model.set_params(checkpoint=path)
-    for number in range(1, n_passes + 1, 1 + n_passes // 70):
+    for number in range(1, n_passes + 1, 1 + n_passes // 30):
         stopped = clone(model)
         interrupts(number)
         with pytest.raises(KeyboardInterrupt):
@@ -414,7 +414,7 @@ def test_a_fit_that_is_killed_at_random_times_arrives(n_init, acceleration, tmp_
         with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
             assert process.stdout.readline() == b"begun\n"
             try:
-                process.wait(timeout=random.uniform(0.02, 0.6) if kills < 6 else 60)
+                process.wait(timeout=random.uniform(0.02, 0.5) if kills < 4 else 60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 kills += 1

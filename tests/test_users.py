@@ -142,7 +142,15 @@ def test_clone_and_set_params_round_trip():
 def test_the_signature_is_theirs_and_more():
     ours, theirs = GaussianMixture().get_params(), Theirs().get_params()
     assert {name: ours[name] for name in theirs} == theirs
-    assert set(ours) - set(theirs) == {"break_symmetry", "acceleration"}
+    assert set(ours) - set(theirs) == {
+        "break_symmetry",
+        "acceleration",
+        "step_power",
+        "step_offset",
+        "forgetting",
+        "checkpoint",
+        "checkpoint_every",
+    }
 
 
 def test_pickle_and_joblib_round_trips(tmp_path):
