@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 from benchmarks import (
     acceleration,
+    cluster,
     defaults,
     environments,
     escapes,
@@ -24,6 +25,7 @@ from benchmarks import (
     memory,
     predictions,
     scaling,
+    streams,
     watching,
 )
 from benchmarks.options import Options
@@ -60,6 +62,8 @@ TABLES = cast(
         "acceleration": acceleration,
         "escapes": escapes,
         "watching": watching,
+        "cluster": cluster,
+        "streams": streams,
     },
 )
 

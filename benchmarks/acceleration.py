@@ -19,7 +19,7 @@ from emgmm.em import EM
 from emgmm.families import FAMILIES
 from emgmm.fitting import Given, first_mixture
 from emgmm.mixture import Mixture
-from emgmm.schemes import SCHEMES, Scheme
+from emgmm.schemes import SCHEMES, Scheme, steps
 from emgmm.sources import ArraySource
 from emgmm.starts import STARTS
 
@@ -113,7 +113,7 @@ def ascent(case: Case, scheme: Scheme) -> Ascent:
     """A scheme run to rest."""
     objectives, passes = [], []
     highest, since = -inf, 0
-    for step in scheme(case.em(), case.first):
+    for step in steps(case.em(), scheme, case.first):
         objectives.append(step.objective)
         passes.append(step.passes)
         rises = step.objective > highest + 1e-14 * abs(step.objective)

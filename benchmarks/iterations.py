@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
@@ -31,6 +31,12 @@ def take(name: str, problem: Problem) -> Turn:
     first = seconds(partial(fit, replace(problem, iterations=1), X, start))
     whole = seconds(partial(fit, problem, X, start))
     return Turn(whole, (whole - first) / max(problem.iterations - 1, 1))
+
+
+def take_whole(name: str, problem: Problem) -> Turn:
+    """Fit with all iterations only: half the time, and what one takes is not known."""
+    X, start = made(problem)
+    return Turn(seconds(partial(libraries.load(name).fit, problem, X, start)), float("nan"))
 
 
 def fitted(name: str, problem: Problem) -> Fitted:
@@ -87,7 +93,10 @@ class Outcome:
 
 
 def measure(
-    problem: Problem, who: Mapping[str, tuple[Worker, str, Problem]], repeats: int
+    problem: Problem,
+    who: Mapping[str, tuple[Worker, str, Problem]],
+    repeats: int,
+    take: Callable[[str, Problem], Turn] = take,
 ) -> Outcome:
     """Let workers take turns at a problem; each may have its own library and version of it."""
     turns = timing.take_turns(

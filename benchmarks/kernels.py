@@ -17,7 +17,7 @@ from benchmarks.worker import Worker
 from benchmarks.workers import workers
 
 TITLE = "EM iterations from the same start"
-LIBRARIES = libraries.names()
+LIBRARIES = [name for name in libraries.names() if name != "pyspark"]  # it is in `cluster`
 LEGEND = """\
 Whole EM iterations, their E-step and M-step and all that an iteration needs, without regularisation
 (`reg_covar=0`). n counts them; milliseconds are medians. In brackets: how many times as fast as

@@ -4,16 +4,19 @@ from emgmm.diagnosis import Diagnosis, Verdict
 from emgmm.estimator import GaussianMixture
 from emgmm.loop import Ending
 from emgmm.notices import (
+    CheckpointWarning,
     CoincidentComponentsWarning,
     CollapsedComponentWarning,
     EMWarning,
     StarvedComponentWarning,
     UnobservedPairWarning,
 )
+from emgmm.prior import NormalInverseWishart
 from emgmm.sources import blocks
 from emgmm.version import InconsistentVersionWarning, __version__
 
 __all__ = [
+    "CheckpointWarning",
     "CoincidentComponentsWarning",
     "CollapsedComponentWarning",
     "Diagnosis",
@@ -21,6 +24,7 @@ __all__ = [
     "Ending",
     "GaussianMixture",
     "InconsistentVersionWarning",
+    "NormalInverseWishart",
     "StarvedComponentWarning",
     "UnobservedPairWarning",
     "Verdict",

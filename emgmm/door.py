@@ -24,8 +24,10 @@ from emgmm.statistics import Summary
 from emgmm.typing import Array
 
 
-def source(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool) -> Source:
-    """Where the rows of X come from: the only look at what X is."""
+def source(
+    estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool, least: int = 1
+) -> Source:
+    """Where the rows of X, of which there are `least`, come from: the only look at what X is."""
     if isinstance(sample_weight, Blocks) and not isinstance(X, Blocks):
         raise TypeError("sample_weight is blocks, but X is not: give both in the same blocks.")
     for kind in KINDS:
@@ -33,7 +35,7 @@ def source(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset
             opened = kind.of(X, sample_weight)
             _check_features(estimator, opened, reset=reset)
             return opened
-    array = rows(estimator, X, reset=reset)
+    array = rows(estimator, X, reset=reset, least=least)
     complete = is_complete(array, getattr(estimator, "feature_names_in_", None))
     weights = None if sample_weight is None else row_weights(sample_weight, len(array))
     return ArraySource(array, weights, complete=complete)
@@ -62,17 +64,23 @@ def _check_features(estimator: BaseEstimator, opened: Source, *, reset: bool) ->
         )
 
 
-def rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
+def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Array:
     """The (N, D) float array in X; in `fit` (reset) the estimator takes its width and names."""
     _refuse_devices(estimator, X)
     return validate_data(
         estimator,
         X,
         reset=reset,
+        skip_check_array=_is_floats(X) and X.ndim == 2 and len(X) >= least and X.shape[1] > 0,
         dtype=FLOATS,
-        ensure_min_samples=2 if reset else 1,
+        ensure_min_samples=least,
         ensure_all_finite=False,
     )
+
+
+def _is_floats(value: Any) -> bool:
+    """Whether scikit-learn, which takes a while over it, would find nothing to convert."""
+    return type(value) is np.ndarray and value.dtype in FLOATS
 
 
 def _refuse_devices(estimator: BaseEstimator, X: Any) -> None:
@@ -104,6 +112,16 @@ def count(value: Any, name: str) -> int:
             f"Invalid value for '{name}': {value} . The sampling requires at least one sample."
         )
     return int(value)
+
+
+def constant_features(features: tuple[int, ...], names: Array | None) -> ValueError:
+    """The error of a prior that would take its scale from features that do not vary."""
+    listing = ", ".join(f"{j}" if names is None else f"{j} ({names[j]!r})" for j in features)
+    return ValueError(
+        f"X is constant in column {listing}, counted from 0, so that the prior's scale, which is "
+        "taken from the columns' variances, would be singular: drop such columns, or give "
+        "NormalInverseWishart(scale=...)."
+    )
 
 
 def whole(X: Any) -> None:
@@ -143,6 +161,8 @@ def _check_shape(value: Array, shape: tuple[int, ...], name: str) -> None:
 
 
 def _array(value: Any, name: str) -> Array:
+    if _is_floats(value) and np.isfinite(value).all() and value.size:
+        return value.copy()
     return check_array(
         value, dtype=FLOATS, ensure_2d=False, allow_nd=True, input_name=name, copy=True
     )
@@ -266,6 +286,18 @@ def feature_names(names: Any, n_features: int) -> NDArray[np.object_]:
             f"feature_names must be {n_features} strings, one for each feature, but got {names!r}"
         )
     return array
+
+
+class FailedBlockError(ValueError):
+    """A block of a stream would leave a singular covariance."""
+
+    def __init__(self, error: DegenerateCovarianceError, ridge: float) -> None:
+        where = listed(error.components) or "the covariance that all components share"
+        super().__init__(
+            f"This block would leave a singular covariance ({where}, with reg_covar={ridge:g}), so "
+            "nothing was changed: pass more rows at a time, increase reg_covar, or decrease the "
+            "number of components."
+        )
 
 
 class FailedFitError(ValueError):

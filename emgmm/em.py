@@ -10,12 +10,13 @@ from emgmm.expectation import Form, exact_form, form_for_pass
 from emgmm.families import Family
 from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
+from emgmm.prior import NormalInverseWishart
 from emgmm.sources import Source, Sum
 from emgmm.statistics import Statistics, Summary
 from emgmm.typing import Array
 
-# Entries of a block of the first pass: a core's own cache holds it.
-SUMMARY_ENTRIES = 2**15
+# Entries of a block of the first pass: half a megabyte, which a core's own cache holds.
+SUMMARY_ENTRIES = 2**16
 
 
 def summary(block: Block, family: Family) -> Summary:
@@ -24,7 +25,7 @@ def summary(block: Block, family: Family) -> Summary:
 
 
 class EM:
-    """The rows, the family and the ridge: what stays the same through a fit.
+    """The rows, the family, ridge and priors: what stays the same through a fit.
 
     Parameters
     ----------
@@ -35,7 +36,11 @@ class EM:
     n_components : int
         K.
     ridge : float
-        Added to the diagonal of every covariance after each M-step.
+        Added to the diagonal of every covariance after each M-step, where there is no prior.
+    prior : NormalInverseWishart, optional
+        Of means and covariances.
+    concentration : float
+        Of the weights' Dirichlet prior; 1 is none.
 
     Attributes
     ----------
@@ -47,15 +52,24 @@ class EM:
         Passes over the rows so far.
     """
 
-    def __init__(self, source: Source, family: Family, n_components: int, ridge: float) -> None:
+    def __init__(
+        self,
+        source: Source,
+        family: Family,
+        n_components: int,
+        ridge: float,
+        prior: NormalInverseWishart | None = None,
+        concentration: float = 1.0,
+    ) -> None:
         self.source = source
         self.family = family
         self.n_components = n_components
-        self.ridge = ridge
-        self.m_step = MStep(family, ridge, source.dtype)
+        self.ridge = ridge if prior is None else 0.0
         self.passes = 0
         size = max(256, SUMMARY_ENTRIES // source.n_features)
         self.summary = self.sum(partial(summary, family=family), size)
+        known = None if prior is None else prior.resolved(self.summary, family, n_components)
+        self.m_step = MStep(family, self.ridge, source.dtype, known, concentration)
 
     def sum(self, function: Callable[[Block], Sum], block_rows: int) -> Sum:
         """Sum of a function of blocks over all rows: one pass."""
@@ -67,12 +81,17 @@ class EM:
 
     def expect(self, mixture: Mixture) -> Statistics:
         """The E-step over all rows: one pass."""
-        return self._statistics(form_for_pass(mixture, self.summary, self.source.dtype))
+        return self._statistics(form_for_pass(mixture, self.summary, self.source.block_dtype))
+
+    def expect_about(self, mixture: Mixture, centres: Array) -> Statistics:
+        """The E-step with moments about (K, D) centres: one pass."""
+        return self._statistics(exact_form(mixture, self.summary, centres))
+
+    def objective(self, mixture: Mixture, statistics: Statistics) -> float:
+        """What EM climbs: mean log-likelihood, and the log-density of priors, per unit weight."""
+        return statistics.objective + self.m_step.log_prior(mixture) / statistics.weight
 
     def maximise(self, mixture: Mixture, statistics: Statistics) -> Mixture:
         """The M-step from the statistics of `mixture`; on hostile data it spends one more pass."""
-
-        def again(centres: Array) -> Statistics:
-            return self._statistics(exact_form(mixture, self.summary, centres))
-
+        again = partial(self.expect_about, mixture)
         return self.m_step.settle(statistics, again, mixture)

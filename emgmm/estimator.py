@@ -3,52 +3,56 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from emgmm import door
+from emgmm.checkpoint import journal
 from emgmm.diagnosis import (
-    Diagnosis,
     aitken,
-    diagnose,
     has_coincident,
     unobserved_pairs,
     warnings_of,
 )
-from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
-from emgmm.fitting import Given, best_run, first_mixture
-from emgmm.loop import Rules, Run, history, last_of_plain_em, nowhere
-from emgmm.mixture import Mixture
+from emgmm.fitting import best_run
+from emgmm.incremental import IncrementalEstimator
+from emgmm.loop import Ending, Rules, Run, history, last_of_plain_em, nowhere
 from emgmm.notices import frames_to_user
-from emgmm.portable import PortableEstimator
+from emgmm.prior import NormalInverseWishart
 from emgmm.schemes import SCHEMES
 from emgmm.sources import Source
-from emgmm.starts import STARTS, from_callable
+from emgmm.starts import STARTS
+from emgmm.streaming import Stream
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Integers
 from emgmm.verbosity import Reporter
 
 
-class GaussianMixture(PortableEstimator):
+class GaussianMixture(IncrementalEstimator):
     """Gaussian mixture fitted by expectation-maximisation, a drop-in for scikit-learn's.
 
     Parameters
     ----------
     n_components : int, default=1
         Number of components, K.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
-        Each component its own covariance matrix; one for all; each its own variances; each one
-        variance.
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'EII', 'VII', 'EEI', 'VEI', 'EVI', \
+            'VVI', 'EEE', 'VEE', 'EVE', 'VVE', 'EEV', 'VEV', 'EVV', 'VVV', 'E', 'V'}, \
+            default='full'
+        scikit-learn's names: each component its own covariance matrix; one for all; each its own
+        variances; each one variance. Or mclust's, whose letters say whether volume, shape and
+        orientation are Equal or Variable, I standing for spheres and for axes that are not turned:
+        full is VVV, tied EEE, diag VVI, spherical VII. E and V are for one feature. EVI, EVE and
+        EVV need more rows than features in every component.
     tol : float, default=1e-3
         EM stops when the mean log-likelihood per row (in nats) changes by less in one iteration.
         It is a gain per iteration, not the distance to the maximum.
@@ -58,7 +62,7 @@ class GaussianMixture(PortableEstimator):
     max_iter : int, default=100
         Most iterations of EM. 0 returns what the start gives.
     n_init : int, default=1
-        Starts; the one with the highest log-likelihood is kept. A start that fails is left out.
+        Starts; the one with the highest `lower_bound_` is kept. A start that fails is left out.
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'} or callable, \
             default='kmeans'
         Where EM starts. A callable gets ``(X, n_components, random_state)``, `random_state` being
@@ -89,6 +93,29 @@ class GaussianMixture(PortableEstimator):
         passes over X, and it may end at another maximum than plain EM does from the same start.
         Each mixture on the way is an iteration. `tol` speaks of EM's own steps all the same: two of
         them end a fit.
+    prior : {None, 'conjugate'} or NormalInverseWishart, default=None
+        Prior of the components' means and covariances: fits are then the mode of the posterior,
+        which exists where the likelihood has no maximum, and `reg_covar` is not added. 'conjugate'
+        is ``NormalInverseWishart()``, whose scale is that of the data.
+    weight_concentration : float, default=1.0
+        Of the weights' Dirichlet prior, at least 1, which is none. Each component has so many rows
+        more, less one.
+    step_power : float, default=0.6
+        Of `partial_fit`, in (1/2, 1]: at its call t the statistics go towards the block's by
+        (t + step_offset)^-step_power. Nearer to 1/2, the start and old blocks are left behind
+        sooner; nearer to 1, blocks average out more.
+    step_offset : float, default=2
+        The same formula's: the larger, the less the first blocks count for.
+    forgetting : float, default=None
+        A constant share in (0, 1] in place of that formula, for a stream that changes: a block's
+        part in the mixture is halved in about 0.7 / forgetting calls.
+    checkpoint : str or path, default=None
+        A file in which `fit` keeps how far it has come. A fit that was interrupted, or whose
+        process was killed, goes on from there when `fit` is called again with the same path, the
+        same X and the same parameters, `max_iter` and `verbose` aside, and ends as if it had not
+        been. When `fit` is over the file is removed. It holds arrays and JSON, no code.
+    checkpoint_every : float, default=60
+        Seconds between two times that it is written; 0 writes it after every iteration.
 
     Attributes
     ----------
@@ -97,7 +124,8 @@ class GaussianMixture(PortableEstimator):
     means_ : ndarray of shape (K, D)
         Means.
     covariances_ : ndarray
-        Covariances: (K, D, D) if full, (D, D) if tied, (K, D) if diag, (K,) if spherical.
+        Covariances: (K, D, D) if full, (D, D) if tied or EEE, (K, D) if diag, EEI, VEI, EVI or VVI,
+        (K,) if spherical, EII, VII, E or V, and (K, D, D) of the other families.
     precisions_ : ndarray
         Their inverses, in the same shape.
     precisions_cholesky_ : ndarray
@@ -109,6 +137,8 @@ class GaussianMixture(PortableEstimator):
         Iterations of the start that was kept.
     lower_bound_ : float
         Mean log-likelihood per row of the fitted parameters: ``score(X)`` of the X that was fitted.
+        With a prior, what EM climbs instead: the log-likelihood plus the log-density of the priors,
+        but for a constant, per row.
     lower_bounds_ : list of float
         The same after each of the `n_iter_` iterations.
     ending_ : Ending
@@ -135,6 +165,7 @@ class GaussianMixture(PortableEstimator):
     Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
     doi 10.1111/j.2517-6161.1977.tb01600.x.
     Anderson (1965), J. ACM 12:547, doi 10.1145/321296.321305.
+    Celeux and Govaert (1995), Pattern Recognition 28:781, doi 10.1016/0031-3203(94)00125-6.
 
     Examples
     --------
@@ -167,7 +198,14 @@ class GaussianMixture(PortableEstimator):
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "break_symmetry": ["boolean"],
+        "prior": [StrOptions({"conjugate"}), NormalInverseWishart, None],
+        "weight_concentration": [Interval(Real, 1.0, None, closed="left")],
         "acceleration": [StrOptions({name for name in SCHEMES if name is not None}), None],
+        "step_power": [Interval(Real, 0.5, 1.0, closed="right")],
+        "step_offset": [Interval(Real, 0.0, None, closed="left")],
+        "forgetting": [Interval(Real, 0.0, 1.0, closed="right"), None],
+        "checkpoint": [str, os.PathLike, None],
+        "checkpoint_every": [Interval(Real, 0.0, None, closed="left")],
     }
 
     _doc_link_module = "emgmm"
@@ -194,6 +232,13 @@ class GaussianMixture(PortableEstimator):
         verbose_interval: int = 10,
         break_symmetry: bool = True,
         acceleration: str | None = None,
+        prior: str | NormalInverseWishart | None = None,
+        weight_concentration: float = 1.0,
+        step_power: float = 0.6,
+        step_offset: float = 2,
+        forgetting: float | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: float = 60,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -211,6 +256,13 @@ class GaussianMixture(PortableEstimator):
         self.verbose_interval = verbose_interval
         self.break_symmetry = break_symmetry
         self.acceleration = acceleration
+        self.prior = prior
+        self.weight_concentration = weight_concentration
+        self.step_power = step_power
+        self.step_offset = step_offset
+        self.forgetting = forgetting
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     # -- fitting --------------------------------------------------------------------------------
     @_fit_context(prefer_skip_nested_validation=True)
@@ -229,7 +281,8 @@ class GaussianMixture(PortableEstimator):
             likelihood is that of what was observed, nothing is filled in (Ghahramani and Jordan
             1994); a row of which nothing was observed tells nothing, and counts as a row. An array
             that is not in memory (``numpy.memmap``, ``h5py.Dataset``, ``zarr.Array``) is read by
-            slices in each pass, and never whole.
+            slices in each pass, and never whole. A Dask array or DataFrame is fitted where its
+            chunks are, and predictions for one are Dask arrays.
         y : Ignored
             For scikit-learn's conventions.
         sample_weight : array-like of shape (n_samples,), or blocks, default=None
@@ -247,17 +300,14 @@ class GaussianMixture(PortableEstimator):
             Where X or a parameter will not do, in which case nothing is changed; or where every
             start meets a singular covariance, after which the estimator is not fitted.
         """
-        before = dict(vars(self))
         try:
-            with one_blas_thread():
-                best, said = self._run(door.source(self, X, sample_weight, reset=True))
-        except BaseException as error:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            if isinstance(error, door.FailedFitError):
-                self._forget()
+            with self._unchanged_by_errors(), one_blas_thread(), self._generator() as random:
+                source = door.source(self, X, sample_weight, reset=True, least=2)
+                best, said, ending = self._run(source, random)
+        except door.FailedFitError:
+            self._forget()
             raise
-        self._take(best)
+        self._take(best, ending)
         for warning in said:
             warnings.warn(warning, stacklevel=frames_to_user())
         return self
@@ -287,117 +337,63 @@ class GaussianMixture(PortableEstimator):
         door.whole(X)
         return self.fit(X, y, sample_weight).predict(X)
 
-    def diagnose(self, X: Any, *, certify: bool = False, sample_weight: Any = None) -> Diagnosis:
-        """Report on the fitted mixture: what its own statistics say of it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows that were fitted.
-        certify : bool, default=False
-            Whether to spend up to 75 more passes over X on the point itself: the length of one more
-            EM step, EM's rate by power iteration, and finite moves of components.
-        sample_weight : array-like of shape (n_samples,), default=None
-            What each row counted in `fit`.
-
-        Returns
-        -------
-        Diagnosis
-            Prints as text, shows as a table in a notebook, has ``to_dict`` and ``plot``. It spends
-            three passes over X without the certificate.
-
-        References
-        ----------
-        Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
-        doi 10.1111/j.2517-6161.1977.tb01600.x (EM's rate).
-
-        Examples
-        --------
-        >>> from emgmm import GaussianMixture
-        >>> from emgmm.datasets import old_faithful
-        >>> X = old_faithful().rows
-        >>> gm = GaussianMixture(2, tol=1e-9, random_state=0).fit(X)
-        >>> gm.diagnose(X, certify=True).verdict.name
-        'LOCAL_MAXIMUM'
-        """
-        check_is_fitted(self)
-        source = door.source(self, X, sample_weight, reset=False)
-        mixture = self._mixture()
-        objectives = last_of_plain_em(getattr(self, "history_", history([], [], [])))
-        with one_blas_thread():
-            em = EM(source, mixture.family, mixture.n_components, self.reg_covar)
-            random = check_random_state(self.random_state)
-            return diagnose(em, mixture, objectives, random, certified=certify)
-
-    def _run(self, source: Source) -> tuple[Run, list[UserWarning]]:
+    def _run(
+        self, source: Source, random: np.random.RandomState
+    ) -> tuple[Run, list[UserWarning], Ending]:
         K, D = self.n_components, source.n_features
         family = FAMILIES[self.covariance_type]
-        door.check_features(family, D)
-        given = Given(
-            self.weights_init if self.weights_init is None else door.weights(self.weights_init, K),
-            self.means_init if self.means_init is None else door.means(self.means_init, K, D),
-            self.precisions_init
-            if self.precisions_init is None
-            else door.whiteners_of_precisions(self.precisions_init, family, K, D),
-        )
+        begin = self._beginning(D)
         goes_on = self.warm_start and self.__sklearn_is_fitted__()
         if goes_on:
-            self._check_same_model(D)
-        random = check_random_state(self.random_state)
-        named = self.init_params
-        start = from_callable(named) if callable(named) else STARTS[named]
+            self._check_same_model(D, "warm_start=True", "set warm_start=False")
         stuck = has_coincident if self.break_symmetry else nowhere
-        em = EM(source, family, K, self.reg_covar)
-        door.check_enough_rows(source.n_rows, em.summary.n_rows, K)
-        door.check_observed(em.summary, getattr(self, "feature_names_in_", None))
-        beginnings: list[Callable[[], Mixture]]
-        if goes_on:
-            beginnings = [self._mixture]
-        else:
-            beginnings = [lambda: first_mixture(em, start, given, random)] * self.n_init
+        here = self._mixture() if goes_on else None
+        parameters = self.get_params(deep=False)
         try:
-            best = best_run(
-                em,
-                SCHEMES[self.acceleration],
-                beginnings,
-                rules=Rules(self.tol, self.max_iter, stuck),
-                before=self._before_last() if goes_on else -np.inf,
-                reporter=Reporter(int(self.verbose), self.verbose_interval),
-                random=random,
-            )
-        except DegenerateCovarianceError as error:
-            raise door.FailedFitError(error, source.dtype, self.reg_covar) from None
-        said = warnings_of(
-            best, em.summary.n_rows, self.reg_covar, break_symmetry=self.break_symmetry
-        )
-        return best, [*said, *unobserved_pairs(em.summary, family)]
-
-    def _check_same_model(self, n_features: int) -> None:
-        for name, was, now in (
-            ("n_components", len(self.means_), self.n_components),
-            ("covariance_type", self._fitted_type(), self.covariance_type),
-            ("the number of features", self.means_.shape[1], n_features),
-        ):
-            if was != now:
-                raise ValueError(
-                    f"warm_start=True goes on from the last fit, but {name} was {was!r} then and "
-                    f"is {now!r} now; set warm_start=False to start anew."
+            with journal(self.checkpoint, self.checkpoint_every, parameters, source, here) as kept:
+                em = self._map_of(source, family, K)
+                door.check_enough_rows(source.n_rows, em.summary.n_rows, K)
+                door.check_observed(em.summary, getattr(self, "feature_names_in_", None))
+                begin = partial(begin, em)
+                best = best_run(
+                    em,
+                    SCHEMES[self.acceleration],
+                    [begin] * self.n_init if here is None else [lambda _: here],
+                    rules=Rules(self.tol, self.max_iter, stuck),
+                    before=self._before_last() if goes_on else -np.inf,
+                    reporter=Reporter(int(self.verbose), self.verbose_interval),
+                    random=random,
+                    journal=kept,
                 )
+        except DegenerateCovarianceError as error:
+            raise door.FailedFitError(error, source.dtype, em.ridge) from None
+        said = warnings_of(
+            best,
+            em.summary.n_rows,
+            em.ridge,
+            break_symmetry=self.break_symmetry,
+            least_mass=em.m_step.least_mass(D),
+        )
+        known = em.m_step.prior
+        ending = Ending.DIAGONAL_SCALE if known and known.diagonal else best.ending
+        return best, [*said, *unobserved_pairs(em.summary, family)], ending
 
     def _before_last(self) -> float:
         """The last objective but one: the stopping rule compares a warm start's first to it."""
         objective = getattr(self, "history_", history([], [], []))["objective"]
         return float(objective[-2]) if len(objective) > 1 else -np.inf
 
-    def _take(self, best: Run) -> None:
+    def _take(self, best: Run, ending: Ending) -> None:
         seen = history(best.objectives, best.passes, best.events)
+        self.__dict__.pop("_waiting", None)
+        self._stream = Stream.after_fit(best.step.statistics)
         self._adopt(
             best.step.mixture,
             converged_=best.converged,
             n_iter_=best.n_iter,
             lower_bound_=best.objectives[-1],
             lower_bounds_=best.objectives[1:],
-            ending_=best.ending,
+            ending_=ending,
             history_=seen,
             remaining_gain_=aitken(last_of_plain_em(seen), best.step.mixture.means.dtype)[1],
         )

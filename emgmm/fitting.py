@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -11,9 +12,10 @@ from emgmm.diagnosis import coincident
 from emgmm.em import EM
 from emgmm.escape import splits
 from emgmm.families import DegenerateCovarianceError
-from emgmm.loop import Ending, Rules, Run, nowhere, run
+from emgmm.journal import Journal
+from emgmm.loop import Ending, Rules, Run, nowhere
 from emgmm.mixture import Mixture
-from emgmm.schemes import PLAIN, Scheme, plain
+from emgmm.schemes import PLAIN, Plain, Scheme, taken
 from emgmm.starts import Start
 from emgmm.typing import Array
 from emgmm.verbosity import Reporter
@@ -65,12 +67,13 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
 def best_run(
     em: EM,
     scheme: Scheme,
-    beginnings: Iterable[Callable[[], Mixture]],
+    beginnings: Sequence[Callable[[np.random.RandomState], Mixture]],
     *,
     rules: Rules,
     before: float,
     reporter: Reporter,
     random: np.random.RandomState,
+    journal: Journal,
 ) -> Run:
     """Run a scheme from each beginning and keep the run whose objective is highest.
 
@@ -81,24 +84,24 @@ def best_run(
     DegenerateCovarianceError
         Where no beginning leads to an end.
     """
-    best: Run | None = None
-    failure: DegenerateCovarianceError | None = None
-    for number, begin in enumerate(beginnings):
-        reporter.begin(number)
+    standing, random = journal.opened(em, random)
+    for begin in beginnings[standing.number :]:
+        journal.start(standing, em, random)
+        reporter.begin(standing.number)
         try:
-            ended = run(scheme(em, begin()), rules=rules, before=before, watcher=reporter)
+            first = partial(taken, em, begin(random))  # draws from `random`, told or not
+            ended = journal.run(em, scheme, first, rules=rules, before=before, watcher=reporter)
         except DegenerateCovarianceError as error:
-            failure = failure or error
+            standing = standing.failed(error)
             reporter.failed()
             continue
-        ended = part(em, scheme, ended, rules, random)
+        ended = part(em, scheme, ended, rules, random, journal)
         reporter.end(ended.step.objective, converged=ended.converged)
-        if best is None or beats(ended, best):
-            best = ended
-    if best is None:
-        assert failure is not None
-        raise failure
-    return best
+        best = standing.best
+        standing = standing.ended(ended if best is None or beats(ended, best) else best)
+    if standing.best is None:
+        raise DegenerateCovarianceError(standing.failure or ())
+    return standing.best
 
 
 def beats(one: Run, other: Run) -> bool:
@@ -107,7 +110,14 @@ def beats(one: Run, other: Run) -> bool:
     return one.step.objective > other.step.objective + margin
 
 
-def part(em: EM, scheme: Scheme, ended: Run, rules: Rules, random: np.random.RandomState) -> Run:
+def part(
+    em: EM,
+    scheme: Scheme,
+    ended: Run,
+    rules: Rules,
+    random: np.random.RandomState,
+    journal: Journal,
+) -> Run:
     """Go on from where EM could not part some components, as long as that gains anything.
 
     Each round splits the coincident groups in a few ways, makes some EM steps from each, and goes
@@ -118,30 +128,29 @@ def part(em: EM, scheme: Scheme, ended: Run, rules: Rules, random: np.random.Ran
             break
         groups = coincident(ended.step.mixture)
         ended = replace(ended, met=[*ended.met, *groups])
-        parted = best_split(em, scheme, ended, groups, rules, random)
+        parted = best_split(em, scheme, ended, groups, rules, random, journal)
         if parted is None or not beats(parted, ended):
             # What was tried cost passes all the same.
             ended = replace(ended, passes=[*ended.passes[:-1], em.passes])
-            return ended if ended.converged else unparted(em, scheme, ended, rules)
+            return ended if ended.converged else unparted(em, scheme, ended, rules, journal)
         ended = ended.then(parted, "escape")
     return ended
 
 
-def unparted(em: EM, scheme: Scheme, ended: Run, rules: Rules) -> Run:
+def unparted(em: EM, scheme: Scheme, ended: Run, rules: Rules, journal: Journal) -> Run:
     """Go on as if nothing coincided, from a rest by rounding that `tol` did not ask for."""
     left = rules.max_iter - ended.n_iter
     if left < 1:
         return ended
     rules = replace(rules, max_iter=left, stuck=nowhere)
-    return replace(going_on(em, scheme, ended, rules), ending=Ending.COINCIDENT)
+    return replace(going_on(em, scheme, ended, rules, journal), ending=Ending.COINCIDENT)
 
 
-def going_on(em: EM, scheme: Scheme, ended: Run, rules: Rules) -> Run:
+def going_on(em: EM, scheme: Scheme, ended: Run, rules: Rules, journal: Journal) -> Run:
     """A run that has ended, and its continuation by a scheme under other rules."""
-    step = ended.step
-    steps = scheme(em, em.maximise(step.mixture, step.statistics))
-    rest = run(steps, rules=rules, before=ended.objectives[-2], first=step).after_first()
-    return ended.then(rest, PLAIN)  # the M-step above
+    before = ended.objectives[-2]
+    rest = journal.run(em, scheme, lambda: ended.step, rules=rules, before=before)
+    return ended.then(rest.after_first(), PLAIN)  # any scheme begins with a step of EM
 
 
 def best_split(
@@ -151,6 +160,7 @@ def best_split(
     groups: list[tuple[int, ...]],
     rules: Rules,
     random: np.random.RandomState,
+    journal: Journal,
 ) -> Run | None:
     """The best of a few splits after EM's trial, run to its end; None where there is no room."""
     left = rules.max_iter - ended.n_iter - 1  # the split itself is an M-step
@@ -161,7 +171,8 @@ def best_split(
     step = ended.step
     for mixture in splits(em, step.mixture, step.statistics, groups, random):
         try:
-            trials.append(run(plain(em, mixture), rules=trial_rules, before=-np.inf))
+            first = partial(taken, em, mixture)
+            trials.append(journal.run(em, Plain, first, rules=trial_rules, before=-np.inf))
         except DegenerateCovarianceError:
             continue
     if not trials:
@@ -172,6 +183,6 @@ def best_split(
         return best
     rest_rules = replace(rules, max_iter=left - best.n_iter)
     try:
-        return going_on(em, scheme, best, rest_rules)
+        return going_on(em, scheme, best, rest_rules, journal)
     except DegenerateCovarianceError:
         return None

@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emgmm.em import EM
 from emgmm.mixture import Mixture
-from emgmm.schemes import PLAIN, Step, Steps
+from emgmm.schemes import PLAIN, Position, Step
 
 # Relative change of the objective below which EM is at rest, whatever `tol` asks for: rounding.
 REST = 1e-14
@@ -28,7 +29,12 @@ class Ending(Enum):
         "max_iter iterations were made while the log-likelihood still changed by tol or more."
     )
     START_ONLY = "max_iter is 0: these are the parameters that the start gave, no EM was run."
+    DIAGONAL_SCALE = (
+        "EM ended as converged_ says, under a prior whose scale is diagonal: columns of X are "
+        "collinear, or there are no more rows than columns, so that X's covariance is singular."
+    )
     GIVEN = "The parameters were given, no EM was run."
+    STREAM = "The parameters follow a stream, one step of EM for each block: it has no end."
 
     @property
     def sentence(self) -> str:
@@ -147,13 +153,59 @@ def rests(objectives: Sequence[float]) -> bool:
     return math.fabs(objectives[-1] - objectives[-2]) <= REST * math.fabs(objectives[-1])
 
 
+class Mark(NamedTuple):
+    """What is kept of each mixture on the way."""
+
+    objective: float
+    passes: int
+    event: str
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """A loop under way: all that it needs to go on.
+
+    Parameters
+    ----------
+    position : Position
+        Where the scheme stands.
+    marks : list of Mark
+        Of the first mixture and of each iteration; others may follow that came later.
+    n_iter : int
+        Iterations made.
+    before : float
+        The objective before the first step, for a fit that goes on; -inf for one that starts.
+    passes : int
+        Made by then.
+    asked : bool
+        Whether it was asked if a mixture at rest is stuck.
+    """
+
+    position: Position
+    marks: list[Mark]
+    n_iter: int
+    before: float
+    passes: int
+    asked: bool = False
+
+    @classmethod
+    def begun(cls, position: Position, before: float, em: EM) -> Progress:
+        """Nothing but a first step is made."""
+        step = position.step
+        return cls(position, [Mark(step.objective, step.passes, "start")], 0, before, em.passes)
+
+
+def nobody(progress: Progress) -> None:
+    """Where nobody keeps how far a loop has come."""
+
+
 def run(
-    steps: Steps,
+    em: EM,
+    progress: Progress,
     *,
     rules: Rules,
-    before: float,
-    first: Step | None = None,
     watcher: Watcher | None = None,
+    keep: Callable[[Progress], None] = nobody,
 ) -> Run:
     """Take steps until the objective changes by less than `tol`, at most `max_iter` of them.
 
@@ -167,38 +219,41 @@ def run(
 
     Parameters
     ----------
-    steps : generator of Step
-        A scheme's, of which nothing has been taken.
+    em : EM
+        EM's map.
+    progress : Progress
+        Where to begin, or to go on.
     rules : Rules
         When to end.
-    before : float
-        The objective before the first step, for a fit that goes on; -inf for one that starts.
-    first : Step, optional
-        The first step, where it was made before: `steps` then begins after it.
     watcher : Watcher, optional
         Hears of each iteration.
+    keep : callable
+        Gets the progress after the first step and each iteration from which the loop goes on.
     """
     watcher = watcher or Silence()
-    seen: list[float] = [before]
-    step = first or next(steps)
-    seen.append(step.objective)
-    passes, events = [step.passes], ["start"]
+    position, asked = progress.position, progress.asked
+    marks = progress.marks[: progress.n_iter + 1]
+    seen = [progress.before, *(mark.objective for mark in marks)]
 
     def ended(ending: Ending, *, converged: bool) -> Run:
-        return Run(step, seen[1:], passes, events, converged, ending)
+        objectives, passes, events = (list(column) for column in zip(*marks, strict=True))
+        return Run(position.step, objectives, passes, events, converged, ending)
 
     if rules.max_iter == 0:
         return ended(Ending.START_ONLY, converged=False)
-    asked = False
-    plainly: bool | None = None  # a generator cannot be sent anything else before its first step
-    for n_iter in range(1, rules.max_iter + 1):
-        step = steps.send(plainly)
+    keep(progress)
+    converged = False
+    for n_iter in range(progress.n_iter + 1, rules.max_iter + 1):
+        small = math.fabs(seen[-1] - seen[-2]) < rules.tol
+        last = n_iter > rules.max_iter - 2
+        position = position.next(em, plainly=small or rests(seen) or last)
+        step = position.step
         seen.append(step.objective)
-        passes.append(step.passes)
-        events.append(step.event)
+        marks.append(Mark(step.objective, step.passes, step.event))
         change = seen[-2] - seen[-3]
         watcher.iteration(n_iter, change)
-        converged = bool(math.fabs(change) < rules.tol) and by_plain_em(events[-2:])
+        latest = [mark.event for mark in marks[-2:]]
+        converged = bool(math.fabs(change) < rules.tol) and by_plain_em(latest)
         resting = rests(seen)
         came_to_rest = resting and step.event == PLAIN and not asked
         asked = resting and (asked or came_to_rest)  # once is enough while nothing moves
@@ -206,8 +261,7 @@ def run(
             return ended(Ending.COINCIDENT, converged=converged)
         if converged:
             break
-        small = math.fabs(seen[-1] - seen[-2]) < rules.tol
-        plainly = small or resting or n_iter >= rules.max_iter - 2
+        keep(Progress(position, marks, n_iter, progress.before, em.passes, asked))
     ending = Ending.CONVERGED if converged else Ending.MAX_ITER
     if seen[-1] == seen[-2]:
         ending = Ending.FIXED_POINT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from emgmm.families import DegenerateCovarianceError, Family, mass_times
 from emgmm.mixture import Mixture
 from emgmm.precision import PROMISE, UNIT
+from emgmm.prior import Prior
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
 
@@ -37,7 +38,7 @@ def new_means(statistics: Statistics) -> Array:
 def _check_above_rounding(mixture: Mixture) -> None:
     """Raise for covariances that are but the rounding of rows as large as the means."""
     family = mixture.family
-    noise = ROUNDING * np.abs(mixture.means.astype(np.float64))
+    noise = ROUNDING * np.abs(mixture.means, dtype=np.float64)
     family.refuse(family.shape.magnitude(mixture.each_whitener, noise) > 1)
 
 
@@ -59,11 +60,36 @@ class MStep:
         Added to the diagonal of every covariance.
     dtype : numpy.dtype
         Of the mixture's numbers.
+    prior : Prior, optional
+        Of means and covariances; the mixture is then the mode of what they are, given the rows.
+    concentration : float
+        Of the weights' Dirichlet prior: each component has so many rows more, less one.
     """
 
     family: Family
     ridge: float
     dtype: np.dtype[Any]
+    prior: Prior | None = None
+    concentration: float = 1.0
+
+    def of_single_rows(self, rows: Array, weights: Array, mean: Array, total: float) -> Mixture:
+        """The mixture of components that hold one of the (K, D) rows each, with (K,) weights.
+
+        `mean` and `total` are the mean and the total weight of all rows.
+        """
+        family, dtype = self.family, rows.dtype
+        if self.prior is not None:
+            nothing = np.zeros(rows.shape)
+            scatter = family.pool(family.shape.outer(nothing))
+            centres = rows.astype(np.float64)
+            alone = Statistics(centres, weights, nothing, scatter, 0.0, total)
+            return replace(self.maximise(alone), means=rows)
+        own = weights.astype(dtype)
+        mass = own + dtype.type(10 * np.finfo(dtype).eps * min(1.0, total))  # scikit-learn's
+        covariances = family.of_single_rows(rows, mass / own, mean)
+        # Weights are shares of all rows, as in scikit-learn: 1/n each, not 1/K.
+        shares, means = (mass / total).astype(dtype), rows / (mass / own)[:, None]
+        return Mixture.of(shares, means, family.add_ridge(covariances, self.ridge), family)
 
     def maximise(self, statistics: Statistics, before: Mixture | None = None) -> Mixture:
         """The mixture that maximises the expected log-likelihood, the ridge on its covariances.
@@ -81,17 +107,20 @@ class MStep:
         Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
         doi 10.1111/j.2517-6161.1977.tb01600.x.
         """
-        family = self.family
-        mass = statistics.mass + empty(statistics)
-        means = new_means(statistics)
-        delta = statistics.drift / mass[:, None]
+        family, more = self.family, self.concentration - 1
+        seen, occupied = statistics, statistics.mass + empty(statistics)
+        weights = (occupied + more) / (statistics.seen + len(occupied) * more)
+        if self.prior is not None:
+            seen, occupied = self.prior.added_to(statistics), occupied + self.prior.freedom
+        mass = seen.mass + empty(statistics)
+        means = new_means(seen)
+        delta = seen.drift / mass[:, None]
         between = family.pool(mass_times(mass, family.shape.outer(delta)))
-        scatter = statistics.scatter - between
+        scatter = seen.scatter - between
         earlier = None if before is None else before.covariance_stack
-        covariances = family.estimate(scatter, mass, means.shape[1], earlier)
+        covariances = family.estimate(scatter, occupied, means.shape[1], earlier)
         covariances = family.add_ridge(covariances, self.ridge)
-        weights = mass / statistics.seen
-        mixture = Mixture.of(weights, means.astype(self.dtype), covariances, family)
+        mixture = Mixture.of(weights, means.astype(self.dtype, copy=False), covariances, family)
         _check_above_rounding(mixture)
         return mixture
 
@@ -114,4 +143,18 @@ class MStep:
         else:
             if lost(mixture, statistics) <= PROMISE:
                 return mixture
-        return self.maximise(again(new_means(statistics)), before)
+        seen = statistics if self.prior is None else self.prior.added_to(statistics)
+        return self.maximise(again(new_means(seen)), before)
+
+    def least_mass(self, n_features: int) -> int:
+        """Rows that a component needs for a definite covariance; none where a prior gives one."""
+        return self.family.least_mass(n_features) if self.prior is None else 0
+
+    def log_prior(self, mixture: Mixture) -> float:
+        """Log-density of all priors at a mixture, but for a constant; 0 where there are none."""
+        density = 0.0 if self.prior is None else self.prior.log_density(mixture)
+        if self.concentration == 1:
+            return density
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(mixture.weights, dtype=np.float64)
+        return density + (self.concentration - 1) * float(log_weights.sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import door, prediction
+from emgmm.block import Block
 from emgmm.em import EM
+from emgmm.expectation import FormForBlock
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.threads import one_blas_thread
@@ -25,6 +28,12 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
     random_state: Any
 
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        """Names of the constructor's parameters, which scikit-learn reads anew for every fit."""
+        return super()._get_param_names()
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
@@ -35,7 +44,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         """The fitted mixture."""
 
     def _row_by_row(
-        self, X: Any, function: Callable[[Array], Any], *shape: int, dtype: Any = None
+        self, X: Any, function: Callable[[FormForBlock, Block], Any], *shape: int, dtype: Any = None
     ) -> Any:
         check_is_fitted(self)
         source = door.source(self, X, reset=False)
@@ -123,7 +132,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         return self._row_by_row(X, prediction.log_density)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: ARG002
-        """Mean log-density of the rows; of the X that was fitted it is `lower_bound_`.
+        """Mean log-density of the rows; of the X that was fitted, without a prior, `lower_bound_`.
 
         Parameters
         ----------
@@ -261,8 +270,9 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         """
         with one_blas_thread():
             mixture = self._mixture()
-            certainty = prediction.Certainty(mixture)
-            certain = self._em(X, sample_weight).sum(certainty, certainty.form.block_rows)
+            em = self._em(X, sample_weight)
+            certainty = prediction.Certainty(mixture, em.summary.n_rows)
+            certain = em.sum(certainty, certainty.form.block_rows)
         return self.bic(X, sample_weight) - 2 * certain
 
     # -- sampling, and models that were not fitted here -----------------------------------------

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from emgmm.families import Family
 from emgmm.typing import Array, Integers
+
+LOG_2_PI = math.log(2 * math.pi)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +51,9 @@ class Mixture:
         """
         dtype = means.dtype
         whiteners = family.whiteners(covariances).astype(dtype, copy=False)
-        with np.errstate(over="ignore"):
-            covariances = covariances.astype(dtype, copy=False)
+        if covariances.dtype != dtype:
+            with np.errstate(over="ignore"):
+                covariances = covariances.astype(dtype)
         family.check_finite(covariances)
         return cls(weights.astype(dtype, copy=False), means, covariances, whiteners, family)
 
@@ -108,7 +112,7 @@ class Mixture:
             log_weights = np.log(self.weights, dtype=np.float64)
         whiteners = self.family.stack(self.whiteners.astype(np.float64, copy=False))
         half_log_det = self.family.shape.log_det(whiteners, self.n_features)
-        return log_weights + half_log_det - 0.5 * self.n_features * np.log(2 * np.pi)
+        return log_weights + half_log_det - 0.5 * self.n_features * LOG_2_PI
 
     def dense_covariances(self) -> Array:
         """(K, D, D): every component's covariance as a matrix."""

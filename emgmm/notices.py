@@ -1,4 +1,4 @@
-"""Warnings of a fit that ended where its own statistics show that something is wrong."""
+"""Warnings: of a fit whose own statistics show that something is wrong, and of its checkpoint."""
 
 from __future__ import annotations
 
@@ -47,6 +47,10 @@ class UnobservedPairWarning(UserWarning):
     def __init__(self, message: str, features: tuple[tuple[int, int], ...]):
         super().__init__(message)
         self.features = features
+
+
+class CheckpointWarning(UserWarning):
+    """A fit goes on, but it could not be kept in its checkpoint."""
 
 
 def listed(components: tuple[int, ...]) -> str:

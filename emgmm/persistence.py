@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from emgmm.files import replaced
+from emgmm.prior import NormalInverseWishart
+
 FORMAT = "emgmm.GaussianMixture"
 FORMAT_VERSION = 1
 
@@ -27,11 +30,15 @@ def encode(value: Any, name: str) -> Any:
         value = value.item()
     if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": str(value)}
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiubUO":
         flat = [encode(item, name) for item in value.ravel().tolist()]
         return {"dtype": value.dtype.str, "shape": list(value.shape), "values": flat}
+    if isinstance(value, NormalInverseWishart):
+        return {"prior": {key: encode(item, name) for key, item in vars(value).items()}}
     if isinstance(value, dict):
         return {"items": {key: encode(item, name) for key, item in value.items()}}
     if isinstance(value, list | tuple):
@@ -52,6 +59,8 @@ def decode(value: Any) -> Any:
         values = [decode(item) for item in value["values"]]
         dtype = np.dtype(value["dtype"])
         return np.array(values, dtype=dtype).reshape(value["shape"])
+    if isinstance(value, dict) and set(value) == {"prior"}:
+        return NormalInverseWishart(**{key: decode(item) for key, item in value["prior"].items()})
     if isinstance(value, dict) and set(value) == {"items"}:
         return {key: decode(item) for key, item in value["items"].items()}
     if isinstance(value, dict):
@@ -74,16 +83,8 @@ def write(
     target = Path(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"cannot save to {path}: there is no folder {target.parent}")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replaced(target) as file:
+        file.write(text.encode())
 
 
 def read(

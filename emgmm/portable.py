@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from emgmm.families import FAMILIES
 from emgmm.loop import Ending, history
 from emgmm.methods import MixtureEstimator
 from emgmm.mixture import Mixture
+from emgmm.streaming import Stream
 from emgmm.version import InconsistentVersionWarning, __version__
 
 # What every fitted estimator holds, and what one may hold.
@@ -36,7 +38,7 @@ FITTED = (
     "n_features_in_",
     "_family_name",
 )
-MAYBE_FITTED = ("feature_names_in_",)
+MAYBE_FITTED = ("feature_names_in_", "_stream", "_waiting")
 
 
 def _given() -> dict[str, Any]:
@@ -56,6 +58,7 @@ class PortableEstimator(MixtureEstimator):
     """An estimator whose mixture is its attributes, however they came."""
 
     covariance_type: str
+    _stream: Stream
 
     def _adopt(self, mixture: Mixture, **fitted: Any) -> None:
         self.weights_ = mixture.weights
@@ -66,6 +69,17 @@ class PortableEstimator(MixtureEstimator):
         self._family_name = mixture.family.name
         for name, value in fitted.items():
             setattr(self, name, value)
+
+    @contextmanager
+    def _unchanged_by_errors(self) -> Iterator[None]:
+        """Whatever is raised inside, the estimator is then as it was before."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _forget(self) -> None:
         for name in self._fitted():
@@ -115,8 +129,8 @@ class PortableEstimator(MixtureEstimator):
             Means.
         covariances, precisions : array-like
             Exactly one of them, in the shape that goes with `covariance_type`.
-        covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
-            How the covariances hang together.
+        covariance_type : str, default='full'
+            How the covariances hang together, as for the constructor.
         feature_names : sequence of str, default=None
             Names of the features.
 
@@ -192,7 +206,7 @@ class PortableEstimator(MixtureEstimator):
             Fitted. A callable `init_params` becomes scikit-learn's default.
         """
         check_is_fitted(self)
-        ours_alone = ("ending_", "history_", "remaining_gain_", "_family_name")
+        ours_alone = ("ending_", "history_", "remaining_gain_", "_family_name", "_stream")
         fitted = {n: value for n, value in self._fitted().items() if n not in ours_alone}
         family = FAMILIES[self._fitted_type()]
         params = self.get_params(deep=False)
@@ -217,6 +231,8 @@ class PortableEstimator(MixtureEstimator):
         fitted = self._fitted()
         if "ending_" in fitted:
             fitted["ending_"] = fitted["ending_"].name
+        if "_stream" in fitted:
+            fitted["_stream"] = fitted["_stream"].plain()
         persistence.write(path, __version__, self.get_params(deep=False), fitted)
 
     @classmethod
@@ -244,7 +260,9 @@ class PortableEstimator(MixtureEstimator):
         try:
             model.ending_ = Ending[fitted["ending_"]]
             door.check_fitted(model._mixture())
-        except (KeyError, ValueError, AttributeError, IndexError) as error:
+            if "_stream" in fitted:
+                model._stream = Stream.of_plain(fitted["_stream"], model._mixture())
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"{path} is a damaged model: {error}.") from None
         return model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ FLOATS = [np.float64, np.float32]
 UNIT = float(np.finfo(np.float64).eps)
 
 
+@cache
 def unit_of(dtype: Any) -> float:
     """Half the distance from 1 to the next number: what one operation loses, relatively."""
     return float(np.finfo(dtype).eps) / 2

@@ -17,49 +17,51 @@ from emgmm.typing import Array, Integers
 def row_by_row(
     mixture: Mixture,
     source: Source,
-    function: Callable[[Array], Any],
+    function: Callable[[FormForBlock, Block], Any],
     *shape: int,
     dtype: Any = None,
 ) -> Any:
-    """(N, *shape): `function` of the (K, B) log-joint of each block, rows along the first axis.
+    """(N, *shape): `function` of a form and each (D, B) block, rows along the first axis.
 
     The type is that of rows and mixture, unless `dtype` says otherwise.
     """
-    form = FormForBlock(mixture)
+    form = FormForBlock(mixture, source.likely_rows)
     return source.each_row(
-        lambda block: function(form.log_joint(block)),
+        lambda block: function(form, block),
         form.block_rows,
         shape,
         dtype or np.result_type(source.dtype, mixture.means.dtype),
     )
 
 
-def labels(log_joint: Array) -> Integers:
+def labels(form: FormForBlock, block: Block) -> Integers:
     """(B,): the most probable component."""
-    return log_joint.argmax(axis=0)
+    return form.labels(block)
 
 
-def responsibilities(log_joint: Array) -> Array:
+def responsibilities(form: FormForBlock, block: Block) -> Array:
     """(B, K): probabilities of the components."""
+    log_joint = form.log_joint(block)
     softmax(log_joint)
     return log_joint.T
 
 
-def log_responsibilities(log_joint: Array) -> Array:
+def log_responsibilities(form: FormForBlock, block: Block) -> Array:
     """(B, K): their logarithms, exact where they underflow."""
+    log_joint = form.log_joint(block)
     return (log_joint - softmax(log_joint.copy())).T
 
 
-def log_density(log_joint: Array) -> Array:
+def log_density(form: FormForBlock, block: Block) -> Array:
     """(B,): log p(x)."""
-    return softmax(log_joint)
+    return softmax(form.log_joint(block))
 
 
 class Certainty:
     """The function that a source sums: log-probabilities of the most probable components."""
 
-    def __init__(self, mixture: Mixture) -> None:
-        self.form = FormForBlock(mixture)
+    def __init__(self, mixture: Mixture, n_rows: int) -> None:
+        self.form = FormForBlock(mixture, n_rows)
 
     def __call__(self, block: Block) -> float:
         log_joint = self.form.log_joint(block)
@@ -68,7 +70,7 @@ class Certainty:
 
 def impute(mixture: Mixture, source: Source) -> Any:
     """(N, D): rows, with the conditional mean of what is missing."""
-    form = FormForBlock(mixture)
+    form = FormForBlock(mixture, source.likely_rows)
 
     def fill(block: Block) -> Array:
         if block.complete:
@@ -90,7 +92,7 @@ def draw(mixture: Mixture, source: Source, random: np.random.RandomState) -> Any
             "A draw of what is missing goes by a row's number, which the parts of this X do not "
             "know: draw for them one by one, as arrays, or take the conditional mean."
         )
-    form = FormForBlock(mixture)
+    form = FormForBlock(mixture, source.likely_rows)
     chances = random.uniform(size=source.n_rows)
     noise = random.standard_normal((source.n_rows, mixture.n_features))
 

@@ -55,6 +55,18 @@ class Statistics:
             self.unseen + other.unseen,
         )
 
+    def times(self, factor: float) -> Statistics:
+        """The same sums of rows that count `factor` times as much."""
+        return Statistics(
+            self.centres,
+            self.mass * factor,
+            self.drift * factor,
+            self.scatter * factor,
+            self.log_likelihood * factor,
+            self.weight * factor,
+            self.unseen * factor,
+        )
+
     @property
     def seen(self) -> float:
         """Weight of the rows that components share."""
@@ -227,6 +239,15 @@ class Summary:
             self.shape,
             together,
         )
+
+    @property
+    def whole_scatter(self) -> Array:
+        """Scatter as if features were as scattered where they are missing; then a diagonal one."""
+        if self.complete:
+            return self.scatter
+        more = self.weight / np.maximum(self.observed, np.finfo(float).tiny)
+        element = self.shape.diagonal(self.shape.outer(np.sqrt(more)[None])[0])
+        return self.scatter * self.shape.estimate(element[None], np.ones(1), len(more))[0]
 
     def _together(self) -> Array:
         if self.together is not None:

@@ -20,10 +20,10 @@ from contextlib import contextmanager
 from functools import cache
 from itertools import chain, islice
 from threading import Lock
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from joblib import cpu_count
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,7 +43,7 @@ class _OneThread:
         self._lock = Lock()
         self._inside = 0
         self._controller: ThreadpoolController | None = None  # 5 ms to make, so made once
-        self._limit: Any = None
+        self._before: list[tuple[LibController, int]] = []
         self.hands = 1
 
     @contextmanager
@@ -53,7 +53,13 @@ class _OneThread:
                 if self._controller is None:
                     self._controller = ThreadpoolController()
                 self.hands = _allowed(self._controller)
-                self._limit = self._controller.limit(limits=1, user_api="blas")
+                self._before = [
+                    (library, library.num_threads)
+                    for library in self._controller.lib_controllers
+                    if library.user_api == "blas"
+                ]
+                for library, _ in self._before:
+                    library.set_num_threads(1)
             self._inside += 1
         try:
             yield
@@ -61,7 +67,8 @@ class _OneThread:
             with self._lock:
                 self._inside -= 1
                 if self._inside == 0:
-                    self._limit.restore_original_limits()
+                    for library, number in self._before:
+                        library.set_num_threads(number)
                     self.hands = 1
 
 

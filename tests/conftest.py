@@ -17,6 +17,8 @@ settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 
 TYPES = ("full", "tied", "diag", "spherical")
+# mclust's names of families that scikit-learn does not have, for any number of features.
+MODELS = ("EII", "EEI", "VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV")
 STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 
 

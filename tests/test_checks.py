@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import STARTS, TYPES
+from conftest import MODELS, STARTS, TYPES
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from emgmm import GaussianMixture
@@ -21,11 +21,16 @@ class FixedMeans:
         return type(self).__name__
 
 
+# Some of the checks' tables have components of fewer rows than features: where volumes are equal
+# that is no fit.
+BEARING = tuple(model for model in MODELS if model not in {"EVI", "EVE", "EVV"})
+
 MEMBERS = [
     GaussianMixture(),
-    *(GaussianMixture(3, covariance_type=covariance_type) for covariance_type in TYPES),
+    *(GaussianMixture(3, covariance_type=covariance_type) for covariance_type in TYPES + BEARING),
     *(GaussianMixture(3, covariance_type=c, init_params=FixedMeans()) for c in TYPES),
     *(GaussianMixture(init_params=start) for start in STARTS),
+    GaussianMixture(2, covariance_type="EVV", prior="conjugate", weight_concentration=1.5),
     GaussianMixture(n_init=2, warm_start=True),
 ]
 

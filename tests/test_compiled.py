@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emgmm.expectation.compiled import kernel, packed_sums, pays
+from emgmm import GaussianMixture
+from emgmm.expectation.compiled import kernel, packed_joint, packed_labels, packed_sums, pays
 from emgmm.expectation.softmax import FLOOR, FLOOR_SINGLE, softmax
-from emgmm.families import AXIS, OUTER, TRACE
+from emgmm.families import AXIS, FAMILIES, OUTER, TRACE
 
 pytest.importorskip("numba", reason="the kernel is compiled by numba, an optional package")
 
@@ -100,6 +101,53 @@ def test_so_many_equal_components_that_their_totals_product_could_overflow(dtype
     X = np.random.default_rng(0).normal(size=(1000, 1))
     theta = np.tile([[0.5, 1.0, -0.5]], (3000, 1))
     assert_agrees(X.T, np.zeros(1), theta, OUTER, dtype, times=4)
+
+
+@dtypes
+@shapes
+@pytest.mark.parametrize(("n_rows", "n_features", "n_components"), [(1000, 2, 3), (37, 20, 5)])
+def test_the_log_joint_is_that_of_the_long_form(shape, n_rows, n_features, n_components, dtype):
+    random = np.random.default_rng(1)
+    X, centre = random.normal(size=(n_rows, n_features)), random.normal(size=n_features)
+    theta = some_theta(shape, n_components, n_features, random).astype(dtype)
+    rows = X.T.astype(dtype)
+    joint = packed_joint(rows, centre, theta, shape)
+    assert joint.dtype == dtype
+    phi = phi_of(rows, centre, shape)
+    error = np.abs(joint - theta.astype(np.longdouble) @ phi)
+    assert (error <= 20 * np.finfo(dtype).eps * (np.abs(theta) @ np.abs(phi))).all()
+    twice = np.concatenate([theta, theta])  # of equals, the first
+    labels = packed_labels(rows, centre, twice, shape)
+    np.testing.assert_array_equal(labels, joint.argmax(axis=0))
+
+
+@dtypes
+@shapes
+@pytest.mark.parametrize("n_components", [1, 3, 6])
+def test_a_row_counts_as_often_as_its_weight_says(shape, n_components, dtype):
+    random = np.random.default_rng(2)
+    X, centre = random.normal(size=(1000, 3)), random.normal(size=3)
+    theta = some_theta(shape, n_components, 3, random).astype(dtype)
+    times = random.integers(0, 4, size=len(X))
+    weighted = packed_sums(X.T.astype(dtype), centre, theta, shape, times.astype(float))
+    repeated = packed_sums(np.repeat(X, times, axis=0).T.astype(dtype), centre, theta, shape)
+    rtol = 100 * DIGITS[dtype][0]
+    scale = np.abs(repeated[0]).max()
+    np.testing.assert_allclose(weighted[0], repeated[0], rtol=rtol, atol=rtol * scale)
+    assert weighted[1] == pytest.approx(repeated[1], rel=rtol, abs=rtol * times.sum())
+
+
+@shapes
+def test_rows_are_read_where_they_lie(shape):
+    random = np.random.default_rng(3)
+    wide = random.normal(size=(900, 8))
+    theta = some_theta(shape, 3, 4, random)
+    rows = wide[::3, 1::2].T
+    expected = packed_sums(rows.copy(), np.zeros(4), theta, shape)
+    for same in (rows, np.asfortranarray(rows), rows[:, ::-1].copy()[:, ::-1]):
+        sums, log_likelihood = packed_sums(same, np.zeros(4), theta, shape)
+        np.testing.assert_array_equal(sums, expected[0])
+        assert log_likelihood == expected[1]
 
 
 @dtypes
@@ -313,3 +361,16 @@ def test_numbers_are_of_the_type_of_theta():
         assert (np.abs(wide - expected) / scale).max() <= DIGITS[np.float64][0]
         narrow, _ = packed_sums(rows.T, np.zeros(2), single, OUTER)
         assert 1e-8 < (np.abs(narrow - expected) / scale).max() <= DIGITS[np.float32][0]
+
+
+@pytest.mark.parametrize("covariance_type", FAMILIES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_predictions_are_numpys(covariance_type, dtype, monkeypatch):
+    X = np.random.default_rng(5).normal(size=(500, 3)).astype(dtype)
+    model = GaussianMixture(4, covariance_type=covariance_type, random_state=0, tol=0.1).fit(X)
+    said = []
+    for worth in (np.inf, 0):
+        monkeypatch.setattr("emgmm.expectation.choice.COMPILED_FROM", worth)
+        said.append([model.predict(X), model.predict_proba(X), model.score_samples(X)])
+    for one, other in zip(*said, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11 if dtype == np.float64 else 1e-6)

@@ -15,6 +15,7 @@ from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.utils._param_validation import InvalidParameterError
 
 from emgmm import GaussianMixture
+from emgmm.families import FAMILIES
 
 X = clusters(60, 3)
 NAMES = ["a", "b", "height"]
@@ -31,6 +32,8 @@ class Tensor(list):
 
 
 Tensor.__module__ = "torch"
+
+MCLUST = [name for name in FAMILIES if name.isupper()]
 
 BAD_ROWS = {
     "inf": (spoiled(np.inf), ValueError, r"Input X contains infinity .* row 7, column 2"),
@@ -166,7 +169,9 @@ def test_scikit_learns_words_for_hyper_parameters(arguments):
     for cls in (Theirs, GaussianMixture):
         with pytest.raises(InvalidParameterError) as caught:
             cls(**arguments).fit(X)
-        said.append(sorted(re.split(r"[ {},]+", str(caught.value))))  # sets have no order
+        words = re.split(r"[ {},]+", str(caught.value))
+        # Sets have no order, and ours has more families.
+        said.append(sorted(word for word in words if word.strip("'") not in MCLUST))
     assert said[0] == said[1]
 
 

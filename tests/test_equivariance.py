@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import TYPES, clusters, dense, fit, given_start
+from conftest import MODELS, TYPES, clusters, dense, fit, given_start
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
 from emgmm import GaussianMixture
+from emgmm.families import FAMILIES
 
-types = pytest.mark.parametrize("covariance_type", TYPES)
+types = pytest.mark.parametrize("covariance_type", TYPES + MODELS)
 ITERATIONS = {"tol": 0, "max_iter": 8, "reg_covar": 0}
 
 
@@ -31,9 +32,10 @@ def moved(start, linear, shift):
     """The start of data that were mapped by x -> linear x + shift."""
     inverse = np.linalg.inv(linear)
     precisions = start["precisions_init"]
-    if start["covariance_type"] in ("full", "tied"):
+    kind = FAMILIES[start["covariance_type"]].scikit_learn
+    if kind in ("full", "tied"):
         precisions = inverse.T @ precisions @ inverse
-    elif start["covariance_type"] == "diag":
+    elif kind == "diag":
         precisions = precisions / np.diag(linear) ** 2
     else:
         precisions = precisions / np.abs(np.linalg.det(linear)) ** (2 / len(linear))
@@ -72,7 +74,9 @@ def test_scaling(covariance_type, exponent):
     assert there.lower_bound_ + jacobian == pytest.approx(here.lower_bound_, abs=1e-8)
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])
+@pytest.mark.parametrize(
+    "covariance_type", ["full", "tied", "diag", "EEI", "VEI", "EVI", "VEE", "EVV"]
+)
 @given(exponents=st.lists(st.floats(-4, 4), min_size=3, max_size=3))
 @settings(max_examples=12, deadline=None)
 def test_scaling_each_feature_by_itself(covariance_type, exponents):
@@ -88,7 +92,10 @@ def test_scaling_each_feature_by_itself(covariance_type, exponents):
     )
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "spherical"])
+@pytest.mark.parametrize(
+    "covariance_type",
+    ["full", "tied", "spherical", "EII", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV"],
+)
 @given(seed=st.integers(0, 2**16))
 @settings(max_examples=12, deadline=None)
 def test_rotation(covariance_type, seed):

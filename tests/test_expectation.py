@@ -15,6 +15,7 @@ from test_statistics import assert_same_statistics
 from emgmm.block import Block
 from emgmm.expectation import Exact, FormForBlock, Packed, form_for_pass, softmax
 from emgmm.expectation.compiled import Compiled, kernel
+from emgmm.expectation.form import largest
 from emgmm.families import FAMILIES
 from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
@@ -105,6 +106,13 @@ def test_without_the_guard_the_promise_would_be_broken():
     X, mixture = hostile(FAMILIES["full"], sd=1e-7)
     error = np.abs(log_density(Packed(mixture), X) - log_density(Exact(mixture), X)).max()
     assert error > 1000 * PROMISE
+
+
+def test_the_largest_is_the_first_of_equals():
+    random = np.random.default_rng(0)
+    lines = random.integers(0, 4, size=(7, 500)).astype(float)
+    lines[:, :20] = -np.inf
+    np.testing.assert_array_equal(largest(lines), lines.argmax(axis=0))
 
 
 def test_rows_of_one_block_do_not_decide_the_form_of_another():

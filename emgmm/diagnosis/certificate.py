@@ -158,7 +158,7 @@ def after_steps(em: EM, mixture: Mixture) -> float:
     """The objective after some EM steps."""
     for _ in range(MOVE_STEPS):
         mixture = em.maximise(mixture, em.expect(mixture))
-    return em.expect(mixture).objective
+    return em.objective(mixture, em.expect(mixture))
 
 
 def moves(

@@ -139,14 +139,21 @@ def surely_wide(mixture: Mixture, total: Array, ridge: float) -> bool:
 
 
 def collapsed(
-    mixture: Mixture, statistics: Statistics, total: Array, ridge: float, n_rows: int
+    mixture: Mixture,
+    statistics: Statistics,
+    total: Array,
+    ridge: float,
+    n_rows: int,
+    *,
+    least_mass: float | None = None,
 ) -> list[int]:
     """Components that shrank to nothing beside the data, or hold too few rows for a covariance.
 
-    Rows are counted in their mean weight.
+    How many these are the family says, if not `least_mass`; they are counted in their mean weight.
     """
-    held = statistics.mass * n_rows / statistics.weight
-    few = held < mixture.family.least_mass(mixture.n_features) - ROUNDING
+    if least_mass is None:
+        least_mass = mixture.family.least_mass(mixture.n_features)
+    few = statistics.mass * n_rows / statistics.weight < least_mass - ROUNDING
     return np.flatnonzero(narrow(mixture, total, ridge) | few).tolist()
 
 

@@ -171,7 +171,14 @@ def diagnose(
         condition = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0.0)
     return Diagnosis(
         coincident(mixture),
-        collapsed(mixture, statistics, total, em.ridge, n_rows),
+        collapsed(
+            mixture,
+            statistics,
+            total,
+            em.ridge,
+            n_rows,
+            least_mass=em.m_step.least_mass(mixture.n_features),
+        ),
         starved(mixture, statistics, n_rows),
         [tuple(pair) for pair in pairs.tolist()],
         statistics.mass,

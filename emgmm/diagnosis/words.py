@@ -25,13 +25,22 @@ WHY = (
 )
 
 
-def warnings_of(run: Run, n_rows: int, ridge: float, *, break_symmetry: bool) -> list[EMWarning]:
+def warnings_of(
+    run: Run,
+    n_rows: int,
+    ridge: float,
+    *,
+    break_symmetry: bool,
+    least_mass: float | None = None,
+) -> list[EMWarning]:
     """What must be said of a fit that has ended; nothing of a sound one, or of a mere start.
 
     Parameters
     ----------
     n_rows : int
         How many rows count.
+    least_mass : float, optional
+        Rows that a component needs for its covariance; the family knows by default.
     """
     mixture, statistics = run.step.mixture, run.step.statistics
     found: list[EMWarning] = []
@@ -53,10 +62,10 @@ def warnings_of(run: Run, n_rows: int, ridge: float, *, break_symmetry: bool) ->
             )
         )
     total = statistics.total_covariance(mixture.family)
-    narrow = collapsed(mixture, statistics, total, ridge, n_rows)
-    small = tuple(k for k in narrow if k not in hungry)
+    small = collapsed(mixture, statistics, total, ridge, n_rows, least_mass=least_mass)
+    small = [k for k in small if k not in hungry]
     if small:
-        found.append(_collapsed(mixture, statistics.mass, small, ridge))
+        found.append(_collapsed(mixture, statistics.mass, tuple(small), ridge))
     return found
 
 

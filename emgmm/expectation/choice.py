@@ -12,12 +12,13 @@ from emgmm.block import Block
 from emgmm.expectation.compiled import Compiled, kernel, pays
 from emgmm.expectation.exact import Exact
 from emgmm.expectation.form import Form
+from emgmm.expectation.guard import magnitude_near
 from emgmm.expectation.incomplete import Incomplete, IncompleteExact, IncompletePacked
 from emgmm.expectation.packed import Packed
 from emgmm.mixture import Mixture
-from emgmm.precision import PROMISE, promise_single
+from emgmm.precision import PROMISE, promise_single, unit_of
 from emgmm.statistics import Summary
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 # Products of an entry of phi and a responsibility in a pass, from which the compiled kernel serves.
 # Below, a pass takes a few milliseconds at most, and loading the compiler, once in a process, takes
@@ -31,6 +32,9 @@ COMPILED_FROM = 2**20
 FEW_FEATURES = 64
 FEW = 8
 
+# Entries of a block's log-joint, whose labels or responsibilities a core's own cache holds.
+JOINT = 2**17
+
 # Standard deviations from a component within which float64 keeps the promise: a row farther than
 # that from one of two has no share in it, and the promise then is of its logarithm's digits.
 IN_SIGHT = 38.0
@@ -42,10 +46,10 @@ TYPICAL = 1.0
 RANGE = 1e15
 
 
-def _is_worth_compiling(mixture: Mixture, summary: Summary) -> bool:
+def _is_worth_compiling(mixture: Mixture, n_rows: float) -> bool:
     family, n_features = mixture.family, mixture.n_features
     entries = 1 + n_features + family.n_monomials(n_features)
-    if summary.weight * mixture.n_components * entries < COMPILED_FROM:
+    if n_rows * mixture.n_components * entries < COMPILED_FROM:
         return False
     shape = None if family.shared else family.shape
     return pays(shape, mixture.n_components, n_features) and kernel() is not None
@@ -61,23 +65,34 @@ def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> F
     """The form for a pass over the rows, of that type, that `summary` saw."""
     if not summary.complete:
         return incomplete_form(mixture)
-    kind = Compiled if _is_worth_compiling(mixture, summary) else Packed
+    kind = Compiled if _is_worth_compiling(mixture, summary.n_rows) else Packed
     if kind is Packed and _has_few_components(mixture):
-        return Exact(mixture)
+        return _exact(mixture, summary, dtype)
     for centre in _centres(mixture):
-        packed = kind(mixture, summary, centre)
-        if packed.error_near(IN_SIGHT) <= PROMISE:
-            break
-        if packed.error(summary.reach(packed.centre)) <= PROMISE:
-            break
-    else:
-        return Exact(mixture)
-    reach = summary.reach(packed.centre)
-    if dtype == np.float32 and ((reach > 1 / RANGE) & (reach < RANGE)).all():
-        single = kind(mixture, summary, packed.centre, np.float32)
-        if single.error_near(TYPICAL) <= promise_single(mixture.n_features):
-            return single
-    return packed
+        if dtype == np.float32 and _within_range(summary.reach(centre)):
+            single = kind(mixture, summary, centre, np.float32)
+            if single.error_near(TYPICAL) <= promise_single(mixture.n_features):
+                return single
+        double = kind(mixture, summary, centre)
+        if double.error_near(IN_SIGHT) <= PROMISE:
+            return double
+        if double.error(summary.reach(centre)) <= PROMISE:
+            return double
+    return _exact(mixture, summary, dtype)
+
+
+def _exact(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> Exact:
+    """The exact form, in float32 where rows and means come in it and it is enough."""
+    single = mixture.means.dtype == dtype == np.float32
+    if single and _within_range(summary.reach(mixture.centre)):
+        form = Exact(mixture, dtype=np.float32)
+        if form.error_near(TYPICAL) <= promise_single(mixture.n_features):
+            return form
+    return Exact(mixture)
+
+
+def _within_range(reach: Array) -> bool:
+    return bool(((reach > 1 / RANGE) & (reach < RANGE)).all())
 
 
 def incomplete_form(mixture: Mixture) -> Incomplete:
@@ -99,29 +114,51 @@ def exact_form(mixture: Mixture, summary: Summary, centres: Array) -> Form:
 def _centres(mixture: Mixture) -> Iterator[Array]:
     """Where the packed form may have its centre; what comes first costs least."""
     yield mixture.centre
-    yield mixture.narrow_centre
+    if unit_of(np.float64) * magnitude_near(mixture, 0.0, IN_SIGHT) <= PROMISE:
+        yield mixture.narrow_centre  # else no centre will do
 
 
 class FormForBlock:
-    """Chooses for each block by its own rows: no row's result hangs on other blocks."""
+    """Chooses for each block by its own rows: no row's result hangs on other blocks.
 
-    def __init__(self, mixture: Mixture) -> None:
-        self.packed = Packed(mixture)
+    Parameters
+    ----------
+    mixture : Mixture
+        Whose log-joint.
+    n_rows : int
+        In all blocks together.
+    """
+
+    def __init__(self, mixture: Mixture, n_rows: int = 1) -> None:
+        kind = Compiled if _is_worth_compiling(mixture, n_rows) else Packed
+        self.packed = kind(mixture)
         self.exact = Exact(mixture)
-        self.block_rows = self.packed.block_rows
+        held = max(512, JOINT // mixture.n_components)
+        self.block_rows = min(self.packed.block_rows, self.packed.piece(n_rows), held)
         self._always_packed = self.packed.error_near(IN_SIGHT) <= PROMISE
+        self._always_exact = kind is Packed and _has_few_components(mixture)
 
     def log_joint(self, block: Block) -> Array:
         """(K, B): the log-joint of a block."""
-        if not block.complete:
-            return self.incomplete.log_joint(block.rows)
-        packed = self._always_packed or self._is_within_reach(block.rows)
-        return (self.packed if packed else self.exact).log_joint(block.rows)
+        return self._form_for(block).log_joint(block.rows)
+
+    def labels(self, block: Block) -> Integers:
+        """(B,): the most probable component of each row of a block."""
+        return self._form_for(block).labels(block.rows)
 
     @cached_property
     def incomplete(self) -> Incomplete:
         """The form for blocks in which something is missing."""
         return incomplete_form(self.packed.mixture)
+
+    def _form_for(self, block: Block) -> Form:
+        if not block.complete:
+            return self.incomplete
+        if self._always_exact:
+            return self.exact
+        if self._always_packed or self._is_within_reach(block.rows):
+            return self.packed
+        return self.exact
 
     def _is_within_reach(self, rows: Array) -> bool:
         reach = np.abs(rows - self.packed.centre[:, None]).max(axis=1)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from emgmm.block import Block
 from emgmm.expectation.packed import Packed, Products
 from emgmm.families import AXIS, OUTER, TRACE, Shape
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 # What phi holds beyond (1, y); the numbers are the kernel's. None: the covariance is shared.
 MONOMIALS: dict[Shape | None, int] = {OUTER: 0, AXIS: 1, TRACE: 2, None: 3}
@@ -71,15 +72,59 @@ def strip_vectors(n_components: int, n_entries: int, tile: int) -> int:
     return min(in_cache, product) // tile * tile
 
 
+def _arguments(rows: Array, centre: Array, theta: Array, shape: Shape | None) -> tuple[Any, ...]:
+    """What the kernel's passes begin with: theta is padded to whole tiles."""
+    fast = kernel()
+    assert fast is not None
+    if rows.dtype not in (np.float32, np.float64):
+        rows = rows.astype(np.float64)
+    n_components, n_entries = theta.shape
+    heights = -(-n_components // fast.PAIR) * fast.PAIR
+    entries = -(-n_entries // fast.TILE) * fast.TILE
+    padded = np.zeros((heights, entries), theta.dtype)
+    padded[:n_components, :n_entries] = theta
+    return (
+        np.require(rows, requirements="A"),
+        np.ascontiguousarray(centre, dtype=np.float64),
+        padded,
+        MONOMIALS[shape],
+        strip_vectors(n_components, entries, fast.TILE),
+    )
+
+
+def packed_joint(rows: Array, centre: Array, theta: Array, shape: Shape | None) -> Array:
+    """(K, B): theta @ phi, the log-joint of a block; the arguments are those of `packed_sums`."""
+    fast = kernel()
+    assert fast is not None
+    joint = np.empty((len(theta), rows.shape[1]), theta.dtype)
+    arguments = _arguments(rows, centre, theta, shape)
+    fast.joint_for(arguments[0].dtype.char, theta.dtype.char)(*arguments, joint)
+    return joint
+
+
+def packed_labels(rows: Array, centre: Array, theta: Array, shape: Shape | None) -> Integers:
+    """(B,): the line of theta @ phi that is largest; the arguments are those of `packed_sums`."""
+    fast = kernel()
+    assert fast is not None
+    labels = np.empty(rows.shape[1], np.int64)
+    arguments = _arguments(rows, centre, theta, shape)
+    fast.label_for(arguments[0].dtype.char, theta.dtype.char)(*arguments, len(theta), labels)
+    return labels
+
+
 def packed_sums(
-    rows: Array, centre: Array, theta: Array, shape: Shape | None
+    rows: Array,
+    centre: Array,
+    theta: Array,
+    shape: Shape | None,
+    weights: Array | None = None,
 ) -> tuple[Array, float]:
     """R @ phi^T and the sum of log p(x) of a block, R being softmax(theta @ phi).
 
     Parameters
     ----------
     rows : (D, B)
-        A block; the transpose of contiguous rows is read where it lies, anything else is copied.
+        A block, read where it lies.
     centre : (D,)
         phi is of the rows less this.
     theta : (K, P) float64 or float32
@@ -87,6 +132,8 @@ def packed_sums(
         type, and added in it over a strip of rows.
     shape : Shape or None
         Whose monomials; None if there are none.
+    weights : (B,), optional
+        Of the rows: each counts so many times.
 
     Returns
     -------
@@ -97,35 +144,39 @@ def packed_sums(
     """
     fast = kernel()
     assert fast is not None
-    if rows.dtype not in (np.float32, np.float64):
-        rows = rows.astype(np.float64)
-    n_components, n_entries = theta.shape
-    heights = -(-n_components // fast.PAIR) * fast.PAIR
-    entries = -(-n_entries // fast.TILE) * fast.TILE
-    padded = np.zeros((heights, entries), theta.dtype)
-    padded[:n_components, :n_entries] = theta
     sums = np.empty(theta.shape)
-    log_likelihood = fast.pass_for(rows.dtype.char, theta.dtype.char)(
-        np.require(rows.T, requirements=["C", "A"]),
-        np.ascontiguousarray(centre, dtype=np.float64),
-        padded,
-        MONOMIALS[shape],
-        strip_vectors(n_components, entries, fast.TILE),
-        sums,
-    )
-    return sums, log_likelihood
+    arguments = _arguments(rows, centre, theta, shape)
+    own = np.empty(0) if weights is None else np.ascontiguousarray(weights, dtype=np.float64)
+    run = fast.pass_for(arguments[0].dtype.char, theta.dtype.char)
+    return sums, run(*arguments, own, sums)
 
 
 class Compiled(Packed):
-    """The packed form, a block's sums in one pass over its rows; log-joints are NumPy's."""
+    """The packed form, a block's log-joint, labels or sums in one pass over its rows."""
 
     def _most_rows(self) -> int:
         return 65536  # the kernel cuts them into strips; more would only delay the last thread
 
-    def sums(self, block: Block) -> Products:
-        if block.weights is not None or kernel() is None:  # a worker's machine may have no numba
-            return super().sums(block)
+    @property
+    def _shape(self) -> Shape | None:
         family = self.mixture.family
-        shape = None if family.shared else family.shape
-        products, log_likelihood = packed_sums(block.rows, self.centre, self.theta, shape)
+        return None if family.shared else family.shape
+
+    # What was chosen where there is a kernel may be asked of a worker whose machine has none.
+    def _linear(self, rows: Array) -> Array:
+        if kernel() is None:
+            return super()._linear(rows)
+        return packed_joint(rows, self.centre, self.theta, self._shape)
+
+    def labels(self, rows: Array) -> Integers:
+        if kernel() is None:
+            return super().labels(rows)
+        return packed_labels(rows, self.centre, self.theta, self._shape)
+
+    def sums(self, block: Block) -> Products:
+        if kernel() is None:
+            return super().sums(block)
+        products, log_likelihood = packed_sums(
+            block.rows, self.centre, self.theta, self._shape, block.weights
+        )
         return Products(products, log_likelihood, block.weight)

@@ -7,15 +7,18 @@ its second half, statistics from responsibilities that are given; starts use it 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from emgmm.block import Block
 from emgmm.expectation.form import Form
+from emgmm.expectation.guard import magnitude_near
 from emgmm.expectation.scratch import Scratch
 from emgmm.expectation.softmax import softmax
 from emgmm.families import Family
 from emgmm.mixture import Mixture
+from emgmm.precision import unit_of
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
 
@@ -40,15 +43,18 @@ def moments(
         Its rows (D, n) and their responsibilities (n,), none negative.
     """
     mass, drift, scatters = [], [], []
+    scratch = Scratch()
     for centre, (rows, responsibilities) in zip(centres, parts, strict=True):
         mass.append(responsibilities.sum())
-        own = np.flatnonzero(responsibilities > NEGLIGIBLE * responsibilities.max(initial=0.0))
-        if 2 * len(own) < len(responsibilities):
+        own = responsibilities > NEGLIGIBLE * responsibilities.max(initial=0.0)
+        if 2 * np.count_nonzero(own) < len(responsibilities):
             rows, responsibilities = rows[:, own], responsibilities[own]
-        deviations = rows - centre[:, None]
+        deviations = scratch("deviations", rows.shape, np.result_type(rows, centre))
+        np.subtract(rows, centre[:, None], out=deviations)
         drift.append(deviations @ responsibilities)
         scatters.append(family.shape.weigh(deviations, responsibilities))
-    return np.array(mass), np.array(drift), family.pool(np.array(scatters))
+    masses, drifts, elements = (np.array(part, np.float64) for part in (mass, drift, scatters))
+    return masses, drifts, family.pool(elements)
 
 
 class Exact(Form):
@@ -60,22 +66,32 @@ class Exact(Form):
         Whose E-step.
     centres : (K, D), optional
         What the statistics are taken about; the mixture's means by default.
+    dtype : float64 or float32
+        Of all that is made of a block; blocks are added in float64. Means and centres are taken in
+        it: where they are of no other type anyhow, rows near them are centred without an error.
     """
 
-    def __init__(self, mixture: Mixture, centres: Array | None = None) -> None:
+    def __init__(
+        self, mixture: Mixture, centres: Array | None = None, dtype: Any = np.float64
+    ) -> None:
         self.mixture = mixture
-        self.means = mixture.means.astype(np.float64)
-        self.centres = self.means if centres is None else centres
-        self.log_peaks = mixture.log_peaks()
-        self.whiteners = mixture.each_whitener
+        self.means = mixture.means.astype(dtype)
+        self.centres = self.means if centres is None else centres.astype(dtype, copy=False)
+        self.log_peaks = mixture.log_peaks().astype(dtype, copy=False)
+        self.whiteners = mixture.each_whitener.astype(dtype, copy=False)
+        self.dtype = np.dtype(dtype)
         K, D = self.means.shape
         self.block_rows = max(256, min(ENTRIES // D, 8 * ENTRIES // (K + D), 32768))
         self._scratch = Scratch()
 
+    def error_near(self, sds: float) -> float:
+        """Bound of a log-joint's error within `sds` standard deviations of its component."""
+        return unit_of(self.dtype) * magnitude_near(self.mixture, 0.0, sds)
+
     def log_joint(self, rows: Array) -> Array:
-        rows = np.ascontiguousarray(rows, dtype=np.float64)
-        log_joint = np.empty((self.mixture.n_components, rows.shape[1]))
-        deviations = self._scratch("deviations", rows.shape)
+        rows = np.ascontiguousarray(rows, dtype=self.dtype)
+        log_joint = np.empty((self.mixture.n_components, rows.shape[1]), self.dtype)
+        deviations = self._scratch("deviations", rows.shape, self.dtype)
         shape = self.mixture.family.shape
         for k, (mean, whitener) in enumerate(zip(self.means, self.whiteners, strict=True)):
             np.subtract(rows, mean[:, None], out=deviations)
@@ -85,14 +101,14 @@ class Exact(Form):
         return log_joint
 
     def sums(self, block: Block) -> Statistics:
-        rows = np.ascontiguousarray(block.rows, dtype=np.float64)
+        rows = np.ascontiguousarray(block.rows, dtype=self.dtype)
         responsibilities = self.log_joint(rows)
         log_likelihood = block.total(softmax(responsibilities))
         if block.weights is not None:
             responsibilities *= block.weights
         parts = ((rows, own) for own in responsibilities)
         return Statistics(
-            self.centres,
+            self.centres.astype(np.float64, copy=False),
             *moments(parts, self.centres, self.mixture.family),
             log_likelihood,
             block.weight,

@@ -190,24 +190,23 @@ OUTER, AXIS, TRACE, NOTHING = range(4)  # what the monomials are
 
 
 @njit(nogil=True)
-def fill(
-    rows: Any, D: Any, start: Any, stop: Any, centre: Any, kind: Any, phi: Any, length: Any
-) -> Any:
+def fill(rows: Any, start: Any, stop: Any, centre: Any, kind: Any, phi: Any, length: Any) -> Any:
     """The phi of rows start..stop, one entry to a line of `length`; phi[0] is 1 already.
 
     What pads the last panel is left over from earlier rows; `softmax` gives it no share.
     """
-    n, width = stop - start, width_of(phi)
+    D, n, width = len(rows), stop - start, width_of(phi)
     full, panel = n // width * width, width * TILE
     padded = (n + panel - 1) // panel * panel
+    across, along = rows.strides[0] // rows.itemsize, rows.strides[1] // rows.itemsize
     for b in range(0, full, width):
         for d in range(D):
-            own = gather(rows, (start + b) * D + d, D, centre[d], phi)
+            own = gather(rows, d * across + (start + b) * along, along, centre[d], phi)
             store(phi, (1 + d) * length + b, own)
     for d in range(D):
         line = (1 + d) * length
         for b in range(full, n):
-            phi[line + b] = np.float64(rows[(start + b) * D + d]) - centre[d]
+            phi[line + b] = np.float64(rows[d, start + b]) - centre[d]
     line = (1 + D) * length
     if kind == OUTER:
         for i in range(D):
@@ -288,32 +287,118 @@ def softmax(joint: Any, K: Any, n: Any, padded: Any, length: Any, shares: Any) -
     return log_likelihood
 
 
-def packed_pass(rows: Any, centre: Any, theta: Any, kind: Any, vectors: Any, sums: Any) -> Any:
-    """Sums into `sums`, the log-likelihood returned; `theta` is padded to whole tiles."""
-    K, P = sums.shape
-    N, D = rows.shape
-    flat_rows = rows.reshape(N * D)
+@njit(nogil=True)
+def weigh(joint: Any, K: Any, n: Any, length: Any, weights: Any, start: Any, shares: Any) -> Any:
+    """Each row's shares times its weight; the weighted log-likelihood comes back.
+
+    log p(x) is the log-joint of any component less the logarithm of its share: of the largest.
+    """
+    log_likelihood = 0.0
+    for b in range(n):
+        top = 0
+        for k in range(1, K):
+            if shares[k * length + b] > shares[top * length + b]:
+                top = k
+        weight, at = weights[start + b], top * length + b
+        log_likelihood += weight * (joint[at] - math.log(shares[at]))
+        for k in range(K):
+            shares[k * length + b] *= weight
+    return log_likelihood
+
+
+@njit(nogil=True)
+def join(
+    rows: Any,
+    start: Any,
+    stop: Any,
+    centre: Any,
+    kind: Any,
+    phi: Any,
+    length: Any,
+    theta: Any,
+    heights: Any,
+    entries: Any,
+    joint: Any,
+) -> Any:
+    """The phi of rows start..stop and their log-joint, a component to a line of `length`."""
+    padded = fill(rows, start, stop, centre, kind, phi, length)
+    for begin in range(0, entries, CHUNK):
+        end = min(entries, begin + CHUNK)
+        for b in range(0, padded, width_of(phi) * TILE):
+            for k in range(0, heights - 3, 4):
+                joint_4(theta, k, entries, begin, end, phi, b, length, joint)
+            if heights % 4:
+                joint_2(theta, heights - 2, entries, begin, end, phi, b, length, joint)
+    return padded
+
+
+@njit(nogil=True)
+def strip(theta: Any, vectors: Any) -> Any:
+    """Rows of a strip, its phi and its log-joint, before there is anything in them."""
     heights, entries = theta.shape
-    flat_theta = theta.reshape(heights * entries)
-    length = vectors * width_of(flat_theta)
+    length = vectors * width_of(theta)
     phi = np.zeros(entries * length, theta.dtype)
     phi[:length] = 1.0
-    joint = np.empty(heights * length, theta.dtype)
+    return length, phi, np.empty(heights * length, theta.dtype)
+
+
+def joint_pass(rows: Any, centre: Any, theta: Any, kind: Any, vectors: Any, joint: Any) -> Any:
+    """The log-joint into `joint`; `theta` is padded to whole tiles."""
+    K, N = joint.shape
+    heights, entries = theta.shape
+    flat_theta = theta.reshape(heights * entries)
+    length, phi, own = strip(theta, vectors)
+    for start in range(0, N, length):
+        stop = min(N, start + length)
+        join(rows, start, stop, centre, kind, phi, length, flat_theta, heights, entries, own)
+        for k in range(K):
+            joint[k, start:stop] = own[k * length : k * length + stop - start]
+
+
+def label_pass(
+    rows: Any, centre: Any, theta: Any, kind: Any, vectors: Any, K: Any, labels: Any
+) -> Any:
+    """The number of each row's largest log-joint into `labels`, the first of equals."""
+    N = len(labels)
+    heights, entries = theta.shape
+    flat_theta = theta.reshape(heights * entries)
+    length, phi, joint = strip(theta, vectors)
+    top = np.empty(length, theta.dtype)
+    for start in range(0, N, length):
+        n = min(N, start + length) - start
+        join(rows, start, start + n, centre, kind, phi, length, flat_theta, heights, entries, joint)
+        own = labels[start : start + n]
+        for b in range(n):
+            top[b], own[b] = joint[b], 0
+        for k in range(1, K):
+            for b in range(n):
+                above = joint[k * length + b] > top[b]
+                own[b] = k if above else own[b]
+                top[b] = joint[k * length + b] if above else top[b]
+
+
+def packed_pass(
+    rows: Any, centre: Any, theta: Any, kind: Any, vectors: Any, weights: Any, sums: Any
+) -> Any:
+    """Sums into `sums`, the log-likelihood returned; no weights are weights of 1."""
+    K, P = sums.shape
+    N = rows.shape[1]
+    heights, entries = theta.shape
+    flat_theta = theta.reshape(heights * entries)
+    length, phi, joint = strip(theta, vectors)
     shares = np.zeros(heights * length, theta.dtype)
     lanes = width_of(sums)
     totals = np.zeros(heights * entries * lanes)
     log_likelihood = 0.0
     for start in range(0, N, length):
         stop = min(N, start + length)
-        padded = fill(flat_rows, D, start, stop, centre, kind, phi, length)
-        for begin in range(0, entries, CHUNK):
-            end = min(entries, begin + CHUNK)
-            for b in range(0, padded, width_of(phi) * TILE):
-                for k in range(0, heights - 3, 4):
-                    joint_4(flat_theta, k, entries, begin, end, phi, b, length, joint)
-                if heights % 4:
-                    joint_2(flat_theta, heights - 2, entries, begin, end, phi, b, length, joint)
-        log_likelihood += softmax(joint, K, stop - start, padded, length, shares)
+        padded = join(
+            rows, start, stop, centre, kind, phi, length, flat_theta, heights, entries, joint
+        )
+        own = softmax(joint, K, stop - start, padded, length, shares)
+        if len(weights):
+            own = weigh(joint, K, stop - start, length, weights, start, shares)
+        log_likelihood += own
         for p in range(0, entries, TILE):
             for k in range(0, heights - 3, 4):
                 sums_4(shares, k, phi, p, padded, length, entries, totals)
@@ -326,22 +411,45 @@ def packed_pass(rows: Any, centre: Any, theta: Any, kind: Any, vectors: Any, sum
     return log_likelihood
 
 
+def arguments(row: str, number: str) -> tuple[Any, ...]:
+    """What both passes begin with: rows, centre, theta, kind, vectors."""
+    return (
+        types.Array(from_dtype(np.dtype(row)), 2, "A", readonly=True),
+        types.Array(types.float64, 1, "C", readonly=True),
+        types.Array(from_dtype(np.dtype(number)), 2, "C", readonly=True),
+        types.intp,
+        types.intp,
+    )
+
+
+def compiled(function: Any, signature: Any) -> Any:
+    """A pass, compiled; on disk where there is a place."""
+    try:
+        return njit(signature, nogil=True, cache=True)(function)
+    except RuntimeError:  # nowhere to write
+        return njit(signature, nogil=True)(function)
+
+
 @cache
 def pass_for(row: str, number: str) -> Any:
-    """`packed_pass` compiled for types of rows and of theta; on disk where there is a place."""
-    row_type, number_type = from_dtype(np.dtype(row)), from_dtype(np.dtype(number))
-    signature = types.float64(
-        types.Array(row_type, 2, "C", readonly=True),
-        types.Array(types.float64, 1, "C", readonly=True),
-        types.Array(number_type, 2, "C", readonly=True),
-        types.intp,
-        types.intp,
-        types.Array(types.float64, 2, "C"),
-    )
-    try:
-        return njit(signature, nogil=True, cache=True)(packed_pass)
-    except RuntimeError:  # nowhere to write
-        return njit(signature, nogil=True)(packed_pass)
+    """`packed_pass` for types of rows and of theta."""
+    weights = types.Array(types.float64, 1, "C", readonly=True)
+    sums = types.Array(types.float64, 2, "C")
+    return compiled(packed_pass, types.float64(*arguments(row, number), weights, sums))
+
+
+@cache
+def label_for(row: str, number: str) -> Any:
+    """`label_pass` for types of rows and of theta."""
+    labels = types.Array(types.int64, 1, "C")
+    return compiled(label_pass, types.void(*arguments(row, number), types.intp, labels))
+
+
+@cache
+def joint_for(row: str, number: str) -> Any:
+    """`joint_pass` for types of rows and of theta."""
+    joint = types.Array(from_dtype(np.dtype(number)), 2, "C")
+    return compiled(joint_pass, types.void(*arguments(row, number), joint))
 
 
 @njit

@@ -19,18 +19,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation.form import Form
+from emgmm.expectation.form import Form, largest
+from emgmm.expectation.guard import magnitude_near
 from emgmm.expectation.scratch import Scratch
 from emgmm.expectation.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.precision import UNIT, unit_of
 from emgmm.statistics import Statistics, Summary
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 # Entries of a block: phi and responsibilities, B (P + 2 K). A core's own cache holds fewer, but the
 # products stream through the next one as fast, and threads want calls that last: 65536 rows of 2
@@ -38,9 +40,12 @@ from emgmm.typing import Array
 ENTRIES = 2**20
 
 # Blocks that a pass has at least, so that threads end together, if a block is then still worth
-# handing to one: so many products of an entry of phi and a responsibility, some 0.1 ms.
+# handing to one. That costs a tenth of a millisecond, for threads wait for each other; so many
+# products of an entry of phi and a responsibility take the compiled kernel half of one, and NumPy
+# one. What else a responsibility costs, its exponential most of all, counts as `SHARE` products.
 PIECES = 16
-WORTHWHILE = 2**17
+WORTHWHILE = 2**22
+SHARE = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,29 +96,46 @@ class Packed(Form):
         centre: Array | None = None,
         dtype: Any = np.float64,
     ) -> None:
-        family, shape = mixture.family, mixture.family.shape
         self.mixture = mixture
         self.summary = summary
         self.centre = mixture.centre if centre is None else centre
         self.means = mixture.means - self.centre
         self.whiteners = mixture.each_whitener
+        self.dtype = np.dtype(dtype)
+        self.block_rows = self._most_rows()
+        if summary is not None:
+            self.block_rows = min(self.block_rows, self.piece(summary.n_rows))
+        self._scratch = Scratch()
+
+    @cached_property
+    def theta(self) -> Array:
+        """(K, P): the components' coefficients of phi; a form that is not chosen needs none."""
+        family, shape = self.mixture.family, self.mixture.family.shape
         precisions = shape.precisions(self.whiteners)
         linear = shape.apply(precisions, self.means)
-        constant = mixture.log_peaks() - 0.5 * np.einsum("kj,kj->k", linear, self.means)
+        constant = self.mixture.log_peaks() - 0.5 * np.einsum("kj,kj->k", linear, self.means)
         theta = [constant[:, None], linear]
         if not family.shared:
             theta.append(shape.coefficients(precisions))
-        self.theta = np.concatenate(theta, axis=1).astype(dtype)
-        self.block_rows = self._most_rows()
-        if summary is not None:
-            piece = max(WORTHWHILE // self.theta.size, math.ceil(summary.weight / PIECES))
-            self.block_rows = min(self.block_rows, piece)
-        self._scratch = Scratch()
+        return np.concatenate(theta, axis=1).astype(self.dtype, copy=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(K, P)."""
+        K, D = self.means.shape
+        return K, 1 + D + self.mixture.family.n_monomials(D)
 
     def _most_rows(self) -> int:
         """Rows of a block, where there are enough of them."""
-        n_components, n_entries = self.theta.shape
+        n_components, n_entries = self.size
         return max(512, min(ENTRIES // (n_entries + 2 * n_components), 32768))
+
+    def piece(self, n_rows: float) -> int:
+        """Rows of a block that make equal pieces of all, each worthwhile."""
+        n_components, n_entries = self.size
+        per_row = n_components * (n_entries + SHARE)
+        pieces = min(PIECES, max(1, n_rows * per_row // WORTHWHILE))
+        return max(WORTHWHILE // per_row, math.ceil(n_rows / pieces))
 
     def error(self, reach: Array) -> float:
         """Bound of the error of any log-joint, for rows within `reach` (D,) of the centre.
@@ -130,11 +152,7 @@ class Packed(Form):
         Rows that lie farther from all of them lose no more of their logarithm than these: it grows
         as the square of the distance, and so does the error.
         """
-        mixture, shape = self.mixture, self.mixture.family.shape
-        variances = mixture.family.for_each(mixture.covariances, mixture.n_components)
-        near = sds * np.sqrt(shape.variances(variances, mixture.n_features))
-        magnitude = shape.magnitude(self.whiteners, 2 * np.abs(self.means) + near)
-        return unit_of(self.theta.dtype) * float(magnitude.max())
+        return unit_of(self.dtype) * magnitude_near(self.mixture, 2 * np.abs(self.means), sds)
 
     def _phi(self, rows: Array) -> Array:
         n_features, n_rows = rows.shape
@@ -146,12 +164,19 @@ class Packed(Form):
             self.mixture.family.shape.monomials(centred, phi[1 + n_features :])
         return phi
 
+    def _linear(self, rows: Array) -> Array:
+        """(K, B): theta @ phi, all of the log-joint but for what the components share."""
+        return self.theta @ self._phi(rows)
+
     def log_joint(self, rows: Array) -> Array:
-        phi = self._phi(rows)
-        log_joint = self.theta @ phi
+        log_joint = self._linear(rows)
         if self.mixture.family.shared:
-            log_joint -= 0.5 * self.mixture.family.shape.norms(self.whiteners[0], phi[1:])
+            centred = np.subtract(rows, self.centre[:, None])
+            log_joint -= 0.5 * self.mixture.family.shape.norms(self.whiteners[0], centred)
         return log_joint
+
+    def labels(self, rows: Array) -> Integers:
+        return largest(self._linear(rows))
 
     def sums(self, block: Block) -> Products:
         phi = self._phi(block.rows)
@@ -168,7 +193,7 @@ class Packed(Form):
         quadratics = 1 + self.mixture.n_features
         scatter, quadratic = self._second_moments(sums.products[:, quadratics:])
         return Statistics(
-            np.broadcast_to(self.centre, self.means.shape),
+            self.centre[None].repeat(len(self.means), axis=0),
             sums.products[:, 0],
             sums.products[:, 1:quadratics],
             scatter,

@@ -13,10 +13,10 @@ from emgmm.typing import Array
 FLOOR = -700.0
 FLOOR_SINGLE = -80.0
 
-# By type: the floor, and what stands for a top of -inf.
+# By type: the floor, its exponential, and what stands for a top of -inf.
 LIMITS = {
-    np.dtype(np.float64): (FLOOR, -np.finfo(np.float64).max),
-    np.dtype(np.float32): (FLOOR_SINGLE, -np.finfo(np.float32).max),
+    np.dtype(kind): (kind(floor), np.exp(kind(floor)), np.finfo(kind).min)
+    for kind, floor in ((np.float64, FLOOR), (np.float32, FLOOR_SINGLE))
 }
 
 
@@ -32,14 +32,17 @@ def softmax(log_joint: Array) -> Array:
     ----------
     Blanchard, Higham and Higham (2021), IMA J. Numer. Anal. 41:2311, doi 10.1093/imanum/draa038.
     """
-    floor, least = map(log_joint.dtype.type, LIMITS[log_joint.dtype])
-    top = log_joint.max(axis=0)
+    floor, too_much, least = LIMITS[log_joint.dtype]
+    top = np.maximum.reduce(log_joint)
     np.maximum(top, least, out=top)  # -inf where the row is out of every reach
     log_joint -= top
-    np.maximum(log_joint, floor, out=log_joint)
+    underflows = np.minimum.reduce(log_joint, axis=None) < floor  # to ask costs less than to raise
+    if underflows:
+        np.maximum(log_joint, floor, out=log_joint)
     np.exp(log_joint, out=log_joint)
-    total = log_joint.sum(axis=0)
-    log_joint -= np.exp(floor)
+    total = np.add.reduce(log_joint)
+    if underflows:
+        log_joint -= too_much
     log_joint *= 1.0 / total
     np.log(total, out=total)
     total += top

@@ -25,9 +25,10 @@ class _Independent(Shape, ABC):
         return np.sqrt(self._positive(precisions))
 
     def _positive(self, elements: Array) -> Array:
-        positive = np.all(elements.reshape(len(elements), -1) > 0, axis=1)
+        positive = elements > 0
         if not positive.all():
-            raise DegenerateCovarianceError(tuple(np.flatnonzero(~positive).tolist()))
+            each = positive.reshape(len(elements), -1).all(axis=1)
+            raise DegenerateCovarianceError(tuple(np.flatnonzero(~each).tolist()))
         return elements
 
     def precisions(self, whiteners: Array) -> Array:
@@ -58,7 +59,7 @@ class Axis(_Independent):
         return vectors**2
 
     def weigh(self, block: Array, weights: Array) -> Array:
-        return (block * block) @ weights
+        return np.multiply(block, block, out=block) @ weights
 
     def n_monomials(self, n_features: int) -> int:
         return n_features
@@ -94,7 +95,8 @@ class Axis(_Independent):
         return block / whitener[:, None]
 
     def magnitude(self, whiteners: Array, reach: Array) -> Array:
-        return ((whiteners * reach) ** 2).sum(axis=1)
+        whitened = whiteners * reach
+        return np.einsum("kj,kj->k", whitened, whitened)
 
     def variances(self, elements: Array, n_features: int) -> Array:
         return elements
@@ -160,7 +162,7 @@ class Trace(_Independent):
         return block / whitener
 
     def magnitude(self, whiteners: Array, reach: Array) -> Array:
-        return whiteners**2 * (reach**2).sum(axis=1)
+        return whiteners**2 * np.einsum("kj,kj->k", reach, reach)
 
     def variances(self, elements: Array, n_features: int) -> Array:
         return np.broadcast_to(elements[:, None], (len(elements), n_features))

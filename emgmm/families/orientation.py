@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emgmm.families.family import Family
 from emgmm.families.outer import OUTER
-from emgmm.precision import PROMISE, UNIT
+from emgmm.precision import UNIT
 from emgmm.typing import Array, Integers
 
 # Sweeps of rotations in one M-step: as many as find a maximum, where none has been found before,
@@ -21,8 +21,18 @@ from emgmm.typing import Array, Integers
 FIRST_SWEEPS = 200
 SWEEPS = 2
 
+# Share of all scatters' largest eigenvalues by which one may be below zero: products in float32
+# lose less than that.
+INDEFINITE = 1e-6
+
+# The variance along an axis in which no component has any, while axes are sought.
+NOTHING = 1e-200
+
 # Gain per unit mass and feature below which a sweep has found its maximum.
 SETTLED = 1e-13
+
+# Relative difference of two variances below which any axes in their plane are as good.
+TIED = 1e-9
 
 # Shares of unequal size that hardly any two sums of are equal: multiples of the golden ratio.
 GOLDEN = (5**0.5 - 1) / 2
@@ -45,6 +55,10 @@ class _Turned(Family):
 
     def least_mass(self, n_features: int) -> int:
         return self.along.least_mass(n_features)
+
+    def _refuse_indefinite(self, eigenvalues: Array) -> None:
+        """No rows have such scatters; extrapolated statistics may."""
+        self.refuse(eigenvalues[:, 0] < -INDEFINITE * eigenvalues[:, -1].sum())
 
     def _variances(
         self, profiles: Array, mass: Array, n_features: int, before: Array | None = None
@@ -69,7 +83,7 @@ class OwnAxes(_Turned):
         self, scatter: Array, mass: Array, n_features: int, before: Array | None = None
     ) -> Array:
         profiles, axes = np.linalg.eigh(scatter)
-        self.refuse(profiles[:, 0] < -PROMISE * profiles[:, -1])  # no rows have such a scatter
+        self._refuse_indefinite(profiles)
         earlier = None if before is None else np.linalg.eigvalsh(before)
         variances = self._variances(np.maximum(profiles, 0.0), mass, n_features, earlier)
         return _turned(axes, variances)
@@ -94,33 +108,26 @@ class CommonAxes(_Turned):
     def estimate(
         self, scatter: Array, mass: Array, n_features: int, before: Array | None = None
     ) -> Array:
-        if before is None:
-            begin, sweeps = self._best_of_some(scatter, mass, n_features), FIRST_SWEEPS
-        else:
-            begin, sweeps = common_axes(before), SWEEPS
+        self._refuse_indefinite(np.linalg.eigvalsh(scatter))
+        candidates, sweeps = beginnings(scatter, before)
+        costs = [
+            self._cost(self._held(_diagonals(_seen_from(axes, scatter)), mass), mass)
+            for axes in candidates
+        ]
+        begin = candidates[int(np.argmin(costs))]
         axes, profiles = self._turn(begin, scatter, mass, sweeps)
-        variances = self._variances(profiles, mass, n_features)
+        variances = self._variances(np.maximum(profiles, 0.0), mass, n_features)
         return _turned(axes[None], variances)
 
     def _held(self, profiles: Array, mass: Array) -> Array:
         """(K, D): variances for given axes; a component without rows along one keeps rounding."""
-        least = UNIT * profiles.sum(axis=0) + np.finfo(float).tiny
+        pooled = profiles.sum(axis=0)
+        least = UNIT * (pooled + UNIT * pooled.sum()) + NOTHING
         return self._variances(np.maximum(profiles, least), mass, profiles.shape[1])
 
     def _cost(self, variances: Array, mass: Array) -> float:
         """Minus twice the log-likelihood but for a constant, given that variances are best."""
         return float(mass @ np.log(variances).sum(axis=1))
-
-    def _best_of_some(self, scatter: Array, mass: Array, n_features: int) -> Array:
-        """The features' own axes, or the eigenvectors of a scatter or of all: what costs least."""
-        pooled = scatter.sum(axis=0)[None]
-        found = np.linalg.eigh(np.concatenate((pooled, scatter)))[1]
-        candidates = np.concatenate((np.eye(n_features)[None], found))
-        costs = [
-            self._cost(self._held(_diagonals(_seen_from(axes, scatter)), mass), mass)
-            for axes in candidates
-        ]
-        return candidates[int(np.argmin(costs))]
 
     def _turn(self, axes: Array, scatter: Array, mass: Array, sweeps: int) -> tuple[Array, Array]:
         """Axes after sweeps of rotations, and the scatters (K, D) along them."""
@@ -170,16 +177,28 @@ def disjoint_planes(n_features: int) -> tuple[tuple[NDArray[np.intp], NDArray[np
         half = len(players) // 2
         met = zip(players[:half], reversed(players[half:]), strict=True)
         pairs = np.array([pair for pair in met if max(pair) < n_features], dtype=np.intp)
+        pairs = pairs.reshape(-1, 2)
         rounds.append((pairs[:, 0], pairs[:, 1]))
         players = [players[0], players[-1], *players[1:-1]]
     return tuple(rounds)
 
 
-def common_axes(covariances: Array) -> Array:
-    """(D, D): axes that K covariances have in common: the eigenvectors of a sum of them."""
-    shares = 1 + np.arange(1, len(covariances) + 1) * GOLDEN % 1
-    shares = shares / np.trace(covariances, axis1=1, axis2=2)
-    return np.linalg.eigh(np.tensordot(shares, covariances, axes=1))[1]
+def beginnings(scatter: Array, before: Array | None) -> tuple[Array, int]:
+    """Axes (n, D, D) to begin at, and how many sweeps to make from the best of them.
+
+    The axes that the covariances before have in common; where there are none, or their variances
+    are equal and leave the axes open, also the features' own and eigenvectors of the scatters.
+    """
+    candidates = [np.eye(scatter.shape[-1])[None]]
+    if before is not None:
+        shares = 1 + np.arange(1, len(before) + 1) * GOLDEN % 1
+        shares = shares / np.trace(before, axis1=1, axis2=2)
+        variances, axes = np.linalg.eigh(np.tensordot(shares, before, axes=1))
+        if (np.diff(variances) > TIED * variances[1:]).all():
+            return axes[None], SWEEPS
+        candidates.append(axes[None])
+    candidates += [np.linalg.eigh(matrices)[1] for matrices in (scatter.sum(axis=0)[None], scatter)]
+    return np.concatenate(candidates), FIRST_SWEEPS
 
 
 def _seen_from(axes: Array, scatter: Array) -> Array:

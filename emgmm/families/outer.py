@@ -33,8 +33,8 @@ class Outer(Shape):
         return vectors[:, :, None] * vectors[:, None, :]
 
     def weigh(self, block: Array, weights: Array) -> Array:
-        halves = block * np.sqrt(weights)
-        return halves @ halves.T  # a matrix times its own transpose: BLAS does half the work
+        block *= np.sqrt(weights)
+        return block @ block.T  # a matrix times its own transpose: BLAS does half the work
 
     def n_monomials(self, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
@@ -115,7 +115,7 @@ class Outer(Shape):
     def whiten(self, whitener: Array, block: Array) -> Array:
         if len(block) < SLABBED:
             return whitener.T @ block
-        whitened = np.empty(block.shape)
+        whitened = np.empty(block.shape, np.result_type(whitener, block))
         for stop in range(SLAB, len(block) + SLAB, SLAB):  # below the slabs U^T is 0
             slab = slice(stop - SLAB, stop)
             np.matmul(whitener[:stop, slab].T, block[:stop], out=whitened[slab])
@@ -130,7 +130,7 @@ class Outer(Shape):
 
     def magnitude(self, whiteners: Array, reach: Array) -> Array:
         whitened = np.matmul(reach[:, None, :], np.abs(whiteners))[:, 0, :]
-        return (whitened**2).sum(axis=1)
+        return np.einsum("kj,kj->k", whitened, whitened)
 
     def variances(self, elements: Array, n_features: int) -> Array:
         return np.diagonal(elements, axis1=1, axis2=2)

@@ -40,6 +40,8 @@ class Proportional(Family):
             if (np.abs(volumes - last) <= SETTLED * volumes).all():
                 break
             holds = volumes > 0  # a component whose rows are all the same has no say
+            if not holds.any():
+                raise DegenerateCovarianceError(())
             shares = np.divide(1.0, volumes, out=np.zeros(len(mass)), where=holds)
             common = self._mean(scatter, shares, mass[holds].sum())
         return mass_times(volumes, np.repeat(common[None], len(mass), axis=0))

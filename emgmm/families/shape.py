@@ -60,7 +60,7 @@ class Shape(ABC):
 
     @abstractmethod
     def weigh(self, block: Array, weights: Array) -> Array:
-        """Element of sum_i weights_i x_i x_i^T over a (D, B) block."""
+        """Element of sum_i weights_i x_i x_i^T over a (D, B) block, whose memory may be used."""
 
     # -- monomials: the quadratic part of phi(x) ------------------------------------------------
     @abstractmethod

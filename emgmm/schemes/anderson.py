@@ -26,7 +26,6 @@ Varadhan and Roland (2008), Scand. J. Stat. 35:335, doi 10.1111/j.1467-9469.2007
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -38,7 +37,7 @@ from emgmm.families import DegenerateCovarianceError
 from emgmm.maximization import lost
 from emgmm.mixture import Mixture
 from emgmm.precision import PROMISE
-from emgmm.schemes.step import LEAP, PLAIN, Step, Steps
+from emgmm.schemes.step import LEAP, Step, after, taken
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
 
@@ -147,53 +146,74 @@ class Point:
         return Change(self.x - other.x, self.residual - other.residual, self.eta - other.eta)
 
 
-def taken(em: EM, mixture: Mixture, event: str = PLAIN) -> Step:
-    """A step to `mixture`: one pass."""
-    statistics = em.expect(mixture)
-    return Step(mixture, statistics, statistics.objective, em.passes, event)
+@dataclass(frozen=True, eq=False)
+class BurningIn:
+    """Anderson's method before its memory begins: plain steps, so many of them `made`."""
+
+    step: Step
+    made: int = 0
+
+    def next(self, em: EM, *, plainly: bool) -> BurningIn | Leaping:  # noqa: ARG002
+        following = after(em, self.step)
+        if self.made + 1 < BURN_IN:
+            return BurningIn(following, self.made + 1)
+        origin = following.statistics.about(following.mixture.means.astype(float), em.family)
+        chart = Chart(em, origin)
+        return Leaping(origin, Point.of(chart, chart.vector(self.step.statistics), following))
 
 
-def after(em: EM, step: Step) -> Step:
-    """The plain step of EM after another."""
-    return taken(em, em.maximise(step.mixture, step.statistics))
-
-
-def anderson(em: EM, mixture: Mixture) -> Steps:
+@dataclass(frozen=True, eq=False)
+class Leaping:
     """EM that leaps where the likelihood is the higher for it, and makes a plain step where not.
 
     A leap that is rejected has cost a pass. The plain step that follows starts from the mixture
     before it, and the memory is emptied. With a ridge the objective may fall in EM's own steps: a
     leap that stands for `reach` of them may then fall as much, and half of that the next time.
+
+    Parameters
+    ----------
+    origin : Statistics
+        Of the chart.
+    point : Point
+        The last.
+    memory : tuple of Change
+        Between the last few points, oldest first.
+    reach : float
+        The longest step along a direction, in plain steps.
+    fall : float
+        By how much EM's own steps fell.
     """
-    step = taken(em, mixture)
-    yield step
-    for _ in range(BURN_IN):
-        before, step = step, after(em, step)
-        asked = yield step
-    chart = Chart(em, step.statistics.about(step.mixture.means.astype(float), em.family))
-    point = Point.of(chart, chart.vector(before.statistics), step)
-    memory: deque[Change] = deque(maxlen=DEPTH)
-    reach = REACH
-    fall = 0.0
-    while True:
+
+    origin: Statistics
+    point: Point
+    memory: tuple[Change, ...] = ()
+    reach: float = REACH
+    fall: float = 0.0
+
+    @property
+    def step(self) -> Step:
+        return self.point.step
+
+    def next(self, em: EM, *, plainly: bool) -> Leaping:
+        chart = Chart(em, self.origin)
+        memory, reach, fall = self.memory, self.reach, self.fall
         arrived = None
-        if memory and not asked:
-            x, held = extrapolated(point, memory, reach)
-            arrived = leap(chart, x, point.step, point.step.objective - reach * fall)
+        if memory and not plainly:
+            x, held = extrapolated(self.point, memory, reach)
+            arrived = leap(chart, x, self.step, self.step.objective - reach * fall)
             fall /= 2
             if arrived is None:
-                memory.clear()
+                memory = ()
                 reach = max(reach / REACH, REACH)
             elif held:
                 reach *= REACH
         if arrived is None:
-            x = chart.vector(point.step.statistics)
-            arrived = Point.of(chart, x, after(em, point.step))
+            x = chart.vector(self.step.statistics)
+            arrived = Point.of(chart, x, after(em, self.step))
             if em.ridge:  # without one, EM falls by rounding only
-                fall = max(0.0, point.step.objective - arrived.step.objective)
-        memory.append(arrived.since(point))
-        point = arrived
-        asked = yield point.step
+                fall = max(0.0, self.step.objective - arrived.step.objective)
+        memory = (*memory, arrived.since(self.point))[-DEPTH:]
+        return Leaping(self.origin, arrived, memory, reach, fall)
 
 
 def leap(chart: Chart, x: Array, before: Step, least: float) -> Point | None:

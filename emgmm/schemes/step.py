@@ -1,9 +1,9 @@
-"""What schemes yield, and what they are asked."""
+"""What schemes hand out, and what they are asked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
 
 from emgmm.em import EM
 from emgmm.mixture import Mixture
@@ -24,7 +24,39 @@ class Step(NamedTuple):
     event: str = PLAIN
 
 
-# A scheme yields mixtures without end. What is sent to it, if anything, is whether the next one
-# must be made by a plain step of EM.
-Steps = Generator[Step, bool | None, None]
-Scheme = Callable[[EM, Mixture], Steps]
+def taken(em: EM, mixture: Mixture, event: str = PLAIN) -> Step:
+    """A step to `mixture`: one pass."""
+    statistics = em.expect(mixture)
+    return Step(mixture, statistics, em.objective(mixture, statistics), em.passes, event)
+
+
+def after(em: EM, step: Step) -> Step:
+    """The plain step of EM after another."""
+    return taken(em, em.maximise(step.mixture, step.statistics))
+
+
+class Position(Protocol):
+    """Where a scheme stands: its last step and all that it remembers, as a value.
+
+    It is a frozen dataclass of arrays, numbers and other such values, so that a fit which was
+    interrupted can be kept in a file, and goes on from there as if nothing had happened.
+    """
+
+    @property
+    def step(self) -> Step:
+        """The last step."""
+
+    def next(self, em: EM, *, plainly: bool) -> Position:
+        """One step on; `plainly` asks for one of plain EM."""
+
+
+# A scheme begins at a step, and goes on without end.
+Scheme = Callable[[Step], Position]
+
+
+def steps(em: EM, scheme: Scheme, mixture: Mixture) -> Iterator[Step]:
+    """All steps of a scheme that is asked for nothing."""
+    position = scheme(taken(em, mixture))
+    while True:
+        yield position.step
+        position = position.next(em, plainly=False)

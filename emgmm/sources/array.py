@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,13 @@ from emgmm.sources.finite import by_pattern
 from emgmm.sources.source import Rows, Source, chosen_rows
 from emgmm.typing import Array, Integers
 
+# Numbers in a table of which there is a copy with its features along the first axis, in float64.
+# Every pass lays its blocks out so; with 64 features that takes as long as all the rest.
+SMALL = 2**18
+
 
 class ArraySource(Source):
-    """The rows of an (N, D) array.
+    """The rows of an (N, D) array; of a small one a float64 copy, laid out as blocks are.
 
     Parameters
     ----------
@@ -32,13 +37,19 @@ class ArraySource(Source):
         self.complete = complete
         self.n_rows, self.n_features = rows.shape
         self.dtype = rows.dtype
+        is_small = complete and rows.size <= SMALL
+        self._features = np.ascontiguousarray(rows.T, np.float64) if is_small else rows.T
+
+    @property
+    def block_dtype(self) -> np.dtype[Any]:
+        return self._features.dtype
 
     def blocks(self, size: int) -> Iterator[Block]:
         for start in range(0, self.n_rows, size):
             place = slice(start, start + size)
             if self.complete:
                 weights = None if self.weights is None else self.weights[place]
-                yield Block(start, self.rows[place].T, weights)
+                yield Block(start, self._features[:, place], weights)
             else:
                 numbers = self._by_pattern[place]
                 weights = None if self.weights is None else self.weights[numbers]

@@ -14,6 +14,7 @@ import numpy as np
 from emgmm.block import Block
 from emgmm.sources.blocks import Blocks
 from emgmm.sources.cut import Cut
+from emgmm.sources.source import MANY
 from emgmm.sources.streamed import StreamedSource
 from emgmm.sources.weights import in_slices, weighed
 from emgmm.threads import in_order, one_blas_thread
@@ -45,6 +46,10 @@ class BlocksSource(StreamedSource):
         self._read = _read_with(X, sample_weight)
         self._lengths: list[int] = []
         super().__init__(first.rows.shape[1], first.rows.dtype, first.names)
+
+    @property
+    def likely_rows(self) -> int:
+        return MANY
 
     @classmethod
     def accepts(cls, X: Any) -> bool:

@@ -8,7 +8,7 @@ is one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -102,22 +102,18 @@ class Work(ABC):
     ----------
     dtype : dtype
         float64 or float32: what rows are converted to.
-    firsts : tuple of int, optional
-        Number of each chunk's first row.
     """
 
     dtype: np.dtype[Any]
-    firsts: tuple[int, ...] | None
 
-    def __call__(self, number: int, rows: Any, weights: Any = None, *more: Any) -> Any:
-        """Do it with one chunk: its number, its rows, and their weights.
+    def __call__(self, place: Place, rows: Any, weights: Any = None, *more: Any) -> Any:
+        """Do it with one chunk: its place, its rows, and their weights.
 
         Raises
         ------
         ChunkError
             Where it will not do.
         """
-        place = Place(number, None if self.firsts is None else self.firsts[number])
         with one_blas_thread(), _named(place):
             return self.done(self._opened(rows, weights, place), *more)
 
@@ -224,9 +220,11 @@ def run(work: Work, *arguments: Any) -> Any:
     return work(*arguments)
 
 
-def run_on_block(rows: Any, work: Work, block_id: tuple[int, ...]) -> Array:
-    """The same for a block of a Dask array, whose place Dask tells."""
-    return work(block_id[0], rows)
+def run_on_block(
+    rows: Any, work: Work, places: Sequence[Place], block_id: tuple[int, ...]
+) -> Array:
+    """The same for a block of a Dask array, whose number Dask tells."""
+    return work(places[block_id[0]], rows)
 
 
 def totalled(totals: list[Total]) -> Total:

@@ -13,7 +13,7 @@ from emgmm.block import Block
 from emgmm.sources.array import ArraySource
 from emgmm.sources.chunk import Choosing, EachRow, Summing, Total, run_on_block
 from emgmm.sources.graph import Chunks, has_known_lengths
-from emgmm.sources.source import Rows, Source, Sum, chosen_rows
+from emgmm.sources.source import MANY, Rows, Source, Sum, chosen_rows
 from emgmm.typing import Array
 
 # Rows of a block where nothing is made of them.
@@ -43,6 +43,10 @@ class ClusterSource(Source):
         self._chunks = Chunks(rows, weights)
         self._weighted = weights is not None
         self._complete: bool | None = None  # until a pass has said
+
+    @property
+    def likely_rows(self) -> int:
+        return MANY
 
     @classmethod
     def accepts(cls, X: Any) -> bool:
@@ -81,7 +85,7 @@ class ClusterSource(Source):
         self.sum(attrgetter("weight"), UNCUT)
 
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
-        total = self._chunks.total(Summing(self.dtype, self._chunks.firsts, function, size))
+        total = self._chunks.total(Summing(self.dtype, function, size))
         self._check(total)
         self._chunks.lengths, self._complete = total.lengths, total.complete
         return total.sum
@@ -110,14 +114,13 @@ class ClusterSource(Source):
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         if self._complete is None:
             self._look()
-        firsts = self._chunks.firsts
-        assert firsts is not None
         shares = None
         if self.n_rows > limit:
             numbers = chosen_rows(self.n_rows, limit, random)
+            firsts = np.cumsum((0, *self.lengths[:-1]))
             cut = np.split(numbers, np.searchsorted(numbers, firsts)[1:])
             shares = {i: (own - firsts[i],) for i, own in enumerate(cut) if len(own)}
-        found: list[Rows] = self._chunks.each(Choosing(self.dtype, firsts), shares)
+        found: list[Rows] = self._chunks.each(Choosing(self.dtype), shares)
         weights = [part.weights for part in found if part.weights is not None]
         return Rows(
             np.concatenate([part.values for part in found]),
@@ -132,10 +135,11 @@ class ClusterSource(Source):
         from dask import delayed
 
         result = np.dtype(dtype)
-        work = EachRow(self.dtype, self._chunks.firsts, function, size, shape, result)
+        work = EachRow(self.dtype, function, size, shape, result)
         return self.rows.map_blocks(
             run_on_block,
             work=delayed(work, traverse=False),  # a value of the graph, not a part of every task
+            places=delayed(self._chunks.places, traverse=False),
             chunks=(self.rows.chunks[0], *((length,) for length in shape)),
             drop_axis=[] if shape else 1,
             dtype=result,
@@ -144,7 +148,7 @@ class ClusterSource(Source):
 
     def blocks(self, size: int) -> Iterator[Block]:
         """All rows, brought here chunk by chunk."""
-        start, work = 0, Choosing(self.dtype, self._chunks.firsts)
+        start, work = 0, Choosing(self.dtype)
         for number in range(len(self._chunks)):
             rows: Rows = self._chunks.each(work, {number: ()})[0]
             for block in ArraySource(rows.values, rows.weights).blocks(size):

@@ -52,26 +52,26 @@ class Chunks:
         return self._number
 
     @property
-    def firsts(self) -> tuple[int, ...] | None:
-        """Number of the first row of each."""
+    def places(self) -> list[Place]:
+        """Where each stands."""
         if self.lengths is None:
-            return None
-        return tuple(accumulate(self.lengths, initial=0))[:-1]
+            return [Place(number, None) for number in range(len(self))]
+        return [Place(*pair) for pair in enumerate(accumulate(self.lengths[:-1], initial=0))]
 
     def each(self, work: Work, more: Mapping[int, tuple[Any, ...]] | None = None) -> list[Any]:
         """What the work makes of each chunk, or of some, which have arguments of their own."""
         name, graph = self._begin(work)
-        for number, arguments in (
-            dict.fromkeys(range(len(self)), ()) if more is None else more
-        ).items():
-            graph[name, number] = self._task(name, number, *arguments)
+        for place in self.places:
+            if more is None or place.number in more:
+                arguments = () if more is None else more[place.number]
+                graph[name, place.number] = self._task(name, place, *arguments)
         return self._computed(name, graph, list(graph)[1:])
 
     def total(self, work: Work) -> Total:
         """The totals of all chunks, added up in their order."""
         name, graph = self._begin(work)
-        keys: list[Any] = [(name, number) for number in range(len(self))]
-        graph.update((key, self._task(*key)) for key in keys)
+        graph.update(((name, place.number), self._task(name, place)) for place in self.places)
+        keys = list(graph)[1:]
         while len(keys) > 1:
             groups = [keys[i : i + BRANCHES] for i in range(0, len(keys), BRANCHES)]
             keys = [(*group[0], len(group)) for group in groups]
@@ -89,9 +89,9 @@ class Chunks:
         for array in self._arrays:
             yield (array.name, number, *[0] * (array.ndim - 1))
 
-    def _task(self, name: str, number: int, *more: Any) -> tuple[Any, ...]:
-        rows, weights = [*self._parts(number), None][:2]
-        return (run, name, number, rows, weights, *more)
+    def _task(self, name: str, place: Place, *more: Any) -> tuple[Any, ...]:
+        rows, weights = [*self._parts(place.number), None][:2]
+        return (run, name, place, rows, weights, *more)
 
     def _computed(self, name: str, graph: dict[Any, Any], keys: list[Any]) -> list[Any]:
         try:
@@ -116,11 +116,9 @@ class Chunks:
 
         A scheduler hands on what a task raised, but not which task it was.
         """
-        for number in range(len(self)):
+        for place in self.places:
             name = f"emgmm-touch-{uuid4().hex}"
             try:
-                self._results(name, {name: (touch, *self._parts(number))}, [name])
+                self._results(name, {name: (touch, *self._parts(place.number))}, [name])
             except Exception as error:
-                firsts = self.firsts
-                place = Place(number, None if firsts is None else firsts[number])
                 raise ChunkError(failure(place, error)) from error

@@ -29,8 +29,8 @@ def opened(source: Any) -> Any:
 def batches(dataset: Any, columns: list[str], n_rows: int) -> Iterator[Any]:
     """One pass over some of its columns, at most `n_rows` at a time, in order.
 
-    In this thread alone: with threads of its own pyarrow reads on while EM works, and holds up to a
-    gigabyte of rows that are not wanted yet.
+    In this thread alone: with threads of its own pyarrow reads on while EM works, and holds rows
+    that are not wanted yet, more and more of them.
     """
     scanner = dataset.scanner(
         columns=columns,

@@ -26,6 +26,10 @@ Sum = TypeVar("Sum", bound=Addable)
 Result = TypeVar("Result")
 
 
+# Of a source that has not been counted: enough for whatever pays with many rows only.
+MANY = 2**40
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """Some rows in memory, as a start looks at them.
@@ -115,6 +119,16 @@ class Source(ABC):
 
     #: Whether the blocks of `each_row` say where they stand among all rows.
     tells_places = True
+
+    @property
+    def likely_rows(self) -> int:
+        """How many rows there are, as far as is known without a pass."""
+        return self.n_rows
+
+    @property
+    def block_dtype(self) -> np.dtype[Any]:
+        """What the rows of blocks are held in; at least as precise as the rows themselves."""
+        return self.dtype
 
     @classmethod
     def accepts(cls, X: Any) -> bool:  # noqa: ARG003

@@ -72,10 +72,13 @@ class Labels(_Shares):
 
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
         labels = self.labels[block.place]
-        weights = np.ones(len(labels)) if block.weights is None else block.weights
-        for k in range(self.n_components):
-            own = labels == k
-            yield block.rows[:, own].astype(np.float64), weights[own]
+        order = np.argsort(labels, kind="stable")
+        rows = block.rows[:, order].astype(np.float64, copy=False)
+        weights = np.ones(len(labels)) if block.weights is None else block.weights[order]
+        start = 0
+        for stop in np.bincount(labels, minlength=self.n_components).cumsum():
+            yield rows[:, start:stop], weights[start:stop]
+            start = stop
 
     def shares(self, block: Block) -> Array:
         return (self.labels[block.place] == np.arange(self.n_components)[:, None]).astype(float)
@@ -105,18 +108,10 @@ class SingleRows(Assignment):
         self.n_components = len(indices)
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
-        chosen, n_rows = rows.filled[self.indices], len(rows.values)
-        dtype = chosen.dtype
-        weights = np.ones(n_rows) if rows.weights is None else rows.weights
-        own, total = weights[self.indices].astype(dtype), weights.sum()
-        empty = dtype.type(10 * np.finfo(dtype).eps * min(1.0, total))  # scikit-learn's
-        mass = own + empty
-        family = m_step.family
-        covariances = family.of_single_rows(chosen, mass / own, rows.mean)
-        covariances = family.add_ridge(covariances, m_step.ridge)
-        # Weights are shares of all rows, as in scikit-learn: 1/n each, not 1/K.
-        shares = (mass / total).astype(dtype)
-        return Mixture.of(shares, chosen / (mass / own)[:, None], covariances, family)
+        weights = np.ones(len(rows.values)) if rows.weights is None else rows.weights
+        return m_step.of_single_rows(
+            rows.filled[self.indices], weights[self.indices], rows.mean, float(weights.sum())
+        )
 
 
 def observed_statistics(rows: Rows, shares: Array, family: Family) -> Statistics:

@@ -1,0 +1,360 @@
+"""A cluster: what Dask costs beside a fit in memory, what travels, and Spark beside both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pickle import dumps
+from statistics import median
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks import environments, timing
+from benchmarks.agreement import log_likelihood
+from benchmarks.libraries import bench_pyspark, estimators
+from benchmarks.options import Options, progress
+from benchmarks.problems import Problem, made
+from benchmarks.table import figure, section, table
+from benchmarks.timing import Turns, ratio
+from benchmarks.worker import Worker, WorkerError
+
+TITLE = "A cluster"
+LIBRARIES = ("emgmm", "pyspark")
+CHUNKS = 16
+FEW, MORE = 2, 12  # EM iterations; a pass is the difference
+TINY_CHUNKS = 400
+LEGEND = """\
+Milliseconds of one EM iteration, full covariances, in float64: the difference of fits of {FEW} and
+of {MORE} iterations from a given start, so that neither starts nor compilers count. The rows lie in
+{CHUNKS} chunks where they are needed before anything is measured. *Memory*: a NumPy array, on one
+thread or two. *Threads*: a Dask array under Dask's threaded scheduler. *Processes*: a Dask array on
+a `LocalCluster` of so many worker processes of one thread each, beside which the scheduler and the
+client run, on the same cores. The ratio is to *memory* on as many threads, by rounds; we mean to
+stay below {AIM}. *Ends* is how far the mean log-likelihood lies from that of the fit in memory, in
+nats per row."""
+AIM = 1.3
+TRAFFIC_AIM = 4
+FAR_ROWS, FAR_WORKERS, FAR_CHUNK_ROWS = 10**10, 100, 10**6
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the rows are, and how many threads or processes work on them."""
+
+    kind: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}, {self.number}"
+
+
+PLACES = tuple(Place(kind, n) for kind in ("memory", "threads", "processes") for n in (1, 2))
+
+
+class Turn(NamedTuple):
+    """What one turn measured."""
+
+    iteration: float  # seconds
+    likelihood: float
+
+
+class Traffic(NamedTuple):
+    """What moves in one pass, in bytes, and how large a chunk's own answer is."""
+
+    data: float  # among workers, and from them to the client
+    everything: float  # with the scheduler's messages about tasks
+    work: int  # the mixture and what goes with it, pickled
+    answer: int  # sums of a chunk, pickled
+    per_chunk: float  # seconds for each of many chunks with next to nothing in them
+
+
+def problems(quick: bool) -> list[Problem]:
+    return [Problem(20_000, 4, 4, "full", 4) if quick else Problem(2_000_000, 8, 8, "full", 4)]
+
+
+# -- in a worker's process ------------------------------------------------------------------------
+@cache
+def client_of(processes: int) -> Any:
+    """A client of so many processes; they end with this one."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    dask.config.set({"distributed.comm.timeouts.connect": "120s"})
+    cluster = LocalCluster(
+        n_workers=processes, threads_per_worker=1, processes=True, dashboard_address=":0"
+    )
+    return Client(cluster)
+
+
+@cache
+def rows_at(place: Place, problem: Problem) -> Any:
+    """The rows, where they are needed."""
+    X = made(problem)[0]
+    if place.kind == "memory":
+        return X
+    import dask.array
+
+    if place.kind == "processes":
+        client_of(place.number)
+    chunks = (-(-len(X) // CHUNKS), problem.n_features)
+    array = dask.array.from_array(X, chunks=chunks).persist()
+    if place.kind == "processes":
+        from distributed import wait
+
+        wait(array)
+    return array
+
+
+def fitted(place: Place, problem: Problem, iterations: int) -> tuple[float, Any]:
+    """Seconds of a fit, and the model."""
+    import dask
+
+    from emgmm import GaussianMixture
+
+    X = rows_at(place, problem)
+    start = made(problem)[1]
+    model = estimators.from_start(GaussianMixture, replace(problem, iterations=iterations), start)
+    pool = {"num_workers": place.number} if place.kind == "threads" else {}
+    with dask.config.set(pool):
+        begun = perf_counter()
+        model.fit(X)
+        return perf_counter() - begun, model
+
+
+def take(place: Place, problem: Problem) -> Turn:
+    """One turn."""
+    few, _ = fitted(place, problem, FEW)
+    more, model = fitted(place, problem, MORE)
+    return Turn((more - few) / (MORE - FEW), model.lower_bound_)
+
+
+class Written:
+    """Counts the bytes that this process writes to other processes of the cluster."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def listen(self) -> None:
+        from distributed.comm.tcp import TCP
+
+        write = TCP.write
+
+        async def counted(comm: Any, *arguments: Any, **more: Any) -> Any:
+            sent = await write(comm, *arguments, **more)
+            self.bytes += sent or 0
+            return sent
+
+        TCP.write = counted
+
+
+_written = Written()
+
+
+def listen() -> None:
+    """Count from now on."""
+    _written.listen()
+
+
+def counts(dask_worker: Any = None) -> tuple[int, int]:
+    """Bytes that this process wrote, and of these the data that a worker handed out."""
+    handed_out = 0 if dask_worker is None else dask_worker.transfer_outgoing_bytes_total
+    return _written.bytes, handed_out
+
+
+def moved(client: Any) -> np.ndarray:
+    """The same for all processes together: workers, the scheduler and the client."""
+    return np.sum([counts(), *client.run(counts).values()], axis=0)
+
+
+def traffic(problem: Problem, processes: int) -> Traffic:
+    """Count what one pass moves."""
+    from dask import array
+
+    from emgmm.em import EM
+    from emgmm.expectation import form_for_pass
+    from emgmm.families import FAMILIES
+    from emgmm.sources import ClusterSource
+    from emgmm.sources.chunk import Place as Where
+    from emgmm.sources.chunk import Summing
+
+    place = Place("processes", processes)
+    rows, client = rows_at(place, problem), client_of(processes)
+    _, model = fitted(place, problem, FEW)
+    source = ClusterSource.of(rows, None)
+    em = EM(source, FAMILIES["full"], problem.n_components, 0.0)
+    form = form_for_pass(model._mixture(), em.summary, source.dtype)
+    work = Summing(source.dtype, form.sums, form.block_rows)
+    answer = work(Where(0, 0), made(problem)[0][:1000])
+    listen()
+    client.run(listen)
+    passes = 10
+    nothing = moved(client)
+    asking = moved(client) - nothing  # what it takes to ask
+    before = moved(client)
+    for _ in range(passes):
+        em.sum(form.sums, form.block_rows)
+    everything, data = (moved(client) - before - asking) / passes
+    tiny = ClusterSource.of(
+        array.from_array(made(problem)[0][:TINY_CHUNKS], chunks=(1, -1)).persist(), None
+    )
+    tiny.sum(form.sums, form.block_rows)
+    begun = perf_counter()
+    for _ in range(3):
+        tiny.sum(form.sums, form.block_rows)
+    per_chunk = (perf_counter() - begun) / 3 / TINY_CHUNKS
+    return Traffic(data, everything, len(dumps(work)), len(dumps(answer)), per_chunk)
+
+
+def by_spark(problem: Problem) -> tuple[float, Any]:
+    """Seconds of an iteration, and the mixture after `MORE` of them, from Spark's own start."""
+    bench_pyspark.fit_by_itself(problem, FEW)  # to warm up
+    few, _ = bench_pyspark.fit_by_itself(problem, FEW)
+    more, fitted = bench_pyspark.fit_by_itself(problem, MORE)
+    return (more - few) / (MORE - FEW), fitted
+
+
+# -- the report -----------------------------------------------------------------------------------
+def report(options: Options) -> Iterator[str]:
+    """The paragraphs of the report."""
+    for problem in progress(options.problems):
+        yield section(f"{problem.name}, {CHUNKS} chunks")
+        yield LEGEND.format(FEW=FEW, MORE=MORE, CHUNKS=CHUNKS, AIM=AIM)
+        turns, moves = measured(problem, options.repeats)
+        failed = [f"{name}: {turn.failure}" for name, turn in turns.items() if turn.failure]
+        options.wrong.extend(failed)
+        if failed:
+            yield "\n".join(f"- failed, {line}" for line in failed)
+            continue
+        yield table(["", "", "ms", "ratio", "ends"], lines(turns))
+        seconds = {name: median(turn.each(lambda t: t.iteration)) for name, turn in turns.items()}
+        yield scaling(seconds)
+        yield what_travels(moves)
+        yield far(problem, seconds["processes, 1"], moves)
+        yield section("Beside Spark")
+        yield from beside_spark(problem, options)
+
+
+def measured(problem: Problem, repeats: int) -> tuple[dict[str, Turns[Turn]], Traffic]:
+    """All places in turns, each with its client in a process of its own; then the traffic."""
+    cores = os.cpu_count() or 1
+    staff = {place: Worker(place.number if place.kind == "memory" else cores) for place in PLACES}
+    try:
+        takers = {
+            place.name: partial(worker.call, take, place, problem)
+            for place, worker in staff.items()
+        }
+        turns = timing.take_turns(takers, repeats)
+        return turns, staff[PLACES[-1]].call(traffic, problem, PLACES[-1].number)
+    finally:
+        for worker in staff.values():
+            worker.close()
+
+
+def lines(turns: dict[str, Turns[Turn]]) -> Iterator[list[str]]:
+    """Of the table: a place and what it took."""
+    for place in PLACES:
+        own, beside = turns[place.name], turns[Place("memory", place.number).name]
+        taken = own.each(lambda t: t.iteration)
+        ends = own.results[-1].likelihood - beside.results[-1].likelihood
+        times = ratio(taken, beside.each(lambda t: t.iteration))
+        yield [
+            place.kind,
+            str(place.number),
+            figure(1e3 * median(taken)),
+            figure(times),
+            f"{ends:+.0e}",
+        ]
+
+
+def scaling(seconds: dict[str, float]) -> str:
+    """How much two are faster than one."""
+    gains = {
+        kind: seconds[f"{kind}, 1"] / seconds[f"{kind}, 2"]
+        for kind in ("memory", "threads", "processes")
+    }
+    said = ", ".join(f"{gain:.2f} times in {kind}" for kind, gain in gains.items())
+    return f"Two are as fast as one: {said}."
+
+
+def what_travels(moves: Traffic) -> str:
+    data, everything = (part / CHUNKS / moves.answer for part in (moves.data, moves.everything))
+    return (
+        f"In a pass on two processes the mixture and what goes with it ({moves.work:,} bytes "
+        f"pickled) travels to each worker once, and {moves.data:,.0f} bytes of data travel among "
+        f"workers and to the client: for each chunk {data:.2f} times the {moves.answer:,} bytes of "
+        f"its own sums. With every message about tasks that scheduler, workers and client write it "
+        f"is {moves.everything:,.0f} bytes, {everything:.2f} times; we mean to stay below "
+        f"{TRAFFIC_AIM}. A task costs {1e3 * moves.per_chunk:.2f} ms where it has a chunk of one "
+        f"row to do."
+    )
+
+
+def far(problem: Problem, seconds: float, moves: Traffic) -> str:
+    """An extrapolation on paper."""
+    chunks = FAR_ROWS // FAR_CHUNK_ROWS
+    compute = seconds / problem.n_rows * FAR_ROWS / FAR_WORKERS
+    scheduling = moves.per_chunk * chunks
+    network = moves.everything / CHUNKS * chunks
+    each = FAR_ROWS * problem.n_features * 8 / FAR_WORKERS
+    return (
+        f"On paper, {FAR_ROWS:,} rows of {problem.n_features} features on {FAR_WORKERS} workers of "
+        f"one thread as fast as these, {each / 1e9:.1f} GB of rows held by each, {chunks:,} chunks "
+        f"of {FAR_CHUNK_ROWS:,} rows: {compute:.1f} s of arithmetic in a pass, as long as the one "
+        f"process above takes for each row; {scheduling:.1f} s of scheduling, were every task to "
+        f"cost what it costs here, one after the other; {network / 1e6:.0f} MB through the "
+        f"network, {network / 1e9:.2f} s at 1 GB/s through one machine. A pass then takes between "
+        f"{max(compute, scheduling):.1f} s, where these overlap, and "
+        f"{compute + scheduling + network / 1e9:.1f} s, where they do not. It is assumed that rows "
+        f"stay in memory, that chunks lie evenly on workers, that no worker is slower than the "
+        f"others, and that the scheduler's cost per task does not grow with the number of workers."
+    )
+
+
+def beside_spark(problem: Problem, options: Options) -> Iterator[str]:
+    """Spark on the same rows: as long as it takes, and where it ends."""
+    if "pyspark" not in options.libraries:
+        yield "Not measured: pyspark is missing or was left out."
+        return
+    X = made(problem)[0]
+    problem = replace(problem, iterations=MORE)
+    ours = Place("processes", 2)
+    with (
+        Worker(os.cpu_count() or 1) as here,
+        Worker(2, environments.python_of("pyspark")) as there,
+    ):
+        try:
+            spark, mixture = there.call(by_spark, problem)
+        except WorkerError as error:
+            yield f"pyspark failed: {error}"
+            return
+        here.call(take, ours, problem)
+        turn = here.call(take, ours, problem)
+        by_itself = here.call(from_own_start, ours, problem)
+    yield (
+        f"pyspark's `GaussianMixture` in a JVM of two threads with the rows in its memory, and "
+        f"emgmm on two worker processes. Milliseconds of one iteration as above, and the mean "
+        f"log-likelihood after {MORE} iterations from each library's own start."
+    )
+    yield table(
+        ["", "ms", "ends at"],
+        [
+            ["pyspark", figure(1e3 * spark), f"{log_likelihood(mixture, X):.6f}"],
+            ["emgmm", figure(1e3 * turn.iteration), f"{by_itself:.6f}"],
+        ],
+    )
+    yield f"emgmm is {figure(spark / turn.iteration)} times as fast."
+
+
+def from_own_start(place: Place, problem: Problem) -> float:
+    """Mean log-likelihood after as many iterations from k-means."""
+    from emgmm import GaussianMixture
+
+    model = GaussianMixture(
+        problem.n_components, tol=0, reg_covar=0, max_iter=MORE, random_state=bench_pyspark.SEED
+    )
+    return model.fit(rows_at(place, problem)).lower_bound_

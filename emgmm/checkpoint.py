@@ -1,0 +1,320 @@
+"""Checkpoints: a fit that is interrupted goes on from a file, and ends as if it had not been.
+
+Kept are the runs of the present start that have ended, how far the one under way has come, and the
+best of the starts before. A fit that goes on makes its steps anew, with the same random numbers,
+but is told what has ended, and takes up what was under way.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from emgmm.archive import Archive, DamagedError
+from emgmm.em import EM
+from emgmm.families import FAMILIES, DegenerateCovarianceError
+from emgmm.files import BusyError, held, replaced
+from emgmm.journal import Journal, Standing
+from emgmm.loop import Ending, Mark, Progress, Rules, Run, Watcher, run
+from emgmm.mixture import Mixture
+from emgmm.notices import CheckpointWarning, frames_to_user
+from emgmm.persistence import encode
+from emgmm.schemes import MEMORIES, Scheme, Step
+from emgmm.sources import Source
+from emgmm.statistics import Statistics, Summary
+
+FORMAT = "emgmm.checkpoint 1"
+
+# What a fit that goes on may have otherwise than before.
+FREE = ("max_iter", "verbose", "verbose_interval", "checkpoint", "checkpoint_every")
+
+# Relative difference that the first pass's moments may have: rounding, on another machine.
+SAME = 1e-11
+
+
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """What a run ended with, and the passes made by then."""
+
+    run: Run | None
+    failure: tuple[int, ...]
+    passes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """All that a fit needs to go on.
+
+    Parameters
+    ----------
+    standing : Standing
+        At the beginning of the present start.
+    random : dict
+        State of the random numbers then.
+    passes : int
+        Made by then.
+    ended : tuple of Ended
+        Runs of this start that have ended, in order.
+    under_way : Progress, optional
+        The run after these.
+    """
+
+    standing: Standing
+    random: dict[str, Any]
+    passes: int
+    ended: tuple[Ended, ...] = ()
+    under_way: Progress | None = None
+
+
+ARCHIVE = Archive(
+    (Record, Ended, Standing, Progress, Mark, Run, Mixture, Statistics, *MEMORIES),
+    {**FAMILIES, **Ending.__members__},
+)
+
+
+class Checkpoint(Journal):
+    """A journal that is kept in a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file. What is in it is taken up.
+    every : float
+        Seconds between two times that it is written.
+    settings : dict
+        What must be the same when the fit goes on.
+
+    Raises
+    ------
+    ValueError
+        Where the file is no checkpoint, or one of a fit with other settings.
+    """
+
+    def __init__(self, path: Path, every: float, settings: dict[str, Any]) -> None:
+        self.path = path
+        self.every = every
+        self.settings = settings
+        self.moments: dict[str, Any] = {}
+        self.record: Record | None = None
+        self._found = self._read()
+        self._told: deque[Ended] = deque()
+        self._saved = monotonic()
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            found = ARCHIVE.read(self.path)
+            if found["format"] != FORMAT:
+                raise DamagedError(f"its format is {found['format']!r}")
+            then, record = found["settings"], found["record"]
+            if not isinstance(record, Record):
+                raise DamagedError("it holds no record")
+            names = {*then, *self.settings}
+            others = sorted(name for name in names if then.get(name) != self.settings.get(name))
+        except FileNotFoundError:
+            return None
+        except (DamagedError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{self.path} is no checkpoint of this emgmm, or a damaged one ({error}); remove "
+                "it to start anew."
+            ) from None
+        self._refuse(others)
+        return dict(found)
+
+    def _refuse(self, others: list[str]) -> None:
+        if others:
+            raise ValueError(
+                f"The checkpoint {self.path} is of a fit with another {', '.join(others)}; set it "
+                "back to go on from there, or remove the file to start anew."
+            )
+
+    def opened(
+        self, em: EM, random: np.random.RandomState
+    ) -> tuple[Standing, np.random.RandomState]:
+        self.moments = moments(em.summary)
+        if self._found is None:
+            return super().opened(em, random)
+        if not same(self._found["moments"], self.moments):
+            self._refuse(["X or sample_weight"])
+        self.record = record = self._found["record"]
+        self._told.extend(record.ended)
+        em.passes = record.passes
+        goes_on = deepcopy(random)
+        goes_on.set_state(record.random)
+        return record.standing, goes_on
+
+    def start(self, standing: Standing, em: EM, random: np.random.RandomState) -> None:
+        if self.record is None or standing is not self.record.standing:
+            self._keep(Record(standing, random.get_state(legacy=False), em.passes))
+
+    def run(
+        self,
+        em: EM,
+        scheme: Scheme,
+        first: Callable[[], Step],
+        *,
+        rules: Rules,
+        before: float,
+        watcher: Watcher | None = None,
+    ) -> Run:
+        assert self.record is not None
+        if self._told:
+            told = self._told.popleft()
+            em.passes = told.passes
+            if told.run is None:
+                raise DegenerateCovarianceError(told.failure)
+            return told.run
+        progress = self.record.under_way
+        try:
+            if progress is None:
+                progress = Progress.begun(scheme(first()), before, em)
+            em.passes = progress.passes
+            ended = run(em, progress, rules=rules, watcher=watcher, keep=self._progress)
+        except DegenerateCovarianceError as error:
+            self._ended(Ended(None, error.components, em.passes))
+            raise
+        self._ended(Ended(ended, (), em.passes))
+        return ended
+
+    def _progress(self, progress: Progress) -> None:
+        assert self.record is not None
+        self._keep(replace(self.record, under_way=progress))
+
+    def _ended(self, ended: Ended) -> None:
+        assert self.record is not None
+        self._keep(replace(self.record, ended=(*self.record.ended, ended), under_way=None))
+
+    def _keep(self, record: Record) -> None:
+        self.record = record
+        if monotonic() - self._saved >= self.every:
+            self.save()
+
+    def save(self) -> None:
+        """Write what is known to the file; what prevents it is warned of."""
+        if self.record is None:
+            return
+        document = {
+            "format": FORMAT,
+            "settings": self.settings,
+            "moments": self.moments,
+            "record": trimmed(self.record),
+        }
+        try:
+            with replaced(self.path) as file:
+                ARCHIVE.write(file, document)
+        except OSError as error:
+            self._warn("written", error)
+        self._saved = monotonic()
+
+    def remove(self) -> None:
+        """Remove the file: the fit is over."""
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            self._warn("removed", error)
+
+    def _warn(self, done: str, error: OSError) -> None:
+        message = f"The checkpoint {self.path} could not be {done} ({error}); the fit goes on."
+        warnings.warn(message, CheckpointWarning, stacklevel=frames_to_user())
+
+
+def trimmed(record: Record) -> Record:
+    """Without what came after the progress that is to be kept."""
+    progress = record.under_way
+    if progress is None:
+        return record
+    marks = progress.marks[: progress.n_iter + 1]
+    return replace(record, under_way=replace(progress, marks=marks))
+
+
+@contextmanager
+def kept(path: Path, every: float, settings: dict[str, Any]) -> Iterator[Journal]:
+    """The journal at `path`; it is removed when the fit is over, and written when it is stopped.
+
+    Raises
+    ------
+    ValueError
+        Where another fit has the path, or the file is of another fit.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot keep a checkpoint at {path}: there is no such folder")
+    try:
+        with held(path):
+            checkpoint = Checkpoint(path, every, settings)
+            try:
+                yield checkpoint
+            except DegenerateCovarianceError:  # it would fail again
+                checkpoint.remove()
+                raise
+            except BaseException:
+                checkpoint.save()
+                raise
+            checkpoint.remove()
+    except BusyError:
+        raise ValueError(
+            f"Another fit is under way with the checkpoint {path}: give each a path of its own."
+        ) from None
+
+
+def journal(
+    path: str | os.PathLike[str] | None,
+    every: float,
+    parameters: Mapping[str, Any],
+    source: Source,
+    goes_on: Mixture | None,
+) -> AbstractContextManager[Journal]:
+    """Where a fit with these parameters and rows is kept, which may go on from a mixture."""
+    if path is None:
+        return nullcontext(Journal())
+    settings = {name: said(value) for name, value in parameters.items() if name not in FREE}
+    settings["number of rows"] = source.n_rows
+    settings["number of features"] = source.n_features
+    settings["type of rows"] = source.dtype.str
+    names = () if goes_on is None else ("weights", "means", "whiteners")
+    settings["fit to go on from"] = [encode(getattr(goes_on, name), name) for name in names]
+    return kept(Path(path), every, settings)
+
+
+def said(value: Any) -> Any:
+    """A parameter as plain values; of what is none, such as a function, its name."""
+    try:
+        return encode(value, "")
+    except ValueError:
+        pass
+    if hasattr(value, "__array__"):
+        return encode(np.asarray(value), "")
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def moments(summary: Summary) -> dict[str, Any]:
+    """What is known of the rows after one pass."""
+    names = ("weight", "mean", "scatter", "minimum", "maximum")
+    return {name: getattr(summary, name) for name in names}
+
+
+def same(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two first passes saw the same rows, up to the rounding of their sums."""
+    farthest = np.maximum(np.abs(now["minimum"]), np.abs(now["maximum"]))
+    scatter = np.abs(now["scatter"]).max()
+    scales = {
+        "weight": now["weight"],
+        "mean": farthest,
+        "scatter": scatter + farthest.max() * np.sqrt(scatter * now["weight"]),
+    }
+    for name, value in now.items():
+        if np.shape(then[name]) != np.shape(value):
+            return False
+        near = np.abs(then[name] - value) <= SAME * scales.get(name, 0.0)
+        if not (near | (then[name] == value)).all():
+            return False
+    return True

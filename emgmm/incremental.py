@@ -1,0 +1,140 @@
+"""Fitting by and by: `partial_fit`, under scikit-learn's conventions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Self
+
+from sklearn.base import _fit_context
+from sklearn.utils import check_random_state
+
+from emgmm import door
+from emgmm.climbing import ClimbingEstimator
+from emgmm.em import EM
+from emgmm.families import FAMILIES, DegenerateCovarianceError
+from emgmm.fitting import START_ROWS
+from emgmm.loop import Ending, history
+from emgmm.mixture import Mixture
+from emgmm.sources import ArraySource, Rows, Source
+from emgmm.streaming import followed, gathered, share
+from emgmm.threads import one_blas_thread
+
+
+class IncrementalEstimator(ClimbingEstimator):
+    """An estimator that can follow a stream."""
+
+    step_power: float
+    step_offset: float
+    forgetting: float | None
+    _waiting: Rows
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any = None,  # noqa: ARG002
+        sample_weight: Any = None,
+    ) -> Self:
+        """Follow a stream: one step of stepwise EM on a block of rows.
+
+        The mixture's statistics per unit weight, s, go towards the block's own by
+        s + gamma_t (s_block - s), and an M-step makes the next mixture of them. At call
+        t = 1, 2, .. gamma_t is (t + step_offset)^-step_power, or `forgetting` where that is given.
+
+        The first call starts from its block as `fit` starts from X, by `init_params` and the
+        parameters named ``*_init``, and makes one step of EM on it. While fewer than `n_components`
+        distinct rows have come, they are kept for a start and the estimator is not fitted; the call
+        that brings the last of them is the first. After `fit`, calls go on from the fitted
+        statistics, t counting from 1; a model that holds parameters only (`from_parameters`,
+        `from_sklearn`) takes the statistics of its first block. `fit` always starts anew.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            A block of rows.
+        y : Ignored
+            For scikit-learn's conventions.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts in its block; 1 by default. Blocks themselves count by gamma_t,
+            whatever their weight.
+
+        Returns
+        -------
+        GaussianMixture
+            The estimator itself. ``n_iter_`` is t. ``lower_bound_`` is a running mean, by the same
+            gamma_t, of the log-density of each row under the mixture that its block met; it is not
+            ``score(X)``. ``converged_`` is False, ``lower_bounds_`` and ``history_`` are empty,
+            ``remaining_gain_`` is nan.
+
+        Raises
+        ------
+        ValueError
+            Where X or a parameter will not do, or the step would leave a singular covariance.
+            Nothing is changed then, and a stream can go on with the next block.
+
+        References
+        ----------
+        Cappe and Moulines (2009), J. R. Stat. Soc. B 71:593,
+        doi 10.1111/j.1467-9868.2009.00698.x.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from emgmm import GaussianMixture
+        >>> random = np.random.default_rng(0)
+        >>> model = GaussianMixture(2, random_state=0)
+        >>> for _ in range(100):
+        ...     X = random.normal(size=(200, 1)) + random.choice([-3, 3], size=(200, 1))
+        ...     model = model.partial_fit(X)
+        >>> np.sort(model.means_.ravel()).round(1)
+        array([-3.,  3.])
+        >>> model.n_iter_, model.ending_.name
+        (100, 'STREAM')
+        """
+        with self._unchanged_by_errors(), one_blas_thread():
+            goes_on = self.__sklearn_is_fitted__()
+            begun = goes_on or hasattr(self, "_waiting")
+            block = door.source(self, X, sample_weight, reset=not begun)
+            if goes_on:
+                self._check_same_model(block.n_features, "partial_fit", "use fit, or a clone,")
+                here = self._mixture()
+                self._step(block, lambda _: here)
+            else:
+                self._begin(block)
+        return self
+
+    def _begin(self, block: Source) -> None:
+        """Start from the block and the rows that wait, where they are enough."""
+        begin = self._beginning(block.n_features)
+        random = check_random_state(self.random_state)
+        if block.n_rows <= START_ROWS:
+            rows = gathered(getattr(self, "_waiting", None), block, random)
+            if len(rows.values) < self.n_components:
+                self._waiting = rows
+                return
+            if hasattr(self, "_waiting"):
+                block = ArraySource(rows.values, rows.weights, complete=rows.complete)
+        self.__dict__.pop("_waiting", None)
+        self._step(block, lambda em: begin(em, random))
+
+    def _step(self, block: Source, first: Callable[[EM], Mixture]) -> None:
+        """One step of stepwise EM from the `first` mixture."""
+        em = self._map_of(block, FAMILIES[self.covariance_type], self.n_components)
+        stream = getattr(self, "_stream", None)
+        call = stream.calls + 1 if stream else 1
+        gamma = share(call, self.step_power, self.step_offset, self.forgetting)
+        try:
+            self._stream, following = followed(stream, em, first(em), gamma)
+        except DegenerateCovarianceError as error:
+            raise door.FailedBlockError(error, em.ridge) from None
+        self._adopt(
+            following,
+            converged_=False,
+            n_iter_=call,
+            lower_bound_=self._stream.statistics.objective,
+            lower_bounds_=[],
+            ending_=Ending.STREAM,
+            history_=history([], [], []),
+            remaining_gain_=math.nan,
+        )

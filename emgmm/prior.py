@@ -1,0 +1,196 @@
+"""Priors on means and covariances: pseudo-statistics in the M-step, a density in the objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array
+
+from emgmm.families import OUTER, Family
+from emgmm.mixture import Mixture
+from emgmm.precision import UNIT
+from emgmm.statistics import Statistics, Summary
+from emgmm.typing import Array
+
+# Smallest eigenvalue of a correlation matrix below which features are collinear.
+COLLINEAR = 1e-12
+
+# Range of a feature, in units of rounding of its values, up to which it is constant.
+CONSTANT = 8 * UNIT
+
+
+class ConstantFeaturesError(ValueError):
+    """No scale can be taken from features that do not vary; `features` says which."""
+
+    def __init__(self, features: tuple[int, ...]) -> None:
+        super().__init__(f"constant: {features}")
+        self.features = features
+
+
+@dataclass(frozen=True)
+class NormalInverseWishart:
+    """The conjugate prior of each component's mean and covariance; fits are then MAP.
+
+    mu_k given Sigma_k is normal with mean `mean` and covariance Sigma_k / `shrinkage`, and Sigma_k
+    is inverse Wishart with `dof` degrees of freedom and scale `scale`, restricted to the family of
+    the covariances. What is None is taken from the data, so that the prior scales with them.
+
+    Parameters
+    ----------
+    shrinkage : float, default=0.01
+        Rows that the prior's mean is worth, kappa. 0 leaves the means alone.
+    mean : array-like of shape (D,), default=None
+        Where means are drawn to; None is the data's mean.
+    dof : float, default=None
+        Degrees of freedom, nu, more than D - 1; None is D + 2.
+    scale : array-like of shape (D, D), default=None
+        Symmetric and positive definite, in squared units of X. Axis-aligned families use its
+        diagonal, spherical ones the mean of that. None is the data's covariance over K^(2/D), as in
+        R's mclust; where that is singular, its diagonal.
+
+    Raises
+    ------
+    ValueError
+        Where a value cannot be what its name says.
+
+    References
+    ----------
+    Fraley and Raftery (2007), J. Classification 24:155, doi 10.1007/s00357-007-0004-5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emgmm import GaussianMixture, NormalInverseWishart
+    >>> X = np.array([[0.0, 0.1], [0.2, 0.0], [5.0, 5.1], [5.0, 5.1], [5.0, 5.1]])
+    >>> gm = GaussianMixture(2, prior=NormalInverseWishart(shrinkage=0.1), random_state=0).fit(X)
+    >>> gm.predict(X)
+    array([0, 0, 1, 1, 1])
+    """
+
+    shrinkage: float = 0.01
+    mean: Any = None
+    dof: float | None = None
+    scale: Any = None
+
+    def __post_init__(self) -> None:
+        for name in ("shrinkage", "dof"):
+            value: Any = getattr(self, name)
+            if value is None and name == "dof":
+                continue
+            if not isinstance(value, Real) or not 0 <= float(value) < np.inf:
+                raise ValueError(f"the prior's {name} must be a number from 0 up, but is {value!r}")
+            object.__setattr__(self, name, float(value))
+        if self.mean is not None:
+            mean = check_array(self.mean, dtype=float, ensure_2d=False, input_name="mean")
+            object.__setattr__(self, "mean", tuple(np.atleast_1d(mean).tolist()))
+        if self.scale is not None:
+            scale = check_array(self.scale, dtype=float, input_name="scale")
+            if scale.shape[0] != scale.shape[1] or not np.allclose(scale, scale.T):
+                raise ValueError("the prior's scale must be a symmetric (D, D) matrix")
+            if not np.linalg.eigvalsh(scale)[0] > 0:
+                raise ValueError("the prior's scale must be positive definite")
+            object.__setattr__(self, "scale", tuple(map(tuple, scale.tolist())))
+
+    def resolved(self, summary: Summary, family: Family, n_components: int) -> Prior:
+        """The prior for the data that `summary` saw.
+
+        Raises
+        ------
+        ConstantFeaturesError
+            Where the scale would be taken from data of which a feature is constant.
+        ValueError
+            Where the prior is for another number of features.
+        """
+        D = len(summary.mean)
+        mean = summary.mean if self.mean is None else np.array(self.mean)
+        dof = D + 2.0 if self.dof is None else self.dof
+        if mean.shape != (D,):
+            raise ValueError(f"the prior's mean is for {len(mean)} features, but X has {D}")
+        if not dof > D - 1:
+            raise ValueError(f"the prior's dof must be more than D - 1 = {D - 1}, but is {dof:g}")
+        diagonal = False
+        if self.scale is None:
+            scale, diagonal = scale_of(summary, n_components)
+        elif len(self.scale) != D:
+            raise ValueError(f"the prior's scale is for {len(self.scale)} features, but X has {D}")
+        else:
+            # The sum of outer products of a root's columns, in the family's shape.
+            root = np.linalg.cholesky(np.array(self.scale))
+            scale = family.shape.weigh(root, np.ones(D))
+        freedom = dof + D + 1 + (self.shrinkage > 0)
+        return Prior(family, self.shrinkage, mean, scale, freedom, diagonal)
+
+
+def scale_of(summary: Summary, n_components: int) -> tuple[Array, bool]:
+    """The data's covariance over K^(2/D), and whether only its diagonal could be taken."""
+    largest = np.maximum(np.abs(summary.minimum), np.abs(summary.maximum))
+    constant = summary.maximum - summary.minimum <= CONSTANT * largest
+    if constant.any():
+        raise ConstantFeaturesError(tuple(np.flatnonzero(constant).tolist()))
+    # Weights may sum to less than one row.
+    freedom = max(summary.weight - 1, summary.weight / 2)
+    scale = summary.whole_scatter / freedom / n_components ** (2 / len(summary.mean))
+    if summary.shape is OUTER:
+        sds = np.sqrt(np.diag(scale))
+        if np.linalg.eigvalsh(scale / np.outer(sds, sds))[0] <= COLLINEAR:
+            return OUTER.diagonal(scale), True
+    return scale, False
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """A normal-inverse-Wishart prior of every component, in numbers: one rule for all families.
+
+    In the M-step W_k becomes scale + W_k + what the mean's pull adds, and N_k under a covariance
+    becomes N_k + freedom. That minimises the criterion of the M-step plus minus twice the prior's
+    log-density, whatever the family.
+
+    Parameters
+    ----------
+    family : Family
+        Of the covariances.
+    shrinkage : float
+        kappa.
+    mean : (D,)
+        mu_P.
+    scale : element of the family's shape
+        Lambda, as a scatter.
+    freedom : float
+        nu + D + 2, or nu + D + 1 where shrinkage is 0.
+    diagonal : bool
+        Whether the scale is diagonal because the data's covariance is singular.
+    """
+
+    family: Family
+    shrinkage: float
+    mean: Array
+    scale: Array
+    freedom: float
+    diagonal: bool
+
+    def added_to(self, statistics: Statistics) -> Statistics:
+        """Statistics of the rows and of those that the prior is worth, but for `freedom`."""
+        steps = self.mean - statistics.centres
+        each = self.scale + self.shrinkage * self.family.shape.outer(steps)
+        return replace(
+            statistics,
+            mass=statistics.mass + self.shrinkage,
+            drift=statistics.drift + self.shrinkage * steps,
+            scatter=statistics.scatter + self.family.pool(each),
+        )
+
+    def log_density(self, mixture: Mixture) -> float:
+        """Summed over components, but for a constant.
+
+        -1/2 sum_k [tr(Lambda Sigma_k^-1) + kappa |mu_k - mu_P|^2 in Sigma_k + freedom log|Sigma_k|]
+        """
+        shape, D = self.family.shape, mixture.n_features
+        whiteners = mixture.each_whitener
+        traces = [shape.inner(p, self.scale, D) for p in shape.precisions(whiteners)]
+        steps = mixture.means.astype(np.float64) - self.mean
+        pulls = self.shrinkage * shape.lengths(whiteners, steps[:, None, :])[:, 0]
+        log_dets = -2 * shape.log_det(whiteners, D)
+        return -0.5 * float(np.sum(traces + pulls + self.freedom * log_dets))

@@ -1,0 +1,128 @@
+"""Stepwise EM: a mixture that follows a stream, one block of rows after another.
+
+What the stream has said so far is kept as statistics per unit weight, a decayed sum: each block
+pulls them towards its own, and an ordinary M-step makes the next mixture of them.
+
+References
+----------
+Cappe and Moulines (2009), J. R. Stat. Soc. B 71:593, doi 10.1111/j.1467-9868.2009.00698.x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from emgmm.em import EM
+from emgmm.mixture import Mixture
+from emgmm.sources import Rows, Source
+from emgmm.statistics import Statistics
+from emgmm.typing import Array
+
+
+def share(call: int, step_power: float, step_offset: float, forgetting: float | None) -> float:
+    """gamma_t of call t = 1, 2, ..: how far the statistics go towards the new block's."""
+    return (call + step_offset) ** -step_power if forgetting is None else forgetting
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """What is kept from one block to the next.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        Per unit weight. Their objective is the running mean of log p(x), of each row under the
+        mixture that its block met.
+    weight : float
+        Total weight of the rows seen.
+    calls : int
+        t: blocks that moved the mixture since it was last fitted.
+    """
+
+    statistics: Statistics
+    weight: float
+    calls: int
+
+    @classmethod
+    def after_fit(cls, statistics: Statistics) -> Stream:
+        """To go on from a fit that ended with these statistics."""
+        return cls(statistics.times(1 / statistics.weight), statistics.weight, 0)
+
+    def plain(self) -> dict[str, Any]:
+        """Arrays and numbers."""
+        return asdict(self)
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any], mixture: Mixture) -> Stream:
+        """The inverse of `plain`.
+
+        Raises
+        ------
+        ValueError
+            Where the arrays are not those of such a mixture.
+        """
+        stream = cls(**{**plain, "statistics": Statistics(**plain["statistics"])})
+        K, D = mixture.means.shape
+        moments = mixture.family.pool(mixture.family.shape.outer(np.zeros((K, D))))
+        wanted = {"mass": (K,), "centres": (K, D), "drift": (K, D), "scatter": moments.shape}
+        for name, shape in wanted.items():
+            if np.shape(getattr(stream.statistics, name)) != shape:
+                raise ValueError(f"the stream's {name} has not the shape {shape}")
+        return stream
+
+
+def followed(
+    stream: Stream | None, em: EM, mixture: Mixture, share: float
+) -> tuple[Stream, Mixture]:
+    """A step of stepwise EM on the rows of `em`: s + share (s_block - s), and the M-step of it.
+
+    Where nothing is kept yet, s is the block's own. Statistics of two passes add up about common
+    centres: those that the block's were taken about, which are moved where digits would be lost.
+
+    Raises
+    ------
+    DegenerateCovarianceError
+        With the components whose covariance is not positive definite.
+    """
+    family = em.family
+    weight = em.summary.weight + (stream.weight if stream else 0.0)
+
+    def blended(seen: Statistics) -> Statistics:
+        if stream is None:
+            return seen.times(1 / seen.weight)
+        kept = stream.statistics.about(seen.centres, family).times(1 - share)
+        return kept + seen.times(share / seen.weight)
+
+    blend = blended(em.expect(mixture))
+
+    def again(centres: Array) -> Statistics:
+        nonlocal blend
+        blend = blended(em.expect_about(mixture, centres))
+        return blend.times(weight)
+
+    following = em.m_step.settle(blend.times(weight), again, mixture)
+    calls = 1 + (stream.calls if stream else 0)
+    return Stream(blend, weight, calls), following
+
+
+def gathered(waiting: Rows | None, source: Source, random: np.random.RandomState) -> Rows:
+    """The distinct rows that count, of those that wait and a block's, with their weights."""
+    block = source.sample(source.n_rows, random)
+    parts = [block] if waiting is None else [waiting, block]
+    values = np.concatenate([part.values for part in parts])
+    weights = np.concatenate(
+        [np.ones(len(part.values)) if part.weights is None else part.weights for part in parts]
+    )
+    values, weights = values[weights > 0], weights[weights > 0]
+    # Compared by their bytes, in which what is missing equals itself; -0.0 + 0.0 is 0.0.
+    as_bytes = np.ascontiguousarray(values + 0.0).view(f"V{values[:1].nbytes}").ravel()
+    _, first, places = np.unique(as_bytes, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    together = np.zeros(len(first))
+    np.add.at(together, places, weights)
+    complete = all(part.complete for part in parts)
+    return Rows(values[first[order]], together[order], complete)

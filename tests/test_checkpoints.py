@@ -1,0 +1,469 @@
+"""Checkpoints: a fit that is stopped anywhere, and goes on, ends as if it had not been stopped."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TYPES, clusters, fit, given_start
+from sklearn.base import clone
+
+from emgmm import CheckpointWarning, Ending, GaussianMixture, checkpoint, door
+from emgmm.em import EM
+from emgmm.families import FAMILIES
+from emgmm.files import held
+from emgmm.schemes import SCHEMES, taken
+from emgmm.sources import ArraySource
+
+types = pytest.mark.parametrize("covariance_type", TYPES)
+schemes = pytest.mark.parametrize("acceleration", list(SCHEMES))
+X = clusters(200, 2, 3, spread=1.5)
+
+
+class Interrupted(ArraySource):
+    """Raises KeyboardInterrupt in the middle of the pass of which the number is given."""
+
+    passes = 0
+    fatal = -1
+
+    def blocks(self, size):
+        cls = type(self)
+        cls.passes += 1
+        if cls.passes == cls.fatal:
+            raise KeyboardInterrupt
+        yield from super().blocks(size)
+
+
+@pytest.fixture
+def interrupts(monkeypatch):
+    monkeypatch.setattr(door, "ArraySource", Interrupted)
+
+    def at(number):
+        monkeypatch.setattr(Interrupted, "passes", 0)
+        monkeypatch.setattr(Interrupted, "fatal", number)
+
+    at(-1)
+    return at
+
+
+def fitted(model):
+    """All that a fit left, as text that tells any two apart; the stream's layout aside."""
+    known = {n: v for n, v in vars(model).items() if n.endswith("_")}
+    plain = {n: v for n, v in known.items() if n != "history_"}
+    plain |= {f"history_{n}": v for n, v in known["history_"].items()}
+    plain |= {f"stream {n}": v for n, v in model._stream.plain()["statistics"].items()}
+    return {
+        name: value.tobytes() if isinstance(value, np.ndarray) else pickle.dumps(value)
+        for name, value in plain.items()
+    }
+
+
+def stuck_start():
+    """Two of three components alike, and more of it to climb afterwards."""
+    return {
+        "weights_init": [0.25, 0.25, 0.5],
+        "means_init": [X[0], X[0], X[1]],
+        "precisions_init": [np.eye(2)] * 3,
+    }
+
+
+CASES = {
+    "plain": {"n_components": 3, "tol": 1e-4},
+    "float32 tied": {"n_components": 3, "covariance_type": "tied", "tol": 1e-4},
+    "several starts": {"n_components": 3, "n_init": 3, "init_params": "random", "max_iter": 6},
+    "anderson": {"n_components": 3, "acceleration": "anderson", "tol": 1e-8, "max_iter": 40},
+    "anderson, a ridge that falls": {
+        "n_components": 3,
+        "acceleration": "anderson",
+        "reg_covar": 0.05,
+        "tol": 1e-9,
+        "max_iter": 30,
+    },
+    "escape": {"n_components": 3, "tol": 1e-2, **stuck_start()},
+    "escape, anderson": {
+        "n_components": 3,
+        "tol": 1e-5,
+        "acceleration": "anderson",
+        **stuck_start(),
+    },
+}
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_an_interrupt_in_any_pass_changes_nothing(case, interrupts, tmp_path):
+    rows = X.astype(np.float32) if "float32" in case else X
+    path = tmp_path / "fit.npz"
+    model = GaussianMixture(random_state=0, **CASES[case])
+    uninterrupted = fit(clone(model), rows)
+    whole, events = fitted(uninterrupted), set(uninterrupted.history_["event"])
+    n_passes = Interrupted.passes
+    assert ("escape" in case, "anderson" in case) == ("escape" in events, "leap" in events)
+    model.set_params(checkpoint=path)
+    for number in range(1, n_passes + 1, 1 + n_passes // 70):
+        stopped = clone(model)
+        interrupts(number)
+        with pytest.raises(KeyboardInterrupt):
+            fit(stopped, rows)
+        assert not hasattr(stopped, "means_")
+        # Nothing is known in the first pass; the first step is, once EM's own have begun.
+        assert path.exists() == (number > 1)
+        interrupts(-1)
+        assert fitted(fit(stopped, rows)) == whole
+        assert list(tmp_path.iterdir()) == []
+        # The summary is always made again, and the pass in which it was stopped.
+        assert Interrupted.passes <= n_passes + 1 - max(0, number - 2)
+
+
+@pytest.mark.parametrize("case", ["several starts", "escape"])
+def test_a_fit_that_is_stopped_again_and_again_arrives(case, interrupts, tmp_path):
+    model = GaussianMixture(random_state=0, **CASES[case])
+    whole = fitted(fit(clone(model), X))
+    n_passes = Interrupted.passes
+    model.set_params(checkpoint=tmp_path / "fit.npz")
+    for _ in range(n_passes + 2):
+        interrupts(3)  # the summary, one pass, and no more
+        try:
+            fit(model, X)
+        except KeyboardInterrupt:
+            continue
+        break
+    assert fitted(model) == whole
+
+
+def test_a_warm_start_goes_on_where_it_was_stopped(interrupts, tmp_path):
+    path = tmp_path / "fit.npz"
+    model = GaussianMixture(3, random_state=0, tol=1e-7, max_iter=10, warm_start=True)
+    begun = pickle.dumps(fit(model, X))
+    whole = fitted(fit(pickle.loads(begun), X))
+    stopped = pickle.loads(begun).set_params(checkpoint=path)
+    interrupts(5)
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, X)
+    assert stopped.n_iter_ == 10  # still what it was
+    interrupts(-1)
+    other = fit(GaussianMixture(3, random_state=1, warm_start=True), X).set_params(
+        **stopped.get_params()
+    )
+    with pytest.raises(ValueError, match="another fit to go on from;"):
+        fit(other, X)
+    assert fitted(fit(stopped, X)) == whole
+
+
+def test_random_numbers_without_a_seed_are_kept(interrupts, tmp_path):
+    """The global generator is neither wound back nor needed again."""
+    arguments = {"init_params": "random", "n_init": 3, "max_iter": 4}
+    np.random.seed(5)
+    whole = fitted(fit(GaussianMixture(3, **arguments), X))
+    model = GaussianMixture(3, **arguments, checkpoint=tmp_path / "fit.npz")
+    np.random.seed(5)
+    interrupts(9)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, X)
+    interrupts(-1)
+    np.random.seed(6)
+    before = np.random.get_state()[1].tolist()
+    assert fitted(fit(model, X)) == whole
+    assert np.random.get_state()[1].tolist() == before
+
+
+def test_starts_that_fail_are_remembered(interrupts, tmp_path):
+    """Some starts give a component to equal rows alone."""
+    rows = np.concatenate([X, np.full((20, 2), 3.0)])
+
+    def begin(rows, n_components, random):
+        labels = np.zeros(len(rows), dtype=int)
+        labels[-20 if random.randint(2) else 100 :] = 1
+        return labels
+
+    model = GaussianMixture(
+        2, reg_covar=0, n_init=6, init_params=begin, random_state=1, tol=1e-9, max_iter=8
+    )
+    whole = fitted(fit(clone(model), rows))
+    n_passes = Interrupted.passes
+    model.set_params(checkpoint=tmp_path / "fit.npz")
+    for number in range(2, n_passes + 1, 3):
+        interrupts(number)
+        with pytest.raises(KeyboardInterrupt):
+            fit(clone(model), rows)
+        interrupts(-1)
+        assert fitted(fit(clone(model), rows)) == whole
+
+
+def test_where_all_starts_fail_nothing_is_left(tmp_path):
+    rows = np.zeros((20, 2))
+    model = GaussianMixture(1, reg_covar=0, checkpoint=tmp_path / "fit.npz", checkpoint_every=0)
+    with pytest.raises(ValueError, match="ill-defined empirical"):
+        model.fit(rows)
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- what may differ, and what may not ------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped(interrupts, tmp_path):
+    """A model that was stopped in its sixth pass, and its rows."""
+    path = tmp_path / "fit.npz"
+    model = GaussianMixture(
+        3, weights_init=[0.2, 0.3, 0.5], random_state=0, tol=0, max_iter=10, checkpoint=path
+    )
+    interrupts(6)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, X)
+    interrupts(-1)
+    return model
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"tol": 1e-3},
+        {"covariance_type": "diag"},
+        {"random_state": 1},
+        {"weights_init": [0.3, 0.2, 0.5]},
+        {"acceleration": "anderson"},
+        {"init_params": lambda *_: None},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_other_parameters_are_refused_before_any_pass(changed, stopped):
+    content = Path(stopped.checkpoint).read_bytes()
+    name = next(iter(changed))
+    with pytest.raises(ValueError, match=f"of a fit with another {name}; set it back .* remove"):
+        fit(clone(stopped).set_params(**changed), X)
+    assert Interrupted.passes == 0
+    assert Path(stopped.checkpoint).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("rows", "weights", "passes", "named"),
+    [
+        (X[:-1], None, 0, "number of rows"),
+        (np.c_[X, X[:, 0]], None, 0, "number of features"),
+        (X.astype(np.float32), None, 0, "type of rows"),
+        (X + np.eye(1, 200, 7).T * 1e-6, None, 1, "X or sample_weight"),
+        (X, np.r_[2, np.ones(199)], 1, "X or sample_weight"),
+        (X * [1, np.nextafter(1, 2)], None, 1, None),
+    ],
+    ids=["rows", "features", "type", "one value", "weights", "rounding"],
+)
+def test_other_rows_are_refused_before_any_further_pass(rows, weights, passes, named, stopped):
+    if named is None:  # another machine's sums
+        moments = checkpoint.moments(EM(ArraySource(X), FAMILIES["full"], 3, 0.0).summary)
+        off = {**moments, "mean": moments["mean"] * (1 + 1e-14)}
+        assert checkpoint.same(off, moments)
+        return
+    content = Path(stopped.checkpoint).read_bytes()
+    with pytest.raises(ValueError, match=f"of a fit with another {named}; set it back"):
+        fit(stopped, rows, sample_weight=weights)
+    assert Interrupted.passes == passes
+    assert Path(stopped.checkpoint).read_bytes() == content
+
+
+def test_more_iterations_and_other_words_are_allowed(stopped, capsys):
+    whole = fit(clone(stopped).set_params(max_iter=15, checkpoint=None), X)
+    stopped.set_params(max_iter=15, verbose=1, verbose_interval=1, checkpoint_every=5)
+    assert fitted(fit(stopped, X)) == fitted(whole)
+    assert "Iteration 5\n" in capsys.readouterr().out
+
+
+def test_fewer_iterations_than_were_made_end_at_once(stopped):
+    fit(stopped.set_params(max_iter=2), X)
+    assert stopped.n_iter_ == 4 - 1  # the summary, the start, three iterations; stopped in the next
+    assert stopped.ending_ is Ending.MAX_ITER
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda whole: b"",
+        lambda whole: b"not a checkpoint",
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: whole[:-1],
+        lambda whole: whole[:300] + bytes([whole[300] ^ 1]) + whole[301:],
+        lambda whole: pickle.dumps([1]),
+        lambda whole: whole.replace(b"emgmm.checkpoint 1".decode().encode("utf-32-le"), b"x" * 72),
+    ],
+    ids=["empty", "text", "half", "cut", "a bit", "pickle", "format"],
+)
+def test_a_broken_file_is_one_sentence(broken, stopped):
+    path = Path(stopped.checkpoint)
+    path.write_bytes(broken(path.read_bytes()))
+    content = path.read_bytes()
+    with pytest.raises(ValueError, match="is no checkpoint of this emgmm, or a damaged") as error:
+        fit(stopped, X)
+    assert "\n" not in str(error.value)
+    assert Interrupted.passes == 0
+    assert path.read_bytes() == content
+
+
+def test_an_array_of_numpys_own_is_no_checkpoint(stopped):
+    np.savez(stopped.checkpoint, X=X)
+    with pytest.raises(ValueError, match="is no checkpoint"):
+        fit(stopped, X)
+    with open(stopped.checkpoint, "wb") as file:
+        np.save(file, X)
+    with pytest.raises(ValueError, match="is no checkpoint"):
+        fit(stopped, X)
+
+
+def test_no_folder_is_said_at_once(interrupts, tmp_path):
+    model = GaussianMixture(3, checkpoint=tmp_path / "nowhere" / "fit.npz")
+    with pytest.raises(FileNotFoundError, match="there is no such folder"):
+        model.fit(X)
+    assert Interrupted.passes == 0
+
+
+def test_a_full_disk_is_warned_of_and_the_fit_goes_on(tmp_path, monkeypatch):
+    model = GaussianMixture(3, random_state=0, checkpoint_every=0)
+    whole = fitted(fit(clone(model), X))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    model.set_params(checkpoint=tmp_path / "fit.npz")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CheckpointWarning)
+        assert fitted(fit(model, X)) == whole
+    assert list(tmp_path.iterdir()) == []
+    with pytest.warns(CheckpointWarning, match=r"fit.npz could not be written \(.*No space left"):
+        fit(model, X)
+
+
+def test_it_is_written_as_often_as_asked(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(checkpoint, "monotonic", lambda: now[0])
+    times = []
+    save = checkpoint.Checkpoint.save
+
+    def noted(self):
+        times.append(now[0])
+        save(self)
+
+    def tick(rows, size):
+        now[0] += 1
+        yield from ArraySource.blocks(rows, size)
+
+    monkeypatch.setattr(checkpoint.Checkpoint, "save", noted)
+    monkeypatch.setattr(Interrupted, "blocks", tick)
+    monkeypatch.setattr(door, "ArraySource", Interrupted)
+    fit(GaussianMixture(3, tol=0, max_iter=20, checkpoint=tmp_path / "a", checkpoint_every=5), X)
+    assert times == [5, 10, 15, 20]
+
+
+def test_no_code_is_in_the_file(stopped):
+    with np.load(stopped.checkpoint, allow_pickle=False) as arrays:
+        kinds = {arrays[name].dtype.kind for name in arrays.files}
+    assert kinds <= set("fiuU")
+
+
+# -- one at a time --------------------------------------------------------------------------------
+
+
+def test_a_second_fit_on_the_path_is_refused_before_any_pass(interrupts, tmp_path):
+    path = tmp_path / "fit.npz"
+    model = GaussianMixture(3, checkpoint=path)
+    with held(path), pytest.raises(ValueError, match="Another fit is under way"):
+        model.fit(X)
+    assert Interrupted.passes == 0
+    fit(model, X)
+
+
+FIT = textwrap.dedent(
+    """
+    import sys, time, warnings
+    import numpy as np
+    from emgmm import GaussianMixture, door
+    from emgmm.sources import ArraySource
+    warnings.simplefilter("ignore")
+
+    class Slow(ArraySource):
+        def blocks(self, size):
+            time.sleep(0.01)
+            yield from super().blocks(size)
+
+    door.ArraySource = Slow
+    rows, path, out, n_init, acceleration = sys.argv[1:]
+    model = GaussianMixture(
+        3, tol=1e-7, max_iter=15, n_init=int(n_init), init_params="random", random_state=0,
+        acceleration=acceleration or None, checkpoint=path, checkpoint_every=0,
+    )
+    print("begun", flush=True)
+    model.fit(np.load(rows)).save(out)
+    """
+)
+
+
+@pytest.mark.parametrize(("n_init", "acceleration"), [(3, ""), (1, "anderson")])
+def test_a_fit_that_is_killed_at_random_times_arrives(n_init, acceleration, tmp_path):
+    rows, path, out = tmp_path / "rows.npy", tmp_path / "fit.npz", tmp_path / "model.json"
+    np.save(rows, X)
+    random = np.random.default_rng(0)
+    kills = 0
+    for _ in range(40):
+        arguments = [sys.executable, "-c", FIT, rows, path, out, str(n_init), acceleration]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
+            assert process.stdout.readline() == b"begun\n"
+            try:
+                process.wait(timeout=random.uniform(0.02, 0.6) if kills < 6 else 60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                kills += 1
+                continue
+        assert process.returncode == 0
+        break
+    assert kills >= 1
+    model = GaussianMixture.load(out)
+    assert not path.exists()
+    whole = fit(clone(model).set_params(checkpoint=None), X)
+    assert fitted(model) == fitted(whole)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be killed in this way there")
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    path = tmp_path / "fit.npz"
+    code = (
+        "import sys, time; from pathlib import Path; from emgmm.files import held\n"
+        "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(ValueError, match="Another fit is under way"):
+            GaussianMixture(3, checkpoint=path).fit(X)
+        os.kill(process.pid, signal.SIGKILL)
+    fit(GaussianMixture(3, checkpoint=path), X)
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- the law for every scheme ---------------------------------------------------------------------
+
+
+@types
+@schemes
+def test_a_position_is_a_value(acceleration, covariance_type, tmp_path):
+    """Written, read, and gone on from, any position leads where it would have led."""
+    rows, family = clusters(200, 2, 3, spread=1.0), FAMILIES[covariance_type]
+    start = given_start(rows, 3, covariance_type)
+    em = EM(ArraySource(rows), family, 3, 1e-6)
+    position = SCHEMES[acceleration](
+        taken(em, fit(GaussianMixture(**start, max_iter=0), rows)._mixture())
+    )
+    for number in range(16):
+        with (tmp_path / "position").open("wb") as file:
+            checkpoint.ARCHIVE.write(file, position)
+        copy = checkpoint.ARCHIVE.read(tmp_path / "position")
+        plainly = number % 5 == 4
+        position, other = (each.next(em, plainly=plainly) for each in (position, copy))
+        assert type(position) is type(other)
+        assert position.step.event == other.step.event
+        assert position.step.objective == other.step.objective
+        np.testing.assert_array_equal(position.step.mixture.means, other.step.mixture.means)
