@@ -381,6 +381,25 @@ def test_a_pass_reads_each_block_once_in_the_callers_thread(hands, monkeypatch):
     assert threads == {threading.current_thread()}
 
 
+def test_the_look_at_the_first_block_leaves_nothing_open():
+    closed = []
+
+    def reader():
+        try:
+            yield from parts(X)
+        finally:
+            closed.append(1)
+
+    source = BlocksSource(blocks(reader))
+    assert closed == [1]
+    assert source.n_rows == N
+
+
+def test_of_a_file_no_other_columns_are_read(tmp_path):
+    rows = blocks(in_parquet(tmp_path, X), columns=["c"], weight_column="a")
+    assert {tuple(batch.schema.names) for batch in rows.opened()} == {("c", "a")}
+
+
 def test_nothing_is_read_before_it_is_asked_for(fitted):
     taken = []
 
