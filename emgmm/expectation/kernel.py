@@ -9,7 +9,8 @@ here, so a block's sums depend on the block alone.
 Numbers are of the type of theta. In float32 a lane adds up the rows of one strip, a hundred or so;
 strips are added in float64, and so is the log-likelihood.
 
-What is compiled is kept on disk by the state of this file: after a change to `lanes`, touch it.
+What is compiled is kept on disk by the state of this file: after a change to `lanes` or `tiles`
+touch it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from numba import njit, types
-from numba.core import cgutils
 from numba.np.numpy_support import from_dtype
 
 from emgmm.expectation.lanes import (
@@ -30,159 +30,21 @@ from emgmm.expectation.lanes import (
     doubled,
     every,
     exponential,
-    fetch,
     floor_of,
-    folded,
-    fused,
     gather,
-    intrinsic,
     lane,
-    lanes_of,
     least_of,
     load,
     multiply,
-    place,
-    put,
-    spread,
     store,
     subtract,
     where_above,
     width_of,
 )
+from emgmm.expectation.tiles import TILE, joint_2, joint_4, sums_2, sums_4
 
 PAIR = 2  # components are padded to this
-TILE = 3  # vectors of a tile: 4 x 3 accumulators, 3 vectors and a scalar fill 16 registers
 CHUNK = 160  # entries of phi at a time: a tile's 15 KiB of them stay in the nearest cache
-
-
-# -- tiles of the two products ------------------------------------------------------------------
-def accumulators(builder: Any, height: int, lanes: Any) -> Any:
-    """Registers, in the end: a vector for each of `TILE` in each of `height` lines."""
-    vector = lanes.vector
-    return [[cgutils.alloca_once(builder, vector) for _ in range(TILE)] for _ in range(height)]
-
-
-def joint_tile(height: int) -> Any:
-    """Entries begin..end of theta @ phi for `height` components and `TILE` vectors of rows.
-
-    The first entries start the log-joint (with theta[:, 0], as phi[0] is 1), later ones add to it.
-    """
-
-    @intrinsic
-    def tile(
-        typing: Any,
-        theta: Any,
-        k: Any,
-        n_entries: Any,
-        begin: Any,
-        end: Any,
-        phi: Any,
-        b: Any,
-        length: Any,
-        joint: Any,
-    ) -> Any:
-        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            theta, k, n_entries, begin, end, phi, b, length, joint = arguments
-            kinds, size, lanes = signature.args, k.type, lanes_of(signature.args[5])
-            table = context.make_array(kinds[0])(context, builder, theta).data
-            numbers = [builder.add(k, size(i)) for i in range(height)]
-            rows = [builder.mul(number, n_entries) for number in numbers]
-            targets = []
-            for number in numbers:
-                start = builder.add(builder.mul(number, length), b)
-                indices = [builder.add(start, size(lanes.width * v)) for v in range(TILE)]
-                targets.append([place(context, builder, kinds[8], joint, i) for i in indices])
-            sums = accumulators(builder, height, lanes)
-            fresh = builder.icmp_signed("==", begin, size(0))
-            with builder.if_else(fresh) as (then, otherwise):
-                with then:
-                    for row, line in zip(rows, sums, strict=True):
-                        first = spread(builder, builder.load(builder.gep(table, [row])), lanes)
-                        for accumulator in line:
-                            builder.store(first, accumulator)
-                with otherwise:
-                    for pointers, line in zip(targets, sums, strict=True):
-                        for pointer, accumulator in zip(pointers, line, strict=True):
-                            builder.store(fetch(builder, pointer), accumulator)
-            after = builder.select(fresh, size(1), begin)
-            with cgutils.for_range_slice(builder, after, end, size(1), size) as (p, _):
-                start = builder.add(builder.mul(p, length), b)
-                indices = [builder.add(start, size(lanes.width * v)) for v in range(TILE)]
-                pointers = [place(context, builder, kinds[5], phi, i) for i in indices]
-                vectors = [fetch(builder, pointer) for pointer in pointers]
-                for row, line in zip(rows, sums, strict=True):
-                    entry = builder.load(builder.gep(table, [builder.add(row, p)]))
-                    entry = spread(builder, entry, lanes)
-                    for vector, accumulator in zip(vectors, line, strict=True):
-                        total = fused(builder, entry, vector, builder.load(accumulator))
-                        builder.store(total, accumulator)
-            for pointers, line in zip(targets, sums, strict=True):
-                for pointer, accumulator in zip(pointers, line, strict=True):
-                    put(builder, builder.load(accumulator), pointer)
-            return context.get_dummy_value()
-
-        size = types.intp
-        return types.void(theta, size, size, size, size, phi, size, size, joint), code
-
-    return tile
-
-
-def sums_tile(height: int) -> Any:
-    """Add R @ phi^T for `height` components and `TILE` entries to sums in float64.
-
-    Each lane has its own sum, or with more lanes than float64 has, each few.
-    """
-
-    @intrinsic
-    def tile(
-        typing: Any,
-        shares: Any,
-        k: Any,
-        phi: Any,
-        p: Any,
-        stop: Any,
-        length: Any,
-        n_entries: Any,
-        sums: Any,
-    ) -> Any:
-        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            shares, k, phi, p, stop, length, n_entries, sums = arguments
-            kinds, size, lanes = signature.args, k.type, lanes_of(signature.args[2])
-            kept = lanes_of(kinds[7])
-            lines = [builder.mul(builder.add(k, size(i)), length) for i in range(height)]
-            entries = [builder.mul(builder.add(p, size(j)), length) for j in range(TILE)]
-            tile = accumulators(builder, height, lanes)
-            targets = []
-            for i, line in enumerate(tile):
-                begin = builder.add(builder.mul(builder.add(k, size(i)), n_entries), p)
-                for j, accumulator in enumerate(line):
-                    index = builder.mul(builder.add(begin, size(j)), size(kept.width))
-                    targets.append(place(context, builder, kinds[7], sums, index))
-                    builder.store(lanes.constant(0.0), accumulator)
-            with cgutils.for_range_slice(builder, size(0), stop, size(lanes.width), size) as (b, _):
-                indices = [builder.add(entry, b) for entry in entries]
-                pointers = [place(context, builder, kinds[2], phi, i) for i in indices]
-                vectors = [fetch(builder, pointer) for pointer in pointers]
-                for start, line in zip(lines, tile, strict=True):
-                    index = builder.add(start, b)
-                    share = fetch(builder, place(context, builder, kinds[0], shares, index))
-                    for vector, accumulator in zip(vectors, line, strict=True):
-                        total = fused(builder, share, vector, builder.load(accumulator))
-                        builder.store(total, accumulator)
-            flat = [accumulator for line in tile for accumulator in line]
-            for target, accumulator in zip(targets, flat, strict=True):
-                own = folded(builder, builder.load(accumulator), kept)
-                put(builder, builder.fadd(fetch(builder, target), own), target)
-            return context.get_dummy_value()
-
-        size = types.intp
-        return types.void(shares, size, phi, size, size, size, size, sums), code
-
-    return tile
-
-
-joint_4, joint_2 = joint_tile(4), joint_tile(2)
-sums_4, sums_2 = sums_tile(4), sums_tile(2)
 
 
 # -- the pass -----------------------------------------------------------------------------------
