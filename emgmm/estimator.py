@@ -178,8 +178,8 @@ class GaussianMixture(IncrementalEstimator):
            [ 1.  ,  2.25]])
     >>> gm.predict([[0, 0], [12, 3]])
     array([1, 0])
-    >>> gm.ending_.name
-    'FIXED_POINT'
+    >>> gm.converged_
+    True
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

@@ -29,8 +29,10 @@ COMPILED_FROM = 2**20
 # BLAS's speed then, and a triangular factor for each component is faster. Milliseconds on two
 # threads, packed and exact: 371 and 277 with 128 features and 16 components, 106 and 62 with 64 and
 # 8; but 420 and 615 with 128 and 64, 171 and 336 with 64 and 32.
+# Beside the compiled kernel as one to sixteen: 1.0 and 2.7 (exact, compiled) with 64 and 2, 2.1 and
+# 3.3 with 64 and 4, 17 and 44 with 128 and 8; but 5.2 and 3.7 with 64 and 8.
 FEW_FEATURES = 64
-FEW = 8
+FEW: dict[type[Packed], int] = {Packed: 8, Compiled: 16}
 
 # Entries of a block's log-joint, whose labels or responsibilities a core's own cache holds.
 JOINT = 2**17
@@ -55,10 +57,10 @@ def _is_worth_compiling(mixture: Mixture, n_rows: float) -> bool:
     return pays(shape, mixture.n_components, n_features) and kernel() is not None
 
 
-def _has_few_components(mixture: Mixture) -> bool:
+def _has_few_components(mixture: Mixture, kind: type[Packed]) -> bool:
     family, D = mixture.family, mixture.n_features
     monomials = family.n_monomials(D)
-    return monomials > D >= FEW_FEATURES and mixture.n_components * FEW <= D
+    return monomials > D >= FEW_FEATURES and mixture.n_components * FEW[kind] <= D
 
 
 def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> Form:
@@ -66,8 +68,8 @@ def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> F
     if not summary.complete:
         return incomplete_form(mixture)
     kind = Compiled if _is_worth_compiling(mixture, summary.n_rows) else Packed
-    if kind is Packed and _has_few_components(mixture):
-        return _exact(mixture, summary, dtype)
+    if _has_few_components(mixture, kind):
+        return _exact(mixture, summary, mixture.means.dtype)  # a small table's blocks are float64
     for centre in _centres(mixture):
         if dtype == np.float32 and _within_range(summary.reach(centre)):
             single = kind(mixture, summary, centre, np.float32)
@@ -136,7 +138,7 @@ class FormForBlock:
         held = max(512, JOINT // mixture.n_components)
         self.block_rows = min(self.packed.block_rows, self.packed.piece(n_rows), held)
         self._always_packed = self.packed.error_near(IN_SIGHT) <= PROMISE
-        self._always_exact = kind is Packed and _has_few_components(mixture)
+        self._always_exact = _has_few_components(mixture, kind)
 
     def log_joint(self, block: Block) -> Array:
         """(K, B): the log-joint of a block."""

@@ -9,7 +9,7 @@ here, so a block's sums depend on the block alone.
 Numbers are of the type of theta. In float32 a lane adds up the rows of one strip, a hundred or so;
 strips are added in float64, and so is the log-likelihood.
 
-What is compiled is kept on disk by the state of this file: after a change to `lanes` or `tiles`,
+What is compiled is kept on disk by the state of this file: after a change to `lanes` or `tiles`
 touch it.
 """
 
@@ -41,14 +41,10 @@ from emgmm.expectation.lanes import (
     where_above,
     width_of,
 )
-from emgmm.expectation.tiles import TILE, joint_tile, sums_tile
+from emgmm.expectation.tiles import TILE, joint_2, joint_4, sums_2, sums_4
 
 PAIR = 2  # components are padded to this
 CHUNK = 160  # entries of phi at a time: a tile's 15 KiB of them stay in the nearest cache
-
-
-joint_4, joint_2 = joint_tile(4), joint_tile(2)
-sums_4, sums_2 = sums_tile(4), sums_tile(2)
 
 
 # -- the pass -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Tiles of the kernel's two products: as much of them at a time as the registers hold."""
+"""Tiles of the kernel's two products: a few components by a few vectors, held in registers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from typing import Any
 from numba import types
 from numba.core import cgutils
 
-from emgmm.expectation.lanes import fetch, folded, fused, intrinsic, lanes_of, place, put, spread
+from emgmm.expectation.lanes import (
+    fetch,
+    folded,
+    fused,
+    intrinsic,
+    lanes_of,
+    place,
+    put,
+    spread,
+)
 
 TILE = 3  # vectors of a tile: 4 x 3 accumulators, 3 vectors and a scalar fill 16 registers
 
@@ -135,3 +144,7 @@ def sums_tile(height: int) -> Any:
         return types.void(shares, size, phi, size, size, size, size, sums), code
 
     return tile
+
+
+joint_4, joint_2 = joint_tile(4), joint_tile(2)
+sums_4, sums_2 = sums_tile(4), sums_tile(2)
