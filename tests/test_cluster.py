@@ -32,7 +32,7 @@ CUTS = {
     "one": (600,),
     "even": (100,) * 6,
     "uneven": (1, 399, 0, 7, 193),
-    "small": (25,) * 24,  # more than one level of the tree
+    "small": (24,) * 25,  # more than one level of the tree, and a branch with a single leaf
 }
 
 

@@ -9,7 +9,9 @@ long to make.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
 from math import isnan
 from typing import Any
@@ -109,7 +111,26 @@ class Chunks:
         from dask.highlevelgraph import HighLevelGraph
 
         layers = HighLevelGraph.from_collections(name, graph, dependencies=self._arrays)
-        return list(compute(*[Delayed(key, layers, layer=name) for key in keys]))
+        with self._near_rows(name):
+            return list(compute(*[Delayed(key, layers, layer=name) for key in keys]))
+
+    def _near_rows(self, name: str) -> AbstractContextManager[Any]:
+        """Give tasks to the workers that hold their chunks, as long as these live.
+
+        Left to itself the scheduler moves rows to a worker that has less to do for the moment: the
+        work, which all workers have, makes any of them a candidate.
+        """
+        from dask import annotate
+        from dask.base import get_scheduler
+
+        client: Any = getattr(get_scheduler(), "__self__", None)
+        futures = client.futures_of(self._arrays[0]) if hasattr(client, "who_has") else []
+        if not futures:
+            return nullcontext()
+        holders: defaultdict[Any, tuple[str, ...]] = defaultdict(tuple)
+        for key, workers in client.who_has(futures).items():
+            holders[name, key[1]] = tuple(workers)
+        return annotate(workers=holders.__getitem__, allow_other_workers=True)
 
     def _find_failing(self) -> None:
         """Make the chunks one after the other, and raise for the first that cannot be made.
