@@ -317,4 +317,9 @@ class FailedFitError(ValueError):
                 "float32."
             )
         where = listed(error.components) or "the covariance that all components share"
+        if not error.ridge_helps:
+            message += (
+                " This covariance_type has no such covariance to add reg_covar to: choose another, "
+                "or set prior='conjugate'."
+            )
         super().__init__(f"{message} (Singular: {where}, with reg_covar={ridge:g}.)")

@@ -118,7 +118,10 @@ class MStep:
         between = family.pool(mass_times(mass, family.shape.outer(delta)))
         scatter = seen.scatter - between
         earlier = None if before is None else before.covariance_stack
-        covariances = family.estimate(scatter, occupied, means.shape[1], earlier)
+        try:
+            covariances = family.estimate(scatter, occupied, means.shape[1], earlier)
+        except DegenerateCovarianceError as error:  # there is nothing to add a ridge to
+            raise DegenerateCovarianceError(error.components, ridge_helps=False) from None
         covariances = family.add_ridge(covariances, self.ridge)
         mixture = Mixture.of(weights, means.astype(self.dtype, copy=False), covariances, family)
         _check_above_rounding(mixture)

@@ -110,12 +110,11 @@ class CommonAxes(_Turned):
     ) -> Array:
         self._refuse_indefinite(np.linalg.eigvalsh(scatter))
         candidates, sweeps = beginnings(scatter, before)
-        costs = [
-            self._cost(self._held(_diagonals(_seen_from(axes, scatter)), mass), mass)
-            for axes in candidates
-        ]
-        begin = candidates[int(np.argmin(costs))]
-        axes, profiles = self._turn(begin, scatter, mass, sweeps)
+        best = 0
+        if len(candidates) > 1:
+            seen = [_diagonals(_seen_from(axes, scatter)) for axes in candidates]
+            best = int(np.argmin([self._cost(self._held(one, mass), mass) for one in seen]))
+        axes, profiles = self._turn(candidates[best], scatter, mass, sweeps)
         variances = self._variances(np.maximum(profiles, 0.0), mass, n_features)
         return _turned(axes[None], variances)
 

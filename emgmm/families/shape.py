@@ -31,11 +31,15 @@ from emgmm.typing import Array
 
 
 class DegenerateCovarianceError(ValueError):
-    """Some covariances are not positive definite; `components` says which."""
+    """Some covariances are not positive definite; `components` says which.
 
-    def __init__(self, components: tuple[int, ...]) -> None:
+    `ridge_helps` says whether a larger ridge could have made them so.
+    """
+
+    def __init__(self, components: tuple[int, ...], *, ridge_helps: bool = True) -> None:
         super().__init__(f"not positive definite: {components}")
         self.components = components
+        self.ridge_helps = ridge_helps
 
 
 class Shape(ABC):
