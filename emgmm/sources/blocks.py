@@ -84,7 +84,8 @@ class Blocks:
     def _cut(self, raw: Any) -> Cut:
         labels = labels_of(raw)
         raw = floats(raw) if labels is None else raw
-        features, weights = chosen(self.columns, self.weight_column, labels, raw.shape[1])
+        width = raw.shape[1] if labels is None else len(labels)
+        features, weights = chosen(self.columns, self.weight_column, labels, width)
         return Cut(
             floats(select(raw, features)),
             None if weights is None else as_weights(select(raw, [weights])).ravel(),
@@ -94,7 +95,8 @@ class Blocks:
     def _column(self, raw: Any) -> Cut:
         labels = labels_of(raw)
         if labels is not None or self.columns is not None:
-            raw = select(raw, chosen(self.columns, None, labels, raw.shape[1])[0])
+            width = raw.shape[1] if labels is None else len(labels)
+            raw = select(raw, chosen(self.columns, None, labels, width)[0])
         array = as_weights(raw)
         if array.ndim > 1 and array.shape[1:] != (1,):
             raise ValueError(f"sample_weight has the shape {array.shape}; it must be one column.")
