@@ -66,8 +66,9 @@ class NormalInverseWishart:
     >>> from emgmm import GaussianMixture, NormalInverseWishart
     >>> X = np.array([[0.0, 0.1], [0.2, 0.0], [5.0, 5.1], [5.0, 5.1], [5.0, 5.1]])
     >>> gm = GaussianMixture(2, prior=NormalInverseWishart(shrinkage=0.1), random_state=0).fit(X)
-    >>> gm.predict(X)
-    array([0, 0, 1, 1, 1])
+    >>> labels = gm.predict(X)
+    >>> labels == labels[0]
+    array([ True,  True, False, False, False])
     """
 
     shrinkage: float = 0.01
