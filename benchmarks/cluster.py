@@ -266,7 +266,7 @@ def lines(turns: dict[str, Turns[Turn]]) -> Iterator[list[str]]:
             place.kind,
             str(place.number),
             figure(1e3 * median(taken)),
-            figure(times),
+            figure(times) if 0 < times < float("inf") else "noise",
             f"{ends:+.0e}",
         ]
 

@@ -418,7 +418,7 @@ def client():
 
 def processes(client):
     """The workers' numbers, once there are two of them."""
-    client.wait_for_workers(2, timeout=30)
+    client.wait_for_workers(2, timeout=120)
     return set(client.run(os.getpid).values())
 
 
