@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class Mixture:
     def n_features(self) -> int:
         return self.means.shape[1]
 
-    @property
+    @cached_property
     def each_whitener(self) -> Array:
         """One whitener per component, in float64."""
         whiteners = self.whiteners.astype(np.float64, copy=False)
