@@ -8,13 +8,14 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import clusters
+from conftest import TYPES, clusters
 from scipy.sparse import csr_matrix
 from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.utils._param_validation import InvalidParameterError
 
 from emgmm import GaussianMixture
+from emgmm.families import FAMILIES
 
 X = clusters(60, 3)
 NAMES = ["a", "b", "height"]
@@ -163,11 +164,12 @@ def test_scikit_learns_words_come_first(name):
     ],
 )
 def test_scikit_learns_words_for_hyper_parameters(arguments):
-    said = []
+    said, ours = [], {f"'{name}'" for name in FAMILIES if name not in TYPES}
     for cls in (Theirs, GaussianMixture):
         with pytest.raises(InvalidParameterError) as caught:
             cls(**arguments).fit(X)
-        said.append(sorted(re.split(r"[ {},]+", str(caught.value))))  # sets have no order
+        words = re.split(r"[ {},]+", str(caught.value))
+        said.append(sorted(word for word in words if word not in ours))  # sets have no order
     assert said[0] == said[1]
 
 
