@@ -142,7 +142,12 @@ def test_clone_and_set_params_round_trip():
 def test_the_signature_is_theirs_and_more():
     ours, theirs = GaussianMixture().get_params(), Theirs().get_params()
     assert {name: ours[name] for name in theirs} == theirs
-    assert set(ours) - set(theirs) == {"break_symmetry", "acceleration"}
+    assert set(ours) - set(theirs) == {
+        "break_symmetry",
+        "acceleration",
+        "prior",
+        "weight_concentration",
+    }
 
 
 def test_pickle_and_joblib_round_trips(tmp_path):
