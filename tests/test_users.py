@@ -150,6 +150,8 @@ def test_the_signature_is_theirs_and_more():
         "forgetting",
         "checkpoint",
         "checkpoint_every",
+        "prior",
+        "weight_concentration",
     }
 
 
