@@ -24,7 +24,7 @@ from emgmm.archive import Archive, DamagedError
 from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.files import BusyError, held, replaced
-from emgmm.journal import Journal, Standing
+from emgmm.journal import Failure, Journal, Standing
 from emgmm.loop import Ending, Mark, Progress, Rules, Run, Watcher, run
 from emgmm.mixture import Mixture
 from emgmm.notices import CheckpointWarning, frames_to_user
@@ -47,7 +47,7 @@ class Ended:
     """What a run ended with, and the passes made by then."""
 
     run: Run | None
-    failure: tuple[int, ...]
+    failure: Failure | None
     passes: int
 
 
@@ -77,7 +77,7 @@ class Record:
 
 
 ARCHIVE = Archive(
-    (Record, Ended, Standing, Progress, Mark, Run, Mixture, Statistics, *MEMORIES),
+    (Record, Ended, Failure, Standing, Progress, Mark, Run, Mixture, Statistics, *MEMORIES),
     {**FAMILIES, **Ending.__members__},
 )
 
@@ -171,7 +171,8 @@ class Checkpoint(Journal):
             told = self._told.popleft()
             em.passes = told.passes
             if told.run is None:
-                raise DegenerateCovarianceError(told.failure)
+                assert told.failure is not None
+                raise told.failure.error()
             return told.run
         progress = self.record.under_way
         try:
@@ -180,9 +181,9 @@ class Checkpoint(Journal):
             em.passes = progress.passes
             ended = run(em, progress, rules=rules, watcher=watcher, keep=self._progress)
         except DegenerateCovarianceError as error:
-            self._ended(Ended(None, error.components, em.passes))
+            self._ended(Ended(None, Failure.of(error), em.passes))
             raise
-        self._ended(Ended(ended, (), em.passes))
+        self._ended(Ended(ended, None, em.passes))
         return ended
 
     def _progress(self, progress: Progress) -> None:

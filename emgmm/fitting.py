@@ -100,7 +100,8 @@ def best_run(
         best = standing.best
         standing = standing.ended(ended if best is None or beats(ended, best) else best)
     if standing.best is None:
-        raise DegenerateCovarianceError(standing.failure or ())
+        assert standing.failure is not None
+        raise standing.failure.error()
     return standing.best
 
 

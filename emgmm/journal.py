@@ -17,6 +17,21 @@ from emgmm.loop import Progress, Rules, Run, Watcher, run
 from emgmm.schemes import Scheme, Step
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A singular covariance, as a value: what a `DegenerateCovarianceError` says."""
+
+    components: tuple[int, ...]
+    ridge_helps: bool
+
+    @classmethod
+    def of(cls, error: DegenerateCovarianceError) -> Failure:
+        return cls(error.components, error.ridge_helps)
+
+    def error(self) -> DegenerateCovarianceError:
+        return DegenerateCovarianceError(self.components, ridge_helps=self.ridge_helps)
+
+
 @dataclass(frozen=True, eq=False)
 class Standing:
     """What several starts have come to.
@@ -27,17 +42,17 @@ class Standing:
         Starts that are over.
     best : Run, optional
         The best of them.
-    failure : tuple of int, optional
-        The components whose covariance was singular in the first that failed.
+    failure : Failure, optional
+        Of the first that failed.
     """
 
     number: int = 0
     best: Run | None = None
-    failure: tuple[int, ...] | None = None
+    failure: Failure | None = None
 
     def failed(self, error: DegenerateCovarianceError) -> Standing:
         """One more start is over: it failed."""
-        failure = error.components if self.failure is None else self.failure
+        failure = self.failure or Failure.of(error)
         return replace(self, number=self.number + 1, failure=failure)
 
     def ended(self, best: Run) -> Standing:

@@ -120,7 +120,7 @@ class CommonAxes(_Turned):
 
     def _held(self, profiles: Array, mass: Array) -> Array:
         """(K, D): variances for given axes; a component without rows along one keeps rounding."""
-        pooled = profiles.sum(axis=0)
+        pooled = np.maximum(profiles, 0.0).sum(axis=0)  # rounding may leave less than nothing
         least = UNIT * (pooled + UNIT * pooled.sum()) + NOTHING
         return self._variances(np.maximum(profiles, least), mass, profiles.shape[1])
 
