@@ -290,7 +290,7 @@ def said(value: Any) -> Any:
 
 def moments(summary: Summary) -> dict[str, Any]:
     """What is known of the rows after one pass."""
-    names = ("weight", "mean", "scatter", "minimum", "maximum")
+    names = ("weight", "observed", "mean", "scatter", "mixed", "minimum", "maximum")
     return {name: getattr(summary, name) for name in names}
 
 
@@ -300,6 +300,8 @@ def same(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     scatter = np.abs(now["scatter"]).max()
     scales = {
         "weight": now["weight"],
+        "observed": now["weight"],
+        "mixed": now["mixed"],
         "mean": farthest,
         "scatter": scatter + farthest.max() * np.sqrt(scatter * now["weight"]),
     }

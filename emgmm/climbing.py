@@ -56,9 +56,19 @@ class ClimbingEstimator(PortableEstimator):
         start = from_callable(named) if callable(named) else STARTS[named]
         return lambda em, random: first_mixture(em, start, given, random)
 
-    def _map_of(self, source: Source, family: Family, n_components: int) -> EM:
-        """EM's map for the rows of a source, under the ridge and the priors that were asked for."""
-        prior = NormalInverseWishart() if isinstance(self.prior, str) else self.prior
+    def _map_of(
+        self,
+        source: Source,
+        family: Family,
+        n_components: int,
+        kept: NormalInverseWishart | None = None,
+    ) -> EM:
+        """EM's map for the rows of a source, under the ridge and the priors that were asked for.
+
+        `kept` is the prior as an earlier part of the data made it.
+        """
+        asked = NormalInverseWishart() if isinstance(self.prior, str) else self.prior
+        prior = kept or asked
         concentration = self.weight_concentration
         try:
             return EM(source, family, n_components, self.reg_covar, prior, concentration)

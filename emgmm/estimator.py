@@ -376,6 +376,7 @@ class GaussianMixture(IncrementalEstimator):
         )
         known = em.m_step.prior
         ending = Ending.DIAGONAL_SCALE if known and known.diagonal else best.ending
+        self._stream = Stream.after_fit(best.step.statistics, known)
         return best, [*said, *unobserved_pairs(em.summary, family)], ending
 
     def _before_last(self) -> float:
@@ -386,7 +387,6 @@ class GaussianMixture(IncrementalEstimator):
     def _take(self, best: Run, ending: Ending) -> None:
         seen = history(best.objectives, best.passes, best.events)
         self.__dict__.pop("_waiting", None)
-        self._stream = Stream.after_fit(best.step.statistics)
         self._adopt(
             best.step.mixture,
             converged_=best.converged,

@@ -16,6 +16,7 @@ from emgmm.journal import Journal
 from emgmm.loop import Ending, Rules, Run, nowhere
 from emgmm.mixture import Mixture
 from emgmm.schemes import PLAIN, Plain, Scheme, taken
+from emgmm.sources import Rows
 from emgmm.starts import Start
 from emgmm.typing import Array
 from emgmm.verbosity import Reporter
@@ -48,6 +49,7 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
     if weights is None or means is None or whiteners is None:
         n_rows = em.source.n_rows
         rows = em.source.sample(n_rows if n_rows <= START_FROM else START_ROWS, random)
+        check_counting(rows, em.n_components)
         # Covariances that are about to be replaced need not be definite: any ridge makes them so.
         m_step = em.m_step if whiteners is None else replace(em.m_step, ridge=1.0)
         begun = start(rows, em.n_components, random).first_mixture(rows, m_step)
@@ -62,6 +64,17 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
         whiteners.astype(dtype),
         em.family,
     )
+
+
+def check_counting(rows: Rows, n_components: int) -> None:
+    """Enough of the rows that a start looks at have a weight and something observed."""
+    counting = len(rows.values) if rows.counts is None else np.count_nonzero(rows.counts)
+    if counting < n_components:
+        raise ValueError(
+            f"Of the {len(rows.values)} rows that the start looks at, only {counting} have a "
+            f"weight above 0 and something observed, for n_components = {n_components}: leave rows "
+            "out that do not count, or give weights_init, means_init and precisions_init."
+        )
 
 
 def best_run(

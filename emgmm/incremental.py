@@ -20,6 +20,9 @@ from emgmm.sources import ArraySource, Rows, Source
 from emgmm.streaming import followed, gathered, share
 from emgmm.threads import one_blas_thread
 
+# Times the fewest rows that covariances need: so long a stream that cannot begin waits for more.
+AMPLE = 10
+
 
 class IncrementalEstimator(ClimbingEstimator):
     """An estimator that can follow a stream."""
@@ -108,20 +111,35 @@ class IncrementalEstimator(ClimbingEstimator):
         """Start from the block and the rows that wait, where they are enough."""
         begin = self._beginning(block.n_features)
         random = check_random_state(self.random_state)
-        if block.n_rows <= START_ROWS:
-            rows = gathered(getattr(self, "_waiting", None), block, random)
-            if len(rows.values) < self.n_components:
-                self._waiting = rows
-                return
-            if hasattr(self, "_waiting"):
-                block = ArraySource(rows.values, rows.weights, complete=rows.complete)
+        waiting = getattr(self, "_waiting", None)
+        rows = gathered(waiting, block.sample(START_ROWS, random))
+        if block.n_rows > START_ROWS and (waiting or len(rows.values) < self.n_components):
+            rows = gathered(waiting, block.sample(block.n_rows, random))
+        if len(rows.values) < self.n_components:
+            self._waiting = rows
+            return
+        if waiting is not None:
+            block = ArraySource(rows.values, rows.weights, complete=rows.complete)
         self.__dict__.pop("_waiting", None)
-        self._step(block, lambda em: begin(em, random))
+        try:
+            self._step(block, lambda em: begin(em, random))
+        except door.FailedBlockError:
+            if len(rows.values) >= self._enough():
+                raise
+            self._waiting = rows  # more of them may have a covariance
+
+    def _enough(self) -> int:
+        """Distinct rows from which a first step that fails is an error, however a start shares."""
+        family, D = FAMILIES[self.covariance_type], self.n_features_in_
+        return AMPLE * self.n_components * max(1, family.least_mass(D))
 
     def _step(self, block: Source, first: Callable[[EM], Mixture]) -> None:
         """One step of stepwise EM from the `first` mixture."""
-        em = self._map_of(block, FAMILIES[self.covariance_type], self.n_components)
-        stream = getattr(self, "_stream", None)
+        family, stream = FAMILIES[self.covariance_type], getattr(self, "_stream", None)
+        kept = None if self.prior is None or stream is None else stream.prior
+        em = self._map_of(block, family, self.n_components, kept)
+        if stream is None:
+            door.check_observed(em.summary, getattr(self, "feature_names_in_", None))
         call = stream.calls + 1 if stream else 1
         gamma = share(call, self.step_power, self.step_offset, self.forgetting)
         try:

@@ -72,10 +72,12 @@ class MStep:
     prior: Prior | None = None
     concentration: float = 1.0
 
-    def of_single_rows(self, rows: Array, weights: Array, mean: Array, total: float) -> Mixture:
+    def of_single_rows(
+        self, rows: Array, weights: Array, mean: Array, total: float, n_rows: int
+    ) -> Mixture:
         """The mixture of components that hold one of the (K, D) rows each, with (K,) weights.
 
-        `mean` and `total` are the mean and the total weight of all rows.
+        `mean` and `total` are the mean and the total weight of all rows, of which `n_rows` count.
         """
         family, dtype = self.family, rows.dtype
         if self.prior is not None:
@@ -84,11 +86,11 @@ class MStep:
             centres = rows.astype(np.float64)
             alone = Statistics(centres, weights, nothing, scatter, 0.0, total)
             return replace(self.maximise(alone), means=rows)
-        own = weights.astype(dtype)
-        mass = own + dtype.type(10 * np.finfo(dtype).eps * min(1.0, total))  # scikit-learn's
+        own = (weights * (n_rows / total)).astype(dtype)  # in units of their mean
+        mass = own + dtype.type(10 * np.finfo(dtype).eps)  # scikit-learn's
         covariances = family.of_single_rows(rows, mass / own, mean)
         # Weights are shares of all rows, as in scikit-learn: 1/n each, not 1/K.
-        shares, means = (mass / total).astype(dtype), rows / (mass / own)[:, None]
+        shares, means = (mass / n_rows).astype(dtype), rows / (mass / own)[:, None]
         return Mixture.of(shares, means, family.add_ridge(covariances, self.ridge), family)
 
     def maximise(self, statistics: Statistics, before: Mixture | None = None) -> Mixture:

@@ -243,7 +243,9 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         ----------
         Schwarz (1978), Ann. Statist. 6:461, doi 10.1214/aos/1176344136.
         """
-        seen = self._one_pass(X, sample_weight)
+        return self._bic(self._one_pass(X, sample_weight))
+
+    def _bic(self, seen: Statistics) -> float:
         return -2 * seen.log_likelihood + self.n_parameters() * math.log(seen.weight)
 
     def icl(self, X: Any, sample_weight: Any = None) -> float:
@@ -269,11 +271,10 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         doi 10.1109/34.865189.
         """
         with one_blas_thread():
-            mixture = self._mixture()
             em = self._em(X, sample_weight)
-            certainty = prediction.Certainty(mixture, em.summary.n_rows)
+            certainty = prediction.Certainty(self._mixture(), em.summary.n_rows)
             certain = em.sum(certainty, certainty.form.block_rows)
-        return self.bic(X, sample_weight) - 2 * certain
+            return self._bic(em.expect(self._mixture())) - 2 * certain
 
     # -- sampling, and models that were not fitted here -----------------------------------------
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, Integers]:

@@ -132,9 +132,9 @@ def scale_of(summary: Summary, n_components: int) -> tuple[Array, bool]:
     if constant.any():
         raise ConstantFeaturesError(tuple(np.flatnonzero(constant).tolist()))
     # Weights may sum to less than one row.
-    freedom = max(summary.weight - 1, summary.weight / 2)
+    freedom = max(summary.seen - 1, summary.seen / 2)
     scale = summary.whole_scatter / freedom / n_components ** (2 / len(summary.mean))
-    if summary.shape is OUTER:
+    if summary.shape == OUTER:
         sds = np.sqrt(np.diag(scale))
         if np.linalg.eigvalsh(scale / np.outer(sds, sds))[0] <= COLLINEAR:
             return OUTER.diagonal(scale), True
@@ -171,6 +171,14 @@ class Prior:
     scale: Array
     freedom: float
     diagonal: bool
+
+    def told(self) -> NormalInverseWishart:
+        """What a user would write for it, with nothing left to the data."""
+        D = len(self.mean)
+        shape = self.family.shape
+        each = shape.estimate(self.scale[None], np.ones(1), D)
+        dof = self.freedom - D - 1 - (self.shrinkage > 0)
+        return NormalInverseWishart(self.shrinkage, self.mean, dof, shape.dense(each[0], D))
 
     def added_to(self, statistics: Statistics) -> Statistics:
         """Statistics of the rows and of those that the prior is worth, but for `freedom`."""

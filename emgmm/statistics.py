@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from emgmm.families import Family, Shape, mass_times
+from emgmm.precision import unlike
 from emgmm.typing import Array
 
 
@@ -127,6 +128,11 @@ class Statistics:
         return np.concatenate([part.ravel() for part in parts])
 
 
+def mixing(rows: Array) -> Array:
+    """(B,): a . x of (D, B) rows; no two features have the same share."""
+    return unlike(len(rows)) @ rows
+
+
 @dataclass(frozen=True, eq=False)
 class Summary:
     """What the first pass saw of the rows; adds up by Chan, Golub and LeVeque's rule.
@@ -136,18 +142,20 @@ class Summary:
     weight : float
         Total weight of the rows.
     n_rows : int
-        How many of them count: have a weight above 0.
+        How many of them count: have a weight above 0 and something observed.
     observed : (D,)
         Total weight of the rows in which a feature was observed.
     mean : (D,)
         Mean of what was observed.
     scatter : element of the family's shape
-        sum_i (x_i - mean)(x_i - mean)^T; where something is missing, only its diagonal, over what
-        was observed.
+        sum_i (x_i - mean)(x_i - mean)^T; where rows miss some features and not others, only its
+        diagonal, over what was observed.
     minimum, maximum : (D,)
         Of each feature.
     shape : Shape
         The family's.
+    mixed : float
+        sum_i (a . x_i)^2 with one fixed vector a: which values stand in one row, in a number.
     together : (D, D), optional
         Total weight of the rows in which two features were both observed, where some are missing.
 
@@ -165,6 +173,7 @@ class Summary:
     minimum: Array
     maximum: Array
     shape: Shape
+    mixed: float
     together: Array | None = None
 
     @property
@@ -178,45 +187,59 @@ class Summary:
     ) -> Summary:
         """Summary of a (D, B) block."""
         rows = np.ascontiguousarray(rows, dtype=np.float64)
+        if weights is not None and not weights.all():
+            rows, weights = rows[:, weights > 0], weights[weights > 0]
         n_features, n_rows = rows.shape
         shares = np.ones(n_rows) if weights is None else weights
-        counting = n_rows if weights is None else int(np.count_nonzero(weights))
         weight = float(shares.sum())
         if not complete:
-            return cls._of_observed(rows, family.shape, shares, weight, counting)
-        mean = rows.mean(axis=1) if weights is None or not weight > 0 else rows @ weights / weight
+            return cls._of_observed(rows, family.shape, shares)
+        mean = rows.mean(axis=1) if weights is None else rows @ weights / (weight or 1.0)
+        mixed = float(shares @ mixing(rows) ** 2)
         deviations = rows - mean[:, None]
         return cls(
             weight,
-            counting,
+            n_rows,
             np.full(n_features, weight),
             mean,
             family.shape.weigh(deviations, shares),
-            rows.min(axis=1),
-            rows.max(axis=1),
+            rows.min(axis=1, initial=np.inf),
+            rows.max(axis=1, initial=-np.inf),
             family.shape,
+            mixed,
         )
 
     @classmethod
-    def _of_observed(
-        cls, rows: Array, shape: Shape, shares: Array, weight: float, counting: int
-    ) -> Summary:
+    def _of_observed(cls, rows: Array, shape: Shape, shares: Array) -> Summary:
         seen = np.logical_not(np.isnan(rows))
         observed = seen @ shares
-        sums = np.where(seen, rows, 0.0) @ shares
+        known = np.where(seen, rows, 0.0)
+        sums = known @ shares
         mean = np.divide(sums, observed, out=np.zeros(len(rows)), where=observed > 0)
         deviations = np.where(seen, rows - mean[:, None], 0.0)
-        return cls(
-            weight,
-            counting,
+        found = cls(
+            float(shares.sum()),
+            int(np.count_nonzero(seen.any(axis=0))),
             observed,
             mean,
-            shape.diagonal(shape.outer(np.sqrt(deviations**2 @ shares)[None])[0]),
+            shape.weigh(deviations, shares),
             np.fmin.reduce(rows, axis=1, initial=np.inf),
             np.fmax.reduce(rows, axis=1, initial=-np.inf),
             shape,
+            float(shares @ mixing(known) ** 2),
             (seen * shares) @ seen.T,
         )
+        return found._without_cross_moments() if found.has_parts else found
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether some rows miss some features and not others: no one scatter is theirs."""
+        if self.together is None:
+            return False
+        return bool(np.ptp(self.together) > 1e-12 * self.together.max())
+
+    def _without_cross_moments(self) -> Summary:
+        return replace(self, scatter=self.shape.diagonal(self.scatter))
 
     def __add__(self, other: Summary) -> Summary:
         observed = self.observed + other.observed
@@ -227,8 +250,7 @@ class Summary:
         together = None
         if not (self.complete and other.complete):
             together = self._together() + other._together()
-            scatter = self.shape.diagonal(scatter)
-        return Summary(
+        both = Summary(
             self.weight + other.weight,
             self.n_rows + other.n_rows,
             observed,
@@ -237,15 +259,22 @@ class Summary:
             np.minimum(self.minimum, other.minimum),
             np.maximum(self.maximum, other.maximum),
             self.shape,
+            self.mixed + other.mixed,
             together,
         )
+        return both._without_cross_moments() if both.has_parts else both
+
+    @property
+    def seen(self) -> float:
+        """Weight of the rows of which something was observed, if each feature is in one of them."""
+        return float(self.observed.max())
 
     @property
     def whole_scatter(self) -> Array:
         """Scatter as if features were as scattered where they are missing; then a diagonal one."""
-        if self.complete:
+        if not self.has_parts:
             return self.scatter
-        more = self.weight / np.maximum(self.observed, np.finfo(float).tiny)
+        more = self.seen / np.maximum(self.observed, np.finfo(float).tiny)
         element = self.shape.diagonal(self.shape.outer(np.sqrt(more)[None])[0])
         return self.scatter * self.shape.estimate(element[None], np.ones(1), len(more))[0]
 

@@ -11,14 +11,15 @@ Cappe and Moulines (2009), J. R. Stat. Soc. B 71:593, doi 10.1111/j.1467-9868.20
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from emgmm.em import EM
 from emgmm.mixture import Mixture
-from emgmm.sources import Rows, Source
+from emgmm.prior import NormalInverseWishart, Prior
+from emgmm.sources import Rows
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
 
@@ -40,21 +41,25 @@ class Stream:
     weight : float
         Total weight of the rows seen.
     calls : int
-        t: blocks that moved the mixture since it was last fitted.
+        t: blocks since the mixture was last fitted.
+    prior : NormalInverseWishart, optional
+        In numbers: that of the fit or of the first block, whatever later blocks look like.
     """
 
     statistics: Statistics
     weight: float
     calls: int
+    prior: NormalInverseWishart | None = None
 
     @classmethod
-    def after_fit(cls, statistics: Statistics) -> Stream:
-        """To go on from a fit that ended with these statistics."""
-        return cls(statistics.times(1 / statistics.weight), statistics.weight, 0)
+    def after_fit(cls, statistics: Statistics, prior: Prior | None) -> Stream:
+        """To go on from a fit that ended with these statistics, under that prior."""
+        told = None if prior is None else prior.told()
+        return cls(statistics.times(1 / statistics.weight), statistics.weight, 0, told)
 
     def plain(self) -> dict[str, Any]:
-        """Arrays and numbers."""
-        return asdict(self)
+        """Arrays, numbers, and the prior."""
+        return {**vars(self), "statistics": asdict(self.statistics)}
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any], mixture: Mixture) -> Stream:
@@ -97,7 +102,11 @@ def followed(
         kept = stream.statistics.about(seen.centres, family).times(1 - share)
         return kept + seen.times(share / seen.weight)
 
-    blend = blended(em.expect(mixture))
+    seen = em.expect(mixture)
+    calls = 1 + (stream.calls if stream else 0)
+    if stream is not None and not seen.seen > 0:  # nothing was observed in this block
+        return replace(stream, weight=weight, calls=calls), mixture
+    blend = blended(seen)
 
     def again(centres: Array) -> Statistics:
         nonlocal blend
@@ -105,19 +114,21 @@ def followed(
         return blend.times(weight)
 
     following = em.m_step.settle(blend.times(weight), again, mixture)
-    calls = 1 + (stream.calls if stream else 0)
-    return Stream(blend, weight, calls), following
+    if stream is not None:
+        return Stream(blend, weight, calls, stream.prior), following
+    known = em.m_step.prior
+    return Stream(blend, weight, calls, None if known is None else known.told()), following
 
 
-def gathered(waiting: Rows | None, source: Source, random: np.random.RandomState) -> Rows:
+def gathered(waiting: Rows | None, block: Rows) -> Rows:
     """The distinct rows that count, of those that wait and a block's, with their weights."""
-    block = source.sample(source.n_rows, random)
     parts = [block] if waiting is None else [waiting, block]
     values = np.concatenate([part.values for part in parts])
     weights = np.concatenate(
         [np.ones(len(part.values)) if part.weights is None else part.weights for part in parts]
     )
-    values, weights = values[weights > 0], weights[weights > 0]
+    counting = (weights > 0) & np.logical_not(np.isnan(values).all(axis=1))
+    values, weights = values[counting], weights[counting]
     # Compared by their bytes, in which what is missing equals itself; -0.0 + 0.0 is 0.0.
     as_bytes = np.ascontiguousarray(values + 0.0).view(f"V{values[:1].nbytes}").ravel()
     _, first, places = np.unique(as_bytes, return_index=True, return_inverse=True)

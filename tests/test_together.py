@@ -8,8 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from conftest import clusters, fit, given_start, relative_error
+from sklearn.exceptions import NotFittedError
 
-from emgmm import GaussianMixture, blocks
+from emgmm import Ending, GaussianMixture, blocks
 
 N, D, K = 360, 3, 3
 CUTS = (0, 50, 51, 200, N)
@@ -155,3 +156,156 @@ def test_a_fit_that_is_kept_ends_the_same(home, tmp_path):
     kept = model_of("full", checkpoint=path, checkpoint_every=0)
     assert relative_error(fit(kept, X, sample_weight=weights), answer("full", True, True)) < 1e-10
     assert not path.exists()
+
+
+# -- where two capabilities meet ------------------------------------------------------------------
+def test_a_stream_keeps_the_prior_that_it_began_with():
+    X = rows(False)
+    model = fit(GaussianMixture(1, prior="conjugate", forgetting=1e-6), X)
+    before = model.covariances_.copy()
+    model.partial_fit(1000 * X[:2])
+    np.testing.assert_allclose(model.covariances_, before, rtol=10.0)
+    model.partial_fit(X[:1])  # one row has no scale
+    holed = X[:50].copy()
+    holed[:, 1] = np.nan
+    model.partial_fit(holed)
+    begun = GaussianMixture(1, prior="conjugate").partial_fit(X).partial_fit(X[:1])
+    assert begun._stream.prior == GaussianMixture(1, prior="conjugate").partial_fit(X)._stream.prior
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical", "VEE"])
+def test_a_priors_numbers_are_kept_in_a_file(covariance_type, tmp_path):
+    X, more = rows(False), rows(True)[:100]
+    model = fit(GaussianMixture(2, covariance_type=covariance_type, prior="conjugate"), X)
+    model.save(tmp_path / "model.json")
+    again = GaussianMixture.load(tmp_path / "model.json")
+    for one in (model, again):
+        one.partial_fit(more)
+    np.testing.assert_array_equal(model.means_, again.means_)
+    np.testing.assert_array_equal(model.covariances_, again.covariances_)
+
+
+def test_a_block_in_which_nothing_was_observed_moves_nothing():
+    model = fit(GaussianMixture(2, forgetting=1.0, random_state=0), rows(False))
+    means = model.means_.copy()
+    model.partial_fit(np.full((3, D), np.nan))
+    np.testing.assert_array_equal(model.means_, means)
+    assert model.n_iter_ == 1
+    given = GaussianMixture.from_parameters([1.0], [[0.0] * D], covariances=[np.eye(D)])
+    with pytest.raises(ValueError, match=r"Feature 0.* is missing in every row"):
+        given.partial_fit(np.full((3, D), np.nan))
+    holed = rows(False).copy()
+    holed[:, 1] = np.nan
+    with pytest.raises(ValueError, match=r"Feature 1.* is missing in every row"):
+        GaussianMixture(2).partial_fit(holed)
+
+
+def test_a_stream_may_begin_row_by_row():
+    model = GaussianMixture(1, reg_covar=0, random_state=0, forgetting=0.05)
+    for row in rows(False)[:200]:
+        model.partial_fit(row[None])  # the first few have no covariance: they wait
+    assert model.n_iter_ == 200 - D
+    assert (np.linalg.eigvalsh(model.covariances_) > 0).all()
+
+
+def test_rows_that_wait_are_in_a_large_first_block_too():
+    many = np.random.default_rng(0).normal(size=(2**17 + 1, 1))
+    model = GaussianMixture(2, random_state=0).partial_fit([[50.0]]).partial_fit(many)
+    assert model._stream.weight == len(many) + 1
+    assert not hasattr(GaussianMixture(2).partial_fit(np.ones((2**17 + 1, 1))), "weights_")
+
+
+def test_a_prior_is_the_same_where_chunks_come_from_other_processes():
+    import dask
+    import dask.array
+
+    X = rows(False)
+    collinear = np.column_stack([X, X[:, 0] + X[:, 1]])
+    expected = fit(GaussianMixture(2, prior="conjugate", random_state=0), collinear)
+    assert expected.ending_ is Ending.DIAGONAL_SCALE
+    with dask.config.set(scheduler="processes", num_workers=1):
+        far = dask.array.from_array(collinear, chunks=(N // 2, D + 1))
+        found = fit(GaussianMixture(2, prior="conjugate", random_state=0), far)
+    assert found.ending_ is Ending.DIAGONAL_SCALE
+    assert relative_error(found, expected) < 1e-9
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "VVV", "EII"])
+def test_a_row_that_tells_nothing_moves_no_fit_under_a_prior(covariance_type):
+    X = rows(False)[:12]
+    silent = np.concatenate([X, np.full((3, D), np.nan)])
+    options = {"covariance_type": covariance_type, "prior": "conjugate"}
+    model = fit(GaussianMixture(1, **options), X)
+    other = fit(GaussianMixture(1, **options), silent)
+    np.testing.assert_allclose(other.covariances_, model.covariances_, rtol=1e-10)
+    np.testing.assert_allclose(other.means_, model.means_, rtol=1e-10)
+
+
+@pytest.mark.parametrize("init_params", ["k-means++", "random_from_data", "kmeans"])
+@pytest.mark.parametrize("scale", [1e-5, 1e-30, 1e30])
+def test_starts_in_single_precision_do_not_see_the_scale_of_weights(init_params, scale):
+    X = rows(False).astype(np.float32)
+    options = {"init_params": init_params, "covariance_type": "diag", "random_state": 0}
+    one = fit(GaussianMixture(K, max_iter=2, **options), X, sample_weight=np.ones(N))
+    other = fit(GaussianMixture(K, max_iter=2, **options), X, sample_weight=np.full(N, scale))
+    assert relative_error(one, other) < 1e-4
+
+
+def test_silent_rows_are_no_seeds_and_no_rows_for_components():
+    silent = np.concatenate([rows(False)[:40], np.full((400, D), np.nan)])
+    model = fit(
+        GaussianMixture(K, init_params="random_from_data", max_iter=0, random_state=3), silent
+    )
+    assert len(np.unique(model.means_, axis=0)) == K
+    with pytest.raises(ValueError, match="n_components = 2, n_samples = 1"):
+        GaussianMixture(2).fit([[np.nan, np.nan], [1.0, 2.0]])
+
+
+def test_a_sample_with_too_few_rows_that_count_is_said_to_be(monkeypatch):
+    monkeypatch.setattr("emgmm.fitting.START_FROM", 100)
+    monkeypatch.setattr("emgmm.fitting.START_ROWS", 20)
+    weights = np.zeros(N)
+    weights[:4] = 1.0
+    with pytest.raises(ValueError, match=r"only . have a weight above 0"):
+        GaussianMixture(3, random_state=0).fit(rows(False), sample_weight=weights)
+
+
+def test_a_column_that_varies_only_where_nothing_counts_is_constant():
+    X, weights = rows(False).copy(), np.ones(N)
+    X[:, 1] = 1.0
+    X[0, 1], weights[0] = 9.0, 0.0
+    with pytest.raises(ValueError, match="X is constant in column 1"):
+        GaussianMixture(2, prior="conjugate").fit(X, sample_weight=weights)
+
+
+def test_a_checkpoint_knows_which_values_stood_in_one_row(tmp_path):
+    X = rows(False)
+    other = X.copy()
+    other[:, 1] = other[::-1, 1]
+    path = tmp_path / "fit.ckpt"
+    seen = []
+
+    def stop(function):
+        def stopping(*arguments):
+            seen.append(1)
+            if len(seen) > 4:
+                raise KeyboardInterrupt
+            return function(*arguments)
+
+        return stopping
+
+    model = model_of("diag", checkpoint=path)
+    from emgmm.em import EM
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EM, "expect", stop(EM.expect))
+        with pytest.raises(KeyboardInterrupt):
+            fit(model, X)
+    assert path.exists()
+    with pytest.raises(ValueError, match="another X"):
+        fit(model_of("diag", checkpoint=path), other)
+
+
+def test_icl_of_an_unfitted_estimator():
+    with pytest.raises(NotFittedError):
+        GaussianMixture(2).icl(rows(False))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emgmm.families.family import Family
 from emgmm.families.outer import OUTER
-from emgmm.precision import UNIT
+from emgmm.precision import UNIT, unlike
 from emgmm.typing import Array, Integers
 
 # Sweeps of rotations in one M-step: as many as find a maximum, where none has been found before,
@@ -33,9 +33,6 @@ SETTLED = 1e-13
 
 # Relative difference of two variances below which any axes in their plane are as good.
 TIED = 1e-9
-
-# Shares of unequal size that hardly any two sums of are equal: multiples of the golden ratio.
-GOLDEN = (5**0.5 - 1) / 2
 
 
 class _Turned(Family):
@@ -190,7 +187,7 @@ def beginnings(scatter: Array, before: Array | None) -> tuple[Array, int]:
     """
     candidates = [np.eye(scatter.shape[-1])[None]]
     if before is not None:
-        shares = 1 + np.arange(1, len(before) + 1) * GOLDEN % 1
+        shares = unlike(len(before))
         shares = shares / np.trace(before, axis1=1, axis2=2)
         variances, axes = np.linalg.eigh(np.tensordot(shares, before, axes=1))
         if (np.diff(variances) > TIED * variances[1:]).all():

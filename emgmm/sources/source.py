@@ -67,6 +67,19 @@ class Rows:
             return self.values
         return np.where(np.isnan(self.values), self.mean, self.values).astype(self.values.dtype)
 
+    @cached_property
+    def counts(self) -> Array | None:
+        """(n,): weights in units of their mean, 0 for rows that tell nothing; None if all are 1."""
+        if self.complete and self.weights is None:
+            return None
+        weights = np.ones(len(self.values)) if self.weights is None else self.weights
+        if not self.complete:
+            weights = weights * np.logical_not(np.isnan(self.values).all(axis=1))
+        if not weights.any():
+            return weights
+        shares = weights / weights.max()
+        return shares * (np.count_nonzero(weights) / shares.sum())
+
     @property
     def block(self) -> Block:
         """All of them."""

@@ -110,7 +110,11 @@ class SingleRows(Assignment):
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         weights = np.ones(len(rows.values)) if rows.weights is None else rows.weights
         return m_step.of_single_rows(
-            rows.filled[self.indices], weights[self.indices], rows.mean, float(weights.sum())
+            rows.filled[self.indices],
+            weights[self.indices],
+            rows.mean,
+            float(weights.sum()),
+            int(np.count_nonzero(weights)),
         )
 
 

@@ -22,7 +22,7 @@ Start: TypeAlias = Callable[[Rows, int, np.random.RandomState], Assignment]
 def kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """The clusters of one run of k-means."""
     clusters = KMeans(n_clusters=n_components, n_init=1, random_state=random)
-    labels = clusters.fit(rows.filled, sample_weight=rows.weights).labels_
+    labels = clusters.fit(rows.filled, sample_weight=rows.counts).labels_
     return Labels(labels, n_components)
 
 
@@ -32,7 +32,7 @@ def kmeans_plus_plus(rows: Rows, n_components: int, random: np.random.RandomStat
     Arthur and Vassilvitskii (2007), Proc. 18th ACM-SIAM Symp. Discrete Algorithms, 1027.
     """
     _, indices = kmeans_plusplus(
-        rows.filled, n_components, sample_weight=rows.weights, random_state=random
+        rows.filled, n_components, sample_weight=rows.counts, random_state=random
     )
     return SingleRows(indices)
 
@@ -49,7 +49,7 @@ def random_responsibilities(
 
 def random_from_data(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """Rows drawn without replacement, by their weights."""
-    chances = None if rows.weights is None else rows.weights / rows.weights.sum()
+    chances = None if rows.counts is None else rows.counts / rows.counts.sum()
     chosen = random.choice(len(rows.values), size=n_components, replace=False, p=chances)
     return SingleRows(chosen)
 
