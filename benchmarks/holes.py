@@ -31,8 +31,9 @@ those of the rounds. *Whole rows* are the same rows before anything was taken fr
 alone; in brackets behind ours, how many times as long as these it takes with holes. In brackets
 behind the others, how many times as long as ours in NumPy alone. Holes are made completely at
 random, or in one column of half the rows. `!=`: another likelihood of what was observed, by more
-than 1e-9 nats per row. *Left out*: with so many patterns an iteration takes minutes. StepMix knows diagonal covariances only, and starts at random: its
-likelihood is not compared. *Beyond X* is the peak of memory, as in the table of memory."""
+than 1e-9 nats per row. *Left out*: with so many patterns an iteration takes minutes. StepMix knows
+diagonal covariances only, and starts at random: its likelihood is not compared. *Beyond X* is the
+peak of memory, as in the table of memory."""
 
 
 @dataclass(frozen=True)

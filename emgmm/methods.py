@@ -136,7 +136,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), blocks or Dask
             Rows.
         y : Ignored
             For scikit-learn's conventions.
@@ -204,7 +204,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), blocks or Dask
             Rows.
         sample_weight : array-like of shape (n_samples,), default=None
             What each row counts; 1 by default.
@@ -229,7 +229,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), blocks or Dask
             Rows.
         sample_weight : array-like of shape (n_samples,), default=None
             What each row counts; 1 by default.
@@ -255,7 +255,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), blocks or Dask
             Rows.
         sample_weight : array-like of shape (n_samples,), default=None
             What each row counts; 1 by default.
