@@ -338,8 +338,9 @@ def beside_spark(problem: Problem, options: Options) -> Iterator[str]:
         by_itself = here.call(from_own_start, ours, problem)
     yield (
         f"{problem.size} on this machine: pyspark's `GaussianMixture` in a JVM of two threads with "
-        f"the rows in its memory, and emgmm on two worker processes. Milliseconds of one iteration as above, and the mean "
-        f"log-likelihood after {MORE} iterations from each library's own start."
+        "the rows in its memory, and emgmm on two worker processes. Milliseconds of one iteration "
+        "as above, and the mean log-likelihood after "
+        f"{MORE} iterations from each library's own start."
     )
     yield table(
         ["", "ms", "ends at"],
