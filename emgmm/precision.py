@@ -6,8 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-
-from emgmm.typing import Array
+from numpy.typing import NDArray
 
 # Numbers that rows are kept in; all others become the first.
 FLOATS = [np.float64, np.float32]
@@ -36,6 +35,6 @@ def promise_single(n_features: int) -> float:
     return 1e-4 * max(1.0, n_features / 32)
 
 
-def unlike(n: int) -> Array:
+def unlike(n: int) -> NDArray[np.floating[Any]]:
     """(n,): numbers from 1 to 2 of which no two are alike, and no two sums of a few."""
     return 1 + np.arange(1, n + 1) * ((5**0.5 - 1) / 2) % 1  # the golden ratio's multiples

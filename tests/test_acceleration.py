@@ -244,8 +244,9 @@ def test_a_leap_that_fails_falls_back_to_the_plain_step(covariance_type, wrong, 
     leaps_to(monkeypatch, x_of)
     plain = fit(climbing(covariance_type, None, max_iter=15), X)
     quick = fit(climbing(covariance_type, "anderson", max_iter=15), X)
-    np.testing.assert_array_equal(quick.means_, plain.means_)
-    np.testing.assert_array_equal(quick.lower_bounds_, plain.lower_bounds_)
+    # To rounding: older NumPy's sums depend on where in memory arrays begin.
+    np.testing.assert_allclose(quick.means_, plain.means_, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(quick.lower_bounds_, plain.lower_bounds_, rtol=1e-13)
     assert set(quick.history_["event"]) == {"start", "step"}
     wasted = quick.history_["passes"][-1] - plain.history_["passes"][-1]
     assert wasted > 0 if wrong == "lower" else wasted == 0  # nothing was made of the others

@@ -336,16 +336,25 @@ def test_parameters_alone_are_a_start(covariance_type):
 
 def test_a_singular_block_is_one_sentence_and_changes_nothing():
     model = GaussianMixture(2, reg_covar=0, forgetting=1, random_state=0)
+    line = np.repeat(np.arange(100.0), 2).reshape(-1, 2)  # as many rows as one could want
     for begun in (False, True):
         before = state(model)
         with pytest.raises(ValueError, match="nothing was changed: pass more rows") as error:
-            model.partial_fit([[0.0, 0.0], [1.0, 1.0]])
+            model.partial_fit(line)
         assert str(error.value).count(". ") == 0
         assert "component" in str(error.value)
         assert state(model) == before
         assert hasattr(model, "means_") == begun
         model.partial_fit(X[:100, :2])
     assert model.n_iter_ == 2
+
+
+def test_few_rows_without_a_covariance_wait_for_more():
+    model = GaussianMixture(2, reg_covar=0, random_state=0).partial_fit([[0.0, 0.0], [1.0, 1.0]])
+    assert not hasattr(model, "means_")
+    model.partial_fit(X[:100, :2])
+    assert model.n_iter_ == 1
+    assert model._stream.weight == 102
 
 
 def test_a_bad_block_changes_nothing():

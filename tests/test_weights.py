@@ -199,16 +199,17 @@ def test_weights_are_routed_through_a_pipeline_and_a_search():
     with config_context(enable_metadata_routing=True):
         model = GaussianMixture(2, random_state=0)
         model = model.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        scaler = StandardScaler().set_fit_request(sample_weight=False)
-        search = GridSearchCV(
-            make_pipeline(scaler, model), {"gaussianmixture__n_components": [1, 2, 3]}, cv=3
-        )
+        search = GridSearchCV(model, {"n_components": [1, 2, 3]}, cv=3)
         search.fit(X, sample_weight=COUNTS)
-        found = search.best_estimator_[-1]
-        Z = search.best_estimator_[0].transform(X)
-        again = fit(GaussianMixture(found.n_components, random_state=0), Z, sample_weight=COUNTS)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        piped = make_pipeline(scaler, model).fit(X, sample_weight=COUNTS)
+    found = search.best_estimator_
+    again = fit(GaussianMixture(found.n_components, random_state=0), X, sample_weight=COUNTS)
     np.testing.assert_allclose(found.means_, again.means_)
-    assert not np.allclose(found.means_, fit(again, Z).means_)
+    assert not np.allclose(found.means_, fit(again, X).means_)
+    Z = piped[0].transform(X)
+    expected = fit(GaussianMixture(2, random_state=0), Z, sample_weight=COUNTS)
+    np.testing.assert_allclose(piped[1].means_, expected.means_)
 
 
 WRONG = [
