@@ -7,6 +7,7 @@ from emgmm.expectation.incomplete import (
     Incomplete,
     IncompleteExact,
     IncompletePacked,
+    by_pattern,
 )
 from emgmm.expectation.packed import Packed
 from emgmm.expectation.softmax import softmax
@@ -19,6 +20,7 @@ __all__ = [
     "IncompleteExact",
     "IncompletePacked",
     "Packed",
+    "by_pattern",
     "exact_form",
     "form_for_pass",
     "moments",

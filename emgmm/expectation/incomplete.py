@@ -86,11 +86,21 @@ def codes_of(missing: NDArray[np.bool_]) -> NDArray[np.uint64]:
     return codes.view(np.uint64)
 
 
+def by_codes(codes: NDArray[np.uint64]) -> Integers:
+    """(B,): the order in which equal codes stand side by side."""
+    return np.lexsort(codes.T)
+
+
+def by_pattern(rows: Array) -> Integers:
+    """(N,): numbers of (N, D) rows, those that miss the same features side by side."""
+    return by_codes(codes_of(np.isnan(rows)))
+
+
 def batches(rows: Array, most: int) -> Iterator[Batch]:
     """The (D, B) rows by their patterns, at most so many of these at a time."""
     missing = np.isnan(rows.T)
     codes = codes_of(missing)
-    order = np.lexsort(codes.T)
+    order = by_codes(codes)
     in_order = bool((order[1:] > order[:-1]).all())
     if not in_order:
         codes = codes[order]
@@ -144,7 +154,7 @@ class Incomplete(Form):
         self.most_patterns = most_patterns(self.shape, K, D)
         self._scratch = Scratch()
         entries = 1 + D + self.shape.n_monomials(D)
-        self.block_rows = max(512, min(ENTRIES // (4 * (entries + 2 * K)), 32768))
+        self.block_rows = max(512, min(ENTRIES // (entries + 2 * K), 32768))
 
     def _patterns(self, rows: Array) -> Iterator[tuple[Batch, Conditional]]:
         for batch in batches(rows, self.most_patterns):

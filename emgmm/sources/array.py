@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.sources.finite import by_pattern
+from emgmm.expectation import by_pattern
 from emgmm.sources.source import Rows, Source, chosen_rows
 from emgmm.typing import Array, Integers
 

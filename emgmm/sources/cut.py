@@ -11,8 +11,8 @@ from scipy.sparse import issparse
 from sklearn.utils import check_array
 
 from emgmm.block import Block
+from emgmm.expectation import by_pattern
 from emgmm.precision import FLOATS
-from emgmm.sources.finite import by_pattern
 from emgmm.typing import Array
 
 # Entries, rows times features, that are read at once where the source may choose: 4 MB in float64.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from emgmm.typing import Array, Integers
+from emgmm.typing import Array
 
 # Rows that are looked at together.
 TOGETHER = 2**16
@@ -35,8 +35,3 @@ def is_complete(rows: Array, names: Array | None = None, start: int = 0) -> bool
             )
         complete = complete and not np.isnan(part).any()
     return complete
-
-
-def by_pattern(rows: Array) -> Integers:
-    """(N,): numbers of (N, D) rows, those that miss the same features side by side."""
-    return np.lexsort(np.packbits(np.isnan(rows), axis=1).T)
