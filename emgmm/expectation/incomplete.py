@@ -114,11 +114,14 @@ def batches(rows: Array, most: int) -> Iterator[Batch]:
         yield Batch(place, rows[:, place], (some - some[0]).tolist(), patterns[q : q + most])
 
 
-def counting(batch: Batch, weights: Array | None) -> tuple[Array, float]:
-    """(n,) what each row counts, 0 where nothing was observed; and what those would."""
+def counting(batch: Batch, weights: Array | None) -> tuple[Array | None, float]:
+    """(n,) what each row counts, 0 where nothing was observed, None if all 1; and what those would.
+
+    The pattern in which nothing is observed is the last, if any.
+    """
+    if not batch.missing[-1].all():
+        return None if weights is None else weights[batch.place], 0.0
     counts = np.ones(batch.rows.shape[1]) if weights is None else weights[batch.place].copy()
-    if not batch.missing[-1].all():  # the last, if any
-        return counts, 0.0
     silent = slice(batch.edges[-2], None)
     unseen = float(counts[silent].sum())
     counts[silent] = 0.0
@@ -171,8 +174,10 @@ class Incomplete(Form):
         for batch, conditional in self._patterns(block.rows):
             joint, looked_at = self._batch_joint(batch, conditional)
             weights, unseen = counting(batch, block.weights)
-            log_likelihood = float(softmax(joint) @ weights)
-            joint *= weights
+            each = softmax(joint)
+            log_likelihood = float(each.sum() if weights is None else each @ weights)
+            if weights is not None:
+                joint *= weights
             part = self._statistics(joint, looked_at, batch, conditional)
             total = total + replace(part, log_likelihood=log_likelihood, unseen=unseen)
         return total
@@ -248,7 +253,9 @@ class IncompleteExact(Incomplete):
         total = self._nothing(block)
         for batch, conditional in self._patterns(block.rows):
             weights, unseen = counting(batch, block.weights)
-            held = responsibilities[:, batch.place] * weights
+            held = responsibilities[:, batch.place]
+            if weights is not None:
+                held = held * weights
             part = self._statistics(held, batch.rows, batch, conditional)
             total = total + replace(part, unseen=unseen)
         return total

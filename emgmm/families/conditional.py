@@ -90,6 +90,7 @@ class Coupled(Conditional):
         self.gains: list[Array] = [np.empty(0)] * Q
         self.factors: list[Array] = [np.empty(0)] * Q
         self.rests: list[Array] = [np.empty(0)] * Q
+        self._known: dict[int, Array] = {}  # log-joint and sums ask for the same
         counts = missing.sum(axis=1)
         for size in np.unique(counts):
             which = np.flatnonzero(counts == size)
@@ -118,6 +119,11 @@ class Coupled(Conditional):
 
     def _away(self, q: int, steps: Array, rows: Array) -> Array:
         """(K, m, n): from the centre to the conditional means."""
+        if q not in self._known:
+            self._known[q] = self._from_centre(q, steps, rows)
+        return self._known[q]
+
+    def _from_centre(self, q: int, steps: Array, rows: Array) -> Array:
         gain = self.gains[q]
         K, m, D = gain.shape
         start = steps[:, self.lines[q]] - (gain @ steps[:, :, None])[:, :, 0]
