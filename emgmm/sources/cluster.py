@@ -14,6 +14,7 @@ from emgmm.sources.array import ArraySource
 from emgmm.sources.chunk import Choosing, EachRow, Summing, Total, run_on_block
 from emgmm.sources.graph import Chunks, has_known_lengths
 from emgmm.sources.source import MANY, Rows, Source, Sum, chosen_rows
+from emgmm.sources.weights import check_some
 from emgmm.typing import Array
 
 # Rows of a block where nothing is made of them.
@@ -105,11 +106,7 @@ class ClusterSource(Source):
                 f"Found array with 0 sample(s) (shape=(0, {self.n_features})) while a minimum of 1 "
                 "is required: every chunk of X is empty."
             )
-        if self._weighted and not total.counts:
-            raise ValueError(
-                "sample_weight is zero for every row, so that no row counts: at least one weight "
-                "must be positive."
-            )
+        check_some(total.counts or not self._weighted)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         if self._complete is None:
