@@ -27,6 +27,7 @@ from emgmm.files import BusyError, held, replaced
 from emgmm.journal import Failure, Journal, Standing
 from emgmm.loop import Ending, Mark, Progress, Rules, Run, Watcher, run
 from emgmm.mixture import Mixture
+from emgmm.noise import Box, Function, Noise
 from emgmm.notices import CheckpointWarning, frames_to_user
 from emgmm.persistence import encode
 from emgmm.schemes import MEMORIES, Scheme, Step
@@ -34,6 +35,8 @@ from emgmm.sources import Source
 from emgmm.statistics import Statistics, Summary
 
 FORMAT = "emgmm.checkpoint 1"
+
+NOISE = "noise"
 
 # What a fit that goes on may have otherwise than before.
 FREE = ("max_iter", "verbose", "verbose_interval", "checkpoint", "checkpoint_every")
@@ -76,10 +79,11 @@ class Record:
     under_way: Progress | None = None
 
 
-ARCHIVE = Archive(
-    (Record, Ended, Failure, Standing, Progress, Mark, Run, Mixture, Statistics, *MEMORIES),
-    {**FAMILIES, **Ending.__members__},
+CLASSES = (
+    *(Record, Ended, Failure, Standing, Progress, Mark, Run),
+    *(Mixture, Noise, Box, Function, Statistics, *MEMORIES),
 )
+CONSTANTS: dict[str, Any] = {**FAMILIES, **Ending.__members__}
 
 
 class Checkpoint(Journal):
@@ -93,6 +97,8 @@ class Checkpoint(Journal):
         Seconds between two times that it is written.
     settings : dict
         What must be the same when the fit goes on.
+    noise : callable, optional
+        A log-density of noise, which is not kept in the file.
 
     Raises
     ------
@@ -100,8 +106,11 @@ class Checkpoint(Journal):
         Where the file is no checkpoint, or one of a fit with other settings.
     """
 
-    def __init__(self, path: Path, every: float, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, path: Path, every: float, settings: dict[str, Any], noise: Any = None
+    ) -> None:
         self.path = path
+        self.archive = Archive(CLASSES, CONSTANTS if noise is None else {**CONSTANTS, NOISE: noise})
         self.every = every
         self.settings = settings
         self.moments: dict[str, Any] = {}
@@ -112,7 +121,7 @@ class Checkpoint(Journal):
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            found = ARCHIVE.read(self.path)
+            found = self.archive.read(self.path)
             if found["format"] != FORMAT:
                 raise DamagedError(f"its format is {found['format']!r}")
             then, record = found["settings"], found["record"]
@@ -211,7 +220,7 @@ class Checkpoint(Journal):
         }
         try:
             with replaced(self.path) as file:
-                ARCHIVE.write(file, document)
+                self.archive.write(file, document)
         except OSError as error:
             self._warn("written", error)
         self._saved = monotonic()
@@ -229,7 +238,9 @@ class Checkpoint(Journal):
 
 
 @contextmanager
-def kept(path: Path, every: float, settings: dict[str, Any]) -> Iterator[Journal]:
+def kept(
+    path: Path, every: float, settings: dict[str, Any], noise: Any = None
+) -> Iterator[Journal]:
     """The journal at `path`; it is removed when the fit is over, and written when it is stopped.
 
     Raises
@@ -241,7 +252,7 @@ def kept(path: Path, every: float, settings: dict[str, Any]) -> Iterator[Journal
         raise FileNotFoundError(f"cannot keep a checkpoint at {path}: there is no such folder")
     try:
         with held(path):
-            checkpoint = Checkpoint(path, every, settings)
+            checkpoint = Checkpoint(path, every, settings, noise)
             try:
                 yield checkpoint
             except DegenerateCovarianceError:  # it would fail again
@@ -273,7 +284,8 @@ def journal(
     settings["type of rows"] = source.dtype.str
     names = () if goes_on is None else ("weights", "means", "whiteners")
     settings["fit to go on from"] = [encode(getattr(goes_on, name), name) for name in names]
-    return kept(Path(path), every, settings)
+    noise = parameters["noise"]
+    return kept(Path(path), every, settings, noise if callable(noise) else None)
 
 
 def said(value: Any) -> Any:

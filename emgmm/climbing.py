@@ -17,6 +17,7 @@ from emgmm.families import FAMILIES, Family
 from emgmm.fitting import Given, first_mixture
 from emgmm.loop import history, last_of_plain_em
 from emgmm.mixture import Mixture
+from emgmm.noise import NoVolumeError
 from emgmm.portable import PortableEstimator
 from emgmm.prior import ConstantFeaturesError, NormalInverseWishart
 from emgmm.randomness import lent
@@ -34,6 +35,7 @@ class ClimbingEstimator(PortableEstimator):
     reg_covar: float
     prior: str | NormalInverseWishart | None
     weight_concentration: float
+    noise: str | float | Callable[..., Any] | None
     init_params: str | Callable[..., Any]
     weights_init: Any
     means_init: Any
@@ -43,8 +45,11 @@ class ClimbingEstimator(PortableEstimator):
         """How theta_0 is made, by what was given and the start; what was given is checked now."""
         K, family = self.n_components, FAMILIES[self.covariance_type]
         door.check_features(family, n_features)
+        noisy = self.noise is not None
         given = Given(
-            self.weights_init if self.weights_init is None else door.weights(self.weights_init, K),
+            self.weights_init
+            if self.weights_init is None
+            else door.weights(self.weights_init, K, None if noisy else 0.0),
             self.means_init
             if self.means_init is None
             else door.means(self.means_init, K, n_features),
@@ -53,7 +58,7 @@ class ClimbingEstimator(PortableEstimator):
             else door.whiteners_of_precisions(self.precisions_init, family, K, n_features),
         )
         named = self.init_params
-        start = from_callable(named) if callable(named) else STARTS[named]
+        start = from_callable(named, noise=noisy) if callable(named) else STARTS[named]
         return lambda em, random: first_mixture(em, start, given, random)
 
     def _map_of(
@@ -61,20 +66,26 @@ class ClimbingEstimator(PortableEstimator):
         source: Source,
         family: Family,
         n_components: int,
+        here: Mixture | None = None,
         kept: NormalInverseWishart | None = None,
     ) -> EM:
-        """EM's map for the rows of a source, under the ridge and the priors that were asked for.
+        """EM's map for the rows of a source, with the ridge, priors and noise that were asked for.
 
-        `kept` is the prior as an earlier part of the data made it.
+        `here` is the mixture to go on from, whose noise stays as it is, and `kept` the prior as an
+        earlier part of the data made it.
         """
         asked = NormalInverseWishart() if isinstance(self.prior, str) else self.prior
         prior = kept or asked
         concentration = self.weight_concentration
+        known = None if here is None or here.noise is None else here.noise.density
+        noise = known or self.noise
+        names = getattr(self, "feature_names_in_", None)
         try:
-            return EM(source, family, n_components, self.reg_covar, prior, concentration)
+            return EM(source, family, n_components, self.reg_covar, prior, concentration, noise)
         except ConstantFeaturesError as error:
-            names = getattr(self, "feature_names_in_", None)
             raise door.constant_features(error.features, names) from None
+        except NoVolumeError as error:
+            raise door.no_volume(error.features, names) from None
 
     def _check_same_model(self, n_features: int, who: str, otherwise: str) -> None:
         """`who` goes on from a fitted mixture of the kind that the parameters ask for."""
@@ -82,6 +93,7 @@ class ClimbingEstimator(PortableEstimator):
             ("n_components", len(self.means_), self.n_components),
             ("covariance_type", self._fitted_type(), self.covariance_type),
             ("the number of features", self.means_.shape[1], n_features),
+            ("whether there is noise", self._mixture().noise is not None, self.noise is not None),
         ):
             if was != now:
                 raise ValueError(
@@ -127,7 +139,7 @@ class ClimbingEstimator(PortableEstimator):
         mixture = self._mixture()
         objectives = last_of_plain_em(getattr(self, "history_", history([], [], [])))
         with one_blas_thread():
-            em = self._map_of(source, mixture.family, mixture.n_components)
+            em = self._map_of(source, mixture.family, mixture.n_components, mixture)
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
 

@@ -6,7 +6,8 @@ wrong exactly, and what to do, follows.
 
 from __future__ import annotations
 
-from numbers import Integral
+from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.utils.validation import validate_data
 
 from emgmm.families import DegenerateCovarianceError, Family
 from emgmm.mixture import Mixture
+from emgmm.noise import Box, Function, Noise
 from emgmm.notices import listed
 from emgmm.precision import FLOATS
 from emgmm.sources import KINDS, ArraySource, Blocks, Source, is_complete, row_weights
@@ -116,11 +118,10 @@ def count(value: Any, name: str) -> int:
 
 def constant_features(features: tuple[int, ...], names: Array | None) -> ValueError:
     """The error of a prior that would take its scale from features that do not vary."""
-    listing = ", ".join(f"{j}" if names is None else f"{j} ({names[j]!r})" for j in features)
     return ValueError(
-        f"X is constant in column {listing}, counted from 0, so that the prior's scale, which is "
-        "taken from the columns' variances, would be singular: drop such columns, or give "
-        "NormalInverseWishart(scale=...)."
+        f"X is constant in column {_named(features, names)}, counted from 0, so that the prior's "
+        "scale, which is taken from the columns' variances, would be singular: drop such columns, "
+        "or give NormalInverseWishart(scale=...)."
     )
 
 
@@ -168,8 +169,8 @@ def _array(value: Any, name: str) -> Array:
     )
 
 
-def weights(value: Any, n_components: int) -> Array:
-    """(K,) weights in [0, 1] that sum to one."""
+def weights(value: Any, n_components: int, noise: float | None = 0.0) -> Array:
+    """(K,) weights in [0, 1] that sum to one less the share of `noise`; None is any share."""
     array = _array(value, "weights")
     _check_shape(array, (n_components,), "weights")
     if (array < 0).any() or (array > 1).any():
@@ -180,10 +181,12 @@ def weights(value: Any, n_components: int) -> Array:
             f"{array.min():.5f}, min value {array.max():.5f}: component {k} has {array[k]:.5f}"
         )
     tolerance = 1e-6 if array.dtype == np.float32 else 1e-8
-    if abs(1.0 - array.sum()) > tolerance:
+    rest = 1.0 - array.sum()
+    if rest < -tolerance if noise is None else abs(rest - noise) > tolerance:
+        wanted = "" if noise is None else f", where 1 - noise_weight is {1.0 - noise:.5f}"
         raise ValueError(
             "The parameter 'weights' should be normalized, but got sum(weights) = "
-            f"{array.sum():.5f}"
+            f"{array.sum():.5f}{wanted if noise else ''}"
         )
     return array
 
@@ -240,7 +243,13 @@ def _not_definite(name: str, array: Array, family: Family, error: DegenerateCova
 
 
 def mixture(
-    given_weights: Any, given_means: Any, given_covariances: Any, precisions: Any, family: Family
+    given_weights: Any,
+    given_means: Any,
+    given_covariances: Any,
+    precisions: Any,
+    family: Family,
+    noise: float | Callable[..., Any] | None = None,
+    noise_weight: float = 0.0,
 ) -> Mixture:
     """The mixture with these parameters, of which exactly one is covariances or precisions."""
     if (given_covariances is None) == (precisions is None):
@@ -248,11 +257,14 @@ def mixture(
     mean_array = check_array(given_means, dtype=FLOATS, input_name="means", copy=True)
     K, D = mean_array.shape
     check_features(family, D)
-    weight_array = weights(given_weights, K)
+    component = given_noise(noise, noise_weight, D)
+    weight_array = weights(given_weights, K, noise_weight)
     if precisions is None:
         covariance_array = covariances(given_covariances, family, K, D)
         dtype = np.result_type(weight_array, mean_array, covariance_array)
-        return Mixture.of(weight_array, mean_array.astype(dtype), covariance_array, family)
+        return Mixture.of(
+            weight_array, mean_array.astype(dtype), covariance_array, family, component
+        )
     whiteners = whiteners_of_precisions(precisions, family, K, D)
     dtype = np.result_type(weight_array, mean_array, np.asarray(precisions))
     return Mixture(
@@ -261,12 +273,50 @@ def mixture(
         family.covariances(whiteners).astype(dtype),
         whiteners.astype(dtype),
         family,
+        component,
     )
+
+
+def given_noise(noise: Any, noise_weight: Any, n_features: int) -> Noise | None:
+    """The noise component with a density and a share that were given."""
+    weight = float(noise_weight) if isinstance(noise_weight, Real) else np.nan
+    if not 0 <= weight < 1:
+        raise ValueError(f"noise_weight must be a number in [0, 1), but got {noise_weight!r}")
+    if noise is None:
+        if weight > 0:
+            raise ValueError(
+                f"noise_weight is {weight:g}, but noise is None: give its density, a number or a "
+                "function of rows that returns log-densities."
+            )
+        return None
+    if callable(noise):
+        return Noise(weight, Function(noise))
+    density = float(noise) if isinstance(noise, Real) else np.nan
+    if not 0 < density < np.inf:
+        raise ValueError(
+            f"noise is {noise!r}; without data to take a volume from it must be a density above 0, "
+            "or a function of rows that returns log-densities."
+        )
+    return Noise(weight, Box(np.ones(n_features)).of_density(density))
+
+
+def no_volume(features: tuple[int, ...], names: Array | None) -> ValueError:
+    """The error of noise that would be uniform over data without a volume."""
+    return ValueError(
+        f"X is constant in column {_named(features, names)}, counted from 0, so that the data fill "
+        "no volume over which noise could be uniform: drop such columns, or give noise a function."
+    )
+
+
+def _named(features: tuple[int, ...], names: Array | None) -> str:
+    return ", ".join(f"{j}" if names is None else f"{j} ({names[j]!r})" for j in features)
 
 
 def check_fitted(fitted: Mixture) -> None:
     """A mixture that came from a file: numbers, in shapes that go together."""
     K, D = fitted.means.shape
+    if fitted.noise is not None and isinstance(fitted.noise.density, Box):
+        _check_shape(fitted.noise.density.sides, (D,), "noise")
     shape = fitted.family.element_shape(K, D)
     _check_shape(fitted.weights, (K,), "weights")
     _check_shape(fitted.covariances, shape, "covariances")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
+
+import numpy as np
 
 from emgmm.block import Block
 from emgmm.expectation import Form, exact_form, form_for_pass
-from emgmm.families import Family
+from emgmm.families import FAMILIES, Family
 from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
-from emgmm.prior import NormalInverseWishart
+from emgmm.noise import Box, Density, Function
+from emgmm.prior import NormalInverseWishart, is_collinear
 from emgmm.sources import Source, Sum
 from emgmm.statistics import Statistics, Summary
 from emgmm.typing import Array
@@ -24,8 +28,13 @@ def summary(block: Block, family: Family) -> Summary:
     return Summary.of(block.rows, family, block.weights, complete=block.complete)
 
 
+def along(block: Block, axes: Array) -> Summary:
+    """The same of a block's coordinates along axes, the columns of a (D, D) matrix."""
+    return Summary.of(axes.T @ block.rows, FAMILIES["diag"], block.weights)
+
+
 class EM:
-    """The rows, the family, ridge and priors: what stays the same through a fit.
+    """The rows, the family, ridge, priors and noise: what stays the same through a fit.
 
     Parameters
     ----------
@@ -41,6 +50,9 @@ class EM:
         Of means and covariances.
     concentration : float
         Of the weights' Dirichlet prior; 1 is none.
+    noise : Density, "uniform", float or callable, optional
+        Of the noise component: how it is distributed, or uniformly over the volume of the data, or
+        its constant density, or its log-density.
 
     Attributes
     ----------
@@ -60,16 +72,44 @@ class EM:
         ridge: float,
         prior: NormalInverseWishart | None = None,
         concentration: float = 1.0,
+        noise: Density | str | float | Callable[[Array], Any] | None = None,
     ) -> None:
         self.source = source
         self.family = family
         self.n_components = n_components
         self.ridge = ridge if prior is None else 0.0
         self.passes = 0
-        size = max(256, SUMMARY_ENTRIES // source.n_features)
-        self.summary = self.sum(partial(summary, family=family), size)
+        self.summary = self._look(partial(summary, family=family))
         known = None if prior is None else prior.resolved(self.summary, family, n_components)
-        self.m_step = MStep(family, self.ridge, source.dtype, known, concentration)
+        density = self._density(noise)
+        self.m_step = MStep(family, self.ridge, source.dtype, known, concentration, density)
+
+    def _look(self, function: Callable[[Block], Summary]) -> Summary:
+        """A first pass."""
+        return self.sum(function, max(256, SUMMARY_ENTRIES // self.source.n_features))
+
+    def _density(self, noise: Any) -> Density | None:
+        if noise is None or isinstance(noise, Density):
+            return noise
+        if callable(noise):
+            return Function(noise)
+        box = Box.between(self.summary.minimum, self.summary.maximum)
+        if not isinstance(noise, str):
+            return box.of_density(float(noise))
+        return self._smallest(box) if self.summary.complete else box
+
+    def _smallest(self, box: Box) -> Box:
+        """A box around all rows, or the one along their principal axes where that is smaller."""
+        full = FAMILIES["full"]
+        seen = self.summary
+        if self.family.shape != full.shape:
+            seen = self._look(partial(summary, family=full))
+        if is_collinear(seen.scatter):
+            return box
+        axes = np.linalg.eigh(seen.scatter)[1]
+        turned = self._look(partial(along, axes=axes))
+        turned_box = box.turned(axes, turned.minimum, turned.maximum)
+        return min(box, turned_box, key=lambda each: -each.constant)
 
     def sum(self, function: Callable[[Block], Sum], block_rows: int) -> Sum:
         """Sum of a function of blocks over all rows: one pass."""

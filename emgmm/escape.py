@@ -9,6 +9,7 @@ go is read off a bounded, seeded sample of the rows that the group holds.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -128,7 +129,7 @@ def divide(
             spread = outer(steps)
             within = whole - mass_times(place.shares, spread).sum(axis=0)
             scatter[members] = mass_times(mass[members], within + spread)
-    return Statistics(centres, mass, drift, scatter, here.log_likelihood, here.weight, here.unseen)
+    return replace(here, centres=centres, mass=mass, drift=drift, scatter=scatter)
 
 
 def splits(
@@ -161,11 +162,14 @@ def sample_of(em: EM, mixture: Mixture, random: np.random.RandomState) -> tuple[
     """(n, D) rows that stand for all, and their (K, n) responsibilities, times what they count."""
     rows = em.source.sample(SAMPLE_ROWS, random)
     form = FormForBlock(mixture)
-    responsibilities = form.log_joint(rows.block)
-    softmax(responsibilities)
+    joint = form.log_joint(rows.block)
     values: Array = rows.values.astype(np.float64)
     if not rows.complete:
-        values = form.incomplete.expected(rows.values.T, responsibilities).T
+        shares = joint[: mixture.n_components].copy()
+        softmax(shares)
+        values = form.incomplete.expected(rows.values.T, shares).T
+    softmax(joint)
+    responsibilities = joint[: mixture.n_components]
     return values, responsibilities if rows.weights is None else responsibilities * rows.weights
 
 

@@ -66,12 +66,13 @@ class GaussianMixture(IncrementalEstimator):
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'} or callable, \
             default='kmeans'
         Where EM starts. A callable gets ``(X, n_components, random_state)``, `random_state` being
-        a ``RandomState``, and returns integers (n,), the label of each row; or floats (n, K),
-        responsibilities that sum to one in each row; or floats (K, D), means, each starting from
+        a ``RandomState``, and returns integers (n,), the label of each row, with noise -1 for it;
+        or floats (n, K), responsibilities that sum to one in each row, with noise (n, K + 1) if it
+        is to have some; or floats (K, D), means, each starting from
         the rows nearest to it. n is the number of rows it was handed: all up to 2**20, of
         more than these a random choice of 2**17.
     weights_init : array-like of shape (K,), default=None
-        Weights to start from, instead of the start's.
+        Weights to start from, instead of the start's. With noise, what they lack of 1 is its share.
     means_init : array-like of shape (K, D), default=None
         Means to start from, instead of the start's.
     precisions_init : array-like, default=None
@@ -100,6 +101,12 @@ class GaussianMixture(IncrementalEstimator):
     weight_concentration : float, default=1.0
         Of the weights' Dirichlet prior, at least 1, which is none. Each component has so many rows
         more, less one.
+    noise : {None, 'uniform'}, float or callable, default=None
+        One more component, of rows that belong to none, whose density is not estimated. 'uniform'
+        is that of the data's volume: of the box along the features that holds them all, or of the
+        one along their principal axes where that is smaller (where nothing is missing). A number is
+        the density itself, the same everywhere; a function of (n, D) rows returns their (n,)
+        log-densities.
     step_power : float, default=0.6
         Of `partial_fit`, in (1/2, 1]: at its call t the statistics go towards the block's by
         (t + step_offset)^-step_power. Nearer to 1/2, the start and old blocks are left behind
@@ -120,7 +127,7 @@ class GaussianMixture(IncrementalEstimator):
     Attributes
     ----------
     weights_ : ndarray of shape (K,)
-        Shares of the components.
+        Shares of the components; with noise they sum to 1 - `noise_weight_`.
     means_ : ndarray of shape (K, D)
         Means.
     covariances_ : ndarray
@@ -131,6 +138,8 @@ class GaussianMixture(IncrementalEstimator):
     precisions_cholesky_ : ndarray
         U upper triangular with precision = U U^T; 1/sd for diag and spherical. Densities are
         computed from `weights_`, `means_` and this.
+    noise_weight_ : float
+        Share of noise; 0 without.
     converged_ : bool
         Whether the change fell below `tol`.
     n_iter_ : int
@@ -165,6 +174,7 @@ class GaussianMixture(IncrementalEstimator):
     Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
     doi 10.1111/j.2517-6161.1977.tb01600.x.
     Anderson (1965), J. ACM 12:547, doi 10.1145/321296.321305.
+    Banfield and Raftery (1993), Biometrics 49:803, doi 10.2307/2532201.
     Celeux and Govaert (1995), Pattern Recognition 28:781, doi 10.1016/0031-3203(94)00125-6.
 
     Examples
@@ -200,6 +210,12 @@ class GaussianMixture(IncrementalEstimator):
         "break_symmetry": ["boolean"],
         "prior": [StrOptions({"conjugate"}), NormalInverseWishart, None],
         "weight_concentration": [Interval(Real, 1.0, None, closed="left")],
+        "noise": [
+            StrOptions({"uniform"}),
+            Interval(Real, 0.0, None, closed="neither"),
+            callable,
+            None,
+        ],
         "acceleration": [StrOptions({name for name in SCHEMES if name is not None}), None],
         "step_power": [Interval(Real, 0.5, 1.0, closed="right")],
         "step_offset": [Interval(Real, 0.0, None, closed="left")],
@@ -234,6 +250,7 @@ class GaussianMixture(IncrementalEstimator):
         acceleration: str | None = None,
         prior: str | NormalInverseWishart | None = None,
         weight_concentration: float = 1.0,
+        noise: str | float | Callable[..., Any] | None = None,
         step_power: float = 0.6,
         step_offset: float = 2,
         forgetting: float | None = None,
@@ -258,6 +275,7 @@ class GaussianMixture(IncrementalEstimator):
         self.acceleration = acceleration
         self.prior = prior
         self.weight_concentration = weight_concentration
+        self.noise = noise
         self.step_power = step_power
         self.step_offset = step_offset
         self.forgetting = forgetting
@@ -351,7 +369,7 @@ class GaussianMixture(IncrementalEstimator):
         parameters = self.get_params(deep=False)
         try:
             with journal(self.checkpoint, self.checkpoint_every, parameters, source, here) as kept:
-                em = self._map_of(source, family, K)
+                em = self._map_of(source, family, K, here)
                 door.check_enough_rows(source.n_rows, em.summary.n_rows, K)
                 door.check_observed(em.summary, getattr(self, "feature_names_in_", None))
                 begin = partial(begin, em)

@@ -15,6 +15,7 @@ from emgmm.families import DegenerateCovarianceError
 from emgmm.journal import Journal
 from emgmm.loop import Ending, Rules, Run, nowhere
 from emgmm.mixture import Mixture
+from emgmm.noise import Density, Noise
 from emgmm.schemes import PLAIN, Plain, Scheme, taken
 from emgmm.sources import Rows
 from emgmm.starts import Start
@@ -25,6 +26,10 @@ from emgmm.verbosity import Reporter
 # k-means on all of them would cost more than EM, and several times their memory.
 START_FROM = 2**20
 START_ROWS = 2**17
+
+# Share of noise where the start says nothing of it, and up to which a share is rounding.
+NOISE = 0.9
+SAID = 1e-6
 
 # Relative difference below which two objectives are the same.
 SAME = 1e-12
@@ -45,7 +50,7 @@ class Given:
 def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomState) -> Mixture:
     """theta_0: what was given, and what the start makes of the rows for the rest."""
     weights, means, whiteners = given.weights, given.means, given.whiteners
-    dtype = em.source.dtype
+    dtype, astray = em.source.dtype, 0.0
     if weights is None or means is None or whiteners is None:
         n_rows = em.source.n_rows
         rows = em.source.sample(n_rows if n_rows <= START_FROM else START_ROWS, random)
@@ -53,17 +58,34 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
         # Covariances that are about to be replaced need not be definite: any ridge makes them so.
         m_step = em.m_step if whiteners is None else replace(em.m_step, ridge=1.0)
         begun = start(rows, em.n_components, random).first_mixture(rows, m_step)
+        astray = 0.0 if begun.noise is None else begun.noise.weight
         weights = begun.weights if weights is None else weights
         means = begun.means if means is None else means
         if whiteners is None:
-            return replace(begun, weights=weights.astype(dtype), means=means.astype(dtype))
-    return Mixture(
-        weights.astype(dtype),
-        means.astype(dtype),
-        em.family.covariances(whiteners).astype(dtype),
-        whiteners.astype(dtype),
-        em.family,
-    )
+            begun = replace(begun, weights=weights.astype(dtype), means=means.astype(dtype))
+    if given.weights is not None:
+        astray = 1.0 - float(weights.sum())
+    if whiteners is not None:
+        begun = Mixture(
+            weights.astype(dtype),
+            means.astype(dtype),
+            em.family.covariances(whiteners).astype(dtype),
+            whiteners.astype(dtype),
+            em.family,
+        )
+    return begun if em.m_step.density is None else with_noise(begun, astray, em.m_step.density)
+
+
+def with_noise(first: Mixture, astray: float, density: Density) -> Mixture:
+    """theta_0 with a share `astray` of noise; with one of `NOISE` where nothing was said of it.
+
+    EM would leave a component of weight 0 where it is.
+    """
+    weights = first.weights
+    if astray <= SAID:
+        astray = NOISE
+        weights = weights * weights.dtype.type((1 - NOISE) / weights.sum())
+    return replace(first, weights=weights, noise=Noise(astray, density))
 
 
 def check_counting(rows: Rows, n_components: int) -> None:

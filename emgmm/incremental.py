@@ -102,7 +102,7 @@ class IncrementalEstimator(ClimbingEstimator):
             if goes_on:
                 self._check_same_model(block.n_features, "partial_fit", "use fit, or a clone,")
                 here = self._mixture()
-                self._step(block, lambda _: here)
+                self._step(block, lambda _: here, here)
             else:
                 self._begin(block)
         return self
@@ -133,11 +133,13 @@ class IncrementalEstimator(ClimbingEstimator):
         family, D = FAMILIES[self.covariance_type], self.n_features_in_
         return AMPLE * self.n_components * max(1, family.least_mass(D))
 
-    def _step(self, block: Source, first: Callable[[EM], Mixture]) -> None:
-        """One step of stepwise EM from the `first` mixture."""
+    def _step(
+        self, block: Source, first: Callable[[EM], Mixture], here: Mixture | None = None
+    ) -> None:
+        """One step of stepwise EM from the `first` mixture; `here` is the fitted one."""
         family, stream = FAMILIES[self.covariance_type], getattr(self, "_stream", None)
         kept = None if self.prior is None or stream is None else stream.prior
-        em = self._map_of(block, family, self.n_components, kept)
+        em = self._map_of(block, family, self.n_components, here, kept)
         if stream is None:
             door.check_observed(em.summary, getattr(self, "feature_names_in_", None))
         call = stream.calls + 1 if stream else 1

@@ -10,6 +10,7 @@ import numpy as np
 
 from emgmm.families import DegenerateCovarianceError, Family, mass_times
 from emgmm.mixture import Mixture
+from emgmm.noise import Density, Noise
 from emgmm.precision import PROMISE, UNIT
 from emgmm.prior import Prior
 from emgmm.statistics import Statistics
@@ -64,6 +65,8 @@ class MStep:
         Of means and covariances; the mixture is then the mode of what they are, given the rows.
     concentration : float
         Of the weights' Dirichlet prior: each component has so many rows more, less one.
+    density : Density, optional
+        Of noise.
     """
 
     family: Family
@@ -71,6 +74,7 @@ class MStep:
     dtype: np.dtype[Any]
     prior: Prior | None = None
     concentration: float = 1.0
+    density: Density | None = None
 
     def of_single_rows(
         self, rows: Array, weights: Array, mean: Array, total: float, n_rows: int
@@ -91,7 +95,12 @@ class MStep:
         covariances = family.of_single_rows(rows, mass / own, mean)
         # Weights are shares of all rows, as in scikit-learn: 1/n each, not 1/K.
         shares, means = (mass / n_rows).astype(dtype), rows / (mass / own)[:, None]
-        return Mixture.of(shares, means, family.add_ridge(covariances, self.ridge), family)
+        covariances = family.add_ridge(covariances, self.ridge)
+        return Mixture.of(shares, means, covariances, family, self.noise(0.0))
+
+    def noise(self, weight: float) -> Noise | None:
+        """The noise component with that share, if there is to be one."""
+        return None if self.density is None else Noise(weight, self.density)
 
     def maximise(self, statistics: Statistics, before: Mixture | None = None) -> Mixture:
         """The mixture that maximises the expected log-likelihood, the ridge on its covariances.
@@ -111,7 +120,8 @@ class MStep:
         """
         family, more = self.family, self.concentration - 1
         seen, occupied = statistics, statistics.mass + empty(statistics)
-        weights = (occupied + more) / (statistics.seen + len(occupied) * more)
+        total = statistics.seen + len(occupied) * more
+        weights, noise = (occupied + more) / total, self.noise(statistics.noise / total)
         if self.prior is not None:
             seen, occupied = self.prior.added_to(statistics), occupied + self.prior.freedom
         mass = seen.mass + empty(statistics)
@@ -125,7 +135,8 @@ class MStep:
         except DegenerateCovarianceError as error:  # there is nothing to add a ridge to
             raise DegenerateCovarianceError(error.components, ridge_helps=False) from None
         covariances = family.add_ridge(covariances, self.ridge)
-        mixture = Mixture.of(weights, means.astype(self.dtype, copy=False), covariances, family)
+        means = means.astype(self.dtype, copy=False)
+        mixture = Mixture.of(weights, means, covariances, family, noise)
         _check_above_rounding(mixture)
         return mixture
 

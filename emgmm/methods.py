@@ -74,13 +74,13 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Components, 0 to K - 1.
+            Components, 0 to K - 1; -1 is noise.
             Of `blocks`, an iterator of such arrays, one for each block.
         """
         return self._row_by_row(X, prediction.labels, dtype=np.int64)
 
     def predict_proba(self, X: Any) -> Array:
-        """Probability of each component given the row, its responsibility.
+        """Probability of each component given the row, its responsibility; noise comes last.
 
         Parameters
         ----------
@@ -89,11 +89,11 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
         Returns
         -------
-        ndarray of shape (n_samples, K)
+        ndarray of shape (n_samples, K), or (n_samples, K + 1) with noise
             Rows sum to one.
             Of `blocks`, an iterator of such arrays, one for each block.
         """
-        return self._row_by_row(X, prediction.responsibilities, self._n_fitted())
+        return self._row_by_row(X, prediction.responsibilities, self._n_lines())
 
     def predict_log_proba(self, X: Any) -> Array:
         """Logarithm of `predict_proba`, exact where the probability underflows.
@@ -105,15 +105,15 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
         Returns
         -------
-        ndarray of shape (n_samples, K)
+        ndarray of shape (n_samples, K), or (n_samples, K + 1) with noise
             Log-probabilities.
             Of `blocks`, an iterator of such arrays, one for each block.
         """
-        return self._row_by_row(X, prediction.log_responsibilities, self._n_fitted())
+        return self._row_by_row(X, prediction.log_responsibilities, self._n_lines())
 
-    def _n_fitted(self) -> int:
+    def _n_lines(self) -> int:
         check_is_fitted(self)
-        return self._mixture().n_components
+        return self._mixture().n_lines
 
     def score_samples(self, X: Any) -> Array:
         """Log-density of each row.
@@ -154,7 +154,8 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         """Fill in what is missing: its expectation given what was observed, or a draw.
 
         For looking at, and for tools that cannot do without: `fit` needs no filling in, and one fit
-        to conditional means takes the data for less scattered than they are.
+        to conditional means takes the data for less scattered than they are. Noise says nothing of
+        what is missing: rows are filled in as if they were no noise.
 
         Parameters
         ----------
@@ -192,7 +193,10 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
     # -- criteria -------------------------------------------------------------------------------
     def n_parameters(self) -> int:
-        """Free parameters of the fitted mixture: weights, means and covariances."""
+        """Free parameters of the fitted mixture: weights, means and covariances; 2 more of noise.
+
+        Noise has a weight and a density, as R's mclust counts them.
+        """
         check_is_fitted(self)
         return self._mixture().n_parameters
 
@@ -292,12 +296,13 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         X : ndarray of shape (n_samples, n_features)
             Rows, grouped by component, float64.
         y : ndarray of shape (n_samples,)
-            Their components.
+            Their components; -1 is noise.
 
         Raises
         ------
         ValueError
-            Where `n_samples` is below 1.
+            Where `n_samples` is below 1, or a row of noise is to be drawn whose place is not known:
+            that of a given density or function.
         """
         check_is_fitted(self)
         n_rows = door.count(n_samples, "n_samples")

@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from emgmm.families import Family
+from emgmm.families import Family, Shape
+from emgmm.noise import Noise
 from emgmm.typing import Array, Integers
 
 LOG_2_PI = math.log(2 * math.pi)
@@ -31,6 +32,8 @@ class Mixture:
         that a mixture that was rounded to float32 or came from elsewhere is what it says it is.
     family : Family
         How the covariances hang together.
+    noise : Noise, optional
+        One more component, which is not a Gaussian. It comes last wherever components do.
     """
 
     weights: Array
@@ -38,9 +41,17 @@ class Mixture:
     covariances: Array
     whiteners: Array
     family: Family
+    noise: Noise | None = None
 
     @classmethod
-    def of(cls, weights: Array, means: Array, covariances: Array, family: Family) -> Mixture:
+    def of(
+        cls,
+        weights: Array,
+        means: Array,
+        covariances: Array,
+        family: Family,
+        noise: Noise | None = None,
+    ) -> Mixture:
         """The mixture with these covariances, factorised in float64.
 
         All numbers are kept in the precision of `means`.
@@ -56,11 +67,16 @@ class Mixture:
             with np.errstate(over="ignore"):
                 covariances = covariances.astype(dtype)
         family.check_finite(covariances)
-        return cls(weights.astype(dtype, copy=False), means, covariances, whiteners, family)
+        return cls(weights.astype(dtype, copy=False), means, covariances, whiteners, family, noise)
 
     @property
     def n_components(self) -> int:
         return self.means.shape[0]
+
+    @property
+    def n_lines(self) -> int:
+        """Lines of a log-joint: components, and noise where there is any."""
+        return self.n_components + (self.noise is not None)
 
     @property
     def n_features(self) -> int:
@@ -71,6 +87,17 @@ class Mixture:
         """One whitener per component, in float64."""
         whiteners = self.whiteners.astype(np.float64, copy=False)
         return self.family.for_each(whiteners, self.n_components)
+
+    @property
+    def quadratic_shape(self) -> Shape | None:
+        """The shape of quadratic terms; None where all lines have the same one, which cancels."""
+        return None if self.family.shared and self.noise is None else self.family.shape
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Lines of a log-joint, and entries of phi (1, x, monomials) that each is linear in."""
+        D, shape = self.n_features, self.quadratic_shape
+        return self.n_lines, 1 + D + (0 if shape is None else shape.n_monomials(D))
 
     @property
     def covariance_stack(self) -> Array:
@@ -103,8 +130,9 @@ class Mixture:
 
     @property
     def n_parameters(self) -> int:
-        """Free parameters: weights, means and covariances."""
+        """Free parameters: weights, means and covariances; of noise its weight and its density."""
         free = self.family.n_covariance_parameters(self.n_components, self.n_features)
+        free += 0 if self.noise is None else 2
         return self.n_components - 1 + self.n_components * self.n_features + free
 
     def log_peaks(self) -> Array:
@@ -120,14 +148,20 @@ class Mixture:
         return self.family.dense(self.covariances, self.n_components, self.n_features)
 
     def sample(self, n_rows: int, random: np.random.RandomState) -> tuple[Array, Integers]:
-        """Draw rows, grouped by component: (n, D) rows and (n,) components."""
+        """Draw rows, grouped by component: (n, D) rows and (n,) components, of noise -1."""
         shares = self.weights.astype(np.float64)
+        if self.noise is not None:
+            shares = np.append(shares, self.noise.weight)
         counts = random.multinomial(n_rows, shares / shares.sum())
-        components = np.repeat(np.arange(self.n_components), counts)
+        components = np.repeat(np.arange(len(shares)), counts)
         rows = random.standard_normal((n_rows, self.n_features))
         whiteners = self.each_whitener
         stop = np.cumsum(counts)
-        for k, start in enumerate(stop - counts):
+        for k, start in enumerate((stop - counts)[: self.n_components]):
             own = rows[start : stop[k]]
             own[:] = self.means[k] + self.family.shape.colour(whiteners[k], own.T).T
+        astray = components == self.n_components
+        if self.noise is not None and astray.any():
+            rows[astray] = self.noise.density.sample(int(astray.sum()), random)
+            components[astray] = -1
         return rows, components

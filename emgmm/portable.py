@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Self
@@ -18,6 +18,7 @@ from emgmm.families import FAMILIES
 from emgmm.loop import Ending, history
 from emgmm.methods import MixtureEstimator
 from emgmm.mixture import Mixture
+from emgmm.noise import Box, Noise
 from emgmm.streaming import Stream
 from emgmm.version import InconsistentVersionWarning, __version__
 
@@ -28,6 +29,7 @@ FITTED = (
     "covariances_",
     "precisions_",
     "precisions_cholesky_",
+    "noise_weight_",
     "converged_",
     "n_iter_",
     "lower_bound_",
@@ -37,6 +39,7 @@ FITTED = (
     "remaining_gain_",
     "n_features_in_",
     "_family_name",
+    "_noise_density",
 )
 MAYBE_FITTED = ("feature_names_in_", "_stream", "_waiting")
 
@@ -66,6 +69,8 @@ class PortableEstimator(MixtureEstimator):
         self.covariances_ = mixture.covariances
         self.precisions_ = mixture.precisions
         self.precisions_cholesky_ = mixture.whiteners
+        self.noise_weight_ = 0.0 if mixture.noise is None else mixture.noise.weight
+        self._noise_density = None if mixture.noise is None else mixture.noise.density
         self._family_name = mixture.family.name
         for name, value in fitted.items():
             setattr(self, name, value)
@@ -95,12 +100,14 @@ class PortableEstimator(MixtureEstimator):
 
     def _mixture(self) -> Mixture:
         """The mixture that the attributes describe."""
+        density = getattr(self, "_noise_density", None)
         return Mixture(
             np.asarray(self.weights_),
             np.asarray(self.means_),
             np.asarray(self.covariances_),
             np.asarray(self.precisions_cholesky_),
             FAMILIES[self._fitted_type()],
+            None if density is None else Noise(self.noise_weight_, density),
         )
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -118,13 +125,15 @@ class PortableEstimator(MixtureEstimator):
         precisions: Any = None,
         covariance_type: str = "full",
         feature_names: Any = None,
+        noise: float | Callable[..., Any] | None = None,
+        noise_weight: float = 0.0,
     ) -> Self:
         """A fitted estimator with given parameters; no EM is run.
 
         Parameters
         ----------
         weights : array-like of shape (K,)
-            Shares, summing to one.
+            Shares, summing to one, or to 1 - `noise_weight`.
         means : array-like of shape (K, D)
             Means.
         covariances, precisions : array-like
@@ -133,6 +142,10 @@ class PortableEstimator(MixtureEstimator):
             How the covariances hang together, as for the constructor.
         feature_names : sequence of str, default=None
             Names of the features.
+        noise : float or callable, default=None
+            The noise component: its constant density, or its log-density, a function of rows.
+        noise_weight : float, default=0.0
+            Its share.
 
         Returns
         -------
@@ -157,8 +170,9 @@ class PortableEstimator(MixtureEstimator):
             raise ValueError(
                 f"covariance_type must be one of {sorted(FAMILIES)}, but got {covariance_type!r}"
             )
-        mixture = door.mixture(weights, means, covariances, precisions, FAMILIES[covariance_type])
-        model = cls(mixture.n_components, covariance_type=covariance_type)
+        family = FAMILIES[covariance_type]
+        mixture = door.mixture(weights, means, covariances, precisions, family, noise, noise_weight)
+        model = cls(mixture.n_components, covariance_type=covariance_type, noise=noise)
         model.n_features_in_ = mixture.n_features
         if feature_names is not None:
             model.feature_names_in_ = door.feature_names(feature_names, mixture.n_features)
@@ -204,13 +218,26 @@ class PortableEstimator(MixtureEstimator):
         -------
         sklearn.mixture.GaussianMixture
             Fitted. A callable `init_params` becomes scikit-learn's default.
+
+        Raises
+        ------
+        ValueError
+            Where there is noise, which that class does not know.
         """
         check_is_fitted(self)
-        ours_alone = ("ending_", "history_", "remaining_gain_", "_family_name", "_stream")
+        if self._mixture().noise is not None:
+            raise ValueError(
+                "This model has a noise component, which scikit-learn's class does not know: fit "
+                "one with noise=None."
+            )
+        ours_alone = (
+            *("ending_", "history_", "remaining_gain_", "noise_weight_"),
+            *("_family_name", "_noise_density", "_stream"),
+        )
         fitted = {n: value for n, value in self._fitted().items() if n not in ours_alone}
         family = FAMILIES[self._fitted_type()]
         params = self.get_params(deep=False)
-        params |= {"n_components": self._n_fitted(), "covariance_type": family.scikit_learn}
+        params |= {"n_components": len(self.means_), "covariance_type": family.scikit_learn}
         return conversion.to_sklearn(params, deepcopy(fitted))
 
     # -- keeping --------------------------------------------------------------------------------
@@ -233,6 +260,8 @@ class PortableEstimator(MixtureEstimator):
             fitted["ending_"] = fitted["ending_"].name
         if "_stream" in fitted:
             fitted["_stream"] = fitted["_stream"].plain()
+        if isinstance(fitted.get("_noise_density"), Box):
+            fitted["_noise_density"] = vars(fitted["_noise_density"])
         persistence.write(path, __version__, self.get_params(deep=False), fitted)
 
     @classmethod
@@ -259,6 +288,8 @@ class PortableEstimator(MixtureEstimator):
         model.__dict__.update(fitted)
         try:
             model.ending_ = Ending[fitted["ending_"]]
+            if fitted["_noise_density"] is not None:
+                model._noise_density = Box(**fitted["_noise_density"])
             door.check_fitted(model._mixture())
             if "_stream" in fitted:
                 model._stream = Stream.of_plain(fitted["_stream"], model._mixture())

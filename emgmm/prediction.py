@@ -35,8 +35,17 @@ def row_by_row(
 
 
 def labels(form: FormForBlock, block: Block) -> Integers:
-    """(B,): the most probable component."""
-    return form.labels(block)
+    """(B,): the most probable component; -1 is noise."""
+    found = form.labels(block)
+    found[found == form.mixture.n_components] = -1
+    return found
+
+
+def shares_of_components(form: FormForBlock, block: Block) -> Array:
+    """(K, B): responsibilities if nothing were noise."""
+    shares = form.log_joint(block)[: form.mixture.n_components]
+    softmax(shares)
+    return shares
 
 
 def responsibilities(form: FormForBlock, block: Block) -> Array:
@@ -75,8 +84,7 @@ def impute(mixture: Mixture, source: Source) -> Any:
     def fill(block: Block) -> Array:
         if block.complete:
             return block.rows.T
-        shares = form.log_joint(block)
-        softmax(shares)
+        shares = shares_of_components(form, block)
         return form.incomplete.expected(block.rows, shares).T
 
     return source.each_row(fill, form.block_rows, (mixture.n_features,), source.dtype)
@@ -99,8 +107,7 @@ def draw(mixture: Mixture, source: Source, random: np.random.RandomState) -> Any
     def fill(block: Block) -> Array:
         if block.complete:
             return block.rows.T
-        shares = form.log_joint(block)
-        softmax(shares)
+        shares = shares_of_components(form, block)
         above = np.cumsum(shares, axis=0) < chances[block.place]
         components = np.minimum(above.sum(axis=0), len(shares) - 1)
         own = (components == np.arange(len(shares))[:, None]).astype(float)

@@ -134,11 +134,15 @@ def scale_of(summary: Summary, n_components: int) -> tuple[Array, bool]:
     # Weights may sum to less than one row.
     freedom = max(summary.seen - 1, summary.seen / 2)
     scale = summary.whole_scatter / freedom / n_components ** (2 / len(summary.mean))
-    if summary.shape == OUTER:
-        sds = np.sqrt(np.diag(scale))
-        if np.linalg.eigvalsh(scale / np.outer(sds, sds))[0] <= COLLINEAR:
-            return OUTER.diagonal(scale), True
+    if summary.shape == OUTER and is_collinear(scale):
+        return OUTER.diagonal(scale), True
     return scale, False
+
+
+def is_collinear(covariance: Array) -> bool:
+    """Whether some feature of a (D, D) covariance is a linear function of the others."""
+    sds = np.sqrt(np.diag(covariance))
+    return bool(np.linalg.eigvalsh(covariance / np.outer(sds, sds))[0] <= COLLINEAR)
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,8 @@ class Statistics:
         Total weight of the rows; their number, if each counts 1.
     unseen : float
         How much of it is of rows of which nothing was observed: no component holds them.
+    noise : float
+        How much of it noise holds.
     """
 
     centres: Array
@@ -44,6 +46,7 @@ class Statistics:
     log_likelihood: float
     weight: float
     unseen: float = 0.0
+    noise: float = 0.0
 
     def __add__(self, other: Statistics) -> Statistics:
         return Statistics(
@@ -54,6 +57,7 @@ class Statistics:
             self.log_likelihood + other.log_likelihood,
             self.weight + other.weight,
             self.unseen + other.unseen,
+            self.noise + other.noise,
         )
 
     def times(self, factor: float) -> Statistics:
@@ -66,6 +70,7 @@ class Statistics:
             self.log_likelihood * factor,
             self.weight * factor,
             self.unseen * factor,
+            self.noise * factor,
         )
 
     @property
@@ -115,6 +120,7 @@ class Statistics:
             mass=self.mass + share * (other.mass - less.mass),
             drift=self.drift + share * (other.drift - less.drift),
             scatter=self.scatter + share * (other.scatter - less.scatter),
+            noise=self.noise + share * (other.noise - less.noise),
         )
 
     def difference(self, other: Statistics, less: Statistics) -> Array:

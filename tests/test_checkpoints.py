@@ -459,8 +459,10 @@ def test_a_position_is_a_value(acceleration, covariance_type, tmp_path):
     )
     for number in range(16):
         with (tmp_path / "position").open("wb") as file:
-            checkpoint.ARCHIVE.write(file, position)
-        copy = checkpoint.ARCHIVE.read(tmp_path / "position")
+            checkpoint.Archive(checkpoint.CLASSES, checkpoint.CONSTANTS).write(file, position)
+        copy = checkpoint.Archive(checkpoint.CLASSES, checkpoint.CONSTANTS).read(
+            tmp_path / "position"
+        )
         plainly = number % 5 == 4
         position, other = (each.next(em, plainly=plainly) for each in (position, copy))
         assert type(position) is type(other)

@@ -29,6 +29,7 @@ FLOORS = [
         "randomness",
     },
     {"families", "plots"},
+    {"noise"},
     {"mixture", "statistics", "block"},
     {"prior"},
     {"expectation", "maximization"},

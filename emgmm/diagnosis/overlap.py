@@ -60,6 +60,7 @@ class OverlapOf:
         log_responsibilities = log_joint - softmax(responsibilities)
         with np.errstate(invalid="ignore"):  # 0 log 0, where a weight is 0
             entropies = -np.nansum(responsibilities * log_responsibilities, axis=0)
+        responsibilities = responsibilities[: self.form.mixture.n_components]
         weighted = responsibilities
         if block.weights is not None:
             weighted = responsibilities * block.weights

@@ -49,18 +49,18 @@ RANGE = 1e15
 
 
 def _is_worth_compiling(mixture: Mixture, n_rows: float) -> bool:
-    family, n_features = mixture.family, mixture.n_features
-    entries = 1 + n_features + family.n_monomials(n_features)
-    if n_rows * mixture.n_components * entries < COMPILED_FROM:
+    noise, shape = mixture.noise, mixture.quadratic_shape
+    if noise is not None and noise.density.constant is None:  # the kernel knows of phi only
         return False
-    shape = None if family.shared else family.shape
-    return pays(shape, mixture.n_components, n_features) and kernel() is not None
+    n_lines, n_entries = mixture.size
+    if n_rows * n_lines * n_entries < COMPILED_FROM:
+        return False
+    return pays(shape, n_lines, mixture.n_features) and kernel() is not None
 
 
 def _has_few_components(mixture: Mixture, kind: type[Packed]) -> bool:
-    family, D = mixture.family, mixture.n_features
-    monomials = family.n_monomials(D)
-    return monomials > D >= FEW_FEATURES and mixture.n_components * FEW[kind] <= D
+    D, (n_lines, n_entries) = mixture.n_features, mixture.size
+    return n_entries > 1 + 2 * D and D >= FEW_FEATURES and n_lines * FEW[kind] <= D
 
 
 def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> Form:
@@ -133,9 +133,10 @@ class FormForBlock:
 
     def __init__(self, mixture: Mixture, n_rows: int = 1) -> None:
         kind = Compiled if _is_worth_compiling(mixture, n_rows) else Packed
+        self.mixture = mixture
         self.packed = kind(mixture)
         self.exact = Exact(mixture)
-        held = max(512, JOINT // mixture.n_components)
+        held = max(512, JOINT // mixture.n_lines)
         self.block_rows = min(self.packed.block_rows, self.packed.piece(n_rows), held)
         self._always_packed = self.packed.error_near(IN_SIGHT) <= PROMISE
         self._always_exact = _has_few_components(mixture, kind)
@@ -151,7 +152,7 @@ class FormForBlock:
     @cached_property
     def incomplete(self) -> Incomplete:
         """The form for blocks in which something is missing."""
-        return incomplete_form(self.packed.mixture)
+        return incomplete_form(self.mixture)
 
     def _form_for(self, block: Block) -> Form:
         if not block.complete:

@@ -157,26 +157,21 @@ class Compiled(Packed):
     def _most_rows(self) -> int:
         return 65536  # the kernel cuts them into strips; more would only delay the last thread
 
-    @property
-    def _shape(self) -> Shape | None:
-        family = self.mixture.family
-        return None if family.shared else family.shape
-
     # What was chosen where there is a kernel may be asked of a worker whose machine has none.
     def _linear(self, rows: Array) -> Array:
         if kernel() is None:
             return super()._linear(rows)
-        return packed_joint(rows, self.centre, self.theta, self._shape)
+        return packed_joint(rows, self.centre, self.theta, self.mixture.quadratic_shape)
 
     def labels(self, rows: Array) -> Integers:
         if kernel() is None:
             return super().labels(rows)
-        return packed_labels(rows, self.centre, self.theta, self._shape)
+        return packed_labels(rows, self.centre, self.theta, self.mixture.quadratic_shape)
 
     def sums(self, block: Block) -> Products:
         if kernel() is None:
             return super().sums(block)
         products, log_likelihood = packed_sums(
-            block.rows, self.centre, self.theta, self._shape, block.weights
+            block.rows, self.centre, self.theta, self.mixture.quadratic_shape, block.weights
         )
         return Products(products, log_likelihood, block.weight)

@@ -90,14 +90,17 @@ class Exact(Form):
 
     def log_joint(self, rows: Array) -> Array:
         rows = np.ascontiguousarray(rows, dtype=self.dtype)
-        log_joint = np.empty((self.mixture.n_components, rows.shape[1]), self.dtype)
+        log_joint = np.empty((self.mixture.n_lines, rows.shape[1]), self.dtype)
+        components = log_joint[: self.mixture.n_components]
         deviations = self._scratch("deviations", rows.shape, self.dtype)
         shape = self.mixture.family.shape
         for k, (mean, whitener) in enumerate(zip(self.means, self.whiteners, strict=True)):
             np.subtract(rows, mean[:, None], out=deviations)
-            log_joint[k] = shape.norms(whitener, deviations)
-        log_joint *= -0.5
-        log_joint += self.log_peaks[:, None]
+            components[k] = shape.norms(whitener, deviations)
+        components *= -0.5
+        components += self.log_peaks[:, None]
+        if self.mixture.noise is not None:
+            log_joint[-1] = self.mixture.noise.log_joint(rows)
         return log_joint
 
     def sums(self, block: Block) -> Statistics:
@@ -106,12 +109,14 @@ class Exact(Form):
         log_likelihood = block.total(softmax(responsibilities))
         if block.weights is not None:
             responsibilities *= block.weights
-        parts = ((rows, own) for own in responsibilities)
+        held, astray = np.split(responsibilities, [len(self.means)])
+        parts = ((rows, own) for own in held)
         return Statistics(
             self.centres.astype(np.float64, copy=False),
             *moments(parts, self.centres, self.mixture.family),
             log_likelihood,
             block.weight,
+            noise=float(astray.sum(dtype=float)),
         )
 
     def complete(self, sums: Statistics) -> Statistics:

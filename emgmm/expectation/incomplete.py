@@ -167,23 +167,34 @@ class Incomplete(Form):
             yield batch, self.shape.condition(self.precisions, batch.missing)
 
     def log_joint(self, rows: Array) -> Array:
-        joint = np.empty((len(self.means), rows.shape[1]))
+        joint = np.empty((self.mixture.n_lines, rows.shape[1]))
         for batch, conditional in self._patterns(rows):
-            joint[:, batch.place], _ = self._batch_joint(batch, conditional)
+            joint[:, batch.place], _ = self._judged(batch, conditional)
         return joint
 
     def sums(self, block: Block) -> Statistics:
         total = self._nothing(block)
         for batch, conditional in self._patterns(block.rows):
-            joint, looked_at = self._batch_joint(batch, conditional)
+            joint, looked_at = self._judged(batch, conditional)
             weights, unseen = counting(batch, block.weights)
             each = softmax(joint)
             log_likelihood = float(each.sum() if weights is None else each @ weights)
             if weights is not None:
                 joint *= weights
-            part = self._statistics(joint, looked_at, batch, conditional)
-            total = total + replace(part, log_likelihood=log_likelihood, unseen=unseen)
+            held, astray = np.split(joint, [len(self.means)])
+            part = self._statistics(held, looked_at, batch, conditional)
+            total = total + replace(
+                part, log_likelihood=log_likelihood, unseen=unseen, noise=float(astray.sum())
+            )
         return total
+
+    def _judged(self, batch: Batch, conditional: Conditional) -> tuple[Array, Array]:
+        """(K, n): the log-joint; and what of the rows the moments will be taken from."""
+        joint = self._scratch("joint", (self.mixture.n_lines, batch.rows.shape[1]))
+        looked_at = self._judge(joint[: len(self.means)], batch, conditional)
+        if self.mixture.noise is not None:
+            joint[-1] = self.mixture.noise.log_joint(batch.rows)
+        return joint, looked_at
 
     def _nothing(self, block: Block) -> Statistics:
         """Statistics of no rows, but for the block's weight."""
@@ -204,8 +215,8 @@ class Incomplete(Form):
         return sums
 
     @abstractmethod
-    def _batch_joint(self, batch: Batch, conditional: Conditional) -> tuple[Array, Array]:
-        """(K, n): the log-joint; and what of the rows the moments will be taken from."""
+    def _judge(self, joint: Array, batch: Batch, conditional: Conditional) -> Array:
+        """Write the components' log-joint; what comes back the moments will be taken from."""
 
     @abstractmethod
     def _moments(
@@ -215,7 +226,10 @@ class Incomplete(Form):
 
     # -- filling in -----------------------------------------------------------------------------
     def expected(self, rows: Array, responsibilities: Array) -> Array:
-        """(D, B): rows with the conditional mean of what is missing, given (K, B) shares."""
+        """(D, B): rows with the conditional mean of what is missing, given (K, B) shares.
+
+        Noise says nothing of what is missing: only the components share rows out.
+        """
         whole = rows.astype(np.float64)
         for batch, conditional in self._patterns(rows):
             shares = responsibilities[:, batch.place]
@@ -263,15 +277,14 @@ class IncompleteExact(Incomplete):
             total = total + replace(part, unseen=unseen)
         return total
 
-    def _batch_joint(self, batch: Batch, conditional: Conditional) -> tuple[Array, Array]:
-        joint = np.empty((len(self.means), batch.rows.shape[1]))
+    def _judge(self, joint: Array, batch: Batch, conditional: Conditional) -> Array:
         for k, whitener in enumerate(self.whiteners):
             deviations = self._completed(k, batch, conditional)
             joint[k] = -0.5 * self.shape.norms(whitener, deviations)
         joint += self.log_peaks[:, None]
         for q, span in batch.spans:
             joint[:, span] += conditional.constants[q][:, None]
-        return joint, batch.rows
+        return batch.rows
 
     def _completed(self, k: int, batch: Batch, conditional: Conditional) -> Array:
         """(D, n): deviations from mean k of the rows completed by it."""
@@ -308,16 +321,15 @@ class IncompletePacked(Incomplete):
         quadratic = self.shape.coefficients(self.precisions)
         self.theta = np.concatenate((constant[:, None], linear, quadratic), axis=1)
 
-    def _batch_joint(self, batch: Batch, conditional: Conditional) -> tuple[Array, Array]:
+    def _judge(self, joint: Array, batch: Batch, conditional: Conditional) -> Array:
         D, n_rows = batch.rows.shape
         phi = self._scratch("phi", (self.theta.shape[1], n_rows))
         phi[0] = 1.0
         batch.about(self.centre, phi[1 : 1 + D])
         self.shape.monomials(phi[1 : 1 + D], phi[1 + D :])
-        joint = self._scratch("joint", (len(self.theta), n_rows))
         np.matmul(self.theta, phi, out=joint)
         conditional.marginalise(joint, self.steps, phi[1 : 1 + D], batch.spans)
-        return joint, phi
+        return phi
 
     def _moments(
         self, responsibilities: Array, looked_at: Array, batch: Batch, conditional: Conditional

@@ -9,7 +9,8 @@ With phi(y) = (1, y, monomials of y), y = x - centre, each component is linear i
 P = 1 + D + D(D+1)/2 for full covariances: half the products of the textbook's form, because a
 symmetric matrix is visited once. Where the covariance is shared, the quadratic term is the same for
 all components and cancels in R: phi = (1, y), and the log-likelihood takes that term from the total
-scatter, which no iteration changes.
+scatter, which no iteration changes. Noise of a constant density is one more line of Theta, in which
+only the constant is not zero; beside it nothing cancels.
 
 The expanded square loses digits as rows and means lie many standard deviations from the centre;
 `Packed.error` bounds the loss.
@@ -55,7 +56,7 @@ class Products:
     Parameters
     ----------
     products : (K, P)
-        R phi^T.
+        R phi^T; with noise it has a line more.
     log_likelihood : float
         sum_i log p(x_i), but for a quadratic term that all components share.
     weight : float
@@ -109,31 +110,32 @@ class Packed(Form):
 
     @cached_property
     def theta(self) -> Array:
-        """(K, P): the components' coefficients of phi; a form that is not chosen needs none."""
-        family, shape = self.mixture.family, self.mixture.family.shape
+        """(K, P): the components' coefficients of phi; a form that is not chosen needs none.
+
+        With noise it has a line more, as all that is K x B has.
+        """
+        shape, noise = self.mixture.family.shape, self.mixture.noise
         precisions = shape.precisions(self.whiteners)
         linear = shape.apply(precisions, self.means)
         constant = self.mixture.log_peaks() - 0.5 * np.einsum("kj,kj->k", linear, self.means)
-        theta = [constant[:, None], linear]
-        if not family.shared:
-            theta.append(shape.coefficients(precisions))
-        return np.concatenate(theta, axis=1).astype(self.dtype, copy=False)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(K, P)."""
-        K, D = self.means.shape
-        return K, 1 + D + self.mixture.family.n_monomials(D)
+        parts = [constant[:, None], linear]
+        if self.mixture.quadratic_shape is not None:
+            parts.append(shape.coefficients(precisions))
+        theta = np.concatenate(parts, axis=1)
+        if noise is not None:
+            theta = np.vstack((theta, np.zeros(theta.shape[1])))
+            theta[-1, 0] = noise.log_weight + (noise.density.constant or 0.0)
+        return theta.astype(self.dtype, copy=False)
 
     def _most_rows(self) -> int:
         """Rows of a block, where there are enough of them."""
-        n_components, n_entries = self.size
-        return max(512, min(ENTRIES // (n_entries + 2 * n_components), 32768))
+        n_lines, n_entries = self.mixture.size
+        return max(512, min(ENTRIES // (n_entries + 2 * n_lines), 32768))
 
     def piece(self, n_rows: float) -> int:
         """Rows of a block that make equal pieces of all, each worthwhile."""
-        n_components, n_entries = self.size
-        per_row = n_components * (n_entries + SHARE)
+        n_lines, n_entries = self.mixture.size
+        per_row = n_lines * (n_entries + SHARE)
         pieces = min(PIECES, max(1, n_rows * per_row // WORTHWHILE))
         return max(WORTHWHILE // per_row, math.ceil(n_rows / pieces))
 
@@ -160,17 +162,25 @@ class Packed(Form):
         phi[0] = 1.0
         centred = phi[1 : 1 + n_features]
         np.subtract(rows, self.centre[:, None], out=centred, casting="same_kind")
-        if not self.mixture.family.shared:
-            self.mixture.family.shape.monomials(centred, phi[1 + n_features :])
+        if self.mixture.quadratic_shape is not None:
+            self.mixture.quadratic_shape.monomials(centred, phi[1 + n_features :])
         return phi
 
     def _linear(self, rows: Array) -> Array:
         """(K, B): theta @ phi, all of the log-joint but for what the components share."""
-        return self.theta @ self._phi(rows)
+        joint: Array = self.theta @ self._phi(rows)
+        self._add_noise(joint, rows)
+        return joint
+
+    def _add_noise(self, joint: Array, rows: Array) -> None:
+        """Add to a log-joint what of noise is not linear in phi."""
+        noise = self.mixture.noise
+        if noise is not None and noise.density.constant is None:
+            joint[-1] += noise.density.log_density(rows)
 
     def log_joint(self, rows: Array) -> Array:
         log_joint = self._linear(rows)
-        if self.mixture.family.shared:
+        if self.mixture.quadratic_shape is None:
             centred = np.subtract(rows, self.centre[:, None])
             log_joint -= 0.5 * self.mixture.family.shape.norms(self.whiteners[0], centred)
         return log_joint
@@ -183,6 +193,7 @@ class Packed(Form):
         dtype, size = self.theta.dtype, (len(self.theta), phi.shape[1])
         responsibilities = self._scratch("responsibilities", size, dtype)
         np.matmul(self.theta, phi, out=responsibilities)
+        self._add_noise(responsibilities, block.rows)
         log_likelihood = block.total(softmax(responsibilities))
         if block.weights is not None:
             responsibilities *= block.weights
@@ -191,21 +202,23 @@ class Packed(Form):
 
     def complete(self, sums: Products) -> Statistics:
         quadratics = 1 + self.mixture.n_features
-        scatter, quadratic = self._second_moments(sums.products[:, quadratics:])
+        products, astray = np.split(sums.products, [len(self.means)])
+        scatter, quadratic = self._second_moments(products[:, quadratics:])
         return Statistics(
             self.centre[None].repeat(len(self.means), axis=0),
-            sums.products[:, 0],
-            sums.products[:, 1:quadratics],
+            products[:, 0],
+            products[:, 1:quadratics],
             scatter,
             sums.log_likelihood + quadratic,
             sums.weight,
+            noise=float(astray[:, 0].sum()),
         )
 
     def _second_moments(self, monomials: Array) -> tuple[Array, float]:
         """The scatter, and what of the log-likelihood the passes leave out."""
         family, n_features = self.mixture.family, self.mixture.n_features
-        if not family.shared:
-            return family.shape.from_monomials(monomials, n_features), 0.0
+        if self.mixture.quadratic_shape is not None:
+            return family.pool(family.shape.from_monomials(monomials, n_features)), 0.0
         assert self.summary is not None
         total = self.summary.scatter_about(self.centre)
         precision = family.shape.precisions(self.whiteners[:1])[0]

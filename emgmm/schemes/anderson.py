@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -89,37 +89,46 @@ class Chart:
     origin: Statistics
 
     def vector(self, statistics: Statistics) -> Array:
-        """Mass, drift and scatter."""
+        """Masses, with that of noise where there is any, drift and scatter."""
         here = statistics.about(self.origin.centres, self.em.family)
-        return np.concatenate((here.mass, here.drift, here.scatter), axis=None) / here.seen
+        astray: Any = [] if self.em.m_step.density is None else here.noise
+        return np.concatenate((here.mass, astray, here.drift, here.scatter), axis=None) / here.seen
 
     def statistics(self, vector: Array) -> Statistics:
         """The inverse of `vector`, for masses that sum to the rows' weight."""
-        K, D = self.origin.centres.shape
-        mass, drift, scatter = np.split(vector * self.origin.seen, (K, K + K * D))
+        (K, D), lines = self.origin.centres.shape, self.n_lines
+        masses, drift, scatter = np.split(vector * self.origin.seen, (lines, lines + K * D))
         return replace(
             self.origin,
-            mass=mass,
+            mass=masses[:K],
             drift=drift.reshape(K, D),
             scatter=scatter.reshape(self.origin.scatter.shape),
+            noise=float(masses[K:].sum()),
         )
+
+    @property
+    def n_lines(self) -> int:
+        """Components, and noise where there is any: so many masses."""
+        return len(self.origin.mass) + (self.em.m_step.density is not None)
 
     def natural(self, mixture: Mixture) -> Array:
         """Natural parameters: the expected complete-data log-likelihood is their product with x.
 
-        The log-joint of a row at y from a component's centre is a + b y - y P y / 2.
+        The log-joint of a row at y from a component's centre is a + b y - y P y / 2; that of noise
+        is its log-weight, and what does not change.
         """
         family, shape = self.em.family, self.em.family.shape
         steps = mixture.means.astype(float) - self.origin.centres
         linear = shape.apply(shape.precisions(mixture.each_whitener), steps)
         constant = mixture.log_peaks() - 0.5 * (linear * steps).sum(axis=1)
+        astray: Any = [] if mixture.noise is None else np.log(max(mixture.noise.weight, TINY))
         precisions = shape.precisions(family.distinct(mixture.whiteners.astype(float)))
-        return np.concatenate((constant, linear, -0.5 * precisions), axis=None)
+        return np.concatenate((constant, astray, linear, -0.5 * precisions), axis=None)
 
     def mixture(self, vector: Array, before: Mixture) -> Mixture:
         """The M-step from statistics that no rows have; not where digits would be lost."""
         statistics = self.statistics(vector)
-        if not statistics.mass.min() > 0:  # nan is not, either
+        if not (statistics.mass.min() > 0 and statistics.noise >= 0):  # nan is not, either
             raise DegenerateCovarianceError(())
         mixture = self.em.m_step.maximise(statistics, before)
         if lost(mixture, statistics) > PROMISE:
@@ -250,5 +259,5 @@ def extrapolated(point: Point, memory: Sequence[Change], reach: float) -> tuple[
     shares = basis @ (times * (basis.T @ (eta @ point.residual)))
     moved = point.x + point.residual + shares @ (x + residuals)
     # Masses sum to the weight: else the guard would prefer mixtures whose density sums to more.
-    total = moved[: len(point.step.mixture.weights)].sum()
+    total = moved[: point.step.mixture.n_lines].sum()
     return moved / total, bool((ritz <= 1 / reach).any())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Assignment(ABC):
 
 
 class _Shares(Assignment):
-    """Every row is given to the components, so that theta_0 is an M-step."""
+    """Every row is given to the components, or to noise, so that theta_0 is an M-step."""
 
     @abstractmethod
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
@@ -46,16 +47,23 @@ class _Shares(Assignment):
     def shares(self, block: Block) -> Array:
         """(K, B): how much of each row every component has."""
 
+    @abstractmethod
+    def astray(self, block: Block) -> Array:
+        """(B,): how much of each row is noise."""
+
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         if not rows.complete:
             statistics = observed_statistics(rows, self.shares(rows.block), m_step.family)
-            return m_step.maximise(statistics)
+            silent = np.isnan(rows.values).all(axis=1)
+            astray = np.where(silent, 0.0, self.astray(rows.block))
+            return m_step.maximise(replace(statistics, noise=rows.block.total(astray)))
         source = ArraySource(rows.values, rows.weights)
 
         def about(centres: Array) -> Statistics:
             def of_block(block: Block) -> Statistics:
                 sums = moments(self._parts(block), centres, m_step.family)
-                return Statistics(centres, *sums, 0.0, block.weight)
+                astray = block.total(self.astray(block))
+                return Statistics(centres, *sums, 0.0, block.weight, noise=astray)
 
             return source.sum(of_block, BLOCK_ROWS)
 
@@ -64,7 +72,7 @@ class _Shares(Assignment):
 
 
 class Labels(_Shares):
-    """One component for each row: (n,) integers."""
+    """One component for each row: (n,) integers, of which -1 is noise."""
 
     def __init__(self, labels: Integers, n_components: int) -> None:
         self.labels = labels
@@ -75,21 +83,24 @@ class Labels(_Shares):
         order = np.argsort(labels, kind="stable")
         rows = block.rows[:, order].astype(np.float64, copy=False)
         weights = np.ones(len(labels)) if block.weights is None else block.weights[order]
-        start = 0
-        for stop in np.bincount(labels, minlength=self.n_components).cumsum():
+        start, *stops = np.bincount(labels + 1, minlength=self.n_components + 1).cumsum()
+        for stop in stops:
             yield rows[:, start:stop], weights[start:stop]
             start = stop
 
     def shares(self, block: Block) -> Array:
         return (self.labels[block.place] == np.arange(self.n_components)[:, None]).astype(float)
 
+    def astray(self, block: Block) -> Array:
+        return (self.labels[block.place] < 0).astype(float)
+
 
 class Responsibilities(_Shares):
-    """A share of each row for each component: (n, K)."""
+    """A share of each row for each component, and maybe for noise: (n, K) or (n, K + 1)."""
 
-    def __init__(self, responsibilities: Array) -> None:
+    def __init__(self, responsibilities: Array, n_components: int) -> None:
         self.responsibilities = responsibilities
-        self.n_components = responsibilities.shape[1]
+        self.n_components = n_components
 
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
         rows = np.ascontiguousarray(block.rows, dtype=np.float64)
@@ -97,7 +108,10 @@ class Responsibilities(_Shares):
             yield rows, own if block.weights is None else own * block.weights
 
     def shares(self, block: Block) -> Array:
-        return self.responsibilities[block.place].T.astype(np.float64)
+        return self.responsibilities[block.place, : self.n_components].T.astype(np.float64)
+
+    def astray(self, block: Block) -> Array:
+        return self.responsibilities[block.place, self.n_components :].sum(axis=1, dtype=float)
 
 
 class SingleRows(Assignment):

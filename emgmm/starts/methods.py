@@ -44,7 +44,7 @@ def random_responsibilities(
     shares = random.uniform(size=(len(rows.values), n_components))
     shares = shares.astype(rows.values.dtype, copy=False)
     shares /= shares.sum(axis=1)[:, None]
-    return Responsibilities(shares)
+    return Responsibilities(shares, n_components)
 
 
 def random_from_data(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:

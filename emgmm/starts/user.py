@@ -13,18 +13,22 @@ from emgmm.starts.methods import Start
 from emgmm.typing import Array
 
 
-def from_callable(function: Callable[..., Any]) -> Start:
-    """The start that calls `function(X, n_components, random_state)` and reads its answer."""
+def from_callable(function: Callable[..., Any], *, noise: bool = False) -> Start:
+    """The start that calls `function(X, n_components, random_state)` and reads its answer.
+
+    Of `noise` the answer may speak where the mixture has any.
+    """
 
     def start(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
         looked_at = rows.values.view()
         looked_at.flags.writeable = False  # they may be the user's own
-        return read(np.asarray(function(looked_at, n_components, random)), looked_at, n_components)
+        answer = np.asarray(function(looked_at, n_components, random))
+        return read(answer, looked_at, n_components, noise=noise)
 
     return start
 
 
-def read(answer: Any, rows: Array, n_components: int) -> Assignment:
+def read(answer: Any, rows: Array, n_components: int, *, noise: bool = False) -> Assignment:
     """Labels, responsibilities or means, by type and shape.
 
     Raises
@@ -39,14 +43,18 @@ def read(answer: Any, rows: Array, n_components: int) -> Assignment:
     if answer.dtype.kind == "f" and not np.isfinite(answer).all():
         raise ValueError(f"{said} with NaN or infinity in it.")
     if answer.dtype.kind in "iu" and answer.shape == (n_rows,):
-        wrong = np.flatnonzero((answer < 0) | (answer >= n_components))
+        least = -1 if noise else 0
+        wrong = np.flatnonzero((answer < least) | (answer >= n_components))
         if len(wrong):
             raise ValueError(
                 f"init_params returned label {answer[wrong[0]]} for row {wrong[0]}; "
-                f"labels run from 0 to n_components - 1 = {n_components - 1}."
+                f"labels run from 0 to n_components - 1 = {n_components - 1}"
+                + (", and -1 is noise." if noise else "; -1 is noise where noise is set.")
             )
         return Labels(answer, n_components)
-    are_shares = answer.shape == (n_rows, n_components)
+    are_shares = answer.shape == (n_rows, n_components) or (
+        noise and answer.shape == (n_rows, n_components + 1)
+    )
     are_means = answer.shape == (n_components, n_features)
     if answer.dtype.kind == "f" and are_shares and are_means:
         raise ValueError(
@@ -60,7 +68,7 @@ def read(answer: Any, rows: Array, n_components: int) -> Assignment:
                 f"init_params returned responsibilities {answer[wrong[0]]} for row {wrong[0]}; "
                 "they must be non-negative and sum to one."
             )
-        return Responsibilities(answer)
+        return Responsibilities(answer, n_components)
     if answer.dtype.kind == "f" and are_means:
         return nearest(rows, answer)
     raise ValueError(
