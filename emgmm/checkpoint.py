@@ -24,7 +24,7 @@ from emgmm.archive import Archive, DamagedError
 from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.files import BusyError, held, replaced
-from emgmm.journal import Failure, Journal, Standing
+from emgmm.journal import Failure, Journal, Outcome, Standing
 from emgmm.loop import Ending, Mark, Progress, Rules, Run, Watcher, run
 from emgmm.mixture import Mixture
 from emgmm.notices import CheckpointWarning, frames_to_user
@@ -77,7 +77,19 @@ class Record:
 
 
 ARCHIVE = Archive(
-    (Record, Ended, Failure, Standing, Progress, Mark, Run, Mixture, Statistics, *MEMORIES),
+    (
+        Record,
+        Ended,
+        Failure,
+        Standing,
+        Outcome,
+        Progress,
+        Mark,
+        Run,
+        Mixture,
+        Statistics,
+        *MEMORIES,
+    ),
     {**FAMILIES, **Ending.__members__},
 )
 

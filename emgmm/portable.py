@@ -11,6 +11,7 @@ from copy import deepcopy
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import conversion, door, persistence
@@ -38,7 +39,7 @@ FITTED = (
     "n_features_in_",
     "_family_name",
 )
-MAYBE_FITTED = ("feature_names_in_", "_stream", "_waiting")
+MAYBE_FITTED = ("feature_names_in_", "_stream", "_starts", "_waiting")
 
 
 def _given() -> dict[str, Any]:
@@ -59,6 +60,7 @@ class PortableEstimator(MixtureEstimator):
 
     covariance_type: str
     _stream: Stream
+    _starts: dict[str, NDArray[Any]]  # what each start of the last fit came to
 
     def _adopt(self, mixture: Mixture, **fitted: Any) -> None:
         self.weights_ = mixture.weights
@@ -206,7 +208,14 @@ class PortableEstimator(MixtureEstimator):
             Fitted. A callable `init_params` becomes scikit-learn's default.
         """
         check_is_fitted(self)
-        ours_alone = ("ending_", "history_", "remaining_gain_", "_family_name", "_stream")
+        ours_alone = (
+            "ending_",
+            "history_",
+            "remaining_gain_",
+            "_family_name",
+            "_stream",
+            "_starts",
+        )
         fitted = {n: value for n, value in self._fitted().items() if n not in ours_alone}
         family = FAMILIES[self._fitted_type()]
         params = self.get_params(deep=False)
