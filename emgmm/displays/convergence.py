@@ -1,0 +1,167 @@
+"""The picture of a fit: how the objective rose, what happened on the way, where starts ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from emgmm.displays.panes import panel, small_print
+from emgmm.plots import COLOURS, GREY, ascent, needs_matplotlib
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Marker, size and colour of what is no plain step of EM.
+EVENTS = {"escape": ("D", 6, COLOURS[1]), "leap": ("^", 4, COLOURS[2])}
+
+
+class ConvergenceDisplay:
+    """Picture of how a fit went: the objective after each iteration, its limit, other starts' ends.
+
+    Use `from_estimator` to make one.
+
+    Parameters
+    ----------
+    history : dict of ndarray
+        ``objective``, ``passes`` and ``event``, as in ``history_``.
+    remaining_gain : float
+        Aitken's estimate of what was left to gain; the limit is drawn where it is finite.
+    ending : str
+        Name of the fit's ending.
+    starts : dict of ndarray
+        ``objective``, ``n_iter``, ``converged`` and ``ending`` of each start; a start that failed
+        has the objective nan.
+    objective_name : str, default='log-likelihood per row'
+        What the objective is.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The panel.
+    figure_ : matplotlib Figure
+        The figure.
+
+    See Also
+    --------
+    GaussianMixtureDisplay : What was fitted.
+
+    Examples
+    --------
+    >>> from emgmm import ConvergenceDisplay, GaussianMixture
+    >>> from emgmm.datasets import old_faithful
+    >>> model = GaussianMixture(3, n_init=10, init_params="random", max_iter=500, random_state=0)
+    >>> display = ConvergenceDisplay.from_estimator(model.fit(old_faithful().rows))
+    >>> display.figure_.savefig("convergence.png")
+    """
+
+    def __init__(
+        self,
+        *,
+        history: Mapping[str, NDArray[Any]],
+        remaining_gain: float,
+        ending: str,
+        starts: Mapping[str, NDArray[Any]],
+        objective_name: str = "log-likelihood per row",
+    ) -> None:
+        self.history = history
+        self.remaining_gain = remaining_gain
+        self.ending = ending
+        self.starts = starts
+        self.objective_name = objective_name
+
+    @classmethod
+    def from_estimator(cls, model: Any, *, ax: Axes | None = None) -> Self:
+        """Draw the history of a fit.
+
+        Parameters
+        ----------
+        model : GaussianMixture
+            Fitted by `fit`.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        ConvergenceDisplay
+            With `ax_` and `figure_`.
+
+        Raises
+        ------
+        NotFittedError
+            Where the model is not fitted.
+        ValueError
+            Where it has no history: it follows a stream, or its parameters were given.
+        ImportError
+            Without matplotlib, which the extra ``plot`` brings.
+        """
+        needs_matplotlib(f"{cls.__name__}.from_estimator")
+        check_is_fitted(model)
+        history = getattr(model, "history_", {"objective": []})
+        if not len(history["objective"]):
+            raise ValueError(
+                f"This {type(model).__name__} has no history to draw: only fit keeps one. "
+                f"({model.ending_.sentence})"
+            )
+        penalised = model.prior is not None or model.weight_concentration > 1
+        display = cls(
+            history=history,
+            remaining_gain=model.remaining_gain_,
+            ending=model.ending_.name,
+            starts=getattr(model, "_starts", {"objective": np.empty(0)}),
+            objective_name=f"{'penalised ' if penalised else ''}log-likelihood per row",
+        )
+        return display.plot(ax)
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw again.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        ConvergenceDisplay
+            The display itself.
+        """
+        needs_matplotlib(f"{type(self).__name__}.plot")
+        self.ax_ = panel(ax)
+        self.figure_ = self.ax_.figure
+        objective, events = self.history["objective"], self.history["event"]
+        ascent(self.ax_, objective, self.remaining_gain)
+        for event, (marker, size, colour) in EVENTS.items():
+            at = np.flatnonzero(events == event)
+            if len(at):
+                style = {"marker": marker, "ms": size, "color": colour, "ls": "", "label": event}
+                self.ax_.plot(at, objective[at], **style)
+        if len(self.starts["objective"]) > 1:
+            self._draw_starts()
+        self.ax_.set_ylabel(self.objective_name)
+        if self.ax_.get_legend_handles_labels()[0]:
+            self.ax_.legend(frameon=False, fontsize="small", loc="lower right")
+        small_print(self.ax_, self._said())
+        return self
+
+    def _draw_starts(self) -> None:
+        """Draw where each start ended, those that did not converge hollow."""
+        for converged, filling in ((True, GREY), (False, "none")):
+            own = np.flatnonzero(self.starts["converged"] == converged)
+            style = {"marker": "o", "ms": 4.5, "mfc": filling, "mec": GREY, "ls": ""}
+            label = "ends of starts" if converged else "did not converge"
+            if len(own):
+                where = (self.starts["n_iter"][own], self.starts["objective"][own])
+                self.ax_.plot(*where, **style, label=label)
+
+    def _said(self) -> list[str]:
+        objectives = self.starts["objective"]
+        passes = int(self.history["passes"][-1])
+        said = [f"{self.ending} after {len(self.history['objective']) - 1} iterations"]
+        failed = int(np.isnan(objectives).sum())
+        if failed:
+            said.append(f"{failed} of {len(objectives)} starts failed")
+        return said

@@ -1,0 +1,49 @@
+"""Which features a picture is of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+# Features in a grid of pairs, beyond which its panels are too small to read.
+MOST_FEATURES = 8
+
+
+def chosen(features: Any, names: Sequence[str], n_features: int) -> list[int]:
+    """Numbers of the features that were asked for, by number or name; None is all.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such feature, or there are too many of them.
+    """
+    if features is None:
+        features = range(n_features)
+    elif isinstance(features, str | Integral):
+        features = [features]
+    numbers = [_number(feature, names, n_features) for feature in features]
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"features={features!r} names a feature twice: name each once.")
+    if not 1 <= len(numbers) <= MOST_FEATURES:
+        raise ValueError(
+            f"A picture is of 1 to {MOST_FEATURES} features, but got {len(numbers)}: name those to "
+            "draw in features."
+        )
+    return numbers
+
+
+def _number(feature: Any, names: Sequence[str], n_features: int) -> int:
+    if isinstance(feature, str):
+        if feature not in names:
+            known = f"its features are {list(names)}" if names else "it was fitted without names"
+            raise ValueError(f"The model knows no feature {feature!r}: {known}.")
+        return names.index(feature)
+    if not isinstance(feature, Integral) or isinstance(feature, bool):
+        raise TypeError(f"A feature is a number or a name, but got {feature!r}.")
+    if not 0 <= feature < n_features:
+        has = "1 feature, 0" if n_features == 1 else f"{n_features} features, 0 to {n_features - 1}"
+        raise ValueError(
+            f"There is no feature {feature}: the model has {has}; features says which to draw."
+        )
+    return int(feature)
