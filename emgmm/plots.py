@@ -1,4 +1,4 @@
-"""The palette and the strokes that pictures are made of; matplotlib is imported when one is drawn."""
+"""Palette and strokes that pictures are made of; matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from emgmm.diagnosis import Diagnosis
     from emgmm.methods import MixtureEstimator
 
-# Okabe and Ito's palette without its yellow, which is too pale for lines: told apart by colour-blind
-# readers, and in grey.
+# Okabe and Ito's palette, told apart by colour-blind readers and in grey, without its yellow, which
+# is too pale for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#8C8C8C"
 RED = "#CC0000"
@@ -42,6 +42,7 @@ def ellipses(
     colour: str,
     *,
     radii: Sequence[float] = SDS,
+    scale: float = 1.0,
     **style: Any,
 ) -> None:
     """Draw a Gaussian of two features at some standard deviations, thinner the farther out."""
@@ -50,11 +51,14 @@ def ellipses(
     variances, axes = np.linalg.eigh(covariance)
     angle = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
     height, width = 2 * np.sqrt(np.maximum(variances, 0))
-    for radius, thickness in zip(radii, np.linspace(1.7, 0.7, len(radii)), strict=True):
+    for radius, thickness in zip(radii, scale * np.linspace(1.7, 0.7, len(radii)), strict=True):
         size = (radius * width, radius * height)
         ellipse = Ellipse((mean[0], mean[1]), *size, angle=angle, fill=False, ec=colour, **style)
         ellipse.set_linewidth(thickness)
-        ax.add_patch(ellipse)
+        ax.add_artist(ellipse)
+    # Exactly the box about the largest; add_patch would find it at many times the cost.
+    reach = max(radii) * np.sqrt(np.diagonal(covariance))
+    ax.update_datalim([mean - reach, mean + reach])
 
 
 def normal(x: Array, mean: float, variance: float) -> Array:
@@ -68,13 +72,13 @@ def bell(ax: Axes, weight: float, mean: float, variance: float, colour: str, **s
     ax.plot(x, weight * normal(x, mean, variance), color=colour, **style)
 
 
-def ascent(ax: Axes, objectives: Sequence[float], remaining_gain: float) -> None:
+def ascent(ax: Axes, objectives: Sequence[float] | Array, remaining_gain: float) -> None:
     """Draw the objective after each iteration, and where Aitken's estimate puts its limit."""
     marker = "." if len(objectives) <= 60 else ""
     ax.plot(range(len(objectives)), objectives, marker=marker, color=COLOURS[0], lw=1.2)
     if len(objectives) and np.isfinite(remaining_gain):
         limit = objectives[-1] + remaining_gain
-        ax.axhline(limit, ls="--", lw=1, color=COLOURS[1], label=f"Aitken's limit {limit:.6g}")
+        ax.axhline(limit, ls="--", lw=1, color=COLOURS[1], label="Aitken's limit")
     ax.set_xlabel("iteration")
 
 
@@ -92,7 +96,7 @@ def draw(
     for k, mean in enumerate(mixture.means[:, pair]):
         colour = COLOURS[k % len(COLOURS)]
         label = f"component {k}, weight {mixture.weights[k]:.2f}"
-        style = {"s": 9, "color": colour, "alpha": 0.45, "lw": 0, "label": label}
+        style: dict[str, Any] = {"s": 9, "color": colour, "alpha": 0.45, "lw": 0, "label": label}
         ax.scatter(*rows[labels == k][:, pair].T, **style)
         ellipses(ax, mean, covariances[k], colour)
     ax.autoscale_view()

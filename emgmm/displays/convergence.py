@@ -137,30 +137,52 @@ class ConvergenceDisplay:
         for event, (marker, size, colour) in EVENTS.items():
             at = np.flatnonzero(events == event)
             if len(at):
-                style = {"marker": marker, "ms": size, "color": colour, "ls": "", "label": event}
-                self.ax_.plot(at, objective[at], **style)
+                style: dict[str, Any] = {"marker": marker, "ms": size, "color": colour, "ls": ""}
+                self.ax_.plot(at, objective[at], label=event, **style)
         if len(self.starts["objective"]) > 1:
             self._draw_starts()
+        said = self._said()
+        lowest = self._lowest()
+        if lowest > objective[0]:
+            said.append(f"begins below, at {objective[0]:.4g}")
+            top = self.ax_.get_ylim()[1]
+            self.ax_.set_ylim(lowest - 0.1 * (top - lowest), top)
+        self.ax_.locator_params(axis="x", integer=True)
         self.ax_.set_ylabel(self.objective_name)
         if self.ax_.get_legend_handles_labels()[0]:
-            self.ax_.legend(frameon=False, fontsize="small", loc="lower right")
-        small_print(self.ax_, self._said())
+            self.ax_.legend(frameon=False, fontsize="small", loc="best")
+        small_print(self.ax_, said)
         return self
 
     def _draw_starts(self) -> None:
         """Draw where each start ended, those that did not converge hollow."""
-        for converged, filling in ((True, GREY), (False, "none")):
+        for converged, filling in ((True, GREY), (False, "white")):
             own = np.flatnonzero(self.starts["converged"] == converged)
-            style = {"marker": "o", "ms": 4.5, "mfc": filling, "mec": GREY, "ls": ""}
-            label = "ends of starts" if converged else "did not converge"
+            own = own[np.isfinite(self.starts["objective"][own])]
+            style: dict[str, Any] = {"marker": "o", "ms": 4.5, "mfc": filling, "mec": GREY}
+            label = "ends of starts" if converged else "ends, not converged"
             if len(own):
                 where = (self.starts["n_iter"][own], self.starts["objective"][own])
-                self.ax_.plot(*where, **style, label=label)
+                self.ax_.plot(*where, ls="", label=label, zorder=1.5, **style)
+
+    def _lowest(self) -> float:
+        """The lowest place in the picture: where the rest would be too small to see, not the first.
+
+        A start is often so far below all that follows that it would take most of the height.
+        """
+        objective = self.history["objective"]
+        rest = np.concatenate([objective[1:], self.starts["objective"]])
+        rest = rest[np.isfinite(rest)]
+        if not len(rest) or rest.max() - rest.min() > 0.5 * (rest.max() - objective[0]):
+            return float(objective[0])
+        return float(rest.min())
 
     def _said(self) -> list[str]:
+        n_iter, passes = len(self.history["objective"]) - 1, self.history["passes"][-1]
+        said = [f"{self.ending}, {n_iter} iterations", f"{passes} passes over the rows"]
+        if np.isfinite(self.remaining_gain):
+            said.append(f"Aitken's limit {self.history['objective'][-1] + self.remaining_gain:.6g}")
         objectives = self.starts["objective"]
-        passes = int(self.history["passes"][-1])
-        said = [f"{self.ending} after {len(self.history['objective']) - 1} iterations"]
         failed = int(np.isnan(objectives).sum())
         if failed:
             said.append(f"{failed} of {len(objectives)} starts failed")

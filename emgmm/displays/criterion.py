@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 from sklearn.utils.validation import check_is_fitted
 
-from emgmm.displays.panes import panel, small_print
+from emgmm.displays.panes import beside, haloed, panel, small_print
 from emgmm.plots import COLOURS, needs_matplotlib
 from emgmm.typing import Array, Integers
 
@@ -22,6 +22,9 @@ CRITERIA = ("bic", "aic", "icl")
 # After one round of the palette markers are hollow and lines dashed.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", ":")
+
+# Points between the panel and the names of its lines.
+LEADER = 14
 
 
 class InformationCriterionDisplay:
@@ -141,28 +144,57 @@ class InformationCriterionDisplay:
             x, y = self.n_components[own], self.values[own]
             turn, place = divmod(number, len(COLOURS))
             colour = COLOURS[place]
-            style = {"color": colour, "marker": MARKERS[place], "ms": 4, "lw": 1}
+            style: dict[str, Any] = {"color": colour, "marker": MARKERS[place], "ms": 3.5, "lw": 1}
             style |= {"ls": LINES[turn % len(LINES)], "mfc": "white" if turn else colour}
             self.ax_.plot(x, y, label=family, **style)
             seen = np.flatnonzero(np.isfinite(y))
             if len(seen):
                 ends.append((family, colour, float(x[seen[-1]]), float(y[seen[-1]])))
-        self._mark_choice()
-        self.ax_.margins(x=0.04, y=0.1)
-        self.ax_.xaxis.get_major_locator().set_params(integer=True)
+        low, high = self._heights()
+        self.ax_.margins(x=0.05)
+        self.ax_.set_ylim(low - 0.16 * (high - low), high + 0.04 * (high - low))
+        self.ax_.locator_params(axis="x", integer=True)
         self.ax_.set_xlabel("components")
         self.ax_.set_ylabel(f"{self.criterion.upper()}, lower is better")
+        self._mark_choice()
         name_lines(self.ax_, ends)
+        longest = max(len(name) for name, *_ in ends)
+        small_print(self.ax_, self._said(high), LEADER + 5.5 * longest + 3)
         return self
+
+    def _heights(self) -> tuple[float, float]:
+        """Lowest and highest value in the picture, which shows each family where it is best.
+
+        What is far above that would leave no room to see the lines where the choice is made.
+        """
+        seen = self.values[np.isfinite(self.values)]
+        families = [self.values[self.covariance_type == f] for f in set(self.covariance_type)]
+        bests = [np.nanmin(values) for values in families if np.isfinite(values).any()]
+        low, high = seen.min(), seen.max()
+        reach = 2 * max(max(bests) - low, np.median(seen) - low)
+        return float(low), float(min(high, low + reach) if reach > 0 else high or 1.0)
+
+    def _said(self, high: float) -> list[str]:
+        said = []
+        above, failed = int((self.values > high).sum()), int(np.isnan(self.values).sum())
+        if failed:
+            said.append(f"{failed} of {len(self.values)} fits failed")
+        if above:
+            said.append(f"{above} of {len(self.values)} fits lie above")
+        return said
 
     def _mark_choice(self) -> None:
         k, value = int(self.n_components[self.best_index]), self.values[self.best_index]
         name = f"{self.covariance_type[self.best_index]}, {k}"
         if self.chosen_by != self.criterion:
-            name += f" ({self.chosen_by.upper()}'s choice)"
+            name += f" by {self.chosen_by.upper()}"
         self.ax_.plot(k, value, marker="o", ms=11, mfc="none", mec="black", mew=1.2)
-        style = {"textcoords": "offset points", "ha": "center", "va": "top", "fontsize": "small"}
-        self.ax_.annotate(name, (k, value), xytext=(0, -9), fontweight="bold", **style)
+        left, right = self.ax_.get_xlim()
+        aside = "left" if k < (left + right) / 2 else "right"
+        style: dict[str, Any] = {"ha": aside, "va": "top", "fontsize": "small"}
+        where: dict[str, Any] = {"xytext": (-6 if aside == "left" else 6, -8)}
+        where["textcoords"] = "offset points"
+        haloed(self.ax_.annotate(name, (k, value), fontweight="bold", **where, **style))
 
 
 def name_lines(ax: Axes, ends: Sequence[tuple[str, str, float, float]]) -> None:
@@ -179,12 +211,18 @@ def name_lines(ax: Axes, ends: Sequence[tuple[str, str, float, float]]) -> None:
     heights = np.array([(y - low) / (high - low) for *_, y in ends])
     inches = ax.get_window_extent().height / ax.figure.dpi
     for (name, colour, x, y), height in zip(ends, spread(heights, 0.11 / inches), strict=True):
-        leader = {"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 0, "shrinkB": 3}
+        leader: dict[str, Any] = {
+            "arrowstyle": "-",
+            "color": colour,
+            "lw": 0.6,
+            "shrinkA": 0,
+            "shrinkB": 3,
+        }
         ax.annotate(
             name,
-            (x, y),
-            xytext=(1.06, height),
-            textcoords="axes fraction",
+            (x, min(y, high)),
+            xytext=(1, height),
+            textcoords=beside(ax, LEADER),
             va="center",
             fontsize="x-small",
             color=colour,

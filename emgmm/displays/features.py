@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
+import numpy as np
+
 # Features in a grid of pairs, beyond which its panels are too small to read.
-MOST_FEATURES = 8
+MOST_FEATURES = 6
 
 
 def chosen(features: Any, names: Sequence[str], n_features: int) -> list[int]:
@@ -20,7 +21,7 @@ def chosen(features: Any, names: Sequence[str], n_features: int) -> list[int]:
     """
     if features is None:
         features = range(n_features)
-    elif isinstance(features, str | Integral):
+    elif isinstance(features, str | int | np.integer):
         features = [features]
     numbers = [_number(feature, names, n_features) for feature in features]
     if len(set(numbers)) < len(numbers):
@@ -39,7 +40,7 @@ def _number(feature: Any, names: Sequence[str], n_features: int) -> int:
             known = f"its features are {list(names)}" if names else "it was fitted without names"
             raise ValueError(f"The model knows no feature {feature!r}: {known}.")
         return names.index(feature)
-    if not isinstance(feature, Integral) or isinstance(feature, bool):
+    if not isinstance(feature, int | np.integer):
         raise TypeError(f"A feature is a number or a name, but got {feature!r}.")
     if not 0 <= feature < n_features:
         has = "1 feature, 0" if n_features == 1 else f"{n_features} features, 0 to {n_features - 1}"

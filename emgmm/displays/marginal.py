@@ -78,6 +78,11 @@ class Marginal:
         parts = zip(self.weights, self.means[:, 0], variances, strict=True)
         return np.stack([weight * normal(x, mean, variance) for weight, mean, variance in parts])
 
+    def peaks(self) -> Array:
+        """(K, 2): mean of each component of a single feature, and its weighted density there."""
+        means = self.means[:, 0]
+        return np.column_stack([means, np.diagonal(self.curves(means))])
+
     def log_density(self, rows: Array) -> Array:
         """(n,): log-density of rows of the same features."""
         with one_blas_thread():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,8 +12,19 @@ from sklearn.utils.validation import check_is_fitted
 from emgmm import door
 from emgmm.displays.features import chosen
 from emgmm.displays.marginal import Marginal
-from emgmm.displays.panels import NOISE, Points, contours, numbers, outlines, profile, scatter
-from emgmm.displays.panes import grouped, panel, small_print, triangle
+from emgmm.displays.panels import (
+    LINES,
+    NOISE,
+    Points,
+    colour_of,
+    contours,
+    numbers,
+    outlines,
+    profile,
+    scatter,
+    style_of,
+)
+from emgmm.displays.panes import grouped, key, panel, small_print, triangle
 from emgmm.methods import MixtureEstimator
 from emgmm.plots import SDS, needs_matplotlib
 from emgmm.sources import blocks
@@ -127,7 +137,7 @@ class GaussianMixtureDisplay:
             picture says.
         features : int, str, sequence of these or None, default=(0, 1)
             Numbers or names of the features: one for a histogram with the components' densities and
-            their sum; two for a panel; three to eight for a grid of pairs, with single features on
+            their sum; two for a panel; three to six for a grid of pairs, with single features on
             its diagonal. None takes all.
         kind : {'ellipses', 'density'}, default='ellipses'
             What is drawn of two features: components at `sds` standard deviations, or contours of
@@ -234,33 +244,38 @@ class GaussianMixtureDisplay:
         shares = PROBABILITIES if probabilities is None else tuple(probabilities)
         radii = tuple(sds) if probabilities is None else np.sqrt(-2 * np.log1p(-np.array(shares)))
 
-        def draw(ax: Axes, *features: int, small: bool) -> None:
+        def draw(ax: Axes, *features: int) -> None:
             marginal, points = self._marginal.on(*features), self._points.observed(*features)
             if len(features) == 1:
-                profile(ax, points, marginal, numbered=not small)
+                profile(ax, points, marginal)
                 return
             scatter(ax, points, marginal)
             if kind == "density":
-                contours(ax, points, marginal, shares, random, labelled=not small)
+                contours(ax, points, marginal, shares, random)
             else:
                 outlines(ax, marginal, radii)
-            if not small:
-                numbers(ax, marginal.means)
 
-        names = self.feature_names
+        names, said = self.feature_names, self._said()
+        if len(names) > 1 and not (probabilities is None and kind == "ellipses"):
+            held = ", ".join(f"{100 * share:.3g}" for share in sorted(shares))
+            said.append(f"{'contours' if kind == 'density' else kind} hold {held} %")
         if len(names) > 2:
-            self.axes_ = triangle(ax, names)
+            self.axes_, corner = triangle(ax, names)
             for i, j in zip(*np.tril_indices(len(names)), strict=True):
-                draw(self.axes_[i, j], *([i] if i == j else [j, i]), small=True)
-            self._legend(self.axes_[0, 0])
+                draw(self.axes_[i, j], *sorted({int(i), int(j)}))
+            self._legend(corner, said)
             self.ax_ = self.axes_[-1, 0]
         else:
             self.ax_ = panel(ax)
             self.axes_ = np.array([[self.ax_]], dtype=object)
-            draw(self.ax_, *range(len(names)), small=False)
+            draw(self.ax_, *range(len(names)))
+            if len(names) == 1:
+                numbers(self.ax_, self._marginal.peaks(), "bottom")
+            else:
+                numbers(self.ax_, self.means)
             self.ax_.set_xlabel(names[0])
             self.ax_.set_ylabel([*names, "density"][1])
-            small_print(self.ax_, self._said())
+            small_print(self.ax_, said)
         self.figure_ = self.ax_.figure
         return self
 
@@ -278,30 +293,21 @@ class GaussianMixtureDisplay:
         n_drawn, n_missing = len(self.rows), int(np.isnan(self.rows).any(axis=1).sum())
         if n_drawn < self.n_rows:
             said.append(f"{grouped(n_drawn)} of {grouped(self.n_rows)} rows")
-        if n_missing and len(self.feature_names) > 2:
-            said.append(f"{grouped(n_missing)} with missing values, left out of those panels")
-        elif n_missing:
-            said.append(f"{grouped(n_missing)} with missing values, left out")
+        if n_missing:
+            said.append(f"{grouped(n_missing)} with missing values left out")
         if (self.labels == NOISE).any():
-            said.append("grey: noise")
+            said.append("grey: noise" if len(self.feature_names) > 1 else "noise among the rows")
         return said
 
-    def _legend(self, first: Axes) -> None:
-        """Say beside the first panel of a grid, where there are no others, what is what."""
-        handles, labels = first.get_legend_handles_labels()
-        legend = first.legend(
-            handles,
-            labels,
-            title="\n".join(self._said()),
-            loc="upper left",
-            bbox_to_anchor=(1.08, 1.05),
-            borderaxespad=0,
-            fontsize="x-small",
-            title_fontsize="x-small",
-            alignment="left",
-            frameon=False,
-        )
-        legend.set_in_layout(False)
+    def _legend(self, corner: Axes, said: Sequence[str]) -> None:
+        """Say in the empty corner of a grid what its colours are, and what else is to be said."""
+        from matplotlib.lines import Line2D
+
+        handles = [
+            Line2D([], [], color=colour_of(k), ls=style_of(k, LINES), label=f"{k}: {weight:.2f}")
+            for k, weight in enumerate(self.weights)
+        ]
+        key(corner, handles, [*said, "component: weight"])
 
 
 def n_panels(n_features: int) -> int:
@@ -312,11 +318,11 @@ def n_panels(n_features: int) -> int:
 def _check_levels(kind: str, sds: Sequence[float], probabilities: Sequence[float] | None) -> None:
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {list(KINDS)}, but got {kind!r}.")
-    if not len(sds) or not all(isinstance(sd, Real) and 0 < sd < np.inf for sd in sds):
+    if not len(sds) or not all(0 < sd < np.inf for sd in sds):
         raise ValueError(f"sds must be numbers above 0, but got {sds!r}.")
     if probabilities is None:
         return
-    if not len(probabilities) or not all(isinstance(p, Real) and 0 < p < 1 for p in probabilities):
+    if not len(probabilities) or not all(0 < p < 1 for p in probabilities):
         raise ValueError(
             f"probabilities must be numbers between 0 and 1, but got {probabilities!r}."
         )

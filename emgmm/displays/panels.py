@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emgmm.displays.marginal import Marginal
-from emgmm.plots import COLOURS, GREY, bell, ellipses
+from emgmm.displays.panes import haloed
+from emgmm.plots import COLOURS, GREY, ellipses
 from emgmm.typing import Array, Integers
 
 if TYPE_CHECKING:
@@ -67,24 +68,22 @@ class Points:
         return len(self.rows)
 
 
+def fineness(ax: Axes) -> float:
+    """Factor of lines and markers: 1, less in panels that are small."""
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    return float(np.clip(inches / 1.4, 0.35, 1))
+
+
 def scatter(ax: Axes, points: Points, marginal: Marginal) -> None:
     """Draw the rows of two features, coloured by component; the more there are, the finer."""
-    size = float(np.clip(9 * np.sqrt(600 / max(len(points), 1)), 1.2, 9))
+    size = fineness(ax) * float(np.clip(9 * np.sqrt(600 / max(len(points), 1)), 1.2, 9))
+    style: dict[str, Any] = {"s": size, "alpha": 0.45, "lw": 0, "rasterized": True}
     for component in range(NOISE, marginal.n_components):
         own = points.rows[points.labels == component]
         if component == NOISE and not len(own):
             continue
-        ax.scatter(
-            own[:, 0],
-            own[:, 1],
-            s=size,
-            marker=style_of(component, MARKERS),
-            color=colour_of(component),
-            alpha=0.45,
-            lw=0,
-            label=named(component, marginal),
-            rasterized=True,
-        )
+        style |= {"color": colour_of(component), "marker": style_of(component, MARKERS)}
+        ax.scatter(own[:, 0], own[:, 1], label=named(component, marginal), **style)
 
 
 def named(component: int, marginal: Marginal) -> str:
@@ -96,8 +95,10 @@ def named(component: int, marginal: Marginal) -> str:
 
 def outlines(ax: Axes, marginal: Marginal, radii: Sequence[float]) -> None:
     """Draw every component of two features at some standard deviations."""
+    scale = fineness(ax)
     for k, (mean, covariance) in enumerate(zip(marginal.means, marginal.covariances, strict=True)):
-        ellipses(ax, mean, covariance, colour_of(k), radii=radii, ls=style_of(k, LINES))
+        line = style_of(k, LINES)
+        ellipses(ax, mean, covariance, colour_of(k), radii=radii, scale=scale, ls=line)
     ax.autoscale_view()
 
 
@@ -107,23 +108,16 @@ def contours(
     marginal: Marginal,
     probabilities: Sequence[float],
     random: np.random.RandomState,
-    *,
-    labelled: bool,
 ) -> None:
     """Draw the density of two features where it bounds the densest regions of some probability."""
     low, high = extent(points, marginal)
     x, y = (marginal.places(j, low[j], high[j]) for j in (0, 1))
-    inside = [places[(low[j] <= places) & (places <= high[j])] for j, places in enumerate((x, y))]
-    grid = np.stack(np.meshgrid(*inside), axis=-1)
+    grid = np.stack(np.meshgrid(x, y), axis=-1)
     density = marginal.log_density(grid.reshape(-1, 2)).reshape(grid.shape[:2])
-    shares = sorted(set(probabilities), reverse=True)
-    levels = marginal.log_levels(shares, random)
-    widths = np.linspace(0.7, 1.4, len(levels))
-    style = {"colors": DARK, "linewidths": widths, "linestyles": "solid"}
-    lines = ax.contour(*inside, density, levels=levels, **style)
-    if labelled:
-        names = {level: f"{100 * share:.3g}%" for level, share in zip(levels, shares, strict=True)}
-        ax.clabel(lines, fmt=names, fontsize="x-small")
+    levels = marginal.log_levels(sorted(set(probabilities), reverse=True), random)
+    style: dict[str, Any] = {"colors": DARK, "linestyles": "solid"}
+    style["linewidths"] = fineness(ax) * np.linspace(0.7, 1.4, len(levels))
+    ax.contour(x, y, density, levels=levels, **style)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
 
 
@@ -135,51 +129,41 @@ def extent(points: Points, marginal: Marginal) -> tuple[Array, Array]:
     return low - 0.02 * (high - low), high + 0.02 * (high - low)
 
 
-def numbers(ax: Axes, places: Array) -> None:
+def numbers(ax: Axes, places: Array, va: str = "center") -> None:
     """Write every component's number at its place (K, 2); places that are one share a line."""
-    from matplotlib.patheffects import withStroke
-
     span = np.ptp(np.array([ax.get_xlim(), ax.get_ylim()]), axis=1)
+    style: dict[str, Any] = {"ha": "center", "va": va, "fontsize": "small", "clip_on": True}
     left = list(range(len(places)))
     while left:
         apart = np.abs(places[left] - places[left[0]]) / span
         here = [k for k, away in zip(left, apart, strict=True) if away.max() <= SAME_PLACE]
         left = [k for k in left if k not in here]
-        text = ax.text(
-            *places[here].mean(axis=0),
-            ", ".join(map(str, here)),
-            ha="center",
-            va="center",
-            fontsize="small",
-            fontweight="bold",
-            color=colour_of(here[0]) if len(here) == 1 else "black",
-            clip_on=True,
-        )
-        text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
+        x, y = places[here].mean(axis=0)
+        text = ax.text(x, y, ", ".join(map(str, here)), fontweight="bold", **style)
+        haloed(text)
 
 
-def profile(ax: Axes, points: Points, marginal: Marginal, *, numbered: bool) -> None:
+def profile(ax: Axes, points: Points, marginal: Marginal) -> None:
     """Draw the rows of one feature as a histogram, each component's density, and their sum."""
     low, high = (float(end[0]) for end in extent(points, marginal))
     if len(points):
         values = points.rows[:, 0]
         style: dict[str, Any] = {"color": "0.87", "density": True, "label": "rows"}
-        ax.hist(values, bins=edges(values), weights=points.weights, **style)
-    x = marginal.places(0, low, high)
+        ax.hist(values, bins=edges(values).tolist(), weights=points.weights, **style)
+    x, scale = marginal.places(0, low, high), fineness(ax)
     curves = marginal.curves(x)
+    dashes = (0, (4, 2))
+    ax.plot(x, curves.sum(axis=0), color=DARK, lw=0.9 * scale, ls=dashes, label="their sum")
     for k, curve in enumerate(curves):
-        style = {"color": colour_of(k), "ls": style_of(k, LINES), "label": named(k, marginal)}
-        ax.plot(x, curve, lw=1.3, **style)
-    ax.plot(x, curves.sum(axis=0), color=DARK, lw=0.9, ls=(0, (4, 2)), label="their sum")
-    ax.set(xlim=(low, high), ylim=(0, 1.08 * ax.dataLim.y1))
-    if numbered:
-        numbers(ax, np.column_stack([marginal.means[:, 0], curves.max(axis=1)]))
+        style = {"color": colour_of(k), "ls": style_of(k, LINES), "lw": 1.3 * scale}
+        ax.plot(x, curve, label=named(k, marginal), **style)
+    ax.set(xlim=(low, high), ylim=(0, 1.12 * ax.dataLim.y1))
 
 
 def edges(values: Array) -> Array:
     """Edges of bins, as many as Freedman and Diaconis have them, 10 to 60."""
-    quartiles = np.quantile(values, [0.25, 0.75])
-    width = 2 * np.ptp(quartiles) / np.cbrt(len(values))
-    span = np.ptp(values)
-    count = 10 if width <= 0 else int(np.clip(np.ceil(span / width), 10, 60))
-    return np.linspace(values.min(), values.max() if span > 0 else values.min() + 1, count + 1)
+    low, first, third, high = np.quantile(values, [0, 0.25, 0.75, 1])
+    if low == high:
+        return np.linspace(low - 0.5, high + 0.5, 11)
+    width = max(2 * (third - first) / np.cbrt(len(values)), (high - low) / 60)
+    return np.linspace(low, high, max(10, int(np.ceil((high - low) / width))) + 1)
