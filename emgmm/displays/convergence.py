@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 
+from emgmm.displays.asked import check_model
 from emgmm.displays.panes import panel, small_print
 from emgmm.plots import COLOURS, GREY, ascent, needs_matplotlib
 
@@ -98,17 +98,15 @@ class ConvergenceDisplay:
         ImportError
             Without matplotlib, which the extra ``plot`` brings.
         """
-        needs_matplotlib(f"{cls.__name__}.from_estimator")
-        check_is_fitted(model)
-        history = getattr(model, "history_", {"objective": []})
-        if not len(history["objective"]):
+        check_model(model, cls.__name__)
+        if not len(model.history_["objective"]):
             raise ValueError(
-                f"This {type(model).__name__} has no history to draw: only fit keeps one. "
+                f"This {type(model).__name__} has no history to draw, which only fit keeps. "
                 f"({model.ending_.sentence})"
             )
         penalised = model.prior is not None or model.weight_concentration > 1
         display = cls(
-            history=history,
+            history=model.history_,
             remaining_gain=model.remaining_gain_,
             ending=model.ending_.name,
             starts=getattr(model, "_starts", {"objective": np.empty(0)}),

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from emgmm import door
-from emgmm.displays.features import chosen
+from emgmm.displays.asked import check_levels, check_model, chosen
 from emgmm.displays.marginal import Marginal
 from emgmm.displays.panels import (
     LINES,
@@ -25,15 +24,12 @@ from emgmm.displays.panels import (
     style_of,
 )
 from emgmm.displays.panes import grouped, key, panel, small_print, triangle
-from emgmm.methods import MixtureEstimator
 from emgmm.plots import SDS, needs_matplotlib
 from emgmm.sources import blocks
 from emgmm.typing import Array, Integers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-KINDS = ("ellipses", "density")
 
 # Shares of the mixture that the regions inside density contours hold.
 PROBABILITIES = (0.5, 0.9, 0.99)
@@ -177,17 +173,11 @@ class GaussianMixtureDisplay:
         ----------
         Hyndman (1996), Am. Stat. 50:120, doi 10.1080/00031305.1996.10474359.
         """
-        needs_matplotlib(f"{cls.__name__}.from_estimator")
-        if not isinstance(model, MixtureEstimator):
-            raise TypeError(
-                f"{cls.__name__} draws a fitted GaussianMixture of emgmm, but got a "
-                f"{type(model).__name__}; GaussianMixture.from_sklearn takes scikit-learn's."
-            )
-        check_is_fitted(model)
+        check_model(model, cls.__name__)
         mixture = model._mixture()
         names = [str(name) for name in getattr(model, "feature_names_in_", [])]
         picked = chosen(features, names, mixture.n_features)
-        _check_levels(kind, sds, probabilities)
+        check_levels(kind, sds, probabilities)
         limit = max(1, door.count(max_points, "max_points") // n_panels(len(picked)))
         random = check_random_state(random_state)
         source = door.source(model, X, sample_weight, reset=False)
@@ -239,7 +229,7 @@ class GaussianMixtureDisplay:
             The display itself.
         """
         needs_matplotlib(f"{type(self).__name__}.plot")
-        _check_levels(kind, sds, probabilities)
+        check_levels(kind, sds, probabilities)
         random = check_random_state(random_state)
         shares = PROBABILITIES if probabilities is None else tuple(probabilities)
         radii = tuple(sds) if probabilities is None else np.sqrt(-2 * np.log1p(-np.array(shares)))
@@ -313,16 +303,3 @@ class GaussianMixtureDisplay:
 def n_panels(n_features: int) -> int:
     """Panels with points in a picture of so many features."""
     return max(1, n_features * (n_features - 1) // 2)
-
-
-def _check_levels(kind: str, sds: Sequence[float], probabilities: Sequence[float] | None) -> None:
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {list(KINDS)}, but got {kind!r}.")
-    if not len(sds) or not all(0 < sd < np.inf for sd in sds):
-        raise ValueError(f"sds must be numbers above 0, but got {sds!r}.")
-    if probabilities is None:
-        return
-    if not len(probabilities) or not all(0 < p < 1 for p in probabilities):
-        raise ValueError(
-            f"probabilities must be numbers between 0 and 1, but got {probabilities!r}."
-        )

@@ -97,9 +97,9 @@ def triangle(ax: Axes | None, names: Sequence[str]) -> tuple[NDArray[Any], Axes]
 
 def beside(ax: Axes, points: float) -> Transform:
     """Places in shares of a panel, moved to the right by so many points."""
-    from matplotlib.transforms import offset_copy
+    from matplotlib.transforms import ScaledTranslation
 
-    return offset_copy(ax.transAxes, fig=ax.figure, x=points, units="points")
+    return ax.transAxes + ScaledTranslation(points / 72, 0, ax.figure.dpi_scale_trans)
 
 
 def small_print(ax: Axes, lines: Sequence[str], points: float = 3) -> None:

@@ -1,4 +1,4 @@
-"""Which features a picture is of."""
+"""What a picture was asked of: the model, the features, the levels; checked before it is drawn."""
 
 from __future__ import annotations
 
@@ -6,9 +6,26 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from emgmm.methods import MixtureEstimator
+from emgmm.plots import needs_matplotlib
+
+KINDS = ("ellipses", "density")
 
 # Features in a grid of pairs, beyond which its panels are too small to read.
 MOST_FEATURES = 6
+
+
+def check_model(model: Any, display: str) -> None:
+    """The model is one of ours, fitted, and can be drawn here."""
+    needs_matplotlib(f"{display}.from_estimator")
+    if not isinstance(model, MixtureEstimator):
+        raise TypeError(
+            f"{display} draws a fitted GaussianMixture of emgmm, but got a "
+            f"{type(model).__name__}: GaussianMixture.from_sklearn takes scikit-learn's."
+        )
+    check_is_fitted(model)
 
 
 def chosen(features: Any, names: Sequence[str], n_features: int) -> list[int]:
@@ -48,3 +65,18 @@ def _number(feature: Any, names: Sequence[str], n_features: int) -> int:
             f"There is no feature {feature}: the model has {has}; features says which to draw."
         )
     return int(feature)
+
+
+def check_levels(kind: str, sds: Any, probabilities: Any) -> None:
+    """Where ellipses and contours are to be drawn makes sense."""
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {list(KINDS)}, but got {kind!r}.")
+    if np.ndim(sds) != 1 or not len(sds) or not all(0 < sd < np.inf for sd in sds):
+        raise ValueError(f"sds must be a sequence of numbers above 0, but got {sds!r}.")
+    if probabilities is None:
+        return
+    shares = probabilities
+    if np.ndim(shares) != 1 or not len(shares) or not all(0 < share < 1 for share in shares):
+        raise ValueError(
+            f"probabilities must be a sequence of numbers between 0 and 1, but got {shares!r}."
+        )
