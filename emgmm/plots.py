@@ -79,6 +79,7 @@ def ascent(ax: Axes, objectives: Sequence[float] | Array, remaining_gain: float)
     if len(objectives) and np.isfinite(remaining_gain):
         limit = objectives[-1] + remaining_gain
         ax.axhline(limit, ls="--", lw=1, color=COLOURS[1], label="Aitken's limit")
+    ax.locator_params(axis="x", integer=True)
     ax.set_xlabel("iteration")
 
 

@@ -145,7 +145,6 @@ class ConvergenceDisplay:
             said.append(f"begins below, at {objective[0]:.4g}")
             top = self.ax_.get_ylim()[1]
             self.ax_.set_ylim(lowest - 0.1 * (top - lowest), top)
-        self.ax_.locator_params(axis="x", integer=True)
         self.ax_.set_ylabel(self.objective_name)
         if self.ax_.get_legend_handles_labels()[0]:
             self.ax_.legend(frameon=False, fontsize="small", loc="best")
@@ -171,7 +170,7 @@ class ConvergenceDisplay:
         objective = self.history["objective"]
         rest = np.concatenate([objective[1:], self.starts["objective"]])
         rest = rest[np.isfinite(rest)]
-        if not len(rest) or rest.max() - rest.min() > 0.5 * (rest.max() - objective[0]):
+        if not len(rest) or 3 * (rest.max() - rest.min()) > rest.max() - objective[0]:
             return float(objective[0])
         return float(rest.min())
 

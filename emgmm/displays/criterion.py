@@ -159,7 +159,7 @@ class InformationCriterionDisplay:
         self._mark_choice()
         name_lines(self.ax_, ends)
         longest = max(len(name) for name, *_ in ends)
-        small_print(self.ax_, self._said(high), LEADER + 5.5 * longest + 3)
+        small_print(self.ax_, self._said(self.ax_.get_ylim()[1]), LEADER + 5.5 * longest + 3)
         return self
 
     def _heights(self) -> tuple[float, float]:
@@ -174,9 +174,9 @@ class InformationCriterionDisplay:
         reach = 2 * max(max(bests) - low, np.median(seen) - low)
         return float(low), float(min(high, low + reach) if reach > 0 else high or 1.0)
 
-    def _said(self, high: float) -> list[str]:
+    def _said(self, top: float) -> list[str]:
         said = []
-        above, failed = int((self.values > high).sum()), int(np.isnan(self.values).sum())
+        above, failed = int((self.values > top).sum()), int(np.isnan(self.values).sum())
         if failed:
             said.append(f"{failed} of {len(self.values)} fits failed")
         if above:
