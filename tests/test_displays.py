@@ -307,7 +307,8 @@ def test_rows_that_lack_a_drawn_feature_are_left_out_and_that_is_said():
 
 
 def test_rows_may_come_as_anything_that_fit_takes(tmp_path):
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     model, rows = mixture(2)
     whole = drawn_rows(of_mixture(model, rows, max_points=50, ax=panel()).ax_)
     path = tmp_path / "rows.npy"
@@ -319,7 +320,8 @@ def test_rows_may_come_as_anything_that_fit_takes(tmp_path):
 
 
 def test_features_have_the_names_that_the_model_knows():
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     rows = pandas.DataFrame(clusters(100, 3, 2), columns=["length", "width", "depth"])
     model = fit(GaussianMixture(2, random_state=0), rows)
     ax = of_mixture(model, rows, features=["depth", "length"], ax=panel()).ax_
