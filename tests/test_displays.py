@@ -358,6 +358,9 @@ def test_a_grid_has_panels_up_to_its_diagonal(n_features):
     assert kinds == expected.tolist()
     assert display.ax_.get_xlabel().split() == ["feature", "0"]
     assert not left.lines
+    inner = display.axes_[2, 1]
+    assert not inner.yaxis.get_tick_params()["labelleft"]
+    assert not inner.get_ylabel()
     labels = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
     assert labels == [f"{k}: {weight:.2f}" for k, weight in enumerate(model.weights_)]
 

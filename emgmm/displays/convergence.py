@@ -53,9 +53,10 @@ class ConvergenceDisplay:
     --------
     >>> from emgmm import ConvergenceDisplay, GaussianMixture
     >>> from emgmm.datasets import old_faithful
-    >>> model = GaussianMixture(3, n_init=10, init_params="random", max_iter=500, random_state=0)
+    >>> model = GaussianMixture(2, n_init=5, random_state=0)
     >>> display = ConvergenceDisplay.from_estimator(model.fit(old_faithful().rows))
-    >>> display.figure_.savefig("convergence.png")
+    >>> [line.get_label() for line in display.ax_.lines][1:]
+    ["Aitken's limit", 'ends of starts']
     """
 
     def __init__(

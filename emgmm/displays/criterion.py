@@ -57,6 +57,25 @@ class InformationCriterionDisplay:
     See Also
     --------
     GaussianMixtureDisplay : What a fit looks like.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emgmm import GaussianMixture, InformationCriterionDisplay
+    >>> from emgmm.datasets import old_faithful
+    >>> X = old_faithful().rows
+    >>> K = np.arange(1, 5)
+    >>> bic = np.array([GaussianMixture(k, random_state=0).fit(X).bic(X) for k in K])
+    >>> display = InformationCriterionDisplay(
+    ...     n_components=K,
+    ...     covariance_type=np.full(4, "full"),
+    ...     values=bic,
+    ...     best_index=bic.argmin(),
+    ...     criterion="bic",
+    ...     chosen_by="bic",
+    ... ).plot()
+    >>> display.ax_.texts[0].get_text()
+    'full, 2'
     """
 
     def __init__(

@@ -81,7 +81,8 @@ class GaussianMixtureDisplay:
     >>> X = old_faithful().rows
     >>> model = GaussianMixture(2, random_state=0).fit(X)
     >>> display = GaussianMixtureDisplay.from_estimator(model, X)
-    >>> display.figure_.savefig("faithful.png")
+    >>> display.ax_.get_xlabel(), display.ax_.get_ylabel()
+    ('feature 0', 'feature 1')
     """
 
     def __init__(
