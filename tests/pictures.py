@@ -21,6 +21,7 @@ from emgmm import (
     GaussianMixtureDisplay,
     InformationCriterionDisplay,
 )
+from emgmm.displays.convergence import NO_STARTS
 
 STORED = Path(__file__).parent / "data" / "pictures"
 
@@ -118,7 +119,7 @@ SCENES = {
     "noise": of_noise,
     "criterion": lambda ax: InformationCriterionDisplay(**criterion(3)).plot(ax),
     "criterion of fourteen": lambda ax: InformationCriterionDisplay(**criterion(14)).plot(ax),
-    "events": of_history({"escape": [3], "leap": [6, 7, 9]}, {"objective": np.empty(0)}),
+    "events": of_history({"escape": [3], "leap": [6, 7, 9]}, NO_STARTS),
     "starts": of_history({}, several_starts()),
 }
 

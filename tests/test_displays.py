@@ -39,6 +39,7 @@ from emgmm import (
 )
 from emgmm.datasets import question
 from emgmm.displays import panels
+from emgmm.displays.convergence import NO_STARTS
 from emgmm.displays.criterion import spread
 from emgmm.displays.marginal import Marginal
 from emgmm.plots import GREY
@@ -465,7 +466,7 @@ def test_the_history_its_limit_and_its_events():
 def test_a_start_far_below_the_rest_is_cut_off_and_that_is_said():
     below = history(8, {})
     below["objective"][0] = -50
-    arguments = {"remaining_gain": np.nan, "ending": "MAX_ITER", "starts": {"objective": []}}
+    arguments = {"remaining_gain": np.nan, "ending": "MAX_ITER", "starts": NO_STARTS}
     ax = ConvergenceDisplay(history=below, **arguments).plot(panel()).ax_
     assert ax.get_ylim()[0] > -5
     assert "begins below, at -50" in said(ax)
@@ -485,7 +486,7 @@ def test_the_ends_of_all_starts():
     np.testing.assert_array_equal(converged.get_xdata(), [9, 12, 14, 6])
     np.testing.assert_array_equal(converged.get_ydata(), [-3.4, -3.0, -3.6, -3.25])
     assert (others.get_xdata().tolist(), others.get_ydata().tolist()) == ([20], [-3.1])
-    assert "1 of 6 starts failed" in said(ax)
+    assert "CONVERGED: 4 of 6 starts\nFAILED: 1 of 6 starts\nMAX_ITER: 1 of 6 starts" in said(ax)
 
 
 def lower_bounds(rows, seeds, **parameters):

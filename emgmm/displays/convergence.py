@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 # Marker, size and colour of what is no plain step of EM.
 EVENTS = {"escape": ("D", 6, COLOURS[1]), "leap": ("^", 4, COLOURS[2])}
+
+# Of a fit that does not know of its starts.
+NO_STARTS = {name: np.empty(0) for name in ("objective", "n_iter", "converged", "ending")}
 
 
 class ConvergenceDisplay:
@@ -110,7 +114,7 @@ class ConvergenceDisplay:
             history=model.history_,
             remaining_gain=model.remaining_gain_,
             ending=model.ending_.name,
-            starts=getattr(model, "_starts", {"objective": np.empty(0)}),
+            starts=getattr(model, "_starts", NO_STARTS),
             objective_name=f"{'penalised ' if penalised else ''}log-likelihood per row",
         )
         return display.plot(ax)
@@ -180,8 +184,8 @@ class ConvergenceDisplay:
         said = [f"{self.ending}, {n_iter} iterations", f"{passes} passes over the rows"]
         if np.isfinite(self.remaining_gain):
             said.append(f"Aitken's limit {self.history['objective'][-1] + self.remaining_gain:.6g}")
-        objectives = self.starts["objective"]
-        failed = int(np.isnan(objectives).sum())
-        if failed:
-            said.append(f"{failed} of {len(objectives)} starts failed")
+        endings = self.starts["ending"].tolist()
+        if len(endings) > 1:
+            for name, count in Counter(endings).items():
+                said.append(f"{name or 'FAILED'}: {count} of {len(endings)} starts")
         return said

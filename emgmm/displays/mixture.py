@@ -23,7 +23,7 @@ from emgmm.displays.panels import (
     scatter,
     style_of,
 )
-from emgmm.displays.panes import grouped, key, panel, small_print, triangle
+from emgmm.displays.panes import grouped, inches_of, key, panel, small_print, triangle, wrapped
 from emgmm.plots import SDS, needs_matplotlib
 from emgmm.sources import blocks
 from emgmm.typing import Array, Integers
@@ -264,8 +264,9 @@ class GaussianMixtureDisplay:
                 numbers(self.ax_, self._marginal.peaks(), "bottom")
             else:
                 numbers(self.ax_, self.means)
-            self.ax_.set_xlabel(names[0])
-            self.ax_.set_ylabel([*names, "density"][1])
+            inches = inches_of(self.ax_)
+            self.ax_.set_xlabel(wrapped(names[0], inches))
+            self.ax_.set_ylabel(wrapped([*names, "density"][1], inches))
             small_print(self.ax_, said)
         self.figure_ = self.ax_.figure
         return self

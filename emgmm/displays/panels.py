@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emgmm.displays.marginal import Marginal
-from emgmm.displays.panes import haloed
+from emgmm.displays.panes import haloed, inches_of
 from emgmm.plots import COLOURS, GREY, ellipses
 from emgmm.typing import Array, Integers
 
@@ -70,8 +70,7 @@ class Points:
 
 def fineness(ax: Axes) -> float:
     """Factor of lines and markers: 1, less in panels that are small."""
-    inches = ax.get_window_extent().width / ax.figure.dpi
-    return float(np.clip(inches / 1.4, 0.35, 1))
+    return float(np.clip(inches_of(ax) / 1.4, 0.35, 1))
 
 
 def scatter(ax: Axes, points: Points, marginal: Marginal) -> None:
@@ -123,10 +122,10 @@ def contours(
 
 def extent(points: Points, marginal: Marginal) -> tuple[Array, Array]:
     """(F,) lowest and highest place in a picture of the rows and of three standard deviations."""
-    reach = 3.2 * np.sqrt(np.diagonal(marginal.covariances, axis1=1, axis2=2))
+    reach = 3 * np.sqrt(np.diagonal(marginal.covariances, axis1=1, axis2=2))
     everything = np.concatenate([points.rows, marginal.means - reach, marginal.means + reach])
     low, high = everything.min(axis=0), everything.max(axis=0)
-    return low - 0.02 * (high - low), high + 0.02 * (high - low)
+    return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
 def numbers(ax: Axes, places: Array, va: str = "center") -> None:

@@ -69,12 +69,10 @@ def triangle(ax: Axes | None, names: Sequence[str]) -> tuple[NDArray[Any], Axes]
                 "put where it is by add_axes."
             )
         cells = place.subgridspec(n, n)
-        inches = ax.get_window_extent().width / figure.dpi / n
+        inches = inches_of(ax) / n
         ax.set_axis_off()
     size = "small" if inches > 1 else "xx-small"
-    labels = [
-        textwrap.fill(name, max(7, int(14 * inches)), break_long_words=False) for name in names
-    ]
+    labels = [wrapped(name, inches) for name in names]
     axes = np.full((n, n), None, dtype=object)
     for i, j in zip(*np.tril_indices(n), strict=True):
         left = axes[i, 0] if 0 < j < i else None
@@ -93,6 +91,16 @@ def triangle(ax: Axes | None, names: Sequence[str]) -> tuple[NDArray[Any], Axes]
     corner = figure.add_subplot(cells[0, n - 1])
     corner.set_axis_off()
     return axes, corner
+
+
+def wrapped(name: str, inches: float) -> str:
+    """A name of an axis, broken into lines that are no longer than the axis."""
+    return textwrap.fill(name, max(7, int(14 * inches)), break_long_words=False)
+
+
+def inches_of(ax: Axes) -> float:
+    """Width of a panel, before it is laid out."""
+    return float(ax.get_window_extent().width / ax.figure.dpi)
 
 
 def beside(ax: Axes, points: float) -> Transform:
@@ -118,8 +126,7 @@ def haloed(text: Text) -> None:
 
 def key(corner: Axes, handles: Sequence[Any], lines: Sequence[str]) -> None:
     """Write in the corner of a grid what its colours are, under what else is to be said."""
-    small = corner.get_window_extent().width < corner.figure.dpi
-    size = "xx-small" if small else "x-small"
+    size = "x-small" if inches_of(corner) > 1 else "xx-small"
     legend = corner.legend(
         handles=handles,
         title="\n".join(lines),
