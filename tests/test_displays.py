@@ -476,6 +476,15 @@ def test_a_start_far_below_the_rest_is_cut_off_and_that_is_said():
     assert "begins" not in said(ax)
 
 
+@pytest.mark.parametrize("parameters", [{"prior": "conjugate"}, {"weight_concentration": 2.0}])
+def test_with_a_prior_the_objective_is_penalised(parameters):
+    rows = clusters(100, 2, 2)
+    for options, name in ((parameters, "penalised log-likelihood"), ({}, "log-likelihood")):
+        model = fit(GaussianMixture(2, random_state=0, **options), rows)
+        ax = ConvergenceDisplay.from_estimator(model, ax=panel()).ax_
+        assert ax.get_ylabel() == f"{name} per row"
+
+
 def test_the_ends_of_all_starts():
     starts = several_starts()
     display = ConvergenceDisplay(
