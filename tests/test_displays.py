@@ -75,6 +75,11 @@ def said(ax):
     return "\n".join(text.get_text() for text in ax.texts)
 
 
+def points_of(ax):
+    """What is drawn of rows: markers without a line."""
+    return [line for line in ax.lines if line.get_ls() == "None"]
+
+
 def blurred(image):
     return gaussian_filter(image.astype(float), (1.5, 1.5, 0))
 
@@ -209,16 +214,16 @@ def test_weights_count_in_histograms_and_rows_of_weight_0_are_left_out():
     expected = np.histogram(rows[:, 0], edges, weights=weights, density=True)[0]
     np.testing.assert_allclose([bar.get_height() for bar in bars], expected)
     ax = of_mixture(model, rows, sample_weight=weights, ax=panel()).ax_
-    assert sum(len(points.get_offsets()) for points in ax.collections) == 150
+    assert len(drawn_rows(ax)) == 150
 
 
 def test_rows_have_the_colour_of_their_component():
     model, rows = mixture(3)
     ax = of_mixture(model, rows, features=(1, 2), ax=panel()).ax_
     labels = model.predict(rows)
-    for k, points in enumerate(ax.collections):
-        np.testing.assert_array_equal(points.get_offsets(), rows[labels == k][:, 1:])
-        assert mpl.colors.to_hex(points.get_facecolor()[0]).upper() == panels.colour_of(k)
+    for k, points in enumerate(points_of(ax)):
+        np.testing.assert_array_equal(points.get_xydata(), rows[labels == k][:, 1:])
+        assert points.get_color() == panels.colour_of(k)
         assert points.get_label() == f"component {k}, weight {model.weights_[k]:.2f}"
 
 
@@ -237,11 +242,11 @@ def test_more_components_than_colours_differ_in_markers_and_lines():
 def test_noise_is_grey():
     model, rows = with_noise()
     ax = of_mixture(model, rows, ax=panel()).ax_
-    (noise,) = [points for points in ax.collections if points.get_label() == "noise"]
+    (noise,) = [points for points in points_of(ax) if points.get_label() == "noise"]
     expected = rows[model._labels(rows) == -1]
     assert len(expected) > 20
-    np.testing.assert_array_equal(noise.get_offsets(), expected)
-    assert mpl.colors.to_hex(noise.get_facecolor()[0]).upper() == GREY
+    np.testing.assert_array_equal(noise.get_xydata(), expected)
+    assert noise.get_color() == GREY
     assert "grey: noise" in said(ax)
     assert "noise among the rows" in said(of_mixture(model, rows, features=0, ax=panel()).ax_)
 
@@ -256,7 +261,7 @@ def test_numbers_stand_at_the_means_and_coincident_components_share_a_place():
 
 # -- rows ---------------------------------------------------------------------------------------
 def drawn_rows(ax):
-    return np.concatenate([points.get_offsets() for points in ax.collections])
+    return np.concatenate([points.get_xydata() for points in points_of(ax)])
 
 
 def test_of_many_rows_a_seeded_choice_is_drawn_and_only_it_is_labelled(monkeypatch):
@@ -353,7 +358,7 @@ def test_a_grid_has_panels_up_to_its_diagonal(n_features):
     display = of_mixture(model, rows, features=None, ax=right)
     assert display.axes_.shape == (n_features, n_features)
     assert display.figure_ is figure
-    kinds = [[ax and bool(ax.collections) for ax in line] for line in display.axes_]
+    kinds = [[ax and bool(points_of(ax)) for ax in line] for line in display.axes_]
     expected = np.tril(np.ones((n_features, n_features), dtype=bool), -1).astype(object)
     expected[np.triu_indices(n_features, 1)] = None
     assert kinds == expected.tolist()
