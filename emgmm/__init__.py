@@ -1,6 +1,11 @@
 """Gaussian mixtures by expectation-maximisation, under scikit-learn's conventions."""
 
 from emgmm.diagnosis import Diagnosis, Verdict
+from emgmm.displays import (
+    ConvergenceDisplay,
+    GaussianMixtureDisplay,
+    InformationCriterionDisplay,
+)
 from emgmm.estimator import GaussianMixture
 from emgmm.loop import Ending
 from emgmm.notices import (
@@ -19,11 +24,14 @@ __all__ = [
     "CheckpointWarning",
     "CoincidentComponentsWarning",
     "CollapsedComponentWarning",
+    "ConvergenceDisplay",
     "Diagnosis",
     "EMWarning",
     "Ending",
     "GaussianMixture",
+    "GaussianMixtureDisplay",
     "InconsistentVersionWarning",
+    "InformationCriterionDisplay",
     "NormalInverseWishart",
     "StarvedComponentWarning",
     "UnobservedPairWarning",

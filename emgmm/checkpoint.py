@@ -24,7 +24,7 @@ from emgmm.archive import Archive, DamagedError
 from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.files import BusyError, held, replaced
-from emgmm.journal import Failure, Journal, Standing
+from emgmm.journal import Failure, Journal, Outcome, Standing
 from emgmm.loop import Ending, Mark, Progress, Rules, Run, Watcher, run
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Function, Noise
@@ -80,7 +80,7 @@ class Record:
 
 
 CLASSES = (
-    *(Record, Ended, Failure, Standing, Progress, Mark, Run),
+    *(Record, Ended, Failure, Standing, Progress, Mark, Run, Outcome),
     *(Mixture, Noise, Box, Function, Statistics, *MEMORIES),
 )
 CONSTANTS: dict[str, Any] = {**FAMILIES, **Ending.__members__}

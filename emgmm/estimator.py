@@ -26,6 +26,7 @@ from emgmm.diagnosis import (
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.fitting import best_run
 from emgmm.incremental import IncrementalEstimator
+from emgmm.journal import tabulated
 from emgmm.loop import Ending, Rules, Run, history, last_of_plain_em, nowhere
 from emgmm.notices import frames_to_user
 from emgmm.prior import NormalInverseWishart
@@ -373,7 +374,7 @@ class GaussianMixture(IncrementalEstimator):
                 door.check_enough_rows(source.n_rows, em.summary.n_rows, K)
                 door.check_observed(em.summary, getattr(self, "feature_names_in_", None))
                 begin = partial(begin, em)
-                best = best_run(
+                best, outcomes = best_run(
                     em,
                     SCHEMES[self.acceleration],
                     [begin] * self.n_init if here is None else [lambda _: here],
@@ -395,6 +396,7 @@ class GaussianMixture(IncrementalEstimator):
         known = em.m_step.prior
         ending = Ending.DIAGONAL_SCALE if known and known.diagonal else best.ending
         self._stream = Stream.after_fit(best.step.statistics, known)
+        self._starts = tabulated(outcomes)
         return best, [*said, *unobserved_pairs(em.summary, family)], ending
 
     def _before_last(self) -> float:

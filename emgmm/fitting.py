@@ -12,7 +12,7 @@ from emgmm.diagnosis import coincident
 from emgmm.em import EM
 from emgmm.escape import splits
 from emgmm.families import DegenerateCovarianceError
-from emgmm.journal import Journal
+from emgmm.journal import Journal, Outcome
 from emgmm.loop import Ending, Rules, Run, nowhere
 from emgmm.mixture import Mixture
 from emgmm.noise import Density, Noise
@@ -109,8 +109,10 @@ def best_run(
     reporter: Reporter,
     random: np.random.RandomState,
     journal: Journal,
-) -> Run:
+) -> tuple[Run, tuple[Outcome, ...]]:
     """Run a scheme from each beginning and keep the run whose objective is highest.
+
+    Beside it is said what each beginning came to.
 
     A beginning that fails is left out; only where all fail does the first failure surface.
 
@@ -133,11 +135,11 @@ def best_run(
         ended = part(em, scheme, ended, rules, random, journal)
         reporter.end(ended.step.objective, converged=ended.converged)
         best = standing.best
-        standing = standing.ended(ended if best is None or beats(ended, best) else best)
+        standing = standing.ended(ended, ended if best is None or beats(ended, best) else best)
     if standing.best is None:
         assert standing.failure is not None
         raise standing.failure.error()
-    return standing.best
+    return standing.best, standing.outcomes
 
 
 def beats(one: Run, other: Run) -> bool:

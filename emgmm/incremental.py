@@ -148,6 +148,7 @@ class IncrementalEstimator(ClimbingEstimator):
             self._stream, following = followed(stream, em, first(em), gamma)
         except DegenerateCovarianceError as error:
             raise door.FailedBlockError(error, em.ridge) from None
+        self.__dict__.pop("_starts", None)
         self._adopt(
             following,
             converged_=False,

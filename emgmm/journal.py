@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emgmm.em import EM
 from emgmm.families import DegenerateCovarianceError
@@ -32,32 +34,56 @@ class Failure:
         return DegenerateCovarianceError(self.components, ridge_helps=self.ridge_helps)
 
 
+class Outcome(NamedTuple):
+    """What one start came to; by default it failed."""
+
+    objective: float = np.nan
+    n_iter: int = 0
+    converged: bool = False
+    ending: str = ""
+
+    @classmethod
+    def of(cls, run: Run) -> Outcome:
+        return cls(run.objectives[-1], run.n_iter, run.converged, run.ending.name)
+
+
+def tabulated(outcomes: tuple[Outcome, ...]) -> dict[str, NDArray[Any]]:
+    """Arrays of equal length, one entry for each start, in their order."""
+    columns = zip(*outcomes, strict=True)
+    return {name: np.array(column) for name, column in zip(Outcome._fields, columns, strict=True)}
+
+
 @dataclass(frozen=True, eq=False)
 class Standing:
     """What several starts have come to.
 
     Parameters
     ----------
-    number : int
-        Starts that are over.
+    outcomes : tuple of Outcome
+        Of the starts that are over.
     best : Run, optional
         The best of them.
     failure : Failure, optional
         Of the first that failed.
     """
 
-    number: int = 0
+    outcomes: tuple[Outcome, ...] = ()
     best: Run | None = None
     failure: Failure | None = None
+
+    @property
+    def number(self) -> int:
+        """Starts that are over."""
+        return len(self.outcomes)
 
     def failed(self, error: DegenerateCovarianceError) -> Standing:
         """One more start is over: it failed."""
         failure = self.failure or Failure.of(error)
-        return replace(self, number=self.number + 1, failure=failure)
+        return replace(self, outcomes=(*self.outcomes, Outcome()), failure=failure)
 
-    def ended(self, best: Run) -> Standing:
-        """One more start is over, and this is now the best."""
-        return replace(self, number=self.number + 1, best=best)
+    def ended(self, run: Run, best: Run) -> Standing:
+        """One more start is over, with this run, and that is now the best."""
+        return replace(self, outcomes=(*self.outcomes, Outcome.of(run)), best=best)
 
 
 class Journal:

@@ -1,9 +1,9 @@
-"""A picture of a fitted mixture over two features; matplotlib is imported when one is drawn."""
+"""Palette and strokes that pictures are made of; matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,10 +14,73 @@ if TYPE_CHECKING:
 
     from emgmm.diagnosis import Diagnosis
     from emgmm.methods import MixtureEstimator
-    from emgmm.mixture import Mixture
 
-# Okabe and Ito's palette: told apart by colour-blind readers, and in grey.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+# Okabe and Ito's palette, told apart by colour-blind readers and in grey, without its yellow, which
+# is too pale for lines.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+GREY = "#8C8C8C"
+RED = "#CC0000"
+
+# Standard deviations at which a component is outlined, unless others are asked for.
+SDS = (1.0, 2.0, 3.0)
+
+
+def needs_matplotlib(caller: str) -> None:
+    """Say what to install where there is no matplotlib."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{caller} requires matplotlib: install it, or pip install 'emgmm[plot]'."
+        ) from error
+
+
+def ellipses(
+    ax: Axes,
+    mean: Array,
+    covariance: Array,
+    colour: str,
+    *,
+    radii: Sequence[float] = SDS,
+    scale: float = 1.0,
+    **style: Any,
+) -> None:
+    """Draw a Gaussian of two features at some standard deviations, thinner the farther out."""
+    from matplotlib.patches import Ellipse
+
+    variances, axes = np.linalg.eigh(covariance)
+    angle = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
+    height, width = 2 * np.sqrt(np.maximum(variances, 0))
+    for radius, thickness in zip(radii, scale * np.linspace(1.7, 0.7, len(radii)), strict=True):
+        size = (radius * width, radius * height)
+        ellipse = Ellipse((mean[0], mean[1]), *size, angle=angle, fill=False, ec=colour, **style)
+        ellipse.set_linewidth(thickness)
+        ax.add_artist(ellipse)
+    # Exactly the box about the largest; add_patch would find it at many times the cost.
+    reach = max(radii) * np.sqrt(np.diagonal(covariance))
+    ax.update_datalim([mean - reach, mean + reach])
+
+
+def normal(x: Array, mean: float, variance: float) -> Array:
+    """Density of a Gaussian of one feature."""
+    return np.exp(-0.5 * (x - mean) ** 2 / variance) / np.sqrt(2 * np.pi * variance)
+
+
+def bell(ax: Axes, weight: float, mean: float, variance: float, colour: str, **style: Any) -> None:
+    """Draw the weighted density of one component of a single feature."""
+    x = mean + np.sqrt(variance) * np.linspace(-4, 4, 200)
+    ax.plot(x, weight * normal(x, mean, variance), color=colour, **style)
+
+
+def ascent(ax: Axes, objectives: Sequence[float] | Array, remaining_gain: float) -> None:
+    """Draw the objective after each iteration, and where Aitken's estimate puts its limit."""
+    marker = "." if len(objectives) <= 60 else ""
+    ax.plot(range(len(objectives)), objectives, marker=marker, color=COLOURS[0], lw=1.2)
+    if len(objectives) and np.isfinite(remaining_gain):
+        limit = objectives[-1] + remaining_gain
+        ax.axhline(limit, ls="--", lw=1, color=COLOURS[1], label="Aitken's limit")
+    ax.locator_params(axis="x", integer=True)
+    ax.set_xlabel("iteration")
 
 
 def draw(
@@ -28,49 +91,19 @@ def draw(
     *,
     features: tuple[int, int] = (0, 1),
 ) -> None:
-    """Draw rows coloured by component, with ellipses at 1, 2 and 3 standard deviations.
-
-    Parameters
-    ----------
-    model : fitted estimator
-        Whose mixture is drawn; with more than two features, its marginal.
-    rows : (N, D)
-        Rows.
-    feature_names : sequence of str
-        Labels of the axes.
-    ax : matplotlib Axes
-        Where to draw.
-    features : pair of int, default=(0, 1)
-        Which features span the picture.
-    """
-    mixture, labels = model._mixture(), model.predict(rows)
-    i, j = features
-    for k in range(mixture.n_components):
+    """Draw rows coloured by component, with ellipses at 1, 2 and 3 standard deviations."""
+    mixture, labels, pair = model._mixture(), model.predict(rows), list(features)
+    covariances = mixture.dense_covariances()[:, pair][:, :, pair]
+    for k, mean in enumerate(mixture.means[:, pair]):
         colour = COLOURS[k % len(COLOURS)]
-        own = rows[labels == k]
         label = f"component {k}, weight {mixture.weights[k]:.2f}"
-        ax.scatter(own[:, i], own[:, j], s=9, color=colour, alpha=0.45, lw=0, label=label)
-        outline(mixture, k, ax, colour, features)
+        style: dict[str, Any] = {"s": 9, "color": colour, "alpha": 0.45, "lw": 0, "label": label}
+        ax.scatter(*rows[labels == k][:, pair].T, **style)
+        ellipses(ax, mean, covariances[k], colour)
     ax.autoscale_view()
-    ax.set_xlabel(feature_names[i])
-    ax.set_ylabel(feature_names[j])
+    ax.set_xlabel(feature_names[pair[0]])
+    ax.set_ylabel(feature_names[pair[1]])
     ax.legend(frameon=False, fontsize="small", loc="upper left")
-
-
-def outline(mixture: Mixture, k: int, ax: Axes, colour: str, features: tuple[int, int]) -> None:
-    """Draw one component at 1, 2 and 3 standard deviations, its mean a cross."""
-    from matplotlib.patches import Ellipse
-
-    pair = list(features)
-    variances, axes = np.linalg.eigh(mixture.dense_covariances()[k][np.ix_(pair, pair)])
-    angle = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
-    x, y = mixture.means[k, pair]
-    for sd in (1, 2, 3):
-        height, width = 2 * sd * np.sqrt(np.maximum(variances, 0))
-        ellipse = Ellipse((x, y), width, height, angle=angle, fill=False, ec=colour)
-        ellipse.set_linewidth(2.2 - sd / 2)
-        ax.add_patch(ellipse)
-    ax.plot(x, y, marker="+", color="black", ms=9, mew=1.6)
 
 
 def draw_diagnosis(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
@@ -81,36 +114,21 @@ def draw_diagnosis(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
     if ax is None:
         _, (ax, beside) = plt.subplots(1, 2, figsize=(10.5, 4.4), layout="constrained")
     mixture, offending = diagnosis._mixture, diagnosis.offending()
-    for k in range(mixture.n_components):
-        colour = "#CC0000" if k in offending else COLOURS[0]
+    covariances = mixture.dense_covariances()
+    for k, mean in enumerate(mixture.means):
+        colour = RED if k in offending else COLOURS[0]
         if mixture.n_features == 1:
-            bell(mixture, k, ax, colour)
+            bell(ax, mixture.weights[k], mean[0], covariances[k, 0, 0], colour)
         else:
-            outline(mixture, k, ax, colour, (0, 1))
+            ellipses(ax, mean[:2], covariances[k, :2, :2], colour)
+            ax.plot(mean[0], mean[1], marker="+", color="black", ms=9, mew=1.6)
     ax.autoscale_view()
     named = ", ".join(map(str, sorted(offending)))
     ax.set_title(f"in red: {named}" if offending else "components", fontsize="medium")
     if beside is not None:
-        ascent(diagnosis, beside)
+        ascent(beside, diagnosis._objectives, diagnosis.remaining_gain)
+        if np.isfinite(diagnosis.remaining_gain):
+            beside.legend(frameon=False, fontsize="small", loc="lower right")
+        beside.set_ylabel("mean log-likelihood")
+        beside.set_title(diagnosis.verdict.name.replace("_", " ").lower(), fontsize="medium")
     return ax
-
-
-def bell(mixture: Mixture, k: int, ax: Axes, colour: str) -> None:
-    """Draw the weighted density of one component of a single feature."""
-    mean, sd = float(mixture.means[k, 0]), float(np.sqrt(mixture.dense_covariances()[k, 0, 0]))
-    x = mean + sd * np.linspace(-4, 4, 200)
-    density = mixture.weights[k] * np.exp(-0.5 * ((x - mean) / sd) ** 2) / sd / np.sqrt(2 * np.pi)
-    ax.plot(x, density, color=colour)
-
-
-def ascent(diagnosis: Diagnosis, ax: Axes) -> None:
-    """Draw the objective after each iteration, and where Aitken's estimate puts its limit."""
-    objectives = diagnosis._objectives
-    ax.plot(range(len(objectives)), objectives, marker=".", color=COLOURS[0])
-    if objectives and np.isfinite(diagnosis.remaining_gain):
-        limit = objectives[-1] + diagnosis.remaining_gain
-        ax.axhline(limit, ls="--", color=COLOURS[1], label=f"Aitken's limit {limit:.6g}")
-        ax.legend(frameon=False, fontsize="small", loc="lower right")
-    ax.set_xlabel("iteration")
-    ax.set_ylabel("mean log-likelihood")
-    ax.set_title(diagnosis.verdict.name.replace("_", " ").lower(), fontsize="medium")

@@ -11,6 +11,7 @@ from copy import deepcopy
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import conversion, door, persistence
@@ -41,7 +42,7 @@ FITTED = (
     "_family_name",
     "_noise_density",
 )
-MAYBE_FITTED = ("feature_names_in_", "_stream", "_waiting")
+MAYBE_FITTED = ("feature_names_in_", "_stream", "_starts", "_waiting")
 
 
 def _given() -> dict[str, Any]:
@@ -62,6 +63,7 @@ class PortableEstimator(MixtureEstimator):
 
     covariance_type: str
     _stream: Stream
+    _starts: dict[str, NDArray[Any]]  # what each start of the last fit came to
 
     def _adopt(self, mixture: Mixture, **fitted: Any) -> None:
         self.weights_ = mixture.weights
@@ -232,7 +234,7 @@ class PortableEstimator(MixtureEstimator):
             )
         ours_alone = (
             *("ending_", "history_", "remaining_gain_", "noise_weight_"),
-            *("_family_name", "_noise_density", "_stream"),
+            *("_family_name", "_noise_density", "_starts", "_stream"),
         )
         fitted = {n: value for n, value in self._fitted().items() if n not in ours_alone}
         family = FAMILIES[self._fitted_type()]

@@ -59,6 +59,7 @@ def fitted(model):
     known = {n: v for n, v in vars(model).items() if n.endswith("_")}
     plain = {n: v for n, v in known.items() if n != "history_"}
     plain |= {f"history_{n}": v for n, v in known["history_"].items()}
+    plain |= {f"starts {n}": v for n, v in model._starts.items()}
     plain |= {f"stream {n}": v for n, v in model._stream.plain()["statistics"].items()}
     return {
         name: value.tobytes() if isinstance(value, np.ndarray) else pickle.dumps(value)

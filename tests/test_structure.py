@@ -47,6 +47,7 @@ FLOORS = [
     {"climbing"},
     {"incremental"},
     {"estimator"},
+    {"displays"},
     {"datasets", "__main__"},
 ]
 ROOM_OF_PUBLIC_NAMES = "__init__"

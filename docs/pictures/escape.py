@@ -5,12 +5,12 @@ import warnings
 import numpy as np
 from matplotlib import pyplot as plt
 
-from emgmm import CoincidentComponentsWarning, GaussianMixture
+from emgmm import CoincidentComponentsWarning, GaussianMixture, GaussianMixtureDisplay
 from emgmm.datasets import question
 from emgmm.em import EM
 from emgmm.escape import splits
 from emgmm.families import FAMILIES
-from emgmm.plots import COLOURS, draw
+from emgmm.plots import COLOURS
 from emgmm.sources import ArraySource
 
 data = question()
@@ -41,9 +41,9 @@ for ax, model, title in (
     (left, split, f"the split: {split.score(data.rows):.4f} per row"),
     (middle, escaped, f"EM from there: {escaped.lower_bound_:.4f} per row"),
 ):
-    draw(model, data.rows, data.feature_names, ax)
+    GaussianMixtureDisplay.from_estimator(model, data.rows, ax=ax)
+    ax.set(xlabel=data.feature_names[0], ylabel=data.feature_names[1])
     ax.set(xlim=(-4.5, 9.5), ylim=(-4.5, 9.5), xticks=range(-4, 9, 2), yticks=range(-4, 9, 2))
-    ax.get_legend().remove()
     ax.set_title(title, fontsize="medium")
 
 objective, event = escaped.history_["objective"], escaped.history_["event"]

@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 from matplotlib import pyplot as plt
 
-from emgmm import GaussianMixture
+from emgmm import GaussianMixture, GaussianMixtureDisplay
 from emgmm.datasets import question
-from emgmm.plots import COLOURS, draw
+from emgmm.plots import COLOURS
 
 data = question()
 model = GaussianMixture(
@@ -25,9 +25,9 @@ with warnings.catch_warnings():
     model.fit(data.rows)
 
 _, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.2), layout="constrained")
-draw(model, data.rows, data.feature_names, left)
+GaussianMixtureDisplay.from_estimator(model, data.rows, ax=left)
+left.set(xlabel=data.feature_names[0], ylabel=data.feature_names[1])
 left.set_title("both components, one upon the other", fontsize="medium")
-left.legend(frameon=False, fontsize="small", loc="upper left")
 
 objective = model.history_["objective"]
 right.plot(objective, color=COLOURS[0], marker="o", ms=5, lw=1)
