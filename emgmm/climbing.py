@@ -22,7 +22,7 @@ from emgmm.portable import PortableEstimator
 from emgmm.prior import ConstantFeaturesError, NormalInverseWishart
 from emgmm.randomness import lent
 from emgmm.sources import Source
-from emgmm.starts import STARTS, from_callable
+from emgmm.starts import STARTS, cleaned, from_callable
 from emgmm.threads import one_blas_thread
 
 Beginning = Callable[[EM, np.random.RandomState], Mixture]
@@ -58,7 +58,10 @@ class ClimbingEstimator(PortableEstimator):
             else door.whiteners_of_precisions(self.precisions_init, family, K, n_features),
         )
         named = self.init_params
-        start = from_callable(named, noise=noisy) if callable(named) else STARTS[named]
+        if callable(named):
+            start = from_callable(named, noise=noisy)
+        else:
+            start = cleaned(STARTS[named]) if noisy else STARTS[named]
         return lambda em, random: first_mixture(em, start, given, random)
 
     def _map_of(

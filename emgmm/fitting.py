@@ -28,7 +28,7 @@ START_FROM = 2**20
 START_ROWS = 2**17
 
 # Share of noise where the start says nothing of it, and up to which a share is rounding.
-NOISE = 0.9
+NOISE = 0.1
 SAID = 1e-6
 
 # Relative difference below which two objectives are the same.

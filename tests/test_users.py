@@ -152,6 +152,7 @@ def test_the_signature_is_theirs_and_more():
         "checkpoint_every",
         "prior",
         "weight_concentration",
+        "noise",
     }
 
 

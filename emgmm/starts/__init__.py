@@ -1,6 +1,7 @@
 """Starts: where EM begins. A start looks at rows; an ordinary M-step makes a mixture of it."""
 
 from emgmm.starts.assignment import Assignment, Labels, Responsibilities, SingleRows
+from emgmm.starts.cleaning import cleaned
 from emgmm.starts.methods import STARTS, Start
 from emgmm.starts.user import from_callable
 
@@ -11,5 +12,6 @@ __all__ = [
     "Responsibilities",
     "SingleRows",
     "Start",
+    "cleaned",
     "from_callable",
 ]
