@@ -109,7 +109,7 @@ class Exact(Form):
         log_likelihood = block.total(softmax(responsibilities))
         if block.weights is not None:
             responsibilities *= block.weights
-        held, astray = np.split(responsibilities, [len(self.means)])
+        held, astray = responsibilities[: len(self.means)], responsibilities[len(self.means) :]
         parts = ((rows, own) for own in held)
         return Statistics(
             self.centres.astype(np.float64, copy=False),

@@ -202,7 +202,7 @@ class Packed(Form):
 
     def complete(self, sums: Products) -> Statistics:
         quadratics = 1 + self.mixture.n_features
-        products, astray = np.split(sums.products, [len(self.means)])
+        products, astray = sums.products[: len(self.means)], sums.products[len(self.means) :]
         scatter, quadratic = self._second_moments(products[:, quadratics:])
         return Statistics(
             self.centre[None].repeat(len(self.means), axis=0),
@@ -211,7 +211,7 @@ class Packed(Form):
             scatter,
             sums.log_likelihood + quadratic,
             sums.weight,
-            noise=float(astray[:, 0].sum()),
+            noise=sum(astray[:, 0].tolist()),
         )
 
     def _second_moments(self, monomials: Array) -> tuple[Array, float]:
