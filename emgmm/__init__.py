@@ -17,6 +17,7 @@ from emgmm.notices import (
     UnobservedPairWarning,
 )
 from emgmm.prior import NormalInverseWishart
+from emgmm.selection import GaussianMixtureIC
 from emgmm.sources import blocks
 from emgmm.version import InconsistentVersionWarning, __version__
 
@@ -30,6 +31,7 @@ __all__ = [
     "Ending",
     "GaussianMixture",
     "GaussianMixtureDisplay",
+    "GaussianMixtureIC",
     "InconsistentVersionWarning",
     "InformationCriterionDisplay",
     "NormalInverseWishart",

@@ -22,7 +22,7 @@ from emgmm.portable import PortableEstimator
 from emgmm.prior import ConstantFeaturesError, NormalInverseWishart
 from emgmm.randomness import lent
 from emgmm.sources import Source
-from emgmm.starts import STARTS, cleaned, from_callable
+from emgmm.starts import STARTS, Start, cleaned, from_callable
 from emgmm.threads import one_blas_thread
 
 Beginning = Callable[[EM, np.random.RandomState], Mixture]
@@ -57,12 +57,15 @@ class ClimbingEstimator(PortableEstimator):
             if self.precisions_init is None
             else door.whiteners_of_precisions(self.precisions_init, family, K, n_features),
         )
-        named = self.init_params
-        if callable(named):
-            start = from_callable(named, noise=noisy)
-        else:
-            start = cleaned(STARTS[named]) if noisy else STARTS[named]
+        start = self._start()
         return lambda em, random: first_mixture(em, start, given, random)
+
+    def _start(self) -> Start:
+        """What `init_params` asks for."""
+        noisy = self.noise is not None
+        if callable(self.init_params):
+            return from_callable(self.init_params, noise=noisy)
+        return cleaned(STARTS[self.init_params]) if noisy else STARTS[self.init_params]
 
     def _map_of(
         self,

@@ -322,11 +322,10 @@ class GaussianMixture(IncrementalEstimator):
         try:
             with self._unchanged_by_errors(), one_blas_thread(), self._generator() as random:
                 source = door.source(self, X, sample_weight, reset=True, least=2)
-                best, said, ending = self._run(source, random)
+                said = self._climb(source, random)
         except door.FailedFitError:
             self._forget()
             raise
-        self._take(best, ending)
         for warning in said:
             warnings.warn(warning, stacklevel=frames_to_user())
         return self
@@ -356,9 +355,8 @@ class GaussianMixture(IncrementalEstimator):
         door.whole(X)
         return self.fit(X, y, sample_weight).predict(X)
 
-    def _run(
-        self, source: Source, random: np.random.RandomState
-    ) -> tuple[Run, list[UserWarning], Ending]:
+    def _climb(self, source: Source, random: np.random.RandomState) -> list[UserWarning]:
+        """Fit to the rows of a source; what must be said of it comes back."""
         K, D = self.n_components, source.n_features
         family = FAMILIES[self.covariance_type]
         begin = self._beginning(D)
@@ -394,10 +392,10 @@ class GaussianMixture(IncrementalEstimator):
             least_mass=em.m_step.least_mass(D),
         )
         known = em.m_step.prior
-        ending = Ending.DIAGONAL_SCALE if known and known.diagonal else best.ending
+        self._take(best, Ending.DIAGONAL_SCALE if known and known.diagonal else best.ending)
         self._stream = Stream.after_fit(best.step.statistics, known)
         self._starts = tabulated(outcomes)
-        return best, [*said, *unobserved_pairs(em.summary, family)], ending
+        return [*self._unconverged(best), *said, *unobserved_pairs(em.summary, family)]
 
     def _before_last(self) -> float:
         """The last objective but one: the stopping rule compares a warm start's first to it."""
@@ -417,14 +415,18 @@ class GaussianMixture(IncrementalEstimator):
             history_=seen,
             remaining_gain_=aitken(last_of_plain_em(seen), best.step.mixture.means.dtype)[1],
         )
-        if not best.converged and self.max_iter > 0:
-            warnings.warn(
+
+    def _unconverged(self, best: Run) -> list[UserWarning]:
+        """scikit-learn's words for a fit that was stopped by `max_iter`."""
+        if best.converged or self.max_iter == 0:
+            return []
+        return [
+            ConvergenceWarning(
                 "Best performing initialization did not converge. Try different init parameters, "
                 "or increase max_iter, tol, or check for degenerate data. "
-                f"({best.ending.sentence}{self._left()})",
-                ConvergenceWarning,
-                stacklevel=frames_to_user(),
+                f"({best.ending.sentence}{self._left()})"
             )
+        ]
 
     def _left(self) -> str:
         """What is left to gain, in words, where that can be told."""

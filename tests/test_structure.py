@@ -47,6 +47,7 @@ FLOORS = [
     {"climbing"},
     {"incremental"},
     {"estimator"},
+    {"selection"},
     {"displays"},
     {"datasets", "__main__"},
 ]

@@ -4,7 +4,7 @@ from emgmm.families.conditional import Conditional
 from emgmm.families.family import Family, mass_times
 from emgmm.families.independent import AXIS, TRACE
 from emgmm.families.outer import OUTER
-from emgmm.families.registry import FAMILIES
+from emgmm.families.registry import FAMILIES, all_for
 from emgmm.families.shape import DegenerateCovarianceError, Shape
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "DegenerateCovarianceError",
     "Family",
     "Shape",
+    "all_for",
     "mass_times",
 ]

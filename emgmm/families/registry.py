@@ -49,3 +49,11 @@ FAMILIES: dict[str, Family] = {
         Univariate("V", TRACE),
     )
 }
+
+
+def all_for(n_features: int) -> list[str]:
+    """Names, those of mclust, of all families for so many features."""
+    most = 1 if n_features == 1 else None
+    return [
+        name for name, family in FAMILIES.items() if name.isupper() and family.most_features == most
+    ]
