@@ -1,119 +1,21 @@
-"""The main job: ``python -m emgmm`` fits data that are in the package and says what it found."""
+"""``python -m emgmm``: fits to a file's rows and predictions for them, or a demonstration."""
 
 from __future__ import annotations
 
-import argparse
 import sys
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-import numpy as np
+from emgmm.commands import demo, fit, predict
 
-from emgmm.datasets import Dataset, old_faithful, question
-from emgmm.estimator import GaussianMixture
-from emgmm.version import __version__
-
-
-def report(title: str, model: GaussianMixture, data: Dataset) -> str:
-    """What a person wants to see of a fit."""
-    mixture = model._mixture()
-    n_rows = len(data.rows)
-    width = max(9, *(len(name) for name in data.feature_names))
-    head = "".join(f"  {name:>{width}}" for name in data.feature_names)
-    lines = [title, f"  component  weight  {'':>4}{head}"]
-    for k, covariance in enumerate(mixture.dense_covariances()):
-        for what, values in (("mean", mixture.means[k]), ("sd", np.sqrt(np.diag(covariance)))):
-            label = f"  {k:>9}  {mixture.weights[k]:.4f}" if what == "mean" else " " * 19
-            numbers = "".join(f"  {value:>{width}.4f}" for value in values)
-            lines.append(f"{label}  {what:>4}{numbers}")
-    total = model.lower_bound_ * n_rows
-    lines += [
-        f"  log-likelihood {total:.4f} ({model.lower_bound_:.6f} per row), "
-        f"{model.n_parameters()} parameters",
-        f"  BIC {model.bic(data.rows):.4f}, lower is better",
-        f"  EM ended after {model.n_iter_} iterations and {model.history_['passes'][-1]} passes "
-        f"over the data: {model.ending_.name}.",
-        f"  {model.ending_.sentence}",
-    ]
-    return "\n".join(lines)
-
-
-def faithful_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
-    """Old Faithful with two components, from k-means."""
-    data = old_faithful()
-    model = GaussianMixture(2, tol=1e-8, random_state=0).fit(data.rows)
-    return data, {f"Old Faithful: {len(data.rows)} eruptions, in minutes": model}
-
-
-def question_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
-    """The question's data: from its own start, two times the same component, and from k-means."""
-    data = question()
-    start: dict[str, Any] = {
-        "weights_init": [0.5, 0.5],
-        "means_init": [[10, 10], [10, 10]],
-        "precisions_init": [np.eye(2) / 10] * 2,
-    }
-    common: dict[str, Any] = {"reg_covar": 0, "tol": 1e-8, "random_state": 0}
-    stuck = GaussianMixture(2, **common, **start, break_symmetry=False)
-    parted = GaussianMixture(2, **common, **start)
-    sound = GaussianMixture(2, **common)
-    return data, {
-        "Plain EM from two components alike": stuck.fit(data.rows),
-        "From there with break_symmetry, the default": parted.fit(data.rows),
-        "From k-means": sound.fit(data.rows),
-    }
-
-
-def save_picture(path: Path, data: Dataset, fits: dict[str, GaussianMixture]) -> None:
-    """One panel for each fit."""
-    from matplotlib.figure import Figure
-
-    from emgmm.plots import draw
-
-    figure = Figure(figsize=(5.6 * len(fits), 4.6), layout="constrained")
-    for number, (title, model) in enumerate(fits.items(), start=1):
-        ax = figure.add_subplot(1, len(fits), number)
-        draw(model, data.rows, data.feature_names, ax)
-        ax.set_title(title, fontsize="medium")
-    figure.savefig(path, dpi=120)
+COMMANDS = {"fit": fit.main, "predict": predict.main}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m emgmm",
-        description="Fit a Gaussian mixture to a data set that comes with the package.",
-    )
-    parser.add_argument(
-        "data",
-        nargs="?",
-        choices=("faithful", "question"),
-        default="faithful",
-        help="Old Faithful's eruptions, the default, or two clusters and a start that misleads EM",
-    )
-    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw it (needs matplotlib)")
-    parser.add_argument("--version", action="version", version=f"emgmm {__version__}")
-    options = parser.parse_args(arguments)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        data, fits = question_fits() if options.data == "question" else faithful_fits()
-    print("\n\n".join(report(title, model, data) for title, model in fits.items()))
-    for warning in caught:
-        print(f"\n{warning.category.__name__}: {warning.message}")
-    if options.plot is None:
-        return 0
-    try:
-        save_picture(options.plot, data, fits)
-    except ImportError:
-        print("--plot needs matplotlib: pip install 'emgmm[plot]'", file=sys.stderr)
-        return 1
-    except (OSError, ValueError) as error:
-        print(f"cannot write {options.plot}: {error}", file=sys.stderr)
-        return 1
-    print(f"\nPicture written to {options.plot}")
-    return 0
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in COMMANDS:
+        return COMMANDS[words[0]](words[1:])
+    return demo.main(words)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from emgmm.diagnosis import Diagnosis
-    from emgmm.methods import MixtureEstimator
 
 # Okabe and Ito's palette, told apart by colour-blind readers and in grey, without its yellow, which
 # is too pale for lines.
@@ -81,29 +80,6 @@ def ascent(ax: Axes, objectives: Sequence[float] | Array, remaining_gain: float)
         ax.axhline(limit, ls="--", lw=1, color=COLOURS[1], label="Aitken's limit")
     ax.locator_params(axis="x", integer=True)
     ax.set_xlabel("iteration")
-
-
-def draw(
-    model: MixtureEstimator,
-    rows: Array,
-    feature_names: Sequence[str],
-    ax: Axes,
-    *,
-    features: tuple[int, int] = (0, 1),
-) -> None:
-    """Draw rows coloured by component, with ellipses at 1, 2 and 3 standard deviations."""
-    mixture, labels, pair = model._mixture(), model.predict(rows), list(features)
-    covariances = mixture.dense_covariances()[:, pair][:, :, pair]
-    for k, mean in enumerate(mixture.means[:, pair]):
-        colour = COLOURS[k % len(COLOURS)]
-        label = f"component {k}, weight {mixture.weights[k]:.2f}"
-        style: dict[str, Any] = {"s": 9, "color": colour, "alpha": 0.45, "lw": 0, "label": label}
-        ax.scatter(*rows[labels == k][:, pair].T, **style)
-        ellipses(ax, mean, covariances[k], colour)
-    ax.autoscale_view()
-    ax.set_xlabel(feature_names[pair[0]])
-    ax.set_ylabel(feature_names[pair[1]])
-    ax.legend(frameon=False, fontsize="small", loc="upper left")
 
 
 def draw_diagnosis(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:

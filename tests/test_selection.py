@@ -264,9 +264,7 @@ def test_clone():
     assert not hasattr(copy, "results_")
 
 
-SMALL = GaussianMixtureIC(
-    [1, 2], covariance_type=["diag", "EII"], init_params="random_from_data"
-)
+SMALL = GaussianMixtureIC([1, 2], covariance_type=["diag", "EII"], init_params="random_from_data")
 EXPECTED = {
     "check_sample_weight_equivalence_on_dense_data": "random starts know weights in distribution",
     "check_parameters_default_constructible": "the default of n_components is a range",

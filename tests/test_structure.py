@@ -49,7 +49,9 @@ FLOORS = [
     {"estimator"},
     {"selection"},
     {"displays"},
-    {"datasets", "__main__"},
+    {"datasets"},
+    {"commands"},
+    {"__main__"},
 ]
 ROOM_OF_PUBLIC_NAMES = "__init__"
 

@@ -1,0 +1,96 @@
+"""``python -m emgmm``: data that are in the package, and what was found in them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emgmm.commands.report import listed_warnings, report
+from emgmm.datasets import Dataset, old_faithful, question
+from emgmm.displays import GaussianMixtureDisplay
+from emgmm.estimator import GaussianMixture
+from emgmm.version import __version__
+
+
+def faithful_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
+    """Old Faithful with two components, from k-means."""
+    data = old_faithful()
+    model = GaussianMixture(2, tol=1e-8, random_state=0).fit(data.rows)
+    return data, {f"Old Faithful: {len(data.rows)} eruptions, in minutes": model}
+
+
+def question_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
+    """The question's data: from its own start, two times the same component, and from k-means."""
+    data = question()
+    start: dict[str, Any] = {
+        "weights_init": [0.5, 0.5],
+        "means_init": [[10, 10], [10, 10]],
+        "precisions_init": [np.eye(2) / 10] * 2,
+    }
+    common: dict[str, Any] = {"reg_covar": 0, "tol": 1e-8, "random_state": 0}
+    stuck = GaussianMixture(2, **common, **start, break_symmetry=False)
+    parted = GaussianMixture(2, **common, **start)
+    sound = GaussianMixture(2, **common)
+    return data, {
+        "Plain EM from two components alike": stuck.fit(data.rows),
+        "From there with break_symmetry, the default": parted.fit(data.rows),
+        "From k-means": sound.fit(data.rows),
+    }
+
+
+def save_picture(path: Path, data: Dataset, fits: dict[str, GaussianMixture]) -> None:
+    """One panel for each fit."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.6 * len(fits), 4.6), layout="constrained")
+    for number, (title, model) in enumerate(fits.items(), start=1):
+        ax = figure.add_subplot(1, len(fits), number)
+        GaussianMixtureDisplay.from_estimator(model, data.rows, ax=ax)
+        ax.set_xlabel(data.feature_names[0])
+        ax.set_ylabel(data.feature_names[1])
+        ax.set_title(title, fontsize="medium")
+    figure.savefig(path, dpi=120)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m emgmm",
+        description="Fit a Gaussian mixture to a data set that comes with the package.",
+        epilog="For data of your own: python -m emgmm fit --help, and python -m emgmm predict "
+        "--help.",
+    )
+    parser.add_argument(
+        "data",
+        nargs="?",
+        choices=("faithful", "question"),
+        default="faithful",
+        help="Old Faithful's eruptions, the default, or two clusters and a start that misleads EM",
+    )
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw it (needs matplotlib)")
+    parser.add_argument("--version", action="version", version=f"emgmm {__version__}")
+    options = parser.parse_args(arguments)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data, fits = question_fits() if options.data == "question" else faithful_fits()
+    texts = (report(title, fit, data.rows, data.feature_names) for title, fit in fits.items())
+    print("\n\n".join(texts))
+    print(*listed_warnings(caught), sep="", end="")
+    if options.plot is None:
+        return 0
+    try:
+        save_picture(options.plot, data, fits)
+    except ImportError:
+        print("--plot needs matplotlib: pip install 'emgmm[plot]'", file=sys.stderr)
+        return 1
+    except (OSError, ValueError) as error:
+        print(f"cannot write {options.plot}: {error}", file=sys.stderr)
+        return 1
+    print(f"\nPicture written to {options.plot}")
+    return 0
