@@ -71,6 +71,13 @@ class EM:
         known = None if prior is None else prior.resolved(self.summary, family, n_components)
         self.m_step = MStep(family, self.ridge, source.dtype, known, concentration)
 
+    @classmethod
+    def under(cls, m_step: MStep, source: Source, n_components: int) -> EM:
+        """EM's map over the rows of a source under an M-step that there is: one pass, as ever."""
+        em = cls(source, m_step.family, n_components, m_step.ridge)
+        em.m_step = m_step
+        return em
+
     def sum(self, function: Callable[[Block], Sum], block_rows: int) -> Sum:
         """Sum of a function of blocks over all rows: one pass."""
         self.passes += 1
