@@ -111,6 +111,13 @@ class EM:
         turned_box = box.turned(axes, turned.minimum, turned.maximum)
         return min(box, turned_box, key=lambda each: -each.constant)
 
+    @classmethod
+    def under(cls, m_step: MStep, source: Source, n_components: int) -> EM:
+        """EM's map over the rows of a source under an M-step that there is: one pass, as ever."""
+        em = cls(source, m_step.family, n_components, m_step.ridge)
+        em.m_step = m_step
+        return em
+
     def sum(self, function: Callable[[Block], Sum], block_rows: int) -> Sum:
         """Sum of a function of blocks over all rows: one pass."""
         self.passes += 1

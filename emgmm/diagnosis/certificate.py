@@ -20,6 +20,7 @@ from emgmm.escape import about_mean, sample_of, splits
 from emgmm.families import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 from emgmm.notices import listed
+from emgmm.schemes import plain_steps, taken
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
 
@@ -156,9 +157,7 @@ def best_move(
 
 def after_steps(em: EM, mixture: Mixture) -> float:
     """The objective after some EM steps."""
-    for _ in range(MOVE_STEPS):
-        mixture = em.maximise(mixture, em.expect(mixture))
-    return em.objective(mixture, em.expect(mixture))
+    return plain_steps(em, taken(em, mixture), MOVE_STEPS).objective
 
 
 def moves(

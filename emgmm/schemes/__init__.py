@@ -1,7 +1,7 @@
 """Schemes: how one mixture follows another. A scheme owns its memory and never stops by itself."""
 
 from emgmm.schemes.anderson import BurningIn, Change, Leaping, Point
-from emgmm.schemes.plain import Plain
+from emgmm.schemes.plain import Plain, plain_steps
 from emgmm.schemes.step import LEAP, PLAIN, Position, Scheme, Step, after, steps, taken
 
 # What ``acceleration`` calls them, by the position at which each begins. To add one: its module
@@ -20,6 +20,7 @@ __all__ = [
     "Scheme",
     "Step",
     "after",
+    "plain_steps",
     "steps",
     "taken",
 ]

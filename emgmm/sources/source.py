@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import add
 from typing import Any, Protocol, TypeVar
@@ -42,11 +42,14 @@ class Rows:
         What each counts; 1 by default.
     complete : bool
         Whether nothing is missing.
+    kept : dict
+        What a start has found in these rows and may be asked for again, by its type.
     """
 
     values: Array
     weights: Array | None = None
     complete: bool = True
+    kept: dict[type, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def mean(self) -> Array:
@@ -79,6 +82,18 @@ class Rows:
             return weights
         shares = weights / weights.max()
         return shares * (np.count_nonzero(weights) / shares.sum())
+
+    def chosen(self, limit: int, random: np.random.RandomState) -> Integers:
+        """Numbers of the rows that count, in their order; of more than `limit` a random choice."""
+        counting = np.arange(len(self.values))
+        if self.counts is not None:
+            counting = np.flatnonzero(self.counts)
+        return counting[chosen_rows(len(counting), limit, random)]
+
+    def take(self, numbers: Integers) -> Rows:
+        """Those of the rows that have these numbers."""
+        weights = None if self.weights is None else self.weights[numbers]
+        return Rows(self.values[numbers], weights, self.complete)
 
     @property
     def block(self) -> Block:

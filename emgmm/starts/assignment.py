@@ -132,6 +132,18 @@ class SingleRows(Assignment):
         )
 
 
+class OfSome(Assignment):
+    """What is said of some rows, (n,) row numbers; the others have no part in theta_0."""
+
+    def __init__(self, numbers: Integers, said: Assignment) -> None:
+        self.numbers = numbers
+        self.said = said
+        self.n_components = said.n_components
+
+    def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
+        return self.said.first_mixture(rows.take(self.numbers), m_step)
+
+
 def observed_statistics(rows: Rows, shares: Array, family: Family) -> Statistics:
     """Expected statistics of rows that miss something, under (K, n) responsibilities.
 

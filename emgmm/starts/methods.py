@@ -14,7 +14,10 @@ import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
 
 from emgmm.sources import Rows
+from emgmm.starts.agglomeration import hierarchical
 from emgmm.starts.assignment import Assignment, Labels, Responsibilities, SingleRows
+from emgmm.starts.short import ShortRuns
+from emgmm.starts.whitening import whitened
 
 Start: TypeAlias = Callable[[Rows, int, np.random.RandomState], Assignment]
 
@@ -54,9 +57,24 @@ def random_from_data(rows: Rows, n_components: int, random: np.random.RandomStat
     return SingleRows(chosen)
 
 
+def whitened_kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
+    """The clusters of one run of k-means on whitened rows."""
+    clusters = KMeans(n_clusters=n_components, n_init=1, random_state=random)
+    labels = clusters.fit(whitened(rows), sample_weight=rows.counts).labels_
+    return Labels(labels, n_components)
+
+
+def short_runs(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:  # noqa: ARG001
+    """Where the best of many short runs of EM has come."""
+    return ShortRuns(n_components, random)
+
+
 STARTS: dict[str, Start] = {
     "kmeans": kmeans,
     "k-means++": kmeans_plus_plus,
     "random": random_responsibilities,
     "random_from_data": random_from_data,
+    "hierarchical": hierarchical,
+    "whitened-kmeans": whitened_kmeans,
+    "short-runs": short_runs,
 }
