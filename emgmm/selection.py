@@ -51,11 +51,14 @@ class SharedStart:
         self._lock = Lock()
         self._locks: dict[Any, Lock] = {}
         self._known: dict[Any, tuple[Assignment, Any]] = {}
+        self._rows: dict[Any, Rows] = {}
 
     def __call__(self, rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
         state = random.get_state(legacy=False)
-        key = (n_components, state["state"]["pos"], state["state"]["key"].tobytes())
+        drawn = (state["state"]["pos"], state["state"]["key"].tobytes())
+        key = (n_components, *drawn)
         with self._lock:
+            rows = self._rows.setdefault(drawn, rows)  # they are equal, and may keep a tree
             lock = self._locks.setdefault(key, Lock())
         with lock:
             if key not in self._known:

@@ -49,7 +49,7 @@ class Rows:
     values: Array
     weights: Array | None = None
     complete: bool = True
-    kept: dict[type, Any] = field(default_factory=dict, repr=False)
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def mean(self) -> Array:

@@ -48,20 +48,20 @@ class Tree:
     merges: Integers
 
     @classmethod
-    def of(cls, rows: Rows, random: np.random.RandomState) -> Tree:
+    def of(cls, rows: Rows, seed: int) -> Tree:
         """The tree of those rows that count, or of a random choice of them.
 
         It is kept with the rows: another cut of the same tree costs next to nothing.
         """
-        if cls not in rows.kept:
-            numbers = rows.chosen(TREE_ROWS, random)
+        if (cls, seed) not in rows.kept:
+            numbers = rows.chosen(TREE_ROWS, np.random.RandomState(seed))
             own = rows.take(numbers)
             masses = np.ones(len(numbers)) if own.counts is None else own.counts
-            rows.kept[cls] = cls(numbers, agglomerate(whitened(own), masses))
-        return rows.kept[cls]
+            rows.kept[cls, seed] = cls(numbers, agglomerate(whitened(own), masses))
+        return rows.kept[cls, seed]
 
     def cut(self, n_clusters: int) -> Integers:
-        """(n,): the label of each row in `n_clusters` clusters, in the order of their first rows."""
+        """(n,): each row's label in `n_clusters` clusters, in the order of their first rows."""
         n_rows = len(self.numbers)
         root = list(range(n_rows))
         for kept, gone in reversed(self.merges[: n_rows - n_clusters].tolist()):
@@ -75,7 +75,7 @@ def hierarchical(rows: Rows, n_components: int, random: np.random.RandomState) -
     Of many rows only some are clustered, and theta_0 is theirs. The first E-step then gives all
     rows to the components, in shares; to label them first would cost a pass and say less.
     """
-    tree = Tree.of(rows, random)
+    tree = Tree.of(rows, random.randint(np.iinfo(np.int32).max))
     return OfSome(tree.numbers, Labels(tree.cut(n_components), n_components))
 
 

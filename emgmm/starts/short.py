@@ -40,13 +40,13 @@ class ShortRuns(Assignment):
     ----------
     n_components : int
         K.
-    random : RandomState
-        Chooses the rows that runs are made on, and those that they begin at.
+    seed : int
+        Of the choice of the rows that runs are made on, and of those that they begin at.
     """
 
-    def __init__(self, n_components: int, random: np.random.RandomState) -> None:
+    def __init__(self, n_components: int, seed: int) -> None:
         self.n_components = n_components
-        self.random = random
+        self.seed = seed
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         """The mixture at which the best run ended.
@@ -56,11 +56,12 @@ class ShortRuns(Assignment):
         DegenerateCovarianceError
             The first run's, where every run meets a covariance that is not positive definite.
         """
-        sample = rows.take(rows.chosen(SHORT_ROWS, self.random))
+        random = np.random.RandomState(self.seed)
+        sample = rows.take(rows.chosen(SHORT_ROWS, random))
         source = ArraySource(sample.values, sample.weights, complete=sample.complete)
         em = EM.under(m_step, source, self.n_components)
         runs, failures = [], []
-        for begun in self._beginnings(sample):
+        for begun in self._beginnings(sample, random):
             try:
                 first = taken(em, begun.first_mixture(sample, m_step))
                 runs.append(plain_steps(em, first, STEPS))
@@ -77,7 +78,7 @@ class ShortRuns(Assignment):
                 continue
         return max(ended, key=lambda step: rank(em, step)).mixture
 
-    def _beginnings(self, sample: Rows) -> Iterator[Assignment]:
+    def _beginnings(self, sample: Rows, random: np.random.RandomState) -> Iterator[Assignment]:
         """Rows drawn as k-means++ draws its seeds, and to each of them those that are nearest.
 
         Distances are those of whitened rows.
@@ -85,7 +86,7 @@ class ShortRuns(Assignment):
         points = whitened(sample)
         for _ in range(RUNS):
             seeds, _ = kmeans_plusplus(
-                points, self.n_components, sample_weight=sample.counts, random_state=self.random
+                points, self.n_components, sample_weight=sample.counts, random_state=random
             )
             yield nearest(points, seeds)
 
