@@ -61,7 +61,7 @@ class Tree:
         return rows.kept[cls]
 
     def cut(self, n_clusters: int) -> Integers:
-        """(n,): the label of each row in `n_clusters` clusters, in the order of their first rows."""
+        """(n,): each row's label in `n_clusters` clusters, in the order of their first rows."""
         n_rows = len(self.numbers)
         root = list(range(n_rows))
         for kept, gone in reversed(self.merges[: n_rows - n_clusters].tolist()):
