@@ -10,7 +10,7 @@ from hypothesis import settings
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 
-from emgmm import EMWarning, datasets
+from emgmm import EMWarning, datasets, starts
 from emgmm.families import FAMILIES
 
 settings.register_profile("repeatable", derandomize=True)
@@ -19,7 +19,8 @@ settings.load_profile("repeatable")
 TYPES = ("full", "tied", "diag", "spherical")
 # mclust's names of families that scikit-learn does not have, for any number of features.
 MODELS = ("EII", "EEI", "VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV")
-STARTS = ("kmeans", "k-means++", "random", "random_from_data")
+STARTS = tuple(starts.STARTS)
+SCIKIT_LEARNS_STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 
 
 @pytest.fixture(scope="session")

@@ -150,7 +150,8 @@ def test_the_observed_likelihood_never_falls(covariance_type, init_params):
     )
     objective = fit(model, Z).history_["objective"]
     assert np.diff(objective).min() > -1e-12 * np.abs(objective).max()
-    assert objective[-1] > objective[0]
+    if init_params != "short-runs":  # which may begin at rest
+        assert objective[-1] > objective[0]
 
 
 @types

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from conftest import (
-    STARTS,
+    SCIKIT_LEARNS_STARTS,
     TYPES,
     clusters,
     fit,
@@ -28,7 +28,7 @@ SINGLE_ROWS = ("k-means++", "random_from_data")
 
 type_and_start = pytest.mark.parametrize(
     ("covariance_type", "init_params"),
-    [(c, i) for c in TYPES for i in STARTS if not (c == "tied" and i in SINGLE_ROWS)],
+    [(c, i) for c in TYPES for i in SCIKIT_LEARNS_STARTS if not (c == "tied" and i in SINGLE_ROWS)],
 )
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import TYPES, clusters, dense, fit
+from conftest import MODELS, TYPES, clusters, dense, fit
 from scipy.stats import multivariate_normal
+from sklearn.metrics import adjusted_rand_score
+from threadpoolctl import threadpool_limits
 
 from emgmm import GaussianMixture, fitting
-from emgmm.families import FAMILIES
-from emgmm.starts import STARTS
+from emgmm.em import EM
+from emgmm.families import FAMILIES, DegenerateCovarianceError
+from emgmm.sources import Rows
+from emgmm.starts import STARTS, agglomeration, short
 
 K = 3
 X = clusters(200, 4)
@@ -22,7 +26,7 @@ def begin(init_params, rows=X, **arguments):
 
 
 @starts
-@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("covariance_type", TYPES + MODELS)
 def test_a_start_gives_a_mixture_and_the_same_one_again(name, covariance_type):
     a, b = (begin(name, covariance_type=covariance_type) for _ in range(2))
     for attribute in ("weights_", "means_", "covariances_"):
@@ -30,8 +34,41 @@ def test_a_start_gives_a_mixture_and_the_same_one_again(name, covariance_type):
     assert a.weights_.shape == (K,)
     assert np.isfinite(a.means_).all()
     assert (np.linalg.eigvalsh(dense(a)) > 0).all()
-    other = begin(name, covariance_type=covariance_type, random_state=1)
-    assert not np.array_equal(a.means_, other.means_)
+
+
+@starts
+def test_another_seed_is_another_start(name, monkeypatch):
+    monkeypatch.setattr(agglomeration, "TREE_ROWS", 100)  # up to here nothing is drawn for it
+    cloud = np.random.default_rng(0).normal(size=(200, 4))
+    one, other = (begin(name, cloud, random_state=seed) for seed in range(2))
+    assert not np.array_equal(one.means_, other.means_)
+
+
+HOSTILE = {
+    "duplicates": X[:8].repeat(10, axis=0),
+    "all the same": np.ones((20, 4)),
+    "a constant column": np.column_stack([X, np.full(len(X), 0.1)]),
+    "collinear columns": np.column_stack([X, X @ [1, 2, 3, 4]]),
+    "more columns than rows": np.random.default_rng(0).normal(size=(6, 9)),
+    "as many components as rows": X[:K],
+    "one feature": X[:, :1],
+    "far from zero": X + 1e6,
+    "wild scales": X * [1e-3, 1.0, 1e3, 1e6],
+}
+
+
+@starts
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("weighted", [False, True], ids=["alike", "weighted"])
+@pytest.mark.parametrize("case", HOSTILE)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # k-means's own
+def test_hostile_rows_crash_no_start(name, case, weighted, dtype):
+    rows = HOSTILE[case].astype(dtype)
+    weights = np.random.default_rng(0).integers(1, 4, len(rows)) if weighted else None
+    model = GaussianMixture(K, init_params=name, max_iter=0, reg_covar=1e-3, random_state=0)
+    model.set_params(covariance_type="diag").fit(rows, sample_weight=weights)
+    assert np.isfinite(model.means_).all()
+    assert model.means_.dtype == dtype
 
 
 @starts
@@ -187,3 +224,110 @@ def test_float32_weights_may_be_off_by_float32_rounding():
     begin("kmeans", weights_init=weights)
     with pytest.raises(ValueError, match="should be normalized"):
         begin("kmeans", weights_init=weights.astype(float))
+
+
+# -- whitened k-means -----------------------------------------------------------------------------
+@pytest.mark.parametrize("seed", range(10))
+def test_clusters_in_a_feature_beside_a_far_wider_one_are_found(seed):
+    random = np.random.default_rng(seed)
+    labels = random.integers(2, size=500)
+    rows = np.column_stack([8 * labels, np.zeros(500)])
+    rows += random.normal(size=(500, 2)) * [1, 1000]
+    model = begin("whitened-kmeans", rows, n_components=2, max_iter=100, random_state=seed)
+    assert adjusted_rand_score(labels, model.predict(rows)) == 1
+    start = STARTS["whitened-kmeans"](Rows(rows), 2, np.random.RandomState(seed))
+    assert adjusted_rand_score(labels, start.labels) == 1
+    other = begin("kmeans", rows, n_components=2, max_iter=100, random_state=seed)
+    assert adjusted_rand_score(labels, other.predict(rows)) < 0.1
+
+
+def test_an_affine_map_changes_no_whitened_clusters():
+    random = np.random.default_rng(0)
+    A = random.normal(size=(4, 4)) * [1e-2, 1.0, 1.0, 1e4]
+    cloud = random.normal(size=(300, 4))
+    for seed in range(5):
+        one, other = (
+            STARTS["whitened-kmeans"](Rows(rows), 5, np.random.RandomState(seed)).labels
+            for rows in (cloud, cloud @ A + random.normal(size=4))
+        )
+        np.testing.assert_array_equal(one, other)
+
+
+# -- short runs -----------------------------------------------------------------------------------
+def test_the_best_of_the_short_runs_goes_on(monkeypatch):
+    """No run stopped above the mixture that is handed out, and that one is a run's."""
+    objectives = {short.STEPS: [], short.MORE_STEPS: []}
+    original = short.plain_steps
+
+    def spy(em, step, number):
+        assert em.source.n_rows == 150
+        ended = original(em, step, number)
+        objectives[number].append(ended.objective)
+        return ended
+
+    monkeypatch.setattr(short, "plain_steps", spy)
+    cloud = np.random.default_rng(0).normal(size=(150, 2))
+    model = begin("short-runs", cloud, n_components=4, reg_covar=0)
+    shorter, longer = objectives.values()
+    assert (len(shorter), len(longer)) == (short.RUNS, short.BEST)
+    assert len(set(shorter)) > short.RUNS / 2
+    assert model.score(cloud) == pytest.approx(max(longer), rel=1e-12)
+    assert max(longer) >= max(shorter)
+
+
+def test_short_runs_look_at_a_sample_of_the_rows_that_count(monkeypatch):
+    monkeypatch.setattr(short, "SHORT_ROWS", 60)
+    weights = np.ones(len(X))
+    weights[::2] = 0
+    looked_at = []
+    original = EM.under
+
+    def spy(m_step, source, n_components):
+        looked_at.append(source.rows)
+        return original(m_step, source, n_components)
+
+    monkeypatch.setattr(EM, "under", spy)
+    GaussianMixture(K, init_params="short-runs", max_iter=0, random_state=0).fit(
+        X, sample_weight=weights
+    )
+    assert {tuple(row) for row in looked_at[0]} <= {tuple(row) for row in X[1::2]}
+    assert len(looked_at[0]) == 60
+
+
+def test_runs_that_fail_are_dropped_and_where_all_do_the_error_says_so(monkeypatch):
+    calls = []
+    original = short.plain_steps
+
+    def failing(em, step, number):
+        calls.append(number)
+        if len(calls) < short.RUNS or len(calls) > short.RUNS + 1:
+            raise DegenerateCovarianceError((0,))
+        return original(em, step, number)
+
+    monkeypatch.setattr(short, "plain_steps", failing)
+    begin("short-runs")
+    assert calls == [short.STEPS] * short.RUNS + [short.MORE_STEPS]
+    flat = np.column_stack([X, np.ones(len(X))])
+    with pytest.raises(ValueError, match=r"Singular: component"):
+        begin("short-runs", flat, reg_covar=0)
+
+
+def test_a_run_in_which_a_component_collapsed_is_not_the_best():
+    """Its likelihood is the highest: the ridge alone holds up a component of equal rows."""
+    random = np.random.default_rng(0)
+    rows = np.concatenate([random.normal(size=(200, 2)), np.full((20, 2), 3.0)])
+    run = {"n_components": 2, "reg_covar": 1e-9, "random_state": 0, "max_iter": 0}
+    model = begin("short-runs", rows, **run)
+    spike = begin(lambda *_: (np.arange(220) >= 200).astype(int), rows, **run)
+    assert spike.score(rows) > model.score(rows)
+    assert np.linalg.eigvalsh(model.covariances_).min() > 1e-5
+
+
+def test_short_runs_do_not_depend_on_the_number_of_threads():
+    rows = clusters(9000, 3, 5, spread=1.0)
+    models = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            models.append(begin("short-runs", rows, n_components=5))
+    np.testing.assert_array_equal(models[0].means_, models[1].means_)
+    np.testing.assert_array_equal(models[0].covariances_, models[1].covariances_)

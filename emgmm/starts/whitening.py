@@ -20,16 +20,17 @@ def whitened(rows: Rows) -> Array:
     taken to be the mean. There is one coordinate, all zero, where the rows are all the same.
     """
     values, counts = rows.filled.astype(np.float64), rows.counts
-    counts = np.ones(len(values)) if counts is None else counts
+    shares = np.full(len(values), 1 / len(values)) if counts is None else counts / counts.sum()
     unit = float(np.finfo(rows.values.dtype).eps)
-    largest = np.abs(values[counts > 0]).max(axis=0)
+    largest = np.abs(values[shares > 0]).max(axis=0)
     values -= rows.mean
-    spread = np.sqrt(counts @ values**2 / counts.sum())
+    values -= shares @ values  # the mean's own rounding, which of a constant column is all there is
+    spread = np.sqrt(shares @ values**2)
     varies = spread > CONSTANT * unit * largest
     if not varies.any():
         return np.zeros((len(values), 1))
     standard = values[:, varies] / spread[varies]
-    triangle = np.linalg.qr(np.sqrt(counts / counts.sum())[:, None] * standard, mode="r")
+    triangle = np.linalg.qr(np.sqrt(shares)[:, None] * standard, mode="r")
     _, widths, axes = np.linalg.svd(triangle)
     spanned = widths > np.sqrt(unit) * widths[0]
     return standard @ (axes[: len(widths)][spanned].T / widths[spanned])
