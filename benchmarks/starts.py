@@ -39,8 +39,8 @@ likes, and counts as a miss). *Passes* are rows looked at by E-steps and M-steps
 the start to the end, medians; those *before* theta_0 are the start's own. *Per hit* is all passes
 divided by the fits that reached: what it takes on average to get there by starting again. *Seconds*
 are those of a start alone, the median and the most. k-means and the tree look at the rows too,
-which is in the seconds only. Up to {TREE_ROWS} rows, as here, the hierarchical start has no seed: it
-is one fit.
+which is in the seconds only. Up to {TREE_ROWS} rows, as here, the hierarchical start has no seed:
+it is one fit.
 
 Drawn problems: K 2 to 10 clusters in D 2 to 10 features, 200 K rows; the nearest two means lie 8
 down to 1 units apart, where standard deviations along the axes of a cluster are between 0.37 and
