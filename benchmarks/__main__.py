@@ -25,6 +25,7 @@ from benchmarks import (
     memory,
     predictions,
     scaling,
+    starts,
     streams,
     watching,
 )
@@ -61,6 +62,7 @@ TABLES = cast(
         "scaling": scaling,
         "acceleration": acceleration,
         "escapes": escapes,
+        "starts": starts,
         "watching": watching,
         "cluster": cluster,
         "streams": streams,

@@ -64,14 +64,17 @@ class GaussianMixture(IncrementalEstimator):
         Most iterations of EM. 0 returns what the start gives.
     n_init : int, default=1
         Starts; the one with the highest `lower_bound_` is kept. A start that fails is left out.
-    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'} or callable, \
-            default='kmeans'
-        Where EM starts. A callable gets ``(X, n_components, random_state)``, `random_state` being
-        a ``RandomState``, and returns integers (n,), the label of each row, with noise -1 for it;
-        or floats (n, K), responsibilities that sum to one in each row, with noise (n, K + 1) if it
-        is to have some; or floats (K, D), means, each starting from
-        the rows nearest to it. n is the number of rows it was handed: all up to 2**20, of
-        more than these a random choice of 2**17.
+    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data', 'hierarchical', \
+            'whitened-kmeans', 'short-runs'} or callable, default='kmeans'
+        Where EM starts. Beside scikit-learn's four, 'hierarchical' merges rows into clusters by
+        their likelihood, as R's mclust does, of more than 2000 rows a random choice of so many;
+        'whitened-kmeans' is k-means in coordinates that no unit of X has a part in; 'short-runs'
+        goes on from the best of twenty short runs of EM on at most 2**13 rows. A callable gets
+        ``(X, n_components, random_state)``, `random_state` being a ``RandomState``, and returns
+        integers (n,), the label of each row, with noise -1 for it; or floats (n, K),
+        responsibilities that sum to one in each row, with noise (n, K + 1) if it is to have some;
+        or floats (K, D), means, each starting from the rows nearest to it. n is the number of rows
+        it was handed: all up to 2**20, of more than these a random choice of 2**17.
     weights_init : array-like of shape (K,), default=None
         Weights to start from, instead of the start's. With noise, what they lack of 1 is its share.
     means_init : array-like of shape (K, D), default=None
@@ -177,6 +180,9 @@ class GaussianMixture(IncrementalEstimator):
     Anderson (1965), J. ACM 12:547, doi 10.1145/321296.321305.
     Banfield and Raftery (1993), Biometrics 49:803, doi 10.2307/2532201.
     Celeux and Govaert (1995), Pattern Recognition 28:781, doi 10.1016/0031-3203(94)00125-6.
+    Fraley (1998), SIAM J. Sci. Comput. 20:270, doi 10.1137/S1064827596311451.
+    Biernacki, Celeux and Govaert (2003), Comput. Statist. Data Anal. 41:561,
+    doi 10.1016/S0167-9473(02)00163-9.
 
     Examples
     --------
