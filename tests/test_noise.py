@@ -248,7 +248,7 @@ def test_noise_does_not_move_the_means(seed):
         np.abs(found.means_[:, None] - truth).min(axis=0).max() * np.sqrt(n_each)
         for found in (model, plain)
     ]
-    assert errors[0] < 3.3  # the largest of six
+    assert errors[0] < 3
     assert errors[1] > errors[0]
     assert model.noise_weight_ == pytest.approx(0.2, abs=0.03)
     assert (model.predict(X[astray]) == -1).mean() > 0.85
