@@ -55,9 +55,14 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
         n_rows = em.source.n_rows
         rows = em.source.sample(n_rows if n_rows <= START_FROM else START_ROWS, random)
         check_counting(rows, em.n_components)
-        # Covariances that are about to be replaced need not be definite: any ridge makes them so.
-        m_step = em.m_step if whiteners is None else replace(em.m_step, ridge=1.0)
-        begun = start(rows, em.n_components, random).first_mixture(rows, m_step)
+        said = start(rows, em.n_components, random)
+        try:
+            begun = said.first_mixture(rows, em.m_step)
+        except DegenerateCovarianceError:
+            if whiteners is None:
+                raise
+            # Covariances that are about to be replaced need not be definite: a ridge makes them so.
+            begun = said.first_mixture(rows, replace(em.m_step, ridge=1.0))
         astray = 0.0 if begun.noise is None else begun.noise.weight
         weights = begun.weights if weights is None else weights
         means = begun.means if means is None else means

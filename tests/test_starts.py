@@ -312,6 +312,20 @@ def test_runs_that_fail_are_dropped_and_where_all_do_the_error_says_so(monkeypat
         begin("short-runs", flat, reg_covar=0)
 
 
+def test_short_runs_are_made_under_the_fits_own_m_step():
+    wide = np.random.default_rng(0).normal(size=(12, 20))  # no ridge: only the prior bears it
+    model = begin("short-runs", wide, n_components=2, prior="conjugate")
+    assert (np.linalg.eigvalsh(model.covariances_) > 0).all()
+
+
+def test_precisions_that_were_given_blur_no_short_run():
+    rows = 1e-3 * clusters(300, 3, 3, spread=8.0)
+    given = np.tile(1e6 * np.eye(3), (K, 1, 1))
+    one = begin("short-runs", rows, reg_covar=1e-9)
+    other = begin("short-runs", rows, reg_covar=1e-9, precisions_init=given)
+    np.testing.assert_allclose(other.means_, one.means_, rtol=1e-6)
+
+
 def test_a_run_in_which_a_component_collapsed_is_not_the_best():
     """Its likelihood is the highest: the ridge alone holds up a component of equal rows."""
     random = np.random.default_rng(0)

@@ -4,9 +4,10 @@ Each cluster k of mass m_k, whose rows have the covariance S_k about their mean,
 
     T_k = m_k log( |S_k| + tr S_k + 1 )
 
-in coordinates in which all rows together have the covariance I. This is the classification
-likelihood of Gaussians of any covariance, and a term that keeps it finite for clusters of a few
-rows; two clusters cost what T grows by when they are merged.
+in coordinates in which all rows together have the covariance I. The first is the classification
+likelihood of Gaussians of any covariance; the trace, and the 1, which is that of all rows per
+coordinate, keep it finite for clusters of a few rows, that have no determinant. Two clusters cost
+what the sum of T grows by when they are merged.
 
 References
 ----------
@@ -134,7 +135,8 @@ class _Clusters:
         mass, trace, _, _ = self._together(k, others)
         terms = mass * np.log1p(trace)
         singular = self.size[k] + self.size[others] <= D
-        lost = (trace / D) ** D < UNIT * (1 + trace)  # |S| <= (tr S / D)^D
+        with np.errstate(over="ignore"):
+            lost = (trace / D) ** D < UNIT * (1 + trace)  # |S| <= (tr S / D)^D
         return terms - self.term[k] - self.term[others], singular | lost
 
     def _compute(self, k: int, others: Integers) -> Array:
