@@ -177,7 +177,7 @@ def traffic(problem: Problem, processes: int) -> Traffic:
     from dask import array
 
     from emgmm.em import EM
-    from emgmm.expectation import form_for_pass
+    from emgmm.expectation import FormForPass
     from emgmm.families import FAMILIES
     from emgmm.sources import ClusterSource
     from emgmm.sources.chunk import Place as Where
@@ -188,7 +188,7 @@ def traffic(problem: Problem, processes: int) -> Traffic:
     _, model = fitted(place, problem, FEW)
     source = ClusterSource.of(rows, None)
     em = EM(source, FAMILIES["full"], problem.n_components, 0.0)
-    form = form_for_pass(model._mixture(), em.summary, source.dtype)
+    form = FormForPass(em.summary, source.dtype)(model._mixture())
     work = Summing(source.dtype, form.sums, form.block_rows)
     answer = work(Where(0, 0), made(problem)[0][:1000])
     listen()

@@ -24,6 +24,8 @@ class Block:
         Whether nothing is missing; else NaN marks what is.
     numbers : (B,) integers, optional
         The rows' numbers in their source, where they are not consecutive.
+    lasts : bool
+        Whether its source hands out this very block in every pass.
     """
 
     start: int
@@ -31,6 +33,7 @@ class Block:
     weights: Array | None = None
     complete: bool = True
     numbers: Integers | None = None
+    lasts: bool = False
 
     @property
     def place(self) -> slice | Integers:

@@ -69,11 +69,16 @@ def _check_features(estimator: BaseEstimator, opened: Source, *, reset: bool) ->
 def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Array:
     """The (N, D) float array in X; in `fit` (reset) the estimator takes its width and names."""
     _refuse_devices(estimator, X)
+    ready = _is_floats(X) and X.ndim == 2 and len(X) >= least and X.shape[1] > 0
+    if ready and reset:  # names are looked for in arrays too, which takes as long as an iteration
+        estimator.n_features_in_ = X.shape[1]
+        vars(estimator).pop("feature_names_in_", None)
+        return X
     return validate_data(
         estimator,
         X,
         reset=reset,
-        skip_check_array=_is_floats(X) and X.ndim == 2 and len(X) >= least and X.shape[1] > 0,
+        skip_check_array=ready,
         dtype=FLOATS,
         ensure_min_samples=least,
         ensure_all_finite=False,

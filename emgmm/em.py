@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation import Form, exact_form, form_for_pass
+from emgmm.expectation import Form, FormForPass, exact_form
 from emgmm.families import FAMILIES, Family
 from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
@@ -80,6 +80,7 @@ class EM:
         self.ridge = ridge if prior is None else 0.0
         self.passes = 0
         self.summary = self._look(partial(summary, family=family))
+        self._form_for_pass = FormForPass(self.summary, source.block_dtype)
         known = None if prior is None else prior.resolved(self.summary, family, n_components)
         density = self._density(noise)
         self.m_step = MStep(family, self.ridge, source.dtype, known, concentration, density)
@@ -128,7 +129,7 @@ class EM:
 
     def expect(self, mixture: Mixture) -> Statistics:
         """The E-step over all rows: one pass."""
-        return self._statistics(form_for_pass(mixture, self.summary, self.source.block_dtype))
+        return self._statistics(self._form_for_pass(mixture))
 
     def expect_about(self, mixture: Mixture, centres: Array) -> Statistics:
         """The E-step with moments about (K, D) centres: one pass."""

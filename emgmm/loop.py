@@ -242,18 +242,16 @@ def run(
     if rules.max_iter == 0:
         return ended(Ending.START_ONLY, converged=False)
     keep(progress)
-    converged = False
+    converged, resting = False, rests(seen)
     for n_iter in range(progress.n_iter + 1, rules.max_iter + 1):
-        small = math.fabs(seen[-1] - seen[-2]) < rules.tol
-        last = n_iter > rules.max_iter - 2
-        position = position.next(em, plainly=small or rests(seen) or last)
+        change = seen[-1] - seen[-2]  # the last but one of the mixtures that there will be
+        small, last = math.fabs(change) < rules.tol, n_iter > rules.max_iter - 2
+        position = position.next(em, plainly=small or resting or last)
         step = position.step
         seen.append(step.objective)
         marks.append(Mark(step.objective, step.passes, step.event))
-        change = seen[-2] - seen[-3]
         watcher.iteration(n_iter, change)
-        latest = [mark.event for mark in marks[-2:]]
-        converged = bool(math.fabs(change) < rules.tol) and by_plain_em(latest)
+        converged = small and by_plain_em([mark.event for mark in marks[-2:]])
         resting = rests(seen)
         came_to_rest = resting and step.event == PLAIN and not asked
         asked = resting and (asked or came_to_rest)  # once is enough while nothing moves

@@ -23,6 +23,9 @@ EMPTY = 10 * UNIT
 # A standard deviation below so many of the mean's own units of rounding is no more than rounding.
 ROUNDING = 8 * UNIT
 
+# What it comes to in the measure of lost digits, where the promise is the limit.
+GRAIN = ROUNDING * (PROMISE / UNIT) ** 0.5
+
 
 def empty(statistics: Statistics) -> float:
     """The mass that every component has, whatever the rows say."""
@@ -31,9 +34,13 @@ def empty(statistics: Statistics) -> float:
 
 def new_means(statistics: Statistics) -> Array:
     """(K, D): sum_i r_ik x_i / (mass + empty), whatever the centres; 0 for an empty component."""
-    nothing = empty(statistics)
-    moved = statistics.drift - nothing * statistics.centres
-    return statistics.centres + moved / (statistics.mass + nothing)[:, None]
+    mass = statistics.mass + empty(statistics)
+    return _moved(statistics, mass, statistics.drift / mass[:, None])
+
+
+def _moved(statistics: Statistics, mass: Array, steps: Array) -> Array:
+    """Means that lie `steps` from the centres; a component that is all but empty is at 0."""
+    return statistics.centres * (statistics.mass / mass)[:, None] + steps
 
 
 def _check_above_rounding(mixture: Mixture) -> None:
@@ -45,8 +52,19 @@ def _check_above_rounding(mixture: Mixture) -> None:
 
 def lost(mixture: Mixture, statistics: Statistics) -> float:
     """Bound of the covariances' relative error, for means that lie away from the centres."""
-    away = np.abs(mixture.means - statistics.centres)
-    return UNIT * float(mixture.family.shape.magnitude(mixture.each_whitener, away).max())
+    return _lost_to(np.abs(mixture.means - statistics.centres), mixture)
+
+
+def _lost_to(reach: Array, mixture: Mixture) -> float:
+    magnitudes = mixture.family.shape.magnitude(mixture.each_whitener, reach)
+    return UNIT * float(np.maximum.reduce(magnitudes))
+
+
+def is_settled(mixture: Mixture, statistics: Statistics) -> bool:
+    """Whether covariances have the digits we promise and are more than rounding, both in one."""
+    reach = np.abs(mixture.means - statistics.centres)
+    reach += GRAIN * np.abs(mixture.means)
+    return _lost_to(reach, mixture) <= PROMISE
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +136,11 @@ class MStep:
         Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
         doi 10.1111/j.2517-6161.1977.tb01600.x.
         """
+        mixture = self._maximum(statistics, before)
+        _check_above_rounding(mixture)
+        return mixture
+
+    def _maximum(self, statistics: Statistics, before: Mixture | None) -> Mixture:
         family, more = self.family, self.concentration - 1
         seen, occupied = statistics, statistics.mass + empty(statistics)
         total = statistics.seen + len(occupied) * more
@@ -125,9 +148,9 @@ class MStep:
         if self.prior is not None:
             seen, occupied = self.prior.added_to(statistics), occupied + self.prior.freedom
         mass = seen.mass + empty(statistics)
-        means = new_means(seen)
-        delta = seen.drift / mass[:, None]
-        between = family.pool(mass_times(mass, family.shape.outer(delta)))
+        steps = seen.drift / mass[:, None]
+        means = _moved(seen, mass, steps)
+        between = family.pool(mass_times(mass, family.shape.outer(steps)))
         scatter = seen.scatter - between
         earlier = None if before is None else before.covariance_stack
         try:
@@ -136,9 +159,7 @@ class MStep:
             raise DegenerateCovarianceError(error.components, ridge_helps=False) from None
         covariances = family.add_ridge(covariances, self.ridge)
         means = means.astype(self.dtype, copy=False)
-        mixture = Mixture.of(weights, means, covariances, family, noise)
-        _check_above_rounding(mixture)
-        return mixture
+        return Mixture.of(weights, means, covariances, family, noise)
 
     def settle(
         self,
@@ -153,11 +174,11 @@ class MStep:
         would not have the digits we promise: a narrow component that a start has just found.
         """
         try:
-            mixture = self.maximise(statistics, before)
+            mixture = self._maximum(statistics, before)
         except DegenerateCovarianceError:
             pass
         else:
-            if lost(mixture, statistics) <= PROMISE:
+            if is_settled(mixture, statistics):
                 return mixture
         seen = statistics if self.prior is None else self.prior.added_to(statistics)
         return self.maximise(again(new_means(seen)), before)

@@ -50,9 +50,7 @@ def shares_of_components(form: FormForBlock, block: Block) -> Array:
 
 def responsibilities(form: FormForBlock, block: Block) -> Array:
     """(B, K): probabilities of the components."""
-    log_joint = form.log_joint(block)
-    softmax(log_joint)
-    return log_joint.T
+    return form.shares(block)
 
 
 def log_responsibilities(form: FormForBlock, block: Block) -> Array:
@@ -63,7 +61,7 @@ def log_responsibilities(form: FormForBlock, block: Block) -> Array:
 
 def log_density(form: FormForBlock, block: Block) -> Array:
     """(B,): log p(x)."""
-    return softmax(form.log_joint(block))
+    return form.log_densities(block)
 
 
 class Certainty:

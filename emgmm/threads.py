@@ -15,12 +15,13 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain, islice
+from queue import Empty, SimpleQueue
 from threading import Lock
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from joblib import cpu_count
 from threadpoolctl import LibController, ThreadpoolController
@@ -84,11 +85,49 @@ if hasattr(os, "register_at_fork"):  # threads do not survive a fork
     os.register_at_fork(after_in_child=_crew.cache_clear)
 
 
+class _Task(Generic[Item, Result]):
+    """A function of one item, whoever gets round to it."""
+
+    def __init__(self, function: Callable[[Item], Result], item: Item) -> None:
+        self._function = function
+        self._item = item
+        self._under_way = Lock()
+        self._under_way.acquire()
+        self._result: Result | None = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Do it, and remember what it raised."""
+        try:
+            self._result = self._function(self._item)
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._under_way.release()
+
+    @property
+    def is_done(self) -> bool:
+        return not self._under_way.locked()
+
+    def outcome(self) -> Result:
+        """What it came to, once somebody has done it."""
+        with self._under_way:
+            if self._error is not None:
+                raise self._error
+            return self._result  # type: ignore[return-value]
+
+
+def _work_off(tasks: SimpleQueue[_Task[Item, Result] | None]) -> None:
+    while (task := tasks.get()) is not None:
+        task.run()
+
+
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """The function of each item, in the order of the items; inside `one_blas_thread`, on threads.
 
-    No more items are taken than keep the threads busy. When the iterator is closed, or a function
-    raises, nothing is left running.
+    The caller's thread is one of them: it takes the items, no more than keep all busy, and lends a
+    hand in between, for to be woken up for each result takes longer than a small block. When the
+    iterator is closed, or a function raises, nothing is left running.
     """
     items = iter(items)
     first_two = list(islice(items, 2))
@@ -97,16 +136,37 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
     if hands == 1 or len(first_two) < 2:
         yield from map(function, items)
         return
-    crew = _crew(hands)
-    under_way: deque[Future[Result]] = deque()
+    tasks: SimpleQueue[_Task[Item, Result] | None] = SimpleQueue()
+    under_way: deque[_Task[Item, Result]] = deque()
+    helpers = [_crew(hands - 1).submit(_work_off, tasks) for _ in range(hands - 1)]
+
+    def lend_a_hand() -> bool:
+        try:
+            task = tasks.get_nowait()
+        except Empty:
+            return False
+        if task is not None:
+            task.run()
+        return True
+
+    def first() -> Result:
+        while not under_way[0].is_done and lend_a_hand():
+            pass
+        return under_way.popleft().outcome()
+
     try:
         for item in items:
-            under_way.append(crew.submit(function, item))
+            under_way.append(_Task(function, item))
+            tasks.put(under_way[-1])
             if len(under_way) > 2 * hands:
-                yield under_way.popleft().result()
+                lend_a_hand()
+                while under_way and (under_way[0].is_done or len(under_way) > 2 * hands):
+                    yield first()
         while under_way:
-            yield under_way.popleft().result()
+            yield first()
     finally:
-        for future in under_way:
-            future.cancel()
-        wait(under_way)
+        while not tasks.empty():
+            tasks.get_nowait()
+        for _ in helpers:
+            tasks.put(None)
+        wait([helper for helper in helpers if not helper.cancel()])

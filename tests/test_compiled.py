@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from emgmm import GaussianMixture
-from emgmm.expectation.compiled import packed_joint, packed_labels, packed_sums, pays
+from emgmm.expectation.compiled import (
+    packed_densities,
+    packed_joint,
+    packed_labels,
+    packed_shares,
+    packed_sums,
+    pays,
+)
 from emgmm.expectation.softmax import FLOOR, FLOOR_SINGLE, softmax
 from emgmm.families import AXIS, FAMILIES, OUTER, TRACE
 
@@ -119,6 +126,19 @@ def test_the_log_joint_is_that_of_the_long_form(shape, n_rows, n_features, n_com
     twice = np.concatenate([theta, theta])  # of equals, the first
     labels = packed_labels(rows, centre, twice, shape)
     np.testing.assert_array_equal(labels, joint.argmax(axis=0))
+    own = joint.astype(np.longdouble)
+    density = np.log(np.exp(own - own.max(axis=0)).sum(axis=0)) + own.max(axis=0)
+    error = np.abs(packed_densities(rows, centre, theta, shape) - density)
+    assert (error <= 4 * np.finfo(dtype).eps * (1 + np.abs(density))).all()
+    error = np.abs(packed_shares(rows, centre, theta, shape) - np.exp(own - density).T)
+    assert error.max() <= 8 * np.finfo(dtype).eps
+
+
+@dtypes
+def test_a_component_that_is_out_of_reach_has_a_share_of_exactly_0(dtype):
+    theta = np.array([[0, 0, -1], [0, 1000, -1]], dtype=dtype)
+    shares = packed_shares(np.array([[1.0, -1.0]], dtype=dtype), np.zeros(1), theta, AXIS)
+    np.testing.assert_array_equal(shares, [[0, 1], [1, 0]])
 
 
 @dtypes
@@ -160,7 +180,8 @@ def test_no_rows_are_no_sums(dtype):
 def test_what_does_not_pay_is_known_by_its_size():
     assert pays(OUTER, 2, 2)
     assert pays(None, 64, 64)
-    assert not pays(OUTER, 64, 64)
+    assert pays(OUTER, 64, 64)
+    assert not pays(OUTER, 64, 128)
 
 
 @dtypes

@@ -13,9 +13,10 @@ from test_families import D, families, some_mixture
 from test_statistics import assert_same_statistics
 
 from emgmm.block import Block
-from emgmm.expectation import Exact, FormForBlock, Packed, form_for_pass, softmax
+from emgmm.expectation import Exact, FormForBlock, FormForPass, Packed, softmax
 from emgmm.expectation.compiled import Compiled, kernel
 from emgmm.expectation.form import largest
+from emgmm.expectation.phi import Phi
 from emgmm.families import FAMILIES
 from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
@@ -61,7 +62,7 @@ def test_the_guard_switches_before_the_promise_is_broken(family):
     forms = []
     for sd in 10.0 ** -np.arange(8):
         X, mixture = hostile(family, sd=sd)
-        form = form_for_pass(mixture, Summary.of(X.T, family), X.dtype)
+        form = FormForPass(Summary.of(X.T, family), X.dtype)(mixture)
         forms.append(type(form))
         exact = log_density(Exact(mixture), X)
         assert np.abs(log_density(form, X) - exact).max() <= PROMISE
@@ -77,7 +78,7 @@ def test_rows_out_of_sight_lose_no_more_digits_of_their_logarithm(family, sds):
     X, mixture = some_mixture(family)
     far = X[:50] + sds * np.abs(X).max()
     summary = Summary.of(np.concatenate([X, far]).T, family)
-    form = form_for_pass(mixture, summary, X.dtype)
+    form = FormForPass(summary, X.dtype)(mixture)
     assert type(form) is Packed
     exact = log_density(Exact(mixture), far)
     assert (np.abs(log_density(form, far) - exact) <= PROMISE + 1e-12 * np.abs(exact)).all()
@@ -95,7 +96,7 @@ def test_a_narrow_component_far_from_the_mean_has_the_centre_to_itself(family):
     X = np.concatenate(
         [m + s * random.normal(size=(100, 3)) for m, s in zip(means, scales, strict=True)]
     )
-    form = form_for_pass(mixture, Summary.of(X.T, family), X.dtype)
+    form = FormForPass(Summary.of(X.T, family), X.dtype)(mixture)
     assert type(form) is Packed
     error = np.abs(log_density(form, X) - log_density(Exact(mixture), X)).max()
     assert error <= PROMISE
@@ -211,12 +212,12 @@ def single_precision(family, spread, n_features=16):
     mixture = Mixture.of(np.full(K, 1 / K), means, covariances, family)
     X = mixture.sample(2000, np.random.RandomState(0))[0].astype(np.float32)
     summary = Summary.of(X.T, family)
-    return X, mixture, form_for_pass(mixture, summary, X.dtype), summary
+    return X, mixture, FormForPass(summary, X.dtype)(mixture), summary
 
 
 @pytest.fixture(params=[Packed, Compiled])
 def kind(request, monkeypatch):
-    """The packed form that `form_for_pass` chooses, as for few rows and for many."""
+    """The packed form that `FormForPass` chooses, as for few rows and for many."""
     if request.param is Compiled and kernel() is None:
         pytest.skip("the kernel is compiled by numba, an optional package")
     worth = 0 if request.param is Compiled else np.inf
@@ -236,7 +237,7 @@ def test_products_in_float32_keep_their_promise(family, n_features, kind):
     if not family.shared:
         error = np.abs(log_density(form, X) - exact)
         assert (error <= promise_single(n_features) + 1e-6 * np.abs(exact)).all()
-    double = Packed(mixture, summary)
+    double = Packed(mixture, summary, Phi(summary.mean, mixture.quadratic_shape))
     assert_same_statistics(statistics, double.complete(double.sums(Block(0, X.T))), rtol=1e-5)
 
 
@@ -245,7 +246,7 @@ def test_float32_is_left_where_it_would_not_keep_its_promise(family, kind):
     X, mixture, form, summary = single_precision(family, 100.0)
     assert type(form) is kind
     assert form.theta.dtype == np.float64
-    single = kind(mixture, summary, dtype=np.float32)
+    single = kind(mixture, summary, Phi(summary.mean, mixture.quadratic_shape, np.float32))
     wrong = single.complete(single.sums(Block(0, X.T))).objective
     assert abs(wrong - log_density(Exact(mixture), X).mean()) > promise_single(16)
 
@@ -257,7 +258,7 @@ def test_float32_is_left_where_squares_are_beyond_its_range(scale):
     scaled = Mixture.of(
         mixture.weights, mixture.means * scale, mixture.covariances * scale**2, mixture.family
     )
-    form = form_for_pass(scaled, Summary.of(X.T, mixture.family), np.dtype(np.float32))
+    form = FormForPass(Summary.of(X.T, mixture.family), np.dtype(np.float32))(scaled)
     assert form.theta.dtype == np.float64
 
 

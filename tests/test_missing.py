@@ -23,7 +23,7 @@ from test_families import families, some_mixture
 
 from emgmm import CoincidentComponentsWarning, GaussianMixture, UnobservedPairWarning
 from emgmm.block import Block
-from emgmm.expectation import FormForBlock, IncompleteExact, IncompletePacked, form_for_pass
+from emgmm.expectation import FormForBlock, FormForPass, IncompleteExact, IncompletePacked
 from emgmm.expectation import incomplete as module
 from emgmm.families import FAMILIES
 from emgmm.maximization import MStep
@@ -247,10 +247,10 @@ def test_an_offset_moves_the_means_and_nothing_else(covariance_type, offset):
 def test_hostile_rows_take_the_exact_form(family):
     _, mixture = some_mixture(family)
     summary = Summary.of(Z.T, family, complete=False)
-    assert type(form_for_pass(mixture, summary, Z.dtype)) is IncompletePacked
+    assert type(FormForPass(summary, Z.dtype)(mixture)) is IncompletePacked
     means = mixture.means * 1e7
     far = type(mixture).of(mixture.weights, means, mixture.covariances, family)
-    assert type(form_for_pass(far, summary, Z.dtype)) is IncompleteExact
+    assert type(FormForPass(summary, Z.dtype)(far)) is IncompleteExact
 
 
 @types

@@ -1,6 +1,6 @@
 """The E-step of one block: rows and a mixture in, statistics out; no array of N x K anywhere."""
 
-from emgmm.expectation.choice import FormForBlock, exact_form, form_for_pass
+from emgmm.expectation.choice import FormForBlock, FormForPass, exact_form
 from emgmm.expectation.exact import Exact, moments
 from emgmm.expectation.form import Form
 from emgmm.expectation.incomplete import (
@@ -16,13 +16,13 @@ __all__ = [
     "Exact",
     "Form",
     "FormForBlock",
+    "FormForPass",
     "Incomplete",
     "IncompleteExact",
     "IncompletePacked",
     "Packed",
     "by_pattern",
     "exact_form",
-    "form_for_pass",
     "moments",
     "softmax",
 ]

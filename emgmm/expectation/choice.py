@@ -14,7 +14,8 @@ from emgmm.expectation.exact import Exact
 from emgmm.expectation.form import Form
 from emgmm.expectation.guard import magnitude_near
 from emgmm.expectation.incomplete import Incomplete, IncompleteExact, IncompletePacked
-from emgmm.expectation.packed import Packed
+from emgmm.expectation.packed import Packed, piece
+from emgmm.expectation.phi import Phi
 from emgmm.mixture import Mixture
 from emgmm.precision import PROMISE, promise_single, unit_of
 from emgmm.statistics import Summary
@@ -26,13 +27,13 @@ from emgmm.typing import Array, Integers
 COMPILED_FROM = 2**20
 
 # Many features and few components, as one to eight: two products with K rows each run at half of
-# BLAS's speed then, and a triangular factor for each component is faster. Milliseconds on two
-# threads, packed and exact: 371 and 277 with 128 features and 16 components, 106 and 62 with 64 and
-# 8; but 420 and 615 with 128 and 64, 171 and 336 with 64 and 32.
-# Beside the compiled kernel as one to sixteen: 1.0 and 2.7 (exact, compiled) with 64 and 2, 2.1 and
-# 3.3 with 64 and 4, 17 and 44 with 128 and 8; but 5.2 and 3.7 with 64 and 8.
-FEW_FEATURES = 64
-FEW: dict[type[Packed], int] = {Packed: 8, Compiled: 16}
+# BLAS's speed then, and a triangular factor for each component is faster. Milliseconds on one
+# thread, packed and exact: 64 and 53 with 32 features and 4 components, 110 and 90 with 64 and 8,
+# 246 and 179 with 128 and 16; but 76 and 102 with 32 and 8, 76 and 88 with 64 and 16.
+# Beside the compiled kernel as one to 32: 20 and 16 with 32 and 1, 73 and 66 with 64 and 2, 66 and
+# 64 with 128 and 4; but 64 and 88 with 64 and 4, 51 and 62 with 128 and 8.
+FEW_FEATURES = 32
+FEW: dict[type[Packed], int] = {Packed: 8, Compiled: 32}
 
 # Entries of a block's log-joint, whose labels or responsibilities a core's own cache holds.
 JOINT = 2**17
@@ -58,39 +59,77 @@ def _is_worth_compiling(mixture: Mixture, n_rows: float) -> bool:
     return pays(shape, n_lines, mixture.n_features) and kernel() is not None
 
 
+def _packed_kind(mixture: Mixture, n_rows: float) -> type[Packed]:
+    return Compiled if _is_worth_compiling(mixture, n_rows) else Packed
+
+
 def _has_few_components(mixture: Mixture, kind: type[Packed]) -> bool:
     D, (n_lines, n_entries) = mixture.n_features, mixture.size
     return n_entries > 1 + 2 * D and D >= FEW_FEATURES and n_lines * FEW[kind] <= D
 
 
-def form_for_pass(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> Form:
-    """The form for a pass over the rows, of that type, that `summary` saw."""
-    if not summary.complete:
-        return incomplete_form(mixture)
-    kind = Compiled if _is_worth_compiling(mixture, summary.n_rows) else Packed
-    if _has_few_components(mixture, kind):
-        return _exact(mixture, summary, mixture.means.dtype)  # a small table's blocks are float64
-    for centre in _centres(mixture):
-        if dtype == np.float32 and _within_range(summary.reach(centre)):
-            single = kind(mixture, summary, centre, np.float32)
-            if single.error_near(TYPICAL) <= promise_single(mixture.n_features):
-                return single
-        double = kind(mixture, summary, centre)
-        if double.error_near(IN_SIGHT) <= PROMISE:
-            return double
-        if double.error(summary.reach(centre)) <= PROMISE:
-            return double
-    return _exact(mixture, summary, dtype)
+class FormForPass:
+    """Chooses for each pass over the rows that `summary` saw.
 
+    Parameters
+    ----------
+    summary : Summary
+        Of the rows.
+    dtype : dtype
+        What their blocks are held in.
+    """
 
-def _exact(mixture: Mixture, summary: Summary, dtype: np.dtype[Any]) -> Exact:
-    """The exact form, in float32 where rows and means come in it and it is enough."""
-    single = mixture.means.dtype == dtype == np.float32
-    if single and _within_range(summary.reach(mixture.centre)):
-        form = Exact(mixture, dtype=np.float32)
-        if form.error_near(TYPICAL) <= promise_single(mixture.n_features):
-            return form
-    return Exact(mixture)
+    def __init__(self, summary: Summary, dtype: np.dtype[Any]) -> None:
+        self.summary = summary
+        self.dtype = dtype
+        # The same in every pass: phi about the rows' mean, and the kind by a mixture's size.
+        self._phi: dict[Any, Phi] = {}
+        self._kinds: dict[tuple[int, int], type[Packed] | None] = {}
+
+    def __call__(self, mixture: Mixture) -> Form:
+        """The form for a pass."""
+        summary = self.summary
+        if not summary.complete:
+            return incomplete_form(mixture)
+        kind = self._kind(mixture)
+        if kind is None:
+            return self._exact(mixture, mixture.means.dtype)  # a small table's blocks are float64
+        for centre in _centres(mixture, summary.mean):
+            if self.dtype == np.float32 and _within_range(summary.reach(centre)):
+                single = kind(mixture, summary, self._phi_about(centre, mixture, np.float32))
+                if single.error_near(TYPICAL) <= promise_single(mixture.n_features):
+                    return single
+            double = kind(mixture, summary, self._phi_about(centre, mixture, np.float64))
+            if double.error_near(IN_SIGHT) <= PROMISE:
+                return double
+            if double.error(summary.reach(centre)) <= PROMISE:
+                return double
+        return self._exact(mixture, self.dtype)
+
+    def _kind(self, mixture: Mixture) -> type[Packed] | None:
+        """Which packed form; None where the exact one is faster."""
+        size = mixture.size
+        if size not in self._kinds:
+            kind = _packed_kind(mixture, self.summary.n_rows)
+            self._kinds[size] = None if _has_few_components(mixture, kind) else kind
+        return self._kinds[size]
+
+    def _phi_about(self, centre: Array, mixture: Mixture, dtype: Any) -> Phi:
+        shape = mixture.quadratic_shape
+        if centre is not self.summary.mean:
+            return Phi(centre, shape, dtype)
+        if (shape, dtype) not in self._phi:
+            self._phi[shape, dtype] = Phi(centre, shape, dtype)
+        return self._phi[shape, dtype]
+
+    def _exact(self, mixture: Mixture, dtype: np.dtype[Any]) -> Exact:
+        """The exact form, in float32 where rows and means come in it and it is enough."""
+        single = mixture.means.dtype == dtype == np.float32
+        if single and _within_range(self.summary.reach(mixture.centre)):
+            form = Exact(mixture, dtype=np.float32)
+            if form.error_near(TYPICAL) <= promise_single(mixture.n_features):
+                return form
+        return Exact(mixture)
 
 
 def _within_range(reach: Array) -> bool:
@@ -102,8 +141,9 @@ def incomplete_form(mixture: Mixture) -> Incomplete:
 
     A marginal precision is at most the whole one, so what is lost to a centre is at most as much.
     """
-    for centre in _centres(mixture):
-        if Packed(mixture, None, centre).error_near(IN_SIGHT) <= PROMISE:
+    for centre in _centres(mixture, mixture.centre):
+        phi = Phi(centre, mixture.family.shape)
+        if Packed(mixture, None, phi).error_near(IN_SIGHT) <= PROMISE:
             return IncompletePacked(mixture, centre)
     return IncompleteExact(mixture)
 
@@ -113,9 +153,9 @@ def exact_form(mixture: Mixture, summary: Summary, centres: Array) -> Form:
     return (Exact if summary.complete else IncompleteExact)(mixture, centres)
 
 
-def _centres(mixture: Mixture) -> Iterator[Array]:
+def _centres(mixture: Mixture, mean: Array) -> Iterator[Array]:
     """Where the packed form may have its centre; what comes first costs least."""
-    yield mixture.centre
+    yield mean
     if unit_of(np.float64) * magnitude_near(mixture, 0.0, IN_SIGHT) <= PROMISE:
         yield mixture.narrow_centre  # else no centre will do
 
@@ -132,12 +172,14 @@ class FormForBlock:
     """
 
     def __init__(self, mixture: Mixture, n_rows: int = 1) -> None:
-        kind = Compiled if _is_worth_compiling(mixture, n_rows) else Packed
+        kind = _packed_kind(mixture, n_rows)
         self.mixture = mixture
         self.packed = kind(mixture)
         self.exact = Exact(mixture)
         held = max(512, JOINT // mixture.n_lines)
-        self.block_rows = min(self.packed.block_rows, self.packed.piece(n_rows), held)
+        self.block_rows = min(
+            self.packed.block_rows, piece(mixture.n_lines, self.packed.phi.n_entries, n_rows), held
+        )
         self._always_packed = self.packed.error_near(IN_SIGHT) <= PROMISE
         self._always_exact = _has_few_components(mixture, kind)
 
@@ -148,6 +190,14 @@ class FormForBlock:
     def labels(self, block: Block) -> Integers:
         """(B,): the most probable component of each row of a block."""
         return self._form_for(block).labels(block.rows)
+
+    def shares(self, block: Block) -> Array:
+        """(B, K): the responsibilities of a block."""
+        return self._form_for(block).shares(block.rows)
+
+    def log_densities(self, block: Block) -> Array:
+        """(B,): log p(x) of each row of a block."""
+        return self._form_for(block).log_densities(block.rows)
 
     @cached_property
     def incomplete(self) -> Incomplete:

@@ -16,18 +16,14 @@ from emgmm.expectation.packed import Packed, Products
 from emgmm.families import AXIS, OUTER, TRACE, Shape
 from emgmm.typing import Array, Integers
 
-# What phi holds beyond (1, y); the numbers are the kernel's. None: the covariance is shared.
-MONOMIALS: dict[Shape | None, int] = {OUTER: 0, AXIS: 1, TRACE: 2, None: 3}
-
-# Vectors of 32 bytes in the phi of a strip: its 256 KiB stay in a second-level cache of 512. With
-# many features they do not, and yet fewer than 51 for an entry of phi, 204 rows in float64, cost
-# more in visits to the sums than they save.
+# Vectors of 32 bytes in what is kept of a strip: 256 KiB stay in a second-level cache of 512. Fewer
+# than 51 for each line, 204 rows in float64, cost more in visits to the sums than they save.
 STRIP = 2**13
 VECTORS = (51, 120)
 MAX_EXPONENT = 1000  # of 2; a float64 goes to 1023
 
 # Sums beyond which matrix products in NumPy are as fast.
-MOST = 80_000
+MOST = 300_000
 
 
 @cache
@@ -43,37 +39,63 @@ def kernel() -> ModuleType | None:
 def pays(shape: Shape | None, n_components: int, n_features: int) -> bool:
     """Whether the kernel is faster than two matrix products in NumPy.
 
-    How many times as fast it was, both on one thread of a processor with AVX2 and 512 KiB of
-    second-level cache; spherical is like tied::
+    How many times as fast it was, both on one thread of a processor with AVX-512, whose exponential
+    takes NumPy 0.8 ns; spherical is like tied::
 
         K                 1    2    4    8   16   32   64
-        full, D =  2    3.0  5.0  4.5  4.2  4.1  4.1  4.1
-        full, D =  8    2.2  4.1  3.5  2.7  2.6  2.4  2.3
-        full, D = 16    2.6  4.7  4.1  2.8  2.3  2.1  1.6
-        full, D = 32    1.9  3.9  3.5  2.4  1.8  1.5  1.3
-        full, D = 64    2.0  3.9  3.2  2.2  1.7  1.3  0.9
-        diag, D =  2    2.7  5.0  4.6  4.1  4.2  4.0  3.9
-        diag, D = 16    3.6  5.2  4.5  3.4  2.9  2.8  2.6
-        diag, D = 64    2.9  3.8  3.7  3.1  2.3  2.1  1.7
-        tied, D = 16    3.9  5.5  5.1  4.0  3.5  3.3  3.2
-        tied, D = 64    2.8  3.8  3.4  3.0  2.6  2.4  2.2
+        full, D =   2   1.0  2.0  2.1  2.6  1.6  1.8  2.4
+        full, D =   8   1.7  2.7  2.8  2.1  2.0  1.8  1.7
+        full, D =  16   1.7  2.8  2.6  2.5  2.0  1.6  1.4
+        full, D =  32   1.5  2.8  2.6  2.1  1.8  1.3  1.1
+        full, D =  64   1.8  3.4  3.0  2.3  1.9  1.4  1.2
+        full, D = 128   3.3  4.6  4.0  2.7  2.0  1.3  1.0
+        diag, D =   2   1.1       1.8       1.7       2.2
+        diag, D =  16   2.2       2.9       1.7       1.7
+        diag, D =  64   1.7       2.3       1.8       1.3
+        tied, D =  16   1.2       2.7       1.7       1.8
+        tied, D =  64   2.0       2.2       2.1       1.5
 
-    With both in float32 it is much the same: 2.0 for full, 16 x 16, 1.1 for 32 x 64. What ends it
-    is the sums outgrowing the second-level cache several times over.
+    With AVX2 an exponential takes it 5 ns: there it was 4 to 5 with few features, 2.8 for full and
+    diag, 16 x 8 and 16 x 16. What ends it is the sums outgrowing the caches.
     """
     n_monomials = 0 if shape is None else shape.n_monomials(n_features)
-    return shape in MONOMIALS and n_components * (1 + n_features + n_monomials) <= MOST
+    known = shape in (OUTER, AXIS, TRACE, None)
+    return known and n_components * (1 + n_features + n_monomials) <= MOST
 
 
-def strip_vectors(n_components: int, n_entries: int, tile: int) -> int:
+@cache
+def factors(shape: Shape | None, n_features: int, n_entries: int) -> Integers:
+    """(2, entries): of which two lines each entry of phi is the product; what pads it is 1.
+
+    The lines are 1, the D features, and the sum of their squares.
+    """
+    feature = np.arange(1, n_features + 1)
+    last = n_features + 1
+    monomials: dict[Shape | None, Integers] = {
+        OUTER: 1 + np.stack(np.triu_indices(n_features)),
+        AXIS: np.stack((feature, feature)),
+        TRACE: np.array([[0], [last]]),
+        None: np.zeros((2, 0), dtype=np.intp),
+    }
+    known = np.zeros((2, n_entries), dtype=np.intp)
+    known[1] = last
+    known[1, feature] = feature
+    own = monomials[shape]
+    known[:, last : last + own.shape[1]] = own
+    return known
+
+
+def strip_vectors(n_components: int, n_lines: int, tile: int) -> int:
     """Vectors of rows in a strip: whole tiles, and K ** vectors does not overflow."""
-    in_cache = int(np.clip(STRIP // n_entries, *VECTORS))
+    in_cache = int(np.clip(STRIP // n_lines, *VECTORS))
     product = int(MAX_EXPONENT / np.log2(n_components + 1))
     return min(in_cache, product) // tile * tile
 
 
-def _arguments(rows: Array, centre: Array, theta: Array, shape: Shape | None) -> tuple[Any, ...]:
-    """What the kernel's passes begin with: theta is padded to whole tiles."""
+def _run(
+    name: str, rows: Array, centre: Array, theta: Array, shape: Shape | None, *more: Any
+) -> Any:
+    """One of the kernel's passes over rows; theta is padded to whole tiles."""
     fast = kernel()
     assert fast is not None
     if rows.dtype not in (np.float32, np.float64):
@@ -83,33 +105,44 @@ def _arguments(rows: Array, centre: Array, theta: Array, shape: Shape | None) ->
     entries = -(-n_entries // fast.TILE) * fast.TILE
     padded = np.zeros((heights, entries), theta.dtype)
     padded[:n_components, :n_entries] = theta
-    return (
+    kept = entries if entries <= fast.CHUNK else 2 * heights + len(rows)
+    return fast.pass_for(name, rows.dtype.char, theta.dtype.char)(
         np.require(rows, requirements="A"),
         np.ascontiguousarray(centre, dtype=np.float64),
         padded,
-        MONOMIALS[shape],
-        strip_vectors(n_components, entries, fast.TILE),
+        factors(shape, len(rows), entries),
+        shape is not None and shape == TRACE,
+        strip_vectors(n_components, kept, fast.TILE),
+        *more,
     )
 
 
 def packed_joint(rows: Array, centre: Array, theta: Array, shape: Shape | None) -> Array:
     """(K, B): theta @ phi, the log-joint of a block; the arguments are those of `packed_sums`."""
-    fast = kernel()
-    assert fast is not None
     joint = np.empty((len(theta), rows.shape[1]), theta.dtype)
-    arguments = _arguments(rows, centre, theta, shape)
-    fast.joint_for(arguments[0].dtype.char, theta.dtype.char)(*arguments, joint)
+    _run("joint", rows, centre, theta, shape, joint)
     return joint
 
 
 def packed_labels(rows: Array, centre: Array, theta: Array, shape: Shape | None) -> Integers:
     """(B,): the line of theta @ phi that is largest; the arguments are those of `packed_sums`."""
-    fast = kernel()
-    assert fast is not None
     labels = np.empty(rows.shape[1], np.int64)
-    arguments = _arguments(rows, centre, theta, shape)
-    fast.label_for(arguments[0].dtype.char, theta.dtype.char)(*arguments, len(theta), labels)
+    _run("labels", rows, centre, theta, shape, len(theta), labels)
     return labels
+
+
+def packed_shares(rows: Array, centre: Array, theta: Array, shape: Shape | None) -> Array:
+    """(B, K): softmax of theta @ phi; the arguments are those of `packed_sums`."""
+    shares = np.empty((rows.shape[1], len(theta)), theta.dtype)
+    _run("shares", rows, centre, theta, shape, shares)
+    return shares
+
+
+def packed_densities(rows: Array, centre: Array, theta: Array, shape: Shape | None) -> Array:
+    """(B,): log-sum-exp of theta @ phi; the arguments are those of `packed_sums`."""
+    densities = np.empty(rows.shape[1], theta.dtype)
+    _run("densities", rows, centre, theta, shape, len(theta), densities)
+    return densities
 
 
 def packed_sums(
@@ -142,36 +175,46 @@ def packed_sums(
     log_likelihood : float
         Sum of the log-sum-exp of theta @ phi over the rows.
     """
-    fast = kernel()
-    assert fast is not None
     sums = np.empty(theta.shape)
-    arguments = _arguments(rows, centre, theta, shape)
     own = np.empty(0) if weights is None else np.ascontiguousarray(weights, dtype=np.float64)
-    run = fast.pass_for(arguments[0].dtype.char, theta.dtype.char)
-    return sums, run(*arguments, own, sums)
+    return sums, _run("sums", rows, centre, theta, shape, own, sums)
 
 
 class Compiled(Packed):
-    """The packed form, a block's log-joint, labels or sums in one pass over its rows."""
+    """The packed form, all that is asked of a block in one pass over its rows."""
 
-    def _most_rows(self) -> int:
+    @property
+    def most_rows(self) -> int:
         return 65536  # the kernel cuts them into strips; more would only delay the last thread
+
+    @property
+    def _own(self) -> tuple[Array, Array, Shape | None]:
+        """What goes with rows."""
+        return self.centre, self.theta, self.mixture.quadratic_shape
 
     # What was chosen where there is a kernel may be asked of a worker whose machine has none.
     def _linear(self, rows: Array) -> Array:
         if kernel() is None:
             return super()._linear(rows)
-        return packed_joint(rows, self.centre, self.theta, self.mixture.quadratic_shape)
+        return packed_joint(rows, *self._own)
 
     def labels(self, rows: Array) -> Integers:
         if kernel() is None:
             return super().labels(rows)
-        return packed_labels(rows, self.centre, self.theta, self.mixture.quadratic_shape)
+        return packed_labels(rows, *self._own)
+
+    def shares(self, rows: Array) -> Array:
+        if kernel() is None:
+            return super().shares(rows)
+        return packed_shares(rows, *self._own)
+
+    def log_densities(self, rows: Array) -> Array:
+        if kernel() is None:
+            return super().log_densities(rows)
+        return self._with_shared(packed_densities(rows, *self._own), rows)
 
     def sums(self, block: Block) -> Products:
         if kernel() is None:
             return super().sums(block)
-        products, log_likelihood = packed_sums(
-            block.rows, self.centre, self.theta, self.mixture.quadratic_shape, block.weights
-        )
+        products, log_likelihood = packed_sums(block.rows, *self._own, block.weights)
         return Products(products, log_likelihood, block.weight)

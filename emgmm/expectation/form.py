@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from emgmm.block import Block
+from emgmm.expectation.softmax import softmax
 from emgmm.statistics import Statistics
 from emgmm.typing import Array, Integers
 
@@ -38,6 +39,16 @@ class Form(ABC):
     def labels(self, rows: Array) -> Integers:
         """(B,): the most probable component of each row, the first of equals."""
         return largest(self.log_joint(rows))
+
+    def shares(self, rows: Array) -> Array:
+        """(B, K): the responsibilities of a block."""
+        log_joint = self.log_joint(rows)
+        softmax(log_joint)
+        return log_joint.T
+
+    def log_densities(self, rows: Array) -> Array:
+        """(B,): log p(x) of each row."""
+        return softmax(self.log_joint(rows))
 
     @abstractmethod
     def sums(self, block: Block) -> Any:

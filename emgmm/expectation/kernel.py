@@ -45,59 +45,77 @@ from emgmm.expectation.tiles import TILE, joint_2, joint_4, sums_2, sums_4
 
 PAIR = 2  # components are padded to this
 CHUNK = 160  # entries of phi at a time: a tile's 15 KiB of them stay in the nearest cache
+GROUP = 4 * TILE  # entries that sums are made of at a time where phi is not kept, of
+BATCH = 64 * TILE  # so many rows: their 19 KiB, with four lines of shares, stay there too
 
 
 # -- the pass -----------------------------------------------------------------------------------
-OUTER, AXIS, TRACE, NOTHING = range(4)  # what the monomials are
 
 
 @njit(nogil=True)
-def fill(rows: Any, start: Any, stop: Any, centre: Any, kind: Any, phi: Any, length: Any) -> Any:
-    """The phi of rows start..stop, one entry to a line of `length`; phi[0] is 1 already.
+def centred(
+    rows: Any, start: Any, n: Any, centre: Any, squared: Any, lines: Any, length: Any
+) -> Any:
+    """Lines of `length` of which phi's entries are products: 1, the rows less the centre, y . y.
 
-    What pads the last panel is left over from earlier rows; `softmax` gives it no share.
+    The first is there already; the last is left at 0 if it is not asked for. What pads the last
+    panel is left over from earlier rows; `softmax` gives it no share.
     """
-    D, n, width = len(rows), stop - start, width_of(phi)
+    D, width = len(rows), width_of(lines)
     full, panel = n // width * width, width * TILE
     padded = (n + panel - 1) // panel * panel
     across, along = rows.strides[0] // rows.itemsize, rows.strides[1] // rows.itemsize
     for b in range(0, full, width):
         for d in range(D):
-            own = gather(rows, d * across + (start + b) * along, along, centre[d], phi)
-            store(phi, (1 + d) * length + b, own)
+            own = gather(rows, d * across + (start + b) * along, along, centre[d], lines)
+            store(lines, (1 + d) * length + b, own)
     for d in range(D):
         line = (1 + d) * length
         for b in range(full, n):
-            phi[line + b] = np.float64(rows[d, start + b]) - centre[d]
-    line = (1 + D) * length
-    if kind == OUTER:
-        for i in range(D):
-            for j in range(i, D):
-                for b in range(0, padded, width):
-                    left = load(phi, (1 + i) * length + b)
-                    store(phi, line + b, multiply(left, load(phi, (1 + j) * length + b)))
-                line += length
-    elif kind == AXIS:
-        for i in range(D):
-            for b in range(0, padded, width):
-                own = load(phi, (1 + i) * length + b)
-                store(phi, line + b, multiply(own, own))
-            line += length
-    elif kind == TRACE:
+            lines[line + b] = np.float64(rows[d, start + b]) - centre[d]
+    if squared:
         for b in range(0, padded, width):
-            square = every(0.0, phi)
+            square = every(0.0, lines)
             for i in range(D):
-                own = load(phi, (1 + i) * length + b)
+                own = load(lines, (1 + i) * length + b)
                 square = add(square, multiply(own, own))
-            store(phi, line + b, square)
+            store(lines, (1 + D) * length + b, square)
     return padded
 
 
 @njit(nogil=True)
-def softmax(joint: Any, K: Any, n: Any, padded: Any, length: Any, shares: Any) -> Any:
+def fill(
+    lines: Any,
+    length: Any,
+    b: Any,
+    factors: Any,
+    begin: Any,
+    end: Any,
+    phi: Any,
+    size: Any,
+    at: Any,
+    count: Any,
+) -> Any:
+    """Entries begin..end of phi, products of two lines each, of `count` rows from `b` on.
+
+    They come to `phi`, a line of `size` for each, from `at` on.
+    """
+    width = width_of(lines)
+    for p in range(begin, end):
+        left, right = factors[0, p] * length + b, factors[1, p] * length + b
+        to = (p - begin) * size + at
+        for i in range(0, count, width):
+            store(phi, to + i, multiply(load(lines, left + i), load(lines, right + i)))
+
+
+@njit(nogil=True)
+def softmax(
+    joint: Any, K: Any, n: Any, padded: Any, length: Any, shares: Any, tops: Any, totals: Any
+) -> Any:
     """The strip's log-joint into responsibilities, as `emgmm.expectation.softmax` has it.
 
-    Its log-likelihood comes back. The totals lie between 1 and K, and the strip's `length` is such
+    Its log-likelihood comes back; that of a row is its top plus the logarithm of its total, which
+    are left too. The totals lie between 1 and K, and the strip's `length` is such
     that the product of a lane's does not overflow float64: one logarithm serves for all.
     """
     width, least = width_of(joint), least_of(joint)
@@ -105,7 +123,8 @@ def softmax(joint: Any, K: Any, n: Any, padded: Any, length: Any, shares: Any) -
         for b in range(n, padded):
             joint[k * length + b] = least if k else 0.0
     floor, one = every(floor_of(joint), joint), every(1.0, joint)
-    tops, product = doubled(every(0.0, joint)), doubled(one)
+    nothing = every(0.0, joint)
+    sum_of_tops, product = doubled(nothing), doubled(one)
     for b in range(0, padded, width * TILE):
         top_0 = top_1 = top_2 = every(least, joint)
         for k in range(K):
@@ -119,9 +138,9 @@ def softmax(joint: Any, K: Any, n: Any, padded: Any, length: Any, shares: Any) -
             gap_0 = subtract(load(joint, at), top_0)
             gap_1 = subtract(load(joint, at + width), top_1)
             gap_2 = subtract(load(joint, at + 2 * width), top_2)
-            share_0 = where_above(floor, gap_0, exponential(at_least(gap_0, floor)))
-            share_1 = where_above(floor, gap_1, exponential(at_least(gap_1, floor)))
-            share_2 = where_above(floor, gap_2, exponential(at_least(gap_2, floor)))
+            share_0 = where_above(floor, gap_0, exponential(at_least(gap_0, floor)), nothing)
+            share_1 = where_above(floor, gap_1, exponential(at_least(gap_1, floor)), nothing)
+            share_2 = where_above(floor, gap_2, exponential(at_least(gap_2, floor)), nothing)
             total_0, total_1 = add(total_0, share_0), add(total_1, share_1)
             total_2 = add(total_2, share_2)
             store(shares, at, share_0)
@@ -139,30 +158,31 @@ def softmax(joint: Any, K: Any, n: Any, padded: Any, length: Any, shares: Any) -
         product = multiply(
             multiply(product, doubled(total_0)), multiply(doubled(total_1), doubled(total_2))
         )
-        tops = add(add(tops, doubled(top_0)), add(doubled(top_1), doubled(top_2)))
+        sum_of_tops = add(add(sum_of_tops, doubled(top_0)), add(doubled(top_1), doubled(top_2)))
+        store(tops, b, top_0)
+        store(tops, b + width, top_1)
+        store(tops, b + 2 * width, top_2)
+        store(totals, b, total_0)
+        store(totals, b + width, total_1)
+        store(totals, b + 2 * width, total_2)
     for k in range(K):
         for b in range(n, padded):
             shares[k * length + b] = 0.0
     log_likelihood = 0.0
     for i in range(width):
-        log_likelihood += lane(tops, i) + math.log(lane(product, i))
+        log_likelihood += lane(sum_of_tops, i) + math.log(lane(product, i))
     return log_likelihood
 
 
 @njit(nogil=True)
-def weigh(joint: Any, K: Any, n: Any, length: Any, weights: Any, start: Any, shares: Any) -> Any:
-    """Each row's shares times its weight; the weighted log-likelihood comes back.
-
-    log p(x) is the log-joint of any component less the logarithm of its share: of the largest.
-    """
+def weigh(
+    K: Any, n: Any, length: Any, weights: Any, start: Any, tops: Any, totals: Any, shares: Any
+) -> Any:
+    """Each row's shares times its weight; the weighted log-likelihood comes back."""
     log_likelihood = 0.0
     for b in range(n):
-        top = 0
-        for k in range(1, K):
-            if shares[k * length + b] > shares[top * length + b]:
-                top = k
-        weight, at = weights[start + b], top * length + b
-        log_likelihood += weight * (joint[at] - math.log(shares[at]))
+        weight = weights[start + b]
+        log_likelihood += weight * (tops[b] + math.log(totals[b]))
         for k in range(K):
             shares[k * length + b] *= weight
     return log_likelihood
@@ -170,145 +190,227 @@ def weigh(joint: Any, K: Any, n: Any, length: Any, weights: Any, start: Any, sha
 
 @njit(nogil=True)
 def join(
-    rows: Any,
-    start: Any,
-    stop: Any,
-    centre: Any,
-    kind: Any,
+    lines: Any,
+    n_lines: Any,
+    padded: Any,
+    factors: Any,
     phi: Any,
-    length: Any,
+    size: Any,
     theta: Any,
-    heights: Any,
-    entries: Any,
     joint: Any,
+    length: Any,
 ) -> Any:
-    """The phi of rows start..stop and their log-joint, a component to a line of `length`."""
-    padded = fill(rows, start, stop, centre, kind, phi, length)
+    """The log-joint of a strip, a component to a line of `length`.
+
+    Where `phi` has lines of that `size` too it holds the whole strip's afterwards, of which the
+    first `n_lines` are the `lines`; else it is only as large as a tile's share of it.
+    """
+    heights, entries = theta.shape
+    flat = theta.reshape(heights * entries)
+    kept, panel = size == length, width_of(phi) * TILE
+    if kept:
+        made = phi[n_lines * length :]
+        fill(lines, length, 0, factors, n_lines, entries, made, length, 0, padded)
     for begin in range(0, entries, CHUNK):
         end = min(entries, begin + CHUNK)
-        for b in range(0, padded, width_of(phi) * TILE):
+        for b in range(0, padded, panel):
+            at = b if kept else 0
+            if not kept:
+                fill(lines, length, b, factors, begin, end, phi, size, 0, panel)
             for k in range(0, heights - 3, 4):
-                joint_4(theta, k, entries, begin, end, phi, b, length, joint)
+                joint_4(flat, k, entries, begin, end, phi, size, at, joint, length, b)
             if heights % 4:
-                joint_2(theta, heights - 2, entries, begin, end, phi, b, length, joint)
-    return padded
+                k = heights - 2
+                joint_2(flat, k, entries, begin, end, phi, size, at, joint, length, b)
 
 
 @njit(nogil=True)
-def strip(theta: Any, vectors: Any) -> Any:
-    """Rows of a strip, its phi and its log-joint, before there is anything in them."""
-    heights, entries = theta.shape
-    length = vectors * width_of(theta)
-    phi = np.zeros(entries * length, theta.dtype)
-    phi[:length] = 1.0
-    return length, phi, np.empty(heights * length, theta.dtype)
+def gathered(
+    shares: Any,
+    padded: Any,
+    length: Any,
+    lines: Any,
+    factors: Any,
+    phi: Any,
+    size: Any,
+    heights: Any,
+    totals: Any,
+) -> Any:
+    """Add a strip's R @ phi^T to the totals; `phi` holds the strip's, if its `size` says so."""
+    kept, entries = size == length, factors.shape[1]
+    group, batch = (TILE, padded) if kept else (GROUP, BATCH)
+    for begin in range(0, entries, group):
+        end = min(entries, begin + group)
+        first = 0 if kept else begin
+        for b in range(0, padded, batch):
+            count = min(batch, padded - b)
+            if not kept:
+                fill(lines, length, b, factors, begin, end, phi, BATCH, 0, count)
+            step = size if kept else BATCH
+            for k in range(0, heights - 3, 4):
+                for p in range(begin, end, TILE):
+                    sums_4(shares, length, b, k, phi, step, 0, first, p, count, entries, totals)
+            if heights % 4:
+                k = heights - 2
+                for p in range(begin, end, TILE):
+                    sums_2(shares, length, b, k, phi, step, 0, first, p, count, entries, totals)
 
 
-def joint_pass(rows: Any, centre: Any, theta: Any, kind: Any, vectors: Any, joint: Any) -> Any:
-    """The log-joint into `joint`; `theta` is padded to whole tiles."""
-    K, N = joint.shape
+@njit(nogil=True)
+def strip(theta: Any, D: Any, vectors: Any) -> Any:
+    """Rows of a strip; its lines, phi and log-joint, before there is anything in them.
+
+    Few entries are kept for the sums, of all rows; many are made twice, each time in a few lines.
+    """
     heights, entries = theta.shape
-    flat_theta = theta.reshape(heights * entries)
-    length, phi, own = strip(theta, vectors)
-    for start in range(0, N, length):
-        stop = min(N, start + length)
-        join(rows, start, stop, centre, kind, phi, length, flat_theta, heights, entries, own)
-        for k in range(K):
-            joint[k, start:stop] = own[k * length : k * length + stop - start]
+    width = width_of(theta)
+    length = vectors * width
+    lines = np.zeros((D + 2) * length, theta.dtype)
+    lines[:length] = 1.0
+    joint = np.empty(heights * length, theta.dtype)
+    if entries <= CHUNK:
+        phi = np.zeros(max(entries, D + 2) * length, theta.dtype)
+        phi[:length] = 1.0
+        return length, phi, length, phi, joint
+    size = width * TILE
+    return length, lines, size, np.empty(max(CHUNK * size, GROUP * BATCH), theta.dtype), joint
 
 
 def label_pass(
-    rows: Any, centre: Any, theta: Any, kind: Any, vectors: Any, K: Any, labels: Any
+    rows: Any, centre: Any, theta: Any, factors: Any, squared: Any, vectors: Any, K: Any, out: Any
 ) -> Any:
-    """The number of each row's largest log-joint into `labels`, the first of equals."""
-    N = len(labels)
-    heights, entries = theta.shape
-    flat_theta = theta.reshape(heights * entries)
-    length, phi, joint = strip(theta, vectors)
-    top = np.empty(length, theta.dtype)
+    """The number of each row's largest log-joint into `out`, the first of equals."""
+    D, N = rows.shape
+    length, lines, size, phi, joint = strip(theta, D, vectors)
+    numbers = np.empty(length, theta.dtype)
     for start in range(0, N, length):
-        n = min(N, start + length) - start
-        join(rows, start, start + n, centre, kind, phi, length, flat_theta, heights, entries, joint)
-        own = labels[start : start + n]
+        n = min(length, N - start)
+        padded = centred(rows, start, n, centre, squared, lines, length)
+        join(lines, 1 + D, padded, factors, phi, size, theta, joint, length)
+        for b in range(0, padded, width_of(joint)):
+            top, number = load(joint, b), every(0.0, joint)
+            for k in range(1, K):
+                own = load(joint, k * length + b)
+                number = where_above(top, own, every(float(k), joint), number)
+                top = at_least(own, top)
+            store(numbers, b, number)
         for b in range(n):
-            top[b], own[b] = joint[b], 0
-        for k in range(1, K):
-            for b in range(n):
-                above = joint[k * length + b] > top[b]
-                own[b] = k if above else own[b]
-                top[b] = joint[k * length + b] if above else top[b]
+            out[start + b] = int(numbers[b])
 
 
-def packed_pass(
-    rows: Any, centre: Any, theta: Any, kind: Any, vectors: Any, weights: Any, sums: Any
+def share_pass(
+    rows: Any, centre: Any, theta: Any, factors: Any, squared: Any, vectors: Any, out: Any
 ) -> Any:
-    """Sums into `sums`, the log-likelihood returned; no weights are weights of 1."""
-    K, P = sums.shape
-    N = rows.shape[1]
+    """Responsibilities into the (N, K) `out`."""
+    D, N = rows.shape
+    K = out.shape[1]
+    length, lines, size, phi, joint = strip(theta, D, vectors)
+    shares = np.empty(len(joint), theta.dtype)
+    tops, totals = np.empty(length, theta.dtype), np.empty(length, theta.dtype)
+    for start in range(0, N, length):
+        n = min(length, N - start)
+        padded = centred(rows, start, n, centre, squared, lines, length)
+        join(lines, 1 + D, padded, factors, phi, size, theta, joint, length)
+        softmax(joint, K, n, padded, length, shares, tops, totals)
+        for b in range(n):
+            for k in range(K):
+                out[start + b, k] = shares[k * length + b]
+
+
+def density_pass(
+    rows: Any, centre: Any, theta: Any, factors: Any, squared: Any, vectors: Any, K: Any, out: Any
+) -> Any:
+    """The log-sum-exp of each row's log-joint into `out`."""
+    D, N = rows.shape
+    length, lines, size, phi, joint = strip(theta, D, vectors)
+    shares = np.empty(len(joint), theta.dtype)
+    tops, totals = np.empty(length, theta.dtype), np.empty(length, theta.dtype)
+    for start in range(0, N, length):
+        n = min(length, N - start)
+        padded = centred(rows, start, n, centre, squared, lines, length)
+        join(lines, 1 + D, padded, factors, phi, size, theta, joint, length)
+        softmax(joint, K, n, padded, length, shares, tops, totals)
+        for b in range(n):
+            out[start + b] = tops[b] + math.log(totals[b])
+
+
+def joint_pass(
+    rows: Any, centre: Any, theta: Any, factors: Any, squared: Any, vectors: Any, out: Any
+) -> Any:
+    """The log-joint into the (K, N) `out`."""
+    D, N = rows.shape
+    length, lines, size, phi, joint = strip(theta, D, vectors)
+    for start in range(0, N, length):
+        n = min(length, N - start)
+        padded = centred(rows, start, n, centre, squared, lines, length)
+        join(lines, 1 + D, padded, factors, phi, size, theta, joint, length)
+        for k in range(len(out)):
+            out[k, start : start + n] = joint[k * length : k * length + n]
+
+
+def sum_pass(
+    rows: Any,
+    centre: Any,
+    theta: Any,
+    factors: Any,
+    squared: Any,
+    vectors: Any,
+    weights: Any,
+    out: Any,
+) -> Any:
+    """R @ phi^T into the (K, P) `out`, the log-likelihood returned; no weights are weights of 1."""
+    D, N = rows.shape
+    K, P = out.shape
     heights, entries = theta.shape
-    flat_theta = theta.reshape(heights * entries)
-    length, phi, joint = strip(theta, vectors)
-    shares = np.zeros(heights * length, theta.dtype)
-    lanes = width_of(sums)
-    totals = np.zeros(heights * entries * lanes)
+    length, lines, size, phi, joint = strip(theta, D, vectors)
+    shares = np.zeros(len(joint), theta.dtype)
+    tops, totals = np.empty(length, theta.dtype), np.empty(length, theta.dtype)
+    lanes = width_of(out)
+    sums = np.zeros(heights * entries * lanes)
     log_likelihood = 0.0
     for start in range(0, N, length):
-        stop = min(N, start + length)
-        padded = join(
-            rows, start, stop, centre, kind, phi, length, flat_theta, heights, entries, joint
-        )
-        own = softmax(joint, K, stop - start, padded, length, shares)
+        n = min(length, N - start)
+        padded = centred(rows, start, n, centre, squared, lines, length)
+        join(lines, 1 + D, padded, factors, phi, size, theta, joint, length)
+        own = softmax(joint, K, n, padded, length, shares, tops, totals)
         if len(weights):
-            own = weigh(joint, K, stop - start, length, weights, start, shares)
+            own = weigh(K, n, length, weights, start, tops, totals, shares)
         log_likelihood += own
-        for p in range(0, entries, TILE):
-            for k in range(0, heights - 3, 4):
-                sums_4(shares, k, phi, p, padded, length, entries, totals)
-            if heights % 4:
-                sums_2(shares, heights - 2, phi, p, padded, length, entries, totals)
+        gathered(shares, padded, length, lines, factors, phi, size, heights, sums)
     for k in range(K):
         for p in range(P):
             at = (k * entries + p) * lanes
-            sums[k, p] = (totals[at] + totals[at + 1]) + (totals[at + 2] + totals[at + 3])
+            out[k, p] = (sums[at] + sums[at + 1]) + (sums[at + 2] + sums[at + 3])
     return log_likelihood
 
 
-def arguments(row: str, number: str) -> tuple[Any, ...]:
-    """What both passes begin with: rows, centre, theta, kind, vectors."""
-    return (
+def passes(number: str) -> dict[str, tuple[Any, ...]]:
+    """By name each pass, what it returns, and what it takes after what all of them take."""
+    own = from_dtype(np.dtype(number))
+    weights = types.Array(types.float64, 1, "C", readonly=True)
+    return {
+        "labels": (label_pass, types.void, types.intp, types.Array(types.int64, 1, "C")),
+        "shares": (share_pass, types.void, types.Array(own, 2, "C")),
+        "densities": (density_pass, types.void, types.intp, types.Array(own, 1, "C")),
+        "joint": (joint_pass, types.void, types.Array(own, 2, "C")),
+        "sums": (sum_pass, types.float64, weights, types.Array(types.float64, 2, "C")),
+    }
+
+
+@cache
+def pass_for(name: str, row: str, number: str) -> Any:
+    """A pass, compiled for types of rows and of theta; on disk where there is a place."""
+    function, returned, *more = passes(number)[name]
+    signature = returned(
         types.Array(from_dtype(np.dtype(row)), 2, "A", readonly=True),
         types.Array(types.float64, 1, "C", readonly=True),
         types.Array(from_dtype(np.dtype(number)), 2, "C", readonly=True),
+        types.Array(types.intp, 2, "C", readonly=True),
+        types.boolean,
         types.intp,
-        types.intp,
+        *more,
     )
-
-
-def compiled(function: Any, signature: Any) -> Any:
-    """A pass, compiled; on disk where there is a place."""
     try:
         return njit(signature, nogil=True, cache=True)(function)
     except RuntimeError:  # nowhere to write
         return njit(signature, nogil=True)(function)
-
-
-@cache
-def pass_for(row: str, number: str) -> Any:
-    """`packed_pass` for types of rows and of theta."""
-    weights = types.Array(types.float64, 1, "C", readonly=True)
-    sums = types.Array(types.float64, 2, "C")
-    return compiled(packed_pass, types.float64(*arguments(row, number), weights, sums))
-
-
-@cache
-def label_for(row: str, number: str) -> Any:
-    """`label_pass` for types of rows and of theta."""
-    labels = types.Array(types.int64, 1, "C")
-    return compiled(label_pass, types.void(*arguments(row, number), types.intp, labels))
-
-
-@cache
-def joint_for(row: str, number: str) -> Any:
-    """`joint_pass` for types of rows and of theta."""
-    joint = types.Array(from_dtype(np.dtype(number)), 2, "C")
-    return compiled(joint_pass, types.void(*arguments(row, number), joint))

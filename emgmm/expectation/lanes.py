@@ -306,15 +306,14 @@ def at_least(typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
-def where_above(typing: Any, bound: Any, x: Any, a: Any) -> Any:
-    """`a`, but 0 where x <= bound; a NaN in `a` stays where x is one."""
+def where_above(typing: Any, bound: Any, x: Any, a: Any, b: Any) -> Any:
+    """`a`, but `b` where x <= bound; a NaN in `a` stays where x is one."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bound, x, a = arguments
-        below = builder.fcmp_ordered("<=", x, bound)
-        return builder.select(below, signature.return_type.constant(0.0), a)
+        bound, x, a, b = arguments
+        return builder.select(builder.fcmp_ordered("<=", x, bound), b, a)
 
-    return a(a, a, a), code
+    return a(a, a, a, a), code
 
 
 @intrinsic

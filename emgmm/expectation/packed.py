@@ -20,15 +20,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from emgmm.block import Block
 from emgmm.expectation.form import Form, largest
 from emgmm.expectation.guard import magnitude_near
-from emgmm.expectation.scratch import Scratch
+from emgmm.expectation.phi import Phi
 from emgmm.expectation.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.precision import UNIT, unit_of
@@ -47,6 +46,14 @@ ENTRIES = 2**20
 PIECES = 16
 WORTHWHILE = 2**22
 SHARE = 24
+
+
+@lru_cache
+def piece(n_lines: int, n_entries: int, n_rows: float) -> int:
+    """Rows of a block that make equal pieces of all, each worthwhile."""
+    per_row = n_lines * (n_entries + SHARE)
+    pieces = min(PIECES, max(1, n_rows * per_row // WORTHWHILE))
+    return max(WORTHWHILE // per_row, math.ceil(n_rows / pieces))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,29 +91,34 @@ class Packed(Form):
         Whose E-step.
     summary : Summary or None
         Of the rows to be summed over; not needed for log-joints.
-    centre : (D,), optional
-        Of phi; the mixture's own by default.
-    dtype : float64 or float32
-        Of phi and of the two products of a block; blocks are added in float64.
+    phi : Phi, optional
+        Of the rows, about any centre; by default about the mixture's own, in float64. Its type is
+        that of the two products of a block; blocks are added in float64.
     """
 
     def __init__(
-        self,
-        mixture: Mixture,
-        summary: Summary | None = None,
-        centre: Array | None = None,
-        dtype: Any = np.float64,
+        self, mixture: Mixture, summary: Summary | None = None, phi: Phi | None = None
     ) -> None:
         self.mixture = mixture
         self.summary = summary
-        self.centre = mixture.centre if centre is None else centre
+        self.phi = phi or Phi(mixture.centre, mixture.quadratic_shape)
         self.means = mixture.means - self.centre
         self.whiteners = mixture.each_whitener
-        self.dtype = np.dtype(dtype)
-        self.block_rows = self._most_rows()
+        self.block_rows = self.most_rows
         if summary is not None:
-            self.block_rows = min(self.block_rows, self.piece(summary.n_rows))
-        self._scratch = Scratch()
+            pieces = piece(mixture.n_lines, self.phi.n_entries, summary.n_rows)
+            self.block_rows = min(self.block_rows, pieces)
+
+    @property
+    def most_rows(self) -> int:
+        """Rows of a block, where there are enough of them."""
+        entries = self.phi.n_entries + 2 * self.mixture.n_lines
+        return max(512, min(ENTRIES // entries, 32768))
+
+    @property
+    def centre(self) -> Array:
+        """(D,): of phi."""
+        return self.phi.centre
 
     @cached_property
     def theta(self) -> Array:
@@ -125,19 +137,7 @@ class Packed(Form):
         if noise is not None:
             theta = np.vstack((theta, np.zeros(theta.shape[1])))
             theta[-1, 0] = noise.log_weight + (noise.density.constant or 0.0)
-        return theta.astype(self.dtype, copy=False)
-
-    def _most_rows(self) -> int:
-        """Rows of a block, where there are enough of them."""
-        n_lines, n_entries = self.mixture.size
-        return max(512, min(ENTRIES // (n_entries + 2 * n_lines), 32768))
-
-    def piece(self, n_rows: float) -> int:
-        """Rows of a block that make equal pieces of all, each worthwhile."""
-        n_lines, n_entries = self.mixture.size
-        per_row = n_lines * (n_entries + SHARE)
-        pieces = min(PIECES, max(1, n_rows * per_row // WORTHWHILE))
-        return max(WORTHWHILE // per_row, math.ceil(n_rows / pieces))
+        return theta.astype(self.phi.dtype, copy=False)
 
     def error(self, reach: Array) -> float:
         """Bound of the error of any log-joint, for rows within `reach` (D,) of the centre.
@@ -154,21 +154,11 @@ class Packed(Form):
         Rows that lie farther from all of them lose no more of their logarithm than these: it grows
         as the square of the distance, and so does the error.
         """
-        return unit_of(self.dtype) * magnitude_near(self.mixture, 2 * np.abs(self.means), sds)
-
-    def _phi(self, rows: Array) -> Array:
-        n_features, n_rows = rows.shape
-        phi = self._scratch("phi", (self.theta.shape[1], n_rows), self.theta.dtype)
-        phi[0] = 1.0
-        centred = phi[1 : 1 + n_features]
-        np.subtract(rows, self.centre[:, None], out=centred, casting="same_kind")
-        if self.mixture.quadratic_shape is not None:
-            self.mixture.quadratic_shape.monomials(centred, phi[1 + n_features :])
-        return phi
+        return unit_of(self.phi.dtype) * magnitude_near(self.mixture, 2 * np.abs(self.means), sds)
 
     def _linear(self, rows: Array) -> Array:
         """(K, B): theta @ phi, all of the log-joint but for what the components share."""
-        joint: Array = self.theta @ self._phi(rows)
+        joint: Array = self.theta @ self.phi.of_rows(rows)
         self._add_noise(joint, rows)
         return joint
 
@@ -179,19 +169,28 @@ class Packed(Form):
             joint[-1] += noise.density.log_density(rows)
 
     def log_joint(self, rows: Array) -> Array:
-        log_joint = self._linear(rows)
+        return self._with_shared(self._linear(rows), rows)
+
+    def _with_shared(self, linear: Array, rows: Array) -> Array:
+        """What was linear in phi, with the quadratic term that all components share."""
         if self.mixture.quadratic_shape is None:
             centred = np.subtract(rows, self.centre[:, None])
-            log_joint -= 0.5 * self.mixture.family.shape.norms(self.whiteners[0], centred)
-        return log_joint
+            linear -= 0.5 * self.mixture.family.shape.norms(self.whiteners[0], centred)
+        return linear
 
+    # What the components share cancels in these.
     def labels(self, rows: Array) -> Integers:
         return largest(self._linear(rows))
 
+    def shares(self, rows: Array) -> Array:
+        shares = self._linear(rows)
+        softmax(shares)
+        return shares.T
+
     def sums(self, block: Block) -> Products:
-        phi = self._phi(block.rows)
-        dtype, size = self.theta.dtype, (len(self.theta), phi.shape[1])
-        responsibilities = self._scratch("responsibilities", size, dtype)
+        phi = self.phi.of(block)
+        size = (len(self.theta), phi.shape[1])
+        responsibilities = self.phi.scratch("responsibilities", size, phi.dtype)
         np.matmul(self.theta, phi, out=responsibilities)
         self._add_noise(responsibilities, block.rows)
         log_likelihood = block.total(softmax(responsibilities))
@@ -204,8 +203,10 @@ class Packed(Form):
         quadratics = 1 + self.mixture.n_features
         products, astray = sums.products[: len(self.means)], sums.products[len(self.means) :]
         scatter, quadratic = self._second_moments(products[:, quadratics:])
+        centres = np.empty(self.means.shape)
+        centres[:] = self.centre
         return Statistics(
-            self.centre[None].repeat(len(self.means), axis=0),
+            centres,
             products[:, 0],
             products[:, 1:quadratics],
             scatter,

@@ -32,6 +32,10 @@ def softmax(log_joint: Array) -> Array:
     ----------
     Blanchard, Higham and Higham (2021), IMA J. Numer. Anal. 41:2311, doi 10.1093/imanum/draa038.
     """
+    if len(log_joint) == 1:  # whatever the row, it is the only component's
+        alone: Array = log_joint[0].copy()
+        log_joint.fill(1.0)
+        return alone
     floor, too_much, least = LIMITS[log_joint.dtype]
     top = np.maximum.reduce(log_joint)
     np.maximum(top, least, out=top)  # -inf where the row is out of every reach

@@ -31,6 +31,7 @@ def joint_tile(height: int) -> Any:
     """Entries begin..end of theta @ phi for `height` components and `TILE` vectors of rows.
 
     The first entries start the log-joint (with theta[:, 0], as phi[0] is 1), later ones add to it.
+    `phi` begins with entry `begin`; its rows from `at` on are those of the log-joint from `b` on.
     """
 
     @intrinsic
@@ -42,12 +43,14 @@ def joint_tile(height: int) -> Any:
         begin: Any,
         end: Any,
         phi: Any,
-        b: Any,
-        length: Any,
+        phi_length: Any,
+        at: Any,
         joint: Any,
+        length: Any,
+        b: Any,
     ) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            theta, k, n_entries, begin, end, phi, b, length, joint = arguments
+            theta, k, n_entries, begin, end, phi, phi_length, at, joint, length, b = arguments
             kinds, size, lanes = signature.args, k.type, lanes_of(signature.args[5])
             table = context.make_array(kinds[0])(context, builder, theta).data
             numbers = [builder.add(k, size(i)) for i in range(height)]
@@ -71,7 +74,7 @@ def joint_tile(height: int) -> Any:
                             builder.store(fetch(builder, pointer), accumulator)
             after = builder.select(fresh, size(1), begin)
             with cgutils.for_range_slice(builder, after, end, size(1), size) as (p, _):
-                start = builder.add(builder.mul(p, length), b)
+                start = builder.add(builder.mul(builder.sub(p, begin), phi_length), at)
                 indices = [builder.add(start, size(lanes.width * v)) for v in range(TILE)]
                 pointers = [place(context, builder, kinds[5], phi, i) for i in indices]
                 vectors = [fetch(builder, pointer) for pointer in pointers]
@@ -87,7 +90,7 @@ def joint_tile(height: int) -> Any:
             return context.get_dummy_value()
 
         size = types.intp
-        return types.void(theta, size, size, size, size, phi, size, size, joint), code
+        return types.void(theta, size, size, size, size, phi, size, size, joint, size, size), code
 
     return tile
 
@@ -95,41 +98,52 @@ def joint_tile(height: int) -> Any:
 def sums_tile(height: int) -> Any:
     """Add R @ phi^T for `height` components and `TILE` entries to sums in float64.
 
-    Each lane has its own sum, or with more lanes than float64 has, each few.
+    Each lane has its own sum, or with more lanes than float64 has, each few. `phi` begins with
+    entry `begin`; its `count` rows from `at` on are those of the shares from `b` on.
     """
 
     @intrinsic
     def tile(
         typing: Any,
         shares: Any,
+        length: Any,
+        b: Any,
         k: Any,
         phi: Any,
+        phi_length: Any,
+        at: Any,
+        begin: Any,
         p: Any,
-        stop: Any,
-        length: Any,
+        count: Any,
         n_entries: Any,
         sums: Any,
     ) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            shares, k, phi, p, stop, length, n_entries, sums = arguments
-            kinds, size, lanes = signature.args, k.type, lanes_of(signature.args[2])
-            kept = lanes_of(kinds[7])
-            lines = [builder.mul(builder.add(k, size(i)), length) for i in range(height)]
-            entries = [builder.mul(builder.add(p, size(j)), length) for j in range(TILE)]
+            shares, length, b, k, phi, phi_length, at, begin, p, count, n_entries, sums = arguments
+            kinds, size, lanes = signature.args, k.type, lanes_of(signature.args[4])
+            kept = lanes_of(kinds[11])
+            first = builder.sub(p, begin)
+            lines, entries = [], []
+            for i in range(height):
+                lines.append(builder.add(builder.mul(builder.add(k, size(i)), length), b))
+            for j in range(TILE):
+                start = builder.mul(builder.add(first, size(j)), phi_length)
+                entries.append(builder.add(start, at))
             tile = accumulators(builder, height, lanes)
             targets = []
             for i, line in enumerate(tile):
-                begin = builder.add(builder.mul(builder.add(k, size(i)), n_entries), p)
+                start = builder.add(builder.mul(builder.add(k, size(i)), n_entries), p)
                 for j, accumulator in enumerate(line):
-                    index = builder.mul(builder.add(begin, size(j)), size(kept.width))
-                    targets.append(place(context, builder, kinds[7], sums, index))
+                    index = builder.mul(builder.add(start, size(j)), size(kept.width))
+                    targets.append(place(context, builder, kinds[11], sums, index))
                     builder.store(lanes.constant(0.0), accumulator)
-            with cgutils.for_range_slice(builder, size(0), stop, size(lanes.width), size) as (b, _):
-                indices = [builder.add(entry, b) for entry in entries]
-                pointers = [place(context, builder, kinds[2], phi, i) for i in indices]
+            with cgutils.for_range_slice(builder, size(0), count, size(lanes.width), size) as loop:
+                row = loop[0]
+                indices = [builder.add(entry, row) for entry in entries]
+                pointers = [place(context, builder, kinds[4], phi, i) for i in indices]
                 vectors = [fetch(builder, pointer) for pointer in pointers]
                 for start, line in zip(lines, tile, strict=True):
-                    index = builder.add(start, b)
+                    index = builder.add(start, row)
                     share = fetch(builder, place(context, builder, kinds[0], shares, index))
                     for vector, accumulator in zip(vectors, line, strict=True):
                         total = fused(builder, share, vector, builder.load(accumulator))
@@ -141,7 +155,9 @@ def sums_tile(height: int) -> Any:
             return context.get_dummy_value()
 
         size = types.intp
-        return types.void(shares, size, phi, size, size, size, size, sums), code
+        return types.void(
+            shares, size, size, size, phi, size, size, size, size, size, size, sums
+        ), code
 
     return tile
 

@@ -37,19 +37,27 @@ class ArraySource(Source):
         self.complete = complete
         self.n_rows, self.n_features = rows.shape
         self.dtype = rows.dtype
-        is_small = complete and rows.size <= SMALL
-        self._features = np.ascontiguousarray(rows.T, np.float64) if is_small else rows.T
+        self._is_small = complete and rows.size <= SMALL
+        self._features = np.ascontiguousarray(rows.T, np.float64) if self._is_small else rows.T
+        self._lasting: tuple[int, list[Block]] = (0, [])  # those of one size
 
     @property
     def block_dtype(self) -> np.dtype[Any]:
         return self._features.dtype
 
     def blocks(self, size: int) -> Iterator[Block]:
+        if not self._is_small:
+            return self._cut(size)
+        if self._lasting[0] != size:
+            self._lasting = (size, list(self._cut(size)))
+        return iter(self._lasting[1])
+
+    def _cut(self, size: int) -> Iterator[Block]:
         for start in range(0, self.n_rows, size):
             place = slice(start, start + size)
             if self.complete:
                 weights = None if self.weights is None else self.weights[place]
-                yield Block(start, self._features[:, place], weights)
+                yield Block(start, self._features[:, place], weights, lasts=self._is_small)
             else:
                 numbers = self._by_pattern[place]
                 weights = None if self.weights is None else self.weights[numbers]
