@@ -78,7 +78,6 @@ def factors(shape: Shape | None, n_features: int, n_entries: int) -> Integers:
         None: np.zeros((2, 0), dtype=np.intp),
     }
     known = np.zeros((2, n_entries), dtype=np.intp)
-    known[1] = last
     known[1, feature] = feature
     own = monomials[shape]
     known[:, last : last + own.shape[1]] = own
