@@ -118,10 +118,14 @@ def _coincident(
 def _collapsed(
     mixture: Mixture, mass: Array, components: tuple[int, ...], ridge: float
 ) -> CollapsedComponentWarning:
-    dense = mixture.dense_covariances()
+    family = mixture.family
+    unit = family.shape.add_ridge(np.zeros_like(mixture.covariance_stack[:1]), 1.0)
+    least = np.broadcast_to(
+        family.shape.least_variance(mixture.covariance_stack, unit[0]), mixture.n_components
+    )
     each = "; ".join(
         f"component {k} with mass {mass[k]:.4g} and smallest standard deviation "
-        f"{np.sqrt(max(float(np.linalg.eigvalsh(dense[k].astype(float))[0]), 0.0)):.2g}"
+        f"{np.sqrt(max(float(least[k]), 0.0)):.2g}"
         for k in components
     )
     return CollapsedComponentWarning(

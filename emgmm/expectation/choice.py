@@ -32,7 +32,7 @@ COMPILED_FROM = 2**20
 # 246 and 179 with 128 and 16; but 76 and 102 with 32 and 8, 76 and 88 with 64 and 16.
 # Beside the compiled kernel as one to 32: 20 and 16 with 32 and 1, 73 and 66 with 64 and 2, 66 and
 # 64 with 128 and 4; but 64 and 88 with 64 and 4, 51 and 62 with 128 and 8.
-FEW_FEATURES = 32
+FEW_FEATURES = 16
 FEW: dict[type[Packed], int] = {Packed: 8, Compiled: 32}
 
 # Entries of a block's log-joint, whose labels or responsibilities a core's own cache holds.
@@ -124,12 +124,14 @@ class FormForPass:
 
     def _exact(self, mixture: Mixture, dtype: np.dtype[Any]) -> Exact:
         """The exact form, in float32 where rows and means come in it and it is enough."""
-        single = mixture.means.dtype == dtype == np.float32
-        if single and _within_range(self.summary.reach(mixture.centre)):
-            form = Exact(mixture, dtype=np.float32)
-            if form.error_near(TYPICAL) <= promise_single(mixture.n_features):
-                return form
-        return Exact(mixture)
+        single = mixture.means.dtype == dtype == np.float32 and self._is_enough(mixture)
+        return Exact(mixture, dtype=np.float32 if single else np.float64)
+
+    def _is_enough(self, mixture: Mixture) -> bool:
+        """Whether the exact form keeps its promise in float32."""
+        error = unit_of(np.float32) * magnitude_near(mixture, 0.0, TYPICAL)
+        in_range = _within_range(self.summary.reach(mixture.centre))
+        return in_range and error <= promise_single(mixture.n_features)
 
 
 def _within_range(reach: Array) -> bool:

@@ -13,12 +13,10 @@ import numpy as np
 
 from emgmm.block import Block
 from emgmm.expectation.form import Form
-from emgmm.expectation.guard import magnitude_near
 from emgmm.expectation.scratch import Scratch
 from emgmm.expectation.softmax import softmax
 from emgmm.families import Family
 from emgmm.mixture import Mixture
-from emgmm.precision import unit_of
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
 
@@ -83,10 +81,6 @@ class Exact(Form):
         K, D = self.means.shape
         self.block_rows = max(256, min(ENTRIES // D, 8 * ENTRIES // (K + D), 32768))
         self._scratch = Scratch()
-
-    def error_near(self, sds: float) -> float:
-        """Bound of a log-joint's error within `sds` standard deviations of its component."""
-        return unit_of(self.dtype) * magnitude_near(self.mixture, 0.0, sds)
 
     def log_joint(self, rows: Array) -> Array:
         rows = np.ascontiguousarray(rows, dtype=self.dtype)
