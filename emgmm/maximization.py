@@ -47,7 +47,7 @@ def _check_above_rounding(mixture: Mixture) -> None:
     """Raise for covariances that are but the rounding of rows as large as the means."""
     family = mixture.family
     noise = ROUNDING * np.abs(mixture.means, dtype=np.float64)
-    family.refuse(family.shape.magnitude(mixture.each_whitener, noise) > 1)
+    family.refuse(family.shape.magnitude(mixture.whitener_stack, noise) > 1)
 
 
 def lost(mixture: Mixture, statistics: Statistics) -> float:
@@ -56,7 +56,7 @@ def lost(mixture: Mixture, statistics: Statistics) -> float:
 
 
 def _lost_to(reach: Array, mixture: Mixture) -> float:
-    magnitudes = mixture.family.shape.magnitude(mixture.each_whitener, reach)
+    magnitudes = mixture.family.shape.magnitude(mixture.whitener_stack, reach)
     return UNIT * float(np.maximum.reduce(magnitudes))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -82,7 +81,12 @@ class Mixture:
     def n_features(self) -> int:
         return self.means.shape[1]
 
-    @cached_property
+    @property
+    def whitener_stack(self) -> Array:
+        """Whiteners with a component axis in front, in float64."""
+        return self.family.stack(self.whiteners.astype(np.float64, copy=False))
+
+    @property
     def each_whitener(self) -> Array:
         """One whitener per component, in float64."""
         whiteners = self.whiteners.astype(np.float64, copy=False)
@@ -139,8 +143,7 @@ class Mixture:
         """(K,): log weight plus log-density at the component's own mean."""
         with np.errstate(divide="ignore"):  # a component may have weight 0
             log_weights = np.log(self.weights, dtype=np.float64)
-        whiteners = self.family.stack(self.whiteners.astype(np.float64, copy=False))
-        half_log_det = self.family.shape.log_det(whiteners, self.n_features)
+        half_log_det = self.family.shape.log_det(self.whitener_stack, self.n_features)
         return log_weights + half_log_det - 0.5 * self.n_features * LOG_2_PI
 
     def dense_covariances(self) -> Array:

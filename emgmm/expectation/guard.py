@@ -14,6 +14,6 @@ def magnitude_near(mixture: Mixture, offsets: Array | float, sds: float) -> floa
     Times the unit of rounding it bounds the error of any log-joint, to first order.
     """
     family, shape = mixture.family, mixture.family.shape
-    covariances = family.for_each(mixture.covariances, mixture.n_components)
+    covariances = family.stack(mixture.covariances)
     near = sds * np.sqrt(shape.variances(covariances, mixture.n_features))
-    return float(shape.magnitude(mixture.each_whitener, offsets + near).max())
+    return float(shape.magnitude(mixture.whitener_stack, offsets + near).max())

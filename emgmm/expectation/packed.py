@@ -103,7 +103,7 @@ class Packed(Form):
         self.summary = summary
         self.phi = phi or Phi(mixture.centre, mixture.quadratic_shape)
         self.means = mixture.means - self.centre
-        self.whiteners = mixture.each_whitener
+        self.whiteners = mixture.whitener_stack
         self.block_rows = self.most_rows
         if summary is not None:
             pieces = piece(mixture.n_lines, self.phi.n_entries, summary.n_rows)
@@ -129,10 +129,13 @@ class Packed(Form):
         shape, noise = self.mixture.family.shape, self.mixture.noise
         precisions = shape.precisions(self.whiteners)
         linear = shape.apply(precisions, self.means)
-        constant = self.mixture.log_peaks() - 0.5 * np.einsum("kj,kj->k", linear, self.means)
+        constant = self.mixture.log_peaks() - 0.5 * (linear * self.means).sum(axis=1)
         parts = [constant[:, None], linear]
         if self.mixture.quadratic_shape is not None:
-            parts.append(shape.coefficients(precisions))
+            coefficients = shape.coefficients(precisions)
+            if len(coefficients) < len(linear):  # a shared covariance, beside noise
+                coefficients = coefficients.repeat(len(linear), axis=0)
+            parts.append(coefficients)
         theta = np.concatenate(parts, axis=1)
         if noise is not None:
             theta = np.vstack((theta, np.zeros(theta.shape[1])))

@@ -26,7 +26,7 @@ class Unconstrained(Family):
     ) -> Array:
         if not self.shared:
             return self.shape.estimate(scatter, mass, n_features)
-        one = self.shape.estimate(scatter[None], np.atleast_1d(mass.sum()), n_features)
+        one = self.shape.estimate(scatter[None], mass.sum(keepdims=True), n_features)
         return one[0] if self.single else np.repeat(one, len(mass), axis=0)
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:

@@ -24,6 +24,13 @@ def _upper(n_features: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return np.triu_indices(n_features)
 
 
+@cache
+def _identity(n_features: int) -> Array:
+    identity = np.eye(n_features)
+    identity.setflags(write=False)
+    return identity
+
+
 class Outer(Shape):
     """Any symmetric matrix."""
 
@@ -65,7 +72,7 @@ class Outer(Shape):
         return np.zeros((*rows.shape, rows.shape[1]), dtype=rows.dtype)
 
     def add_ridge(self, covariances: Array, ridge: float) -> Array:
-        return covariances + ridge * np.eye(covariances.shape[-1])
+        return covariances + ridge * _identity(covariances.shape[-1])
 
     def whiteners(self, covariances: Array) -> Array:
         whiteners = np.empty(covariances.shape)
