@@ -14,7 +14,7 @@ from emgmm.expectation.exact import Exact
 from emgmm.expectation.form import Form
 from emgmm.expectation.guard import magnitude_near
 from emgmm.expectation.incomplete import Incomplete, IncompleteExact, IncompletePacked
-from emgmm.expectation.packed import Packed, piece
+from emgmm.expectation.packed import JOINT, Packed, piece
 from emgmm.expectation.phi import Phi
 from emgmm.mixture import Mixture
 from emgmm.precision import PROMISE, promise_single, unit_of
@@ -34,9 +34,6 @@ COMPILED_FROM = 2**20
 # 64 with 128 and 4; but 64 and 88 with 64 and 4, 51 and 62 with 128 and 8.
 FEW_FEATURES = 16
 FEW: dict[type[Packed], int] = {Packed: 8, Compiled: 32}
-
-# Entries of a block's log-joint, whose labels or responsibilities a core's own cache holds.
-JOINT = 2**17
 
 # Standard deviations from a component within which float64 keeps the promise: a row farther than
 # that from one of two has no share in it, and the promise then is of its logarithm's digits.

@@ -100,7 +100,7 @@ class Exact(Form):
     def sums(self, block: Block) -> Statistics:
         rows = np.ascontiguousarray(block.rows, dtype=self.dtype)
         responsibilities = self.log_joint(rows)
-        log_likelihood = block.total(softmax(responsibilities))
+        log_likelihood = block.total(softmax(responsibilities, self._scratch))
         if block.weights is not None:
             responsibilities *= block.weights
         held, astray = responsibilities[: len(self.means)], responsibilities[len(self.means) :]

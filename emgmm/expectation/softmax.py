@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from emgmm.expectation.scratch import Scratch
 from emgmm.typing import Array
 
 # exp of less than this is below 1e-304, in float32 1e-34: no digit of a sum that has a 1 in it.
@@ -20,8 +21,15 @@ LIMITS = {
 }
 
 
-def softmax(log_joint: Array) -> Array:
+def softmax(log_joint: Array, scratch: Scratch | None = None) -> Array:
     """Turn a (K, B) log-joint, float64 or float32, into responsibilities, in place.
+
+    Parameters
+    ----------
+    log_joint : (K, B)
+        Of a block.
+    scratch : Scratch, optional
+        Where what comes back may lie, until the same thread asks again.
 
     Returns
     -------
@@ -37,17 +45,24 @@ def softmax(log_joint: Array) -> Array:
         log_joint.fill(1.0)
         return alone
     floor, too_much, least = LIMITS[log_joint.dtype]
-    top = np.maximum.reduce(log_joint)
+    size = (3, log_joint.shape[1])
+    memory = (
+        scratch("softmax", size, log_joint.dtype)
+        if scratch
+        else np.empty_like(log_joint, shape=size)
+    )
+    top, total, scale = memory
+    np.maximum.reduce(log_joint, out=top)
     np.maximum(top, least, out=top)  # -inf where the row is out of every reach
     log_joint -= top
     underflows = np.minimum.reduce(log_joint, axis=None) < floor  # to ask costs less than to raise
     if underflows:
         np.maximum(log_joint, floor, out=log_joint)
     np.exp(log_joint, out=log_joint)
-    total = np.add.reduce(log_joint)
+    np.add.reduce(log_joint, out=total)
     if underflows:
         log_joint -= too_much
-    log_joint *= 1.0 / total
+    log_joint *= np.divide(1.0, total, out=scale)
     np.log(total, out=total)
     total += top
     return total
