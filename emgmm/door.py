@@ -35,7 +35,7 @@ def source(
     for kind in KINDS:
         if kind.accepts(X):
             opened = kind.of(X, sample_weight)
-            _check_features(estimator, opened, reset=reset)
+            _check_features(estimator, opened.n_features, opened.feature_names, reset=reset)
             return opened
     array = rows(estimator, X, reset=reset, least=least)
     complete = is_complete(array, getattr(estimator, "feature_names_in_", None))
@@ -43,9 +43,10 @@ def source(
     return ArraySource(array, weights, complete=complete)
 
 
-def _check_features(estimator: BaseEstimator, opened: Source, *, reset: bool) -> None:
-    """The estimator takes a source's width and names (reset), or they must be those it knows."""
-    names, width = opened.feature_names, opened.n_features
+def _check_features(
+    estimator: BaseEstimator, width: int, names: Array | None, *, reset: bool
+) -> None:
+    """The estimator takes a width and names (reset), or they must be those it knows."""
     if reset:
         estimator.n_features_in_ = width
         if names is not None:
@@ -70,9 +71,9 @@ def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Ar
     """The (N, D) float array in X; in `fit` (reset) the estimator takes its width and names."""
     _refuse_devices(estimator, X)
     ready = _is_floats(X) and X.ndim == 2 and len(X) >= least and X.shape[1] > 0
-    if ready and reset:  # names are looked for in arrays too, which takes as long as an iteration
-        estimator.n_features_in_ = X.shape[1]
-        vars(estimator).pop("feature_names_in_", None)
+    if ready and (reset or not hasattr(estimator, "feature_names_in_")):
+        # scikit-learn looks for names in arrays too, which takes as long as an iteration
+        _check_features(estimator, X.shape[1], None, reset=reset)
         return X
     return validate_data(
         estimator,

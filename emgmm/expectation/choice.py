@@ -174,7 +174,6 @@ class FormForBlock:
         kind = _packed_kind(mixture, n_rows)
         self.mixture = mixture
         self.packed = kind(mixture)
-        self.exact = Exact(mixture)
         held = max(512, JOINT // mixture.n_lines)
         self.block_rows = min(
             self.packed.block_rows, piece(mixture.n_lines, self.packed.phi.n_entries, n_rows), held
@@ -197,6 +196,11 @@ class FormForBlock:
     def log_densities(self, block: Block) -> Array:
         """(B,): log p(x) of each row of a block."""
         return self._form_for(block).log_densities(block.rows)
+
+    @cached_property
+    def exact(self) -> Exact:
+        """The form for blocks that the packed one does not serve."""
+        return Exact(self.mixture)
 
     @cached_property
     def incomplete(self) -> Incomplete:
