@@ -6,10 +6,11 @@ import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any, Generic, TypeVar
 
 ENOUGH = 0.02  # seconds; what is shorter is repeated
+PAUSE = 0.1  # seconds before a turn: threads of the one before wait busily for more, for a while
 
 Result = TypeVar("Result")
 
@@ -35,6 +36,7 @@ def take_turns(
         for name, take in takers.items():
             if turns[name].failure:
                 continue
+            sleep(PAUSE)
             try:
                 result = take()
             except Exception as error:
