@@ -17,13 +17,15 @@ def wrapped(text: str, indent: str = "") -> str:
     )
 
 
-def say(text: str, stream: TextIO | None = None) -> None:
-    """Write a text and a line's end to standard output, or to another stream."""
+def say(text: str, stream: TextIO | None = None, end: str = "\n") -> None:
+    """Write a text to standard output, or to another stream."""
     stream = sys.stdout if stream is None else stream
     try:
-        print(text, file=stream, flush=True)
-    except BrokenPipeError:
-        _to_nowhere(stream)
+        print(text, file=stream, end=end, flush=True)
+    except BrokenPipeError:  # nobody reads on: files that were asked for are written all the same
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def note(text: str) -> None:
@@ -33,14 +35,4 @@ def note(text: str) -> None:
 
 def flush() -> None:
     """Write what others, such as argparse, left in standard output's buffer."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _to_nowhere(sys.stdout)
-
-
-def _to_nowhere(stream: TextIO) -> None:
-    """Nobody reads a stream any more: files that were asked for are written all the same."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    say("", end="")
