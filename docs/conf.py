@@ -28,9 +28,19 @@ autodoc_typehints = "none"  # the docstrings say it
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False  # pages name the members themselves
 
+# Examples write files: each page runs in a folder of its own.
 doctest_global_setup = """
+import os
+import tempfile
 import numpy as np
 np.set_printoptions(suppress=True)
+_before = os.getcwd()
+_folder = tempfile.TemporaryDirectory()
+os.chdir(_folder.name)
+"""
+doctest_global_cleanup = """
+os.chdir(_before)
+_folder.cleanup()
 """
 
 plot_formats = [("png", 130)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from emgmm.commands import demo, fit, predict
+from emgmm.commands import demo, fit, output, predict
 
 COMMANDS = {"fit": fit.main, "predict": predict.main}
 
@@ -13,9 +13,12 @@ COMMANDS = {"fit": fit.main, "predict": predict.main}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and words[0] in COMMANDS:
-        return COMMANDS[words[0]](words[1:])
-    return demo.main(words)
+    try:
+        if words and words[0] in COMMANDS:
+            return COMMANDS[words[0]](words[1:])
+        return demo.main(words)
+    finally:
+        output.flush()
 
 
 if __name__ == "__main__":

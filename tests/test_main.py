@@ -47,14 +47,16 @@ def test_it_draws_a_picture(data, tmp_path, capsys):
 
 
 def test_a_picture_that_cannot_be_written_is_said_in_one_line(tmp_path, capsys):
-    assert main(["--plot", str(tmp_path / "nowhere" / "picture.png")]) == 1
+    assert main(["--plot", str(tmp_path / "nowhere" / "picture.png")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_missing_matplotlib_is_said_in_one_line(tmp_path, capsys, monkeypatch):
+def test_a_missing_matplotlib_is_said_in_one_line_and_at_once(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["--plot", str(tmp_path / "picture.png")]) == 1
-    assert "pip install 'emgmm[plot]'" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "pip install 'emgmm[plot]'" in said.err
+    assert said.out == ""
 
 
 def test_the_module_runs():

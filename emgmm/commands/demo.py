@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from emgmm.commands import targets
+from emgmm.commands.errors import told
+from emgmm.commands.output import say
 from emgmm.commands.report import listed_warnings, report
 from emgmm.datasets import Dataset, old_faithful, question
 from emgmm.displays import GaussianMixtureDisplay
@@ -55,11 +56,12 @@ def save_picture(path: Path, data: Dataset, fits: dict[str, GaussianMixture]) ->
         ax.set_xlabel(data.feature_names[0])
         ax.set_ylabel(data.feature_names[1])
         ax.set_title(title, fontsize="medium")
-    figure.savefig(path, dpi=120)
+    targets.write_figure(path, figure)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+@told
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m emgmm",
         description="Fit a Gaussian mixture to a data set that comes with the package.",
@@ -76,21 +78,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw it (needs matplotlib)")
     parser.add_argument("--version", action="version", version=f"emgmm {__version__}")
     options = parser.parse_args(arguments)
+    targets.check({"--plot": options.plot}, {})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         data, fits = question_fits() if options.data == "question" else faithful_fits()
     texts = (report(title, fit, data.rows, data.feature_names) for title, fit in fits.items())
-    print("\n\n".join(texts))
-    print(*listed_warnings(caught), sep="", end="")
-    if options.plot is None:
-        return 0
-    try:
-        save_picture(options.plot, data, fits)
-    except ImportError:
-        print("--plot needs matplotlib: pip install 'emgmm[plot]'", file=sys.stderr)
-        return 1
-    except (OSError, ValueError) as error:
-        print(f"cannot write {options.plot}: {error}", file=sys.stderr)
-        return 1
-    print(f"\nPicture written to {options.plot}")
+    say("\n\n".join(texts))
+    for text in listed_warnings(caught):
+        say(f"\n{text}")
+    if options.plot is not None:
+        targets.write(options.plot, lambda path: save_picture(path, data, fits))
+        say(f"\nPicture written to {options.plot}")
     return 0

@@ -5,46 +5,48 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emgmm.commands import tables
+from emgmm.commands import tables, targets
 from emgmm.commands.errors import FAILED, CommandError, told
-from emgmm.commands.report import candidates, listed_warnings, report
+from emgmm.commands.output import note, say, wrapped
+from emgmm.commands.report import candidates, conditions, listed_warnings, report
+from emgmm.commands.rows import Rows
 from emgmm.displays import GaussianMixtureDisplay, InformationCriterionDisplay
-from emgmm.estimator import GaussianMixture
-from emgmm.families import FAMILIES
-from emgmm.files import replaced
+from emgmm.families import FAMILIES, all_for
 from emgmm.selection import CRITERIA, GaussianMixtureIC
 from emgmm.sources import blocks
 from emgmm.starts import STARTS
-from emgmm.typing import Array
 
 # Features of a picture, at the most.
 DRAWN = 5
+
+# What a generator of random numbers takes for a seed, at the most.
+LARGEST_SEED = 2**32 - 1
 
 
 class Watched(GaussianMixtureIC):
     """A grid whose progress is shown on standard error, where that is a terminal."""
 
-    def _heard(self, line: dict[str, Any], number: int, total: int) -> None:
-        if number == 1:
-            self._bar = bar(total)
-        self._bar.set_postfix_str(f"{line['n_components']} {line['covariance_type']}")
-        self._bar.update()
-        if number == total:
-            self._bar.close()
+    shown: Any
+
+    def _heard(self, line: dict[str, Any], number: int, total: int) -> None:  # noqa: ARG002
+        self.shown.update()
+        self.shown.set_postfix_str(f"{line['n_components']} {line['covariance_type']}")
 
 
-def bar(total: int) -> Any:
-    """A progress bar, silent where nobody looks."""
+def bars() -> Callable[..., Any]:
+    """What makes a progress bar, silent where nobody looks."""
     try:
         from tqdm import tqdm
     except ImportError:
         raise CommandError("progress needs tqdm: pip install 'emgmm[cli]'", FAILED) from None
-    return tqdm(total=total, file=sys.stderr, disable=None, leave=False, unit="fit")
+    return partial(tqdm, file=sys.stderr, disable=None, leave=False, unit="fit")
 
 
 def numbers(text: str) -> list[int]:
@@ -71,6 +73,13 @@ def families(text: str) -> str | list[str]:
     return "all" if text == "all" else names
 
 
+def seed(text: str) -> int:
+    """A seed of random numbers."""
+    if not text.isdecimal() or int(text) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {LARGEST_SEED}")
+    return int(text)
+
+
 def listed(text: str) -> list[str]:
     """Names with commas between."""
     return text.split(",")
@@ -92,7 +101,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     add("--out", type=Path, help="where to write the rows with labels and probabilities")
     add("--model", type=Path, help="where to write the model, as JSON")
     add("--plot", type=Path, help="where to draw it, .png, .pdf or .svg")
-    add("--seed", type=int, default=0, help="of the starts (default: %(default)s)")
+    add("--seed", type=seed, default=0, help="of the starts (default: %(default)s)")
     add("--start", choices=STARTS, default="kmeans", help="where EM begins (default: %(default)s)")
     add("--prior", choices=("conjugate",), help="a prior in the data's own units")
     add("--noise", choices=("uniform",), help="a component for rows that belong to none")
@@ -104,35 +113,30 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
     asked = parsed(arguments)
-    tables.check_target(asked.out, "--out", tables.SUFFIXES)
-    tables.check_target(asked.model, "--model")
-    tables.check_target(asked.plot, "--plot", (".png", ".pdf", ".svg"))
-    for option in ("out", "model", "plot"):
-        target = getattr(asked, option)
-        if target is not None and target.resolve() == asked.data.resolve():
-            raise CommandError(f"--{option} is the data's own file: give another")
+    wanted = {f"--{name}": getattr(asked, name) for name in ("out", "model", "plot")}
+    targets.check(wanted, {"data": asked.data})
     table = tables.read(asked.data)
-    names, left_out = columns(table, asked)
+    names, wordy = columns(table, asked)
+    rows = Rows.of(table, names, asked.weights)
+    types = families_for(asked.families, len(rows.names))
+    numbers = components_for(asked.components, rows)
     if asked.out is not None:
-        most = tables.added_names(max(asked.components), noise=asked.noise is not None)
-        tables.check_free(table, most, "--out")
-    rows = tables.matrix(table, names)
-    weights = None if asked.weights is None else tables.matrix(table, [asked.weights])[:, 0]
-    print(f"{asked.data}: {len(rows)} rows of {', '.join(names)}")
-    if left_out:
-        print(f"Left out, for they hold no numbers: {', '.join(left_out)}")
-    if missing := np.count_nonzero(np.isnan(rows)):
-        print(f"{missing} values are missing; the likelihood is that of the others.")
-    chosen, caught = fitted(asked, rows, weights)
-    model = chosen.best_estimator_
-    print(f"\n{candidates(chosen.results_, asked.criterion)}")
+        added = tables.added_names(max(numbers), noise=asked.noise is not None)
+        tables.check_free(table, added, "--out")
+    bar = bars()
+    introduce(asked, rows, numbers, wordy)
+    with bar(total=len(numbers) * len(types)) as shown:
+        grid, caught = fitted(asked, rows, numbers, types, shown)
+    say(f"\n{candidates(grid.results_, asked.criterion)}")
+    model = grid.best_estimator_
     title = (
         f"Chosen by {asked.criterion.upper()}: {model.covariance_type}, K = {model.n_components}"
     )
-    print(f"\n{report(title, model, rows, names, weights)}")
-    print(f"\n{model.diagnose(rows, sample_weight=weights)}")
-    print(*listed_warnings(caught), sep="", end="")
-    keep(asked, table, rows, names, chosen)
+    say(f"\n{report(title, model, rows.values, rows.names, rows.weights)}")
+    say(f"\n{conditions(model.diagnose(rows.values, sample_weight=rows.weights))}")
+    for text in listed_warnings(caught):
+        say(f"\n{text}")
+    keep(asked, table, rows, grid)
     return 0
 
 
@@ -150,13 +154,58 @@ def columns(table: Any, asked: argparse.Namespace) -> tuple[list[str], list[str]
     return numeric, [name for name in names if name not in numeric]
 
 
+def families_for(asked: str | list[str], n_features: int) -> list[str]:
+    """Families to try, all of which must be for so many features."""
+    if isinstance(asked, str):
+        return all_for(n_features)
+    for name in asked:
+        most = FAMILIES[name].most_features
+        if most is not None and n_features > most:
+            raise CommandError(
+                f"--families: {name} is for one column, but there are {n_features}: choose among "
+                f"{', '.join(all_for(n_features))}"
+            )
+    return asked
+
+
+def components_for(asked: Sequence[int], rows: Rows) -> list[int]:
+    """Numbers of components to try: no more than there are rows that differ."""
+    different = rows.n_different(max(asked))
+    numbers = [number for number in asked if number <= different]
+    if not numbers:
+        raise CommandError(
+            f"--components: {min(asked)} components need as many rows that differ, but there are "
+            f"{different}: ask for fewer"
+        )
+    return numbers
+
+
+def introduce(
+    asked: argparse.Namespace, rows: Rows, numbers: Sequence[int], wordy: Sequence[str]
+) -> None:
+    """Say what is fitted, and what is not."""
+    n_rows = len(rows.values)
+    say(wrapped(f"{asked.data}: {n_rows} rows of {', '.join(rows.names)}", "  "))
+    if wordy:
+        say(wrapped(f"Left out, for they hold no numbers: {', '.join(wordy)}", "  "))
+    if missing := np.count_nonzero(np.isnan(rows.values)):
+        say(f"{missing} values are missing; the likelihood is that of the others.")
+    if rows.constant:
+        note(f"columns that do not vary are left out: {', '.join(rows.constant)}")
+    if max(numbers) < max(asked.components):
+        note(
+            f"only {rows.n_different(max(asked.components))} rows differ, so no more than "
+            f"{max(numbers)} components are tried"
+        )
+
+
 def fitted(
-    asked: argparse.Namespace, rows: Array, weights: Array | None
+    asked: argparse.Namespace, rows: Rows, numbers: list[int], types: list[str], shown: Any
 ) -> tuple[GaussianMixtureIC, list[warnings.WarningMessage]]:
     """The grid, fitted, and what was warned of."""
     grid = Watched(
-        asked.components,
-        covariance_type=asked.families,
+        numbers,
+        covariance_type=types,
         criterion=asked.criterion,
         n_jobs=asked.jobs,
         init_params=asked.start,
@@ -164,52 +213,46 @@ def fitted(
         prior=asked.prior,
         noise=asked.noise,
     )
+    grid.shown = shown
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            grid.fit(rows, sample_weight=weights)
+            grid.fit(rows.values, sample_weight=rows.weights)
         except ValueError as error:
             raise CommandError(str(error), FAILED) from None
     return grid, caught
 
 
-def keep(
-    asked: argparse.Namespace, table: Any, rows: Array, names: list[str], chosen: GaussianMixtureIC
-) -> None:
+def keep(asked: argparse.Namespace, table: Any, rows: Rows, chosen: GaussianMixtureIC) -> None:
     """Write what was asked for."""
     model = chosen.best_estimator_
-    labelled = None if asked.out is None else tables.labelled(table, model, rows)
-    model.feature_names_in_ = np.array(names, dtype=object)
-    for what, path, write in (
+    labelled = None if asked.out is None else tables.labelled(table, model, rows.values)
+    model.feature_names_in_ = np.array(rows.names, dtype=object)
+    for what, path, writer in (
         ("Labelled rows", asked.out, lambda path: tables.write(path, labelled)),
         ("Model", asked.model, model.save),
         ("Picture", asked.plot, lambda path: draw(path, rows, chosen)),
     ):
-        if path is None:
-            continue
-        try:
-            write(path)
-        except ImportError as error:
-            raise CommandError(
-                f"cannot write {path} ({error}): pip install 'emgmm[cli]'", FAILED
-            ) from None
-        except OSError as error:
-            raise CommandError(f"cannot write {path}: {error}", FAILED) from None
-        print(f"\n{what} written to {path}")
+        if path is not None:
+            targets.write(path, writer)
+            say(f"\n{what} written to {path}")
 
 
-def draw(path: Path, rows: Array, chosen: GaussianMixtureIC) -> None:
+def draw(path: Path, rows: Rows, chosen: GaussianMixtureIC) -> None:
     """The components, and beside them the criterion where there was a choice."""
     from matplotlib.figure import Figure
 
-    model: GaussianMixture = chosen.best_estimator_
-    D = rows.shape[1]
+    D = len(rows.names)
     several = len(chosen.results_["rank"]) > 1
     figure = Figure(figsize=(14 if several else 7.5, 6), layout="constrained")
     axes = figure.subplots(1, 1 + several, squeeze=False)[0]
-    features = 0 if D == 1 else tuple(range(min(D, DRAWN)))
-    GaussianMixtureDisplay.from_estimator(model, blocks([rows]), features=features, ax=axes[0])
+    GaussianMixtureDisplay.from_estimator(
+        chosen.best_estimator_,
+        blocks([rows.values]),  # as blocks, rows need not bear the names of features
+        features=0 if D == 1 else tuple(range(min(D, DRAWN))),
+        sample_weight=rows.weights,
+        ax=axes[0],
+    )
     if several:
         InformationCriterionDisplay.from_estimator(chosen, ax=axes[1])
-    with replaced(path) as file:
-        figure.savefig(file, format=path.suffix[1:], dpi=120)
+    targets.write_figure(path, figure)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from emgmm.commands import tables
-from emgmm.commands.errors import FAILED, CommandError, told
+from emgmm.commands import tables, targets
+from emgmm.commands.errors import CommandError, told
+from emgmm.commands.output import say
+from emgmm.commands.rows import finite
 from emgmm.estimator import GaussianMixture
 
 
@@ -23,9 +25,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("data", type=Path, help="rows, .csv or .parquet, with the model's columns")
     parser.add_argument("--out", type=Path, help="where to write them with labels; else counts")
     options = parser.parse_args(arguments)
-    tables.check_target(options.out, "--out", tables.SUFFIXES)
-    if options.out is not None and options.out.resolve() == options.data.resolve():
-        raise CommandError("--out is the data's own file: give another")
+    targets.check({"--out": options.out}, {"data": options.data, "model": options.model})
     model, names = loaded(options.model)
     table = tables.read(options.data)
     tables.check_columns(table, names, str(options.model))
@@ -34,21 +34,17 @@ def main(arguments: list[str]) -> int:
     if options.out is not None:
         own = tables.added_names(mixture.n_components, noise=noisy)
         tables.check_free(table, own, "--out")
-    rows = tables.matrix(table, names)
-    try:
-        labels, score = model.predict(rows), model.score(rows)
-    except ValueError as error:
-        raise CommandError(str(error)) from None
-    print(f"{len(rows)} rows, mean log-density {score:.6f}")
+    rows = finite(table, names)
+    labels, score = model.predict(rows), model.score(rows)
+    say(f"{len(rows)} rows, mean log-density {score:.6f}")
     for k in range(-noisy, mixture.n_components):
         name = "noise" if k < 0 else f"component {k}"
-        print(f"  {name:<12}  {np.count_nonzero(labels == k)} rows")
+        say(f"  {name:<12}  {np.count_nonzero(labels == k)} rows")
     if options.out is not None:
-        try:
-            tables.write(options.out, tables.labelled(table, model, rows))
-        except OSError as error:
-            raise CommandError(f"cannot write {options.out}: {error}", FAILED) from None
-        print(f"Labelled rows written to {options.out}")
+        targets.write(
+            options.out, lambda path: tables.write(path, tables.labelled(table, model, rows))
+        )
+        say(f"Labelled rows written to {options.out}")
     return 0
 
 

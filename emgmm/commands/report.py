@@ -1,4 +1,4 @@
-"""What a person wants to see of a fit, as text of at most 100 columns."""
+"""What a person wants to see of a fit, as text in lines that are not too long."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from warnings import WarningMessage
 
 import numpy as np
 
+from emgmm.commands.output import WIDTH, wrapped
+from emgmm.diagnosis import Diagnosis
 from emgmm.estimator import GaussianMixture
 from emgmm.mixture import Mixture
 
-# Features that are written side by side; of more, each has a line.
+# Features that are written side by side, and letters of their names; of more, each has a line.
 SIDE_BY_SIDE = 6
+LETTERS = 10
 
-# Components of which the means are written side by side, where each feature has a line.
-AT_ONCE = 5
+# Width of a feature's name, where it has a line.
+NAME = 16
 
 # Candidates that are shown.
 SHOWN = 10
@@ -41,7 +44,7 @@ def report(
             f"  BIC {model.bic(rows, sample_weight=weights):.4f}, lower is better",
             f"  EM ended after {model.n_iter_} iterations and {model.history_['passes'][-1]} "
             f"passes over the data: {model.ending_.name}.",
-            f"  {model.ending_.sentence}",
+            wrapped(f"  {model.ending_.sentence}", "  "),
         ]
     )
 
@@ -51,33 +54,38 @@ def deviations(mixture: Mixture) -> Any:
     return np.sqrt(np.diagonal(mixture.dense_covariances(), axis1=1, axis2=2))
 
 
-def digits(value: float) -> int:
-    """Digits after the point of a number in a column."""
-    return 4 if abs(value) < 1e4 else 0
+def number(value: float) -> str:
+    """A mean or a standard deviation, in a column."""
+    size = abs(value)
+    return f"{value:{'.4f' if size < 1e4 else '.0f' if size < 1e8 else '.3g'}}"
 
 
 def side_by_side(mixture: Mixture, names: Sequence[str]) -> Iterator[str]:
     """Two lines for each component."""
-    width = max(9, *(len(name[:12]) for name in names))
-    head = "".join(f"  {name[:12]:>{width}}" for name in names)
+    width = max(9, *(len(name[:LETTERS]) for name in names))
+    head = "".join(f"  {name[:LETTERS]:>{width}}" for name in names)
     yield f"  component  weight  {'':>4}{head}"
     for k, sds in enumerate(deviations(mixture)):
         for what, values in (("mean", mixture.means[k]), ("sd", sds)):
             label = f"  {k:>9}  {mixture.weights[k]:.4f}" if what == "mean" else " " * 19
-            numbers = "".join(f"  {value:>{width}.{digits(value)}f}" for value in values)
+            numbers = "".join(f"  {number(value):>{width}}" for value in values)
             yield f"{label}  {what:>4}{numbers}"
 
 
 def one_below_another(mixture: Mixture, names: Sequence[str]) -> Iterator[str]:
-    """A line for each feature, mean and standard deviation of a few components at once."""
-    sds = deviations(mixture)
-    for start in range(0, mixture.n_components, AT_ONCE):
-        some = range(start, min(start + AT_ONCE, mixture.n_components))
-        yield f"  {'component':<16}" + "".join(f"  {k:>14}" for k in some)
-        yield f"  {'weight':<16}" + "".join(f"  {mixture.weights[k]:>14.4f}" for k in some)
+    """A line for each feature, mean and standard deviation of as many components as fit in."""
+    cells = [
+        [f"{mean:.4g} +- {sd:.3g}" for mean, sd in zip(means, sds, strict=True)]
+        for means, sds in zip(mixture.means, deviations(mixture), strict=True)
+    ]
+    width = 2 + max(len(cell) for component in cells for cell in component)
+    at_once = (WIDTH - NAME - 2) // width
+    for start in range(0, mixture.n_components, at_once):
+        some = range(start, min(start + at_once, mixture.n_components))
+        yield f"  {'component':<{NAME}}" + "".join(f"{k:>{width}}" for k in some)
+        yield f"  {'weight':<{NAME}}" + "".join(f"{mixture.weights[k]:>{width}.4f}" for k in some)
         for j, name in enumerate(names):
-            cells = (f"{mixture.means[k, j]:.4g} +- {sds[k, j]:.3g}" for k in some)
-            yield f"  {name[:16]:<16}" + "".join(f"  {cell:>14}" for cell in cells)
+            yield f"  {name[:NAME]:<{NAME}}" + "".join(f"{cells[k][j]:>{width}}" for k in some)
 
 
 def candidates(results: dict[str, Any], criterion: str) -> str:
@@ -93,16 +101,23 @@ def candidates(results: dict[str, Any], criterion: str) -> str:
         lines.append(
             f"  {results['n_components'][i]:>3}  {results['covariance_type'][i]:<9}  "
             f"{results[criterion][i]:>12.2f}  {results['log_likelihood'][i]:>14.2f}  "
-            f"{results['n_parameters'][i]:>10.0f}  {results['ending'][i]}{said}"[:100]
+            f"{results['n_parameters'][i]:>10.0f}  {results['ending'][i]}{said}"
         )
     fitted = int((~failed).sum())
     head = f"{min(SHOWN, fitted)} of {len(failed)} candidates, the best first"
     if failed.any():
         head += f"; {int(failed.sum())} could not be fitted"
-    return "\n".join([head, *lines])
+    beside = " " * lines[0].index("ending")
+    return "\n".join([head, *(wrapped(line, beside) for line in lines)])
+
+
+def conditions(diagnosis: Diagnosis) -> str:
+    """The diagnosis, each condition beside its name."""
+    beside = " " * (2 + max(len(name) for name, _ in diagnosis.lines()))
+    return "\n".join(wrapped(line, beside) for line in str(diagnosis).splitlines())
 
 
 def listed_warnings(caught: Iterable[WarningMessage]) -> Iterator[str]:
     """A paragraph for each."""
     for warning in caught:
-        yield f"\n{warning.category.__name__}: {warning.message}\n"
+        yield wrapped(f"{warning.category.__name__}: {warning.message}")

@@ -29,18 +29,6 @@ def arrow() -> Any:
     return pyarrow
 
 
-def check_target(path: Path | None, option: str, suffixes: Sequence[str] = ()) -> None:
-    """A file can be written there, as far as can be told before."""
-    if path is None:
-        return
-    if not path.parent.is_dir():
-        raise CommandError(f"{option} {path}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise CommandError(f"{option} {path}: that is a folder, give a file")
-    if suffixes and path.suffix.lower() not in suffixes:
-        raise CommandError(f"{option} {path}: its name must end in {' or '.join(suffixes)}")
-
-
 def read(path: Path) -> Any:
     """The table in a file."""
     pa = arrow()
@@ -75,9 +63,11 @@ def is_numeric(table: Any, name: str) -> bool:
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
 
 
-def check_columns(table: Any, names: Sequence[str], option: str) -> None:
-    """The table has these columns, and they hold numbers."""
+def check_columns(table: Any, names: list[str], option: str) -> None:
+    """The table has these columns, each asked for once, and they hold numbers."""
     for name in names:
+        if names.count(name) > 1:
+            raise CommandError(f"{option}: column {name!r} is there twice, name it once")
         if name not in table.column_names:
             known = ", ".join(table.column_names)
             raise CommandError(f"{option}: there is no column {name!r}; there are {known}")

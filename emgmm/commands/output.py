@@ -1,0 +1,38 @@
+"""What a person reads: lines of at most 100 columns, to a reader that may have gone."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from typing import TextIO
+
+WIDTH = 100
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """A text in lines of at most `WIDTH`, all but the first indented; no word is broken."""
+    return textwrap.fill(
+        text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def say(text: str, stream: TextIO | None = None, end: str = "\n") -> None:
+    """Write a text to standard output, or to another stream."""
+    stream = sys.stdout if stream is None else stream
+    try:
+        print(text, file=stream, end=end, flush=True)
+    except BrokenPipeError:  # nobody reads on: files that were asked for are written all the same
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def note(text: str) -> None:
+    """Say what was done otherwise than asked, on standard error."""
+    say(wrapped(f"note: {text}", "  "), sys.stderr)
+
+
+def flush() -> None:
+    """Write what others, such as argparse, left in standard output's buffer."""
+    say("", end="")
