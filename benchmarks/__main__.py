@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 from benchmarks import (
     acceleration,
+    choosing,
     cluster,
     defaults,
     environments,
@@ -63,6 +64,7 @@ TABLES = cast(
         "acceleration": acceleration,
         "escapes": escapes,
         "starts": starts,
+        "choosing": choosing,
         "watching": watching,
         "cluster": cluster,
         "streams": streams,

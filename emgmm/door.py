@@ -54,7 +54,7 @@ def _check_features(
         elif hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
         return
-    if width != estimator.n_features_in_:
+    if width != getattr(estimator, "n_features_in_", width):  # a model may have been made by hand
         raise ValueError(
             f"X has {width} features, but {type(estimator).__name__} is expecting "
             f"{estimator.n_features_in_} features as input."

@@ -16,7 +16,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import chain, islice
 from queue import Empty, SimpleQueue
@@ -165,8 +165,9 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
         while under_way:
             yield first()
     finally:
-        while not tasks.empty():
-            tasks.get_nowait()
+        with suppress(Empty):  # nobody need begin what is left
+            while True:
+                tasks.get_nowait()
         for _ in helpers:
             tasks.put(None)
         wait([helper for helper in helpers if not helper.cancel()])

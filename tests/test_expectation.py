@@ -17,7 +17,7 @@ from emgmm.expectation import Exact, FormForBlock, FormForPass, Packed, softmax
 from emgmm.expectation.compiled import Compiled, kernel
 from emgmm.expectation.form import largest
 from emgmm.expectation.phi import Phi
-from emgmm.families import FAMILIES
+from emgmm.families import FAMILIES, OUTER
 from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
 from emgmm.precision import PROMISE, UNIT, promise_single
@@ -201,6 +201,25 @@ def test_predictions_of_float32_rows_are_made_in_float64():
         single = form.log_joint(X.T)
         assert single.dtype == np.float64
         np.testing.assert_allclose(single, form.log_joint(X.astype(float).T), rtol=1e-14)
+
+
+def test_phi_of_a_block_that_lasts_is_made_once_and_any_other_anew(monkeypatch):
+    made = []
+    own = Phi.of_rows
+    monkeypatch.setattr(Phi, "of_rows", lambda self, rows: made.append(rows) or own(self, rows))
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    phi = Phi(X.mean(axis=0), OUTER)
+    blocks = [Block(0, X[:10].T, lasts=True), Block(10, X[10:].T, lasts=True)]
+    expected = [Phi(phi.centre, OUTER).of_rows(block.rows) for block in blocks]
+    made.clear()
+    for number in (0, 0, 1, 1, 0):
+        np.testing.assert_array_equal(phi.of(blocks[number]), expected[number])
+    assert len(made) == 3
+    passing = Block(0, X[:10].T.copy())
+    phi.of(passing)
+    passing.rows[:] = 7.0
+    assert (phi.of(passing)[1:4] == 7.0 - phi.centre[:, None]).all()
+    np.testing.assert_array_equal(phi.of(blocks[0]), expected[0])
 
 
 def single_precision(family, spread, n_features=16):

@@ -83,6 +83,47 @@ def test_a_failure_surfaces_and_nothing_runs_on(hands):
     assert not running
 
 
+def test_items_that_fail_end_it_after_the_results_before(hands):
+    hands(2)
+    seen = []
+
+    def items():
+        yield from range(20)
+        raise KeyError("no more")
+
+    with pytest.raises(KeyError), one_blas_thread():
+        seen.extend(in_order(lambda item: item, items()))
+    assert mapped(abs, range(-3, 0)) == [3, 2, 1]  # and the next are served
+
+
+def test_items_are_taken_by_the_callers_thread_alone(hands):
+    hands(3)
+    where = set()
+
+    def items():
+        for item in range(30):
+            where.add(threading.current_thread().name)
+            yield item
+
+    assert mapped(lambda item: item, items()) == list(range(30))
+    assert where == {threading.current_thread().name}
+
+
+def test_many_callers_at_once_get_their_own_results(hands):
+    hands(3)
+    found = {}
+
+    def call(number):
+        found[number] = mapped(lambda item: item * number, range(200))
+
+    callers = [threading.Thread(target=call, args=(number,)) for number in range(1, 9)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(20)
+    assert found == {number: [item * number for item in range(200)] for number in range(1, 9)}
+
+
 @pytest.mark.parametrize("covariance_type", TYPES)
 @pytest.mark.parametrize("far", [0.0, 1e6])
 def test_the_number_of_threads_changes_no_bit(covariance_type, far, hands):
