@@ -165,7 +165,7 @@ class Trace(_Independent):
         return whiteners**2 * np.einsum("kj,kj->k", reach, reach)
 
     def variances(self, elements: Array, n_features: int) -> Array:
-        return np.broadcast_to(elements[:, None], (len(elements), n_features))
+        return np.repeat(elements[:, None], n_features, axis=1)
 
     def lengths(self, whiteners: Array, vectors: Array) -> Array:
         return np.einsum("knj,knj->kn", vectors, vectors) * whiteners[:, None] ** 2
