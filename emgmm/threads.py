@@ -15,13 +15,12 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
-from functools import cache
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import cache, partial
 from itertools import chain, islice
-from queue import Empty, SimpleQueue
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from joblib import cpu_count
 from threadpoolctl import LibController, ThreadpoolController
@@ -85,49 +84,65 @@ if hasattr(os, "register_at_fork"):  # threads do not survive a fork
     os.register_at_fork(after_in_child=_crew.cache_clear)
 
 
-class _Task(Generic[Item, Result]):
-    """A function of one item, whoever gets round to it."""
+class _Task(Generic[Result]):
+    """Something to do, done by the crew or by whoever takes it from them."""
 
-    def __init__(self, function: Callable[[Item], Result], item: Item) -> None:
+    def __init__(self, crew: ThreadPoolExecutor, function: Callable[[], Result]) -> None:
         self._function = function
-        self._item = item
-        self._under_way = Lock()
-        self._under_way.acquire()
-        self._result: Result | None = None
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        """Do it, and remember what it raised."""
-        try:
-            self._result = self._function(self._item)
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._under_way.release()
+        self._future = crew.submit(function)
 
     @property
     def is_done(self) -> bool:
-        return not self._under_way.locked()
+        return self._future.done()
+
+    def withdraw(self) -> bool:
+        """See to it that nobody begins it; False if somebody has."""
+        return self._future.cancel()
+
+    def take(self) -> bool:
+        """Do it here, unless somebody has begun it."""
+        if not self.withdraw():
+            return False
+        self._future = Future()
+        try:
+            self._future.set_result(self._function())
+        except Exception as error:  # its turn comes after the results before
+            self._future.set_exception(error)
+        return True
+
+    def wait(self) -> None:
+        wait([self._future])
 
     def outcome(self) -> Result:
-        """What it came to, once somebody has done it."""
-        with self._under_way:
-            if self._error is not None:
-                raise self._error
-            return self._result  # type: ignore[return-value]
+        """What it came to, once it is done."""
+        return self._future.result()
 
 
-def _work_off(tasks: SimpleQueue[_Task[Item, Result] | None]) -> None:
-    while (task := tasks.get()) is not None:
-        task.run()
+def _calls(
+    function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Callable[[], Result]]:
+    """The function of each item, to be called; where there should be an item and is an error, it.
+
+    So what goes wrong with the items has its turn too: after the results of those before.
+    """
+    try:
+        for item in items:
+            yield partial(function, item)
+    except Exception as error:
+        yield partial(_raise, error)
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """The function of each item, in the order of the items; inside `one_blas_thread`, on threads.
 
     The caller's thread is one of them: it takes the items, no more than keep all busy, and lends a
-    hand in between, for to be woken up for each result takes longer than a small block. When the
-    iterator is closed, or a function raises, nothing is left running.
+    hand in between, for to be woken up for each result takes longer than a small block. While no
+    item is there nobody waits for it. When the iterator is closed, or a function raises, nothing is
+    left running.
     """
     items = iter(items)
     first_two = list(islice(items, 2))
@@ -136,18 +151,11 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
     if hands == 1 or len(first_two) < 2:
         yield from map(function, items)
         return
-    tasks: SimpleQueue[_Task[Item, Result] | None] = SimpleQueue()
-    under_way: deque[_Task[Item, Result]] = deque()
-    helpers = [_crew(hands - 1).submit(_work_off, tasks) for _ in range(hands - 1)]
+    crew = _crew(hands - 1)
+    under_way: deque[_Task[Result]] = deque()
 
     def lend_a_hand() -> bool:
-        try:
-            task = tasks.get_nowait()
-        except Empty:
-            return False
-        if task is not None:
-            task.run()
-        return True
+        return any(task.take() for task in under_way)
 
     def first() -> Result:
         while not under_way[0].is_done and lend_a_hand():
@@ -155,9 +163,8 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
         return under_way.popleft().outcome()
 
     try:
-        for item in items:
-            under_way.append(_Task(function, item))
-            tasks.put(under_way[-1])
+        for call in _calls(function, items):
+            under_way.append(_Task(crew, call))
             if len(under_way) > 2 * hands:
                 lend_a_hand()
                 while under_way and (under_way[0].is_done or len(under_way) > 2 * hands):
@@ -165,9 +172,5 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
         while under_way:
             yield first()
     finally:
-        with suppress(Empty):  # nobody need begin what is left
-            while True:
-                tasks.get_nowait()
-        for _ in helpers:
-            tasks.put(None)
-        wait([helper for helper in helpers if not helper.cancel()])
+        for task in [task for task in under_way if not task.withdraw()]:
+            task.wait()

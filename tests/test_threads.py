@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import subprocess
+import sys
 import threading
 import time
 
@@ -83,8 +86,9 @@ def test_a_failure_surfaces_and_nothing_runs_on(hands):
     assert not running
 
 
-def test_items_that_fail_end_it_after_the_results_before(hands):
-    hands(2)
+@pytest.mark.parametrize("number", HANDS)
+def test_items_that_fail_end_it_after_the_results_before(number, hands):
+    hands(number)
     seen = []
 
     def items():
@@ -92,8 +96,100 @@ def test_items_that_fail_end_it_after_the_results_before(hands):
         raise KeyError("no more")
 
     with pytest.raises(KeyError), one_blas_thread():
-        seen.extend(in_order(lambda item: item, items()))
+        for result in in_order(lambda item: item, items()):
+            seen.append(result)
+    assert seen == list(range(20))
     assert mapped(abs, range(-3, 0)) == [3, 2, 1]  # and the next are served
+
+
+def test_what_nobody_has_begun_is_left_when_it_is_closed(hands):
+    hands(2)
+    begun, at_it, go_on = [], threading.Event(), threading.Event()
+
+    def function(item):
+        begun.append(item)
+        if threading.current_thread() is not threading.main_thread():
+            at_it.set()
+            go_on.wait(20)
+        return item
+
+    with one_blas_thread():
+        results = in_order(function, itertools.count())
+        next(results)  # the crew's one thread is held up; more are taken than there are hands
+        assert at_it.wait(20)
+        threading.Timer(0.1, go_on.set).start()
+        before = list(begun)
+        results.close()
+    assert go_on.is_set()  # what was begun has ended
+    time.sleep(0.05)
+    assert begun == before
+
+
+def test_an_interrupt_in_the_callers_thread_comes_at_once(hands):
+    hands(2)
+    interrupted, at_it = [], threading.Event()
+
+    def items():
+        yield from range(3)
+        assert at_it.wait(20)
+        yield from range(3, 1000)
+
+    def function(item):
+        if threading.current_thread() is threading.main_thread():
+            interrupted.append(item)
+            raise KeyboardInterrupt
+        at_it.set()
+        time.sleep(0.02)
+
+    with pytest.raises(KeyboardInterrupt):
+        mapped(function, items())
+    assert len(interrupted) == 1
+
+
+def test_those_who_wait_for_items_hold_up_nobody(hands):
+    hands(2)
+    go_on = threading.Event()
+
+    def awaited():
+        yield from range(2)
+        go_on.wait(20)
+        yield 2
+
+    waiting = threading.Thread(target=mapped, args=(abs, awaited()))
+    waiting.start()
+    where = set()
+
+    def function(item):
+        where.add(threading.current_thread().name)
+        time.sleep(0.002)
+
+    mapped(function, range(30))
+    go_on.set()
+    waiting.join(20)
+    assert len(where) == 2
+
+
+def test_a_process_ends_though_its_results_were_not_all_taken():
+    program = """
+import threading, time
+from emgmm import threads
+
+threads._allowed = lambda _: 2
+
+def awaited():
+    yield from range(9)
+    time.sleep(60)
+
+def take_all():
+    with threads.one_blas_thread():
+        list(threads.in_order(abs, awaited()))
+
+threading.Thread(target=take_all, daemon=True).start()
+with threads.one_blas_thread():
+    results = threads.in_order(abs, range(1000))
+    next(results)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
 
 
 def test_items_are_taken_by_the_callers_thread_alone(hands):
