@@ -127,6 +127,7 @@ def report(options: Options) -> Iterator[str]:
         if sound(o, names) and not all(o.agrees(name) for name in names)
     ]
     options.wrong.extend(wrong(judged, names))
+    options.wrong.extend(iterations.wrong([o for o in outcomes if not sound(o, names)]))
     yield LEGEND
     for name in names[1:]:
         yield section(f"{name}: the worst cells")
@@ -164,7 +165,8 @@ def wrong(judged: Sequence[tuple[Outcome, float]], names: Sequence[str]) -> Iter
     """One line for each of ours that is not where EM ends."""
     for outcome, truth in judged:
         for name in names:
-            if name in OURS and abs(outcome.likelihoods[name] - truth) > outcome.tolerances[name]:
+            error = abs(outcome.likelihoods[name] - truth)
+            if name in OURS and not error <= outcome.tolerances[name]:  # NaN is wrong too
                 yield f"{outcome.problem.name}, {name}: another likelihood"
 
 

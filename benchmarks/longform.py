@@ -12,12 +12,12 @@ Long = NDArray[np.longdouble]
 
 
 def factor(matrix: Long) -> Long:
-    """The lower Cholesky factor."""
+    """The lower Cholesky factor; NaN where there is none."""
     lower = np.zeros_like(matrix)
     for i in range(len(matrix)):
         for j in range(i + 1):
             rest = matrix[i, j] - lower[i, :j] @ lower[j, :j]
-            lower[i, j] = np.sqrt(rest) if i == j else rest / lower[j, j]
+            lower[i, j] = np.sqrt(rest if rest > 0 else np.nan) if i == j else rest / lower[j, j]
     return lower
 
 

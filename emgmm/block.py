@@ -25,7 +25,7 @@ class Block:
     numbers : (B,) integers, optional
         The rows' numbers in their source, where they are not consecutive.
     lasts : bool
-        Whether its source hands out this very block in every pass.
+        Whether its source hands out this very block again, to all who ask for the same size.
     """
 
     start: int

@@ -54,16 +54,23 @@ def _check_features(
         elif hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
         return
-    if width != getattr(estimator, "n_features_in_", width):  # a model may have been made by hand
-        raise ValueError(
-            f"X has {width} features, but {type(estimator).__name__} is expecting "
-            f"{estimator.n_features_in_} features as input."
-        )
+    _check_width(estimator, width)
     known = getattr(estimator, "feature_names_in_", None)
     if names is not None and known is not None and list(names) != list(known):
         raise ValueError(
             "The feature names should match those that were passed during fit: expected "
             f"{list(known)}, but got {list(names)}."
+        )
+
+
+def _check_width(estimator: BaseEstimator, width: int) -> None:
+    known = getattr(estimator, "n_features_in_", None)
+    if known is None and hasattr(estimator, "means_"):  # a model that was made by hand
+        known = np.shape(estimator.means_)[1]
+    if known not in (None, width):
+        raise ValueError(
+            f"X has {width} features, but {type(estimator).__name__} is expecting "
+            f"{known} features as input."
         )
 
 
@@ -75,7 +82,7 @@ def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Ar
         # scikit-learn looks for names in arrays too, which takes as long as an iteration
         _check_features(estimator, X.shape[1], None, reset=reset)
         return X
-    return validate_data(
+    array: Array = validate_data(
         estimator,
         X,
         reset=reset,
@@ -84,6 +91,9 @@ def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Ar
         ensure_min_samples=least,
         ensure_all_finite=False,
     )
+    if not reset:
+        _check_width(estimator, array.shape[1])
+    return array
 
 
 def _is_floats(value: Any) -> bool:

@@ -244,7 +244,7 @@ def run(
     keep(progress)
     converged, resting = False, rests(seen)
     for n_iter in range(progress.n_iter + 1, rules.max_iter + 1):
-        change = seen[-1] - seen[-2]  # the last but one of the mixtures that there will be
+        change = seen[-1] - seen[-2]  # the step before; see above
         small, last = math.fabs(change) < rules.tol, n_iter > rules.max_iter - 2
         position = position.next(em, plainly=small or resting or last)
         step = position.step

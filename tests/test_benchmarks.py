@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
-from benchmarks import iterations, limit, scaling
+from benchmarks import grid, iterations, limit, longform, scaling
 from benchmarks.agreement import log_likelihood
-from benchmarks.libraries import Fitted
+from benchmarks.iterations import Outcome
+from benchmarks.libraries import Fitted, load
 from benchmarks.problems import Problem, count
 from benchmarks.table import table
 from benchmarks.timing import take_turns
@@ -51,6 +54,22 @@ def test_ours_agrees_nothing_is_refused_and_failures_are_told():
     assert other.cell("gone", "whole") == "failed"
     assert not other.agrees("gone")
     assert len(iterations.failures([other])) == 1
+
+
+def test_a_likelihood_that_is_no_number_or_not_ems_is_wrong():
+    for end, told in ((-2.0, 0), (-2.1, 1), (np.nan, 1)):
+        outcome = Outcome(PROBLEM, {}, {"emgmm": end}, {"emgmm": 1e-9})
+        assert len(list(grid.wrong([(outcome, -2.0)], ["emgmm"]))) == told
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+def test_em_in_long_form_is_scikit_learns(kind):
+    problem = Problem(200, 2, 2, kind, 3, reg_covar=1e-6)
+    X, start = problem.make()
+    ours = longform.fit(problem, X, start)
+    with warnings.catch_warnings(category=ConvergenceWarning, action="ignore"):
+        theirs = load("sklearn").fit(problem, X, start)
+    assert log_likelihood(ours, X) == pytest.approx(log_likelihood(theirs, X), abs=1e-12)
 
 
 @pytest.mark.parametrize(

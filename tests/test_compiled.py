@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from emgmm import GaussianMixture
+from emgmm.expectation import compiled
 from emgmm.expectation.compiled import (
     packed_densities,
     packed_joint,
@@ -13,11 +14,14 @@ from emgmm.expectation.compiled import (
     packed_shares,
     packed_sums,
     pays,
+    strip_vectors,
 )
+from emgmm.expectation.form import largest
 from emgmm.expectation.softmax import FLOOR, FLOOR_SINGLE, softmax
 from emgmm.families import AXIS, FAMILIES, OUTER, TRACE
 
 pytest.importorskip("numba", reason="the kernel is compiled by numba, an optional package")
+kernel = compiled.kernel()
 
 SHAPES = {"outer": OUTER, "axis": AXIS, "trace": TRACE, "shared": None}
 shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -101,6 +105,54 @@ def test_many_features_or_components(n_features, n_components, dtype):
     X = random.normal(size=(700, n_features))
     theta = some_theta(OUTER, n_components, n_features, random)
     assert_agrees(X.T, X.mean(axis=0), theta, OUTER, dtype, times=4)
+
+
+@dtypes
+@pytest.mark.parametrize(
+    ("shape", "n_features"), [(OUTER, 20), (AXIS, 90), (TRACE, 170), (None, 170)], ids=SHAPES
+)
+@pytest.mark.parametrize("n_components", [1, 4, 6])
+def test_more_entries_than_are_kept(shape, n_features, n_components, dtype):
+    """Rows to the edge of a batch and of a strip, and one more or less; each with a weight."""
+    random = np.random.default_rng(n_components)
+    theta = some_theta(shape, n_components, n_features, random).astype(dtype)
+    theta[:, 1:] /= n_features**0.5
+    assert theta.shape[1] > kernel.CHUNK
+    lanes = 32 // np.dtype(dtype).itemsize
+    strip = lanes * strip_vectors(n_components, 2 * (n_components + 1) + n_features, kernel.TILE)
+    for edge in {kernel.BATCH, strip, 2 * strip}:
+        for n_rows in (edge - 1, edge, edge + 1):
+            X = random.normal(size=(n_rows, n_features))
+            assert_agrees(X.T, X.mean(axis=0), theta, shape, dtype, times=4)
+    times = random.integers(0, 3, size=len(X))
+    weighted = packed_sums(
+        X.T.astype(dtype), np.zeros(n_features), theta, shape, times.astype(float)
+    )
+    rows = np.repeat(X, times, axis=0).T.astype(dtype)
+    expected, scale, _ = in_long_form(rows, np.zeros(n_features), theta, shape)
+    assert (np.abs(weighted[0] - expected) / scale).max() <= 4 * DIGITS[dtype][0]
+
+
+@dtypes
+@pytest.mark.parametrize("n_components", [1, 2, 5])
+def test_rows_whose_log_joint_overflows_are_as_in_numpy(n_components, dtype):
+    """Squares of rows that far are inf, and their sums are -inf or NaN."""
+    random = np.random.default_rng(0)
+    theta = some_theta(OUTER, n_components, 3, random).astype(dtype)
+    far = np.array([1e25, -1e30], dtype) if dtype is np.float32 else np.array([1e160, -1e200])
+    rows = random.normal(size=(3, 40)).astype(dtype)
+    rows[:, [3, 30]] = far
+    rows[0, 20] = far[0]
+    with np.errstate(all="ignore"):
+        joint = (theta @ phi_of(rows, np.zeros(3), OUTER)).astype(dtype)
+        densities = softmax(shares := joint.copy())
+    for found, expected in (
+        (packed_labels, largest(joint)),
+        (packed_shares, shares.T),
+        (packed_densities, densities),
+    ):
+        seen = found(rows, np.zeros(3), theta, OUTER)
+        np.testing.assert_allclose(seen, expected, rtol=1e-4, atol=1e-6)
 
 
 @dtypes

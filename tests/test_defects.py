@@ -106,6 +106,17 @@ def test_a_failed_fit_leaves_an_unfitted_estimator(covariance_type):
     assert not hasattr(model, "n_features_in_")
 
 
+@types
+def test_rows_that_differ_by_their_own_rounding_only_have_no_covariance(covariance_type):
+    ulp = np.spacing(1e9)
+    X = 1e9 + ulp * np.random.RandomState(0).randint(-1, 2, size=(200, 2))
+    model = GaussianMixture(1, covariance_type=covariance_type, reg_covar=0)
+    with pytest.raises(ValueError, match="ill-defined empirical covariance"):
+        model.fit(X)
+    fit(model, 1e9 + 1e3 * (X - 1e9))  # where it is more than rounding it is found
+    np.testing.assert_allclose(np.ravel(model.covariances_)[0], (1e3 * ulp) ** 2 * 2 / 3, rtol=0.2)
+
+
 def test_an_interrupted_fit_keeps_the_last_one(monkeypatch):
     X = clusters()
     model = GaussianMixture(2, random_state=0).fit(X)

@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.utils._param_validation import InvalidParameterError
 
-from emgmm import GaussianMixture
+from emgmm import GaussianMixture, blocks
 from emgmm.families import FAMILIES
 
 X = clusters(60, 3)
@@ -203,3 +203,14 @@ def test_singular_components_are_named():
         GaussianMixture(3, covariance_type="tied", **start).fit(flat)
     with pytest.raises(ValueError, match="float64 data instead of float32"):
         GaussianMixture(3, **start).fit(X.astype(np.float32))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, np.ndarray.tolist, lambda X: blocks([X])])
+def test_a_model_made_by_hand_knows_its_width(kind):
+    fitted, model = GaussianMixture(2, random_state=0).fit(X), GaussianMixture(2)
+    for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
+        setattr(model, name, getattr(fitted, name))
+    np.testing.assert_array_equal(model.predict(X), fitted.predict(X))
+    for width in (2, 4):
+        with pytest.raises(ValueError, match=f"X has {width} features, .* expecting 3 features"):
+            list(model.predict(kind(np.ones((5, width)))))

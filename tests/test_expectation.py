@@ -114,6 +114,10 @@ def test_the_largest_is_the_first_of_equals():
     lines = random.integers(0, 4, size=(7, 500)).astype(float)
     lines[:, :20] = -np.inf
     np.testing.assert_array_equal(largest(lines), lines.argmax(axis=0))
+    lines[random.random(lines.shape) < 0.3] = np.nan
+    lines[:, -1] = np.nan
+    best = np.where(np.isnan(lines), -np.inf, lines).argmax(axis=0)
+    np.testing.assert_array_equal(largest(lines)[20:], best[20:])
 
 
 def test_rows_of_one_block_do_not_decide_the_form_of_another():
@@ -161,6 +165,17 @@ def test_softmax_gives_a_component_of_weight_zero_nothing():
     np.testing.assert_array_equal(softmax(log_joint), [0.0, -3.0])
     assert log_joint[0].max() < 1e-300
     np.testing.assert_array_equal(log_joint[1], 1.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_single_component_is_like_one_beside_others_that_weigh_nothing(dtype):
+    rows = np.array([0.0, -3.0, -np.inf, np.nan, 1e30], dtype)
+    alone, beside = rows[None].copy(), np.full((2, 5), -np.inf, dtype)
+    beside[0] = rows
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(softmax(alone), softmax(beside))
+    np.testing.assert_array_equal(alone[0], beside[0])
+    np.testing.assert_array_equal(alone[0], [1, 1, 0, np.nan, 1])
 
 
 @families
@@ -219,6 +234,8 @@ def test_phi_of_a_block_that_lasts_is_made_once_and_any_other_anew(monkeypatch):
     phi.of(passing)
     passing.rows[:] = 7.0
     assert (phi.of(passing)[1:4] == 7.0 - phi.centre[:, None]).all()
+    np.testing.assert_array_equal(phi.of(blocks[0]), expected[0])
+    phi.of_rows(X[10:].T)
     np.testing.assert_array_equal(phi.of(blocks[0]), expected[0])
 
 

@@ -19,7 +19,7 @@ from conftest import STARTS, TYPES, clusters, fit, given_start, relative_error
 from pyarrow import dataset, parquet
 
 from emgmm import GaussianMixture, blocks, escape, fitting
-from emgmm.sources import BlocksSource, SlicedSource, cut, sliced
+from emgmm.sources import ArraySource, BlocksSource, SlicedSource, cut, sliced
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
 N = 1500
@@ -439,6 +439,15 @@ def test_rows_that_miss_something_are_handed_out_by_pattern():
             assert not all(seen)
         assert not source.sample(N, np.random.RandomState(0)).complete
     assert any(block.complete for block in BlocksSource(blocks(parts(rows))).blocks(100))
+
+
+def test_a_small_table_has_the_same_blocks_for_all_who_ask_for_one_size():
+    source = ArraySource(X)
+    first = {size: list(source.blocks(size)) for size in (N // 2, N, 10 * N)}
+    for size, own in first.items():
+        assert all(block.lasts for block in own)
+        assert all(a is b for a, b in zip(source.blocks(size), own, strict=True))
+    assert first[N][0] is first[10 * N][0]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])

@@ -95,9 +95,10 @@ def test_items_that_fail_end_it_after_the_results_before(number, hands):
         yield from range(20)
         raise KeyError("no more")
 
-    with pytest.raises(KeyError), one_blas_thread():
-        for result in in_order(lambda item: item, items()):
-            seen.append(result)
+    with one_blas_thread():
+        results = in_order(lambda item: item, items())
+        with pytest.raises(KeyError):
+            seen.extend(results)
     assert seen == list(range(20))
     assert mapped(abs, range(-3, 0)) == [3, 2, 1]  # and the next are served
 

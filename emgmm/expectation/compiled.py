@@ -5,7 +5,7 @@ Nothing here imports numba before a sum is asked for.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -63,7 +63,7 @@ def pays(shape: Shape | None, n_components: int, n_features: int) -> bool:
     return known and n_components * (1 + n_features + n_monomials) <= MOST
 
 
-@cache
+@lru_cache(maxsize=64)
 def factors(shape: Shape | None, n_features: int, n_entries: int) -> Integers:
     """(2, entries): of which two lines each entry of phi is the product; what pads it is 1.
 
@@ -81,6 +81,7 @@ def factors(shape: Shape | None, n_features: int, n_entries: int) -> Integers:
     known[1, feature] = feature
     own = monomials[shape]
     known[:, last : last + own.shape[1]] = own
+    known.flags.writeable = False  # whoever asks next gets the same
     return known
 
 

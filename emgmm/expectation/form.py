@@ -14,12 +14,15 @@ from emgmm.typing import Array, Integers
 
 
 def largest(lines: Array) -> Integers:
-    """(B,): which of the (K, B) lines is largest, the first of equals; as `argmax`, but faster."""
-    top = lines[0].copy()
+    """(B,): which of the (K, B) lines is largest, the first of equals; faster than `argmax`.
+
+    What is NaN is none of them; if all are, it is the first.
+    """
+    top = np.fmax(lines[0], -np.inf)
     found = np.zeros(len(top), dtype=np.int64)
     for k, own in enumerate(lines[1:], start=1):
         np.putmask(found, own > top, k)
-        np.maximum(top, own, out=top)
+        np.fmax(top, own, out=top)
     return found
 
 

@@ -1,7 +1,7 @@
 """The packed E-step as one compiled pass over rows; needs numba, so `compiled` imports it late.
 
 A strip of rows at a time: its phi, its log-joint, the softmax and its share of the sums, all in the
-processor's nearest caches. Everything is written for vectors of rows (`lanes`); loops over rows
+core's own caches. Everything is written for vectors of rows (`lanes`); loops over rows
 that the compiler was left to find vectors in were slower by half. Products may be contracted into
 fused multiply-adds, and no other liberty is taken: the order of all additions is the one written
 here, so a block's sums depend on the block alone.
@@ -115,8 +115,8 @@ def softmax(
     """The strip's log-joint into responsibilities, as `emgmm.expectation.softmax` has it.
 
     Its log-likelihood comes back; that of a row is its top plus the logarithm of its total, which
-    are left too. The totals lie between 1 and K, and the strip's `length` is such
-    that the product of a lane's does not overflow float64: one logarithm serves for all.
+    are left too. The totals lie between 1 and K, and the strip's `length` is such that the product
+    of a lane's does not overflow float64: one logarithm serves for all.
     """
     width, least = width_of(joint), least_of(joint)
     for k in range(K):  # rows that are not there: all to the first component, at 0
@@ -279,20 +279,20 @@ def strip(theta: Any, D: Any, vectors: Any) -> Any:
 def label_pass(
     rows: Any, centre: Any, theta: Any, factors: Any, squared: Any, vectors: Any, K: Any, out: Any
 ) -> Any:
-    """The number of each row's largest log-joint into `out`, the first of equals."""
+    """The number of each row's largest log-joint into `out`, as `form.largest` has it."""
     D, N = rows.shape
     length, lines, size, phi, joint = strip(theta, D, vectors)
-    numbers = np.empty(length, theta.dtype)
+    numbers, least = np.empty(length, theta.dtype), least_of(theta)
     for start in range(0, N, length):
         n = min(length, N - start)
         padded = centred(rows, start, n, centre, squared, lines, length)
         join(lines, 1 + D, padded, factors, phi, size, theta, joint, length)
         for b in range(0, padded, width_of(joint)):
-            top, number = load(joint, b), every(0.0, joint)
-            for k in range(1, K):
-                own = load(joint, k * length + b)
-                number = where_above(top, own, every(float(k), joint), number)
-                top = at_least(own, top)
+            top, number = every(least, joint), every(0.0, joint)
+            for i in range(1, K + 1):  # from the last to the first, which has it if they are equal
+                own = load(joint, (K - i) * length + b)
+                number = where_above(own, top, number, every(float(K - i), joint))
+                top = at_least(top, own)
             store(numbers, b, number)
         for b in range(n):
             out[start + b] = int(numbers[b])

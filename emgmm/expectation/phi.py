@@ -16,8 +16,8 @@ from emgmm.typing import Array
 class Phi:
     """phi(y) = (1, y, monomials of y) of blocks, y = x - centre.
 
-    It is made in memory that a thread uses again for the next block. A block that lasts is still
-    there in the next pass: a small table, of which there is one, is turned into its phi once.
+    It is made in memory that a thread uses again for its next block. Where that is the same again,
+    and lasts, phi is still there: a table of a single small block is turned into its phi once.
 
     Parameters
     ----------
@@ -42,18 +42,16 @@ class Phi:
 
     def of(self, block: Block) -> Array:
         """(P, B): what `of_rows` makes of a block."""
-        if not block.lasts:
-            self._held.block = None
-            return self.of_rows(block.rows)
         if getattr(self._held, "block", None) is not block:
             self._held.phi = self.of_rows(block.rows)
-            self._held.block = block
+            self._held.block = block if block.lasts else None
         phi: Array = self._held.phi
         return phi
 
     def of_rows(self, rows: Array) -> Array:
         """(P, B): phi of (D, B) rows, there until the same thread asks for the next."""
         n_features, n_rows = rows.shape
+        self._held.block = None
         phi = self.scratch("phi", (self.n_entries, n_rows), self.dtype)
         phi[0] = 1.0
         centred = phi[1 : 1 + n_features]

@@ -40,22 +40,25 @@ def softmax(log_joint: Array, scratch: Scratch | None = None) -> Array:
     ----------
     Blanchard, Higham and Higham (2021), IMA J. Numer. Anal. 41:2311, doi 10.1093/imanum/draa038.
     """
-    if len(log_joint) == 1:  # whatever the row, it is the only component's
-        alone: Array = log_joint[0].copy()
-        log_joint.fill(1.0)
-        return alone
     floor, too_much, least = LIMITS[log_joint.dtype]
+    if len(log_joint) == 1:  # a row within its reach is the only component's
+        alone: Array = np.maximum(log_joint[0], least)
+        log_joint -= alone
+        log_joint += 1.0
+        np.maximum(log_joint, 0.0, out=log_joint)
+        return alone
     size = (3, log_joint.shape[1])
     memory = (
         scratch("softmax", size, log_joint.dtype)
-        if scratch
+        if scratch is not None
         else np.empty_like(log_joint, shape=size)
     )
     top, total, scale = memory
     np.maximum.reduce(log_joint, out=top)
     np.maximum(top, least, out=top)  # -inf where the row is out of every reach
     log_joint -= top
-    underflows = np.minimum.reduce(log_joint, axis=None) < floor  # to ask costs less than to raise
+    # To ask costs less than to raise; beside a NaN nobody knows.
+    underflows = not np.minimum.reduce(log_joint, axis=None) >= floor
     if underflows:
         np.maximum(log_joint, floor, out=log_joint)
     np.exp(log_joint, out=log_joint)

@@ -39,7 +39,7 @@ class ArraySource(Source):
         self.dtype = rows.dtype
         self._is_small = complete and rows.size <= SMALL
         self._features = np.ascontiguousarray(rows.T, np.float64) if self._is_small else rows.T
-        self._lasting: tuple[int, list[Block]] = (0, [])  # those of one size
+        self._lasting: dict[int, list[Block]] = {}  # by their size
 
     @property
     def block_dtype(self) -> np.dtype[Any]:
@@ -48,9 +48,11 @@ class ArraySource(Source):
     def blocks(self, size: int) -> Iterator[Block]:
         if not self._is_small:
             return self._cut(size)
-        if self._lasting[0] != size:
-            self._lasting = (size, list(self._cut(size)))
-        return iter(self._lasting[1])
+        size = min(size, max(1, self.n_rows))
+        blocks = self._lasting.get(size)
+        if blocks is None:
+            blocks = self._lasting[size] = list(self._cut(size))
+        return iter(blocks)
 
     def _cut(self, size: int) -> Iterator[Block]:
         for start in range(0, self.n_rows, size):
