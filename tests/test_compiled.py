@@ -118,8 +118,10 @@ def test_more_entries_than_are_kept(shape, n_features, n_components, dtype):
     theta = some_theta(shape, n_components, n_features, random).astype(dtype)
     theta[:, 1:] /= n_features**0.5
     assert theta.shape[1] > kernel.CHUNK
-    lanes = 32 // np.dtype(dtype).itemsize
-    strip = lanes * strip_vectors(n_components, 2 * (n_components + 1) + n_features, kernel.TILE)
+    lanes = kernel.VECTOR // np.dtype(dtype).itemsize
+    strip = lanes * strip_vectors(
+        n_components, 2 * (n_components + 1) + n_features, kernel.TILE, kernel.VECTOR
+    )
     for edge in {kernel.BATCH, strip, 2 * strip}:
         for n_rows in (edge - 1, edge, edge + 1):
             X = random.normal(size=(n_rows, n_features))
@@ -241,8 +243,9 @@ def test_what_does_not_pay_is_known_by_its_size():
 @pytest.mark.parametrize(
     "n_rows",
     [
-        *[1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 23, 24, 25, 479, 480, 481, 484, 491, 492, 493],
-        *[959, 960, 961, 967, 968, 969, 983, 984, 985],
+        *[1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49],
+        *[479, 480, 481, 484, 491, 492, 493, 503, 504, 505],
+        *[959, 960, 961, 967, 968, 969, 983, 984, 985, 1007, 1008, 1009],
     ],
 )
 def test_any_number_of_rows(shape, n_rows, dtype):

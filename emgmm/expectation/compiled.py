@@ -16,10 +16,10 @@ from emgmm.expectation.packed import Packed, Products
 from emgmm.families import AXIS, OUTER, TRACE, Shape
 from emgmm.typing import Array, Integers
 
-# Vectors of 32 bytes in what is kept of a strip: 256 KiB stay in a second-level cache of 512. Fewer
-# than 51 for each line, 204 rows in float64, cost more in visits to the sums than they save.
-STRIP = 2**13
-VECTORS = (51, 120)
+# Bytes that are kept of a strip, which stay in a second-level cache of 512 KiB. Lines of fewer than
+# so many, 312 rows in float64, cost more in visits to the sums than they save.
+STRIP = 2**18
+LINE = (2496, 3840)
 MAX_EXPONENT = 1000  # of 2; a float64 goes to 1023
 
 # Sums beyond which matrix products in NumPy are as fast.
@@ -85,9 +85,9 @@ def factors(shape: Shape | None, n_features: int, n_entries: int) -> Integers:
     return known
 
 
-def strip_vectors(n_components: int, n_lines: int, tile: int) -> int:
-    """Vectors of rows in a strip: whole tiles, and K ** vectors does not overflow."""
-    in_cache = int(np.clip(STRIP // n_lines, *VECTORS))
+def strip_vectors(n_components: int, n_lines: int, tile: int, vector: int) -> int:
+    """Vectors of so many bytes in a line of a strip: whole tiles, K ** vectors not overflowing."""
+    in_cache = int(np.clip(STRIP // n_lines, *LINE)) // vector
     product = int(MAX_EXPONENT / np.log2(n_components + 1))
     return min(in_cache, product) // tile * tile
 
@@ -112,7 +112,7 @@ def _run(
         padded,
         factors(shape, len(rows), entries),
         shape is not None and shape == TRACE,
-        strip_vectors(n_components, kept, fast.TILE),
+        strip_vectors(n_components, kept, fast.TILE, fast.VECTOR),
         *more,
     )
 

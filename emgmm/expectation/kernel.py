@@ -24,6 +24,7 @@ from numba import njit, types
 from numba.np.numpy_support import from_dtype
 
 from emgmm.expectation.lanes import (
+    REGISTER,
     add,
     at_least,
     divide,
@@ -43,9 +44,11 @@ from emgmm.expectation.lanes import (
 )
 from emgmm.expectation.tiles import TILE, joint_2, joint_4, sums_2, sums_4
 
+VECTOR = REGISTER // 8  # bytes
 PAIR = 2  # components are padded to this
-CHUNK = 160  # entries of phi at a time: a tile's 15 KiB of them stay in the nearest cache
+CHUNK = 160  # entries of phi at a time: a tile's 15 or 30 KiB of them stay in the nearest cache
 GROUP = 4 * TILE  # entries that sums are made of at a time where phi is not kept, of
+LINE = 64  # bytes
 BATCH = 64 * TILE  # so many rows: their 19 KiB, with four lines of shares, stay there too
 
 
@@ -257,6 +260,18 @@ def gathered(
 
 
 @njit(nogil=True)
+def room(size: Any, like: Any) -> Any:
+    """Zeros of another's type, the first of which begins a line of the cache: so do all vectors.
+
+    A vector as long as a line lies in two of them otherwise, and costs two loads.
+    """
+    line = LINE // like.itemsize
+    wide = np.zeros(size + line, like.dtype)
+    skipped = -(wide.ctypes.data // like.itemsize) % line
+    return wide[skipped : skipped + size]
+
+
+@njit(nogil=True)
 def strip(theta: Any, D: Any, vectors: Any) -> Any:
     """Rows of a strip; its lines, phi and log-joint, before there is anything in them.
 
@@ -265,15 +280,15 @@ def strip(theta: Any, D: Any, vectors: Any) -> Any:
     heights, entries = theta.shape
     width = width_of(theta)
     length = vectors * width
-    lines = np.zeros((D + 2) * length, theta.dtype)
-    lines[:length] = 1.0
-    joint = np.empty(heights * length, theta.dtype)
+    joint = room(heights * length, theta)
     if entries <= CHUNK:
-        phi = np.zeros(max(entries, D + 2) * length, theta.dtype)
+        phi = room(max(entries, D + 2) * length, theta)
         phi[:length] = 1.0
         return length, phi, length, phi, joint
+    lines = room((D + 2) * length, theta)
+    lines[:length] = 1.0
     size = width * TILE
-    return length, lines, size, np.empty(max(CHUNK * size, GROUP * BATCH), theta.dtype), joint
+    return length, lines, size, room(max(CHUNK * size, GROUP * BATCH), theta), joint
 
 
 def label_pass(
@@ -305,8 +320,7 @@ def share_pass(
     D, N = rows.shape
     K = out.shape[1]
     length, lines, size, phi, joint = strip(theta, D, vectors)
-    shares = np.empty(len(joint), theta.dtype)
-    tops, totals = np.empty(length, theta.dtype), np.empty(length, theta.dtype)
+    shares, tops, totals = room(len(joint), theta), room(length, theta), room(length, theta)
     for start in range(0, N, length):
         n = min(length, N - start)
         padded = centred(rows, start, n, centre, squared, lines, length)
@@ -323,8 +337,7 @@ def density_pass(
     """The log-sum-exp of each row's log-joint into `out`."""
     D, N = rows.shape
     length, lines, size, phi, joint = strip(theta, D, vectors)
-    shares = np.empty(len(joint), theta.dtype)
-    tops, totals = np.empty(length, theta.dtype), np.empty(length, theta.dtype)
+    shares, tops, totals = room(len(joint), theta), room(length, theta), room(length, theta)
     for start in range(0, N, length):
         n = min(length, N - start)
         padded = centred(rows, start, n, centre, squared, lines, length)
@@ -363,10 +376,9 @@ def sum_pass(
     K, P = out.shape
     heights, entries = theta.shape
     length, lines, size, phi, joint = strip(theta, D, vectors)
-    shares = np.zeros(len(joint), theta.dtype)
-    tops, totals = np.empty(length, theta.dtype), np.empty(length, theta.dtype)
+    shares, tops, totals = room(len(joint), theta), room(length, theta), room(length, theta)
     lanes = width_of(out)
-    sums = np.zeros(heights * entries * lanes)
+    sums = room(heights * entries * lanes, out)
     log_likelihood = 0.0
     for start in range(0, N, length):
         n = min(length, N - start)
@@ -380,7 +392,10 @@ def sum_pass(
     for k in range(K):
         for p in range(P):
             at = (k * entries + p) * lanes
-            out[k, p] = (sums[at] + sums[at + 1]) + (sums[at + 2] + sums[at + 3])
+            own = 0.0
+            for i in range(lanes):
+                own += sums[at + i]
+            out[k, p] = own
     return log_likelihood
 
 
