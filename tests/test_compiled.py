@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from emgmm.expectation.compiled import (
     packed_shares,
     packed_sums,
     pays,
-    strip_vectors,
+    strip_tiles,
 )
 from emgmm.expectation.form import largest
 from emgmm.expectation.softmax import FLOOR, FLOOR_SINGLE, softmax
@@ -113,16 +115,13 @@ def test_many_features_or_components(n_features, n_components, dtype):
 )
 @pytest.mark.parametrize("n_components", [1, 4, 6])
 def test_more_entries_than_are_kept(shape, n_features, n_components, dtype):
-    """Rows to the edge of a batch and of a strip, and one more or less; each with a weight."""
+    """Rows to the edge of a batch, and of one strip and two, and one more or less; and weights."""
     random = np.random.default_rng(n_components)
     theta = some_theta(shape, n_components, n_features, random).astype(dtype)
     theta[:, 1:] /= n_features**0.5
     assert theta.shape[1] > kernel.CHUNK
-    lanes = kernel.VECTOR // np.dtype(dtype).itemsize
-    strip = lanes * strip_vectors(
-        n_components, 2 * (n_components + 1) + n_features, kernel.TILE, kernel.VECTOR
-    )
-    for edge in {kernel.BATCH, strip, 2 * strip}:
+    strip = compiled.LINE[0] // np.dtype(dtype).itemsize
+    for edge in (kernel.BATCH, strip, strip * 3 // 2, 2 * strip):
         for n_rows in (edge - 1, edge, edge + 1):
             X = random.normal(size=(n_rows, n_features))
             assert_agrees(X.T, X.mean(axis=0), theta, shape, dtype, times=4)
@@ -268,14 +267,28 @@ def test_rows_behind_the_block_are_not_looked_at(n_rows, dtype):
 def test_a_strip_after_a_fuller_one_forgets_it(shape, dtype):
     """What lies in the buffers beyond the last rows is not counted, though it be huge."""
     random = np.random.default_rng(0)
-    strip = 3840 // np.dtype(dtype).itemsize
-    X = random.normal(size=(strip + 5, 3))
-    X[5:strip] *= 1e8
+    n_rows = 8000 // np.dtype(dtype).itemsize
+    X = random.normal(size=(n_rows, 3))
+    X[: n_rows // 2] *= 1e8
+    X[n_rows // 2 + 20 :] = 0.0
     theta = some_theta(shape, 3, 3, random).astype(dtype)
-    whole = packed_sums(X.T, np.zeros(3), theta, shape)
-    first = packed_sums(X[:strip].T, np.zeros(3), theta, shape)
-    mass = whole[0][:, 0] - first[0][:, 0]
-    assert mass.sum() == pytest.approx(5.0, abs=1e-9 if dtype is np.float64 else 1e-3)
+    mass = packed_sums(X.T, np.zeros(3), theta, shape)[0][:, 0]
+    assert mass.sum() == pytest.approx(n_rows, abs=1e-9 if dtype is np.float64 else 1e-3)
+
+
+@pytest.mark.parametrize("n_components", [1, 16, 3000])
+@pytest.mark.parametrize("n_lines", [4, 100, 3000])
+def test_strips_are_as_good_as_equal_and_hold_what_the_caches_and_a_logarithm_do(
+    n_components, n_lines
+):
+    for n_tiles in range(200):
+        tiles = strip_tiles(n_tiles, 3, 64, n_components, n_lines)
+        short = -n_tiles % tiles
+        assert short < max(1, math.ceil(n_tiles / tiles))  # a tile for each strip is the most
+        assert 3 * tiles * math.log2(n_components + 1) <= 1023
+        assert tiles * 192 <= 1.5 * compiled.LINE[1] + 192
+        if n_tiles > 20 and n_components < 3000:
+            assert tiles * 192 >= compiled.LINE[0] / 1.5
 
 
 @dtypes

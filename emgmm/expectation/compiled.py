@@ -5,6 +5,7 @@ Nothing here imports numba before a sum is asked for.
 
 from __future__ import annotations
 
+import math
 from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
@@ -16,8 +17,8 @@ from emgmm.expectation.packed import Packed, Products
 from emgmm.families import AXIS, OUTER, TRACE, Shape
 from emgmm.typing import Array, Integers
 
-# Bytes that are kept of a strip, which stay in a second-level cache of 512 KiB. Lines of fewer than
-# so many, 312 rows in float64, cost more in visits to the sums than they save.
+# About so many bytes are kept of a strip, which stay in a second-level cache of 512 KiB. Lines of
+# fewer, 312 rows in float64, cost more in visits to the sums than they save.
 STRIP = 2**18
 LINE = (2496, 3840)
 MAX_EXPONENT = 1000  # of 2; a float64 goes to 1023
@@ -85,11 +86,16 @@ def factors(shape: Shape | None, n_features: int, n_entries: int) -> Integers:
     return known
 
 
-def strip_vectors(n_components: int, n_lines: int, tile: int, vector: int) -> int:
-    """Vectors of so many bytes in a line of a strip: whole tiles, K ** vectors not overflowing."""
-    in_cache = int(np.clip(STRIP // n_lines, *LINE)) // vector
-    product = int(MAX_EXPONENT / np.log2(n_components + 1))
-    return min(in_cache, product) // tile * tile
+def strip_tiles(n_tiles: int, tile: int, vector: int, n_components: int, n_lines: int) -> int:
+    """Tiles of rows in a strip, of `n_tiles` in a block; a tile is some vectors of so many bytes.
+
+    All strips are as good as equal: the last takes its visit to the sums, be it ever so short. And
+    (K + 1) ** vectors does not overflow.
+    """
+    best = np.clip(STRIP / n_lines, *LINE) / (tile * vector)
+    most = int(MAX_EXPONENT / np.log2(n_components + 1)) // tile
+    n_strips = max(1, round(n_tiles / best), math.ceil(n_tiles / most))
+    return max(1, math.ceil(n_tiles / n_strips))
 
 
 def _run(
@@ -106,13 +112,14 @@ def _run(
     padded = np.zeros((heights, entries), theta.dtype)
     padded[:n_components, :n_entries] = theta
     kept = entries if entries <= fast.CHUNK else 2 * heights + len(rows)
+    n_tiles = math.ceil(rows.shape[1] * theta.itemsize / (fast.TILE * fast.VECTOR))
     return fast.pass_for(name, rows.dtype.char, theta.dtype.char)(
         np.require(rows, requirements="A"),
         np.ascontiguousarray(centre, dtype=np.float64),
         padded,
         factors(shape, len(rows), entries),
         shape is not None and shape == TRACE,
-        strip_vectors(n_components, kept, fast.TILE, fast.VECTOR),
+        fast.TILE * strip_tiles(n_tiles, fast.TILE, fast.VECTOR, n_components, kept),
         *more,
     )
 

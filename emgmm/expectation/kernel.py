@@ -205,12 +205,12 @@ def join(
 ) -> Any:
     """The log-joint of a strip, a component to a line of `length`.
 
-    Where `phi` has lines of that `size` too it holds the whole strip's afterwards, of which the
-    first `n_lines` are the `lines`; else it is only as large as a tile's share of it.
+    Of few entries `phi` holds the whole strip's afterwards, in lines of `size`, of which the first
+    `n_lines` are the `lines`; of many it is only as large as a tile's share of them.
     """
     heights, entries = theta.shape
     flat = theta.reshape(heights * entries)
-    kept, panel = size == length, width_of(phi) * TILE
+    kept, panel = entries <= CHUNK, width_of(phi) * TILE
     if kept:
         made = phi[n_lines * length :]
         fill(lines, length, 0, factors, n_lines, entries, made, length, 0, padded)
@@ -239,8 +239,9 @@ def gathered(
     heights: Any,
     totals: Any,
 ) -> Any:
-    """Add a strip's R @ phi^T to the totals; `phi` holds the strip's, if its `size` says so."""
-    kept, entries = size == length, factors.shape[1]
+    """Add a strip's R @ phi^T to the totals; `phi` holds the strip's, if that has few entries."""
+    entries = factors.shape[1]
+    kept = entries <= CHUNK
     group, batch = (TILE, padded) if kept else (GROUP, BATCH)
     for begin in range(0, entries, group):
         end = min(entries, begin + group)
