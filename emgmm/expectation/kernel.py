@@ -107,8 +107,11 @@ def fill(
     for p in range(begin, end):
         left, right = factors[0, p] * length + b, factors[1, p] * length + b
         to = (p - begin) * size + at
-        for i in range(0, count, width):
+        for i in range(0, count, width * TILE):
+            j, k = i + width, i + 2 * width
             store(phi, to + i, multiply(load(lines, left + i), load(lines, right + i)))
+            store(phi, to + j, multiply(load(lines, left + j), load(lines, right + j)))
+            store(phi, to + k, multiply(load(lines, left + k), load(lines, right + k)))
 
 
 @njit(nogil=True)
