@@ -45,10 +45,10 @@ from emgmm.expectation.lanes import (
 from emgmm.expectation.tiles import TILE, joint_2, joint_4, sums_2, sums_4
 
 VECTOR = REGISTER // 8  # bytes
+CACHE_LINE = 64  # bytes
 PAIR = 2  # components are padded to this
 CHUNK = 160  # entries of phi at a time: a tile's 15 or 30 KiB of them stay in the nearest cache
 GROUP = 4 * TILE  # entries that sums are made of at a time where phi is not kept, of
-LINE = 64  # bytes
 BATCH = 64 * TILE  # so many rows: their 19 KiB, with four lines of shares, stay there too
 
 
@@ -269,7 +269,7 @@ def room(size: Any, like: Any) -> Any:
 
     A vector as long as a line lies in two of them otherwise, and costs two loads.
     """
-    line = LINE // like.itemsize
+    line = CACHE_LINE // like.itemsize
     wide = np.zeros(size + line, like.dtype)
     skipped = -(wide.ctypes.data // like.itemsize) % line
     return wide[skipped : skipped + size]
