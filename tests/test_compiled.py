@@ -114,12 +114,12 @@ def test_many_features_or_components(n_features, n_components, dtype):
     ("shape", "n_features"), [(OUTER, 20), (AXIS, 90), (TRACE, 170), (None, 170)], ids=SHAPES
 )
 @pytest.mark.parametrize("n_components", [1, 4, 6])
-def test_more_entries_than_are_kept(shape, n_features, n_components, dtype):
+def test_many_entries(shape, n_features, n_components, dtype):
     """Rows to the edge of a batch, and of one strip and two, and one more or less; and weights."""
     random = np.random.default_rng(n_components)
     theta = some_theta(shape, n_components, n_features, random).astype(dtype)
     theta[:, 1:] /= n_features**0.5
-    assert theta.shape[1] > kernel.CHUNK
+    assert theta.shape[1] > 4 * kernel.GROUP
     strip = compiled.LINE[0] // np.dtype(dtype).itemsize
     for edge in (kernel.BATCH, strip, strip * 3 // 2, 2 * strip):
         for n_rows in (edge - 1, edge, edge + 1):
@@ -234,7 +234,8 @@ def test_what_does_not_pay_is_known_by_its_size():
     assert pays(OUTER, 2, 2)
     assert pays(None, 64, 64)
     assert pays(OUTER, 64, 64)
-    assert not pays(OUTER, 64, 128)
+    assert pays(OUTER, 64, 128)
+    assert not pays(OUTER, 128, 128)
 
 
 @dtypes

@@ -30,10 +30,10 @@ COMPILED_FROM = 2**20
 # BLAS's speed then, and a triangular factor for each component is faster. Milliseconds on one
 # thread, packed and exact: 64 and 53 with 32 features and 4 components, 110 and 90 with 64 and 8,
 # 246 and 179 with 128 and 16; but 76 and 102 with 32 and 8, 76 and 88 with 64 and 16.
-# Beside the compiled kernel as one to 32: 20 and 16 with 32 and 1, 73 and 66 with 64 and 2, 66 and
-# 64 with 128 and 4; but 64 and 88 with 64 and 4, 51 and 62 with 128 and 8.
+# Beside the compiled kernel as one to 128: 233 and 165 with 128 and 1, 314 and 269 with 256 and 2;
+# but 92 and 137 with 64 and 2, 271 and 324 with 128 and 2, 223 and 233 with 256 and 4.
 FEW_FEATURES = 16
-FEW: dict[type[Packed], int] = {Packed: 8, Compiled: 32}
+FEW: dict[type[Packed], int] = {Packed: 8, Compiled: 128}
 
 # Standard deviations from a component within which float64 keeps the promise: a row farther than
 # that from one of two has no share in it, and the promise then is of its logarithm's digits.

@@ -23,8 +23,9 @@ STRIP = 2**18
 LINE = (2496, 3840)
 MAX_EXPONENT = 1000  # of 2; a float64 goes to 1023
 
-# Sums beyond which matrix products in NumPy are as fast.
-MOST = 300_000
+# Components times features beyond which matrix products in NumPy are as fast: the shares of a
+# strip, or all sums, leave the caches then.
+MOST = 2**13
 
 
 @cache
@@ -40,50 +41,48 @@ def kernel() -> ModuleType | None:
 def pays(shape: Shape | None, n_components: int, n_features: int) -> bool:
     """Whether the kernel is faster than two matrix products in NumPy.
 
-    How many times as fast it was, both on one thread of a processor with AVX-512, whose exponential
-    takes NumPy 0.8 ns; spherical is like tied::
+    How many times as fast its sums were, both on one thread of a processor with AVX-512, whose
+    exponential takes NumPy 0.8 ns; spherical is like tied, and log-joints gain more::
 
-        K                 1    2    4    8   16   32   64
-        full, D =   2   1.0  2.0  2.1  2.6  1.6  1.8  2.4
-        full, D =   8   1.7  2.7  2.8  2.1  2.0  1.8  1.7
-        full, D =  16   1.7  2.8  2.6  2.5  2.0  1.6  1.4
-        full, D =  32   1.5  2.8  2.6  2.1  1.8  1.3  1.1
-        full, D =  64   1.8  3.4  3.0  2.3  1.9  1.4  1.2
-        full, D = 128   3.3  4.6  4.0  2.7  2.0  1.3  1.0
-        diag, D =   2   1.1       1.8       1.7       2.2
-        diag, D =  16   2.2       2.9       1.7       1.7
-        diag, D =  64   1.7       2.3       1.8       1.3
-        tied, D =  16   1.2       2.7       1.7       1.8
-        tied, D =  64   2.0       2.2       2.1       1.5
+        K                 1    2    4    8   16   32   64  128  256  512
+        full, D =   2   1.8  2.1  1.9  2.1  1.5  2.1  1.9  2.0  2.2  2.6
+        full, D =   8   1.5  3.9  2.6  2.2  2.1  1.9  1.8  1.4  1.6  1.5
+        full, D =  16   1.8  3.4  2.5  2.2  1.9  1.9  1.6  1.4  1.3  1.2
+        full, D =  32   2.4  3.7  3.5  2.7  2.3  1.9  1.4  1.1  0.9  1.0
+        full, D =  64   2.8  7.5  3.8  3.5  2.6  1.7  1.3  1.1  0.9  0.8
+        full, D = 128   5.7  7.0  7.1  4.3  2.5  1.5  1.1  0.9  0.9  0.8
+        diag, D =   2   1.4  2.0  1.6  1.9  2.0  2.0  2.3  2.0  2.6  2.4
+        diag, D =  16   2.2  3.0  2.5  2.6  2.2  2.0  1.9  1.8  1.7  1.8
+        diag, D =  64   2.0  2.6  2.8  2.4  1.9  1.8  1.6  1.3  1.3  0.9
+        tied, D =  16   3.1  3.3  3.5  2.6  2.2  2.4  2.1  1.8  1.9  1.9
+        tied, D =  64   2.2  2.2  2.9  2.1  2.2  1.9  1.8  1.6  1.7  1.4
+        tied, D = 128   2.3  2.7  3.1  2.8  2.5  2.0  1.5  1.4  1.5  1.1
 
     With AVX2 an exponential takes it 5 ns: there it was 4 to 5 with few features, 2.8 for full and
-    diag, 16 x 8 and 16 x 16. What ends it is the sums outgrowing the caches.
+    diag, 16 x 8 and 16 x 16.
     """
-    n_monomials = 0 if shape is None else shape.n_monomials(n_features)
     known = shape in (OUTER, AXIS, TRACE, None)
-    return known and n_components * (1 + n_features + n_monomials) <= MOST
+    return known and n_components * n_features <= MOST
 
 
 @lru_cache(maxsize=64)
-def factors(shape: Shape | None, n_features: int, n_entries: int) -> Integers:
-    """(2, entries): of which two lines each entry of phi is the product; what pads it is 1.
+def pairs(shape: Shape | None, n_features: int, tile: int) -> Integers:
+    """(2, pairs): of which two lines each monomial is the product, if it is no line itself.
 
-    The lines are 1, the D features, and the sum of their squares.
+    The lines are 1, the D features, and as many as `squares`. Pairs are whole tiles.
     """
-    feature = np.arange(1, n_features + 1)
-    last = n_features + 1
-    monomials: dict[Shape | None, Integers] = {
-        OUTER: 1 + np.stack(np.triu_indices(n_features)),
-        AXIS: np.stack((feature, feature)),
-        TRACE: np.array([[0], [last]]),
-        None: np.zeros((2, 0), dtype=np.intp),
-    }
-    known = np.zeros((2, n_entries), dtype=np.intp)
-    known[1, feature] = feature
-    own = monomials[shape]
-    known[:, last : last + own.shape[1]] = own
+    known = np.empty((2, 0), dtype=np.intp)
+    if shape == OUTER:
+        known = 1 + np.stack(np.triu_indices(n_features))
+        known = np.pad(known, ((0, 0), (0, -known.shape[1] % tile)))
     known.flags.writeable = False  # whoever asks next gets the same
     return known
+
+
+def squares(shape: Shape | None, n_features: int) -> int:
+    """Lines that the monomials are: the features' squares, or the sum of them, or none."""
+    known: dict[Shape | None, int] = {AXIS: n_features, TRACE: 1}
+    return known.get(shape, 0)
 
 
 def strip_tiles(n_tiles: int, tile: int, vector: int, n_components: int, n_lines: int) -> int:
@@ -106,20 +105,20 @@ def _run(
     assert fast is not None
     if rows.dtype not in (np.float32, np.float64):
         rows = rows.astype(np.float64)
-    n_components, n_entries = theta.shape
+    n_components, n_features = len(theta), len(rows)
     heights = -(-n_components // fast.PAIR) * fast.PAIR
-    entries = -(-n_entries // fast.TILE) * fast.TILE
-    padded = np.zeros((heights, entries), theta.dtype)
-    padded[:n_components, :n_entries] = theta
-    kept = entries if entries <= fast.CHUNK else 2 * heights + len(rows)
+    padded = np.zeros((heights, theta.shape[1]), theta.dtype)
+    padded[:n_components] = theta
+    n_squares = squares(shape, n_features)
+    n_lines = 1 + n_features + n_squares + 2 * heights
     n_tiles = math.ceil(rows.shape[1] * theta.itemsize / (fast.TILE * fast.VECTOR))
     return fast.pass_for(name, rows.dtype.char, theta.dtype.char)(
         np.require(rows, requirements="A"),
         np.ascontiguousarray(centre, dtype=np.float64),
         padded,
-        factors(shape, len(rows), entries),
-        shape is not None and shape == TRACE,
-        fast.TILE * strip_tiles(n_tiles, fast.TILE, fast.VECTOR, n_components, kept),
+        pairs(shape, n_features, fast.TILE),
+        n_squares,
+        fast.TILE * strip_tiles(n_tiles, fast.TILE, fast.VECTOR, n_components, n_lines),
         *more,
     )
 

@@ -42,14 +42,21 @@ from emgmm.expectation.lanes import (
     where_above,
     width_of,
 )
-from emgmm.expectation.tiles import TILE, joint_2, joint_4, sums_2, sums_4
+from emgmm.expectation.tiles import (
+    TILE,
+    linear_2,
+    linear_4,
+    nested_2,
+    nested_4,
+    sums_2,
+    sums_4,
+)
 
 VECTOR = REGISTER // 8  # bytes
 CACHE_LINE = 64  # bytes
 PAIR = 2  # components are padded to this
-CHUNK = 160  # entries of phi at a time: a tile's 15 or 30 KiB of them stay in the nearest cache
-GROUP = 4 * TILE  # entries that sums are made of at a time where phi is not kept, of
-BATCH = 64 * TILE  # so many rows: their 19 KiB, with four lines of shares, stay there too
+GROUP = 4 * TILE  # monomials that sums are made of at a time, of
+BATCH = 64 * TILE  # so many rows: 19 KiB, with four lines of shares, stay in the nearest cache
 
 
 # -- the pass -----------------------------------------------------------------------------------
@@ -57,12 +64,12 @@ BATCH = 64 * TILE  # so many rows: their 19 KiB, with four lines of shares, stay
 
 @njit(nogil=True)
 def centred(
-    rows: Any, start: Any, n: Any, centre: Any, squared: Any, lines: Any, length: Any
+    rows: Any, start: Any, n: Any, centre: Any, squares: Any, lines: Any, length: Any
 ) -> Any:
-    """Lines of `length` of which phi's entries are products: 1, the rows less the centre, y . y.
+    """Lines: 1, the rows less the centre y, and the `squares` y_d^2, or if that is 1, y . y.
 
-    The first is there already; the last is left at 0 if it is not asked for. What pads the last
-    panel is left over from earlier rows; `softmax` gives it no share.
+    The first is there already. What pads the last panel is left over from earlier rows; `softmax`
+    gives it no share.
     """
     D, width = len(rows), width_of(lines)
     full, panel = n // width * width, width * TILE
@@ -76,11 +83,16 @@ def centred(
         line = (1 + d) * length
         for b in range(full, n):
             lines[line + b] = np.float64(rows[d, start + b]) - centre[d]
-    if squared:
+    if squares == D:
+        for d in range(D):
+            for b in range(0, padded, width):
+                own = load(lines, (1 + d) * length + b)
+                store(lines, (1 + D + d) * length + b, multiply(own, own))
+    elif squares == 1:
         for b in range(0, padded, width):
             square = every(0.0, lines)
-            for i in range(D):
-                own = load(lines, (1 + i) * length + b)
+            for d in range(D):
+                own = load(lines, (1 + d) * length + b)
                 square = add(square, multiply(own, own))
             store(lines, (1 + D) * length + b, square)
     return padded
@@ -88,26 +100,17 @@ def centred(
 
 @njit(nogil=True)
 def fill(
-    lines: Any,
-    length: Any,
-    b: Any,
-    factors: Any,
-    begin: Any,
-    end: Any,
-    phi: Any,
-    size: Any,
-    at: Any,
-    count: Any,
+    lines: Any, length: Any, b: Any, pairs: Any, begin: Any, end: Any, phi: Any, size: Any, n: Any
 ) -> Any:
-    """Entries begin..end of phi, products of two lines each, of `count` rows from `b` on.
+    """Monomials begin..end, products of a pair of lines each, of `n` rows from `b` on.
 
-    They come to `phi`, a line of `size` for each, from `at` on.
+    They come to `phi`, a line of `size` for each.
     """
     width = width_of(lines)
     for p in range(begin, end):
-        left, right = factors[0, p] * length + b, factors[1, p] * length + b
-        to = (p - begin) * size + at
-        for i in range(0, count, width * TILE):
+        left, right = pairs[0, p] * length + b, pairs[1, p] * length + b
+        to = (p - begin) * size
+        for i in range(0, n, width * TILE):
             j, k = i + width, i + 2 * width
             store(phi, to + i, multiply(load(lines, left + i), load(lines, right + i)))
             store(phi, to + j, multiply(load(lines, left + j), load(lines, right + j)))
@@ -196,38 +199,53 @@ def weigh(
 
 @njit(nogil=True)
 def join(
-    lines: Any,
-    n_lines: Any,
-    padded: Any,
-    factors: Any,
-    phi: Any,
-    size: Any,
-    theta: Any,
-    joint: Any,
-    length: Any,
+    lines: Any, n_lines: Any, padded: Any, theta: Any, pairs: Any, joint: Any, length: Any
 ) -> Any:
-    """The log-joint of a strip, a component to a line of `length`.
-
-    Of few entries `phi` holds the whole strip's afterwards, in lines of `size`, of which the first
-    `n_lines` are the `lines`; of many it is only as large as a tile's share of them.
-    """
+    """The log-joint of a strip, a component to a line of `length`."""
     heights, entries = theta.shape
     flat = theta.reshape(heights * entries)
-    kept, panel = entries <= CHUNK, width_of(phi) * TILE
-    if kept:
-        made = phi[n_lines * length :]
-        fill(lines, length, 0, factors, n_lines, entries, made, length, 0, padded)
-    for begin in range(0, entries, CHUNK):
-        end = min(entries, begin + CHUNK)
-        for b in range(0, padded, panel):
-            at = b if kept else 0
-            if not kept:
-                fill(lines, length, b, factors, begin, end, phi, size, 0, panel)
+    last = heights - PAIR
+    for b in range(0, padded, width_of(lines) * TILE):
+        if pairs.size:
             for k in range(0, heights - 3, 4):
-                joint_4(flat, k, entries, begin, end, phi, size, at, joint, length, b)
+                nested_4(flat, k, entries, lines, n_lines, joint, length, b)
             if heights % 4:
-                k = heights - 2
-                joint_2(flat, k, entries, begin, end, phi, size, at, joint, length, b)
+                nested_2(flat, last, entries, lines, n_lines, joint, length, b)
+        else:
+            for k in range(0, heights - 3, 4):
+                linear_4(flat, k, entries, lines, n_lines, joint, length, b)
+            if heights % 4:
+                linear_2(flat, last, entries, lines, n_lines, joint, length, b)
+
+
+@njit(nogil=True)
+def collect(
+    shares: Any,
+    length: Any,
+    b: Any,
+    phi: Any,
+    size: Any,
+    at: Any,
+    begin: Any,
+    end: Any,
+    count: Any,
+    entries: Any,
+    totals: Any,
+) -> Any:
+    """Add R @ phi^T, for entries begin..end, to the totals of all `entries`.
+
+    The `count` rows are those of the shares, in lines of `length`, from `b` on; and those of `phi`,
+    in lines of `size`, from `at` on, where entry `begin` is.
+    """
+    heights = len(totals) // (entries * width_of(totals))
+    for k in range(0, heights - 3, 4):
+        for p in range(begin, end, TILE):
+            here = at + (p - begin) * size
+            sums_4(shares, length, b, k, phi, size, here, p, count, entries, totals)
+    if heights % 4:
+        for p in range(begin, end, TILE):
+            here, k = at + (p - begin) * size, heights - PAIR
+            sums_2(shares, length, b, k, phi, size, here, p, count, entries, totals)
 
 
 @njit(nogil=True)
@@ -236,31 +254,35 @@ def gathered(
     padded: Any,
     length: Any,
     lines: Any,
-    factors: Any,
+    pairs: Any,
     phi: Any,
-    size: Any,
-    heights: Any,
-    totals: Any,
+    single: Any,
+    paired: Any,
 ) -> Any:
-    """Add a strip's R @ phi^T to the totals; `phi` holds the strip's, if that has few entries."""
-    entries = factors.shape[1]
-    kept = entries <= CHUNK
-    group, batch = (TILE, padded) if kept else (GROUP, BATCH)
-    for begin in range(0, entries, group):
-        end = min(entries, begin + group)
-        first = 0 if kept else begin
+    """Add a strip's R @ phi^T to the totals of single lines, and to those of pairs of them."""
+    n_lines = len(lines) // length
+    for p in range(0, n_lines, TILE):
+        at, end = p * length, p + TILE
+        collect(shares, length, 0, lines, length, at, p, end, padded, n_lines, single)
+    n_pairs, panel = pairs.shape[1], width_of(lines) * TILE
+    group = min(max(1, n_pairs), GROUP)
+    batch = len(phi) // group // panel * panel
+    for begin in range(0, n_pairs, GROUP):
+        end = min(n_pairs, begin + GROUP)
         for b in range(0, padded, batch):
-            count = min(batch, padded - b)
-            if not kept:
-                fill(lines, length, b, factors, begin, end, phi, BATCH, 0, count)
-            step = size if kept else BATCH
-            for k in range(0, heights - 3, 4):
-                for p in range(begin, end, TILE):
-                    sums_4(shares, length, b, k, phi, step, 0, first, p, count, entries, totals)
-            if heights % 4:
-                k = heights - 2
-                for p in range(begin, end, TILE):
-                    sums_2(shares, length, b, k, phi, step, 0, first, p, count, entries, totals)
+            n = min(batch, padded - b)
+            fill(lines, length, b, pairs, begin, end, phi, batch, n)
+            collect(shares, length, b, phi, batch, 0, begin, end, n, n_pairs, paired)
+
+
+@njit(nogil=True)
+def total(sums: Any, place: Any) -> Any:
+    """The vector of sums at a place, added up."""
+    lanes = width_of(sums)
+    own = 0.0
+    for i in range(place * lanes, place * lanes + lanes):
+        own += sums[i]
+    return own
 
 
 @njit(nogil=True)
@@ -276,36 +298,29 @@ def room(size: Any, like: Any) -> Any:
 
 
 @njit(nogil=True)
-def strip(theta: Any, D: Any, vectors: Any) -> Any:
-    """Rows of a strip; its lines, phi and log-joint, before there is anything in them.
+def strip(theta: Any, D: Any, squares: Any, vectors: Any) -> Any:
+    """Rows of a strip; its lines, of which the first is 1, and log-joint; how long both are.
 
-    Few entries are kept for the sums, of all rows; many are made twice, each time in a few lines.
+    They are an odd number of the cache's lines apart: rows of all of them then lie in all its sets.
     """
-    heights, entries = theta.shape
-    width = width_of(theta)
-    length = vectors * width
-    joint = room(heights * length, theta)
-    if entries <= CHUNK:
-        phi = room(max(entries, D + 2) * length, theta)
-        phi[:length] = 1.0
-        return length, phi, length, phi, joint
-    lines = room((D + 2) * length, theta)
+    rows, line = vectors * width_of(theta), CACHE_LINE // theta.itemsize
+    length = ((rows + line - 1) // line | 1) * line
+    lines = room((1 + D + squares + TILE - 1) // TILE * TILE * length, theta)
     lines[:length] = 1.0
-    size = width * TILE
-    return length, lines, size, room(max(CHUNK * size, GROUP * BATCH), theta), joint
+    return rows, length, lines, room(len(theta) * length, theta)
 
 
 def label_pass(
-    rows: Any, centre: Any, theta: Any, factors: Any, squared: Any, vectors: Any, K: Any, out: Any
+    rows: Any, centre: Any, theta: Any, pairs: Any, squares: Any, vectors: Any, K: Any, out: Any
 ) -> Any:
     """The number of each row's largest log-joint into `out`, as `form.largest` has it."""
     D, N = rows.shape
-    length, lines, size, phi, joint = strip(theta, D, vectors)
+    most, length, lines, joint = strip(theta, D, squares, vectors)
     numbers, least = np.empty(length, theta.dtype), least_of(theta)
-    for start in range(0, N, length):
-        n = min(length, N - start)
-        padded = centred(rows, start, n, centre, squared, lines, length)
-        join(lines, 1 + D, padded, factors, phi, size, theta, joint, length)
+    for start in range(0, N, most):
+        n = min(most, N - start)
+        padded = centred(rows, start, n, centre, squares, lines, length)
+        join(lines, 1 + D + squares, padded, theta, pairs, joint, length)
         for b in range(0, padded, width_of(joint)):
             top, number = every(least, joint), every(0.0, joint)
             for i in range(1, K + 1):  # from the last to the first, which has it if they are equal
@@ -318,17 +333,17 @@ def label_pass(
 
 
 def share_pass(
-    rows: Any, centre: Any, theta: Any, factors: Any, squared: Any, vectors: Any, out: Any
+    rows: Any, centre: Any, theta: Any, pairs: Any, squares: Any, vectors: Any, out: Any
 ) -> Any:
     """Responsibilities into the (N, K) `out`."""
     D, N = rows.shape
     K = out.shape[1]
-    length, lines, size, phi, joint = strip(theta, D, vectors)
+    most, length, lines, joint = strip(theta, D, squares, vectors)
     shares, tops, totals = room(len(joint), theta), room(length, theta), room(length, theta)
-    for start in range(0, N, length):
-        n = min(length, N - start)
-        padded = centred(rows, start, n, centre, squared, lines, length)
-        join(lines, 1 + D, padded, factors, phi, size, theta, joint, length)
+    for start in range(0, N, most):
+        n = min(most, N - start)
+        padded = centred(rows, start, n, centre, squares, lines, length)
+        join(lines, 1 + D + squares, padded, theta, pairs, joint, length)
         softmax(joint, K, n, padded, length, shares, tops, totals)
         for b in range(n):
             for k in range(K):
@@ -336,31 +351,31 @@ def share_pass(
 
 
 def density_pass(
-    rows: Any, centre: Any, theta: Any, factors: Any, squared: Any, vectors: Any, K: Any, out: Any
+    rows: Any, centre: Any, theta: Any, pairs: Any, squares: Any, vectors: Any, K: Any, out: Any
 ) -> Any:
     """The log-sum-exp of each row's log-joint into `out`."""
     D, N = rows.shape
-    length, lines, size, phi, joint = strip(theta, D, vectors)
+    most, length, lines, joint = strip(theta, D, squares, vectors)
     shares, tops, totals = room(len(joint), theta), room(length, theta), room(length, theta)
-    for start in range(0, N, length):
-        n = min(length, N - start)
-        padded = centred(rows, start, n, centre, squared, lines, length)
-        join(lines, 1 + D, padded, factors, phi, size, theta, joint, length)
+    for start in range(0, N, most):
+        n = min(most, N - start)
+        padded = centred(rows, start, n, centre, squares, lines, length)
+        join(lines, 1 + D + squares, padded, theta, pairs, joint, length)
         softmax(joint, K, n, padded, length, shares, tops, totals)
         for b in range(n):
             out[start + b] = tops[b] + math.log(totals[b])
 
 
 def joint_pass(
-    rows: Any, centre: Any, theta: Any, factors: Any, squared: Any, vectors: Any, out: Any
+    rows: Any, centre: Any, theta: Any, pairs: Any, squares: Any, vectors: Any, out: Any
 ) -> Any:
     """The log-joint into the (K, N) `out`."""
     D, N = rows.shape
-    length, lines, size, phi, joint = strip(theta, D, vectors)
-    for start in range(0, N, length):
-        n = min(length, N - start)
-        padded = centred(rows, start, n, centre, squared, lines, length)
-        join(lines, 1 + D, padded, factors, phi, size, theta, joint, length)
+    most, length, lines, joint = strip(theta, D, squares, vectors)
+    for start in range(0, N, most):
+        n = min(most, N - start)
+        padded = centred(rows, start, n, centre, squares, lines, length)
+        join(lines, 1 + D + squares, padded, theta, pairs, joint, length)
         for k in range(len(out)):
             out[k, start : start + n] = joint[k * length : k * length + n]
 
@@ -369,8 +384,8 @@ def sum_pass(
     rows: Any,
     centre: Any,
     theta: Any,
-    factors: Any,
-    squared: Any,
+    pairs: Any,
+    squares: Any,
     vectors: Any,
     weights: Any,
     out: Any,
@@ -378,28 +393,27 @@ def sum_pass(
     """R @ phi^T into the (K, P) `out`, the log-likelihood returned; no weights are weights of 1."""
     D, N = rows.shape
     K, P = out.shape
-    heights, entries = theta.shape
-    length, lines, size, phi, joint = strip(theta, D, vectors)
+    most, length, lines, joint = strip(theta, D, squares, vectors)
     shares, tops, totals = room(len(joint), theta), room(length, theta), room(length, theta)
-    lanes = width_of(out)
-    sums = room(heights * entries * lanes, out)
+    height, n_lines, n_pairs = len(theta) * width_of(out), len(lines) // length, pairs.shape[1]
+    single, paired = room(height * n_lines, out), room(height * n_pairs, out)
+    phi = room(GROUP * BATCH, theta)
     log_likelihood = 0.0
-    for start in range(0, N, length):
-        n = min(length, N - start)
-        padded = centred(rows, start, n, centre, squared, lines, length)
-        join(lines, 1 + D, padded, factors, phi, size, theta, joint, length)
+    for start in range(0, N, most):
+        n = min(most, N - start)
+        padded = centred(rows, start, n, centre, squares, lines, length)
+        join(lines, 1 + D + squares, padded, theta, pairs, joint, length)
         own = softmax(joint, K, n, padded, length, shares, tops, totals)
         if len(weights):
             own = weigh(K, n, length, weights, start, tops, totals, shares)
         log_likelihood += own
-        gathered(shares, padded, length, lines, factors, phi, size, heights, sums)
+        gathered(shares, padded, length, lines, pairs, phi, single, paired)
+    linear = min(P, 1 + D + squares)
     for k in range(K):
-        for p in range(P):
-            at = (k * entries + p) * lanes
-            own = 0.0
-            for i in range(lanes):
-                own += sums[at + i]
-            out[k, p] = own
+        for p in range(linear):
+            out[k, p] = total(single, k * n_lines + p)
+        for p in range(linear, P):
+            out[k, p] = total(paired, k * n_pairs + p - linear)
     return log_likelihood
 
 
@@ -425,7 +439,7 @@ def pass_for(name: str, row: str, number: str) -> Any:
         types.Array(types.float64, 1, "C", readonly=True),
         types.Array(from_dtype(np.dtype(number)), 2, "C", readonly=True),
         types.Array(types.intp, 2, "C", readonly=True),
-        types.boolean,
+        types.intp,
         types.intp,
         *more,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from numba import types
 from numba.core import cgutils
 
 from emgmm.expectation.lanes import (
+    Lanes,
     fetch,
     folded,
     fused,
@@ -21,17 +23,88 @@ from emgmm.expectation.lanes import (
 TILE = 3  # vectors of a tile: 4 x 3 accumulators, 3 vectors and a scalar fill 16 registers
 
 
-def accumulators(builder: Any, height: int, lanes: Any) -> Any:
-    """Registers, in the end: a vector for each of `TILE` in each of `height` lines."""
-    vector = lanes.vector
-    return [[cgutils.alloca_once(builder, vector) for _ in range(TILE)] for _ in range(height)]
+class Tile:
+    """Registers, in the end: `height` lines of `TILE` sums, each a vector.
+
+    Parameters
+    ----------
+    builder : llvmlite's builder
+        Of the code.
+    lanes : Lanes
+        The vectors.
+    height : int
+        How many lines.
+    """
+
+    def __init__(self, builder: Any, lanes: Lanes, height: int) -> None:
+        self.builder = builder
+        self.lines = [
+            [cgutils.alloca_once(builder, lanes.vector) for _ in range(TILE)] for _ in range(height)
+        ]
+
+    def begin(self, firsts: Any) -> None:
+        """Each line's sums start with a vector."""
+        for first, line in zip(firsts, self.lines, strict=True):
+            for place_of_sum in line:
+                self.builder.store(first, place_of_sum)
+
+    def add(self, left: Any, right: Any) -> None:
+        """Add the products of a vector for each line and a vector for each column."""
+        for own, line in zip(left, self.lines, strict=True):
+            for vector, place_of_sum in zip(right, line, strict=True):
+                self._add(own, vector, place_of_sum)
+
+    def add_scaled(self, other: Tile, vectors: Any) -> None:
+        """Add another's sums, each times the vector of its column."""
+        for own, line in zip(other.sums(), self.lines, strict=True):
+            for total, vector, place_of_sum in zip(own, vectors, line, strict=True):
+                self._add(total, vector, place_of_sum)
+
+    def sums(self) -> Any:
+        """The vectors."""
+        return [[self.builder.load(place_of_sum) for place_of_sum in line] for line in self.lines]
+
+    def _add(self, a: Any, b: Any, place_of_sum: Any) -> None:
+        total = fused(self.builder, a, b, self.builder.load(place_of_sum))
+        self.builder.store(total, place_of_sum)
 
 
-def joint_tile(height: int) -> Any:
-    """Entries begin..end of theta @ phi for `height` components and `TILE` vectors of rows.
+# -- the log-joint ------------------------------------------------------------------------------
+Terms = Callable[[Any, Callable[[], Tile], Any, Any, Any], Tile]
 
-    The first entries start the log-joint (with theta[:, 0], as phi[0] is 1), later ones add to it.
-    `phi` begins with entry `begin`; its rows from `at` on are those of the log-joint from `b` on.
+
+def linear(builder: Any, tile: Callable[[], Tile], n_lines: Any, entry: Any, line: Any) -> Tile:
+    """Sum over p of theta_p line_p; line_0 is 1."""
+    size, sums = n_lines.type, tile()
+    sums.begin(entry(size(0)))
+    with cgutils.for_range_slice(builder, size(1), n_lines, size(1), size) as (p, _):
+        sums.add(entry(p), line(p))
+    return sums
+
+
+def nested(builder: Any, tile: Callable[[], Tile], n_lines: Any, entry: Any, line: Any) -> Tile:
+    """Sum c + over i of y_i (b_i + over j >= i of a_ij y_j), where theta is (c, b, a).
+
+    As many products as with the monomials y_i y_j, and nobody has to make these.
+    """
+    size, sums, inner = n_lines.type, tile(), tile()
+    sums.begin(entry(size(0)))
+    behind = cgutils.alloca_once_value(builder, builder.sub(n_lines, size(1)))  # a_ij lies so by j
+    with cgutils.for_range_slice(builder, size(1), n_lines, size(1), size) as (i, _):
+        inner.begin(entry(i))
+        own = builder.load(behind)
+        with cgutils.for_range_slice(builder, i, n_lines, size(1), size) as (j, _):
+            inner.add(entry(builder.add(own, j)), line(j))
+        sums.add_scaled(inner, line(i))
+        more = builder.sub(builder.sub(n_lines, size(1)), i)
+        builder.store(builder.add(own, more), behind)
+    return sums
+
+
+def joint_tile(terms: Terms, height: int) -> Any:
+    """The log-joint of `height` components from `k` on, and `TILE` vectors of rows from `b` on.
+
+    Lines, and those of the log-joint, are `length` apart; a component has `n_entries` in theta.
     """
 
     @intrinsic
@@ -40,66 +113,50 @@ def joint_tile(height: int) -> Any:
         theta: Any,
         k: Any,
         n_entries: Any,
-        begin: Any,
-        end: Any,
-        phi: Any,
-        phi_length: Any,
-        at: Any,
+        lines: Any,
+        n_lines: Any,
         joint: Any,
         length: Any,
         b: Any,
     ) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            theta, k, n_entries, begin, end, phi, phi_length, at, joint, length, b = arguments
-            kinds, size, lanes = signature.args, k.type, lanes_of(signature.args[5])
+            theta, k, n_entries, lines, n_lines, joint, length, b = arguments
+            kinds, size, lanes = signature.args, k.type, lanes_of(signature.args[3])
             table = context.make_array(kinds[0])(context, builder, theta).data
             numbers = [builder.add(k, size(i)) for i in range(height)]
             rows = [builder.mul(number, n_entries) for number in numbers]
-            targets = []
-            for number in numbers:
-                start = builder.add(builder.mul(number, length), b)
-                indices = [builder.add(start, size(lanes.width * v)) for v in range(TILE)]
-                targets.append([place(context, builder, kinds[8], joint, i) for i in indices])
-            sums = accumulators(builder, height, lanes)
-            fresh = builder.icmp_signed("==", begin, size(0))
-            with builder.if_else(fresh) as (then, otherwise):
-                with then:
-                    for row, line in zip(rows, sums, strict=True):
-                        first = spread(builder, builder.load(builder.gep(table, [row])), lanes)
-                        for accumulator in line:
-                            builder.store(first, accumulator)
-                with otherwise:
-                    for pointers, line in zip(targets, sums, strict=True):
-                        for pointer, accumulator in zip(pointers, line, strict=True):
-                            builder.store(fetch(builder, pointer), accumulator)
-            after = builder.select(fresh, size(1), begin)
-            with cgutils.for_range_slice(builder, after, end, size(1), size) as (p, _):
-                start = builder.add(builder.mul(builder.sub(p, begin), phi_length), at)
-                indices = [builder.add(start, size(lanes.width * v)) for v in range(TILE)]
-                pointers = [place(context, builder, kinds[5], phi, i) for i in indices]
-                vectors = [fetch(builder, pointer) for pointer in pointers]
-                for row, line in zip(rows, sums, strict=True):
-                    entry = builder.load(builder.gep(table, [builder.add(row, p)]))
-                    entry = spread(builder, entry, lanes)
-                    for vector, accumulator in zip(vectors, line, strict=True):
-                        total = fused(builder, entry, vector, builder.load(accumulator))
-                        builder.store(total, accumulator)
-            for pointers, line in zip(targets, sums, strict=True):
-                for pointer, accumulator in zip(pointers, line, strict=True):
-                    put(builder, builder.load(accumulator), pointer)
+
+            def places(kind: Any, array: Any, line: Any) -> Any:
+                start = builder.add(builder.mul(line, length), b)
+                steps = [builder.add(start, size(lanes.width * v)) for v in range(TILE)]
+                return [place(context, builder, kind, array, step) for step in steps]
+
+            def entry(p: Any) -> Any:
+                pointers = [builder.gep(table, [builder.add(row, p)]) for row in rows]
+                return [spread(builder, builder.load(pointer), lanes) for pointer in pointers]
+
+            def line(number: Any) -> Any:
+                return [fetch(builder, pointer) for pointer in places(kinds[3], lines, number)]
+
+            sums = terms(builder, lambda: Tile(builder, lanes, height), n_lines, entry, line)
+            for number, own in zip(numbers, sums.sums(), strict=True):
+                for total, target in zip(own, places(kinds[5], joint, number), strict=True):
+                    put(builder, total, target)
             return context.get_dummy_value()
 
         size = types.intp
-        return types.void(theta, size, size, size, size, phi, size, size, joint, size, size), code
+        return types.void(theta, size, size, lines, size, joint, size, size), code
 
     return tile
 
 
+# -- the sums -----------------------------------------------------------------------------------
 def sums_tile(height: int) -> Any:
     """Add R @ phi^T for `height` components and `TILE` entries to sums in float64.
 
-    Each lane has its own sum, or with more lanes than float64 has, each few. `phi` begins with
-    entry `begin`; its `count` rows from `at` on are those of the shares from `b` on.
+    Each lane has its own sum, or with more lanes than float64 has, each few. Components begin with
+    `k`, and their `count` shares, in lines of `length`, with `b`; entries begin with `p`, and their
+    as many rows, in lines of `size`, at `at` of phi.
     """
 
     @intrinsic
@@ -110,57 +167,45 @@ def sums_tile(height: int) -> Any:
         b: Any,
         k: Any,
         phi: Any,
-        phi_length: Any,
+        size: Any,
         at: Any,
-        begin: Any,
         p: Any,
         count: Any,
         n_entries: Any,
         sums: Any,
     ) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            shares, length, b, k, phi, phi_length, at, begin, p, count, n_entries, sums = arguments
+            shares, length, b, k, phi, apart, at, p, count, n_entries, sums = arguments
             kinds, size, lanes = signature.args, k.type, lanes_of(signature.args[4])
-            kept = lanes_of(kinds[11])
-            first = builder.sub(p, begin)
-            lines, entries = [], []
-            for i in range(height):
-                lines.append(builder.add(builder.mul(builder.add(k, size(i)), length), b))
-            for j in range(TILE):
-                start = builder.mul(builder.add(first, size(j)), phi_length)
-                entries.append(builder.add(start, at))
-            tile = accumulators(builder, height, lanes)
-            targets = []
-            for i, line in enumerate(tile):
-                start = builder.add(builder.mul(builder.add(k, size(i)), n_entries), p)
-                for j, accumulator in enumerate(line):
-                    index = builder.mul(builder.add(start, size(j)), size(kept.width))
-                    targets.append(place(context, builder, kinds[11], sums, index))
-                    builder.store(lanes.constant(0.0), accumulator)
+            kept = lanes_of(kinds[10])
+            numbers = [builder.add(k, size(i)) for i in range(height)]
+            lines = [builder.add(builder.mul(number, length), b) for number in numbers]
+            entries = [builder.add(at, builder.mul(apart, size(j))) for j in range(TILE)]
+
+            def vectors(kind: Any, array: Any, starts: Any, row: Any) -> Any:
+                steps = [builder.add(start, row) for start in starts]
+                return [fetch(builder, place(context, builder, kind, array, i)) for i in steps]
+
+            own = Tile(builder, lanes, height)
+            own.begin([lanes.constant(0.0)] * height)
             with cgutils.for_range_slice(builder, size(0), count, size(lanes.width), size) as loop:
-                row = loop[0]
-                indices = [builder.add(entry, row) for entry in entries]
-                pointers = [place(context, builder, kinds[4], phi, i) for i in indices]
-                vectors = [fetch(builder, pointer) for pointer in pointers]
-                for start, line in zip(lines, tile, strict=True):
-                    index = builder.add(start, row)
-                    share = fetch(builder, place(context, builder, kinds[0], shares, index))
-                    for vector, accumulator in zip(vectors, line, strict=True):
-                        total = fused(builder, share, vector, builder.load(accumulator))
-                        builder.store(total, accumulator)
-            flat = [accumulator for line in tile for accumulator in line]
-            for target, accumulator in zip(targets, flat, strict=True):
-                own = folded(builder, builder.load(accumulator), kept)
-                put(builder, builder.fadd(fetch(builder, target), own), target)
+                right = vectors(kinds[4], phi, entries, loop[0])
+                own.add(vectors(kinds[0], shares, lines, loop[0]), right)
+            for number, line in zip(numbers, own.sums(), strict=True):
+                start = builder.add(builder.mul(number, n_entries), p)
+                for j, total in enumerate(line):
+                    index = builder.mul(builder.add(start, size(j)), size(kept.width))
+                    target = place(context, builder, kinds[10], sums, index)
+                    more = folded(builder, total, kept)
+                    put(builder, builder.fadd(fetch(builder, target), more), target)
             return context.get_dummy_value()
 
-        size = types.intp
-        return types.void(
-            shares, size, size, size, phi, size, size, size, size, size, size, sums
-        ), code
+        whole = [types.intp] * 5
+        return types.void(shares, *whole[:3], phi, *whole, sums), code
 
     return tile
 
 
-joint_4, joint_2 = joint_tile(4), joint_tile(2)
+linear_4, linear_2 = joint_tile(linear, 4), joint_tile(linear, 2)
+nested_4, nested_2 = joint_tile(nested, 4), joint_tile(nested, 2)
 sums_4, sums_2 = sums_tile(4), sums_tile(2)
