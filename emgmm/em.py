@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation import Form, FormForPass, exact_form
+from emgmm.expectation import Form, FormForPass
 from emgmm.families import FAMILIES, Family
 from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
@@ -133,7 +133,7 @@ class EM:
 
     def expect_about(self, mixture: Mixture, centres: Array) -> Statistics:
         """The E-step with moments about (K, D) centres: one pass."""
-        return self._statistics(exact_form(mixture, self.summary, centres))
+        return self._statistics(self._form_for_pass.about(mixture, centres))
 
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
         """What EM climbs: mean log-likelihood, and the log-density of priors, per unit weight."""

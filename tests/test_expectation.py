@@ -13,6 +13,7 @@ from test_families import D, families, some_mixture
 from test_statistics import assert_same_statistics
 
 from emgmm.block import Block
+from emgmm.em import EM
 from emgmm.expectation import Exact, FormForBlock, FormForPass, Packed, softmax
 from emgmm.expectation.compiled import Compiled, kernel
 from emgmm.expectation.form import largest
@@ -21,6 +22,7 @@ from emgmm.families import FAMILIES, OUTER
 from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
 from emgmm.precision import PROMISE, UNIT, promise_single
+from emgmm.sources import ArraySource
 from emgmm.statistics import Summary
 
 
@@ -101,6 +103,40 @@ def test_a_narrow_component_far_from_the_mean_has_the_centre_to_itself(family):
     error = np.abs(log_density(form, X) - log_density(Exact(mixture), X)).max()
     assert error <= PROMISE
     assert np.abs(log_density(Packed(mixture), X) - log_density(Exact(mixture), X)).max() > error
+
+
+@pytest.mark.parametrize(("sds", "n_exact"), [((1e-4, 1.0), 0), ((1e-4, 1e-4), 1)])
+@pytest.mark.parametrize("name", ["full", "diag", "spherical"])
+def test_moments_are_taken_again_about_one_point_where_that_will_do(
+    name, sds, n_exact, monkeypatch
+):
+    """Components turn out to be narrow, as only one step of EM can tell."""
+    family = FAMILIES[name]
+    random = np.random.default_rng(0)
+    means = np.array([[0.0, 0.0, 0.0], [10.0, 10.0, 10.0]])
+    X = np.concatenate(
+        [m + sd * random.normal(size=(100, 3)) for m, sd in zip(means, sds, strict=True)]
+    )
+    broad = family.add_ridge(np.zeros(family.element_shape(2, 3)), 1.0)
+    before = Mixture.of(np.array([0.5, 0.5]), means, broad, family)
+    about_means = Exact(before, np.array([X[:100].mean(axis=0), X[100:].mean(axis=0)]))
+    em = EM(ArraySource(X), family, 2, 0.0)
+    expected = em.m_step.maximise(about_means.sums(Block(0, X.T)), before)
+    exact_sums, taken = Exact.sums, []
+
+    def sums(form, block):
+        taken.append(form)
+        return exact_sums(form, block)
+
+    monkeypatch.setattr(Exact, "sums", sums)
+    statistics = em.expect(before)
+    passes = em.passes
+    found = em.maximise(before, statistics)
+    assert (em.passes - passes, len(taken)) == (1, n_exact)
+    hasty = em.m_step.maximise(statistics, before)
+    assert abs(hasty.covariances / expected.covariances - 1).max() > PROMISE
+    np.testing.assert_allclose(found.covariances, expected.covariances, rtol=PROMISE)
+    np.testing.assert_allclose(found.means, expected.means, rtol=1e-14, atol=1e-17)
 
 
 def test_without_the_guard_the_promise_would_be_broken():

@@ -1,6 +1,6 @@
 """The E-step of one block: rows and a mixture in, statistics out; no array of N x K anywhere."""
 
-from emgmm.expectation.choice import FormForBlock, FormForPass, exact_form
+from emgmm.expectation.choice import FormForBlock, FormForPass
 from emgmm.expectation.exact import Exact, moments
 from emgmm.expectation.form import Form
 from emgmm.expectation.incomplete import (
@@ -22,7 +22,6 @@ __all__ = [
     "IncompletePacked",
     "Packed",
     "by_pattern",
-    "exact_form",
     "moments",
     "softmax",
 ]

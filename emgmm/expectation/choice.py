@@ -103,6 +103,20 @@ class FormForPass:
                 return double
         return self._exact(mixture, self.dtype)
 
+    def about(self, mixture: Mixture, centres: Array) -> Form:
+        """The form for a pass whose statistics are taken about (K, D) centres.
+
+        The packed one needs them all to be the same.
+        """
+        if not self.summary.complete:
+            return IncompleteExact(mixture, centres)
+        kind = self._kind(mixture)
+        if kind is not None and (centres == centres[0]).all():
+            packed = kind(mixture, self.summary, Phi(centres[0], mixture.quadratic_shape))
+            if packed.error_near(IN_SIGHT) <= PROMISE:
+                return packed
+        return Exact(mixture, centres)
+
     def _kind(self, mixture: Mixture) -> type[Packed] | None:
         """Which packed form; None where the exact one is faster."""
         size = mixture.size
@@ -145,11 +159,6 @@ def incomplete_form(mixture: Mixture) -> Incomplete:
         if Packed(mixture, None, phi).error_near(IN_SIGHT) <= PROMISE:
             return IncompletePacked(mixture, centre)
     return IncompleteExact(mixture)
-
-
-def exact_form(mixture: Mixture, summary: Summary, centres: Array) -> Form:
-    """The exact form for a pass whose statistics are taken about (K, D) centres."""
-    return (Exact if summary.complete else IncompleteExact)(mixture, centres)
 
 
 def _centres(mixture: Mixture, mean: Array) -> Iterator[Array]:
