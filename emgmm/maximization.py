@@ -70,6 +70,15 @@ def is_settled(mixture: Mixture, centres: Array) -> bool:
     return _lost_to(reach, mixture) <= PROMISE
 
 
+def one_centre(mixture: Mixture) -> Array | None:
+    """(K, D): one point, about which moments would give settled covariances; None without one."""
+    variances = mixture.family.shape.variances(mixture.covariance_stack, mixture.n_features)
+    if _lost_to(np.sqrt(variances), mixture) > PROMISE:  # not even about its own mean
+        return None
+    one = np.broadcast_to(mixture.narrow_centre, mixture.means.shape)
+    return one if is_settled(mixture, one) else None
+
+
 @dataclass(frozen=True, eq=False)
 class MStep:
     """The M-step of a fit: statistics in, the mixture that they are best described by out.
@@ -181,8 +190,8 @@ class MStep:
         if mixture is not None:
             if is_settled(mixture, statistics.centres):
                 return mixture
-            one = np.broadcast_to(mixture.narrow_centre, statistics.centres.shape)
-            if is_settled(mixture, one):
+            one = one_centre(mixture)
+            if one is not None:
                 mixture = self._sound(again(one), before)
                 if mixture is not None and is_settled(mixture, one):
                     return mixture

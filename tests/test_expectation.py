@@ -12,6 +12,7 @@ from scipy.special import softmax as scipy_softmax
 from test_families import D, families, some_mixture
 from test_statistics import assert_same_statistics
 
+from emgmm import GaussianMixture
 from emgmm.block import Block
 from emgmm.em import EM
 from emgmm.expectation import Exact, FormForBlock, FormForPass, Packed, softmax
@@ -137,6 +138,15 @@ def test_moments_are_taken_again_about_one_point_where_that_will_do(
     assert abs(hasty.covariances / expected.covariances - 1).max() > PROMISE
     np.testing.assert_allclose(found.covariances, expected.covariances, rtol=PROMISE)
     np.testing.assert_allclose(found.means, expected.means, rtol=1e-14, atol=1e-17)
+
+
+@pytest.mark.parametrize("seed", [23, 63, 103, 110])
+def test_no_point_is_sought_where_a_covariance_is_but_rounding(seed):
+    """Its precision is singular, and so was the system of equations for the point."""
+    z = np.round(np.random.default_rng(seed).normal(size=(100, 1)), 1)
+    X = np.concatenate([np.hstack([z, z]), np.full((100, 2), 5.0)])
+    with pytest.raises(ValueError, match="Fitting the mixture model failed"):
+        GaussianMixture(2, random_state=0, reg_covar=0).fit(X)
 
 
 def test_without_the_guard_the_promise_would_be_broken():

@@ -1,10 +1,10 @@
 """The packed E-step as one compiled pass over rows; needs numba, so `compiled` imports it late.
 
-A strip of rows at a time: its phi, its log-joint, the softmax and its share of the sums, all in the
-core's own caches. Everything is written for vectors of rows (`lanes`); loops over rows
-that the compiler was left to find vectors in were slower by half. Products may be contracted into
-fused multiply-adds, and no other liberty is taken: the order of all additions is the one written
-here, so a block's sums depend on the block alone.
+A strip of rows at a time: its log-joint, the softmax, and its share of the sums with the monomials
+that they need, all in the core's own caches. Everything is written for vectors of rows (`lanes`);
+loops over rows that the compiler was left to find vectors in were slower by half. Products may be
+contracted into fused multiply-adds, and no other liberty is taken: the order of all additions is
+the one written here, so a block's sums depend on the block alone.
 
 Numbers are of the type of theta. In float32 a lane adds up the rows of one strip, a hundred or so;
 strips are added in float64, and so is the log-likelihood.
