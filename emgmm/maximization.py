@@ -186,19 +186,19 @@ class MStep:
         would not have the digits we promise: a narrow component that a start has just found. One
         point near all means may do as well as each component's own, and makes a cheaper pass.
         """
-        mixture = self._sound(statistics, before)
+        mixture = self._maximum_if_any(statistics, before)
         if mixture is not None:
             if is_settled(mixture, statistics.centres):
                 return mixture
             one = one_centre(mixture)
             if one is not None:
-                mixture = self._sound(again(one), before)
+                mixture = self._maximum_if_any(again(one), before)
                 if mixture is not None and is_settled(mixture, one):
                     return mixture
         seen = statistics if self.prior is None else self.prior.added_to(statistics)
         return self.maximise(again(new_means(seen)), before)
 
-    def _sound(self, statistics: Statistics, before: Mixture | None) -> Mixture | None:
+    def _maximum_if_any(self, statistics: Statistics, before: Mixture | None) -> Mixture | None:
         """The maximum, if there is one; it may be no more than rounding."""
         try:
             return self._maximum(statistics, before)

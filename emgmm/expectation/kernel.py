@@ -408,7 +408,7 @@ def sum_pass(
             own = weigh(K, n, length, weights, start, tops, totals, shares)
         log_likelihood += own
         gathered(shares, padded, length, lines, pairs, phi, single, paired)
-    linear = min(P, 1 + D + squares)
+    linear = 1 + D + squares
     for k in range(K):
         for p in range(linear):
             out[k, p] = total(single, k * n_lines + p)
