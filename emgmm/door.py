@@ -7,6 +7,8 @@ wrong exactly, and what to do, follows.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
+from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import validate_data
 
 from emgmm.families import DegenerateCovarianceError, Family
@@ -24,6 +27,23 @@ from emgmm.precision import FLOATS
 from emgmm.sources import KINDS, ArraySource, Blocks, Source, is_complete, row_weights
 from emgmm.statistics import Summary
 from emgmm.typing import Array
+
+
+@cache
+def _defaults(kind: type[BaseEstimator]) -> dict[str, Any]:
+    return {name: parameter.default for name, parameter in signature(kind).parameters.items()}
+
+
+def check_parameters(estimator: BaseEstimator) -> None:
+    """Parameters are as the estimator's constraints say; of those at their defaults it is known.
+
+    To look at all of them takes as long as an iteration on a small table.
+    """
+    kind = type(estimator)
+    defaults = _defaults(kind)
+    own = estimator.get_params(deep=False)
+    others = {name: value for name, value in own.items() if value is not defaults[name]}
+    validate_parameter_constraints(kind._parameter_constraints, others, kind.__name__)
 
 
 def source(

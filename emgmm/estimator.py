@@ -289,6 +289,9 @@ class GaussianMixture(IncrementalEstimator):
         self.checkpoint = checkpoint
         self.checkpoint_every = checkpoint_every
 
+    def _validate_params(self) -> None:
+        door.check_parameters(self)
+
     # -- fitting --------------------------------------------------------------------------------
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(

@@ -104,14 +104,14 @@ class Statistics:
         return replace(here, centres=centres, drift=drift, scatter=here.scatter + between)
 
     def total_covariance(self, family: Family) -> Array:
-        """Covariance of all rows, an element of the family's shape."""
-        here = self.about_means(family)
-        mass = here.mass.sum()
-        steps = here.centres - here.mass @ here.centres / mass
-        between = mass_times(here.mass, family.shape.outer(steps)).sum(axis=0)
-        within = here.scatter if family.shared else here.scatter.sum(axis=0)
-        total = (within + between)[None]
-        return family.shape.estimate(total, np.array([mass]), steps.shape[1])[0]
+        """Covariance of all rows, an element of the family's shape (parallel axes)."""
+        outer, weight = family.shape.outer, self.mass.sum(keepdims=True)
+        delta = self.drift / np.maximum(self.mass, np.finfo(float).tiny)[:, None]
+        means = self.centres + delta
+        steps = means - self.mass @ means / weight
+        moved = mass_times(self.mass, outer(steps) - outer(delta)).sum(axis=0)
+        scatter = self.scatter if family.shared else self.scatter.sum(axis=0)
+        return family.shape.estimate((scatter + moved)[None], weight, steps.shape[1])[0]
 
     def plus(self, share: float, other: Statistics, less: Statistics) -> Statistics:
         """Self + share (other - less), for three that have the same centres."""
