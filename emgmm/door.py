@@ -39,7 +39,7 @@ def check_parameters(estimator: BaseEstimator) -> None:
 
     To look at all of them takes as long as an iteration on a small table.
     """
-    kind = type(estimator)
+    kind: Any = type(estimator)
     defaults = _defaults(kind)
     own = estimator.get_params(deep=False)
     others = {name: value for name, value in own.items() if value is not defaults[name]}

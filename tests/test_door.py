@@ -12,7 +12,7 @@ from conftest import TYPES, clusters
 from scipy.sparse import csr_matrix
 from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture as Theirs
-from sklearn.utils._param_validation import InvalidParameterError
+from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
 from emgmm import GaussianMixture, blocks
 from emgmm.families import FAMILIES
@@ -177,6 +177,13 @@ def test_what_init_params_and_break_symmetry_may_be():
         GaussianMixture(init_params="kmean").fit(X)
     with pytest.raises(InvalidParameterError, match="'break_symmetry' parameter"):
         GaussianMixture(break_symmetry=2.5).fit(X)
+
+
+def test_defaults_satisfy_the_constraints():
+    # `fit` takes this for granted, and looks at other values only.
+    validate_parameter_constraints(
+        GaussianMixture._parameter_constraints, GaussianMixture().get_params(), "GaussianMixture"
+    )
 
 
 def test_questions_to_an_unfitted_estimator():
