@@ -48,7 +48,7 @@ JOINT = 2**17
 # products of an entry of phi and a responsibility take the compiled kernel half of one, and NumPy
 # one. What else a responsibility costs, its exponential most of all, counts as `SHARE` products.
 PIECES = 16
-WORTHWHILE = 2**22
+WORTHWHILE = 2**23
 SHARE = 24
 
 
