@@ -52,12 +52,7 @@ def _check_above_rounding(mixture: Mixture) -> None:
 
 def lost(mixture: Mixture, statistics: Statistics) -> float:
     """Bound of the covariances' relative error, for means that lie away from the centres."""
-    return _lost_to(np.abs(mixture.means - statistics.centres), mixture)
-
-
-def _lost_to(reach: Array, mixture: Mixture) -> float:
-    magnitudes = mixture.family.shape.magnitude(mixture.whitener_stack, reach)
-    return UNIT * float(np.maximum.reduce(magnitudes))
+    return UNIT * mixture.magnitude(np.abs(mixture.means - statistics.centres))
 
 
 def is_settled(mixture: Mixture, centres: Array) -> bool:
@@ -67,13 +62,12 @@ def is_settled(mixture: Mixture, centres: Array) -> bool:
     """
     reach = np.abs(mixture.means - centres)
     reach += GRAIN * np.abs(mixture.means)
-    return _lost_to(reach, mixture) <= PROMISE
+    return UNIT * mixture.magnitude(reach) <= PROMISE
 
 
 def one_centre(mixture: Mixture) -> Array | None:
     """(K, D): one point, about which moments would give settled covariances; None without one."""
-    variances = mixture.family.shape.variances(mixture.covariance_stack, mixture.n_features)
-    if _lost_to(np.sqrt(variances), mixture) > PROMISE:  # not even about its own mean
+    if UNIT * mixture.magnitude_near(1.0) > PROMISE:  # not even about its own mean
         return None
     one = np.broadcast_to(mixture.narrow_centre, mixture.means.shape)
     return one if is_settled(mixture, one) else None

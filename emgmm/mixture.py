@@ -139,6 +139,19 @@ class Mixture:
         free += 0 if self.noise is None else 2
         return self.n_components - 1 + self.n_components * self.n_features + free
 
+    def magnitude(self, reach: Array) -> float:
+        """The largest term that the quadratic forms of vectors within the (K, D) `reach` add up.
+
+        Times the unit of rounding it bounds the error of any log-joint, to first order.
+        """
+        magnitudes = self.family.shape.magnitude(self.whitener_stack, reach)
+        return float(np.maximum.reduce(magnitudes))
+
+    def magnitude_near(self, sds: float, offsets: Array | float = 0.0) -> float:
+        """The same for vectors within `sds` standard deviations, and (K, D) offsets besides."""
+        variances = self.family.shape.variances(self.covariance_stack, self.n_features)
+        return self.magnitude(offsets + sds * np.sqrt(variances))
+
     def log_peaks(self) -> Array:
         """(K,): log weight plus log-density at the component's own mean."""
         with np.errstate(divide="ignore"):  # a component may have weight 0

@@ -12,7 +12,6 @@ from emgmm.block import Block
 from emgmm.expectation.compiled import Compiled, kernel, pays
 from emgmm.expectation.exact import Exact
 from emgmm.expectation.form import Form
-from emgmm.expectation.guard import magnitude_near
 from emgmm.expectation.incomplete import Incomplete, IncompleteExact, IncompletePacked
 from emgmm.expectation.packed import JOINT, Packed, piece
 from emgmm.expectation.phi import Phi
@@ -140,7 +139,7 @@ class FormForPass:
 
     def _is_enough(self, mixture: Mixture) -> bool:
         """Whether the exact form keeps its promise in float32."""
-        error = unit_of(np.float32) * magnitude_near(mixture, 0.0, TYPICAL)
+        error = unit_of(np.float32) * mixture.magnitude_near(TYPICAL)
         in_range = _within_range(self.summary.reach(mixture.centre))
         return in_range and error <= promise_single(mixture.n_features)
 
@@ -164,7 +163,7 @@ def incomplete_form(mixture: Mixture) -> Incomplete:
 def _centres(mixture: Mixture, mean: Array) -> Iterator[Array]:
     """Where the packed form may have its centre; what comes first costs least."""
     yield mean
-    if unit_of(np.float64) * magnitude_near(mixture, 0.0, IN_SIGHT) <= PROMISE:
+    if unit_of(np.float64) * mixture.magnitude_near(IN_SIGHT) <= PROMISE:
         yield mixture.narrow_centre  # else no centre will do
 
 

@@ -199,9 +199,9 @@ class Compiled(Packed):
         return self.centre, self.theta, self.mixture.quadratic_shape
 
     # What was chosen where there is a kernel may be asked of a worker whose machine has none.
-    def _linear(self, rows: Array) -> Array:
+    def relative_joint(self, rows: Array) -> Array:
         if kernel() is None:
-            return super()._linear(rows)
+            return super().relative_joint(rows)
         return packed_joint(rows, *self._own)
 
     def labels(self, rows: Array) -> Integers:

@@ -39,15 +39,19 @@ class Form(ABC):
     def log_joint(self, rows: Array) -> Array:
         """(K, B): log pi_k + log N(x_i; mu_k, Sigma_k) of a (D, B) block."""
 
+    def relative_joint(self, rows: Array) -> Array:
+        """(K, B): the same, but for what all components share: enough for labels and shares."""
+        return self.log_joint(rows)
+
     def labels(self, rows: Array) -> Integers:
         """(B,): the most probable component of each row, the first of equals."""
-        return largest(self.log_joint(rows))
+        return largest(self.relative_joint(rows))
 
     def shares(self, rows: Array) -> Array:
         """(B, K): the responsibilities of a block."""
-        log_joint = self.log_joint(rows)
-        softmax(log_joint)
-        return log_joint.T
+        shares = self.relative_joint(rows)
+        softmax(shares)
+        return shares.T
 
     def log_densities(self, rows: Array) -> Array:
         """(B,): log p(x) of each row."""

@@ -25,14 +25,13 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation.form import Form, largest
-from emgmm.expectation.guard import magnitude_near
+from emgmm.expectation.form import Form
 from emgmm.expectation.phi import Phi
 from emgmm.expectation.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.precision import UNIT, unit_of
 from emgmm.statistics import Statistics, Summary
-from emgmm.typing import Array, Integers
+from emgmm.typing import Array
 
 # Entries of a block: phi and responsibilities, B (P + 2 K). A core's own cache holds fewer, but the
 # products stream through the next one as fast, and threads want calls that last: 65536 rows of 2
@@ -180,8 +179,7 @@ class Packed(Form):
         First order in the unit of rounding, with every term at its largest: what is met in practice
         is ten to a thousand times less.
         """
-        vectors = reach + np.abs(self.means)
-        return UNIT * float(self.mixture.family.shape.magnitude(self.whiteners, vectors).max())
+        return UNIT * self.mixture.magnitude(reach + np.abs(self.means))
 
     def error_near(self, sds: float) -> float:
         """The same bound for rows within `sds` standard deviations of a component.
@@ -189,10 +187,9 @@ class Packed(Form):
         Rows that lie farther from all of them lose no more of their logarithm than these: it grows
         as the square of the distance, and so does the error.
         """
-        return unit_of(self.phi.dtype) * magnitude_near(self.mixture, 2 * np.abs(self.means), sds)
+        return unit_of(self.phi.dtype) * self.mixture.magnitude_near(sds, 2 * np.abs(self.means))
 
-    def _linear(self, rows: Array) -> Array:
-        """(K, B): theta @ phi, all of the log-joint but for what the components share."""
+    def relative_joint(self, rows: Array) -> Array:
         joint: Array = self.theta @ self.phi.of_rows(rows)
         self._add_noise(joint, rows)
         return joint
@@ -204,7 +201,7 @@ class Packed(Form):
             joint[-1] += noise.density.log_density(rows)
 
     def log_joint(self, rows: Array) -> Array:
-        return self._with_shared(self._linear(rows), rows)
+        return self._with_shared(self.relative_joint(rows), rows)
 
     def _with_shared(self, linear: Array, rows: Array) -> Array:
         """What was linear in phi, with the quadratic term that all components share."""
@@ -212,15 +209,6 @@ class Packed(Form):
             centred = np.subtract(rows, self.centre[:, None])
             linear -= 0.5 * self.mixture.family.shape.norms(self.whiteners[0], centred)
         return linear
-
-    # What the components share cancels in these.
-    def labels(self, rows: Array) -> Integers:
-        return largest(self._linear(rows))
-
-    def shares(self, rows: Array) -> Array:
-        shares = self._linear(rows)
-        softmax(shares)
-        return shares.T
 
     def sums(self, block: Block) -> Products:
         phi = self.phi.of(block)
