@@ -17,6 +17,11 @@ from emgmm.typing import Array
 SLABBED = 64
 SLAB = 32
 
+# Features from which a matrix times its own transpose, for which BLAS does half the work, is worth
+# a root of each weight: 27 and 41 microseconds with 30 features and 569 rows, 402 and 312 with 64
+# and 1797.
+HALVED = 64
+
 
 @cache
 def _upper(n_features: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -40,8 +45,10 @@ class Outer(Shape):
         return vectors[:, :, None] * vectors[:, None, :]
 
     def weigh(self, block: Array, weights: Array) -> Array:
+        if len(block) < HALVED:
+            return (block * weights) @ block.T
         block *= np.sqrt(weights)
-        return block @ block.T  # a matrix times its own transpose: BLAS does half the work
+        return block @ block.T
 
     def n_monomials(self, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
@@ -91,11 +98,13 @@ class Outer(Shape):
     def whiteners_of_precisions(self, precisions: Array) -> Array:
         # P = U U^T with U upper triangular is the Cholesky factor read from the far corner.
         whiteners = np.empty(precisions.shape)
+        mirrored = np.swapaxes(precisions, 1, 2)
+        close = np.abs(precisions - mirrored) <= 1e-8 + 1e-5 * np.abs(mirrored)  # as np.allclose
+        symmetric = np.logical_and.reduce(close, axis=(1, 2))
         degenerate = []
         for k, precision in enumerate(precisions):
             factor, not_definite = dpotrf(precision[::-1, ::-1], lower=1)
-            symmetric = np.allclose(precision, precision.T)
-            if not_definite or not symmetric or not np.isfinite(factor[-1, -1]):
+            if not_definite or not symmetric[k] or not np.isfinite(factor[-1, -1]):
                 degenerate.append(k)
             else:
                 whiteners[k] = factor[::-1, ::-1]
