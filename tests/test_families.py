@@ -300,6 +300,15 @@ def test_whiteners_factorise_the_precisions(family):
 
 
 @families
+@pytest.mark.parametrize("n_features", [3, 70])
+def test_weighed_rows_are_their_outer_products_added_up(family, n_features):
+    random = np.random.default_rng(5)
+    rows, weights = random.normal(size=(n_features, 40)), random.uniform(0, 2, size=40)
+    expected = np.tensordot(weights, family.shape.outer(rows.T), axes=1)
+    np.testing.assert_allclose(family.shape.weigh(rows.copy(), weights), expected, atol=1e-12)
+
+
+@families
 def test_colour_undoes_whiten(family):
     X, mixture = some_mixture(family)
     whitener = family.for_each(mixture.whiteners, K)[1]
