@@ -83,14 +83,18 @@ class Statistics:
         """Mean log-likelihood per unit weight."""
         return self.log_likelihood / self.weight
 
+    @property
+    def steps_to_means(self) -> Array:
+        """(K, D): from the centres to each component's own mean; none where it holds nothing."""
+        return self.drift / np.maximum(self.mass, np.finfo(float).tiny)[:, None]
+
     def about_means(self, family: Family) -> Statistics:
         """The same sums about each component's own mean: nothing drifts (parallel axes)."""
-        mass = np.maximum(self.mass, np.finfo(float).tiny)
-        delta = self.drift / mass[:, None]
-        between = family.pool(mass_times(mass, family.shape.outer(delta)))
+        steps = self.steps_to_means
+        between = family.pool(mass_times(self.mass, family.shape.outer(steps)))
         return replace(
             self,
-            centres=self.centres + delta,
+            centres=self.centres + steps,
             drift=np.zeros_like(self.drift),
             scatter=self.scatter - between,
         )
@@ -106,10 +110,10 @@ class Statistics:
     def total_covariance(self, family: Family) -> Array:
         """Covariance of all rows, an element of the family's shape (parallel axes)."""
         outer, weight = family.shape.outer, self.mass.sum(keepdims=True)
-        delta = self.drift / np.maximum(self.mass, np.finfo(float).tiny)[:, None]
-        means = self.centres + delta
+        inner = self.steps_to_means
+        means = self.centres + inner
         steps = means - self.mass @ means / weight
-        moved = mass_times(self.mass, outer(steps) - outer(delta)).sum(axis=0)
+        moved = mass_times(self.mass, outer(steps) - outer(inner)).sum(axis=0)
         scatter = self.scatter if family.shared else self.scatter.sum(axis=0)
         return family.shape.estimate((scatter + moved)[None], weight, steps.shape[1])[0]
 

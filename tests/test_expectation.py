@@ -18,7 +18,7 @@ from emgmm.em import EM
 from emgmm.expectation import Exact, FormForBlock, FormForPass, Packed, softmax
 from emgmm.expectation.compiled import Compiled, kernel
 from emgmm.expectation.form import largest
-from emgmm.expectation.packed import moments
+from emgmm.expectation.packed import sums_of_phi
 from emgmm.expectation.phi import Phi
 from emgmm.families import FAMILIES, OUTER
 from emgmm.maximization import MStep
@@ -222,7 +222,7 @@ def test_small_products_add_up_to_the_whole_one(size, dtype):
     shares = random.random((n_lines, n_rows)).astype(dtype)
     phi = random.normal(size=(n_entries, n_rows)).astype(dtype)
     expected = np.einsum("kb,pb->kp", shares.astype(np.longdouble), phi)
-    found = moments(shares, phi)
+    found = sums_of_phi(shares, phi)
     assert found.dtype == np.float64
     scale = np.abs(shares) @ np.abs(phi).T
     np.testing.assert_array_less(

@@ -25,7 +25,8 @@ def _built() -> ctypes.CDLL:
     with tempfile.TemporaryDirectory() as folder:
         built = Path(folder) / "armadillo.so"
         run = subprocess.run(
-            ["g++", *FLAGS, SOURCE, "-o", built, "-larmadillo"],
+            ["g++", *FLAGS, SOURCE.name, "-o", built, "-larmadillo"],
+            cwd=SOURCE.parent,  # so that what is said of the source does not say where it lies
             capture_output=True,
             text=True,
             check=False,

@@ -50,11 +50,10 @@ PIECES = 16
 WORTHWHILE = 2**23
 SHARE = 24
 
-
 # Multiplications of a product up to which OpenBLAS takes it for small, and entries of its result
 # up to which that is faster for R phi^T. It lays the factors of a larger one out for its kernels
 # first, which with few lines takes longer than the product itself. On a processor with AVX-512,
-# 8 x 45 entries came to 18 GFLOP/s from 12500 rows at once and to 49 from 1024 at a time, and a
+# 8 x 45 entries came to 18 GFLOP/s from 12500 rows at once and to 49 from 1000 at a time, and a
 # pass took 11 ms for 20; where there is AVX2 they came to 29 both ways.
 SMALL = 10**6
 SMALL_RESULT = 2**10
@@ -68,7 +67,7 @@ def piece(n_lines: int, n_entries: int, n_rows: float) -> int:
     return max(WORTHWHILE // per_row, math.ceil(n_rows / pieces))
 
 
-def moments(responsibilities: Array, phi: Array) -> Array:
+def sums_of_phi(responsibilities: Array, phi: Array) -> Array:
     """(K, P) float64: R phi^T of (K, B) and (P, B), in small products where these are faster."""
     n_entries, n_rows = len(responsibilities) * len(phi), phi.shape[1]
     if n_entries > SMALL_RESULT or n_entries * n_rows <= SMALL:
@@ -219,7 +218,7 @@ class Packed(Form):
         log_likelihood = block.total(softmax(responsibilities, self.phi.scratch))
         if block.weights is not None:
             responsibilities *= block.weights
-        return Products(moments(responsibilities, phi), log_likelihood, block.weight)
+        return Products(sums_of_phi(responsibilities, phi), log_likelihood, block.weight)
 
     def complete(self, sums: Products) -> Statistics:
         quadratics = 1 + self.mixture.n_features

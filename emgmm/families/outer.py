@@ -98,8 +98,7 @@ class Outer(Shape):
     def whiteners_of_precisions(self, precisions: Array) -> Array:
         # P = U U^T with U upper triangular is the Cholesky factor read from the far corner.
         whiteners = np.empty(precisions.shape)
-        mirrored = np.swapaxes(precisions, 1, 2)
-        close = np.abs(precisions - mirrored) <= 1e-8 + 1e-5 * np.abs(mirrored)  # as np.allclose
+        close = np.isclose(precisions, np.swapaxes(precisions, 1, 2))
         symmetric = np.logical_and.reduce(close, axis=(1, 2))
         degenerate = []
         for k, precision in enumerate(precisions):
