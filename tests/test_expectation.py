@@ -18,7 +18,6 @@ from emgmm.em import EM
 from emgmm.expectation import Exact, FormForBlock, FormForPass, Packed, softmax
 from emgmm.expectation.compiled import Compiled, kernel
 from emgmm.expectation.form import largest
-from emgmm.expectation.packed import sums_of_phi
 from emgmm.expectation.phi import Phi
 from emgmm.families import FAMILIES, OUTER
 from emgmm.maximization import MStep
@@ -212,22 +211,6 @@ def test_softmax_gives_a_component_of_weight_zero_nothing():
     np.testing.assert_array_equal(softmax(log_joint), [0.0, -3.0])
     assert log_joint[0].max() < 1e-300
     np.testing.assert_array_equal(log_joint[1], 1.0)
-
-
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("size", [(8, 45, 6000), (8, 45, 5856), (2, 6, 500), (40, 45, 3000)])
-def test_small_products_add_up_to_the_whole_one(size, dtype):
-    n_lines, n_entries, n_rows = size
-    random = np.random.default_rng(4)
-    shares = random.random((n_lines, n_rows)).astype(dtype)
-    phi = random.normal(size=(n_entries, n_rows)).astype(dtype)
-    expected = np.einsum("kb,pb->kp", shares.astype(np.longdouble), phi)
-    found = sums_of_phi(shares, phi)
-    assert found.dtype == np.float64
-    scale = np.abs(shares) @ np.abs(phi).T
-    np.testing.assert_array_less(
-        np.abs(found - expected), 100 * np.finfo(dtype).eps * np.sqrt(n_rows) * scale
-    )
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

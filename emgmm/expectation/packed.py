@@ -27,6 +27,7 @@ import numpy as np
 from emgmm.block import Block
 from emgmm.expectation.form import Form
 from emgmm.expectation.phi import Phi
+from emgmm.expectation.products import joint_of, sums_of
 from emgmm.expectation.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.precision import UNIT, unit_of
@@ -50,14 +51,6 @@ PIECES = 16
 WORTHWHILE = 2**23
 SHARE = 24
 
-# Multiplications of a product up to which OpenBLAS takes it for small, and entries of its result
-# up to which that is faster for R phi^T. It lays the factors of a larger one out for its kernels
-# first, which with few lines takes longer than the product itself. On a processor with AVX-512,
-# 8 x 45 entries came to 18 GFLOP/s from 12500 rows at once and to 49 from 1000 at a time, and a
-# pass took 11 ms for 20; where there is AVX2 they came to 29 both ways.
-SMALL = 10**6
-SMALL_RESULT = 2**10
-
 
 @lru_cache
 def piece(n_lines: int, n_entries: int, n_rows: float) -> int:
@@ -65,24 +58,6 @@ def piece(n_lines: int, n_entries: int, n_rows: float) -> int:
     per_row = n_lines * (n_entries + SHARE)
     pieces = min(PIECES, max(1, n_rows * per_row // WORTHWHILE))
     return max(WORTHWHILE // per_row, math.ceil(n_rows / pieces))
-
-
-def sums_of_phi(responsibilities: Array, phi: Array) -> Array:
-    """(K, P) float64: R phi^T of (K, B) and (P, B), in small products where these are faster."""
-    n_entries, n_rows = len(responsibilities) * len(phi), phi.shape[1]
-    if n_entries > SMALL_RESULT or n_entries * n_rows <= SMALL:
-        return (responsibilities @ phi.T).astype(np.float64, copy=False)
-    width = SMALL // SMALL_RESULT
-    rest = n_rows - n_rows % width
-
-    def cut(lines: Array) -> Array:
-        """(n, lines, width): all rows but the rest; a view."""
-        return lines[:, :rest].reshape(len(lines), -1, width).transpose(1, 0, 2)
-
-    parts = cut(responsibilities) @ cut(phi).transpose(0, 2, 1)
-    total: Array = np.add.reduce(parts, axis=0, dtype=np.float64)
-    total += responsibilities[:, rest:] @ phi[:, rest:].T
-    return total
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +164,9 @@ class Packed(Form):
         return unit_of(self.phi.dtype) * self.mixture.magnitude_near(sds, 2 * np.abs(self.means))
 
     def relative_joint(self, rows: Array) -> Array:
-        joint: Array = self.theta @ self.phi.of_rows(rows)
+        phi = self.phi.of_rows(rows)
+        joint = np.empty((len(self.theta), phi.shape[1]), phi.dtype)
+        joint_of(self.theta, phi, joint)
         self._add_noise(joint, rows)
         return joint
 
@@ -213,12 +190,12 @@ class Packed(Form):
         phi = self.phi.of(block)
         size = (len(self.theta), phi.shape[1])
         responsibilities = self.phi.scratch("responsibilities", size, phi.dtype)
-        np.matmul(self.theta, phi, out=responsibilities)
+        joint_of(self.theta, phi, responsibilities)
         self._add_noise(responsibilities, block.rows)
         log_likelihood = block.total(softmax(responsibilities, self.phi.scratch))
         if block.weights is not None:
             responsibilities *= block.weights
-        return Products(sums_of_phi(responsibilities, phi), log_likelihood, block.weight)
+        return Products(sums_of(responsibilities, phi), log_likelihood, block.weight)
 
     def complete(self, sums: Products) -> Statistics:
         quadratics = 1 + self.mixture.n_features

@@ -12,6 +12,10 @@ from emgmm.expectation.scratch import Scratch
 from emgmm.families import Shape
 from emgmm.typing import Array
 
+# Features from which rows that come one after the other stay so, where phi is little more than
+# they are: BLAS takes either, and to lay them out by feature takes as long as both its products.
+WIDE = 32
+
 
 class Phi:
     """phi(y) = (1, y, monomials of y) of blocks, y = x - centre.
@@ -22,7 +26,7 @@ class Phi:
     Parameters
     ----------
     centre : (D,)
-        What rows are about.
+        What rows are about; it is rounded to `dtype`, so that what is subtracted is of rows' type.
     shape : Shape or None
         Whose monomials; None if there are none.
     dtype : float64 or float32
@@ -30,9 +34,10 @@ class Phi:
     """
 
     def __init__(self, centre: Array, shape: Shape | None, dtype: Any = np.float64) -> None:
-        self.centre = centre
-        self.shape = shape
         self.dtype = np.dtype(dtype)
+        self._subtracted = centre.astype(self.dtype)
+        self.centre = self._subtracted.astype(np.float64)
+        self.shape = shape
         self.n_entries = 1 + len(centre) + (shape.n_monomials(len(centre)) if shape else 0)
         self.scratch = Scratch()
         self._held = threading.local()
@@ -50,12 +55,20 @@ class Phi:
 
     def of_rows(self, rows: Array) -> Array:
         """(P, B): phi of (D, B) rows, there until the same thread asks for the next."""
-        n_features, n_rows = rows.shape
+        n_features = len(rows)
         self._held.block = None
-        phi = self.scratch("phi", (self.n_entries, n_rows), self.dtype)
+        phi = self._room(rows)
         phi[0] = 1.0
         centred = phi[1 : 1 + n_features]
-        np.subtract(rows, self.centre[:, None], out=centred, casting="same_kind")
+        np.subtract(rows, self._subtracted[:, None], out=centred, casting="same_kind")
         if self.shape is not None:
             self.shape.monomials(centred, phi[1 + n_features :])
         return phi
+
+    def _room(self, rows: Array) -> Array:
+        """(P, B): memory for phi of (D, B) rows, with entries or rows one after the other."""
+        n_features, n_rows = rows.shape
+        row_by_row = rows.strides[0] < rows.strides[1]
+        if row_by_row and n_features >= WIDE and self.n_entries <= 1 + 2 * n_features:
+            return self.scratch("phi", (n_rows, self.n_entries), self.dtype).T
+        return self.scratch("phi", (self.n_entries, n_rows), self.dtype)
