@@ -115,13 +115,13 @@ def test_many_features_or_components(n_features, n_components, dtype):
 )
 @pytest.mark.parametrize("n_components", [1, 4, 6])
 def test_many_entries(shape, n_features, n_components, dtype):
-    """Rows to the edge of a batch, and of one strip and two, and one more or less; and weights."""
+    """Rows to the edge of one strip and two, and one more or less; and weights."""
     random = np.random.default_rng(n_components)
     theta = some_theta(shape, n_components, n_features, random).astype(dtype)
     theta[:, 1:] /= n_features**0.5
     assert theta.shape[1] > 4 * kernel.GROUP
     strip = compiled.LINE[0] // np.dtype(dtype).itemsize
-    for edge in (kernel.BATCH, strip, strip * 3 // 2, 2 * strip):
+    for edge in (strip, strip * 3 // 2, 2 * strip):
         for n_rows in (edge - 1, edge, edge + 1):
             X = random.normal(size=(n_rows, n_features))
             assert_agrees(X.T, X.mean(axis=0), theta, shape, dtype, times=4)

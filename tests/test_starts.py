@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import MODELS, TYPES, clusters, dense, fit
 from scipy.stats import multivariate_normal
+from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
@@ -42,6 +43,16 @@ def test_another_seed_is_another_start(name, monkeypatch):
     cloud = np.random.default_rng(0).normal(size=(200, 4))
     one, other = (begin(name, cloud, random_state=seed) for seed in range(2))
     assert not np.array_equal(one.means_, other.means_)
+
+
+@pytest.mark.parametrize("weights", [None, np.arange(1.0, len(X) + 1)], ids=["alike", "weighted"])
+@pytest.mark.parametrize("n_components", [1, 2, K])
+def test_kmeans_draws_and_labels_as_scikit_learns(n_components, weights):
+    ours, theirs = np.random.RandomState(7), np.random.RandomState(7)
+    begun = STARTS["kmeans"](Rows(X, weights), n_components, ours)
+    clusters = KMeans(n_components, n_init=1, random_state=theirs).fit(X, sample_weight=weights)
+    np.testing.assert_array_equal(begun.labels, clusters.labels_)
+    assert ours.randint(2**31) == theirs.randint(2**31)
 
 
 HOSTILE = {

@@ -18,9 +18,10 @@ from emgmm.families import AXIS, OUTER, TRACE, Shape
 from emgmm.typing import Array, Integers
 
 # About so many bytes are kept of a strip, which stay in a second-level cache of 512 KiB. Lines of
-# fewer, 312 rows in float64, cost more in visits to the sums than they save.
+# fewer, 312 rows in float64, cost more in visits to the sums than they save; those of more than 384
+# drive the monomials of a group out of the nearest cache.
 STRIP = 2**18
-LINE = (2496, 3840)
+LINE = (2496, 3072)
 MAX_EXPONENT = 1000  # of 2; a float64 goes to 1023
 
 # Components times features beyond which matrix products in NumPy are as fast: the shares of a

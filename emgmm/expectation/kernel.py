@@ -55,8 +55,7 @@ from emgmm.expectation.tiles import (
 VECTOR = REGISTER // 8  # bytes
 CACHE_LINE = 64  # bytes
 PAIR = 2  # components are padded to this
-GROUP = 4 * TILE  # monomials that sums are made of at a time, of
-BATCH = 64 * TILE  # so many rows: 19 KiB, with four lines of shares, stay in the nearest cache
+GROUP = 2 * TILE  # monomials of a strip, which stay in the nearest cache with four lines of shares
 
 
 # -- the pass -----------------------------------------------------------------------------------
@@ -99,18 +98,12 @@ def centred(
 
 
 @njit(nogil=True)
-def fill(
-    lines: Any, length: Any, b: Any, pairs: Any, begin: Any, end: Any, phi: Any, size: Any, n: Any
-) -> Any:
-    """Monomials begin..end, products of a pair of lines each, of `n` rows from `b` on.
-
-    They come to `phi`, a line of `size` for each.
-    """
+def fill(lines: Any, length: Any, padded: Any, pairs: Any, begin: Any, end: Any, phi: Any) -> Any:
+    """Monomials begin..end, products of a pair of lines each, to as many lines of `phi`."""
     width = width_of(lines)
     for p in range(begin, end):
-        left, right = pairs[0, p] * length + b, pairs[1, p] * length + b
-        to = (p - begin) * size
-        for i in range(0, n, width * TILE):
+        left, right, to = pairs[0, p] * length, pairs[1, p] * length, (p - begin) * length
+        for i in range(0, padded, width * TILE):
             j, k = i + width, i + 2 * width
             store(phi, to + i, multiply(load(lines, left + i), load(lines, right + i)))
             store(phi, to + j, multiply(load(lines, left + j), load(lines, right + j)))
@@ -220,32 +213,20 @@ def join(
 
 @njit(nogil=True)
 def collect(
-    shares: Any,
-    length: Any,
-    b: Any,
-    phi: Any,
-    size: Any,
-    at: Any,
-    begin: Any,
-    end: Any,
-    count: Any,
-    entries: Any,
-    totals: Any,
+    shares: Any, length: Any, padded: Any, phi: Any, begin: Any, end: Any, heights: Any, totals: Any
 ) -> Any:
-    """Add R @ phi^T, for entries begin..end, to the totals of all `entries`.
+    """Add R @ phi^T, for entries begin..end, to the totals, (entries, components), of all.
 
-    The `count` rows are those of the shares, in lines of `length`, from `b` on; and those of `phi`,
-    in lines of `size`, from `at` on, where entry `begin` is.
+    Entry `begin` is the first line of `phi`.
     """
-    heights = len(totals) // (entries * width_of(totals))
     for k in range(0, heights - 3, 4):
         for p in range(begin, end, TILE):
-            here = at + (p - begin) * size
-            sums_4(shares, length, b, k, phi, size, here, p, count, entries, totals)
+            at = (p - begin) * length
+            sums_4(shares, length, k, phi, at, p, padded, heights, totals)
     if heights % 4:
         for p in range(begin, end, TILE):
-            here, k = at + (p - begin) * size, heights - PAIR
-            sums_2(shares, length, b, k, phi, size, here, p, count, entries, totals)
+            at = (p - begin) * length
+            sums_2(shares, length, heights - PAIR, phi, at, p, padded, heights, totals)
 
 
 @njit(nogil=True)
@@ -261,28 +242,13 @@ def gathered(
 ) -> Any:
     """Add a strip's R @ phi^T to the totals of single lines, and to those of pairs of them."""
     n_lines = len(lines) // length
+    heights = len(single) // n_lines
     for p in range(0, n_lines, TILE):
-        at, end = p * length, p + TILE
-        collect(shares, length, 0, lines, length, at, p, end, padded, n_lines, single)
-    n_pairs, panel = pairs.shape[1], width_of(lines) * TILE
-    group = min(max(1, n_pairs), GROUP)
-    batch = len(phi) // group // panel * panel
-    for begin in range(0, n_pairs, GROUP):
-        end = min(n_pairs, begin + GROUP)
-        for b in range(0, padded, batch):
-            n = min(batch, padded - b)
-            fill(lines, length, b, pairs, begin, end, phi, batch, n)
-            collect(shares, length, b, phi, batch, 0, begin, end, n, n_pairs, paired)
-
-
-@njit(nogil=True)
-def total(sums: Any, place: Any) -> Any:
-    """The vector of sums at a place, added up."""
-    lanes = width_of(sums)
-    own = 0.0
-    for i in range(place * lanes, place * lanes + lanes):
-        own += sums[i]
-    return own
+        collect(shares, length, padded, lines[p * length :], p, p + TILE, heights, single)
+    for begin in range(0, pairs.shape[1], GROUP):
+        end = min(pairs.shape[1], begin + GROUP)
+        fill(lines, length, padded, pairs, begin, end, phi)
+        collect(shares, length, padded, phi, begin, end, heights, paired)
 
 
 @njit(nogil=True)
@@ -395,9 +361,9 @@ def sum_pass(
     K, P = out.shape
     most, length, lines, joint = strip(theta, D, squares, vectors)
     shares, tops, totals = room(len(joint), theta), room(length, theta), room(length, theta)
-    height, n_lines, n_pairs = len(theta) * width_of(out), len(lines) // length, pairs.shape[1]
-    single, paired = room(height * n_lines, out), room(height * n_pairs, out)
-    phi = room(GROUP * BATCH, theta)
+    heights, n_lines, n_pairs = len(theta), len(lines) // length, pairs.shape[1]
+    single, paired = room(n_lines * heights, out), room(n_pairs * heights, out)
+    phi = room(GROUP * length, theta)
     log_likelihood = 0.0
     for start in range(0, N, most):
         n = min(most, N - start)
@@ -411,9 +377,9 @@ def sum_pass(
     linear = 1 + D + squares
     for k in range(K):
         for p in range(linear):
-            out[k, p] = total(single, k * n_lines + p)
+            out[k, p] = single[p * heights + k]
         for p in range(linear, P):
-            out[k, p] = total(paired, k * n_pairs + p - linear)
+            out[k, p] = paired[(p - linear) * heights + k]
     return log_likelihood
 
 

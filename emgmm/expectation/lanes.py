@@ -135,10 +135,12 @@ def in_double(lanes: Lanes) -> Lanes:
 
 
 # -- what vectors can do ------------------------------------------------------------------------
-def place(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    """Pointer to a vector that begins at an element of a flat array."""
+def place(
+    context: Any, builder: Any, array_type: Any, array: Any, index: Any, lanes: Lanes | None = None
+) -> Any:
+    """Pointer to a vector, of those that the array is read in if not `lanes`, at an element."""
     data = context.make_array(array_type)(context, builder, array).data
-    pointer = lanes_of(array_type).vector.as_pointer()
+    pointer = (lanes or lanes_of(array_type)).vector.as_pointer()
     return builder.bitcast(builder.gep(data, [index]), pointer)
 
 
@@ -154,8 +156,7 @@ def put(builder: Any, vector: Any, pointer: Any) -> None:
 
 def alignment(pointer: Any) -> int:
     """Bytes of an element: a vector may begin at any."""
-    vector = pointer.type.pointee
-    return REGISTER // 8 // vector.count
+    return 4 if pointer.type.pointee.element == SINGLE.scalar else 8
 
 
 def fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
@@ -163,10 +164,11 @@ def fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return builder.fadd(builder.fmul(a, b, flags=CONTRACT), c, flags=CONTRACT)
 
 
-def chosen(builder: Any, vector: Any, lanes: Any) -> Any:
-    """Those lanes of a vector, in this order."""
+def chosen(builder: Any, vector: Any, lanes: Any, other: Any = None) -> Any:
+    """Those lanes of a vector, in this order; another's are numbered on from its last."""
     mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
-    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+    other = ir.Constant(vector.type, ir.Undefined) if other is None else other
+    return builder.shuffle_vector(vector, other, mask)
 
 
 def spread(builder: Any, scalar: Any, lanes: Lanes) -> Any:
@@ -182,6 +184,25 @@ def converted(builder: Any, vector: Any, lanes: Lanes) -> Any:
         return vector
     widens = lanes.element == types.float64
     return (builder.fpext if widens else builder.fptrunc)(vector, lanes.vector)
+
+
+def neighbours(builder: Any, a: Any, b: Any = None) -> Any:
+    """Sums of each two lanes side by side: those of `a`, and then those of `b`, if there is one."""
+    n = a.type.count * (1 if b is None else 2)
+    even, odd = (chosen(builder, a, range(first, n, 2), b) for first in (0, 1))
+    return builder.fadd(even, odd)
+
+
+def across(builder: Any, vectors: list[Any]) -> Any:
+    """A vector of the sums of each vector's lanes: powers of two, of lanes at least as many."""
+    n = len(vectors)
+    while len(vectors) > 1:
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        vectors = [neighbours(builder, *pair) for pair in pairs]
+    (vector,) = vectors
+    while vector.type.count > n:
+        vector = neighbours(builder, vector)
+    return vector
 
 
 def folded(builder: Any, vector: Any, lanes: Lanes) -> Any:

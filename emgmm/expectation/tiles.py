@@ -10,6 +10,7 @@ from numba.core import cgutils
 
 from emgmm.expectation.lanes import (
     Lanes,
+    across,
     fetch,
     folded,
     fused,
@@ -154,9 +155,8 @@ def joint_tile(terms: Terms, height: int) -> Any:
 def sums_tile(height: int) -> Any:
     """Add R @ phi^T for `height` components and `TILE` entries to sums in float64.
 
-    Each lane has its own sum, or with more lanes than float64 has, each few. Components begin with
-    `k`, and their `count` shares, in lines of `length`, with `b`; entries begin with `p`, and their
-    as many rows, in lines of `size`, at `at` of phi.
+    Sums lie by entry, `n_components` of each side by side. Components begin with `k`; entries with
+    `p`, which is at `at` of phi. Shares and phi have lines of `length`, with `count` rows.
     """
 
     @intrinsic
@@ -164,23 +164,20 @@ def sums_tile(height: int) -> Any:
         typing: Any,
         shares: Any,
         length: Any,
-        b: Any,
         k: Any,
         phi: Any,
-        size: Any,
         at: Any,
         p: Any,
         count: Any,
-        n_entries: Any,
+        n_components: Any,
         sums: Any,
     ) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            shares, length, b, k, phi, apart, at, p, count, n_entries, sums = arguments
-            kinds, size, lanes = signature.args, k.type, lanes_of(signature.args[4])
-            kept = lanes_of(kinds[10])
-            numbers = [builder.add(k, size(i)) for i in range(height)]
-            lines = [builder.add(builder.mul(number, length), b) for number in numbers]
-            entries = [builder.add(at, builder.mul(apart, size(j))) for j in range(TILE)]
+            shares, length, k, phi, at, p, count, n_components, sums = arguments
+            kinds, size, lanes = signature.args, k.type, lanes_of(signature.args[3])
+            doubles, kept = lanes_of(kinds[8]), Lanes(types.float64, height)
+            lines = [builder.mul(builder.add(k, size(i)), length) for i in range(height)]
+            entries = [builder.add(at, builder.mul(length, size(j))) for j in range(TILE)]
 
             def vectors(kind: Any, array: Any, starts: Any, row: Any) -> Any:
                 steps = [builder.add(start, row) for start in starts]
@@ -189,19 +186,17 @@ def sums_tile(height: int) -> Any:
             own = Tile(builder, lanes, height)
             own.begin([lanes.constant(0.0)] * height)
             with cgutils.for_range_slice(builder, size(0), count, size(lanes.width), size) as loop:
-                right = vectors(kinds[4], phi, entries, loop[0])
+                right = vectors(kinds[3], phi, entries, loop[0])
                 own.add(vectors(kinds[0], shares, lines, loop[0]), right)
-            for number, line in zip(numbers, own.sums(), strict=True):
-                start = builder.add(builder.mul(number, n_entries), p)
-                for j, total in enumerate(line):
-                    index = builder.mul(builder.add(start, size(j)), size(kept.width))
-                    target = place(context, builder, kinds[10], sums, index)
-                    more = folded(builder, total, kept)
-                    put(builder, builder.fadd(fetch(builder, target), more), target)
+            for j, column in enumerate(zip(*own.sums(), strict=True)):
+                wide = [folded(builder, total, doubles) for total in column]
+                index = builder.add(builder.mul(builder.add(p, size(j)), n_components), k)
+                target = place(context, builder, kinds[8], sums, index, kept)
+                put(builder, builder.fadd(fetch(builder, target), across(builder, wide)), target)
             return context.get_dummy_value()
 
-        whole = [types.intp] * 5
-        return types.void(shares, *whole[:3], phi, *whole, sums), code
+        size = types.intp
+        return types.void(shares, size, size, phi, size, size, size, size, sums), code
 
     return tile
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
+from sklearn import config_context
 from sklearn.cluster import KMeans, kmeans_plusplus
 
 from emgmm.sources import Rows
@@ -28,8 +29,13 @@ RUNS = 10
 
 def kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """The clusters of one run of k-means."""
-    clusters = KMeans(n_clusters=n_components, n_init=1, random_state=random)
-    labels = clusters.fit(rows.filled, sample_weight=rows.counts).labels_
+    # Rows and parameters were looked at before, which takes as long as an iteration on few rows.
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        if n_components == 1:  # all rows, but the seed is drawn that scikit-learn draws
+            kmeans_plusplus(rows.filled, 1, sample_weight=rows.counts, random_state=random)
+            return Labels(np.zeros(len(rows.values), dtype=np.int32), 1)
+        clusters = KMeans(n_clusters=n_components, n_init=1, random_state=random)
+        labels = clusters.fit(rows.filled, sample_weight=rows.counts).labels_
     return Labels(labels, n_components)
 
 
