@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +134,14 @@ def test_many_entries(shape, n_features, n_components, dtype):
     rows = np.repeat(X, times, axis=0).T.astype(dtype)
     expected, scale, _ = in_long_form(rows, np.zeros(n_features), theta, shape)
     assert (np.abs(weighted[0] - expected) / scale).max() <= 4 * DIGITS[dtype][0]
+
+
+def test_the_kernels_file_changes_with_those_that_it_is_made_of():
+    """By its text numba finds what it compiled before, and knows nothing of what it imports."""
+    folder = Path(kernel.__file__).parent
+    texts = [(folder / f"{name}.py").read_text("utf-8") for name in ("lanes", "softmax", "tiles")]
+    digest = hashlib.sha256("".join(texts).encode()).hexdigest()[:12]
+    assert digest == kernel.MADE_OF, f"set it to {digest!r}, or what was compiled before is used"
 
 
 @dtypes

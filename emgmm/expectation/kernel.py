@@ -9,8 +9,7 @@ the one written here, so a block's sums depend on the block alone.
 Numbers are of the type of theta. In float32 a lane adds up the rows of one strip, a hundred or so;
 strips are added in float64, and so is the log-likelihood.
 
-What is compiled is kept on disk by the state of this file: after a change to `lanes` or `tiles`
-touch it.
+What is compiled is kept on disk by what this file says; `MADE_OF` says it of the others.
 """
 
 from __future__ import annotations
@@ -52,6 +51,7 @@ from emgmm.expectation.tiles import (
     sums_4,
 )
 
+MADE_OF = "e79812636d96"  # digest of lanes, softmax and tiles; a test tells what it is
 VECTOR = REGISTER // 8  # bytes
 CACHE_LINE = 64  # bytes
 PAIR = 2  # components are padded to this
