@@ -161,7 +161,7 @@ def splits(
 def sample_of(em: EM, mixture: Mixture, random: np.random.RandomState) -> tuple[Array, Array]:
     """(n, D) rows that stand for all, and their (K, n) responsibilities, times what they count."""
     rows = em.source.sample(SAMPLE_ROWS, random)
-    form = FormForBlock(mixture)
+    form = FormForBlock(mixture, len(rows.values))
     joint = form.log_joint(rows.block)
     values: Array = rows.values.astype(np.float64)
     if not rows.complete:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from emgmm import door, prediction
 from emgmm.block import Block
@@ -41,19 +40,18 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def _mixture(self) -> Mixture:
-        """The fitted mixture."""
+        """The fitted mixture; `NotFittedError` where there is none."""
 
     def _row_by_row(
         self, X: Any, function: Callable[[FormForBlock, Block], Any], *shape: int, dtype: Any = None
     ) -> Any:
-        check_is_fitted(self)
+        mixture = self._mixture()
         source = door.source(self, X, reset=False)
         with one_blas_thread():
-            return prediction.row_by_row(self._mixture(), source, function, *shape, dtype=dtype)
+            return prediction.row_by_row(mixture, source, function, *shape, dtype=dtype)
 
     def _em(self, X: Any, sample_weight: Any) -> EM:
         """EM's map over the rows of X."""
-        check_is_fitted(self)
         mixture = self._mixture()
         source = door.source(self, X, sample_weight, reset=False)
         return EM(source, mixture.family, mixture.n_components, ridge=0.0)
@@ -112,7 +110,6 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         return self._row_by_row(X, prediction.log_responsibilities, self._n_lines())
 
     def _n_lines(self) -> int:
-        check_is_fitted(self)
         return self._mixture().n_lines
 
     def score_samples(self, X: Any) -> Array:
@@ -183,13 +180,13 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         >>> GaussianMixture(reg_covar=0).fit(X).impute(X)[-1].round(1)
         array([4. , 3.9])
         """
-        check_is_fitted(self)
+        mixture = self._mixture()
         source = door.source(self, X, reset=False)
         chosen = self.random_state if random_state is None else random_state
         with one_blas_thread():
             if sample:
-                return prediction.draw(self._mixture(), source, check_random_state(chosen))
-            return prediction.impute(self._mixture(), source)
+                return prediction.draw(mixture, source, check_random_state(chosen))
+            return prediction.impute(mixture, source)
 
     # -- criteria -------------------------------------------------------------------------------
     def n_parameters(self) -> int:
@@ -197,7 +194,6 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
         Noise has a weight and a density, as R's mclust counts them.
         """
-        check_is_fitted(self)
         return self._mixture().n_parameters
 
     def _n_parameters(self) -> int:
@@ -304,7 +300,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
             Where `n_samples` is below 1, or a row of noise is to be drawn whose place is not known:
             that of a given density or function.
         """
-        check_is_fitted(self)
+        mixture = self._mixture()
         n_rows = door.count(n_samples, "n_samples")
         chosen = self.random_state if random_state is None else random_state
-        return self._mixture().sample(n_rows, check_random_state(chosen))
+        return mixture.sample(n_rows, check_random_state(chosen))

@@ -102,6 +102,8 @@ class PortableEstimator(MixtureEstimator):
 
     def _mixture(self) -> Mixture:
         """The mixture that the attributes describe."""
+        if not self.__sklearn_is_fitted__():
+            check_is_fitted(self)  # says so; to ask takes as long as a small table's labels
         density = getattr(self, "_noise_density", None)
         return Mixture(
             np.asarray(self.weights_),

@@ -35,6 +35,9 @@ def promise_single(n_features: int) -> float:
     return 1e-4 * max(1.0, n_features / 32)
 
 
+@cache
 def unlike(n: int) -> NDArray[np.floating[Any]]:
     """(n,): numbers from 1 to 2 of which no two are alike, and no two sums of a few."""
-    return 1 + np.arange(1, n + 1) * ((5**0.5 - 1) / 2) % 1  # the golden ratio's multiples
+    numbers = 1 + np.arange(1, n + 1) * ((5**0.5 - 1) / 2) % 1  # the golden ratio's multiples
+    numbers.setflags(write=False)
+    return numbers

@@ -204,6 +204,6 @@ class Prior:
         whiteners = mixture.each_whitener
         traces = [shape.inner(p, self.scale, D) for p in shape.precisions(whiteners)]
         steps = mixture.means.astype(np.float64) - self.mean
-        pulls = self.shrinkage * shape.lengths(whiteners, steps[:, None, :])[:, 0]
+        pulls = self.shrinkage * shape.norms(whiteners, steps[:, :, None])[:, 0]
         log_dets = -2 * shape.log_det(whiteners, D)
         return -0.5 * float(np.sum(traces + pulls + self.freedom * log_dets))

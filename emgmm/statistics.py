@@ -213,8 +213,8 @@ class Summary:
             np.full(n_features, weight),
             mean,
             family.shape.weigh(deviations, shares),
-            rows.min(axis=1, initial=np.inf),
-            rows.max(axis=1, initial=-np.inf),
+            np.minimum.reduce(rows, axis=1, initial=np.inf),
+            np.maximum.reduce(rows, axis=1, initial=-np.inf),
             family.shape,
             mixed,
         )

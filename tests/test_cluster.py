@@ -123,7 +123,7 @@ def test_single_precision_stays_single(covariance_type):
     rows = X.astype(np.float32)
     distributed = fit(model_of(covariance_type), cut(rows))
     assert distributed.means_.dtype == np.float32
-    assert_same_fit(distributed, fit(model_of(covariance_type), rows), 1e-5)
+    assert_same_fit(distributed, fit(model_of(covariance_type), rows), 1e-4)
     assert distributed.score_samples(cut(rows)).dtype == np.float32
 
 
@@ -277,7 +277,7 @@ def test_forms_travel(covariance_type):
         there = again.complete(again.sums(block))
         np.testing.assert_array_equal(here.scatter, there.scatter)
         assert len(pickle.dumps(form)) < 10_000
-    for_block = pickle.loads(pickle.dumps(FormForBlock(mixture)))
+    for_block = pickle.loads(pickle.dumps(FormForBlock(mixture, 10**4)))
     np.testing.assert_array_equal(for_block.log_joint(block), forms[0].log_joint(X.T))
 
 

@@ -284,7 +284,8 @@ def test_a_strip_after_a_fuller_one_forgets_it(shape, dtype):
     X[n_rows // 2 + 20 :] = 0.0
     theta = some_theta(shape, 3, 3, random).astype(dtype)
     mass = packed_sums(X.T, np.zeros(3), theta, shape)[0][:, 0]
-    assert mass.sum() == pytest.approx(n_rows, abs=1e-9 if dtype is np.float64 else 1e-3)
+    # One row would be 1; float32 is off by its unit times the rows that one lane adds up, an eighth.
+    assert mass.sum() == pytest.approx(n_rows, abs=1e-9 if dtype is np.float64 else 1e-2)
 
 
 @pytest.mark.parametrize("n_components", [1, 16, 3000])

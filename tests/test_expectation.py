@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import clusters
@@ -16,6 +18,7 @@ from emgmm import GaussianMixture
 from emgmm.block import Block
 from emgmm.em import EM
 from emgmm.expectation import Exact, FormForBlock, FormForPass, Packed, softmax
+from emgmm.expectation import exact as module
 from emgmm.expectation.compiled import Compiled, kernel
 from emgmm.expectation.form import largest
 from emgmm.expectation.phi import Phi
@@ -69,14 +72,57 @@ def test_the_guard_switches_before_the_promise_is_broken(family):
         forms.append(type(form))
         exact = log_density(Exact(mixture), X)
         assert np.abs(log_density(form, X) - exact).max() <= PROMISE
-        predicted = logsumexp(FormForBlock(mixture).log_joint(Block(0, X.T)), axis=0)
+        predicted = logsumexp(FormForBlock(mixture, 10**4).log_joint(Block(0, X.T)), axis=0)
         assert np.abs(predicted - exact).max() <= PROMISE
     assert forms[0] is Packed
     assert forms[-1] is Exact
 
 
 @families
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n_together", [2, 3])
+def test_components_in_one_call_are_those_one_by_one(family, dtype, n_together, monkeypatch):
+    X, mixture = some_mixture(family)
+    weights = np.random.default_rng(0).uniform(0, 2, len(X))
+    block = Block(0, X.T.astype(dtype), weights)
+    found = []
+    for entries in (0, n_together * X.size):
+        monkeypatch.setattr(module, "TOGETHER", entries)
+        form = Exact(mixture, dtype=dtype)
+        found.append((form.log_joint(block.rows), form.sums(block)))
+    (joint, sums), (joint_together, sums_together) = found
+    rtol = 1e-12 if dtype == np.float64 else 2e-5
+    np.testing.assert_allclose(joint_together, joint, rtol=rtol)
+    assert_same_statistics(sums_together, sums, rtol)
+
+
+@pytest.mark.parametrize(("n_rows", "kind"), [(100, Exact), (10**4, Packed)])
+def test_few_rows_are_predicted_without_a_bound_of_what_they_lose(n_rows, kind, monkeypatch):
+    X, mixture = some_mixture(FAMILIES["full"])
+    asked = []
+    monkeypatch.setattr(Mixture, "magnitude", lambda *_: asked.append(0) or 0.0)
+    form = FormForBlock(mixture, n_rows)
+    assert bool(asked) == (kind is Packed)
+    assert type(form._form_for(Block(0, X.T))) is kind
+
+
+def test_few_rows_for_which_the_mean_will_not_do_get_the_exact_form():
+    X, mixture = hostile(FAMILIES["full"], sd=1e-7)
+    mixture = replace(mixture, whiteners=mixture.whiteners * [[[1.0]], [[1e-7]]])
+    summary = Summary.of(X.T, mixture.family)
+    assert type(FormForPass(summary, X.dtype)(mixture)) is Exact
+    large = replace(summary, n_rows=10**4)
+    assert type(FormForPass(large, X.dtype)(mixture)) is Packed
+
+
+@pytest.fixture
+def no_table_is_small(monkeypatch):
+    monkeypatch.setattr(module, "TOGETHER", 0)
+
+
+@families
 @pytest.mark.parametrize("sds", [1e2, 1e4, 1e6])
+@pytest.mark.usefixtures("no_table_is_small")
 def test_rows_out_of_sight_lose_no_more_digits_of_their_logarithm(family, sds):
     X, mixture = some_mixture(family)
     far = X[:50] + sds * np.abs(X).max()
@@ -88,6 +134,7 @@ def test_rows_out_of_sight_lose_no_more_digits_of_their_logarithm(family, sds):
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES.values() if not f.shared], ids=str)
+@pytest.mark.usefixtures("no_table_is_small")
 def test_a_narrow_component_far_from_the_mean_has_the_centre_to_itself(family):
     random = np.random.default_rng(0)
     n_features = 3
@@ -108,6 +155,7 @@ def test_a_narrow_component_far_from_the_mean_has_the_centre_to_itself(family):
 
 @pytest.mark.parametrize(("sds", "n_exact"), [((1e-4, 1.0), 0), ((1e-4, 1e-4), 1)])
 @pytest.mark.parametrize("name", ["full", "diag", "spherical"])
+@pytest.mark.usefixtures("no_table_is_small")
 def test_moments_are_taken_again_about_one_point_where_that_will_do(
     name, sds, n_exact, monkeypatch
 ):
@@ -170,7 +218,7 @@ def test_rows_of_one_block_do_not_decide_the_form_of_another():
     X, mixture = some_mixture(FAMILIES["full"])
     far = X.copy()
     far[-1] += 1e9
-    form = FormForBlock(mixture)
+    form = FormForBlock(mixture, 10**4)
     here, there = (form.log_joint(Block(0, rows[:100].T)) for rows in (X, far))
     np.testing.assert_array_equal(here, there)
 

@@ -24,7 +24,7 @@ def statistics_in_long_form(X, responsibilities, family, centres=None):
     n_components, n_features = responsibilities.shape[1], X.shape[1]
     centres = np.zeros((n_components, n_features)) if centres is None else centres
     rows = X.T
-    sums = moments([(rows, r) for r in responsibilities.T], centres, family)
+    sums = moments([(rows, r[None]) for r in responsibilities.T], centres, family)
     return Statistics(centres, *sums, 0.0, len(X))
 
 
@@ -306,6 +306,23 @@ def test_weighed_rows_are_their_outer_products_added_up(family, n_features):
     rows, weights = random.normal(size=(n_features, 40)), random.uniform(0, 2, size=40)
     expected = np.tensordot(weights, family.shape.outer(rows.T), axes=1)
     np.testing.assert_allclose(family.shape.weigh(rows.copy(), weights), expected, atol=1e-12)
+
+
+@families
+@pytest.mark.parametrize("n_features", [1, 3, 70])
+def test_stacks_are_weighed_and_measured_as_one_block_after_the_other(family, n_features):
+    random = np.random.default_rng(5)
+    blocks, weights = random.normal(size=(K, n_features, 40)), random.uniform(0, 2, size=(K, 40))
+    shape = family.shape
+    whiteners = shape.whiteners(shape.add_ridge(shape.weigh(blocks.copy(), weights), 1.0))
+    for k, (block, own) in enumerate(zip(blocks, weights, strict=True)):
+        together = shape.weigh(blocks.copy(), weights)[k]
+        np.testing.assert_allclose(together, shape.weigh(block.copy(), own), rtol=1e-13, atol=1e-13)
+        together = shape.norms(whiteners, blocks.copy())[k]
+        whitened = shape.whiten(whiteners[k], block)
+        np.testing.assert_allclose(together, (whitened**2).sum(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(shape.norms(whiteners[k], block.copy()), together, rtol=1e-13)
+        np.testing.assert_array_equal(shape.whiten(whiteners, blocks)[k], whitened)
 
 
 @families

@@ -26,6 +26,7 @@ from emgmm.block import Block
 from emgmm.expectation import FormForBlock, FormForPass, IncompleteExact, IncompletePacked
 from emgmm.expectation import incomplete as module
 from emgmm.families import FAMILIES
+from emgmm.families.orientation import CommonAxes
 from emgmm.maximization import MStep
 from emgmm.sources import ArraySource
 from emgmm.statistics import Summary
@@ -77,7 +78,7 @@ def test_densities_are_scipys_marginals(family):
         np.testing.assert_allclose(
             logsumexp(form.log_joint(Z.T), axis=0), expected, rtol=1e-11, atol=1e-11
         )
-    found = FormForBlock(mixture).log_joint(Block(0, Z.T, complete=False))
+    found = FormForBlock(mixture, len(Z)).log_joint(Block(0, Z.T, complete=False))
     np.testing.assert_allclose(logsumexp(found, axis=0), expected, rtol=1e-11, atol=1e-11)
 
 
@@ -132,7 +133,9 @@ def test_an_em_step_is_that_of_rows_completed_one_by_one(family, weighted):
         found = MStep(family, 0.0, np.dtype(float)).maximise(statistics)
         np.testing.assert_allclose(found.weights, mass / mass.sum(), rtol=1e-10)
         np.testing.assert_allclose(found.means, means, rtol=1e-9, atol=1e-10)
-        np.testing.assert_allclose(found.covariances, expected, rtol=1e-8, atol=1e-9)
+        # Axes in common are sought until the likelihood rests, which is at half of its digits.
+        rtol = 1e-6 if isinstance(family, CommonAxes) else 1e-8
+        np.testing.assert_allclose(found.covariances, expected, rtol=rtol, atol=rtol / 10)
 
 
 @types

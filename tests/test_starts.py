@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from emgmm import GaussianMixture, fitting
 from emgmm.em import EM
+from emgmm.expectation import exact
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.sources import Rows
 from emgmm.starts import STARTS, agglomeration, short
@@ -118,7 +119,9 @@ def assert_mixture(model, expected):
         np.testing.assert_allclose(getattr(model, name), value, rtol=1e-10, atol=1e-12)
 
 
-def test_a_callable_may_return_labels():
+@pytest.mark.parametrize("together", [0, 10**6])
+def test_a_callable_may_return_labels(together, monkeypatch):
+    monkeypatch.setattr(exact, "TOGETHER", together)  # rows sorted by component, or all at once
     assert_mixture(begin(lambda *_: LABELS), weighted_moments(np.eye(K)[LABELS]))
     assert_mixture(begin(lambda *_: LABELS.astype(np.uint8)), weighted_moments(np.eye(K)[LABELS]))
     assert_mixture(begin(lambda *_: LABELS.tolist()), weighted_moments(np.eye(K)[LABELS]))

@@ -50,9 +50,8 @@ def one_way(a: Mixture, b: Mixture) -> Array:
     whiteners = a.each_whitener
     covariances = b.family.for_each(b.covariances.astype(np.float64, copy=False), K)
     traces = shape.traces(shape.precisions(whiteners), covariances, D)
-    steps = a.means[:, None, :].astype(np.float64) - b.means
-    lengths = shape.lengths(whiteners, steps)
-    return 0.5 * (traces - D + lengths)
+    steps = a.means[:, :, None].astype(np.float64) - b.means.T
+    return 0.5 * (traces - D + shape.norms(whiteners, steps))
 
 
 def divergences(mixture: Mixture) -> Array:

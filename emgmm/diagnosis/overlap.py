@@ -51,8 +51,8 @@ class Overlap:
 class OverlapOf:
     """The function that a source sums: a block's overlap under one mixture."""
 
-    def __init__(self, mixture: Mixture) -> None:
-        self.form = FormForBlock(mixture)
+    def __init__(self, mixture: Mixture, n_rows: int) -> None:
+        self.form = FormForBlock(mixture, n_rows)
 
     def __call__(self, block: Block) -> Overlap:
         log_joint = self.form.log_joint(block)

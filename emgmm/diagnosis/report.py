@@ -157,7 +157,7 @@ def diagnose(
 ) -> Diagnosis:
     """The report on `mixture`, over the rows of `em`; `objectives` are those of its fit."""
     statistics = em.expect(mixture)
-    overlap_of = OverlapOf(mixture)
+    overlap_of = OverlapOf(mixture, em.summary.n_rows)
     overlap = em.sum(overlap_of, overlap_of.form.block_rows)
     cosines = overlap.cosines
     pairs = np.argwhere(np.triu(cosines > OVERLAPPING, k=1))

@@ -1,7 +1,7 @@
 """The E-step of one block: rows and a mixture in, statistics out; no array of N x K anywhere."""
 
 from emgmm.expectation.choice import FormForBlock, FormForPass
-from emgmm.expectation.exact import Exact, moments
+from emgmm.expectation.exact import Exact, in_one_call, moments, shared_out
 from emgmm.expectation.form import Form
 from emgmm.expectation.incomplete import (
     Incomplete,
@@ -22,6 +22,8 @@ __all__ = [
     "IncompletePacked",
     "Packed",
     "by_pattern",
+    "in_one_call",
     "moments",
+    "shared_out",
     "softmax",
 ]

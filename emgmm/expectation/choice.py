@@ -10,7 +10,7 @@ import numpy as np
 
 from emgmm.block import Block
 from emgmm.expectation.compiled import Compiled, kernel, pays
-from emgmm.expectation.exact import Exact
+from emgmm.expectation.exact import Exact, in_one_call
 from emgmm.expectation.form import Form
 from emgmm.expectation.incomplete import Incomplete, IncompleteExact, IncompletePacked
 from emgmm.expectation.packed import JOINT, Packed, piece
@@ -55,8 +55,18 @@ def _is_worth_compiling(mixture: Mixture, n_rows: float) -> bool:
     return pays(shape, n_lines, mixture.n_features) and kernel() is not None
 
 
-def _packed_kind(mixture: Mixture, n_rows: float) -> type[Packed]:
-    return Compiled if _is_worth_compiling(mixture, n_rows) else Packed
+def _packed_kind(mixture: Mixture, n_rows: float) -> type[Packed] | None:
+    """Which packed form; None where the exact one is faster."""
+    kind = Compiled if _is_worth_compiling(mixture, n_rows) else Packed
+    return None if _has_few_components(mixture, kind) else kind
+
+
+def _is_small(mixture: Mixture, n_rows: float) -> bool:
+    """Whether the exact form takes less time than to make what the packed one needs.
+
+    That is theta, phi, and the bound of its error; a fit has phi from its first pass on.
+    """
+    return in_one_call(mixture.n_components, mixture.n_features * n_rows)
 
 
 def _has_few_components(mixture: Mixture, kind: type[Packed]) -> bool:
@@ -90,7 +100,8 @@ class FormForPass:
         kind = self._kind(mixture)
         if kind is None:
             return self._exact(mixture, mixture.means.dtype)  # a small table's blocks are float64
-        for centre in _centres(mixture, summary.mean):
+        small = _is_small(mixture, summary.n_rows)
+        for centre in [summary.mean] if small else _centres(mixture, summary.mean):
             if self.dtype == np.float32 and _within_range(summary.reach(centre)):
                 single = kind(mixture, summary, self._phi_about(centre, mixture, np.float32))
                 if single.error_near(TYPICAL) <= promise_single(mixture.n_features):
@@ -109,7 +120,7 @@ class FormForPass:
         """
         if not self.summary.complete:
             return IncompleteExact(mixture, centres)
-        kind = self._kind(mixture)
+        kind = None if _is_small(mixture, self.summary.n_rows) else self._kind(mixture)
         if kind is not None and (centres == centres[0]).all():
             packed = kind(mixture, self.summary, Phi(centres[0], mixture.quadratic_shape))
             if packed.error_near(IN_SIGHT) <= PROMISE:
@@ -117,11 +128,9 @@ class FormForPass:
         return Exact(mixture, centres)
 
     def _kind(self, mixture: Mixture) -> type[Packed] | None:
-        """Which packed form; None where the exact one is faster."""
         size = mixture.size
         if size not in self._kinds:
-            kind = _packed_kind(mixture, self.summary.n_rows)
-            self._kinds[size] = None if _has_few_components(mixture, kind) else kind
+            self._kinds[size] = _packed_kind(mixture, self.summary.n_rows)
         return self._kinds[size]
 
     def _phi_about(self, centre: Array, mixture: Mixture, dtype: Any) -> Phi:
@@ -178,16 +187,16 @@ class FormForBlock:
         In all blocks together.
     """
 
-    def __init__(self, mixture: Mixture, n_rows: int = 1) -> None:
-        kind = _packed_kind(mixture, n_rows)
+    def __init__(self, mixture: Mixture, n_rows: int) -> None:
         self.mixture = mixture
-        self.packed = kind(mixture)
-        held = max(512, JOINT // mixture.n_lines)
-        self.block_rows = min(
-            self.packed.block_rows, piece(mixture.n_lines, self.packed.phi.n_entries, n_rows), held
+        n_lines, n_entries = mixture.size
+        kind = None if _is_small(mixture, n_rows) else _packed_kind(mixture, n_rows)
+        self.packed = None if kind is None else kind(mixture)
+        self._always_packed = (
+            self.packed is not None and self.packed.error_near(IN_SIGHT) <= PROMISE
         )
-        self._always_packed = self.packed.error_near(IN_SIGHT) <= PROMISE
-        self._always_exact = _has_few_components(mixture, kind)
+        most = (self.packed or self.exact).block_rows
+        self.block_rows = min(most, piece(n_lines, n_entries, n_rows), max(512, JOINT // n_lines))
 
     def log_joint(self, block: Block) -> Array:
         """(K, B): the log-joint of a block."""
@@ -218,12 +227,12 @@ class FormForBlock:
     def _form_for(self, block: Block) -> Form:
         if not block.complete:
             return self.incomplete
-        if self._always_exact:
+        packed = self.packed
+        if packed is None or not (self._always_packed or _is_within_reach(packed, block.rows)):
             return self.exact
-        if self._always_packed or self._is_within_reach(block.rows):
-            return self.packed
-        return self.exact
+        return packed
 
-    def _is_within_reach(self, rows: Array) -> bool:
-        reach = np.abs(rows - self.packed.centre[:, None]).max(axis=1)
-        return self.packed.error(reach) <= PROMISE
+
+def _is_within_reach(packed: Packed, rows: Array) -> bool:
+    reach = np.abs(rows - packed.centre[:, None]).max(axis=1)
+    return packed.error(reach) <= PROMISE

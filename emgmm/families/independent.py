@@ -12,6 +12,16 @@ from emgmm.families.shape import DegenerateCovarianceError, Shape
 from emgmm.typing import Array
 
 
+def _times(matrices: Array, vectors: Array) -> Array:
+    """A matrix times a vector, or a stack of them times one each."""
+    return np.matmul(matrices, vectors[..., None])[..., 0]
+
+
+def _squares(block: Array, out: Array | None = None) -> Array:
+    """(B,): x . x for every column of a (D, B) block, or of a stack of blocks."""
+    return np.einsum("...jb,...jb->...b", block, block, out=out)
+
+
 class _Independent(Shape, ABC):
     """What `Axis` and `Trace` have in common: U is 1/sd, element by element."""
 
@@ -59,7 +69,7 @@ class Axis(_Independent):
         return vectors**2
 
     def weigh(self, block: Array, weights: Array) -> Array:
-        return np.multiply(block, block, out=block) @ weights
+        return _times(np.multiply(block, block, out=block), weights)
 
     def n_monomials(self, n_features: int) -> int:
         return n_features
@@ -86,10 +96,10 @@ class Axis(_Independent):
         return elements * vectors
 
     def whiten(self, whitener: Array, block: Array) -> Array:
-        return whitener[:, None] * block
+        return whitener[..., None] * block
 
     def norms(self, whitener: Array, block: Array) -> Array:
-        return whitener**2 @ np.multiply(block, block, out=block)
+        return _times(np.multiply(block, block, out=block).swapaxes(-1, -2), whitener**2)
 
     def colour(self, whitener: Array, block: Array) -> Array:
         return block / whitener[:, None]
@@ -100,9 +110,6 @@ class Axis(_Independent):
 
     def variances(self, elements: Array, n_features: int) -> Array:
         return elements
-
-    def lengths(self, whiteners: Array, vectors: Array) -> Array:
-        return np.einsum("knj,kj->kn", vectors**2, whiteners**2)
 
     def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
         return precisions @ covariances.T
@@ -126,13 +133,13 @@ class Trace(_Independent):
         return (vectors**2).sum(axis=1)
 
     def weigh(self, block: Array, weights: Array) -> Array:
-        return np.einsum("ij,ij->j", block, block) @ weights
+        return np.einsum("...b,...b->...", _squares(block), weights)
 
     def n_monomials(self, n_features: int) -> int:
         return 1
 
     def monomials(self, block: Array, out: Array) -> None:
-        np.einsum("ij,ij->j", block, block, out=out[0])
+        _squares(block, out=out[0])
 
     def coefficients(self, precisions: Array) -> Array:
         return -0.5 * precisions[:, None]
@@ -153,10 +160,10 @@ class Trace(_Independent):
         return elements[:, None] * vectors
 
     def whiten(self, whitener: Array, block: Array) -> Array:
-        return whitener * block
+        return np.asarray(whitener)[..., None, None] * block
 
     def norms(self, whitener: Array, block: Array) -> Array:
-        return whitener**2 * np.einsum("jb,jb->b", block, block)
+        return np.asarray(whitener)[..., None] ** 2 * _squares(block)
 
     def colour(self, whitener: Array, block: Array) -> Array:
         return block / whitener
@@ -166,9 +173,6 @@ class Trace(_Independent):
 
     def variances(self, elements: Array, n_features: int) -> Array:
         return np.repeat(elements[:, None], n_features, axis=1)
-
-    def lengths(self, whiteners: Array, vectors: Array) -> Array:
-        return np.einsum("knj,knj->kn", vectors, vectors) * whiteners[:, None] ** 2
 
     def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
         return n_features * precisions[:, None] * covariances

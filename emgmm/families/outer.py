@@ -45,10 +45,11 @@ class Outer(Shape):
         return vectors[:, :, None] * vectors[:, None, :]
 
     def weigh(self, block: Array, weights: Array) -> Array:
-        if len(block) < HALVED:
-            return (block * weights) @ block.T
+        weights = weights[..., None, :]
+        if block.shape[-2] < HALVED:
+            return (block * weights) @ block.swapaxes(-1, -2)
         block *= np.sqrt(weights)
-        return block @ block.T
+        return block @ block.swapaxes(-1, -2)
 
     def n_monomials(self, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
@@ -128,17 +129,19 @@ class Outer(Shape):
         return np.linalg.solve(element, vector)
 
     def whiten(self, whitener: Array, block: Array) -> Array:
-        if len(block) < SLABBED:
-            return whitener.T @ block
+        n_features, turned = block.shape[-2], whitener.swapaxes(-1, -2)
+        if n_features < SLABBED:
+            return turned @ block
         whitened = np.empty(block.shape, np.result_type(whitener, block))
-        for stop in range(SLAB, len(block) + SLAB, SLAB):  # below the slabs U^T is 0
+        for stop in range(SLAB, n_features + SLAB, SLAB):  # below the slabs U^T is 0
             slab = slice(stop - SLAB, stop)
-            np.matmul(whitener[:stop, slab].T, block[:stop], out=whitened[slab])
+            out = whitened[..., slab, :]
+            np.matmul(turned[..., slab, :stop], block[..., :stop, :], out=out)
         return whitened
 
     def norms(self, whitener: Array, block: Array) -> Array:
         whitened = self.whiten(whitener, block)
-        return np.einsum("jb,jb->b", whitened, whitened)
+        return np.einsum("...jb,...jb->...b", whitened, whitened)
 
     def colour(self, whitener: Array, block: Array) -> Array:
         return np.linalg.solve(whitener.T, block)
@@ -149,10 +152,6 @@ class Outer(Shape):
 
     def variances(self, elements: Array, n_features: int) -> Array:
         return np.diagonal(elements, axis1=1, axis2=2)
-
-    def lengths(self, whiteners: Array, vectors: Array) -> Array:
-        whitened = vectors @ whiteners
-        return np.einsum("knj,knj->kn", whitened, whitened)
 
     def diagonal(self, element: Array) -> Array:
         return np.diag(np.diag(element))

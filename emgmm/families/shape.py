@@ -64,7 +64,10 @@ class Shape(ABC):
 
     @abstractmethod
     def weigh(self, block: Array, weights: Array) -> Array:
-        """Element of sum_i weights_i x_i x_i^T over a (D, B) block, whose memory may be used."""
+        """Element of sum_i weights_i x_i x_i^T over a (D, B) block, whose memory may be used.
+
+        Of a stack of blocks, (K, D, B), and one of weights, (K, B), the K elements.
+        """
 
     # -- monomials: the quadratic part of phi(x) ------------------------------------------------
     @abstractmethod
@@ -130,11 +133,14 @@ class Shape(ABC):
 
     @abstractmethod
     def whiten(self, whitener: Array, block: Array) -> Array:
-        """U^T x for every column of a (D, B) block."""
+        """U^T x for every column of a (D, B) block, or of a stack of blocks, one to each U."""
 
     @abstractmethod
     def norms(self, whitener: Array, block: Array) -> Array:
-        """(B,): |U^T x| squared for every column of a (D, B) block, whose memory may be used."""
+        """(B,): |U^T x| squared for every column of a (D, B) block, whose memory may be used.
+
+        Of K whiteners and a stack of blocks, (K, D, B), it is (K, B).
+        """
 
     @abstractmethod
     def colour(self, whitener: Array, block: Array) -> Array:
@@ -147,10 +153,6 @@ class Shape(ABC):
         Every term that an expanded quadratic form adds up is at most this large, so it times the
         unit of rounding bounds the form's error (Higham 2002, doi 10.1137/1.9780898718027, ch. 3).
         """
-
-    @abstractmethod
-    def lengths(self, whiteners: Array, vectors: Array) -> Array:
-        """(K, n): |U_k^T v| squared for the (K, n, D) vectors."""
 
     @abstractmethod
     def variances(self, elements: Array, n_features: int) -> Array:

@@ -56,7 +56,7 @@ class SlicedSource(StreamedSource):
     @classmethod
     def accepts(cls, X: Any) -> bool:
         elsewhere = not isinstance(X, np.ndarray) and not hasattr(X, "__array_namespace__")
-        return is_sliceable(X, 2) and (elsewhere or isinstance(X, np.memmap))
+        return (elsewhere or isinstance(X, np.memmap)) and is_sliceable(X, 2)
 
     @classmethod
     def of(cls, X: Any, sample_weight: Any) -> SlicedSource:

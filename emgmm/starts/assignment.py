@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation import IncompleteExact, moments
+from emgmm.expectation import IncompleteExact, in_one_call, moments, shared_out
 from emgmm.families import Family, mass_times
 from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
@@ -39,9 +39,11 @@ class Assignment(ABC):
 class _Shares(Assignment):
     """Every row is given to the components, or to noise, so that theta_0 is an M-step."""
 
-    @abstractmethod
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
-        """Each component's rows (D, n) and what they count in it (n,)."""
+        """Rows (D, n), and what they count in the next g components (g, n)."""
+        rows = np.ascontiguousarray(block.rows, dtype=np.float64)
+        shares = self.shares(block)
+        return shared_out(rows, shares if block.weights is None else shares * block.weights)
 
     @abstractmethod
     def shares(self, block: Block) -> Array:
@@ -79,13 +81,19 @@ class Labels(_Shares):
         self.n_components = n_components
 
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
+        if in_one_call(self.n_components, block.rows.size):
+            return super()._parts(block)
+        return self._sorted(block)
+
+    def _sorted(self, block: Block) -> Iterator[tuple[Array, Array]]:
+        """Each component's own rows."""
         labels = self.labels[block.place]
         order = np.argsort(labels, kind="stable")
         rows = block.rows[:, order].astype(np.float64, copy=False)
         weights = np.ones(len(labels)) if block.weights is None else block.weights[order]
         start, *stops = np.bincount(labels + 1, minlength=self.n_components + 1).cumsum()
         for stop in stops:
-            yield rows[:, start:stop], weights[start:stop]
+            yield rows[:, start:stop], weights[None, start:stop]
             start = stop
 
     def shares(self, block: Block) -> Array:
@@ -101,11 +109,6 @@ class Responsibilities(_Shares):
     def __init__(self, responsibilities: Array, n_components: int) -> None:
         self.responsibilities = responsibilities
         self.n_components = n_components
-
-    def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
-        rows = np.ascontiguousarray(block.rows, dtype=np.float64)
-        for own in self.shares(block):
-            yield rows, own if block.weights is None else own * block.weights
 
     def shares(self, block: Block) -> Array:
         return self.responsibilities[block.place, : self.n_components].T.astype(np.float64)
