@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,22 @@ HALVED = 64
 
 
 @cache
-def _upper(n_features: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Lines and columns of the monomials; numpy takes longer over them than a small block does."""
-    return np.triu_indices(n_features)
+def _places(n_features: int) -> tuple[NDArray[np.intp], Array]:
+    """Where in a flattened matrix the monomials' coefficients stand, and what they are times.
+
+    Minus a half on the diagonal, and twice as much beside it: x_i x_j stands for x_j x_i too.
+    """
+    lines, columns = np.triu_indices(n_features)
+    return lines * n_features + columns, np.where(lines == columns, -0.5, -1.0)
+
+
+@cache
+def _monomial_of(n_features: int) -> NDArray[np.intp]:
+    """(D * D,): which monomial each entry of a flattened symmetric matrix belongs to."""
+    upper = np.triu_indices(n_features)
+    numbers = np.empty((n_features, n_features), dtype=np.intp)
+    numbers[upper] = numbers.T[upper] = np.arange(len(upper[0]))
+    return numbers.ravel()
 
 
 @cache
@@ -62,16 +76,12 @@ class Outer(Shape):
             start = stop
 
     def coefficients(self, precisions: Array) -> Array:
-        upper = _upper(precisions.shape[-1])
-        once = np.where(upper[0] == upper[1], -0.5, -1.0)  # x_i x_j stands for x_j x_i too
-        return precisions[:, upper[0], upper[1]] * once
+        places, times = _places(precisions.shape[-1])
+        return precisions.reshape(len(precisions), -1).take(places, axis=1) * times
 
     def from_monomials(self, sums: Array, n_features: int) -> Array:
-        upper = _upper(n_features)
-        elements = np.empty((len(sums), n_features, n_features))
-        elements[:, upper[0], upper[1]] = sums
-        elements[:, upper[1], upper[0]] = sums
-        return elements
+        elements: Array = sums.take(_monomial_of(n_features), axis=1)
+        return elements.reshape(len(sums), n_features, n_features)
 
     def estimate(self, scatters: Array, masses: Array, n_features: int) -> Array:
         return scatters / masses[:, None, None]
@@ -88,7 +98,7 @@ class Outer(Shape):
         for k, covariance in enumerate(covariances):
             factor, not_definite = dpotrf(covariance, lower=1)
             inverse, singular = dtrtri(factor, lower=1)  # L^-1: one triangular solve per pass
-            if not_definite or singular or not np.isfinite(factor[-1, -1]):
+            if not_definite or singular or not isfinite(factor[-1, -1]):
                 degenerate.append(k)
             else:
                 whiteners[k] = inverse.T
@@ -104,7 +114,7 @@ class Outer(Shape):
         degenerate = []
         for k, precision in enumerate(precisions):
             factor, not_definite = dpotrf(precision[::-1, ::-1], lower=1)
-            if not_definite or not symmetric[k] or not np.isfinite(factor[-1, -1]):
+            if not_definite or not symmetric[k] or not isfinite(factor[-1, -1]):
                 degenerate.append(k)
             else:
                 whiteners[k] = factor[::-1, ::-1]
