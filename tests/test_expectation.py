@@ -381,6 +381,21 @@ def test_float32_is_left_where_it_would_not_keep_its_promise(family, kind):
     assert abs(wrong - log_density(Exact(mixture), X).mean()) > promise_single(16)
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e6])
+def test_float32_serves_rows_that_have_a_constant_feature(value, kind):
+    X, _, _, _ = single_precision(FAMILIES["diag"], 1.0)
+    X[:, 2] = value
+    moved = GaussianMixture(2, covariance_type="diag", random_state=0).fit(X)._mixture()
+    summary = Summary.of(X.T, moved.family)
+    summary = replace(summary, mean=summary.mean * (1 + UNIT))  # as sums of many blocks are
+    form = FormForPass(summary, X.dtype)(moved)
+    assert type(form) is kind
+    assert form.theta.dtype == np.float32
+    objective = form.complete(form.sums(Block(0, X.T))).objective
+    exact = log_density(Exact(moved), X).mean()
+    assert abs(objective - exact) < promise_single(X.shape[1])
+
+
 @pytest.mark.parametrize("scale", [1e-20, 1e20])
 def test_float32_is_left_where_squares_are_beyond_its_range(scale):
     X, mixture, _, _ = single_precision(FAMILIES["diag"], 1.0)

@@ -102,7 +102,8 @@ class FormForPass:
             return self._exact(mixture, mixture.means.dtype)  # a small table's blocks are float64
         small = _is_small(mixture, summary.n_rows)
         for centre in [summary.mean] if small else _centres(mixture, summary.mean):
-            if self.dtype == np.float32 and _within_range(summary.reach(centre)):
+            rounded = centre.astype(np.float32)  # as phi's: of a constant feature it is its value
+            if self.dtype == np.float32 and _within_range(summary.reach(rounded)):
                 single = kind(mixture, summary, self._phi_about(centre, mixture, np.float32))
                 if single.error_near(TYPICAL) <= promise_single(mixture.n_features):
                     return single
@@ -154,7 +155,8 @@ class FormForPass:
 
 
 def _within_range(reach: Array) -> bool:
-    return bool(((reach > 1 / RANGE) & (reach < RANGE)).all())
+    """Whether float32 holds the squares of what reaches so far; of nothing it holds them."""
+    return bool((((reach > 1 / RANGE) & (reach < RANGE)) | (reach == 0)).all())
 
 
 def incomplete_form(mixture: Mixture) -> Incomplete:
