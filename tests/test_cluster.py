@@ -123,6 +123,7 @@ def test_single_precision_stays_single(covariance_type):
     rows = X.astype(np.float32)
     distributed = fit(model_of(covariance_type), cut(rows))
     assert distributed.means_.dtype == np.float32
+    # Chunks and blocks are cut at other rows, and float32 products of them round otherwise.
     assert_same_fit(distributed, fit(model_of(covariance_type), rows), 1e-4)
     assert distributed.score_samples(cut(rows)).dtype == np.float32
 

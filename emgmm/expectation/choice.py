@@ -102,8 +102,8 @@ class FormForPass:
             return self._exact(mixture, mixture.means.dtype)  # a small table's blocks are float64
         small = _is_small(mixture, summary.n_rows)
         for centre in [summary.mean] if small else _centres(mixture, summary.mean):
-            rounded = centre.astype(np.float32)  # as phi's: of a constant feature it is its value
-            if self.dtype == np.float32 and _within_range(summary.reach(rounded)):
+            # Rounded as in phi, the centre is a constant feature's very value.
+            if self.dtype == np.float32 and _within_range(summary.reach(centre.astype(np.float32))):
                 single = kind(mixture, summary, self._phi_about(centre, mixture, np.float32))
                 if single.error_near(TYPICAL) <= promise_single(mixture.n_features):
                     return single

@@ -62,21 +62,23 @@ def moments(
     parts : pairs
         Rows (D, n), and their responsibilities (g, n) for the next g components, none negative.
     """
-    K, D = centres.shape
-    mass, drift, elements, start = np.empty(K), np.empty((K, D)), [], 0
+    mass, drift, elements, start = [], [], [], 0
     scratch = Scratch()
     for rows, responsibilities in parts:
         own = slice(start, start + len(responsibilities))
-        mass[own] = responsibilities.sum(axis=1)
+        mass.append(responsibilities.sum(axis=1))
         if len(responsibilities) == 1:
             rows, responsibilities = _without_negligible(rows, responsibilities)
         size = (len(responsibilities), *rows.shape)
         deviations = scratch("deviations", size, np.result_type(rows, centres))
         np.subtract(rows, centres[own, :, None], out=deviations)
-        drift[own] = np.matmul(deviations, responsibilities[:, :, None])[:, :, 0]
+        drift.append(np.matmul(deviations, responsibilities[:, :, None])[:, :, 0])
         elements.append(family.shape.weigh(deviations, responsibilities))
         start = own.stop
-    return mass, drift, family.pool(np.concatenate(elements, dtype=np.float64))
+    masses, drifts, scatters = (
+        np.concatenate(part, dtype=np.float64) for part in (mass, drift, elements)
+    )
+    return masses, drifts, family.pool(scatters)
 
 
 def _without_negligible(rows: Array, responsibilities: Array) -> tuple[Array, Array]:
