@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,7 +37,7 @@ def take(name: str, problem: Problem) -> Turn:
 def take_whole(name: str, problem: Problem) -> Turn:
     """Fit with all iterations only: half the time, and what one takes is not known."""
     X, start = made(problem)
-    return Turn(seconds(partial(libraries.load(name).fit, problem, X, start)), float("nan"))
+    return Turn(seconds(partial(libraries.load(name).fit, problem, X, start)), math.nan)
 
 
 def fitted(name: str, problem: Problem) -> Fitted:
@@ -64,7 +65,7 @@ class Outcome:
     def difference(self, name: str) -> float:
         """Log-likelihood per row, less the reference's."""
         if self.failed(name) or self.failed(self.reference):
-            return float("nan")
+            return math.nan
         return self.likelihoods[name] - self.likelihoods[self.reference]
 
     def agrees(self, name: str) -> bool:
@@ -80,7 +81,7 @@ class Outcome:
         return timing.ratio(self.times(self.reference, part), self.times(name, part))
 
     def cell(self, name: str, part: str) -> str:
-        """Milliseconds, and the ratio to the reference."""
+        """Milliseconds, and the ratio to the reference; its rounds, if they are fewer."""
         if self.failed(name):
             known = self.turns[name].failure.startswith("NotImplementedError")
             return "n/a" if known else "failed"
@@ -89,7 +90,9 @@ class Outcome:
             return taken
         if not self.agrees(name):
             return f"{taken} !="
-        return f"{taken} ({figure(self.ratio(name, part))}x)"
+        rounds = len(self.times(name, part))
+        few = f"; {rounds}" if rounds < len(self.times(self.reference, part)) else ""
+        return f"{taken} ({figure(self.ratio(name, part))}x{few})"
 
 
 def measure(
@@ -97,6 +100,7 @@ def measure(
     who: Mapping[str, tuple[Worker, str, Problem]],
     repeats: int,
     take: Callable[[str, Problem], Turn] = take,
+    patience: float = math.inf,
 ) -> Outcome:
     """Let workers take turns at a problem; each may have its own library and version of it."""
     turns = timing.take_turns(
@@ -105,6 +109,7 @@ def measure(
             for label, (worker, name, own) in who.items()
         },
         repeats,
+        patience,
     )
     ends: dict[str, Fitted] = {}
     likelihoods: dict[str, float] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -28,20 +29,26 @@ class Turns(Generic[Result]):
 
 
 def take_turns(
-    takers: Mapping[str, Callable[[], Result]], repeats: int
+    takers: Mapping[str, Callable[[], Result]], repeats: int, patience: float = math.inf
 ) -> dict[str, Turns[Result]]:
-    """Rounds of turns, after one turn of each to warm up; who fails once is out."""
+    """Rounds of turns, after one turn of each to warm up; who fails once is out.
+
+    Who has taken `patience` seconds has no more turns than one of the rounds.
+    """
     turns = {name: Turns[Result]() for name in takers}
+    spent = dict.fromkeys(takers, 0.0)
     for number in range(repeats + 1):
         for name, take in takers.items():
-            if turns[name].failure:
+            if turns[name].failure or (number > 1 and spent[name] > patience):
                 continue
             sleep(PAUSE)
+            begun = perf_counter()
             try:
                 result = take()
             except Exception as error:
                 turns[name] = Turns(failure=str(error))
                 continue
+            spent[name] += perf_counter() - begun
             if number:
                 turns[name].results.append(result)
     return turns
@@ -63,8 +70,8 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def ratio(reference: Sequence[float], other: Sequence[float]) -> float:
-    """How many times as fast the other is: the median over rounds, each round for itself."""
-    return median(r / o if o > 0 else float("inf") for r, o in zip(reference, other, strict=True))
+    """How many times as fast the other is: the median over its rounds, each for itself."""
+    return median(r / o if o > 0 else math.inf for r, o in zip(reference, other, strict=False))
 
 
 class Stopwatch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from time import sleep
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from benchmarks.iterations import Outcome
 from benchmarks.libraries import Fitted, load
 from benchmarks.problems import Problem, count
 from benchmarks.table import table
-from benchmarks.timing import take_turns
+from benchmarks.timing import Turns, take_turns
 from benchmarks.worker import Worker, WorkerError
 
 PROBLEM = Problem(200, 2, 2, "full", 3)
@@ -37,6 +38,20 @@ def test_who_fails_is_out_and_the_others_go_on():
     assert turns["sound"].results == [1.0] * 3
     assert turns["broken"].results == []
     assert "division" in turns["broken"].failure
+
+
+def test_who_is_slow_has_fewer_rounds_and_its_ratio_is_of_those():
+    takers = {"quick": lambda: 1.0, "slow": lambda: sleep(0.02) or 4.0}
+    turns = take_turns(takers, repeats=3, patience=0.03)
+    assert turns["quick"].results == [1.0] * 3
+    assert turns["slow"].results == [4.0]
+    each = {
+        name: Turns([iterations.Turn(result, result) for result in own.results])
+        for name, own in turns.items()
+    }
+    outcome = Outcome(PROBLEM, each, dict.fromkeys(each, -2.0), dict.fromkeys(each, 1e-9))
+    assert outcome.cell("slow", "whole") == "4000 (0.250x; 1)"
+    assert outcome.cell("quick", "whole") == "1000"
 
 
 def test_ours_agrees_nothing_is_refused_and_failures_are_told():
