@@ -88,7 +88,13 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5, help="rounds (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="of each (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="a choice that takes about a minute")
-    parser.add_argument("--keep", action="store_true", help="write to docs/benchmarks as well")
+    parser.add_argument(
+        "--keep",
+        nargs="?",
+        const=".",
+        metavar="FOLDER",
+        help="write to docs/benchmarks as well, or to this folder of it",
+    )
     parser.add_argument("--list", action="store_true", help="name problems and libraries, and end")
     options = parser.parse_args(arguments)
     for what, wanted, known in (
@@ -182,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(text, flush=True)
         print(f"Kept in benchmarks/results/{folder.name}", file=sys.stderr)
         if asked.keep:
-            shutil.copytree(folder, PAGES, dirs_exist_ok=True)
+            shutil.copytree(folder, PAGES / asked.keep, dirs_exist_ok=True)
         wrong += [f"{name}: {complaint}" for complaint in complaints]
     for line in wrong:
         print(f"WRONG: {line}", file=sys.stderr)
