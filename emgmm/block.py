@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+
+import numpy as np
 
 from emgmm.typing import Array, Integers
 
@@ -45,6 +47,20 @@ class Block:
         if self.numbers is not None:
             return self.numbers - first
         return slice(self.start - first, self.start - first + self.rows.shape[1])
+
+    @property
+    def counting(self) -> Block:
+        """The rows whose weight is above 0: nothing adds up what others hold, however large."""
+        return self._part or self
+
+    @cached_property
+    def _part(self) -> Block | None:
+        # None where all rows count: a block that held itself would live on when it has been used.
+        if self.weights is None or self.weights.all():
+            return None
+        some = np.flatnonzero(self.weights)
+        numbers = self.start + some if self.numbers is None else self.numbers[some]
+        return replace(self, rows=self.rows[:, some], weights=self.weights[some], numbers=numbers)
 
     @cached_property
     def weight(self) -> float:

@@ -195,10 +195,8 @@ class Summary:
     def of(
         cls, rows: Array, family: Family, weights: Array | None = None, *, complete: bool = True
     ) -> Summary:
-        """Summary of a (D, B) block."""
+        """Summary of a (D, B) block of rows that count."""
         rows = np.ascontiguousarray(rows, dtype=np.float64)
-        if weights is not None and not weights.all():
-            rows, weights = rows[:, weights > 0], weights[weights > 0]
         n_features, n_rows = rows.shape
         shares = np.ones(n_rows) if weights is None else weights
         weight = float(shares.sum())

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 from scipy.stats import multivariate_normal
 
-from emgmm.expectation import Exact, Packed, moments
+from emgmm.expectation import Exact, Packed, Scratch, moments
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
@@ -24,7 +24,7 @@ def statistics_in_long_form(X, responsibilities, family, centres=None):
     n_components, n_features = responsibilities.shape[1], X.shape[1]
     centres = np.zeros((n_components, n_features)) if centres is None else centres
     rows = X.T
-    sums = moments([(rows, r[None]) for r in responsibilities.T], centres, family)
+    sums = moments([(rows, r[None]) for r in responsibilities.T], centres, family, Scratch())
     return Statistics(centres, *sums, 0.0, len(X))
 
 

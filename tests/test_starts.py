@@ -127,6 +127,21 @@ def test_a_callable_may_return_labels(together, monkeypatch):
     assert_mixture(begin(lambda *_: LABELS.tolist()), weighted_moments(np.eye(K)[LABELS]))
 
 
+@pytest.mark.parametrize("together", [0, 10**6])
+def test_labels_may_be_the_largest_of_their_type(together, monkeypatch):
+    monkeypatch.setattr(exact, "TOGETHER", together)
+    labels = np.arange(1024) % 256
+    rows = np.random.default_rng(0).normal(size=(1024, 2)) + labels[:, None]
+
+    def means(labels):
+        start = GaussianMixture(256, init_params=lambda *_: labels, max_iter=0)
+        return fit(start, rows).means_
+
+    expected = [rows[labels == k].mean(axis=0) for k in range(256)]
+    np.testing.assert_allclose(means(labels.astype(np.uint8)), expected, rtol=1e-12)
+    np.testing.assert_allclose(means(labels.astype(np.uint64)), expected, rtol=1e-12)
+
+
 def test_a_callable_may_return_responsibilities():
     assert_mixture(begin(lambda *_: SHARES), weighted_moments(SHARES))
 

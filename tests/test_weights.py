@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from conftest import STARTS, TYPES, clusters, dense, fit, given_start, relative_error
 from sklearn import config_context
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emgmm import GaussianMixture, StarvedComponentWarning, fitting
+from emgmm import GaussianMixture, StarvedComponentWarning, blocks, fitting
 from emgmm.expectation import choice
 from emgmm.families import FAMILIES
 from emgmm.sources import Rows
@@ -95,6 +96,63 @@ def test_weights_of_one_are_no_weights(covariance_type):
     )
 
 
+HUGE = 7  # where a row stands that counts nothing and holds the largest numbers there are
+
+
+def with_a_huge_row(rows, weights):
+    """Rows and weights with one more; its square is beyond the range of its type."""
+    largest = np.finfo(rows.dtype).max
+    return np.insert(rows, HUGE, largest, axis=0), np.insert(weights, HUGE, 0)
+
+
+def opened(kind, rows, folder):
+    if kind == "blocks":
+        return blocks([rows[: HUGE + 1], rows[HUGE + 1 :]])
+    if kind == "block of its own":
+        return blocks([rows[:HUGE], rows[HUGE : HUGE + 1], rows[HUGE + 1 :]])
+    if kind == "memmap":
+        np.save(folder / "rows.npy", rows)
+        return np.load(folder / "rows.npy", mmap_mode="r")
+    return rows
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("compiled", [0, np.inf])
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("kind", ["small", "large", "memmap", "blocks", "block of its own"])
+def test_what_a_row_of_weight_0_holds_is_in_no_sum(
+    kind, missing, compiled, dtype, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(choice, "COMPILED_FROM", compiled)
+    if kind == "large":
+        monkeypatch.setattr("emgmm.sources.array.SMALL", 0)
+    rows = X.astype(dtype)
+    if missing:
+        rows[::5, 1] = np.nan
+    more, weights = with_a_huge_row(rows, np.ones(len(rows)))
+    model = model_of("full", max_iter=5)
+    one = fit(model, opened(kind, more, tmp_path), sample_weight=weights)
+    other = fit(model_of("full", max_iter=5), rows)
+    assert_same_fit(one, other, 1e-10 if dtype is np.float64 else 1e-4)
+    for name in ("score", "icl"):
+        seen = getattr(one, name)(more, sample_weight=weights)
+        assert seen == pytest.approx(getattr(one, name)(rows), rel=1e-7)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("start", sorted({*START_FUNCTIONS} - {"random", "random_from_data"}))
+def test_what_a_row_of_weight_0_holds_does_not_matter_to_a_start(start, missing):
+    rows = X.copy()
+    if missing:
+        rows[::5, 1] = np.nan
+    more, weights = with_a_huge_row(rows, np.ones(len(rows)))
+    model = GaussianMixture(3, init_params=start, random_state=0, max_iter=5, tol=0)
+    one, other = clone(model), clone(model)
+    fit(one, more, sample_weight=weights)
+    fit(other, rows, sample_weight=np.ones(len(rows)))
+    assert_same_fit(one, other)
+
+
 def test_one_component_has_the_weighted_moments():
     weights = np.random.default_rng(0).exponential(size=len(X))
     model = GaussianMixture(reg_covar=0).fit(X, sample_weight=weights)
@@ -145,9 +203,9 @@ def test_a_row_that_does_not_count_is_no_seed(name):
     weights = np.zeros(len(X))
     weights[5:9] = [1, 2, 1, 1]
     for seed in range(20):
-        rows = Rows(X, weights)
-        chosen = START_FUNCTIONS[name](rows, 3, np.random.RandomState(seed)).indices
-        assert set(chosen) <= {5, 6, 7, 8}
+        model = GaussianMixture(3, init_params=name, max_iter=0, random_state=seed)
+        distances = np.abs(model.fit(X, sample_weight=weights).means_[:, None] - X[5:9])
+        assert (distances.max(axis=2).min(axis=1) < 1e-12).all()
 
 
 @pytest.mark.parametrize("name", ["k-means++", "random_from_data"])

@@ -10,6 +10,7 @@ from emgmm.expectation.incomplete import (
     by_pattern,
 )
 from emgmm.expectation.packed import Packed
+from emgmm.expectation.scratch import Scratch
 from emgmm.expectation.softmax import softmax
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "IncompleteExact",
     "IncompletePacked",
     "Packed",
+    "Scratch",
     "by_pattern",
     "in_one_call",
     "moments",

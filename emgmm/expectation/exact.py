@@ -53,7 +53,7 @@ def shared_out(rows: Array, responsibilities: Array) -> Iterator[tuple[Array, Ar
 
 
 def moments(
-    parts: Iterable[tuple[Array, Array]], centres: Array, family: Family
+    parts: Iterable[tuple[Array, Array]], centres: Array, family: Family, scratch: Scratch
 ) -> tuple[Array, Array, Array]:
     """Mass, drift and scatter about (K, D) centres.
 
@@ -61,9 +61,10 @@ def moments(
     ----------
     parts : pairs
         Rows (D, n), and their responsibilities (g, n) for the next g components, none negative.
+    scratch : Scratch
+        Where deviations may lie meanwhile.
     """
     mass, drift, elements, start = [], [], [], 0
-    scratch = Scratch()
     for rows, responsibilities in parts:
         own = slice(start, start + len(responsibilities))
         mass.append(responsibilities.sum(axis=1))
@@ -141,7 +142,7 @@ class Exact(Form):
         held, astray = responsibilities[: len(self.means)], responsibilities[len(self.means) :]
         return Statistics(
             self.centres.astype(np.float64, copy=False),
-            *moments(shared_out(rows, held), self.centres, self.mixture.family),
+            *moments(shared_out(rows, held), self.centres, self.mixture.family, self._scratch),
             log_likelihood,
             block.weight,
             noise=float(astray.sum(dtype=float)),

@@ -8,7 +8,7 @@ is one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -67,9 +67,9 @@ class Total:
     complete : bool
         Whether nothing is missing.
     counts : bool
-        Whether any row has a weight above 0.
+        Whether there is any row with a weight above 0.
     sum : Any
-        Of the function; None of no rows.
+        Of the function; None where none counts.
     """
 
     lengths: tuple[int, ...]
@@ -90,8 +90,8 @@ class Total:
 class ChunkSource(ArraySource):
     """The rows of one chunk, on one thread."""
 
-    def map(self, function: Callable[[Block], Result], size: int) -> Iterator[Result]:
-        return map(function, self.blocks(size))
+    def map(self, function: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
+        return map(function, blocks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +186,8 @@ class Summing(Work):
     size: int
 
     def done(self, source: ChunkSource, *more: Any) -> Total:  # noqa: ARG002
-        counts = source.weights is None or bool(source.weights.any())
-        found = source.sum(self.function, self.size) if source.n_rows else None
+        counts = source.n_rows > 0 and (source.weights is None or bool(source.weights.any()))
+        found = source.sum(self.function, self.size) if counts else None
         return Total((source.n_rows,), source.complete, counts, found)
 
 

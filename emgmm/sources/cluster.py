@@ -42,7 +42,6 @@ class ClusterSource(Source):
         self.n_features = rows.shape[1]
         self.dtype = np.dtype(np.float32 if rows.dtype == np.float32 else np.float64)
         self._chunks = Chunks(rows, weights)
-        self._weighted = weights is not None
         self._complete: bool | None = None  # until a pass has said
 
     @property
@@ -101,12 +100,12 @@ class ClusterSource(Source):
                     f"Chunk {number} of X, counted from 0, has {length} rows where it should have "
                     f"{known}: X must give the same rows in every pass over it."
                 )
-        if total.sum is None:
+        if not sum(total.lengths):
             raise ValueError(
                 f"Found array with 0 sample(s) (shape=(0, {self.n_features})) while a minimum of 1 "
                 "is required: every chunk of X is empty."
             )
-        check_some(total.counts or not self._weighted)
+        check_some(total.counts)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         if self._complete is None:

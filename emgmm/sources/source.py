@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import add
@@ -191,14 +191,19 @@ class Source(ABC):
         def fill(block: Block) -> None:
             out[block.place] = function(block)
 
-        for _ in self.map(fill, size):
+        for _ in self.map(fill, self.blocks(size)):
             pass
         return out
 
-    def map(self, function: Callable[[Block], Result], size: int) -> Iterator[Result]:
+    def map(self, function: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
         """A function of every block, in order, on as many threads as there may be: one pass."""
-        return in_order(function, self.blocks(size))
+        return in_order(function, blocks)
 
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
-        """Sum of a function of blocks over all rows, added in block order: one pass."""
-        return reduce(add, self.map(function, size))
+        """Sum of a function of blocks over the rows that count, added in block order: one pass."""
+        return reduce(add, self.map(function, counting(self.blocks(size))))
+
+
+def counting(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Blocks without their rows of weight 0; those that have no others are left out."""
+    return (block for block in (each.counting for each in blocks) if block.rows.shape[1])

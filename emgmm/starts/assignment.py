@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation import IncompleteExact, in_one_call, moments, shared_out
+from emgmm.expectation import IncompleteExact, Scratch, in_one_call, moments, shared_out
 from emgmm.families import Family, mass_times
 from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
@@ -55,15 +55,16 @@ class _Shares(Assignment):
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         if not rows.complete:
-            statistics = observed_statistics(rows, self.shares(rows.block), m_step.family)
-            silent = np.isnan(rows.values).all(axis=1)
-            astray = np.where(silent, 0.0, self.astray(rows.block))
-            return m_step.maximise(replace(statistics, noise=rows.block.total(astray)))
-        source = ArraySource(rows.values, rows.weights)
+            block = rows.block.counting
+            statistics = observed_statistics(block, self.shares(block), rows.mean, m_step.family)
+            silent = np.isnan(block.rows).all(axis=0)
+            astray = np.where(silent, 0.0, self.astray(block))
+            return m_step.maximise(replace(statistics, noise=block.total(astray)))
+        source, scratch = ArraySource(rows.values, rows.weights), Scratch()
 
         def about(centres: Array) -> Statistics:
             def of_block(block: Block) -> Statistics:
-                sums = moments(self._parts(block), centres, m_step.family)
+                sums = moments(self._parts(block), centres, m_step.family, scratch)
                 astray = block.total(self.astray(block))
                 return Statistics(centres, *sums, 0.0, block.weight, noise=astray)
 
@@ -77,7 +78,7 @@ class Labels(_Shares):
     """One component for each row: (n,) integers, of which -1 is noise."""
 
     def __init__(self, labels: Integers, n_components: int) -> None:
-        self.labels = labels
+        self.labels = labels.astype(np.intp, copy=False)
         self.n_components = n_components
 
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
@@ -147,16 +148,16 @@ class OfSome(Assignment):
         return self.said.first_mixture(rows.take(self.numbers), m_step)
 
 
-def observed_statistics(rows: Rows, shares: Array, family: Family) -> Statistics:
-    """Expected statistics of rows that miss something, under (K, n) responsibilities.
+def observed_statistics(block: Block, shares: Array, mean: Array, family: Family) -> Statistics:
+    """Expected statistics of rows that miss something, under (K, B) responsibilities.
 
     What is missing is judged by the means and variances of what each component was given, as if its
-    features were independent.
+    features were independent. `mean` is that of all rows.
     """
-    shape, n_features = family.shape, rows.values.shape[1]
-    weighted = shares if rows.weights is None else shares * rows.weights
-    seen = np.logical_not(np.isnan(rows.values)).astype(float)
-    deviations = np.where(seen > 0, rows.values - rows.mean, 0.0)
+    shape, n_features = family.shape, len(block.rows)
+    weighted = shares if block.weights is None else shares * block.weights
+    seen = np.logical_not(np.isnan(block.rows.T)).astype(float)
+    deviations = np.where(seen > 0, block.rows.T - mean, 0.0)
     observed = weighted @ seen
     per_row = np.divide(1.0, observed, out=np.zeros_like(observed), where=observed > 0)
     steps = (weighted @ deviations) * per_row
@@ -167,8 +168,8 @@ def observed_statistics(rows: Rows, shares: Array, family: Family) -> Statistics
     diagonals = np.array([shape.diagonal(one) for one in shape.outer(np.sqrt(variances))])
     mass = np.maximum(weighted.sum(axis=1), FLOOR * weighted.sum())
     covariances = family.estimate(family.pool(mass_times(mass, diagonals)), mass, n_features)
-    judge = Mixture.of(mass / mass.sum(), rows.mean + steps, covariances, family)
-    return IncompleteExact(judge).given(rows.block, shares)
+    judge = Mixture.of(mass / mass.sum(), mean + steps, covariances, family)
+    return IncompleteExact(judge).given(block, shares)
 
 
 def nearest(rows: Array, means: Array) -> Labels:

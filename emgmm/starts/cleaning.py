@@ -48,20 +48,14 @@ def cleaned(start: Start) -> Start:
             looked_at = looked_at[rows.counts > 0]
         if len(looked_at) > MOST_ROWS:
             looked_at = np.sort(random.choice(looked_at, MOST_ROWS, replace=False))
-        some = part(rows, looked_at)
+        some = rows.take(looked_at)
         astray = stray(some.filled.astype(np.float64))
         weights = np.ones(len(astray)) if some.weights is None else some.weights
         share = float(weights[astray].sum() / weights.sum())
-        kept = part(some, np.flatnonzero(np.logical_not(astray)))
+        kept = some.take(np.flatnonzero(np.logical_not(astray)))
         return Cleaned(start(kept, n_components, random), n_components, kept, share)
 
     return begin
-
-
-def part(rows: Rows, numbers: NDArray[np.integer]) -> Rows:
-    """Some of the rows."""
-    weights = None if rows.weights is None else rows.weights[numbers]
-    return Rows(rows.values[numbers], weights, rows.complete)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ order.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import TypeAlias
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 
 from emgmm.sources import Rows
 from emgmm.starts.agglomeration import hierarchical
-from emgmm.starts.assignment import Assignment, Labels, Responsibilities, SingleRows
+from emgmm.starts.assignment import Assignment, Labels, OfSome, Responsibilities, SingleRows
 from emgmm.starts.short import ShortRuns
 from emgmm.starts.whitening import whitened
 
@@ -27,6 +28,20 @@ Start: TypeAlias = Callable[[Rows, int, np.random.RandomState], Assignment]
 RUNS = 10
 
 
+def of_those_that_count(start: Start) -> Start:
+    """The start from rows that count: of others k-means takes the mean and the variance too."""
+
+    @wraps(start)
+    def begin(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
+        if rows.counts is None or rows.counts.all():
+            return start(rows, n_components, random)
+        numbers = np.flatnonzero(rows.counts)
+        return OfSome(numbers, start(rows.take(numbers), n_components, random))
+
+    return begin
+
+
+@of_those_that_count
 def kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """The clusters of one run of k-means."""
     # Rows and parameters were looked at before, which takes as long as an iteration on few rows.
@@ -39,6 +54,7 @@ def kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assi
     return Labels(labels, n_components)
 
 
+@of_those_that_count
 def kmeans_plus_plus(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """Rows far from each other, as k-means chooses its seeds.
 
@@ -67,6 +83,7 @@ def random_from_data(rows: Rows, n_components: int, random: np.random.RandomStat
     return SingleRows(chosen)
 
 
+@of_those_that_count
 def whitened_kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """The clusters of the best of some runs of k-means on whitened rows.
 
