@@ -80,7 +80,7 @@ class EM:
         self.ridge = ridge if prior is None else 0.0
         self.passes = 0
         self.summary = self._look(partial(summary, family=family))
-        self._form_for_pass = FormForPass(self.summary, source.block_dtype)
+        self._form_for_pass = FormForPass(self.summary, source.dtype, source.block_dtype)
         known = None if prior is None else prior.resolved(self.summary, family, n_components)
         density = self._density(noise)
         self.m_step = MStep(family, self.ridge, source.dtype, known, concentration, density)
@@ -140,6 +140,6 @@ class EM:
         return statistics.objective + self.m_step.log_prior(mixture) / statistics.weight
 
     def maximise(self, mixture: Mixture, statistics: Statistics) -> Mixture:
-        """The M-step from the statistics of `mixture`; on hostile data it spends one more pass."""
+        """The M-step from the statistics of `mixture`; on hostile data it spends a pass or two."""
         again = partial(self.expect_about, mixture)
         return self.m_step.settle(statistics, again, mixture)

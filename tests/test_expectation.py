@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 from scipy.special import softmax as scipy_softmax
+from scipy.stats import multivariate_normal
+from sklearn.exceptions import ConvergenceWarning
 from test_families import D, families, some_mixture
 from test_statistics import assert_same_statistics
 
@@ -405,6 +407,33 @@ def test_float32_is_left_where_squares_are_beyond_its_range(scale):
     )
     form = FormForPass(Summary.of(X.T, mixture.family), np.dtype(np.float32))(scaled)
     assert form.theta.dtype == np.float64
+
+
+def test_float32_is_left_where_the_inverse_of_a_variance_is_beyond_its_range():
+    X, mixture, _, _ = single_precision(FAMILIES["diag"], 1.0)
+    X[:, 2] = mixture.means[:, 2] = 0.0
+    covariances = mixture.covariances.copy()
+    covariances[:, 2] = 1e-40
+    narrow = Mixture.of(mixture.weights, mixture.means, covariances, mixture.family)
+    summary = Summary.of(X.T, mixture.family)
+    assert FormForPass(summary, X.dtype)(mixture).theta.dtype == np.float32
+    form = FormForPass(summary, X.dtype)(narrow)
+    assert form.theta.dtype == np.float64
+    assert np.isfinite(form.complete(form.sums(Block(0, X.T))).objective)
+
+
+def test_rows_in_double_precision_are_not_rounded_to_their_models():
+    X = 1e6 + np.random.default_rng(0).normal(size=(500, 32))
+    model = GaussianMixture(2, max_iter=1, random_state=0, reg_covar=0.1)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X.astype(np.float32))
+    assert model.means_.dtype == np.float32
+    parts = zip(model.weights_, model.means_, model.precisions_cholesky_, strict=True)
+    joint = [
+        np.log(weight) + multivariate_normal(mean, np.linalg.inv(factor @ factor.T)).logpdf(X)
+        for weight, mean, factor in (map(np.float64, part) for part in parts)
+    ]
+    assert model.score(X) == pytest.approx(logsumexp(joint, axis=0).mean(), abs=1e-6)
 
 
 def test_a_row_in_single_precision_that_is_out_of_reach_has_no_share():

@@ -41,7 +41,8 @@ IN_SIGHT = 38.0
 # The same for float32, whose promise speaks of rows as near as a component's own.
 TYPICAL = 1.0
 
-# Largest distance from the centre whose square float32 holds, with room for sums; and its inverse.
+# Largest distance from the centre whose square float32 holds, with room for sums; its inverse is
+# the least standard deviation. A square that underflows beside that adds nothing to any digit.
 RANGE = 1e15
 
 
@@ -82,12 +83,17 @@ class FormForPass:
     summary : Summary
         Of the rows.
     dtype : dtype
-        What their blocks are held in.
+        Of the rows.
+    held : dtype, optional
+        What their blocks are held in, where it is not the same: of a small table float64.
     """
 
-    def __init__(self, summary: Summary, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, summary: Summary, dtype: np.dtype[Any], held: np.dtype[Any] | None = None
+    ) -> None:
         self.summary = summary
         self.dtype = dtype
+        self.held = held or dtype
         # The same in every pass: phi about the rows' mean, and the kind by a mixture's size.
         self._phi: dict[Any, Phi] = {}
         self._kinds: dict[tuple[int, int], type[Packed] | None] = {}
@@ -99,11 +105,10 @@ class FormForPass:
             return incomplete_form(mixture)
         kind = self._kind(mixture)
         if kind is None:
-            return self._exact(mixture, mixture.means.dtype)  # a small table's blocks are float64
+            return self._exact(mixture, self.dtype)
         small = _is_small(mixture, summary.n_rows)
         for centre in [summary.mean] if small else _centres(mixture, summary.mean):
-            # Rounded as in phi, the centre is a constant feature's very value.
-            if self.dtype == np.float32 and _within_range(summary.reach(centre.astype(np.float32))):
+            if self.held == np.float32 and _is_within_range(mixture, summary.reach(centre)):
                 single = kind(mixture, summary, self._phi_about(centre, mixture, np.float32))
                 if single.error_near(TYPICAL) <= promise_single(mixture.n_features):
                     return single
@@ -112,7 +117,7 @@ class FormForPass:
                 return double
             if double.error(summary.reach(centre)) <= PROMISE:
                 return double
-        return self._exact(mixture, self.dtype)
+        return self._exact(mixture, self.held)
 
     def about(self, mixture: Mixture, centres: Array) -> Form:
         """The form for a pass whose statistics are taken about (K, D) centres.
@@ -150,13 +155,14 @@ class FormForPass:
     def _is_enough(self, mixture: Mixture) -> bool:
         """Whether the exact form keeps its promise in float32."""
         error = unit_of(np.float32) * mixture.magnitude_near(TYPICAL)
-        in_range = _within_range(self.summary.reach(mixture.centre))
+        in_range = _is_within_range(mixture, self.summary.reach(mixture.centre))
         return in_range and error <= promise_single(mixture.n_features)
 
 
-def _within_range(reach: Array) -> bool:
-    """Whether float32 holds the squares of what reaches so far; of nothing it holds them."""
-    return bool((((reach > 1 / RANGE) & (reach < RANGE)) | (reach == 0)).all())
+def _is_within_range(mixture: Mixture, reach: Array) -> bool:
+    """Whether float32 holds the squares of what reaches so far, and the inverses of variances."""
+    variances = mixture.family.shape.variances(mixture.covariance_stack, mixture.n_features)
+    return bool((reach < RANGE).all() and (variances > RANGE**-2).all())
 
 
 def incomplete_form(mixture: Mixture) -> Incomplete:
@@ -180,6 +186,8 @@ def _centres(mixture: Mixture, mean: Array) -> Iterator[Array]:
 
 class FormForBlock:
     """Chooses for each block by its own rows: no row's result hangs on other blocks.
+
+    But on their number it does, as far as one form's result differs from the other's.
 
     Parameters
     ----------
