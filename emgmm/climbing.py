@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from emgmm import door
 from emgmm.diagnosis import Diagnosis, diagnose
@@ -126,6 +125,14 @@ class ClimbingEstimator(PortableEstimator):
             Prints as text, shows as a table in a notebook, has ``to_dict`` and ``plot``. It spends
             three passes over X without the certificate.
 
+        Raises
+        ------
+        NotFittedError
+            Where there is no mixture yet.
+        ValueError
+            Where X has infinity in it, or not the features that were fitted, or `sample_weight` is
+            not a weight, finite and not negative, for each row.
+
         References
         ----------
         Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
@@ -140,9 +147,8 @@ class ClimbingEstimator(PortableEstimator):
         >>> gm.diagnose(X, certify=True).verdict.name
         'LOCAL_MAXIMUM'
         """
-        check_is_fitted(self)
-        source = door.source(self, X, sample_weight, reset=False)
         mixture = self._mixture()
+        source = door.source(self, X, sample_weight, reset=False)
         objectives = last_of_plain_em(getattr(self, "history_", history([], [], [])))
         with one_blas_thread():
             em = self._map_of(source, mixture.family, mixture.n_components, mixture)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache
@@ -14,10 +13,8 @@ from sklearn.utils import check_random_state
 
 from emgmm import door, prediction
 from emgmm.block import Block
-from emgmm.em import EM
 from emgmm.expectation import FormForBlock
 from emgmm.mixture import Mixture
-from emgmm.statistics import Statistics
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
 
@@ -50,17 +47,6 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         with one_blas_thread():
             return prediction.row_by_row(mixture, source, function, *shape, dtype=dtype)
 
-    def _em(self, X: Any, sample_weight: Any) -> EM:
-        """EM's map over the rows of X."""
-        mixture = self._mixture()
-        source = door.source(self, X, sample_weight, reset=False)
-        return EM(source, mixture.family, mixture.n_components, ridge=0.0)
-
-    def _one_pass(self, X: Any, sample_weight: Any) -> Statistics:
-        """What EM's next pass would see of X: the same sum, in the same order, as in `fit`."""
-        with one_blas_thread():
-            return self._em(X, sample_weight).expect(self._mixture())
-
     def predict(self, X: Any) -> Integers:
         """Label rows with their most probable component.
 
@@ -74,6 +60,22 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         ndarray of shape (n_samples,)
             Components, 0 to K - 1; -1 is noise.
             Of `blocks`, an iterator of such arrays, one for each block.
+
+        Raises
+        ------
+        NotFittedError
+            Where there is no mixture yet.
+        ValueError
+            Where X has infinity in it, or not the features that were fitted.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> model.predict([[1.0], [3.0]])
+        array([0, 1])
         """
         return self._row_by_row(X, prediction.labels, dtype=np.int64)
 
@@ -90,6 +92,23 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         ndarray of shape (n_samples, K), or (n_samples, K + 1) with noise
             Rows sum to one.
             Of `blocks`, an iterator of such arrays, one for each block.
+
+        Raises
+        ------
+        NotFittedError
+            Where there is no mixture yet.
+        ValueError
+            Where X has infinity in it, or not the features that were fitted.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> model.predict_proba([[2.0], [0.0]]).round(3)
+        array([[0.5, 0.5],
+               [1. , 0. ]])
         """
         return self._row_by_row(X, prediction.responsibilities, self._n_lines())
 
@@ -106,6 +125,22 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         ndarray of shape (n_samples, K), or (n_samples, K + 1) with noise
             Log-probabilities.
             Of `blocks`, an iterator of such arrays, one for each block.
+
+        Raises
+        ------
+        NotFittedError
+            Where there is no mixture yet.
+        ValueError
+            Where X has infinity in it, or not the features that were fitted.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> model.predict_log_proba([[200.0]])
+        array([[-792.,    0.]])
         """
         return self._row_by_row(X, prediction.log_responsibilities, self._n_lines())
 
@@ -125,27 +160,24 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         ndarray of shape (n_samples,)
             Natural logarithms of densities.
             Of `blocks`, an iterator of such arrays, one for each block.
+
+        Raises
+        ------
+        NotFittedError
+            Where there is no mixture yet.
+        ValueError
+            Where X has infinity in it, or not the features that were fitted.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> model.score_samples([[0.0], [2.0]]).round(3)
+        array([-1.612, -2.919])
         """
         return self._row_by_row(X, prediction.log_density)
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: ARG002
-        """Mean log-density of the rows; of the X that was fitted, without a prior, `lower_bound_`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), blocks or Dask
-            Rows.
-        y : Ignored
-            For scikit-learn's conventions.
-        sample_weight : array-like of shape (n_samples,), default=None
-            What each row counts; 1 by default.
-
-        Returns
-        -------
-        float
-            In nats per row; higher is better.
-        """
-        return self._one_pass(X, sample_weight).objective
 
     def impute(self, X: Any, *, sample: bool = False, random_state: Any = None) -> Array:
         """Fill in what is missing: its expectation given what was observed, or a draw.
@@ -156,7 +188,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), blocks or Dask
             Rows, NaN where something is missing.
         sample : bool, default=False
             Whether to draw from the conditional distribution instead of taking its mean.
@@ -166,7 +198,17 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            Rows; what was observed is left as it is.
+            Rows; what was observed is left as it is. Of `blocks`, an iterator of such arrays; of
+            Dask, a Dask array.
+
+        Raises
+        ------
+        NotFittedError
+            Where there is no mixture yet.
+        ValueError
+            Where X has infinity in it, or not the features that were fitted.
+        TypeError
+            Where a draw is asked for rows whose numbers are not known, of a Dask array or blocks.
 
         References
         ----------
@@ -188,95 +230,6 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
                 return prediction.draw(mixture, source, check_random_state(chosen))
             return prediction.impute(mixture, source)
 
-    # -- criteria -------------------------------------------------------------------------------
-    def n_parameters(self) -> int:
-        """Free parameters of the fitted mixture: weights, means and covariances; 2 more of noise.
-
-        Noise has a weight and a density, as R's mclust counts them.
-        """
-        return self._mixture().n_parameters
-
-    def _n_parameters(self) -> int:
-        return self.n_parameters()
-
-    def aic(self, X: Any, sample_weight: Any = None) -> float:
-        """Akaike's information criterion, -2 log L + 2 n_parameters; lower is better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), blocks or Dask
-            Rows.
-        sample_weight : array-like of shape (n_samples,), default=None
-            What each row counts; 1 by default.
-
-        Returns
-        -------
-        float
-            The criterion.
-
-        References
-        ----------
-        Akaike (1974), IEEE Trans. Autom. Control 19:716, doi 10.1109/TAC.1974.1100705.
-        """
-        seen = self._one_pass(X, sample_weight)
-        return -2 * seen.log_likelihood + 2 * self.n_parameters()
-
-    def bic(self, X: Any, sample_weight: Any = None) -> float:
-        """Bayesian information criterion, -2 log L + n_parameters log n; lower is better.
-
-        n is the number of rows, or the sum of their weights: right where a weight says how many
-        rows stand behind one, too large or too small where it says how much one is believed.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), blocks or Dask
-            Rows.
-        sample_weight : array-like of shape (n_samples,), default=None
-            What each row counts; 1 by default.
-
-        Returns
-        -------
-        float
-            The criterion.
-
-        References
-        ----------
-        Schwarz (1978), Ann. Statist. 6:461, doi 10.1214/aos/1176344136.
-        """
-        return self._bic(self._one_pass(X, sample_weight))
-
-    def _bic(self, seen: Statistics) -> float:
-        return -2 * seen.log_likelihood + self.n_parameters() * math.log(seen.weight)
-
-    def icl(self, X: Any, sample_weight: Any = None) -> float:
-        """Integrated completed likelihood, `bic` with the labels' uncertainty; lower is better.
-
-        Twice -sum_i w_i log max_k r_ik is added, as in R's mclust (with the opposite sign).
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), blocks or Dask
-            Rows.
-        sample_weight : array-like of shape (n_samples,), default=None
-            What each row counts; 1 by default.
-
-        Returns
-        -------
-        float
-            The criterion.
-
-        References
-        ----------
-        Biernacki, Celeux and Govaert (2000), IEEE Trans. Pattern Anal. 22:719,
-        doi 10.1109/34.865189.
-        """
-        with one_blas_thread():
-            em = self._em(X, sample_weight)
-            certainty = prediction.Certainty(self._mixture(), em.summary.n_rows)
-            certain = em.sum(certainty, certainty.form.block_rows)
-            return self._bic(em.expect(self._mixture())) - 2 * certain
-
-    # -- sampling, and models that were not fitted here -----------------------------------------
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, Integers]:
         """Draw rows from the fitted mixture.
 
@@ -299,6 +252,20 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         ValueError
             Where `n_samples` is below 1, or a row of noise is to be drawn whose place is not known:
             that of a given density or function.
+        TypeError
+            Where `n_samples` is not an integer.
+        NotFittedError
+            Where there is no mixture yet.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> X, y = model.sample(5, random_state=0)
+        >>> X.shape, y
+        ((5, 1), array([0, 0, 0, 1, 1]))
         """
         mixture = self._mixture()
         n_rows = door.count(n_samples, "n_samples")

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import conversion, door, persistence
+from emgmm.criteria import ComparableEstimator
 from emgmm.families import FAMILIES
 from emgmm.loop import Ending, history
-from emgmm.methods import MixtureEstimator
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Noise
 from emgmm.streaming import Stream
@@ -58,7 +58,7 @@ def _given() -> dict[str, Any]:
     }
 
 
-class PortableEstimator(MixtureEstimator):
+class PortableEstimator(ComparableEstimator):
     """An estimator whose mixture is its attributes, however they came."""
 
     covariance_type: str
@@ -203,6 +203,16 @@ class PortableEstimator(MixtureEstimator):
         ------
         TypeError
             For any other model.
+        NotFittedError
+            Where it is not fitted.
+
+        Examples
+        --------
+        >>> from sklearn.mixture import GaussianMixture as Theirs
+        >>> from emgmm import GaussianMixture
+        >>> theirs = Theirs(random_state=0).fit([[0.0], [1.0], [5.0]])
+        >>> GaussianMixture.from_sklearn(theirs).means_
+        array([[2.]])
         """
         mixture = conversion.from_sklearn(model)
         known = cls._get_param_names()
@@ -227,8 +237,16 @@ class PortableEstimator(MixtureEstimator):
         ------
         ValueError
             Where there is noise, which that class does not know.
+        NotFittedError
+            Where there is no mixture yet.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture(random_state=0).fit([[0.0], [1.0], [5.0]])
+        >>> type(model.to_sklearn())
+        <class 'sklearn.mixture._gaussian_mixture.GaussianMixture'>
         """
-        check_is_fitted(self)
         if self._mixture().noise is not None:
             raise ValueError(
                 "This model has a noise component, which scikit-learn's class does not know: fit "
@@ -257,6 +275,19 @@ class PortableEstimator(MixtureEstimator):
         ------
         ValueError
             Where a constructor parameter cannot be written, such as a function.
+        NotFittedError
+            Where there is no mixture yet.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture(random_state=0).fit([[0.0], [1.0], [5.0]])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(Path(folder) / "model.json")
+        ...     GaussianMixture.load(Path(folder) / "model.json").means_
+        array([[2.]])
         """
         check_is_fitted(self)
         fitted = self._fitted()
@@ -286,6 +317,10 @@ class PortableEstimator(MixtureEstimator):
         ------
         ValueError
             Where the file is not such a model.
+
+        Examples
+        --------
+        See `save`.
         """
         params, fitted = persistence.read(path, cls._get_param_names(), FITTED, MAYBE_FITTED)
         model = cls(**params)

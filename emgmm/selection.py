@@ -19,9 +19,9 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import door
+from emgmm.criteria import ComparableEstimator
 from emgmm.estimator import GaussianMixture
 from emgmm.families import FAMILIES, all_for
-from emgmm.methods import MixtureEstimator
 from emgmm.mixture import Mixture
 from emgmm.notices import frames_to_user
 from emgmm.prediction import Certainty
@@ -122,7 +122,7 @@ def fitted(candidate: Candidate, source: Source) -> Fit:
     return Fit(line, model, tuple(said))
 
 
-class GaussianMixtureIC(MixtureEstimator):
+class GaussianMixtureIC(ComparableEstimator):
     """Gaussian mixture whose number of components and family are chosen by a criterion.
 
     All pairs of `n_components` and `covariance_type` are fitted to the same rows, each as

@@ -44,6 +44,7 @@ FLOORS = [
     {"door", "conversion", "persistence"},
     {"checkpoint"},
     {"methods"},
+    {"criteria"},
     {"portable"},
     {"climbing"},
     {"incremental"},

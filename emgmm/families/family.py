@@ -113,10 +113,6 @@ class Family(ABC):
             return self.shape.of_single_rows(rows, mass)
         return self.estimate(self.pool(self.shape.outer(rows - mean)), mass, rows.shape[1])
 
-    def n_monomials(self, n_features: int) -> int:
-        """Quadratic entries of phi(x): none where their coefficients are the same for all."""
-        return 0 if self.shared else self.shape.n_monomials(n_features)
-
     # -- public shape <-> stack of elements -----------------------------------------------------
     def stack(self, elements: Array) -> Array:
         """Elements with a component axis in front, of length one where there is a single one."""
