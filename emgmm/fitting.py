@@ -95,7 +95,7 @@ def with_noise(first: Mixture, astray: float, density: Density) -> Mixture:
 
 def check_counting(rows: Rows, n_components: int) -> None:
     """Enough of the rows that a start looks at have a weight and something observed."""
-    counting = len(rows.values) if rows.counts is None else np.count_nonzero(rows.counts)
+    counting = len(rows.counting)
     if counting < n_components:
         raise ValueError(
             f"Of the {len(rows.values)} rows that the start looks at, only {counting} have a "

@@ -127,7 +127,8 @@ def gathered(waiting: Rows | None, block: Rows) -> Rows:
     weights = np.concatenate(
         [np.ones(len(part.values)) if part.weights is None else part.weights for part in parts]
     )
-    counting = (weights > 0) & np.logical_not(np.isnan(values).all(axis=1))
+    complete = all(part.complete for part in parts)
+    counting = Rows(values, weights, complete).counting
     values, weights = values[counting], weights[counting]
     # Compared by their bytes, in which what is missing equals itself; -0.0 + 0.0 is 0.0.
     as_bytes = np.ascontiguousarray(values + 0.0).view(f"V{values[:1].nbytes}").ravel()
@@ -135,5 +136,4 @@ def gathered(waiting: Rows | None, block: Rows) -> Rows:
     order = np.argsort(first)
     together = np.zeros(len(first))
     np.add.at(together, places, weights)
-    complete = all(part.complete for part in parts)
     return Rows(values[first[order]], together[order], complete)

@@ -93,7 +93,7 @@ class FormForPass:
     ) -> None:
         self.summary = summary
         self.dtype = dtype
-        self.held = held or dtype
+        self.held = dtype if held is None else held
         # The same in every pass: phi about the rows' mean, and the kind by a mixture's size.
         self._phi: dict[Any, Phi] = {}
         self._kinds: dict[tuple[int, int], type[Packed] | None] = {}

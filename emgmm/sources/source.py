@@ -83,11 +83,14 @@ class Rows:
         shares = weights / weights.max()
         return shares * (np.count_nonzero(weights) / shares.sum())
 
+    @property
+    def counting(self) -> Integers:
+        """Numbers of the rows that have a weight above 0 and something observed, in their order."""
+        return np.arange(len(self.values)) if self.counts is None else np.flatnonzero(self.counts)
+
     def chosen(self, limit: int, random: np.random.RandomState) -> Integers:
         """Numbers of the rows that count, in their order; of more than `limit` a random choice."""
-        counting = np.arange(len(self.values))
-        if self.counts is not None:
-            counting = np.flatnonzero(self.counts)
+        counting = self.counting
         return counting[chosen_rows(len(counting), limit, random)]
 
     def take(self, numbers: Integers) -> Rows:

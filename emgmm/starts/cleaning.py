@@ -43,9 +43,7 @@ def cleaned(start: Start) -> Start:
     """The start from rows that do not look like noise."""
 
     def begin(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
-        looked_at = np.arange(len(rows.values))
-        if rows.counts is not None:
-            looked_at = looked_at[rows.counts > 0]
+        looked_at = rows.counting
         if len(looked_at) > MOST_ROWS:
             looked_at = np.sort(random.choice(looked_at, MOST_ROWS, replace=False))
         some = rows.take(looked_at)

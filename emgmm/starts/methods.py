@@ -33,9 +33,9 @@ def of_those_that_count(start: Start) -> Start:
 
     @wraps(start)
     def begin(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
-        if rows.counts is None or rows.counts.all():
+        numbers = rows.counting
+        if len(numbers) == len(rows.values):
             return start(rows, n_components, random)
-        numbers = np.flatnonzero(rows.counts)
         return OfSome(numbers, start(rows.take(numbers), n_components, random))
 
     return begin
