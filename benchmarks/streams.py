@@ -83,7 +83,7 @@ def measured(problem: Stream) -> list[str]:
     begun = perf_counter()
     batch.fit(X)
     step = (perf_counter() - begun) / (batch.n_iter_ + 1) / (len(X) // BLOCK)
-    gamma = (model.n_iter_ + model.step_offset) ** -model.step_power
+    gamma = (model.n_iter_ + model.learning_offset) ** -model.learning_decay
     expected = model.n_parameters() * gamma / (4 * BLOCK)
     short = batch.lower_bound_ - model.score(X)
     call = median(seconds[WARM:])

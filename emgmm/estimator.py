@@ -111,11 +111,11 @@ class GaussianMixture(IncrementalEstimator):
         one along their principal axes where that is smaller (where nothing is missing). A number is
         the density itself, the same everywhere; a function of (n, D) rows returns their (n,)
         log-densities.
-    step_power : float, default=0.6
+    learning_decay : float, default=0.6
         Of `partial_fit`, in (1/2, 1]: at its call t the statistics go towards the block's by
-        (t + step_offset)^-step_power. Nearer to 1/2, the start and old blocks are left behind
+        (t + learning_offset)^-learning_decay. Nearer to 1/2, the start and old blocks are left behind
         sooner; nearer to 1, blocks average out more.
-    step_offset : float, default=2
+    learning_offset : float, default=2
         The same formula's: the larger, the less the first blocks count for.
     forgetting : float, default=None
         A constant share in (0, 1] in place of that formula, for a stream that changes: a block's
@@ -224,8 +224,8 @@ class GaussianMixture(IncrementalEstimator):
             None,
         ],
         "acceleration": [StrOptions({name for name in SCHEMES if name is not None}), None],
-        "step_power": [Interval(Real, 0.5, 1.0, closed="right")],
-        "step_offset": [Interval(Real, 0.0, None, closed="left")],
+        "learning_decay": [Interval(Real, 0.5, 1.0, closed="right")],
+        "learning_offset": [Interval(Real, 0.0, None, closed="left")],
         "forgetting": [Interval(Real, 0.0, 1.0, closed="right"), None],
         "checkpoint": [str, os.PathLike, None],
         "checkpoint_every": [Interval(Real, 0.0, None, closed="left")],
@@ -258,8 +258,8 @@ class GaussianMixture(IncrementalEstimator):
         prior: str | NormalInverseWishart | None = None,
         weight_concentration: float = 1.0,
         noise: str | float | Callable[..., Any] | None = None,
-        step_power: float = 0.6,
-        step_offset: float = 2,
+        learning_decay: float = 0.6,
+        learning_offset: float = 2,
         forgetting: float | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float = 60,
@@ -283,8 +283,8 @@ class GaussianMixture(IncrementalEstimator):
         self.prior = prior
         self.weight_concentration = weight_concentration
         self.noise = noise
-        self.step_power = step_power
-        self.step_offset = step_offset
+        self.learning_decay = learning_decay
+        self.learning_offset = learning_offset
         self.forgetting = forgetting
         self.checkpoint = checkpoint
         self.checkpoint_every = checkpoint_every

@@ -27,8 +27,8 @@ AMPLE = 10
 class IncrementalEstimator(ClimbingEstimator):
     """An estimator that can follow a stream."""
 
-    step_power: float
-    step_offset: float
+    learning_decay: float
+    learning_offset: float
     forgetting: float | None
     _waiting: Rows
 
@@ -43,7 +43,7 @@ class IncrementalEstimator(ClimbingEstimator):
 
         The mixture's statistics per unit weight, s, go towards the block's own by
         s + gamma_t (s_block - s), and an M-step makes the next mixture of them. At call
-        t = 1, 2, .. gamma_t is (t + step_offset)^-step_power, or `forgetting` where that is given.
+        t = 1, 2, .. gamma_t is (t + learning_offset)^-learning_decay, or `forgetting` where that is given.
 
         The first call starts from its block as `fit` starts from X, by `init_params` and the
         parameters named ``*_init``, and makes one step of EM on it. While fewer than `n_components`
@@ -143,7 +143,7 @@ class IncrementalEstimator(ClimbingEstimator):
         if stream is None:
             door.check_observed(em.summary, getattr(self, "feature_names_in_", None))
         call = stream.calls + 1 if stream else 1
-        gamma = share(call, self.step_power, self.step_offset, self.forgetting)
+        gamma = share(call, self.learning_decay, self.learning_offset, self.forgetting)
         try:
             self._stream, following = followed(stream, em, first(em), gamma)
         except DegenerateCovarianceError as error:

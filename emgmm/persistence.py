@@ -17,6 +17,9 @@ from emgmm.prior import NormalInverseWishart
 FORMAT = "emgmm.GaussianMixture"
 FORMAT_VERSION = 1
 
+# Parameters that stored models may have under an earlier name.
+RENAMED = {"step_power": "learning_decay", "step_offset": "learning_offset"}
+
 
 def encode(value: Any, name: str) -> Any:
     """A value as JSON has it; arrays keep their type and shape.
@@ -121,6 +124,7 @@ def read(
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is a damaged model: {error}.") from None
+    params = {RENAMED.get(name, name): value for name, value in params.items()}
     unknown = set(params) - set(known)
     if unknown:
         raise ValueError(f"{path} has parameters that this emgmm does not know: {sorted(unknown)}.")

@@ -24,9 +24,11 @@ from emgmm.statistics import Statistics
 from emgmm.typing import Array
 
 
-def share(call: int, step_power: float, step_offset: float, forgetting: float | None) -> float:
+def share(
+    call: int, learning_decay: float, learning_offset: float, forgetting: float | None
+) -> float:
     """gamma_t of call t = 1, 2, ..: how far the statistics go towards the new block's."""
-    return (call + step_offset) ** -step_power if forgetting is None else forgetting
+    return (call + learning_offset) ** -learning_decay if forgetting is None else forgetting
 
 
 @dataclass(frozen=True, eq=False)

@@ -214,6 +214,26 @@ def test_a_saved_model_is_the_same_to_the_last_bit(covariance_type, dtype, tmp_p
     np.testing.assert_array_equal(fit(copy, table).means_, fit(model, table).means_)
 
 
+def test_a_model_stored_under_earlier_parameter_names_is_read():
+    # Written when `learning_decay` and `learning_offset` were called step_power and step_offset.
+    path = Path(__file__).parent / "data" / "model_step_power.json"
+    model = GaussianMixture.load(path)
+    assert (model.learning_decay, model.learning_offset) == (0.7, 3.0)
+    X = rows("faithful")
+    expected = logsumexp(
+        [
+            np.log(weight) + multivariate_normal(mean, covariance).logpdf(X)
+            for weight, mean, covariance in zip(
+                model.weights_, model.means_, model.covariances_, strict=True
+            )
+        ],
+        axis=0,
+    )
+    np.testing.assert_allclose(model.score_samples(X), expected, rtol=1e-10)
+    model.partial_fit(X)
+    assert model.n_iter_ == 2
+
+
 def test_a_model_without_a_bound_is_saved_too(tmp_path):
     model = GaussianMixture.from_parameters(
         [1.0], [[0.0]], covariances=[1.0], covariance_type="spherical"

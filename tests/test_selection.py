@@ -24,7 +24,7 @@ X = clusters(300, 3, 3)
 # What speaks of one fit.
 NOT_OF_A_GRID = {
     *("weights_init", "means_init", "precisions_init", "warm_start"),
-    *("checkpoint", "checkpoint_every", "step_power", "step_offset", "forgetting"),
+    *("checkpoint", "checkpoint_every", "learning_decay", "learning_offset", "forgetting"),
 }
 FIGURES = (*CRITERIA, "log_likelihood", "n_parameters", "rank")
 

@@ -120,7 +120,7 @@ def assert_follows(model, long_form, tolerance=1e-10):
     ("arguments", "gamma"),
     [
         ({}, lambda t: (t + 2) ** -0.6),
-        ({"step_power": 1, "step_offset": 0}, lambda t: 1 / t),
+        ({"learning_decay": 1, "learning_offset": 0}, lambda t: 1 / t),
         ({"forgetting": 0.25}, lambda _: 0.25),
     ],
 )
@@ -296,7 +296,7 @@ def test_rows_that_repeat_take_no_room():
 def test_blocks_smaller_than_k_end_where_large_ones_do():
     rows, means = separated(6000)
     start = {**given_start(rows, 3, "full"), "means_init": means}
-    model = GaussianMixture(**start, step_power=0.8, step_offset=100)
+    model = GaussianMixture(**start, learning_decay=0.8, learning_offset=100)
     for part in np.split(rows, 3000):
         model.partial_fit(part)
     batch = fit(GaussianMixture(**start, tol=1e-6), rows)
@@ -399,7 +399,12 @@ def test_another_kind_of_model_is_refused(changed):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"step_power": 0.5}, {"step_power": 1.1}, {"step_offset": -1}, {"forgetting": 0.0}],
+    [
+        {"learning_decay": 0.5},
+        {"learning_decay": 1.1},
+        {"learning_offset": -1},
+        {"forgetting": 0.0},
+    ],
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_step_sizes_that_do_not_converge_are_refused(wrong):

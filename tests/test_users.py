@@ -145,8 +145,8 @@ def test_the_signature_is_theirs_and_more():
     assert set(ours) - set(theirs) == {
         "break_symmetry",
         "acceleration",
-        "step_power",
-        "step_offset",
+        "learning_decay",
+        "learning_offset",
         "forgetting",
         "checkpoint",
         "checkpoint_every",
