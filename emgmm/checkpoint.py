@@ -32,7 +32,8 @@ from emgmm.notices import CheckpointWarning, frames_to_user
 from emgmm.persistence import encode
 from emgmm.schemes import MEMORIES, Scheme, Step
 from emgmm.sources import Source
-from emgmm.statistics import Statistics, Summary
+from emgmm.statistics import Statistics
+from emgmm.summary import DataSummary
 
 FORMAT = "emgmm.checkpoint 1"
 
@@ -300,7 +301,7 @@ def said(value: Any) -> Any:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def moments(summary: Summary) -> dict[str, Any]:
+def moments(summary: DataSummary) -> dict[str, Any]:
     """What is known of the rows after one pass."""
     names = ("weight", "observed", "mean", "scatter", "mixed", "minimum", "maximum")
     return {name: getattr(summary, name) for name in names}

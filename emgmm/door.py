@@ -25,7 +25,7 @@ from emgmm.noise import Box, Function, Noise
 from emgmm.notices import listed
 from emgmm.precision import FLOATS
 from emgmm.sources import KINDS, ArraySource, Blocks, Source, is_complete, row_weights
-from emgmm.statistics import Summary
+from emgmm.summary import DataSummary
 from emgmm.typing import Array
 
 
@@ -130,7 +130,7 @@ def _refuse_devices(estimator: BaseEstimator, X: Any) -> None:
         )
 
 
-def check_observed(summary: Summary, names: Array | None) -> None:
+def check_observed(summary: DataSummary, names: Array | None) -> None:
     """Every feature was observed in some row that counts."""
     never = np.flatnonzero(summary.observed <= 0)
     if len(never):

@@ -16,21 +16,22 @@ from emgmm.mixture import Mixture
 from emgmm.noise import Box, Density, Function
 from emgmm.prior import NormalInverseWishart, is_collinear
 from emgmm.sources import Source, Sum
-from emgmm.statistics import Statistics, Summary
+from emgmm.statistics import Statistics
+from emgmm.summary import DataSummary
 from emgmm.typing import Array
 
 # Entries of a block of the first pass: half a megabyte, which a core's own cache holds.
 SUMMARY_ENTRIES = 2**16
 
 
-def summary(block: Block, family: Family) -> Summary:
+def summary(block: Block, family: Family) -> DataSummary:
     """What the first pass sees of a block."""
-    return Summary.of(block.rows, family, block.weights, complete=block.complete)
+    return DataSummary.of(block.rows, family, block.weights, complete=block.complete)
 
 
-def along(block: Block, axes: Array) -> Summary:
+def along(block: Block, axes: Array) -> DataSummary:
     """The same of a block's coordinates along axes, the columns of a (D, D) matrix."""
-    return Summary.of(axes.T @ block.rows, FAMILIES["diag"], block.weights)
+    return DataSummary.of(axes.T @ block.rows, FAMILIES["diag"], block.weights)
 
 
 class EM:
@@ -56,7 +57,7 @@ class EM:
 
     Attributes
     ----------
-    summary : Summary
+    summary : DataSummary
         What the first pass saw.
     m_step : MStep
         What makes a mixture of statistics.
@@ -85,7 +86,7 @@ class EM:
         density = self._density(noise)
         self.m_step = MStep(family, self.ridge, source.dtype, known, concentration, density)
 
-    def _look(self, function: Callable[[Block], Summary]) -> Summary:
+    def _look(self, function: Callable[[Block], DataSummary]) -> DataSummary:
         """A first pass."""
         return self.sum(function, max(256, SUMMARY_ENTRIES // self.source.n_features))
 

@@ -11,15 +11,12 @@ from sklearn.utils import check_array
 
 from emgmm.families import OUTER, Family
 from emgmm.mixture import Mixture
-from emgmm.precision import UNIT
-from emgmm.statistics import Statistics, Summary
+from emgmm.statistics import Statistics
+from emgmm.summary import DataSummary
 from emgmm.typing import Array
 
 # Smallest eigenvalue of a correlation matrix below which features are collinear.
 COLLINEAR = 1e-12
-
-# Range of a feature, in units of rounding of its values, up to which it is constant.
-CONSTANT = 8 * UNIT
 
 
 class ConstantFeaturesError(ValueError):
@@ -95,7 +92,7 @@ class NormalInverseWishart:
                 raise ValueError("the prior's scale must be positive definite")
             object.__setattr__(self, "scale", tuple(map(tuple, scale.tolist())))
 
-    def resolved(self, summary: Summary, family: Family, n_components: int) -> Prior:
+    def resolved(self, summary: DataSummary, family: Family, n_components: int) -> Prior:
         """The prior for the data that `summary` saw.
 
         Raises
@@ -125,10 +122,9 @@ class NormalInverseWishart:
         return Prior(family, self.shrinkage, mean, scale, freedom, diagonal)
 
 
-def scale_of(summary: Summary, n_components: int) -> tuple[Array, bool]:
+def scale_of(summary: DataSummary, n_components: int) -> tuple[Array, bool]:
     """The data's covariance over K^(2/D), and whether only its diagonal could be taken."""
-    largest = np.maximum(np.abs(summary.minimum), np.abs(summary.maximum))
-    constant = summary.maximum - summary.minimum <= CONSTANT * largest
+    constant = np.logical_not(summary.varies)
     if constant.any():
         raise ConstantFeaturesError(tuple(np.flatnonzero(constant).tolist()))
     # Weights may sum to less than one row.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as Theirs
 
 from emgmm import Ending, GaussianMixture
+from emgmm.datasets import old_faithful
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
 X = clusters(200, 3)
@@ -219,7 +221,7 @@ def test_a_model_stored_under_earlier_parameter_names_is_read():
     path = Path(__file__).parent / "data" / "model_step_power.json"
     model = GaussianMixture.load(path)
     assert (model.learning_decay, model.learning_offset) == (0.7, 3.0)
-    X = rows("faithful")
+    X = old_faithful().rows
     expected = logsumexp(
         [
             np.log(weight) + multivariate_normal(mean, covariance).logpdf(X)

@@ -29,7 +29,7 @@ from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
 from emgmm.precision import PROMISE, UNIT, promise_single
 from emgmm.sources import ArraySource
-from emgmm.statistics import Summary
+from emgmm.summary import DataSummary
 
 
 def hostile(family, sd, *, offset=0.0, seed=0, n_features=D):
@@ -70,7 +70,7 @@ def test_the_guard_switches_before_the_promise_is_broken(family):
     forms = []
     for sd in 10.0 ** -np.arange(8):
         X, mixture = hostile(family, sd=sd)
-        form = FormForPass(Summary.of(X.T, family), X.dtype)(mixture)
+        form = FormForPass(DataSummary.of(X.T, family), X.dtype)(mixture)
         forms.append(type(form))
         exact = log_density(Exact(mixture), X)
         assert np.abs(log_density(form, X) - exact).max() <= PROMISE
@@ -111,7 +111,7 @@ def test_few_rows_are_predicted_without_a_bound_of_what_they_lose(n_rows, kind, 
 def test_few_rows_for_which_the_mean_will_not_do_get_the_exact_form():
     X, mixture = hostile(FAMILIES["full"], sd=1e-7)
     mixture = replace(mixture, whiteners=mixture.whiteners * [[[1.0]], [[1e-7]]])
-    summary = Summary.of(X.T, mixture.family)
+    summary = DataSummary.of(X.T, mixture.family)
     assert type(FormForPass(summary, X.dtype)(mixture)) is Exact
     large = replace(summary, n_rows=10**4)
     assert type(FormForPass(large, X.dtype)(mixture)) is Packed
@@ -128,7 +128,7 @@ def no_table_is_small(monkeypatch):
 def test_rows_out_of_sight_lose_no_more_digits_of_their_logarithm(family, sds):
     X, mixture = some_mixture(family)
     far = X[:50] + sds * np.abs(X).max()
-    summary = Summary.of(np.concatenate([X, far]).T, family)
+    summary = DataSummary.of(np.concatenate([X, far]).T, family)
     form = FormForPass(summary, X.dtype)(mixture)
     assert type(form) is Packed
     exact = log_density(Exact(mixture), far)
@@ -148,7 +148,7 @@ def test_a_narrow_component_far_from_the_mean_has_the_centre_to_itself(family):
     X = np.concatenate(
         [m + s * random.normal(size=(100, 3)) for m, s in zip(means, scales, strict=True)]
     )
-    form = FormForPass(Summary.of(X.T, family), X.dtype)(mixture)
+    form = FormForPass(DataSummary.of(X.T, family), X.dtype)(mixture)
     assert type(form) is Packed
     error = np.abs(log_density(form, X) - log_density(Exact(mixture), X)).max()
     assert error <= PROMISE
@@ -228,7 +228,7 @@ def test_rows_of_one_block_do_not_decide_the_form_of_another():
 @families
 def test_a_pass_gives_the_same_statistics_in_both_forms(family):
     X, mixture = some_mixture(family)
-    summary = Summary.of(X.T, family)
+    summary = DataSummary.of(X.T, family)
     packed = Packed(mixture, summary)
     exact = Exact(mixture, np.broadcast_to(packed.centre, mixture.means.shape))
     sums = [form.complete(form.sums(Block(0, X.T))) for form in (packed, exact)]
@@ -240,7 +240,7 @@ def test_a_pass_gives_the_same_statistics_in_both_forms(family):
 @families
 def test_the_log_likelihood_of_a_pass_is_the_sum_over_rows(family):
     X, mixture = some_mixture(family)
-    for form in (Packed(mixture, Summary.of(X.T, family)), Exact(mixture)):
+    for form in (Packed(mixture, DataSummary.of(X.T, family)), Exact(mixture)):
         total = form.complete(form.sums(Block(0, X.T))).log_likelihood
         assert total == pytest.approx(log_density(Exact(mixture), X).sum(), rel=1e-12)
 
@@ -343,7 +343,7 @@ def single_precision(family, spread, n_features=16):
     covariances = family.add_ridge(np.zeros(family.element_shape(K, n_features)), 1.0)
     mixture = Mixture.of(np.full(K, 1 / K), means, covariances, family)
     X = mixture.sample(2000, np.random.RandomState(0))[0].astype(np.float32)
-    summary = Summary.of(X.T, family)
+    summary = DataSummary.of(X.T, family)
     return X, mixture, FormForPass(summary, X.dtype)(mixture), summary
 
 
@@ -388,7 +388,7 @@ def test_float32_serves_rows_that_have_a_constant_feature(value, kind):
     X, _, _, _ = single_precision(FAMILIES["diag"], 1.0)
     X[:, 2] = value
     moved = GaussianMixture(2, covariance_type="diag", random_state=0).fit(X)._mixture()
-    summary = Summary.of(X.T, moved.family)
+    summary = DataSummary.of(X.T, moved.family)
     summary = replace(summary, mean=summary.mean * (1 + UNIT))  # as sums of many blocks are
     form = FormForPass(summary, X.dtype)(moved)
     assert type(form) is kind
@@ -405,7 +405,7 @@ def test_float32_is_left_where_squares_are_beyond_its_range(scale):
     scaled = Mixture.of(
         mixture.weights, mixture.means * scale, mixture.covariances * scale**2, mixture.family
     )
-    form = FormForPass(Summary.of(X.T, mixture.family), np.dtype(np.float32))(scaled)
+    form = FormForPass(DataSummary.of(X.T, mixture.family), np.dtype(np.float32))(scaled)
     assert form.theta.dtype == np.float64
 
 
@@ -415,7 +415,7 @@ def test_float32_is_left_where_the_inverse_of_a_variance_is_beyond_its_range():
     covariances = mixture.covariances.copy()
     covariances[:, 2] = 1e-40
     narrow = Mixture.of(mixture.weights, mixture.means, covariances, mixture.family)
-    summary = Summary.of(X.T, mixture.family)
+    summary = DataSummary.of(X.T, mixture.family)
     assert FormForPass(summary, X.dtype)(mixture).theta.dtype == np.float32
     form = FormForPass(summary, X.dtype)(narrow)
     assert form.theta.dtype == np.float64

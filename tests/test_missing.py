@@ -29,7 +29,7 @@ from emgmm.families import FAMILIES
 from emgmm.families.orientation import CommonAxes
 from emgmm.maximization import MStep
 from emgmm.sources import ArraySource
-from emgmm.statistics import Summary
+from emgmm.summary import DataSummary
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
 K, D = 3, 4
@@ -249,7 +249,7 @@ def test_an_offset_moves_the_means_and_nothing_else(covariance_type, offset):
 @families
 def test_hostile_rows_take_the_exact_form(family):
     _, mixture = some_mixture(family)
-    summary = Summary.of(Z.T, family, complete=False)
+    summary = DataSummary.of(Z.T, family, complete=False)
     assert type(FormForPass(summary, Z.dtype)(mixture)) is IncompletePacked
     means = mixture.means * 1e7
     far = type(mixture).of(mixture.weights, means, mixture.covariances, family)

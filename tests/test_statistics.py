@@ -17,7 +17,7 @@ from emgmm.block import Block
 from emgmm.expectation import Exact, Packed
 from emgmm.families import FAMILIES
 from emgmm.sources import ArraySource
-from emgmm.statistics import Summary
+from emgmm.summary import DataSummary
 
 CUTS = st.lists(st.integers(1, 399), max_size=6, unique=True)
 
@@ -37,7 +37,7 @@ def assert_same_statistics(a, b, rtol=1e-11):
 def test_statistics_of_the_whole_are_the_sum_over_any_partition(family, exact, cuts):
     X, mixture = some_mixture(family)
     edges = [0, *sorted(cuts), len(X)]
-    form = Exact(mixture) if exact else Packed(mixture, Summary.of(X.T, family))
+    form = Exact(mixture) if exact else Packed(mixture, DataSummary.of(X.T, family))
     parts = [form.sums(Block(a, X[a:b].T)) for a, b in pairwise(edges)]
     whole = form.complete(form.sums(Block(0, X.T)))
     assert_same_statistics(form.complete(reduce(add, parts)), whole)
@@ -49,7 +49,7 @@ def test_statistics_of_the_whole_are_the_sum_over_any_partition(family, exact, c
 def test_summaries_add_up_and_keep_their_digits_far_from_zero(family, cuts, offset):
     X = clusters(n_features=3) + offset
     edges = [0, *sorted(cuts), len(X)]
-    parts = [Summary.of(X[a:b].T, family) for a, b in pairwise(edges)]
+    parts = [DataSummary.of(X[a:b].T, family) for a, b in pairwise(edges)]
     total = reduce(add, parts)
     mean = X.mean(axis=0)
     np.testing.assert_allclose(total.mean, mean, rtol=1e-14, atol=1e-12)
@@ -70,7 +70,7 @@ def test_summaries_add_up_and_keep_their_digits_far_from_zero(family, cuts, offs
 
 def test_reach_is_the_farthest_row_in_each_feature():
     X = clusters()
-    summary = Summary.of(X.T, FAMILIES["full"])
+    summary = DataSummary.of(X.T, FAMILIES["full"])
     centre = np.array([1.0, -2.0, 0.5])
     np.testing.assert_allclose(summary.reach(centre), np.abs(X - centre).max(axis=0))
 

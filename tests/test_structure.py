@@ -30,7 +30,7 @@ FLOORS = [
     },
     {"families", "plots"},
     {"noise"},
-    {"mixture", "statistics", "block"},
+    {"mixture", "statistics", "summary", "block"},
     {"prior"},
     {"expectation", "maximization"},
     {"sources"},

@@ -16,7 +16,7 @@ from emgmm.notices import (
     UnobservedPairWarning,
     listed,
 )
-from emgmm.statistics import Summary
+from emgmm.summary import DataSummary
 from emgmm.typing import Array
 
 WHY = (
@@ -69,7 +69,7 @@ def warnings_of(
     return found
 
 
-def unobserved_pairs(summary: Summary, family: Family) -> list[UnobservedPairWarning]:
+def unobserved_pairs(summary: DataSummary, family: Family) -> list[UnobservedPairWarning]:
     """What must be said of features whose covariance no row tells, where the family has one."""
     D = len(summary.mean)
     if summary.together is None or family.shape.n_monomials(D) <= D:

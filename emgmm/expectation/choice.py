@@ -17,7 +17,7 @@ from emgmm.expectation.packed import JOINT, Packed, piece
 from emgmm.expectation.phi import Phi
 from emgmm.mixture import Mixture
 from emgmm.precision import PROMISE, promise_single, unit_of
-from emgmm.statistics import Summary
+from emgmm.summary import DataSummary
 from emgmm.typing import Array, Integers
 
 # Products of an entry of phi and a responsibility in a pass, from which the compiled kernel serves.
@@ -80,7 +80,7 @@ class FormForPass:
 
     Parameters
     ----------
-    summary : Summary
+    summary : DataSummary
         Of the rows.
     dtype : dtype
         Of the rows.
@@ -89,7 +89,7 @@ class FormForPass:
     """
 
     def __init__(
-        self, summary: Summary, dtype: np.dtype[Any], held: np.dtype[Any] | None = None
+        self, summary: DataSummary, dtype: np.dtype[Any], held: np.dtype[Any] | None = None
     ) -> None:
         self.summary = summary
         self.dtype = dtype

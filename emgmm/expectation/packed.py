@@ -31,7 +31,8 @@ from emgmm.expectation.products import joint_of, sums_of
 from emgmm.expectation.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.precision import UNIT, unit_of
-from emgmm.statistics import Statistics, Summary
+from emgmm.statistics import Statistics
+from emgmm.summary import DataSummary
 from emgmm.typing import Array
 
 # Entries of a block: phi and responsibilities, B (P + 2 K). A core's own cache holds fewer, but the
@@ -93,7 +94,7 @@ class Packed(Form):
     ----------
     mixture : Mixture
         Whose E-step.
-    summary : Summary or None
+    summary : DataSummary or None
         Of the rows to be summed over; not needed for log-joints.
     phi : Phi, optional
         Of the rows, about any centre; by default about the mixture's own, in float64. Its type is
@@ -101,7 +102,7 @@ class Packed(Form):
     """
 
     def __init__(
-        self, mixture: Mixture, summary: Summary | None = None, phi: Phi | None = None
+        self, mixture: Mixture, summary: DataSummary | None = None, phi: Phi | None = None
     ) -> None:
         self.mixture = mixture
         self.summary = summary
