@@ -1,6 +1,6 @@
 """Gaussian mixtures by expectation-maximisation, under scikit-learn's conventions."""
 
-from emgmm.diagnosis import Diagnosis, Verdict
+from emgmm.diagnosis import Diagnosis, MixtureSummary, Verdict
 from emgmm.displays import (
     ConvergenceDisplay,
     GaussianMixtureDisplay,
@@ -13,7 +13,9 @@ from emgmm.notices import (
     CoincidentComponentsWarning,
     CollapsedComponentWarning,
     EMWarning,
+    RegularizationWarning,
     StarvedComponentWarning,
+    StoppedShortWarning,
     UnobservedPairWarning,
 )
 from emgmm.prior import NormalInverseWishart
@@ -34,8 +36,11 @@ __all__ = [
     "GaussianMixtureIC",
     "InconsistentVersionWarning",
     "InformationCriterionDisplay",
+    "MixtureSummary",
     "NormalInverseWishart",
+    "RegularizationWarning",
     "StarvedComponentWarning",
+    "StoppedShortWarning",
     "UnobservedPairWarning",
     "Verdict",
     "__version__",

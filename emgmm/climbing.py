@@ -1,4 +1,4 @@
-"""Climbing: EM's map and its beginning, for the rows and the parameters that a user handed in."""
+"""What a user asked of a fit, as a problem and options, and the report on it."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from sklearn.utils import check_random_state
 
 from emgmm import door
 from emgmm.diagnosis import Diagnosis, diagnose
-from emgmm.em import EM
-from emgmm.families import FAMILIES, Family
-from emgmm.fitting import Given, first_mixture
+from emgmm.families import FAMILIES
+from emgmm.fit import map_of
+from emgmm.fitting import Given
 from emgmm.loop import history, last_of_plain_em
 from emgmm.mixture import Mixture
-from emgmm.noise import NoVolumeError
 from emgmm.portable import PortableEstimator
-from emgmm.prior import ConstantFeaturesError, NormalInverseWishart
+from emgmm.prior import NormalInverseWishart
+from emgmm.problem import Options, Problem
 from emgmm.randomness import lent
-from emgmm.sources import Source
+from emgmm.schemes import SCHEMES
 from emgmm.starts import STARTS, Start, cleaned, from_callable
 from emgmm.threads import one_blas_thread
 
-Beginning = Callable[[EM, np.random.RandomState], Mixture]
-
 
 class ClimbingEstimator(PortableEstimator):
-    """An estimator that knows where EM begins and what it climbs."""
+    """An estimator whose parameters describe a fit."""
 
     n_components: int
+    tol: float
+    max_iter: int
+    n_init: int
     reg_covar: float
+    acceleration: str | None
+    break_symmetry: bool
     prior: str | NormalInverseWishart | None
     weight_concentration: float
     noise: str | float | Callable[..., Any] | None
@@ -40,57 +43,45 @@ class ClimbingEstimator(PortableEstimator):
     means_init: Any
     precisions_init: Any
 
-    def _beginning(self, n_features: int) -> Beginning:
-        """How theta_0 is made, by what was given and the start; what was given is checked now."""
-        K, family = self.n_components, FAMILIES[self.covariance_type]
-        door.check_features(family, n_features)
-        noisy = self.noise is not None
-        given = Given(
-            self.weights_init
-            if self.weights_init is None
-            else door.weights(self.weights_init, K, None if noisy else 0.0),
-            self.means_init
-            if self.means_init is None
-            else door.means(self.means_init, K, n_features),
-            self.precisions_init
-            if self.precisions_init is None
-            else door.whiteners_of_precisions(self.precisions_init, family, K, n_features),
-        )
-        start = self._start()
-        return lambda em, random: first_mixture(em, start, given, random)
-
-    def _start(self) -> Start:
-        """What `init_params` asks for."""
-        noisy = self.noise is not None
-        if callable(self.init_params):
-            return from_callable(self.init_params, noise=noisy)
-        return cleaned(STARTS[self.init_params]) if noisy else STARTS[self.init_params]
-
-    def _map_of(
-        self,
-        source: Source,
-        family: Family,
-        n_components: int,
-        here: Mixture | None = None,
-        kept: NormalInverseWishart | None = None,
-    ) -> EM:
-        """EM's map for the rows of a source, with the ridge, priors and noise that were asked for.
+    def _problem(
+        self, here: Mixture | None = None, kept: NormalInverseWishart | None = None
+    ) -> Problem:
+        """The mixture that is to be estimated.
 
         `here` is the mixture to go on from, whose noise stays as it is, and `kept` the prior as an
         earlier part of the data made it.
         """
         asked = NormalInverseWishart() if isinstance(self.prior, str) else self.prior
-        prior = kept or asked
-        concentration = self.weight_concentration
         known = None if here is None or here.noise is None else here.noise.density
-        noise = known or self.noise
-        names = getattr(self, "feature_names_in_", None)
-        try:
-            return EM(source, family, n_components, self.reg_covar, prior, concentration, noise)
-        except ConstantFeaturesError as error:
-            raise door.constant_features(error.features, names) from None
-        except NoVolumeError as error:
-            raise door.no_volume(error.features, names) from None
+        return Problem(
+            FAMILIES[self.covariance_type] if here is None else here.family,
+            self.n_components if here is None else here.n_components,
+            self.reg_covar,
+            kept or asked,
+            self.weight_concentration,
+            known or self.noise,
+        )
+
+    def _options(self, n_features: int) -> Options:
+        """How the mixture is looked for; parameters that were given are checked now."""
+        K, family = self.n_components, FAMILIES[self.covariance_type]
+        door.check_features(family, n_features)
+        given: Any = [self.weights_init, self.means_init, self.precisions_init]
+        if self.weights_init is not None:
+            given[0] = door.weights(self.weights_init, K, 0.0 if self.noise is None else None)
+        if self.means_init is not None:
+            given[1] = door.means(self.means_init, K, n_features)
+        if self.precisions_init is not None:
+            given[2] = door.whiteners_of_precisions(self.precisions_init, family, K, n_features)
+        return Options(
+            self.tol,
+            self.max_iter,
+            SCHEMES[self.acceleration],
+            start_of(self.init_params, noise=self.noise is not None),
+            Given(*given),
+            self.n_init,
+            self.break_symmetry,
+        )
 
     def _check_same_model(self, n_features: int, who: str, otherwise: str) -> None:
         """`who` goes on from a fitted mixture of the kind that the parameters ask for."""
@@ -151,7 +142,7 @@ class ClimbingEstimator(PortableEstimator):
         source = door.source(self, X, sample_weight, reset=False)
         objectives = last_of_plain_em(getattr(self, "history_", history([], [], [])))
         with one_blas_thread():
-            em = self._map_of(source, mixture.family, mixture.n_components, mixture)
+            em = map_of(source, self._problem(mixture))
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
 
@@ -160,3 +151,10 @@ class ClimbingEstimator(PortableEstimator):
         if callable(self.init_params):
             return nullcontext(check_random_state(self.random_state))
         return lent(self.random_state)
+
+
+def start_of(init_params: str | Callable[..., Any], *, noise: bool) -> Start:
+    """The start that `init_params` asks for, in a mixture that may have noise."""
+    if callable(init_params):
+        return from_callable(init_params, noise=noise)
+    return cleaned(STARTS[init_params]) if noise else STARTS[init_params]

@@ -3,17 +3,55 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from emgmm import door, prediction
+from emgmm.diagnosis import (
+    LEFT_IN_TOTAL,
+    MixtureSummary,
+    gain_ahead,
+    is_cheap,
+    stopped_short,
+)
 from emgmm.em import EM
 from emgmm.methods import MixtureEstimator
+from emgmm.notices import frames_to_user
+from emgmm.sources import ArraySource
 from emgmm.statistics import Statistics
 from emgmm.threads import one_blas_thread
 
+# Relative difference below which the log-likelihood of rows is the one that was fitted.
+SAME = 1e-12
+
+
+def criteria(seen: Statistics, n_parameters: int, certain: float) -> dict[str, float]:
+    """All figures by which models compare, from what one pass saw of the rows.
+
+    Parameters
+    ----------
+    seen : Statistics
+        Of the rows, under the mixture.
+    n_parameters : int
+        Free parameters of the mixture.
+    certain : float
+        Sum of the log-probabilities of the most probable components.
+    """
+    bic = -2 * seen.log_likelihood + n_parameters * math.log(seen.weight)
+    return {
+        "bic": bic,
+        "aic": -2 * seen.log_likelihood + 2 * n_parameters,
+        "icl": bic - 2 * certain,
+        "log_likelihood": seen.log_likelihood,
+        "n_parameters": n_parameters,
+    }
+
 
 class ComparableEstimator(MixtureEstimator):
-    """An estimator whose mixture can be held against others, on the same rows."""
+    """An estimator whose mixture can be compared with others, on the same rows."""
+
+    remaining_gain_: float
+    reg_covar: float
 
     def _em(self, X: Any, sample_weight: Any) -> EM:
         """EM's map over the rows of X."""
@@ -106,6 +144,11 @@ class ComparableEstimator(MixtureEstimator):
         float
             The criterion.
 
+        Warns
+        -----
+        StoppedShortWarning
+            Where X is what was fitted, and EM stopped with more than half a nat left to gain.
+
         Raises
         ------
         NotFittedError
@@ -127,8 +170,7 @@ class ComparableEstimator(MixtureEstimator):
         >>> round(model.aic([[0.0], [1.0], [4.0], [5.0]]), 2)
         24.86
         """
-        seen = self._one_pass(X, sample_weight)
-        return -2 * seen.log_likelihood + 2 * self.n_parameters()
+        return self._criterion("aic", X, sample_weight)
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Bayesian information criterion, -2 log L + n_parameters log n; lower is better.
@@ -147,6 +189,11 @@ class ComparableEstimator(MixtureEstimator):
         -------
         float
             The criterion.
+
+        Warns
+        -----
+        StoppedShortWarning
+            Where X is what was fitted, and EM stopped with more than half a nat left to gain.
 
         Raises
         ------
@@ -169,10 +216,7 @@ class ComparableEstimator(MixtureEstimator):
         >>> round(model.bic([[0.0], [1.0], [4.0], [5.0]]), 2)
         21.79
         """
-        return self._bic(self._one_pass(X, sample_weight))
-
-    def _bic(self, seen: Statistics) -> float:
-        return -2 * seen.log_likelihood + self.n_parameters() * math.log(seen.weight)
+        return self._criterion("bic", X, sample_weight)
 
     def icl(self, X: Any, sample_weight: Any = None) -> float:
         """Integrated completed likelihood, `bic` with the labels' uncertainty; lower is better.
@@ -190,6 +234,11 @@ class ComparableEstimator(MixtureEstimator):
         -------
         float
             The criterion.
+
+        Warns
+        -----
+        StoppedShortWarning
+            Where X is what was fitted, and EM stopped with more than half a nat left to gain.
 
         Raises
         ------
@@ -213,8 +262,102 @@ class ComparableEstimator(MixtureEstimator):
         >>> round(model.icl([[0.0], [1.0], [4.0], [5.0]]), 2)
         21.83
         """
+        return self._criterion("icl", X, sample_weight)
+
+    def _criterion(self, name: str, X: Any, sample_weight: Any) -> float:
+        """One of the criteria; a warning is issued where EM stopped far below its maximum."""
         with one_blas_thread():
             em = self._em(X, sample_weight)
-            certainty = prediction.Certainty(self._mixture(), em.summary.n_rows)
-            certain = em.sum(certainty, certainty.form.block_rows)
-            return self._bic(em.expect(self._mixture())) - 2 * certain
+            seen, figures = self._figures(em, certain=name == "icl")
+            found = stopped_short(self._left_to_gain(em, seen), LEFT_IN_TOTAL)
+        for warning in found:
+            warnings.warn(warning, stacklevel=frames_to_user())
+        return figures[name]
+
+    def _figures(self, em: EM, *, certain: bool) -> tuple[Statistics, dict[str, float]]:
+        """What one more pass sees of the rows, and all criteria."""
+        mixture, certainty = self._mixture(), 0.0
+        seen = em.expect(mixture)
+        if certain:
+            function = prediction.Certainty(mixture, em.summary.n_rows)
+            certainty = em.sum(function, function.form.block_rows)
+        return seen, criteria(seen, mixture.n_parameters, certainty)
+
+    def _left_to_gain(self, em: EM, seen: Statistics) -> float:
+        """Nats in total that EM left to gain on these rows; nan where they were not fitted.
+
+        A few passes look ahead where they cost next to nothing; elsewhere it is Aitken's estimate.
+        """
+        bound = getattr(self, "lower_bound_", math.nan)
+        if not abs(seen.objective - bound) <= SAME * abs(bound):
+            return math.nan
+        left = seen.weight * self.remaining_gain_
+        mixture = self._mixture()
+        cheap = isinstance(em.source, ArraySource) and is_cheap(mixture, em.source.n_rows)
+        if left > LEFT_IN_TOTAL or not cheap:
+            return left
+        density = None if mixture.noise is None else mixture.noise.density
+        fitted = EM(em.source, mixture.family, mixture.n_components, self.reg_covar, noise=density)
+        return gain_ahead(fitted, mixture, LEFT_IN_TOTAL)
+
+    def summary(
+        self, X: Any = None, *, sample_weight: Any = None, correlations: bool = False
+    ) -> MixtureSummary:
+        """The components, the likelihood, and how EM ended, to be printed.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), blocks or Dask, default=None
+            Rows; without them the numbers of rows, the log-likelihood and the criteria are left
+            out.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts; 1 by default.
+        correlations : bool, default=False
+            Whether to show the correlations within each component.
+
+        Returns
+        -------
+        MixtureSummary
+            Prints as text and shows as tables in a notebook; ``to_frame()`` is a DataFrame.
+
+        Raises
+        ------
+        NotFittedError
+            Where there is no mixture yet.
+        ValueError
+            Where X has infinity in it, or not the features that were fitted, or `sample_weight` is
+            not a weight, finite and not negative, for each row.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.25, 0.75], [[0.0], [4.0]], covariances=[1.0, 4.0], covariance_type="V"
+        ... )
+        >>> model.summary()
+        Gaussian mixture of 2 components in 1 feature: V (variable variance)
+        <BLANKLINE>
+        Means, with standard deviations in parentheses:
+          component            0            1
+          weight          0.2500       0.7500
+          x0         0.00 (1.00)  4.00 (2.00)
+        <BLANKLINE>
+        5 free parameters.
+        <BLANKLINE>
+        EM ended after 0 iterations (GIVEN). The parameters were given, no EM was run.
+        """
+        mixture = self._mixture()
+        figures: dict[str, Any] = self._about_the_fit()
+        if X is not None:
+            with one_blas_thread():
+                em = self._em(X, sample_weight)
+                found = self._figures(em, certain=True)[1]
+                counts = prediction.counts(mixture, em.source)
+            figures |= {name: found[name] for name in ("log_likelihood", "bic", "icl")}
+            figures["counts"] = counts
+        names = getattr(self, "feature_names_in_", None)
+        return MixtureSummary.of(mixture, names, correlations=correlations, **figures)
+
+    def _about_the_fit(self) -> dict[str, Any]:
+        """How EM ended, where the attributes say so."""
+        return {"ending": getattr(self, "ending_", None), "n_iter": getattr(self, "n_iter_", 0)}

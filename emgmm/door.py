@@ -58,9 +58,11 @@ def source(
             _check_features(estimator, opened.n_features, opened.feature_names, reset=reset)
             return opened
     array = rows(estimator, X, reset=reset, least=least)
-    complete = is_complete(array, getattr(estimator, "feature_names_in_", None))
+    names = getattr(estimator, "feature_names_in_", None)
     weights = None if sample_weight is None else row_weights(sample_weight, len(array))
-    return ArraySource(array, weights, complete=complete)
+    opened = ArraySource(array, weights, complete=is_complete(array, names))
+    opened.feature_names = names
+    return opened
 
 
 def _check_features(

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Callable
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from emgmm import door
 from emgmm.checkpoint import journal
-from emgmm.diagnosis import (
-    aitken,
-    has_coincident,
-    unobserved_pairs,
-    warnings_of,
-)
 from emgmm.families import FAMILIES, DegenerateCovarianceError
-from emgmm.fitting import best_run
+from emgmm.fit import fit_mixture
 from emgmm.incremental import IncrementalEstimator
-from emgmm.journal import tabulated
-from emgmm.loop import Ending, Rules, Run, history, last_of_plain_em, nowhere
+from emgmm.loop import history
 from emgmm.notices import frames_to_user
 from emgmm.prior import NormalInverseWishart
 from emgmm.schemes import SCHEMES
 from emgmm.sources import Source
 from emgmm.starts import STARTS
-from emgmm.streaming import Stream
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Integers
 from emgmm.verbosity import Reporter
@@ -112,11 +101,11 @@ class GaussianMixture(IncrementalEstimator):
         the density itself, the same everywhere; a function of (n, D) rows returns their (n,)
         log-densities.
     learning_decay : float, default=0.6
-        Of `partial_fit`, in (1/2, 1]: at its call t the statistics go towards the block's by
-        (t + learning_offset)^-learning_decay. Nearer to 1/2, the start and old blocks are left behind
-        sooner; nearer to 1, blocks average out more.
+        Used by `partial_fit`, in (1/2, 1]. At call t the statistics move towards those of the block
+        by the factor (t + learning_offset)^-learning_decay. Values near 1/2 forget the start and
+        old blocks sooner; values near 1 average over more blocks.
     learning_offset : float, default=2
-        The same formula's: the larger, the less the first blocks count for.
+        Slows down early updates: larger values give the first blocks less influence.
     forgetting : float, default=None
         A constant share in (0, 1] in place of that formula, for a stream that changes: a block's
         part in the mixture is halved in about 0.7 / forgetting calls.
@@ -331,11 +320,11 @@ class GaussianMixture(IncrementalEstimator):
         try:
             with self._unchanged_by_errors(), one_blas_thread(), self._generator() as random:
                 source = door.source(self, X, sample_weight, reset=True, least=2)
-                said = self._climb(source, random)
+                found = self._fit(source, random)
         except door.FailedFitError:
             self._forget()
             raise
-        for warning in said:
+        for warning in found:
             warnings.warn(warning, stacklevel=frames_to_user())
         return self
 
@@ -364,81 +353,34 @@ class GaussianMixture(IncrementalEstimator):
         door.whole(X)
         return self.fit(X, y, sample_weight).predict(X)
 
-    def _climb(self, source: Source, random: np.random.RandomState) -> list[UserWarning]:
-        """Fit to the rows of a source; what must be said of it comes back."""
-        K, D = self.n_components, source.n_features
-        family = FAMILIES[self.covariance_type]
-        begin = self._beginning(D)
+    def _fit(self, source: Source, random: np.random.RandomState) -> tuple[UserWarning, ...]:
+        """Fit to the rows of a source; the warnings of the fit are returned."""
         goes_on = self.warm_start and self.__sklearn_is_fitted__()
+        options = self._options(source.n_features)
         if goes_on:
-            self._check_same_model(D, "warm_start=True", "set warm_start=False")
-        stuck = has_coincident if self.break_symmetry else nowhere
+            self._check_same_model(source.n_features, "warm_start=True", "set warm_start=False")
         here = self._mixture() if goes_on else None
-        parameters = self.get_params(deep=False)
+        problem, parameters = self._problem(here), self.get_params(deep=False)
         try:
             with journal(self.checkpoint, self.checkpoint_every, parameters, source, here) as kept:
-                em = self._map_of(source, family, K, here)
-                door.check_enough_rows(source.n_rows, em.summary.n_rows, K)
-                door.check_observed(em.summary, getattr(self, "feature_names_in_", None))
-                begin = partial(begin, em)
-                best, outcomes = best_run(
-                    em,
-                    SCHEMES[self.acceleration],
-                    [begin] * self.n_init if here is None else [lambda _: here],
-                    rules=Rules(self.tol, self.max_iter, stuck),
+                result = fit_mixture(
+                    source,
+                    problem,
+                    options,
+                    random,
+                    initial=here,
                     before=self._before_last() if goes_on else -np.inf,
                     reporter=Reporter(int(self.verbose), self.verbose_interval),
-                    random=random,
                     journal=kept,
                 )
         except DegenerateCovarianceError as error:
-            raise door.FailedFitError(error, source.dtype, em.ridge) from None
-        said = warnings_of(
-            best,
-            em.summary.n_rows,
-            em.ridge,
-            break_symmetry=self.break_symmetry,
-            least_mass=em.m_step.least_mass(D),
-        )
-        known = em.m_step.prior
-        self._take(best, Ending.DIAGONAL_SCALE if known and known.diagonal else best.ending)
-        self._stream = Stream.after_fit(best.step.statistics, known)
-        self._starts = tabulated(outcomes)
-        return [*self._unconverged(best), *said, *unobserved_pairs(em.summary, family)]
+            ridge = self.reg_covar if self.prior is None else 0.0
+            raise door.FailedFitError(error, source.dtype, ridge) from None
+        self.__dict__.pop("_waiting", None)
+        self._adopt(result.mixture, **result.attributes())
+        return result.warnings
 
     def _before_last(self) -> float:
         """The last objective but one: the stopping rule compares a warm start's first to it."""
         objective = getattr(self, "history_", history([], [], []))["objective"]
         return float(objective[-2]) if len(objective) > 1 else -np.inf
-
-    def _take(self, best: Run, ending: Ending) -> None:
-        seen = history(best.objectives, best.passes, best.events)
-        self.__dict__.pop("_waiting", None)
-        self._adopt(
-            best.step.mixture,
-            converged_=best.converged,
-            n_iter_=best.n_iter,
-            lower_bound_=best.objectives[-1],
-            lower_bounds_=best.objectives[1:],
-            ending_=ending,
-            history_=seen,
-            remaining_gain_=aitken(last_of_plain_em(seen), best.step.mixture.means.dtype)[1],
-        )
-
-    def _unconverged(self, best: Run) -> list[UserWarning]:
-        """scikit-learn's words for a fit that was stopped by `max_iter`."""
-        if best.converged or self.max_iter == 0:
-            return []
-        return [
-            ConvergenceWarning(
-                "Best performing initialization did not converge. Try different init parameters, "
-                "or increase max_iter, tol, or check for degenerate data. "
-                f"({best.ending.sentence}{self._left()})"
-            )
-        ]
-
-    def _left(self) -> str:
-        """What is left to gain, in words, where that can be told."""
-        if not 0 < self.remaining_gain_ < math.inf:
-            return ""
-        return f" About {self.remaining_gain_:.2g} nats per row are left to gain."

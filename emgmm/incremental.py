@@ -13,7 +13,8 @@ from emgmm import door
 from emgmm.climbing import ClimbingEstimator
 from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
-from emgmm.fitting import START_ROWS
+from emgmm.fit import map_of
+from emgmm.fitting import START_ROWS, first_mixture
 from emgmm.loop import Ending, history
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource, Rows, Source
@@ -43,7 +44,8 @@ class IncrementalEstimator(ClimbingEstimator):
 
         The mixture's statistics per unit weight, s, go towards the block's own by
         s + gamma_t (s_block - s), and an M-step makes the next mixture of them. At call
-        t = 1, 2, .. gamma_t is (t + learning_offset)^-learning_decay, or `forgetting` where that is given.
+        t = 1, 2, .. gamma_t is (t + learning_offset)^-learning_decay, or `forgetting` where that is
+        given.
 
         The first call starts from its block as `fit` starts from X, by `init_params` and the
         parameters named ``*_init``, and makes one step of EM on it. While fewer than `n_components`
@@ -109,7 +111,7 @@ class IncrementalEstimator(ClimbingEstimator):
 
     def _begin(self, block: Source) -> None:
         """Start from the block and the rows that wait, where they are enough."""
-        begin = self._beginning(block.n_features)
+        options = self._options(block.n_features)
         random = check_random_state(self.random_state)
         waiting = getattr(self, "_waiting", None)
         rows = gathered(waiting, block.sample(START_ROWS, random))
@@ -122,7 +124,8 @@ class IncrementalEstimator(ClimbingEstimator):
             block = ArraySource(rows.values, rows.weights, complete=rows.complete)
         self.__dict__.pop("_waiting", None)
         try:
-            self._step(block, lambda em: begin(em, random))
+            start, given = options.start, options.given
+            self._step(block, lambda em: first_mixture(em, start, given, random))
         except door.FailedBlockError:
             if len(rows.values) >= self._enough():
                 raise
@@ -137,11 +140,11 @@ class IncrementalEstimator(ClimbingEstimator):
         self, block: Source, first: Callable[[EM], Mixture], here: Mixture | None = None
     ) -> None:
         """One step of stepwise EM from the `first` mixture; `here` is the fitted one."""
-        family, stream = FAMILIES[self.covariance_type], getattr(self, "_stream", None)
+        stream = getattr(self, "_stream", None)
         kept = None if self.prior is None or stream is None else stream.prior
-        em = self._map_of(block, family, self.n_components, here, kept)
+        em = map_of(block, self._problem(here, kept))
         if stream is None:
-            door.check_observed(em.summary, getattr(self, "feature_names_in_", None))
+            door.check_observed(em.summary, block.feature_names)
         call = stream.calls + 1 if stream else 1
         gamma = share(call, self.learning_decay, self.learning_offset, self.forgetting)
         try:

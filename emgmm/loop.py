@@ -61,6 +61,15 @@ def nowhere(mixture: Mixture) -> bool:  # noqa: ARG001
     return False
 
 
+def settled_at_once(objectives: Sequence[float]) -> bool:  # noqa: ARG001
+    """A change below `tol` is enough: scikit-learn's rule."""
+    return True
+
+
+# Plain steps of EM in a row that `settled` may be asked about, before the scheme may leap again.
+LONGEST_TAIL = 4
+
+
 @dataclass(frozen=True)
 class Rules:
     """When a loop ends.
@@ -73,11 +82,15 @@ class Rules:
         Most iterations.
     stuck : callable
         Asked at rest whether a mixture has components that EM cannot part.
+    settled : callable
+        Asked where `tol` is met whether that will do, with the objectives of the last steps in a
+        row that were plain EM's.
     """
 
     tol: float
     max_iter: int
     stuck: Callable[[Mixture], bool] = nowhere
+    settled: Callable[[Sequence[float]], bool] = settled_at_once
 
 
 @dataclass(frozen=True)
@@ -195,6 +208,14 @@ class Progress:
         return cls(position, [Mark(step.objective, step.passes, "start")], 0, before, em.passes)
 
 
+def tail(marks: Sequence[Mark]) -> Sequence[Mark]:
+    """The last mixtures between which there are plain steps of EM only."""
+    first = len(marks) - 1
+    while first > 0 and marks[first].event == PLAIN:
+        first -= 1
+    return marks[first:]
+
+
 def nobody(progress: Progress) -> None:
     """Where nobody keeps how far a loop has come."""
 
@@ -246,12 +267,17 @@ def run(
     for n_iter in range(progress.n_iter + 1, rules.max_iter + 1):
         change = seen[-1] - seen[-2]  # the step before; see above
         small, last = math.fabs(change) < rules.tol, n_iter > rules.max_iter - 2
-        position = position.next(em, plainly=small or resting or last)
+        asks = small and len(tail(marks)) <= LONGEST_TAIL
+        position = position.next(em, plainly=asks or resting or last)
         step = position.step
         seen.append(step.objective)
         marks.append(Mark(step.objective, step.passes, step.event))
         watcher.iteration(n_iter, change)
-        converged = small and by_plain_em([mark.event for mark in marks[-2:]])
+        converged = (
+            small
+            and by_plain_em([mark.event for mark in marks[-2:]])
+            and rules.settled([mark.objective for mark in tail(marks)])
+        )
         resting = rests(seen)
         came_to_rest = resting and step.event == PLAIN and not asked
         asked = resting and (asked or came_to_rest)  # once is enough while nothing moves

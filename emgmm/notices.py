@@ -1,8 +1,14 @@
-"""Warnings: of a fit whose own statistics show that something is wrong, and of its checkpoint."""
+"""Warnings: of a fit whose own statistics show that something is wrong, and of its checkpoint.
+
+The text of a warning is the same for every fit, so that Python's default filter shows it once for
+each place in a program. What differs from fit to fit is in the attributes.
+"""
 
 from __future__ import annotations
 
+import math
 import sys
+from typing import Any
 
 
 class EMWarning(UserWarning):
@@ -11,26 +17,90 @@ class EMWarning(UserWarning):
     Parameters
     ----------
     message : str
-        What, and what to do.
-    components : sequence of int or of tuple of int
-        Which components.
+        What was found, and what to do.
+    components : tuple of int or of tuple of int, default=()
+        Which components are concerned, counted from 0; empty where the whole fit is.
     """
 
-    def __init__(self, message: str, components: tuple[int, ...] | tuple[tuple[int, ...], ...]):
+    def __init__(
+        self, message: str, components: tuple[int, ...] | tuple[tuple[int, ...], ...] = ()
+    ) -> None:
         super().__init__(message)
         self.components = components
 
 
 class CoincidentComponentsWarning(EMWarning):
-    """Two or more components are the same, and EM cannot part them."""
+    """Two or more components are the same, and EM cannot part them.
+
+    Attributes
+    ----------
+    components : tuple of tuple of int
+        A tuple for each group of components that are the same.
+    before, after : float
+        The mean log-likelihood before the components were split, and at the end of the fit; equal
+        where no split was made.
+    """
+
+    before = after = math.nan
 
 
 class CollapsedComponentWarning(EMWarning):
-    """A component shrank to nothing beside the data, or holds too few rows for its covariance."""
+    """A component shrank to nothing beside the data, or holds too few rows for its covariance.
+
+    Attributes
+    ----------
+    components : tuple of int
+        The collapsed components.
+    masses : tuple of float
+        The effective number of rows of each.
+    standard_deviations : tuple of float
+        The smallest standard deviation of each, in any direction.
+    """
+
+    masses: tuple[float, ...] = ()
+    standard_deviations: tuple[float, ...] = ()
 
 
 class StarvedComponentWarning(EMWarning):
-    """A component holds less than one row."""
+    """A component holds less than one row.
+
+    Attributes
+    ----------
+    components : tuple of int
+        The starved components.
+    masses : tuple of float
+        The effective number of rows of each.
+    """
+
+    masses: tuple[float, ...] = ()
+
+
+class StoppedShortWarning(EMWarning):
+    """EM stopped although much of the log-likelihood was still to be gained.
+
+    Attributes
+    ----------
+    remaining_gain : float
+        The gain that is left, in nats summed over all rows: an estimate, or what a few more passes
+        were seen to gain; inf where the gains were still growing.
+    """
+
+    remaining_gain = math.nan
+
+
+class RegularizationWarning(EMWarning):
+    """`reg_covar` is large beside the variance of a feature, and so decides the fit.
+
+    Attributes
+    ----------
+    features : tuple of int
+        The features concerned, counted from 0.
+    shares : tuple of float
+        For each of them, `reg_covar` divided by the variance of all rows.
+    """
+
+    features: tuple[int, ...] = ()
+    shares: tuple[float, ...] = ()
 
 
 class UnobservedPairWarning(UserWarning):
@@ -53,7 +123,7 @@ class CheckpointWarning(UserWarning):
     """A fit goes on, but it could not be kept in its checkpoint."""
 
 
-def listed(components: tuple[int, ...]) -> str:
+def listed(components: tuple[Any, ...]) -> str:
     """'component 1', 'components 0 and 1', 'components 0, 1 and 2'; nothing for none."""
     if not components:
         return ""

@@ -64,6 +64,24 @@ def log_density(form: FormForBlock, block: Block) -> Array:
     return form.log_densities(block)
 
 
+class Counts:
+    """The function that a source sums: (K,) weights of the rows with each label, noise last."""
+
+    def __init__(self, mixture: Mixture, n_rows: int) -> None:
+        self.form = FormForBlock(mixture, n_rows)
+
+    def __call__(self, block: Block) -> Array:
+        return np.bincount(
+            self.form.labels(block), block.weights, minlength=self.form.mixture.n_lines
+        ).astype(float)
+
+
+def counts(mixture: Mixture, source: Source) -> Array:
+    """(K,), or (K + 1,) with noise: how many rows, by weight, have each label."""
+    function = Counts(mixture, source.likely_rows)
+    return source.sum(function, function.form.block_rows)
+
+
 class Certainty:
     """The function that a source sums: log-probabilities of the most probable components."""
 

@@ -2,132 +2,64 @@
 
 from __future__ import annotations
 
-import time
+import math
+import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from numbers import Integral
-from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy.stats import rankdata
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import door
+from emgmm.candidates import (
+    CRITERIA,
+    NEGLIGIBLE,
+    Candidate,
+    Search,
+    SharedStart,
+    best_by,
+    distinct_families,
+    fit_candidate,
+    notes,
+    ranked,
+    run_on,
+)
 from emgmm.criteria import ComparableEstimator
+from emgmm.diagnosis import Diagnosis
 from emgmm.estimator import GaussianMixture
 from emgmm.families import FAMILIES, all_for
 from emgmm.mixture import Mixture
-from emgmm.notices import frames_to_user
-from emgmm.prediction import Certainty
+from emgmm.notices import EMWarning, frames_to_user
 from emgmm.prior import NormalInverseWishart
-from emgmm.sources import Rows, Source
-from emgmm.starts import Assignment, Start
+from emgmm.sources import Source
+from emgmm.starts import AUTO, STARTS, auto, cleaned
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Integers
 
-# Of GaussianMixture's parameters, what every candidate gets; the others speak of one fit.
+# Parameters of GaussianMixture that every candidate gets; the others are about a single fit.
 PASSED_ON = (
     *("tol", "reg_covar", "max_iter", "n_init", "init_params", "verbose_interval"),
     *("break_symmetry", "acceleration", "prior", "weight_concentration", "noise"),
 )
-CRITERIA = ("bic", "aic", "icl")
 
-
-class SharedStart:
-    """A start that is made once for all fits to the same rows that ask for the same.
-
-    What a start says depends on the rows, the number of components and the random numbers; so of
-    fits that differ in their family only the first has to make it.
-    """
-
-    def __init__(self, start: Start) -> None:
-        self._start = start
-        self._lock = Lock()
-        self._locks: dict[Any, Lock] = {}
-        self._known: dict[Any, tuple[Assignment, Any]] = {}
-        self._rows: dict[Any, Rows] = {}
-
-    def __call__(self, rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
-        state = random.get_state(legacy=False)
-        drawn = (state["state"]["pos"], state["state"]["key"].tobytes())
-        key = (n_components, *drawn)
-        with self._lock:
-            rows = self._rows.setdefault(drawn, rows)  # they are equal, and may keep a tree
-            lock = self._locks.setdefault(key, Lock())
-        with lock:
-            if key not in self._known:
-                assignment = self._start(rows, n_components, random)
-                self._known[key] = assignment, random.get_state(legacy=False)
-        assignment, after = self._known[key]
-        random.set_state(after)
-        return assignment
-
-
-class Candidate(GaussianMixture):
-    """A fit of the grid: GaussianMixture's own, from a start that others may have made."""
-
-    shared: Start
-
-    def _start(self) -> Start:
-        return self.shared
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """What came of a candidate: a line of `results_`, and the model unless it failed."""
-
-    line: dict[str, Any]
-    model: GaussianMixture | None = None
-    said: tuple[UserWarning, ...] = ()
-
-
-def fitted(candidate: Candidate, source: Source) -> Fit:
-    """Fit a candidate to the rows of a source and judge it by them."""
-    begun = time.perf_counter()
-    line = {
-        "n_components": candidate.n_components,
-        "covariance_type": candidate.covariance_type,
-        **dict.fromkeys((*CRITERIA, "log_likelihood", "n_parameters"), np.nan),
-        **dict.fromkeys(("ending", "warnings", "failure"), ""),
-    }
-    try:
-        with candidate._generator() as random:
-            said = candidate._climb(source, random)
-    except ValueError as error:
-        return Fit({**line, "failure": str(error), "time": time.perf_counter() - begun})
-    model = GaussianMixture(**candidate.get_params(deep=False))
-    model.__dict__.update(candidate._fitted())
-    mixture, stream = model._mixture(), model._stream
-    log_likelihood = stream.statistics.log_likelihood * stream.weight
-    free = mixture.n_parameters
-    bic = -2 * log_likelihood + free * np.log(stream.weight)
-    certainty = Certainty(mixture, source.likely_rows)
-    certain = source.sum(certainty, certainty.form.block_rows)
-    line |= {
-        "bic": bic,
-        "aic": -2 * log_likelihood + 2 * free,
-        "icl": bic - 2 * certain,
-        "log_likelihood": log_likelihood,
-        "n_parameters": free,
-        "ending": model.ending_.name,
-        "warnings": ", ".join(dict.fromkeys(type(warning).__name__ for warning in said)),
-        "time": time.perf_counter() - begun,
-    }
-    return Fit(line, model, tuple(said))
+# The defaults by which a candidate must also have next to nothing left to gain.
+TOL, MAX_ITER = 1e-6, 1000
 
 
 class GaussianMixtureIC(ComparableEstimator):
     """Gaussian mixture whose number of components and family are chosen by a criterion.
 
-    All pairs of `n_components` and `covariance_type` are fitted to the same rows, each as
-    `GaussianMixture` with the same seed would be; fits with as many components share one start.
-    The one with the lowest criterion is kept, and predicts.
+    All pairs of `n_components` and `covariance_type` are fitted to the same rows, and the best is
+    kept: the one with the lowest criterion among those that are sound, which means that no
+    component collapsed or starved. Neither the units of X nor `n_jobs` have an influence on the
+    choice.
 
     Parameters
     ----------
@@ -140,35 +72,60 @@ class GaussianMixtureIC(ComparableEstimator):
         What is lowest in the model that is kept. 'bic' finds as many components as the density
         needs; 'icl' fewer, those that can be told apart; 'aic' more.
     n_jobs : int, default=None
-        Candidates under way at the same time, on threads; None is one. The results do not depend on
-        it. One fit to many rows keeps all cores busy by itself; with few rows Python is what takes
-        the time, which threads do not share.
-    tol, reg_covar, max_iter, n_init, init_params : default as for `GaussianMixture`
-        Of every candidate; a callable `init_params` is called once for each number of components
-        and start.
+        Candidates that are fitted at the same time, on threads; None is one. One fit to many rows
+        keeps all cores busy by itself, and with few rows Python takes most of the time, which
+        threads do not share.
+    tol : float, default=1e-6
+        EM may stop when the mean log-likelihood per row (in nats) changes by less in one iteration.
+        With the defaults of `tol` and `max_iter`, less than 0.025 nats in total must also be left
+        to gain, by Aitken's estimate; other values alone decide when a candidate ends.
+    reg_covar : float, default=0
+        Added to the diagonal of every covariance, in squared units of X. A candidate that meets a
+        singular covariance could not be fitted, whereas a ridge would keep it among the others with
+        a likelihood that means nothing.
+    max_iter : int, default=1000
+        Most iterations of a candidate. One that is ahead of all others that have converged may make
+        ten times as many.
+    n_init : int, default=1
+        Starts of each candidate; the best is kept.
+    init_params : {'auto', 'kmeans', 'k-means++', 'random', 'random_from_data', 'hierarchical', \
+            'whitened-kmeans', 'short-runs'} or callable, default='auto'
+        Where EM starts. 'auto' makes a few steps of EM from each of several starts that do not
+        depend on units: mclust's hierarchical clusters, k-means on standardized columns and k-means
+        on whitened rows. It goes on from the best, and where that leads to a fit that is not sound,
+        from the others too. The other names are those of `GaussianMixture`. Clusters are found once
+        for all families.
     random_state : int, RandomState instance or None, default=None
-        Of the starts, the same for every candidate, and of `sample`.
+        Seed of the starts, the same for every candidate, and of `sample`.
     verbose : int, default=0
         1 prints a line for each candidate, more also what `GaussianMixture` prints with one less.
-    verbose_interval, break_symmetry, acceleration, prior : default as for `GaussianMixture`
-        Of every candidate.
-    weight_concentration, noise : default as for `GaussianMixture`
-        Of every candidate. Parameters that speak of one fit (what it starts from, goes on from, or
-        is kept in) are not here.
+    verbose_interval, break_symmetry : default as for `GaussianMixture`
+        Passed on to every candidate.
+    acceleration : {'anderson'} or None, default='anderson'
+        How EM is accelerated; None is plain EM.
+    prior, weight_concentration, noise : default as for `GaussianMixture`
+        Passed on to every candidate. Parameters that are about a single fit (what it starts or goes
+        on from, where it is kept) are not here.
 
     Attributes
     ----------
     results_ : dict of ndarray
-        One entry for each candidate: ``n_components``, ``covariance_type``, ``bic``, ``aic``,
-        ``icl``, ``log_likelihood`` (the sum over rows), ``n_parameters``, ``ending`` (its name),
-        ``warnings`` (the names of their classes), ``time`` (seconds), ``failure`` (why there is no
-        fit, else empty; figures are then nan) and ``rank`` (1 is the best). Ready for a DataFrame.
+        One entry for each candidate, ready for a DataFrame. ``n_components``, ``covariance_type``,
+        ``bic``, ``aic``, ``icl``, ``log_likelihood`` (summed over rows), ``n_parameters``;
+        ``sound``; ``converged``; ``n_iter``; ``remaining_gain``, Aitken's estimate in nats summed
+        over rows; ``ending`` (its name); ``warnings`` (the names of their classes); ``time``
+        (seconds); ``failure`` (why there is no fit, else empty; figures are then nan); ``reason``
+        (why the candidate is set aside, else empty) and ``rank``: 1 is the best, sound candidates
+        come before the others, and those without a fit have nan. With one component, families that
+        are the same model have the same values.
     best_index_ : int
-        Of the candidate that was kept.
+        Index of the candidate that was kept.
     best_params_ : dict
         Its ``n_components`` and ``covariance_type``.
     best_estimator_ : GaussianMixture
         Its fit.
+    weights_, means_, covariances_ : ndarray
+        The parameters of that fit.
     n_features_in_ : int
         Number of features, D.
     feature_names_in_ : ndarray of str
@@ -189,9 +146,11 @@ class GaussianMixtureIC(ComparableEstimator):
     >>> from emgmm import GaussianMixtureIC
     >>> from emgmm.datasets import old_faithful
     >>> X = old_faithful().rows
-    >>> chosen = GaussianMixtureIC(range(1, 5), tol=1e-6, max_iter=1000, random_state=0).fit(X)
+    >>> chosen = GaussianMixtureIC(range(1, 5), random_state=0).fit(X)
     >>> chosen.best_params_
     {'n_components': 3, 'covariance_type': 'EEE'}
+    >>> round(chosen.results_["bic"][chosen.best_index_], 1)
+    2314.3
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -202,6 +161,7 @@ class GaussianMixtureIC(ComparableEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         **{name: GaussianMixture._parameter_constraints[name] for name in PASSED_ON},
+        "init_params": [StrOptions({"auto", *STARTS}), callable],
     }
 
     def __init__(
@@ -211,16 +171,16 @@ class GaussianMixtureIC(ComparableEstimator):
         covariance_type: str | Iterable[str] = "all",
         criterion: str = "bic",
         n_jobs: int | None = None,
-        tol: float = 1e-3,
-        reg_covar: float = 1e-6,
-        max_iter: int = 100,
+        tol: float = TOL,
+        reg_covar: float = 0.0,
+        max_iter: int = MAX_ITER,
         n_init: int = 1,
-        init_params: str | Callable[..., Any] = "kmeans",
+        init_params: str | Callable[..., Any] = "auto",
         random_state: Any = None,
         verbose: int = 0,
         verbose_interval: int = 10,
         break_symmetry: bool = True,
-        acceleration: str | None = None,
+        acceleration: str | None = "anderson",
         prior: str | NormalInverseWishart | None = None,
         weight_concentration: float = 1.0,
         noise: str | float | Callable[..., Any] | None = None,
@@ -271,78 +231,145 @@ class GaussianMixtureIC(ComparableEstimator):
         ValueError
             Where X or a parameter will not do, or no candidate could be fitted.
         """
-        names = dict(vars(self))
+        before = dict(vars(self))
         try:
             with one_blas_thread():
                 source = door.source(self, X, sample_weight, reset=True, least=2)
-                source.feature_names = getattr(self, "feature_names_in_", None)
-                best, lines = self._best_of(source, self._candidates(source.n_features))
+                candidates = self._fitted(self._search(source))
+            model = self._keep(candidates, source.n_features)
         except BaseException:
             self.__dict__.clear()
-            self.__dict__.update(names)
+            self.__dict__.update(before)
             raise
-        model = best.model
-        assert model is not None
-        self.results_ = {name: np.array([line[name] for line in lines]) for name in lines[0]}
-        criterion = self.results_[self.criterion]
-        self.results_["rank"] = rankdata(criterion, method="min", nan_policy="omit")
-        self.best_index_ = lines.index(best.line)
-        self.best_params_ = {name: best.line[name] for name in ("n_components", "covariance_type")}
-        self.best_estimator_ = model
-        for warning in best.said:
+        for warning in model:
             warnings.warn(warning, stacklevel=frames_to_user())
         return self
 
-    def _best_of(
-        self, source: Source, candidates: list[Candidate]
-    ) -> tuple[Fit, list[dict[str, Any]]]:
-        """The best fit, of equals the first, and what came of all."""
-        best: Fit | None = None
-        lines = []
-        jobs = (delayed(fitted)(candidate, source) for candidate in candidates)
-        run = Parallel(n_jobs=self.n_jobs or 1, prefer="threads", return_as="generator")
-        for number, one in enumerate(run(jobs), start=1):
-            lines.append(one.line)
-            self._heard(one.line, number, len(candidates))
-            value = one.line[self.criterion]
-            if one.model is not None and (best is None or value < best.line[self.criterion]):
-                best = one
-        if best is None:
-            first = lines[0]
-            raise ValueError(
-                f"None of the {len(lines)} candidates could be fitted. The first, n_components="
-                f"{first['n_components']} with covariance_type={first['covariance_type']!r}: "
-                f"{first['failure']}"
-            )
-        return best, lines
-
-    def _heard(self, line: dict[str, Any], number: int, total: int) -> None:
-        """A candidate is done."""
-        if not self.verbose:
-            return
-        said = line["failure"] or f"{self.criterion} {line[self.criterion]:.6g}, {line['ending']}"
-        print(f"[{number}/{total}] {line['n_components']} {line['covariance_type']}: {said}")
-
-    def _candidates(self, n_features: int) -> list[Candidate]:
+    def _search(self, source: Source) -> Search:
+        """What all candidates share."""
+        parameters = self._passed_on()
+        by_default = (self.tol, self.max_iter) == (TOL, MAX_ITER)
+        several = self.init_params == "auto"
+        template = GaussianMixture(**parameters)
+        options = template._options(source.n_features)
+        wrapped = cleaned if self.noise is not None else (lambda start: start)
+        starts = [wrapped(start) for start in (auto, *AUTO)] if several else [options.start]
+        first, *others = map(SharedStart, starts)
         seed = self.random_state
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
-        passed: dict[str, Any] = {name: getattr(self, name) for name in PASSED_ON}
-        passed |= {"random_state": seed, "verbose": max(0, int(self.verbose) - 1)}
-        shared = SharedStart(GaussianMixture(**passed)._start())
-        found = []
-        for n_components in self._numbers():
-            for name in self._families(n_features):
-                candidate = Candidate(n_components, covariance_type=name, **passed)
-                candidate.shared = shared
-                candidate.n_features_in_ = n_features
-                if hasattr(self, "feature_names_in_"):
-                    candidate.feature_names_in_ = self.feature_names_in_
-                found.append(candidate)
-        return found
+        return Search(
+            source,
+            template._problem(),
+            replace(options, start=first, negligible=NEGLIGIBLE if by_default else math.inf),
+            others,
+            int(seed),
+            max(0, int(self.verbose) - 1),
+            self.verbose_interval,
+        )
+
+    def _passed_on(self) -> dict[str, Any]:
+        """What `GaussianMixture` gets; it does not know 'auto'."""
+        parameters = {name: getattr(self, name) for name in PASSED_ON}
+        if self.init_params == "auto":
+            parameters["init_params"] = "hierarchical"
+        return parameters
+
+    def _fitted(self, search: Search) -> list[Candidate]:
+        """All candidates, in the order of `results_`."""
+        names = self._families(search.source.n_features)
+        asked = [(K, distinct_families(names, K)) for K in self._numbers()]
+        jobs = [(K, name) for K, first in asked for name in dict.fromkeys(first.values())]
+        run = Parallel(n_jobs=self.n_jobs or 1, prefer="threads", return_as="generator")
+        found: dict[tuple[int, str], Candidate] = {}
+        for job, candidate in zip(
+            jobs, run(delayed(fit_candidate)(search, *job) for job in jobs), strict=True
+        ):
+            found[job] = candidate
+            self._report(candidate, len(found), len(jobs))
+        if math.isfinite(search.options.negligible):
+            self._run_on(search, found)
+        return [
+            found[K, name].renamed(other) for K, first in asked for other, name in first.items()
+        ]
+
+    def _run_on(self, search: Search, found: dict[tuple[int, str], Candidate]) -> None:
+        """Give sound candidates that are ahead of all converged ones more iterations."""
+        tried = set()
+        while True:
+            ranks = ranked(list(found.values()), self.criterion)
+            if not np.isfinite(ranks).any():
+                return
+            job = list(found)[int(np.nanargmin(ranks))]
+            if job in tried or found[job].converged or not found[job].sound:
+                return
+            tried.add(job)
+            found[job] = run_on(search, found[job])
+
+    def _keep(self, candidates: list[Candidate], n_features: int) -> Sequence[UserWarning]:
+        """Set the fitted attributes; what must be warned of is returned.
+
+        Raises
+        ------
+        ValueError
+            Where no candidate could be fitted.
+        """
+        ranks = ranked(candidates, self.criterion)
+        if not np.isfinite(ranks).any():
+            first = candidates[0]
+            raise ValueError(
+                f"None of the {len(candidates)} candidates could be fitted. The first, "
+                f"n_components={first.n_components} with covariance_type="
+                f"{first.covariance_type!r}: {first.failure}"
+            )
+        lines = [candidate.line() for candidate in candidates]
+        self.results_ = {name: np.array([line[name] for line in lines]) for name in lines[0]}
+        self.results_["rank"] = ranks
+        self.best_index_ = int(np.nanargmin(ranks))
+        best = candidates[self.best_index_]
+        result = best.result
+        assert result is not None
+        self.best_params_ = {
+            "n_components": best.n_components,
+            "covariance_type": best.covariance_type,
+        }
+        model = GaussianMixture(
+            best.n_components,
+            covariance_type=best.covariance_type,
+            random_state=self.random_state,
+            **self._passed_on(),
+        )
+        model._adopt(result.mixture, **result.attributes())
+        model.n_features_in_ = n_features
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_
+        self.best_estimator_ = model
+        self.weights_, self.means_ = model.weights_, model.means_
+        self.covariances_ = model.covariances_
+        if best.sound:
+            return result.warnings
+        nothing_sound = EMWarning(
+            "No candidate is sound: in each of them components collapsed or starved, so that the "
+            "criterion compares likelihoods that mean nothing. Set prior='conjugate', or try fewer "
+            "components and families with fewer parameters."
+        )
+        return [*result.warnings, nothing_sound]
+
+    def _report(self, candidate: Candidate, number: int, total: int) -> None:
+        """A candidate is done."""
+        if not self.verbose:
+            return
+        line = candidate.line()
+        found = line["failure"] or f"{self.criterion} {line[self.criterion]:.6g}, {line['ending']}"
+        print(f"[{number}/{total}] {line['n_components']} {line['covariance_type']}: {found}")
 
     def _numbers(self) -> Iterator[int]:
         given: Any = self.n_components
+        if isinstance(given, Iterator):
+            raise ValueError(
+                "n_components is an iterator, which a second fit would find used up: give a list "
+                "or a range instead."
+            )
         numbers: list[Any] = [given] if isinstance(given, Integral) else list(given)
         if not numbers or not all(isinstance(k, Integral) and int(k) >= 1 for k in numbers):
             raise ValueError(
@@ -389,3 +416,21 @@ class GaussianMixtureIC(ComparableEstimator):
     def _mixture(self) -> Mixture:
         check_is_fitted(self)
         return self.best_estimator_._mixture()
+
+    def _about_the_fit(self) -> dict[str, Any]:
+        """How EM ended, and which candidates were nearly as good."""
+        return {
+            **self.best_estimator_._about_the_fit(),
+            "notes": notes(self.results_, self.best_index_),
+            "candidates": {name: best_by(self.results_, name) for name in ("bic", "icl")},
+        }
+
+    def diagnose(self, X: Any, *, certify: bool = False, sample_weight: Any = None) -> Diagnosis:
+        """Report on the mixture that was kept; see `GaussianMixture.diagnose`."""
+        check_is_fitted(self)
+        return self.best_estimator_.diagnose(X, certify=certify, sample_weight=sample_weight)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model that was kept as JSON; `GaussianMixture.load` reads it."""
+        check_is_fitted(self)
+        self.best_estimator_.save(path)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from emgmm.candidates import CRITERIA
 from emgmm.commands import tables, targets
 from emgmm.commands.errors import FAILED, CommandError, told
 from emgmm.commands.output import note, say, wrapped
@@ -19,7 +20,7 @@ from emgmm.commands.report import candidates, conditions, listed_warnings, repor
 from emgmm.commands.rows import Rows
 from emgmm.displays import GaussianMixtureDisplay, InformationCriterionDisplay
 from emgmm.families import FAMILIES, all_for
-from emgmm.selection import CRITERIA, GaussianMixtureIC
+from emgmm.selection import GaussianMixtureIC
 from emgmm.sources import blocks
 from emgmm.starts import STARTS
 

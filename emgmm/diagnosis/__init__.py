@@ -7,21 +7,39 @@ from emgmm.diagnosis.conditions import (
     collapsed,
     divergences,
     has_coincident,
+    is_settled,
     starved,
 )
+from emgmm.diagnosis.lookahead import gain_ahead, is_cheap
 from emgmm.diagnosis.report import Diagnosis, diagnose
-from emgmm.diagnosis.words import unobserved_pairs, warnings_of
+from emgmm.diagnosis.summary import MixtureSummary
+from emgmm.diagnosis.words import (
+    LEFT_IN_TOTAL,
+    LEFT_PER_PARAMETER,
+    large_ridge,
+    stopped_short,
+    unobserved_pairs,
+    warnings_of,
+)
 
 __all__ = [
+    "LEFT_IN_TOTAL",
+    "LEFT_PER_PARAMETER",
     "Diagnosis",
+    "MixtureSummary",
     "Verdict",
     "aitken",
     "coincident",
     "collapsed",
     "diagnose",
     "divergences",
+    "gain_ahead",
     "has_coincident",
+    "is_cheap",
+    "is_settled",
+    "large_ridge",
     "starved",
+    "stopped_short",
     "unobserved_pairs",
     "warnings_of",
 ]

@@ -178,3 +178,22 @@ def aitken(objectives: Sequence[float], dtype: Any = np.float64) -> tuple[float,
         return math.nan, math.nan
     rate = after / before
     return rate, after * rate / (1 - rate) if rate < 1 else math.inf
+
+
+def is_settled(objectives: Sequence[float], weight: float, allowed: float) -> bool:
+    """Whether less than is allowed is left to gain, in nats in total, by rates that agree.
+
+    `objectives` are those of successive plain steps of EM, per unit weight. Of fewer than four
+    nothing is known: one rate alone may be far from that of the slowest direction.
+    """
+    if allowed == math.inf:  # `tol` alone decides
+        return True
+    if len(objectives) < 4:
+        return False
+    rate_before, _ = aitken(objectives[:-1])
+    rate, left = aitken(objectives)
+    if math.isnan(left):  # at least one of the gains is rounding
+        left = objectives[-1] - objectives[-2]
+    elif not math.isnan(rate_before) and not 0.5 * (1 - rate) <= 1 - rate_before <= 2 * (1 - rate):
+        return False
+    return weight * abs(left) < allowed

@@ -1,6 +1,8 @@
-"""The warnings of a fit, in words that say what to do."""
+"""The warnings of a fit: what was found, and what to do about it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,17 +14,27 @@ from emgmm.notices import (
     CoincidentComponentsWarning,
     CollapsedComponentWarning,
     EMWarning,
+    RegularizationWarning,
     StarvedComponentWarning,
+    StoppedShortWarning,
     UnobservedPairWarning,
-    listed,
 )
+from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
 from emgmm.typing import Array
 
 WHY = (
-    "EM shares every row out between them in the same proportions, step after step, and cannot "
-    "part them"
+    "every row is shared out between them in the same proportions, iteration after iteration, so "
+    "that EM cannot part them"
 )
+
+# Nats per free parameter that may be left to gain before `fit` says so, and nats in total before
+# an information criterion does: half a nat is one unit of the criterion.
+LEFT_PER_PARAMETER = 0.5
+LEFT_IN_TOTAL = 0.5
+
+# The share of a feature's variance above which the ridge is no longer a small correction.
+LARGE_RIDGE = 1e-2
 
 
 def warnings_of(
@@ -33,7 +45,7 @@ def warnings_of(
     break_symmetry: bool,
     least_mass: float | None = None,
 ) -> list[EMWarning]:
-    """What must be said of a fit that has ended; nothing of a sound one, or of a mere start.
+    """The warnings about the components of a fit; none for a sound one, or for a mere start.
 
     Parameters
     ----------
@@ -49,24 +61,45 @@ def warnings_of(
     at_rest = run.converged or rests(run.objectives)
     groups = run.met if break_symmetry else (coincident(mixture) if at_rest else [])
     if groups:
-        found.append(_coincident(run, tuple(groups), break_symmetry=break_symmetry))
+        found.append(_coincident(run, tuple(dict.fromkeys(groups)), break_symmetry=break_symmetry))
     hungry = tuple(starved(mixture, statistics, n_rows))
     if hungry:
-        masses = ", ".join(f"{statistics.mass[k]:.2g}" for k in hungry)
-        found.append(
-            StarvedComponentWarning(
-                f"{listed(hungry).capitalize()} {'hold' if len(hungry) > 1 else 'holds'} less than "
-                f"one row (mass {masses}): the parameters rest on next to nothing. Use fewer "
-                "components or another start.",
-                hungry,
-            )
-        )
+        found.append(_starved(statistics, hungry))
     total = statistics.total_covariance(mixture.family)
     small = collapsed(mixture, statistics, total, ridge, n_rows, least_mass=least_mass)
     small = [k for k in small if k not in hungry]
     if small:
-        found.append(_collapsed(mixture, statistics.mass, tuple(small), ridge))
+        found.append(_collapsed(mixture, statistics, tuple(small)))
     return found
+
+
+def stopped_short(remaining_gain: float, allowed: float) -> list[EMWarning]:
+    """The warning of a fit with more left to gain than is allowed, both in nats in total."""
+    if not remaining_gain > allowed:
+        return []
+    warning = StoppedShortWarning(
+        "EM stopped although the log-likelihood can still be raised by more than is negligible "
+        "beside the number of parameters: information criteria and comparisons with other models "
+        "are not reliable. Use a smaller tol with a larger max_iter, and acceleration='anderson'."
+    )
+    warning.remaining_gain = remaining_gain
+    return [warning]
+
+
+def large_ridge(summary: DataSummary, ridge: float) -> list[EMWarning]:
+    """The warning of a ridge that is large beside the variance of a feature that varies."""
+    variances = summary.variances
+    found = np.flatnonzero(summary.varies & (ridge > LARGE_RIDGE * variances))
+    if not len(found):
+        return []
+    warning = RegularizationWarning(
+        "reg_covar is more than a hundredth of the variance of some features (see the attribute "
+        "`features` of this warning), so that it decides their covariances in place of the data. "
+        "Rescale these features, use a smaller reg_covar, or set prior='conjugate'."
+    )
+    warning.features = tuple(found.tolist())
+    warning.shares = tuple((ridge / variances[found]).tolist())
+    return [warning]
 
 
 def unobserved_pairs(summary: DataSummary, family: Family) -> list[UnobservedPairWarning]:
@@ -90,48 +123,61 @@ def unobserved_pairs(summary: DataSummary, family: Family) -> list[UnobservedPai
 
 
 def _coincident(
-    run: Run, groups: tuple[tuple[int, ...], ...], *, break_symmetry: bool
+    run: Run, groups: Sequence[tuple[int, ...]], *, break_symmetry: bool
 ) -> CoincidentComponentsWarning:
-    names = "; ".join(map(listed, dict.fromkeys(groups)))
+    found = f"EM came to rest with components that are the same: {WHY}."
+    before = after = run.objectives[-1]
     if "escape" in run.events:
         before = run.objectives[run.events.index("escape") - 1]
         text = (
-            f"EM came to rest with coincident {names}: {WHY}. They were split and EM went on, from "
-            f"a mean log-likelihood of {before:.6g} to {run.objectives[-1]:.6g}. Start from "
-            "components that differ to go there directly."
+            f"{found} They were split and EM went on to a higher likelihood. Start from components "
+            "that differ to go there directly."
         )
         if run.ending is Ending.COINCIDENT:
-            text += " Some still coincide: fewer components describe these data as well."
+            text += " Some are still the same: fewer components describe these data as well."
     elif break_symmetry:
         text = (
-            f"EM came to rest with coincident {names}: {WHY}. No split of them with the iterations "
-            "that were left raised the likelihood: use fewer components, or another start."
+            f"{found} No split of them with the iterations that were left raised the likelihood: "
+            "use fewer components, or another start."
         )
     else:
         text = (
-            f"EM came to rest with coincident {names}: {WHY}. This is no maximum that means "
-            "anything: set break_symmetry=True, or start from components that differ."
+            f"{found} This is no maximum that means anything: set break_symmetry=True, or start "
+            "from components that differ."
         )
-    return CoincidentComponentsWarning(text, groups)
+    warning = CoincidentComponentsWarning(text, tuple(groups))
+    warning.before, warning.after = before, after
+    return warning
+
+
+def _starved(statistics: Statistics, components: tuple[int, ...]) -> StarvedComponentWarning:
+    warning = StarvedComponentWarning(
+        "The fit has components that hold less than one row, so that their parameters rest on next "
+        "to nothing. Use fewer components or another start.",
+        components,
+    )
+    warning.masses = tuple(statistics.mass[list(components)].tolist())
+    return warning
 
 
 def _collapsed(
-    mixture: Mixture, mass: Array, components: tuple[int, ...], ridge: float
+    mixture: Mixture, statistics: Statistics, components: tuple[int, ...]
 ) -> CollapsedComponentWarning:
-    family = mixture.family
-    unit = family.shape.add_ridge(np.zeros_like(mixture.covariance_stack[:1]), 1.0)
-    least = np.broadcast_to(
-        family.shape.least_variance(mixture.covariance_stack, unit[0]), mixture.n_components
-    )
-    each = "; ".join(
-        f"component {k} with mass {mass[k]:.4g} and smallest standard deviation "
-        f"{np.sqrt(max(float(least[k]), 0.0)):.2g}"
-        for k in components
-    )
-    return CollapsedComponentWarning(
-        f"The fit holds collapsed components: {each}. Each shrank onto rows that are equal or too "
-        "few in some direction, where the likelihood grows without meaning (only "
-        f"reg_covar={ridge:g} holds it back). Use fewer components, remove duplicates, raise "
-        "reg_covar, or choose a covariance_type with fewer parameters.",
+    warning = CollapsedComponentWarning(
+        "The fit has collapsed components: each shrank onto rows that are equal, or too few, in "
+        "some direction, where the likelihood grows without bound and without meaning. Use fewer "
+        "components, a covariance_type with fewer parameters or prior='conjugate', or remove "
+        "duplicated rows and constant features.",
         components,
     )
+    warning.masses = tuple(statistics.mass[list(components)].tolist())
+    warning.standard_deviations = tuple(_narrowest(mixture)[list(components)].tolist())
+    return warning
+
+
+def _narrowest(mixture: Mixture) -> Array:
+    """(K,): the smallest standard deviation of each component, in any direction."""
+    shape, stack = mixture.family.shape, mixture.covariance_stack
+    unit = shape.add_ridge(np.zeros_like(stack[:1]), 1.0)[0]
+    least = np.broadcast_to(shape.least_variance(stack, unit), mixture.n_components)
+    return np.sqrt(np.maximum(least, 0.0))

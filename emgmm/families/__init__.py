@@ -4,7 +4,7 @@ from emgmm.families.conditional import Conditional
 from emgmm.families.family import Family, mass_times
 from emgmm.families.independent import AXIS, TRACE
 from emgmm.families.outer import OUTER
-from emgmm.families.registry import FAMILIES, all_for
+from emgmm.families.registry import FAMILIES, all_for, in_words
 from emgmm.families.shape import DegenerateCovarianceError, Shape
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "Family",
     "Shape",
     "all_for",
+    "in_words",
     "mass_times",
 ]

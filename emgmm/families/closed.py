@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
 
 from emgmm.families.family import Family, mass_times
 from emgmm.precision import UNIT
@@ -60,7 +59,7 @@ class EqualVolumes(Family):
         reach = np.broadcast_to(np.sqrt(together), (len(mass), n_features))
         self.refuse(UNIT * shape.magnitude(whiteners, reach) > SINGULAR)
         log_volumes = np.log(mass) - 2 * shape.log_det(whiteners, n_features) / n_features
-        log_volume = logsumexp(log_volumes) - np.log(mass.sum())
+        log_volume = np.logaddexp.reduce(log_volumes) - np.log(mass.sum())
         return mass_times(np.exp(log_volume - log_volumes), scatter)
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:

@@ -85,6 +85,10 @@ class OwnAxes(_Turned):
         variances = self._variances(np.maximum(profiles, 0.0), mass, n_features, earlier)
         return _turned(axes, variances)
 
+    def least_mass(self, n_features: int) -> int:
+        # Of fewer rows some axes have no variance at all, and others are left open.
+        return OUTER.least_rows(n_features)
+
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         turns = n_components * n_features * (n_features - 1) // 2
         return self.along.n_covariance_parameters(n_components, n_features) + turns

@@ -11,7 +11,7 @@ from emgmm.typing import Array
 
 # Relative change of the volumes at which they have settled, and most rounds until then. The maximum
 # is the only one, and each round brings it nearer by a constant factor.
-SETTLED = 1e-13
+SETTLED = 1e-11
 ROUNDS = 300
 
 
@@ -47,7 +47,8 @@ class Proportional(Family):
         return mass_times(volumes, np.repeat(common[None], len(mass), axis=0))
 
     def _mean(self, scatter: Array, shares: Array, total: float) -> Array:
-        return np.tensordot(shares, scatter, axes=1) / total
+        each = scatter.reshape(len(scatter), -1)
+        return (shares @ each).reshape(scatter.shape[1:]) / total
 
     def _volumes(self, common: Array, scatter: Array, mass: Array, n_features: int) -> Array:
         """(K,): lambda_k, given C."""

@@ -57,3 +57,21 @@ def all_for(n_features: int) -> list[str]:
     return [
         name for name, family in FAMILIES.items() if name.isupper() and family.most_features == most
     ]
+
+
+VOLUME_AND_SHAPE = {"E": "equal", "V": "variable"}
+
+
+def in_words(name: str) -> str:
+    """What the covariances of a family have in common."""
+    letters = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}.get(name, name)
+    volume = VOLUME_AND_SHAPE[letters[0]]
+    if len(letters) == 1:
+        return f"{volume} variance"
+    if letters[1] == "I":
+        return f"spherical, {volume} volume"
+    shape = VOLUME_AND_SHAPE[letters[1]]
+    if letters[2] == "I":
+        return f"diagonal, {volume} volume, {shape} shape"
+    orientation = VOLUME_AND_SHAPE[letters[2]]
+    return f"{volume} volume, {shape} shape, {orientation} orientation"

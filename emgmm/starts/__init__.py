@@ -2,16 +2,18 @@
 
 from emgmm.starts.assignment import Assignment, Labels, Responsibilities, SingleRows
 from emgmm.starts.cleaning import cleaned
-from emgmm.starts.methods import STARTS, Start
+from emgmm.starts.methods import AUTO, STARTS, Start, auto
 from emgmm.starts.user import from_callable
 
 __all__ = [
+    "AUTO",
     "STARTS",
     "Assignment",
     "Labels",
     "Responsibilities",
     "SingleRows",
     "Start",
+    "auto",
     "cleaned",
     "from_callable",
 ]

@@ -1,18 +1,19 @@
 """Agglomeration: the two clusters that cost least are made one, until all rows are one cluster.
 
-Each cluster k of mass m_k, whose rows have the covariance S_k about their mean, counts
+A cluster k of mass m_k, whose rows have the covariance S_k about their mean, counts
 
-    T_k = m_k log( |S_k| + tr S_k + 1 )
+    T_k = m_k log( |S_k| + tr S_k + a / m_k )
 
-in coordinates in which all rows together have the covariance I. The first is the classification
-likelihood of Gaussians of any covariance; the trace, and the 1, which is that of all rows per
-coordinate, keep it finite for clusters of a few rows, that have no determinant. Two clusters cost
-what the sum of T grows by when they are merged.
+where a is the mean variance of all coordinates. The first term is the classification likelihood of
+Gaussians with any covariance. The other two keep it finite for clusters of a few rows, which have
+no determinant. Two clusters cost what the sum of T grows by when they are merged. This is R
+mclust's criterion, in the coordinates that it takes by default (`principal_coordinates`).
 
 References
 ----------
 Banfield and Raftery (1993), Biometrics 49:803, doi 10.2307/2532201.
 Fraley (1998), SIAM J. Sci. Comput. 20:270, doi 10.1137/S1064827596311451.
+Scrucca and Raftery (2015), Adv. Data Anal. Classif. 9:447, doi 10.1007/s11634-015-0220-z.
 """
 
 from __future__ import annotations
@@ -25,12 +26,17 @@ from numpy.typing import NDArray
 from emgmm.precision import UNIT
 from emgmm.sources import Rows
 from emgmm.starts.assignment import Labels, OfSome
-from emgmm.starts.whitening import whitened
+from emgmm.starts.whitening import principal_coordinates
 from emgmm.typing import Array, Integers
 
 # Rows that are clustered, of more a random choice. Time and memory go with their square: 2000 take
 # about a second, and 36 MB.
 TREE_ROWS = 2000
+
+# Relative difference below which a weight is a whole multiple of another.
+SAME = 1e-9
+
+TINY = float(np.finfo(float).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +58,14 @@ class Tree:
     def of(cls, rows: Rows, seed: int) -> Tree:
         """The tree of those rows that count, or of a random choice of them.
 
-        It is kept with the rows: another cut of the same tree costs next to nothing.
+        It is kept with the rows, because another cut of the same tree costs next to nothing.
         """
         if (cls, seed) not in rows.kept:
             numbers = rows.chosen(TREE_ROWS, np.random.RandomState(seed))
             own = rows.take(numbers)
-            masses = np.ones(len(numbers)) if own.counts is None else own.counts
-            rows.kept[cls, seed] = cls(numbers, agglomerate(whitened(own), masses))
+            masses = masses_of(own)
+            merges = agglomerate(principal_coordinates(own, float(masses.sum())), masses)
+            rows.kept[cls, seed] = cls(numbers, merges)
         return rows.kept[cls, seed]
 
     def cut(self, n_clusters: int) -> Integers:
@@ -71,23 +78,68 @@ class Tree:
 
 
 def hierarchical(rows: Rows, n_components: int, random: np.random.RandomState) -> OfSome:
-    """The clusters into which the tree of the rows falls where it is cut.
+    """The clusters into which the tree of the rows falls where it is cut; quantiles of one feature.
 
     Of many rows only some are clustered, and theta_0 is theirs. The first E-step then gives all
     rows to the components, in shares; to label them first would cost a pass and say less.
     """
-    tree = Tree.of(rows, random.randint(np.iinfo(np.int32).max))
+    seed = random.randint(np.iinfo(np.int32).max)
+    if rows.values.shape[1] == 1:
+        own = rows.take(rows.counting)
+        labels = by_quantiles(own.filled[:, 0], masses_of(own), n_components)
+        return OfSome(rows.counting, Labels(labels, n_components))
+    tree = Tree.of(rows, seed)
     return OfSome(tree.numbers, Labels(tree.cut(n_components), n_components))
+
+
+def masses_of(rows: Rows) -> Array:
+    """(n,): how many rows each stands for; the scale of the weights has no part in it.
+
+    The criterion depends on the number of rows. Weights that are whole multiples of the smallest
+    count repeated rows; others are taken in units of their mean.
+    """
+    if rows.counts is None:
+        return np.ones(len(rows.values))
+    multiples = rows.counts / rows.counts.min()
+    whole = multiples.round()
+    return whole if np.allclose(multiples, whole, rtol=SAME, atol=0.0) else rows.counts
+
+
+def by_quantiles(values: Array, masses: Array, n_clusters: int) -> Integers:
+    """(n,): clusters of as equal mass as ties allow, in the order of the values.
+
+    Equal values stay together. Where that leaves fewer clusters, as many distinct values go to
+    each, and where there are too few of these, as many rows.
+    """
+    distinct, places = np.unique(values, return_inverse=True)
+    own = np.bincount(places, weights=masses)
+    below = (own.cumsum() - own)[places]
+    rank = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    for before, total in ((below, own.sum()), (places, len(distinct)), (rank, len(values))):
+        labels = (n_clusters * before / total + UNIT * n_clusters).astype(np.intp)
+        if len(np.unique(labels)) == n_clusters:
+            break
+    return labels
 
 
 def agglomerate(points: Array, masses: Array) -> Integers:
     """(n - 1, 2): the merges of (n, r) points that count (n,) masses, all above 0.
 
-    O(n^2) in memory and, but for bad luck, in time.
+    Equal points are merged first, at no cost. O(m^2) for m distinct points in memory and, but for
+    bad luck, in time.
     """
-    clusters = _Clusters(points, masses)
-    merges = [clusters.merge() for _ in range(1, len(points))]
-    return np.array(merges, dtype=np.intp).reshape(-1, 2)
+    _, first, places = np.unique(points, axis=0, return_index=True, return_inverse=True)
+    places = places.ravel()
+    repeated = np.delete(np.arange(len(points)), first)
+    equal = np.column_stack([first[places[repeated]], repeated])
+    order = np.argsort(first)
+    together = np.bincount(places, weights=masses)[order].astype(np.float64)
+    heads = first[order]
+    share = masses / masses.sum()
+    deviations = points - share @ points
+    clusters = _Clusters(points[heads], together, float((share @ deviations**2).mean()))
+    merges = [clusters.merge() for _ in range(1, len(heads))]
+    return np.concatenate([equal, heads[np.array(merges, dtype=np.intp).reshape(-1, 2)]])
 
 
 class _Clusters:
@@ -98,15 +150,16 @@ class _Clusters:
     bound is the cost itself where so few rows have no determinant, or one that is lost in the sum.
     """
 
-    def __init__(self, points: Array, masses: Array) -> None:
+    def __init__(self, points: Array, masses: Array, mean_variance: float) -> None:
         n_rows, n_features = points.shape
         self.n_features = n_features
+        self.least_trace = max(mean_variance, TINY)
         self.mass = masses.astype(np.float64)
         self.size = np.ones(n_rows, dtype=np.intp)
         self.mean = points.copy()
         self.scatter = np.zeros((n_rows, n_features, n_features))
         self.trace = np.zeros(n_rows)
-        self.term = np.zeros(n_rows)  # T_k: a single row's is m log 1
+        self.term = self.mass * np.log(self.least_trace / self.mass)  # T_k
         self.cost = np.full((n_rows, n_rows), np.inf)
         self.exact = np.ones((n_rows, n_rows), dtype=bool)
         self.alive = np.ones(n_rows, dtype=bool)
@@ -133,10 +186,11 @@ class _Clusters:
         """The least that k and each of the others may cost, and whether they cost just that."""
         D = self.n_features
         mass, trace, _, _ = self._together(k, others)
-        terms = mass * np.log1p(trace)
+        least = trace + self.least_trace / mass
+        terms = mass * np.log(least)
         singular = self.size[k] + self.size[others] <= D
-        with np.errstate(over="ignore"):
-            lost = (trace / D) ** D < UNIT * (1 + trace)  # |S| <= (tr S / D)^D
+        with np.errstate(over="ignore", under="ignore"):
+            lost = (trace / D) ** D < UNIT * least  # |S| <= (tr S / D)^D
         return terms - self.term[k] - self.term[others], singular | lost
 
     def _compute(self, k: int, others: Integers) -> Array:
@@ -146,7 +200,7 @@ class _Clusters:
         scatter += self.scatter[k] + self.scatter[others]
         sign, log_det = np.linalg.slogdet(scatter / mass[:, None, None])
         log_det = np.where(sign > 0, log_det, -np.inf)
-        terms = mass * np.logaddexp(log_det, np.log1p(trace))
+        terms = mass * np.logaddexp(log_det, np.log(trace + self.least_trace / mass))
         return terms - self.term[k] - self.term[others]
 
     def _refine(self, k: int) -> None:

@@ -18,8 +18,8 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from emgmm.sources import Rows
 from emgmm.starts.agglomeration import hierarchical
 from emgmm.starts.assignment import Assignment, Labels, OfSome, Responsibilities, SingleRows
-from emgmm.starts.short import ShortRuns
-from emgmm.starts.whitening import whitened
+from emgmm.starts.short import SHORT_ROWS, BestOf, ShortRuns
+from emgmm.starts.whitening import standardized, whitened
 
 Start: TypeAlias = Callable[[Rows, int, np.random.RandomState], Assignment]
 
@@ -101,6 +101,27 @@ def short_runs(
 ) -> Assignment:
     """Where the best of many short runs of EM has come."""
     return ShortRuns(n_components, random.randint(np.iinfo(np.int32).max))
+
+
+@of_those_that_count
+def standardized_kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
+    """The clusters of the best of some runs of k-means on standardized columns."""
+    clusters = KMeans(n_clusters=n_components, n_init=RUNS, random_state=random)
+    labels = clusters.fit(standardized(rows), sample_weight=rows.counts).labels_
+    return Labels(labels, n_components)
+
+
+# The starts that `auto` chooses among, in the order in which equals are preferred.
+AUTO: tuple[Start, ...] = (hierarchical, standardized_kmeans, whitened_kmeans)
+
+
+def auto(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
+    """The best of several starts that depend on no unit, after a few steps of EM from each."""
+    numbers = rows.chosen(SHORT_ROWS, random)
+    sample = rows.take(numbers)
+    if n_components == 1:
+        return OfSome(numbers, Labels(np.zeros(len(numbers), dtype=np.int32), 1))
+    return BestOf(numbers, [start(sample, n_components, random) for start in AUTO])
 
 
 STARTS: dict[str, Start] = {

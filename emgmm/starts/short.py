@@ -1,4 +1,4 @@
-"""Short runs of EM: many from random starts, the best few taken further, the best one kept.
+"""Short runs of EM: several beginnings are taken a few steps, and the best is kept.
 
 References
 ----------
@@ -8,7 +8,7 @@ doi 10.1016/S0167-9473(02)00163-9.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from sklearn.cluster import kmeans_plusplus
@@ -22,19 +22,23 @@ from emgmm.schemes import Step, plain_steps, taken
 from emgmm.sources import ArraySource, Rows
 from emgmm.starts.assignment import Assignment, nearest
 from emgmm.starts.whitening import whitened
+from emgmm.typing import Integers
 
 # Rows that the runs are made on: enough for a good guess, so that what they cost is bounded.
 SHORT_ROWS = 2**13
 
-# Runs, and steps of EM in each; how many of the best go on, and for how many steps more.
+# Of 'short-runs': runs, and steps of EM in each; how many of the best go on, for how many more.
 RUNS = 20
 STEPS = 5
 BEST = 3
 MORE_STEPS = 20
 
+# Of the best of several starts: steps of EM from each.
+COMPARED_AFTER = 8
+
 
 class ShortRuns(Assignment):
-    """EM itself says where to start; the rows are shared out by nobody else.
+    """The best of many short runs of EM from random rows.
 
     Parameters
     ----------
@@ -58,18 +62,8 @@ class ShortRuns(Assignment):
         """
         random = np.random.RandomState(self.seed)
         sample = rows.take(rows.chosen(SHORT_ROWS, random))
-        source = ArraySource(sample.values, sample.weights, complete=sample.complete)
-        em = EM.under(m_step, source, self.n_components)
-        runs, failures = [], []
-        for begun in self._beginnings(sample, random):
-            try:
-                first = taken(em, begun.first_mixture(sample, m_step))
-                runs.append(plain_steps(em, first, STEPS))
-            except DegenerateCovarianceError as error:
-                failures.append(error)
-        if not runs:
-            raise failures[0]
-        runs.sort(key=lambda step: rank(em, step), reverse=True)
+        em = map_under(m_step, sample, self.n_components)
+        runs = ranked(em, sample, self._beginnings(sample, random), STEPS)
         ended = [runs[0]]
         for step in runs[:BEST]:
             try:
@@ -89,6 +83,61 @@ class ShortRuns(Assignment):
                 points, self.n_components, sample_weight=sample.counts, random_state=random
             )
             yield nearest(points, seeds)
+
+
+class BestOf(Assignment):
+    """The best of several assignments after a few steps of EM from each.
+
+    Parameters
+    ----------
+    numbers : (n,)
+        The rows that the assignments are about.
+    assignments : sequence of Assignment
+        Of equals the first is kept.
+    """
+
+    def __init__(self, numbers: Integers, assignments: Sequence[Assignment]) -> None:
+        self.numbers = numbers
+        self.assignments = assignments
+        self.n_components = assignments[0].n_components
+
+    def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
+        """The mixture at which the best run ended.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            The first run's, where every run meets a covariance that is not positive definite.
+        """
+        sample = rows.take(self.numbers)
+        em = map_under(m_step, sample, self.n_components)
+        return ranked(em, sample, self.assignments, COMPARED_AFTER)[0].mixture
+
+
+def map_under(m_step: MStep, sample: Rows, n_components: int) -> EM:
+    """EM's map over a sample of the rows."""
+    source = ArraySource(sample.values, sample.weights, complete=sample.complete)
+    return EM.under(m_step, source, n_components)
+
+
+def ranked(em: EM, sample: Rows, begun: Iterable[Assignment], n_steps: int) -> list[Step]:
+    """Where so many steps of EM lead from each assignment, the best first.
+
+    Raises
+    ------
+    DegenerateCovarianceError
+        The first one's, where every run meets a covariance that is not positive definite.
+    """
+    runs, failures = [], []
+    for assignment in begun:
+        try:
+            first = taken(em, assignment.first_mixture(sample, em.m_step))
+            runs.append(plain_steps(em, first, n_steps))
+        except DegenerateCovarianceError as error:
+            failures.append(error)
+    if not runs:
+        raise failures[0]
+    return sorted(runs, key=lambda step: rank(em, step), reverse=True)
 
 
 def rank(em: EM, step: Step) -> tuple[bool, float]:

@@ -1,0 +1,321 @@
+"""Candidates of a choice among models: fitted, judged sound and converged or not, and ranked.
+
+A candidate is *sound* where no component collapsed and none starved: only then does its likelihood
+mean something. It has *converged* where `tol` is met and what is left to gain is negligible beside
+the differences that decide a choice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from emgmm import door
+from emgmm.criteria import criteria
+from emgmm.families import FAMILIES, DegenerateCovarianceError
+from emgmm.fit import FitResult, fit_mixture
+from emgmm.notices import listed
+from emgmm.prediction import Certainty
+from emgmm.problem import Options, Problem
+from emgmm.schemes import PLAIN
+from emgmm.sources import Rows, Source
+from emgmm.starts import Assignment, Start
+from emgmm.typing import Array
+from emgmm.verbosity import Reporter
+
+CRITERIA = ("bic", "aic", "icl")
+
+# Nats in total that may be left to gain of a candidate that has converged: a twentieth of a unit of
+# the criterion.
+NEGLIGIBLE = 0.025
+
+# How many times `max_iter` the iterations of a candidate may be that is ahead unconverged.
+PATIENCE = 10
+
+# Candidates that a summary shows, by each criterion.
+SHOWN = 3
+
+
+class SharedStart:
+    """A start that is made once for all fits to the same rows that ask for the same.
+
+    What a start finds depends on the rows, the number of components and the random numbers. So of
+    fits that differ in their family only the first has to make it.
+    """
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self._lock = Lock()
+        self._locks: dict[Any, Lock] = {}
+        self._known: dict[Any, tuple[Assignment, Any]] = {}
+        self._rows: dict[Any, Rows] = {}
+
+    def __call__(self, rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
+        state = random.get_state(legacy=False)
+        drawn = (state["state"]["pos"], state["state"]["key"].tobytes())
+        key = (n_components, *drawn)
+        with self._lock:
+            rows = self._rows.setdefault(drawn, rows)  # they are equal, and may keep a tree
+            lock = self._locks.setdefault(key, Lock())
+        with lock:
+            if key not in self._known:
+                assignment = self._start(rows, n_components, random)
+                self._known[key] = assignment, random.get_state(legacy=False)
+        assignment, after = self._known[key]
+        random.set_state(after)
+        return assignment
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What all candidates share.
+
+    Parameters
+    ----------
+    source : Source
+        The rows.
+    problem : Problem
+        But for the family and the number of components.
+    options : Options
+        How each is fitted.
+    alternatives : sequence of Start
+        Starts that a candidate is fitted from one by one where the fit from the start of `options`
+        is not sound.
+    seed : int
+        Of the starts.
+    verbose, verbose_interval : int
+        What each fit prints.
+    """
+
+    source: Source
+    problem: Problem
+    options: Options
+    alternatives: Sequence[Start]
+    seed: int
+    verbose: int = 0
+    verbose_interval: int = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A fitted candidate, or one that could not be fitted.
+
+    Parameters
+    ----------
+    n_components : int
+        K.
+    covariance_type : str
+        The family, as the user named it.
+    result : FitResult, optional
+        The fit, if there is one.
+    figures : dict
+        The criteria, the log-likelihood and the number of parameters; nan where there is no fit.
+    seconds : float
+        The time that it took.
+    failure : str
+        Why there is no fit.
+    """
+
+    n_components: int
+    covariance_type: str
+    result: FitResult | None
+    figures: dict[str, float]
+    seconds: float
+    failure: str = ""
+
+    @property
+    def sound(self) -> bool:
+        return self.result is not None and not self.result.unsound
+
+    @property
+    def converged(self) -> bool:
+        return self.result is not None and self.result.run.converged
+
+    def renamed(self, covariance_type: str) -> Candidate:
+        """The same model under the name of another family, with which it coincides."""
+        return replace(self, covariance_type=covariance_type)
+
+    def line(self) -> dict[str, Any]:
+        """The row of `results_`, but for the rank."""
+        result = self.result
+        line = {
+            "n_components": self.n_components,
+            "covariance_type": self.covariance_type,
+            **self.figures,
+            "sound": self.sound,
+            "converged": self.converged,
+            "n_iter": 0,
+            "remaining_gain": np.nan,
+            "ending": "",
+            "warnings": "",
+            "time": self.seconds,
+            "failure": self.failure,
+            "reason": self.failure,
+        }
+        if result is not None:
+            names = dict.fromkeys(type(warning).__name__ for warning in result.warnings)
+            line |= {
+                "n_iter": result.run.n_iter,
+                "remaining_gain": result.statistics.weight * result.remaining_gain,
+                "ending": result.run.ending.name,
+                "warnings": ", ".join(names),
+                "reason": self.reason(),
+            }
+        return line
+
+    def reason(self) -> str:
+        """Why the candidate is set aside, or not to be relied on; empty where it is neither."""
+        if self.result is None:
+            return self.failure
+        reasons = []
+        for warning in self.result.unsound:
+            how = type(warning).__name__.removesuffix("ComponentWarning").lower()
+            reasons.append(f"{listed(warning.components)} {how}")
+        if not self.converged:
+            reasons.append("not converged")
+        return "; ".join(reasons)
+
+
+def fit_candidate(search: Search, n_components: int, covariance_type: str) -> Candidate:
+    """Fit and judge one candidate."""
+    begun = time.perf_counter()
+    problem = replace(search.problem, family=FAMILIES[covariance_type], n_components=n_components)
+    best: FitResult | None = None
+    failure = ""
+    for start in (search.options.start, *search.alternatives):
+        random = np.random.RandomState(search.seed)
+        try:
+            options = replace(search.options, start=start)
+            found = fit_mixture(
+                search.source,
+                problem,
+                options,
+                random,
+                reporter=Reporter(search.verbose, search.verbose_interval),
+            )
+        except DegenerateCovarianceError as error:
+            failure = failure or failed(search, error)
+            continue
+        except ValueError as error:
+            failure = failure or str(error)
+            break
+        if best is None or _quality(found) > _quality(best):
+            best = found
+        if not best.unsound:
+            break
+    seconds = time.perf_counter() - begun
+    if best is None:
+        return unfitted(n_components, covariance_type, failure, seconds)
+    figures = figures_of(search.source, best)
+    seconds = time.perf_counter() - begun
+    return Candidate(n_components, covariance_type, best, figures, seconds)
+
+
+def unfitted(n_components: int, covariance_type: str, failure: str, seconds: float) -> Candidate:
+    """A candidate that could not be fitted."""
+    nothing = dict.fromkeys((*CRITERIA, "log_likelihood", "n_parameters"), np.nan)
+    return Candidate(n_components, covariance_type, None, nothing, seconds, failure)
+
+
+def failed(search: Search, error: DegenerateCovarianceError) -> str:
+    """What a fit that met a singular covariance says of it."""
+    ridge = search.problem.ridge if search.problem.prior is None else 0.0
+    return str(door.FailedFitError(error, search.source.dtype, ridge))
+
+
+def run_on(search: Search, candidate: Candidate) -> Candidate:
+    """A candidate that has not converged, after up to nine times as many iterations more."""
+    result = candidate.result
+    assert result is not None
+    begun = time.perf_counter()
+    family, K = FAMILIES[candidate.covariance_type], candidate.n_components
+    options = replace(search.options, max_iter=(PATIENCE - 1) * search.options.max_iter)
+    try:
+        more = fit_mixture(
+            search.source,
+            replace(search.problem, family=family, n_components=K),
+            options,
+            np.random.RandomState(search.seed),
+            initial=result.mixture,
+            before=result.run.objectives[-2],
+        )
+    except DegenerateCovarianceError as error:  # the likelihood has no maximum there
+        return unfitted(K, candidate.covariance_type, failed(search, error), candidate.seconds)
+    run = result.run.then(more.run.after_first(), PLAIN)
+    found = replace(more, run=run, outcomes=result.outcomes)
+    seconds = candidate.seconds + time.perf_counter() - begun
+    return replace(
+        candidate, result=found, figures=figures_of(search.source, found), seconds=seconds
+    )
+
+
+def _quality(result: FitResult) -> tuple[bool, float]:
+    return not result.unsound, result.run.objectives[-1]
+
+
+def figures_of(source: Source, result: FitResult) -> dict[str, float]:
+    """The criteria of a fit, of which one pass over the rows finds the certainty of labels."""
+    statistics, mixture = result.statistics, result.mixture
+    certainty = Certainty(mixture, source.likely_rows)
+    certain = source.sum(certainty, certainty.form.block_rows)
+    return criteria(statistics, mixture.n_parameters, certain)
+
+
+def distinct_families(names: Sequence[str], n_components: int) -> dict[str, str]:
+    """Each name, and the first among them whose family is the same model.
+
+    With one component, families of one shape have the same covariances.
+    """
+    if n_components > 1:
+        return {name: name for name in names}
+    first: dict[Any, str] = {}
+    return {name: first.setdefault(FAMILIES[name].shape, name) for name in names}
+
+
+def ranked(candidates: Sequence[Candidate], criterion: str) -> Array:
+    """(n,): ranks from 1, of sound candidates before the others; nan of those without a fit."""
+    values = np.array([candidate.figures[criterion] for candidate in candidates])
+    sound = np.array([candidate.sound for candidate in candidates])
+    ranks = np.full(len(candidates), np.nan)
+    before = 0
+    for group in (sound, np.isfinite(values) & ~sound):
+        ranks[group] = before + rankdata(values[group], method="min")
+        before += int(np.count_nonzero(group))
+    return ranks
+
+
+def best_by(results: Mapping[str, Any], criterion: str) -> list[tuple[int, str, float, float]]:
+    """The best candidates by a criterion: components, family, value, difference to the best.
+
+    Sound ones, where there are any; of those that are the same model the first.
+    """
+    values, sound = results[criterion], results["sound"]
+    able = np.flatnonzero(np.isfinite(values) & (sound | ~sound.any()))
+    order = able[np.argsort(values[able], kind="stable")].tolist()
+    distinct: dict[tuple[int, float], int] = {}
+    for i in order:
+        distinct.setdefault((int(results["n_components"][i]), float(values[i])), i)
+    least = values[order[0]]
+    return [
+        (K, str(results["covariance_type"][i]), value, value - float(least))
+        for (K, value), i in list(distinct.items())[:SHOWN]
+    ]
+
+
+def notes(results: Mapping[str, Any], best: int) -> tuple[str, ...]:
+    """What should be known of a choice."""
+    found = []
+    K = results["n_components"]
+    if K[best] == K.max() > 1:
+        found.append(
+            "The number of components is the largest that was asked for: more may be better."
+        )
+    if not results["sound"][best]:
+        found.append(f"No candidate is sound. Of this one: {results['reason'][best]}.")
+    return tuple(found)
