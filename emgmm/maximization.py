@@ -27,6 +27,11 @@ ROUNDING = 8 * UNIT
 GRAIN = ROUNDING * (PROMISE / UNIT) ** 0.5
 
 
+# What rounding may do to a covariance whose features are as good as collinear, relatively, before it
+# is called singular.
+SINGULAR = 1e-3
+
+
 def empty(statistics: Statistics) -> float:
     """The mass that every component has, whatever the rows say."""
     return EMPTY * min(1.0, statistics.weight)
@@ -48,6 +53,18 @@ def _check_above_rounding(mixture: Mixture) -> None:
     family = mixture.family
     noise = ROUNDING * np.abs(mixture.means, dtype=np.float64)
     family.refuse(family.shape.magnitude(mixture.whitener_stack, noise) > 1)
+
+
+def _check_definite(mixture: Mixture) -> None:
+    """Raise for covariances that are singular but for rounding.
+
+    What is judged are their correlations, so that neither units nor the order of features matter:
+    the measure is at least the sum of the variance inflation factors 1 / (1 - R_j^2), R_j being the
+    multiple correlation of feature j with the others.
+    """
+    family, D = mixture.family, mixture.n_features
+    sds = np.sqrt(family.shape.variances(mixture.covariance_stack, D))
+    family.refuse(UNIT * family.shape.magnitude(mixture.whitener_stack, sds) > SINGULAR)
 
 
 def lost(mixture: Mixture, statistics: Statistics) -> float:
@@ -165,7 +182,10 @@ class MStep:
             raise DegenerateCovarianceError(error.components, ridge_helps=False) from None
         covariances = family.add_ridge(covariances, self.ridge)
         means = means.astype(self.dtype, copy=False)
-        return Mixture.of(weights, means, covariances, family, noise)
+        mixture = Mixture.of(weights, means, covariances, family, noise)
+        if not self.ridge:
+            _check_definite(mixture)
+        return mixture
 
     def settle(
         self,

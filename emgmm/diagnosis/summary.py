@@ -183,7 +183,7 @@ class MixtureSummary:
         """Sentences about the whole."""
         if self.log_likelihood is not None and self.bic is not None and self.icl is not None:
             yield (
-                f"Log-likelihood {self.log_likelihood:.4f}, "
+                f"Log-likelihood {self.log_likelihood:.4f}{self._per_row()}, "
                 f"{counted(self.n_parameters, 'free parameter')}; BIC {self.bic:.4f}, "
                 f"ICL {self.icl:.4f} (lower is better)."
             )
@@ -195,6 +195,11 @@ class MixtureSummary:
                 f"{self.ending.sentence}"
             )
         yield from self.notes
+
+    def _per_row(self) -> str:
+        if self.counts is None or self.log_likelihood is None:
+            return ""
+        return f" ({self.log_likelihood / self.counts.sum():.6f} per row)"
 
     def __str__(self) -> str:
         parts = [textwrap.fill(self._title(), WIDTH)]

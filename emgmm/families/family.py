@@ -24,6 +24,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
+from emgmm.families.independent import TRACE
 from emgmm.families.outer import OUTER
 from emgmm.families.shape import DegenerateCovarianceError, Shape
 from emgmm.typing import Array
@@ -69,6 +70,11 @@ class Family(ABC):
     def scikit_learn(self) -> str:
         """scikit-learn's name for arrays of this public shape."""
         return "tied" if self.single else self.shape.scikit_learn
+
+    @property
+    def closed_under_scaling(self) -> bool:
+        """Whether covariances of the family stay in it when features are given other units."""
+        return self.shape != TRACE or self.most_features == 1
 
     # -- the M-step -----------------------------------------------------------------------------
     @abstractmethod

@@ -16,10 +16,11 @@ from emgmm.families.outer import OUTER
 from emgmm.precision import UNIT, unlike
 from emgmm.typing import Array, Integers
 
-# Sweeps of rotations in one M-step: as many as find a maximum, where none has been found before,
-# and a few of them where EM brings the axes of its last step.
-FIRST_SWEEPS = 200
-SWEEPS = 2
+# Most sweeps of rotations in one M-step where EM brings the axes of its last step.
+SWEEPS = 20
+
+# Where it does not: how many of the best of several axes have so many sweeps, one after the other.
+TRIALS = ((None, 4), (3, 16), (1, 180))
 
 # Share of all scatters' largest eigenvalues by which one may be below zero: products in float32
 # lose less than that.
@@ -28,8 +29,10 @@ INDEFINITE = 1e-6
 # The variance along an axis in which no component has any, while axes are sought.
 NOTHING = 1e-200
 
-# Gain per unit mass and feature below which a sweep has found its maximum.
+# Gain per unit mass and feature below which a sweep has found its maximum, and where EM will go on
+# with further sweeps in its next step.
 SETTLED = 1e-13
+NEARLY_SETTLED = 1e-7
 
 # Relative difference of two variances below which any axes in their plane are as good.
 TIED = 1e-9
@@ -45,6 +48,8 @@ class _Turned(Family):
     along : Family
         The law of the variances along the axes, an axis-aligned family.
     """
+
+    closed_under_scaling = False  # axes that are orthogonal in some units are not so in others
 
     def __init__(self, name: str, along: Family) -> None:
         super().__init__(name, OUTER, pooled=along.pooled)
@@ -99,7 +104,7 @@ class CommonAxes(_Turned):
 
     The axes are turned plane by plane, as Flury and Gautschi do, each plane to its exact optimum
     for given variances, and the variances follow. No step lowers the likelihood. It has several
-    maxima in the axes; the first time the sweeps begin at the best of a few, later where EM was.
+    maxima in the axes: the first time sweeps are made from several axes, later from those of EM.
 
     References
     ----------
@@ -110,12 +115,18 @@ class CommonAxes(_Turned):
         self, scatter: Array, mass: Array, n_features: int, before: Array | None = None
     ) -> Array:
         self._refuse_indefinite(np.linalg.eigvalsh(scatter))
-        candidates, sweeps = beginnings(scatter, before)
-        best = 0
-        if len(candidates) > 1:
-            seen = [_diagonals(_seen_from(axes, scatter)) for axes in candidates]
-            best = int(np.argmin([self._cost(self._held(one, mass), mass) for one in seen]))
-        axes, profiles = self._turn(candidates[best], scatter, mass, sweeps)
+        candidates = beginnings(scatter, before)
+        if len(candidates) == 1:
+            _, axes = self._turn(candidates[0], scatter, mass, SWEEPS, NEARLY_SETTLED)
+        else:
+            trials = [(0.0, axes) for axes in candidates]
+            for number, sweeps in TRIALS:
+                trials = [
+                    self._turn(axes, scatter, mass, sweeps, SETTLED) for _, axes in trials[:number]
+                ]
+                trials.sort(key=lambda trial: trial[0])
+            _, axes = trials[0]
+        profiles = _diagonals(_seen_from(axes, scatter))
         variances = self._variances(np.maximum(profiles, 0.0), mass, n_features)
         return _turned(axes[None], variances)
 
@@ -129,8 +140,10 @@ class CommonAxes(_Turned):
         """Minus twice the log-likelihood but for a constant, given that variances are best."""
         return float(mass @ np.log(variances).sum(axis=1))
 
-    def _turn(self, axes: Array, scatter: Array, mass: Array, sweeps: int) -> tuple[Array, Array]:
-        """Axes after sweeps of rotations, and the scatters (K, D) along them."""
+    def _turn(
+        self, axes: Array, scatter: Array, mass: Array, sweeps: int, settled: float
+    ) -> tuple[float, Array]:
+        """The cost and the axes after sweeps of rotations."""
         seen = _seen_from(axes, scatter)
         variances = self._held(_diagonals(seen), mass)
         cost = self._cost(variances, mass)
@@ -141,9 +154,9 @@ class CommonAxes(_Turned):
                 seen = _seen_from(turn, seen)
             variances = self._held(_diagonals(seen), mass)
             last, cost = cost, self._cost(variances, mass)
-            if last - cost <= SETTLED * mass.sum() * len(axes):
+            if last - cost <= settled * mass.sum() * len(axes):
                 break
-        return axes, _diagonals(seen)
+        return cost, axes
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         turns = n_features * (n_features - 1) // 2
@@ -183,8 +196,8 @@ def disjoint_planes(n_features: int) -> tuple[tuple[NDArray[np.intp], NDArray[np
     return tuple(rounds)
 
 
-def beginnings(scatter: Array, before: Array | None) -> tuple[Array, int]:
-    """Axes (n, D, D) to begin at, and how many sweeps to make from the best of them.
+def beginnings(scatter: Array, before: Array | None) -> Array:
+    """Axes (n, D, D) to begin at.
 
     The axes that the covariances before have in common; where there are none, or their variances
     are equal and leave the axes open, also the features' own and eigenvectors of the scatters.
@@ -195,10 +208,10 @@ def beginnings(scatter: Array, before: Array | None) -> tuple[Array, int]:
         shares = shares / np.trace(before, axis1=1, axis2=2)
         variances, axes = np.linalg.eigh(np.tensordot(shares, before, axes=1))
         if (np.diff(variances) > TIED * variances[1:]).all():
-            return axes[None], SWEEPS
+            return axes[None]
         candidates.append(axes[None])
     candidates += [np.linalg.eigh(matrices)[1] for matrices in (scatter.sum(axis=0)[None], scatter)]
-    return np.concatenate(candidates), FIRST_SWEEPS
+    return np.concatenate(candidates)
 
 
 def _seen_from(axes: Array, scatter: Array) -> Array:
