@@ -1,4 +1,4 @@
-"""``python -m emgmm``: fits to a file's rows and predictions for them, or a demonstration."""
+"""``python -m emgmm``: fit the rows of a file, predict from a model, or show a demonstration."""
 
 from __future__ import annotations
 

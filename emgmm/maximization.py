@@ -29,7 +29,7 @@ GRAIN = ROUNDING * (PROMISE / UNIT) ** 0.5
 
 # What rounding may do to a covariance whose features are as good as collinear, relatively, before it
 # is called singular.
-SINGULAR = 1e-3
+SINGULAR = 0.03
 
 
 def empty(statistics: Statistics) -> float:

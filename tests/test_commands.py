@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +25,8 @@ from emgmm import (
 )
 from emgmm.__main__ import main
 from emgmm.datasets import old_faithful
+from emgmm.diagnosis.summary import mean_and_sd
+from emgmm.families import FAMILIES, all_for
 
 NAMES = ["length", "width, mm", "depth"]
 X = clusters(120, 3, 2, seed=5, spread=6.0)
@@ -53,7 +57,9 @@ def test_fit_writes_what_the_library_says(data, suffix, capsys):
     assert run(*words, "--plot", picture) == 0
     said, progress = capsys.readouterr()
     assert progress == ""  # no terminal
-    assert "Left out, for they hold no numbers: kind, day" in said
+    day = "2020-01-05" if suffix == "csv" else "'2020-01-05'"  # which is a date, and which a text
+    left_out = f"kind ('a, b' in row 1), day ({day} in row 1)"
+    assert f"Left out because they are not numeric: {left_out}" in " ".join(said.split())
     assert "2 values are missing" in said
     weights = np.arange(120) % 3.0
     chosen = GaussianMixtureIC(range(1, 4), covariance_type=["EEE", "VVI"], random_state=7)
@@ -70,6 +76,8 @@ def test_fit_writes_what_the_library_says(data, suffix, capsys):
     assert_allclose(probabilities, chosen.predict_proba(X), rtol=1e-9, atol=1e-15)
     assert picture.read_bytes()[:4] == b"\x89PNG"
     assert f"BIC {chosen.bic(X, sample_weight=weights):.4f}" in said
+    named = chosen.summary(X, sample_weight=weights, correlations=True)
+    assert str(replace(named, feature_names=tuple(NAMES))) in said
     assert_says(said, chosen.best_estimator_.diagnose(X, sample_weight=weights))
 
 
@@ -136,18 +144,24 @@ def test_many_features_stay_legible(tmp_path, capsys, monkeypatch):
     for j in range(20):
         frame.insert(0, f"constant {j}", 1.0)
     frame.to_csv("wide.csv", index=False)
-    words = ("--components", 7, "--families", "diag", "--plot", "p.svg")
+    words = ("--components", 7, "--families", "diag", "--reg-covar", 1e-6, "--plot", "p.svg")
     assert run("fit", "wide.csv", *words) == 0
     said, notes = capsys.readouterr()
     assert "feature 29" in said
     assert "constant 19" in notes
     assert "CollapsedComponentWarning: The fit" in said  # long, and so is the list of columns
+    # The numbers of the components, and each candidate's state, are said too.
+    assert re.search(r"constant\s+features\.\s+\(component \d\)", said)
+    assert "1 set aside because components collapsed or starved" in said
+    assert re.search(r"set aside:\s+component \d\s+collapsed", said)
     assert widest(said) <= 100
     assert widest(notes) <= 100
     lines = said.partition("Chosen")[2].splitlines()
     heads = [line for line in lines if line.startswith("  component ")]
     assert [int(k) for head in heads for k in head.split()[1:]] == list(range(7))
-    assert sum(line.startswith("  a long name of f") for line in lines) == 30 * len(heads)
+    for j in range(30):
+        start = f"  a long name of feature {j} "
+        assert sum(line.startswith(start) for line in lines) == len(heads)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6, 1e12])
@@ -166,13 +180,17 @@ def test_nothing_of_a_candidate_is_cut_off(tmp_path, capsys, monkeypatch):
     rows = clusters(40, 2, 2, seed=1)
     rows[:12] = rows[0]
     pd.DataFrame(rows, columns=["a", "b"]).to_csv("few.csv", index=False)
-    assert run("fit", "few.csv", "--components", 4, "--families", "VVV", "--start", "random") == 0
+    words = ("--components", 4, "--families", "VVV", "--start", "random", "--reg-covar", 1e-6)
+    assert run("fit", "few.csv", *words) == 0
     said = capsys.readouterr().out
-    chosen = GaussianMixtureIC(4, covariance_type="VVV", init_params="random", random_state=0)
+    chosen = GaussianMixtureIC(
+        4, covariance_type="VVV", init_params="random", reg_covar=1e-6, random_state=0
+    )
     chosen.fit(rows)
     listed = said.partition("ending")[2].partition("Chosen")[0]
-    assert f"({chosen.results_['warnings'][0]})" in " ".join(listed.split())
-    assert len(chosen.results_["warnings"][0]) > 40
+    wanted = f"({chosen.results_['warnings'][0]}), set aside: {chosen.results_['reason'][0]}"
+    assert wanted in " ".join(listed.split())
+    assert len(wanted) > 60
     assert widest(said) <= 100
 
 
@@ -181,12 +199,15 @@ FAULTS = [
     ("fit data.txt", "its name must end in .csv or .parquet"),
     ("fit empty.csv", "cannot be read as CSV"),
     ("fit header.csv", "has no rows"),
-    ("fit semicolons.csv", "fields must be separated by commas"),
-    ("fit words.csv", "no column holds numbers; there are a, b"),
+    (
+        "fit semicolons.csv",
+        "has no ',' between the fields of its first line: say what separates them, as in --sep ';'",
+    ),
+    ("fit words.csv", "no column is numeric: a ('x' in row 1), b ('y' in row 1)"),
     ("fit twice.csv", "more than one column 'a'"),
     ("fit broken.parquet", "cannot be read as PARQUET"),
     ("fit data.csv --columns depth,heigth", "there is no column 'heigth'; there are length"),
-    ("fit data.csv --columns kind", "column 'kind' holds no numbers, but string"),
+    ("fit data.csv --columns kind", "column 'kind' is not numeric ('a, b' in row 1)"),
     ("fit data.csv --weights v", "--weights: there is no column 'v'"),
     ("fit data.csv --out nowhere/out.csv", "there is no folder nowhere"),
     ("fit data.csv --out data.csv", "--out is the data's own file"),
@@ -199,11 +220,14 @@ FAULTS = [
     ("fit data.csv --model p.svg --plot ahead.svg", "--model and --plot are the same file"),
     ("predict model.json data.csv --out link.csv", "--out is the data's own file"),
     ("predict model.csv data.csv --out ../{}/model.csv", "--out is the model's own file"),
-    ("fit data.csv --columns depth,length,depth", "column 'depth' is there twice"),
-    ("fit few.csv --components 5", "5 components need as many rows that differ, but there are 2"),
+    ("fit data.csv --columns depth,length,depth", "column 'depth' is named twice"),
+    (
+        "fit few.csv --components 5",
+        "5 components need as many different rows, but there are only 2",
+    ),
     (
         "fit same.csv --components 4:6",
-        "4 components need as many rows that differ, but there are 3",
+        "4 components need as many different rows, but there are only 3",
     ),
     ("fit few.csv --components 2 --weights b", "weights must be finite and not negative"),
     ("fit bad.csv --components 1 --weights w", "column 'w' is -1 in row 2 of 3"),
@@ -211,12 +235,12 @@ FAULTS = [
     ("fit endless.csv --components 1 --weights w", "column 'w' is inf in row 1 of 3"),
     (
         "fit counts.csv --components 3 --weights w",
-        "3 components need as many rows that differ, but there are 2",
+        "3 components need as many different rows, but there are only 2",
     ),
     ("fit zero.csv --components 1 --weights w", "column 'w' is 0 in every row"),
     ("fit infinite.csv --components 1", "column 'b' is infinite in row 1 of 3"),
-    ("fit constant.csv", "there is nothing to fit: a, b do not vary"),
-    ("fit one.csv", "do not vary among the rows that count, of which there are 1"),
+    ("fit constant.csv", "there is nothing to fit: no column (a, b) varies"),
+    ("fit one.csv", "varies among the rows with a weight above 0, of which there are 1"),
     (
         "fit data.csv --columns length,depth --families VVI,E",
         "E is for one column, but there are 2",
@@ -225,10 +249,31 @@ FAULTS = [
     ("--plot nowhere/p.png", "there is no folder nowhere"),
     ("fit data.csv --out out.xlsx", "must end in .csv or .parquet"),
     ("fit data.csv --model .", "that is a folder"),
-    ("fit labelled.csv --out out.csv", "the data have a column 'label' already"),
+    ("fit labelled.csv --out out.csv", "the data already have a column 'label'"),
     ("predict nowhere.json data.csv", "there is no file nowhere.json"),
     ("predict data.txt data.csv", "is not a saved model"),
     ("predict model.json words.csv", "there is no column 'length'"),
+    ("fit data.csv --exclude kind,heigth", "--exclude: there is no column 'heigth'"),
+    ("fit data.csv --exclude kind,kind", "--exclude: column 'kind' is named twice"),
+    (
+        "fit data.csv --columns length,depth --exclude kind,depth",
+        "--columns and --exclude both name 'depth': name it in one of them only",
+    ),
+    ("fit few.csv --exclude a,b", "no column is left to fit"),
+    ("fit counted.csv", "the numeric columns (a, b) only count the rows; name them in --columns"),
+    ("fit data.csv --decimal ,", "--sep and --decimal cannot both be ','"),
+    ("predict model.json data.csv --sep . --decimal .", "--sep and --decimal cannot both be '.'"),
+    (
+        "fit tabs.csv",
+        "between the fields of its first line: say what separates them, as in --sep tab",
+    ),
+    ("fit commas.csv", "has no ',' between the fields of its first line"),
+    ("fit commas.csv --sep ;", "no column is numeric: a ('1,5' in row 1; see --decimal), b ('2,5'"),
+    ("fit asked.csv --columns b", "column 'b' is not numeric ('?' in row 3)"),
+    ("fit asked.csv --weights b", "--weights: column 'b' is not numeric ('?' in row 3)"),
+    ("fit asked.csv --exclude a", "no column is numeric: b ('?' in row 3)"),
+    ("predict ab.json asked.csv", "ab.json: column 'b' is not numeric ('?' in row 3)"),
+    ("fit far.csv --scale", "--scale: the standard deviation of column 'b' cannot be computed"),
 ]
 
 
@@ -238,12 +283,15 @@ def folder(data, monkeypatch):
     texts = {
         "data.txt": "text", "empty.csv": "", "header.csv": "a,b\n", "twice.csv": "a,a\n1,2\n",
         "semicolons.csv": "a;b\n1;2\n", "words.csv": "a,b\nx,y\n", "broken.parquet": "no",
-        "labelled.csv": "a,label\n1,2\n2,3\n", "few.csv": "a,b\n1,-1\n2,3\n",
-        "bad.csv": "a,w\n1,1\n2,-1\n3,1\n", "infinite.csv": "a,b\n1,inf\n2,3\n4,4\n",
-        "holes.csv": "a,w\n1,1\n2,1\n3,\n", "zero.csv": "a,w\n1,0\n2,0\n",
-        "endless.csv": "a,w\n1,inf\n2,1\n3,1\n", "counts.csv": "a,w\n1,2\n2,0\n3,1\n",
+        "labelled.csv": "a,label\n1,2\n2,3\n", "few.csv": "a,b\n3,-1\n1,3\n",
+        "bad.csv": "a,w\n5,1\n2,-1\n3,1\n", "infinite.csv": "a,b\n1,inf\n2,3\n4,4\n",
+        "holes.csv": "a,w\n5,1\n2,1\n3,\n", "zero.csv": "a,w\n5,0\n2,0\n",
+        "endless.csv": "a,w\n5,inf\n2,1\n3,1\n", "counts.csv": "a,w\n5,2\n2,0\n3,1\n",
         "constant.csv": "a,b\n1,2\n1,2\n,2\n", "one.csv": "a,b\n1,2\n",
-        "same.csv": "a,b\n" + "1,2\n0,3\n-0.0,3\n5,1\n" * 5, "line.csv": "a,b\n1,2\n2,4\n3,6\n",
+        "same.csv": "a,b\n" + "1,2\n0,3\n-0.0,3\n5,1\n" * 5, "line.csv": "a,b\n3,6\n2,4\n1,2\n",
+        "counted.csv": "a,b\n1,0\n2,1\n3,2\n", "tabs.csv": "a\tb\n1\t2\n",
+        "commas.csv": "a;b\n1,5;2,5\n2,5;3,5\n", "far.csv": "a,b\n5,1e300\n3,-1e300\n",
+        "asked.csv": "a,b\n5,1.5\n2,NA\n7,?\n9,2\n",
     }  # fmt: skip
     for name, text in texts.items():
         (data / name).write_text(text)
@@ -285,16 +333,34 @@ def test_a_seed_that_is_none(seed, folder, capsys):
         run("fit", "data.csv", "--seed", seed)
     assert ended.value.code == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert f"argument --seed: '{seed}' is no whole number from 0 to 4294967295" in said
+    assert f"argument --seed: '{seed}' is not a whole number from 0 to 4294967295" in said
 
 
 @pytest.mark.parametrize(
-    "line", ["--components 0:2", "--components x", "--families round", "--start x"]
+    ("line", "sentence"),
+    [
+        ("--components 0:2", "'0:2' is neither a range such as 1:9, nor a number such as 3"),
+        ("--components x", "'x' is neither a range such as 1:9, nor a number such as 3"),
+        ("--families round", "'round' is not among the families full, tied"),
+        ("--start x", "invalid choice: 'x' (choose from"),
+        ("--tol -1", "--tol: '-1' is not a finite number of at least 0"),
+        ("--tol nan", "--tol: 'nan' is not a finite number of at least 0"),
+        ("--tol small", "--tol: 'small' is not a finite number of at least 0"),
+        ("--reg-covar -0.1", "--reg-covar: '-0.1' is not a finite number of at least 0"),
+        ("--reg-covar inf", "--reg-covar: 'inf' is not a finite number of at least 0"),
+        ("--max-iter 0", "--max-iter: '0' is not a whole number of at least 1"),
+        ("--max-iter 1.5", "--max-iter: '1.5' is not a whole number of at least 1"),
+        ("--n-init -1", "--n-init: '-1' is not a whole number of at least 1"),
+        ("--sep ab", "--sep: 'ab' cannot separate fields: give one ASCII character"),
+        ("--sep \u00a7", "--sep: '\u00a7' cannot separate fields: give one ASCII character"),
+        ("--decimal x", "--decimal: invalid choice: 'x' (choose from"),
+    ],
 )
-def test_bad_usage(line, folder):
+def test_bad_usage(line, sentence, folder, capsys):
     with pytest.raises(SystemExit) as ended:
         run("fit", "data.csv", *line.split())
     assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_nothing_half_written(folder, capsys, monkeypatch):
@@ -334,8 +400,12 @@ OPTIONS = [
     ("--noise uniform", {"noise": "uniform"}),
     ("--start random", {"init_params": "random"}),
     ("--start random --seed 3", {"init_params": "random", "random_state": 3}),
-    ("--components 3,4", {"n_components": [3, 4]}),
+    ("--components 2,4", {"n_components": [2, 4]}),
     ("--families VVI", {"covariance_type": ["VVI"]}),
+    ("--start random --tol 0.01", {"init_params": "random", "tol": 0.01}),
+    ("--start random --max-iter 2", {"init_params": "random", "max_iter": 2}),
+    ("--criterion aic --n-init 3", {"criterion": "aic", "n_init": 3}),
+    ("--reg-covar 0.5", {"reg_covar": 0.5}),
 ]
 
 
@@ -469,3 +539,291 @@ def test_a_reader_that_has_gone(line, folder):
     assert ended.stderr == ""
     assert ended.returncode == 0
     assert (folder / "m.json").exists() == ("m.json" in line)  # what was asked for is there
+
+
+def fitted_and_said(capsys, *words):
+    """The model that a command saves, and what it prints."""
+    assert run("fit", *words, "--model", "m.json") == 0
+    return GaussianMixture.load("m.json"), capsys.readouterr()
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_column_that_counts_the_rows_is_left_out(first, folder, capsys):
+    frame = pd.read_csv("data.csv")[["length", "depth"]]
+    frame.insert(0, "id", np.arange(first, first + 120))
+    frame.insert(2, "back", np.arange(120)[::-1])
+    frame.insert(3, "from two", np.arange(2, 122))
+    frame.insert(4, "parts", np.arange(first, first + 120) + 0.5)
+    frame.to_csv("numbered.csv", index=False)
+    words = ("numbered.csv", "--components", 1, "--families", "VVI")
+    kept, said = fitted_and_said(capsys, *words)
+    assert list(kept.feature_names_in_) == ["length", "back", "from two", "parts", "depth"]
+    assert "Left out as row identifiers: id\n" in said.out
+    kept, said = fitted_and_said(capsys, *words, "--columns", "id,depth")
+    assert list(kept.feature_names_in_) == ["id", "depth"]
+    assert "identifiers" not in said.out
+    kept, said = fitted_and_said(capsys, *words, "--exclude", "id,back,from two")
+    assert list(kept.feature_names_in_) == ["length", "parts", "depth"]
+    assert "identifiers" not in said.out
+
+
+def test_an_identifier_without_a_name(folder, capsys):
+    pd.read_csv("data.csv")[["length", "depth"]].to_csv("numbered.csv")  # with pandas' index
+    words = ("numbered.csv", "--components", 1, "--families", "VVI")
+    kept, said = fitted_and_said(capsys, *words)
+    assert list(kept.feature_names_in_) == ["length", "depth"]
+    assert "Left out as row identifiers: ''\n" in said.out
+
+
+def test_the_value_that_is_no_number_is_named(folder, capsys):
+    frame = pd.read_csv("data.csv")[["length", "depth"]]
+    numbers = [f"{value:.3g}" for value in X[:, 2]]
+    frame["asked"] = [*numbers[:76], "?", "+.5e-3", "NA", *numbers[79:], "none"][:120]
+    frame["mark"] = [value.replace(".", ",") for value in numbers]
+    frame["long"] = "a very long text that would fill a line by itself, and more of it"
+    frame["yes"] = True
+    frame["missing"] = np.nan
+    frame["day"] = ["", *["2020-01-05"] * 119]
+    frame.to_csv("texts.csv", index=False)
+    kept, said = fitted_and_said(capsys, "texts.csv", "--components", 1, "--families", "VVI")
+    assert list(kept.feature_names_in_) == ["length", "depth"]
+    left_out = " ".join(said.out.split()).partition("not numeric: ")[2].partition(" 2 values")[0]
+    shown = numbers[0].replace(".", ",")
+    assert left_out.split("), ") == [
+        "asked ('?' in row 77",
+        f"mark ({shown!r} in row 1; see --decimal",
+        "long ('a very long ... more of it' in row 1",
+        "yes (True in row 1",
+        "day (2020-01-05 in row 2)",
+    ]
+    assert said.err == "note: columns that do not vary are left out: missing\n"
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "dictionary"])
+def test_text_in_parquet(kind, folder, capsys):
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    values = pa.array(["5.5", None, "?", "3"])
+    kinds = {"string": pa.string(), "large_string": pa.large_string()}
+    text = values.dictionary_encode() if kind == "dictionary" else values.cast(kinds[kind])
+    digits = pa.array(["1.5", "2.5", None, None])
+    nothing = pa.array([None] * 4, pa.string())
+    table = pa.table({"a": [4.0, 2, 8, 5], "text": text, "digits": digits, "nothing": nothing})
+    pa.parquet.write_table(table, "texts.parquet")
+    said = fitted_and_said(capsys, "texts.parquet", "--components", 1)[1]
+    left_out = "text ('?' in row 3), digits ('1.5' in row 1), nothing"
+    assert f"Left out because they are not numeric: {left_out}\n" in said.out
+
+
+def test_excluded_columns_are_kept_in_the_table(folder, capsys):
+    words = ("data.csv", *GRID, "--exclude", "depth,kind,w", "--out", "out.csv")
+    kept, said = fitted_and_said(capsys, *words)
+    assert list(kept.feature_names_in_) == NAMES[:2]
+    assert "kind" not in said.out
+    written = pd.read_csv("out.csv")
+    assert {"depth", "kind", "w"} < set(written)
+    assert_array_equal(written["label"], kept.predict(written[NAMES[:2]]))
+
+
+@pytest.mark.parametrize(
+    ("separator", "decimal", "words"),
+    [
+        (";", ",", ["--sep", ";", "--decimal", ","]),
+        (";", ".", ["--sep", ";"]),
+        ("\t", ".", ["--sep", "tab"]),
+        ("\t", ",", ["--sep", "\t", "--decimal", ","]),
+        ("|", ".", ["--sep", "|"]),
+    ],
+)
+def test_how_a_csv_file_is_read(separator, decimal, words, folder, capsys):
+    frame = pd.DataFrame(X, columns=NAMES)
+    frame.to_csv("other.csv", index=False, sep=separator, decimal=decimal)
+    kept, said = fitted_and_said(capsys, "other.csv", *GRID, *words, "--out", "out.csv")
+    assert "Left out" not in said.out
+    wanted, usual = fitted_and_said(capsys, "data.csv", *GRID, "--exclude", "w")
+    assert_array_equal(kept.means_, wanted.means_)
+    assert run("predict", "m.json", "other.csv", *words, "--out", "labels.csv") == 0
+    labels = wanted.predict(frame)
+    assert_array_equal(pd.read_csv("labels.csv")["label"], labels)
+    assert_array_equal(pd.read_csv("out.csv")["label"], labels)
+
+
+def test_parquet_has_no_separators(folder, capsys):
+    words = ("data.parquet", *GRID, "--columns", "depth,length")
+    wanted = fitted_and_said(capsys, *words)[0]
+    kept = fitted_and_said(capsys, *words, "--decimal", ",")[0]
+    assert_array_equal(kept.means_, wanted.means_)
+    assert run("predict", "m.json", "data.parquet", "--sep", ".", "--decimal", ".") == 0
+
+
+def by_hand(rows, weights):
+    """Means and standard deviations of columns, over what is known of the rows that count."""
+    columns = [~np.isnan(column) & (weights > 0) for column in rows.T]
+    means = [np.average(x[ok], weights=weights[ok]) for x, ok in zip(rows.T, columns, strict=True)]
+    variances = [
+        np.average((x[ok] - mean) ** 2, weights=weights[ok])
+        for x, ok, mean in zip(rows.T, columns, means, strict=True)
+    ]
+    return np.array(means), np.sqrt(variances), np.array([weights[ok].sum() for ok in columns])
+
+
+SCALED = [*all_for(3), "spherical", "tied"]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("family", SCALED)
+def test_scale_fits_standardized_columns(family, weighted, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    units = np.array([1e-3, 1.0, 1e4])
+    rows = np.array([5.0, 0.0, -3e5]) + units * X
+    frame = pd.DataFrame(rows, columns=list("abc"))
+    weights = np.arange(120) % 3.0 if weighted else np.ones(120)
+    rows[weights == 0] *= 1.5  # which must not matter
+    frame[list("abc")] = rows
+    frame["w"] = weights
+    frame.to_parquet("units.parquet")
+    asked = ("--components", 2, "--families", family, "--scale", "--weights", "w")
+    kept, said = fitted_and_said(capsys, "units.parquet", *asked, "--out", "out.parquet")
+    means, sds, observed = by_hand(rows, weights)
+    standardized = (rows - means) / sds
+    wanted = GaussianMixtureIC(2, covariance_type=family, random_state=0)
+    wanted.fit(standardized, sample_weight=weights)
+    best = wanted.best_estimator_
+    names = frame[list("abc")]
+    assert_allclose(kept.predict_proba(names), best.predict_proba(standardized), atol=1e-9)
+    assert_array_equal(kept.predict(names), best.predict(standardized))
+    written = pd.read_parquet("out.parquet")
+    assert_allclose(written[["p_0", "p_1"]], best.predict_proba(standardized), atol=1e-9)
+    assert_array_equal(written["label"], best.predict(standardized))
+    assert_allclose(kept.means_, means + sds * best.means_, rtol=1e-9)
+    dense = best._mixture().dense_covariances() * np.outer(sds, sds)
+    assert_allclose(kept._mixture().dense_covariances(), dense, rtol=1e-9, atol=1e-12 * dense.max())
+    closed = FAMILIES[family].closed_under_scaling
+    assert kept.covariance_type == (family if closed else "full")
+    assert (f"The family {family} holds for the standardized columns" in said.out) != closed
+    # The bound that EM climbed is that of the rows in their own units.
+    assert_allclose(kept.lower_bound_, kept.score(names, sample_weight=weights), rtol=1e-9)
+    assert kept.lower_bounds_[-1] == kept.lower_bound_ == kept.history_["objective"][-1]
+    for name in ("n_iter_", "converged_", "ending_", "remaining_gain_"):
+        assert getattr(kept, name) == getattr(best, name)
+    # So are the figures that are printed, with the number of parameters of the family.
+    log_likelihood = kept.score(names, sample_weight=weights) * weights.sum()
+    shift = observed @ np.log(sds)
+    bic = -2 * log_likelihood + best.n_parameters() * np.log(weights.sum())
+    assert_allclose(bic, wanted.bic(standardized, sample_weight=weights) + 2 * shift, rtol=1e-9)
+    icl = wanted.icl(standardized, sample_weight=weights) + 2 * shift
+    words = " ".join(said.out.split())
+    assert f"Log-likelihood {log_likelihood:.4f} (" in words
+    assert f"{best.n_parameters()} free parameters; BIC {bic:.4f}, ICL {icl:.4f}" in words
+    listed = said.out.partition("ending")[2].split()
+    assert listed[:5] == [
+        "2",
+        family,
+        f"{bic:.2f}",
+        f"{log_likelihood:.2f}",
+        f"{best.n_parameters()}",
+    ]
+    assert "condition numbers for the standardized columns" in words
+    assert_says(said.out, best.diagnose(standardized, sample_weight=weights))
+    mean, sd = kept.means_[0, 2], np.sqrt(kept._mixture().dense_covariances()[0, 2, 2])
+    assert f"{mean_and_sd(mean, sd)}" in said.out
+
+
+def test_scale_with_one_column(faithful, capsys):
+    words = ("faithful.csv", "--columns", "waiting", "--components", 2, "--families")
+    for family in "EV":
+        scaled = fitted_and_said(capsys, *words, family, "--scale")[0]
+        plain = fitted_and_said(capsys, *words, family)[0]
+        assert scaled.covariance_type == family
+        assert_allclose(scaled.means_, plain.means_, rtol=1e-4)
+        assert_allclose(scaled.covariances_, plain.covariances_, rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_scale_with_noise(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame([3.0, 0, -50] + [1e-3, 1, 1e3] * X, columns=list("abc"))
+    frame.to_parquet("units.parquet")
+    words = ("--components", 2, "--families", "EEV", "--start", "kmeans", "--noise", "uniform")
+    kept, said = fitted_and_said(capsys, "units.parquet", *words, "--scale", "--plot", "p.png")
+    means, sds, observed = by_hand(frame.to_numpy(), np.ones(120))
+    standardized = (frame.to_numpy() - means) / sds
+    wanted = GaussianMixtureIC(
+        2, covariance_type="EEV", init_params="kmeans", noise="uniform", random_state=0
+    ).fit(standardized)
+    best = wanted.best_estimator_
+    assert_allclose(kept.predict_proba(frame), best.predict_proba(standardized), atol=1e-9)
+    assert kept.noise_weight_ == best.noise_weight_
+    density, old = kept._noise_density, best._noise_density
+    assert_allclose(density.constant, old.constant - np.log(sds).sum(), rtol=1e-12)
+    drawn = kept.sample(300)[0]
+    assert_allclose((drawn - means) / sds, best.sample(300)[0], rtol=1e-9, atol=1e-9)
+    assert f"BIC {wanted.bic(standardized) + 2 * observed @ np.log(sds):.4f}" in said.out
+
+
+def test_scale_makes_units_irrelevant(faithful, capsys):
+    rows = pd.read_csv("faithful.csv")
+    (rows * [60, 1 / 60]).to_csv("other.csv", index=False)
+    words = ("--components", "1:3", "--families", "EII,VII,EVE", "--scale", "--out", "out.csv")
+    labels = []
+    for name in ("faithful.csv", "other.csv"):
+        kept, said = fitted_and_said(capsys, name, *words)
+        labels.append(pd.read_csv("out.csv")["label"])
+        assert kept.covariance_type == "full"
+    assert_array_equal(labels[0], labels[1])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_which_families_are_closed_under_scaling(family):
+    rule = FAMILIES[family]
+    D = rule.most_features or 3
+    factors = np.array([0.2, 1.0, 30.0])[:D]
+    rows = [clusters(50, D, 1, seed=seed, spread=0.0) for seed in range(3)]
+    mass = np.array([50.0, 50.0, 50.0])
+
+    def estimated(scale):
+        outer = [np.stack([rule.shape.outer(r[None])[0] for r in some * scale]) for some in rows]
+        scatter = rule.pool(np.stack([each.sum(axis=0) for each in outer]))
+        covariances = rule.estimate(scatter, mass, D)
+        return rule.dense(covariances, 3, D)
+
+    converted = estimated(np.ones(D)) * np.outer(factors, factors)
+    same = np.allclose(estimated(factors), converted, rtol=1e-4)
+    assert same == rule.closed_under_scaling
+
+
+def test_warnings_name_their_columns(faithful, capsys):
+    said = fitted_and_said(capsys, "faithful.csv", *GRID, "--reg-covar", 0.5)[1].out
+    words = " ".join(said.split())
+    assert "RegularizationWarning: reg_covar is more than a hundredth" in words
+    assert "(columns: eruptions)" in words
+
+
+def test_candidates_that_failed_or_are_set_aside_are_counted(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = clusters(60, 2, 2, seed=1)
+    rows[:3] = rows[0]
+    pd.DataFrame(rows, columns=["a", "b"]).to_csv("few.csv", index=False)
+    words = ("--components", "1:6", "--start", "random")
+    said = fitted_and_said(capsys, "few.csv", *words)[1].out
+    chosen = GaussianMixtureIC(range(1, 7), init_params="random", random_state=0).fit(rows)
+    results = chosen.results_
+    failed = results["failure"] != ""
+    aside = ~failed & ~results["sound"]
+    assert failed.any()
+    assert aside.any()
+    head = said.partition("10 of 84 candidates, the best first")[2].splitlines()[0]
+    assert f"; {aside.sum()} set aside because" in head
+    assert f"; {failed.sum()} could not be fitted" in head
+
+
+@pytest.mark.parametrize("command", ["fit", "predict"])
+def test_help_has_an_example(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(command, "--help")
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert f"example:\n  python -m emgmm {command} " in said
+    assert widest(said) <= 100

@@ -783,7 +783,7 @@ def test_a_large_ridge_is_said_of_the_features_whose_variance_it_dominates(
     if holed:
         X[np.random.default_rng(0).random(X.shape) < 0.02] = np.nan
     variances = np.nanvar(X, axis=0)
-    expected = [j for j in range(30) if j != 3 and 1e-6 > 1e-2 * variances[j]]
+    expected = [j for j in range(30) if j != 3 and 1e-2 * variances[j] < 1e-6]
     assert 3 < len(expected) < 27
     model = GaussianMixture(1, covariance_type=covariance_type, random_state=0)
     (message,) = [m for m in said(model, X) if isinstance(m, RegularizationWarning)]

@@ -40,7 +40,7 @@ from emgmm import (
 from emgmm.datasets import question
 from emgmm.displays import panels
 from emgmm.displays.convergence import NO_STARTS
-from emgmm.displays.criterion import spread
+from emgmm.displays.criterion import competitive_range
 from emgmm.displays.marginal import Marginal
 from emgmm.plots import GREY
 
@@ -560,69 +560,172 @@ class Choice(BaseEstimator):
         known = criterion(n_families)
         choice = cls()
         choice.best_index_ = known["best_index"]
-        names = ("n_components", "covariance_type")
+        names = ("n_components", "covariance_type", "sound")
         choice.results_ = {name: known[name] for name in names}
         choice.results_ |= {"bic": known["values"], "aic": known["values"][::-1]}
         return choice
+
+
+def plotted(**known):
+    return InformationCriterionDisplay(**known).plot().ax_
+
+
+def table(values, families="abcdefghijklmn"):
+    """Arguments of a display for an array of values, of shape (families, numbers of components)."""
+    values = np.asarray(values, dtype=float)
+    return {
+        "n_components": np.tile(np.arange(1, values.shape[1] + 1), len(values)),
+        "covariance_type": np.repeat(list(families[: len(values)]), values.shape[1]),
+        "values": values.ravel(),
+        "best_index": int(np.nanargmin(values)),
+        "criterion": "bic",
+        "chosen_by": "bic",
+    }
+
+
+def valleys(bests, n_numbers=9):
+    """A valley for each family, all with the same bottom, 10 higher for each component off it."""
+    return np.add.outer(np.asarray(bests), 10.0 * np.abs(np.arange(n_numbers) - 3))
+
+
+def note(ax):
+    return ax.texts[-1].get_text().replace("\n\n", "; ").replace("\n", " ")
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 @pytest.mark.parametrize("n_families", [1, 14])
 def test_a_line_for_each_family_and_the_choice(n_families):
     choice = Choice.of(n_families)
     display = InformationCriterionDisplay.from_estimator(choice, ax=panel())
-    *lines, ring = display.ax_.lines
+    *lines, unsound, ring = display.ax_.lines
     assert len(lines) == n_families
-    values = choice.results_["bic"].reshape(n_families, 9)
+    results = choice.results_
+    values = np.where(results["sound"], results["bic"], np.nan).reshape(n_families, 9)
+    # In this table the families are in the order of their best values.
     for number, line in enumerate(lines):
         assert line.get_label() == f"F{number:02d}"
         np.testing.assert_array_equal(line.get_xdata(), range(1, 10))
         np.testing.assert_array_equal(line.get_ydata(), values[number])
     best = np.unravel_index(np.nanargmin(values), values.shape)
     assert ring.get_xydata().tolist() == [[best[1] + 1, np.nanmin(values)]]
-    assert f"F{best[0]:02d}, {best[1] + 1}" in [text.get_text() for text in display.ax_.texts]
-    assert f"1 of {9 * n_families} fits failed" in said(display.ax_)
-    looks = {(line.get_color(), line.get_ls(), line.get_marker()) for line in lines}
-    assert len(looks) == n_families
-    names = [text.get_text() for text in display.ax_.texts]
-    assert [f"F{number:02d}" in names for number in range(n_families)] == [True] * n_families
+    assert display.ax_.texts[0].get_text() == f"F{best[0]:02d}, {best[1] + 1} components"
+    assert f"1 of {9 * n_families} fits failed" in note(display.ax_)
+    looks = {(line.get_color(), line.get_marker()) for line in lines}
+    assert len(looks) == min(n_families, 8)  # seven, and what the others have in common
+    assert unsound.get_label() == "not sound"
 
 
 def test_another_criterion_shows_what_the_first_one_chose():
     choice = Choice.of(3)
     ax = InformationCriterionDisplay.from_estimator(choice, criterion="aic", ax=panel()).ax_
-    assert ax.get_ylabel() == "AIC, lower is better"
+    assert ax.get_xlabel() == "number of components"
+    assert ax.get_ylabel() == "AIC (lower is better)"
     value = choice.results_["aic"][choice.best_index_]
     assert ax.lines[-1].get_ydata().tolist() == [value]
-    assert any(text.get_text().endswith(" by BIC") for text in ax.texts)
+    assert ax.texts[0].get_text().endswith("\nchosen by BIC")
     with pytest.raises(ValueError, match="criterion must be one of"):
         InformationCriterionDisplay.from_estimator(choice, criterion="time")
     with pytest.raises(NotFittedError):
         InformationCriterionDisplay.from_estimator(Choice())
 
 
-def test_every_familys_best_is_in_the_picture_and_what_is_far_above_is_counted():
-    known = criterion(5)
-    known["values"][::9] += 5000
-    ax = InformationCriterionDisplay(**known).plot(panel()).ax_
-    bests = np.nanmin(known["values"].reshape(5, 9), axis=1)
-    low, high = ax.get_ylim()
-    assert (low < bests).all()
-    assert (bests < high).all()
-    assert high < 2000
-    above = (known["values"] > high).sum()
-    assert above >= 5
-    assert f"{above} of 45 fits lie above" in said(ax)
+@pytest.mark.parametrize(
+    ("bests", "n_numbers", "reach"),
+    [
+        # Numbers of components decide: half of the best values are at most 20 above the lowest.
+        ([0, 2, 4, 6, 8], 9, 40),
+        # Families decide: half of them are at most 50 above the lowest.
+        ([0, 30, 50, 5000, 6000], 9, 100),
+        # Of two families the better one is shown, of two numbers of components both.
+        ([0, 5000], 9, 40),
+        ([0, 2, 4], 2, 14),
+        ([0], 2, 10),
+        # With few fits up to the highest value.
+        ([0], 1, 0),
+        ([0, 30], 1, 30),
+        ([0, 1, 1], 1, 1),
+    ],
+)
+def test_the_range_is_twice_what_half_of_families_and_of_numbers_need(bests, n_numbers, reach):
+    known = table(1000 + valleys(bests, n_numbers))
+    names = ("n_components", "covariance_type", "values")
+    low, high = competitive_range(*(known[name] for name in names))
+    assert low == known["values"].min()
+    assert high == pytest.approx(low + reach)
+    ax = plotted(**known)
+    bottom, top = ax.get_ylim()
+    height = reach or 1
+    assert (bottom, top) == pytest.approx(
+        (low - 0.16 * height, low + 1.04 * reach + 0.04 * (not reach))
+    )
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_names_are_kept_apart_in_their_order(seed):
-    heights = np.random.RandomState(seed).beta(1, 4, size=14)
-    moved = spread(heights, 0.06)
-    np.testing.assert_array_equal(np.argsort(moved), np.argsort(heights))
-    assert np.diff(np.sort(moved)).min() > 0.06 - 1e-12
-    assert (moved.min() >= 0, moved.max() <= 1) == (True, True)
-    np.testing.assert_allclose(spread(np.array([0.2, 0.9]), 0.06), [0.2, 0.9])
-    assert np.diff(np.sort(spread(heights, 0.2))).min() == pytest.approx(1 / 13)
+def test_what_is_far_above_is_out_of_the_range_and_counted():
+    values = 1000 + valleys([0, 8, 2, 6, 4])
+    near = plotted(**table(values))
+    assert note(near) == "9 of 45 fits lie above"
+    values[:, 0] += 5000
+    values[[1, 3]] += 5000
+    far = plotted(**table(values))
+    assert far.get_ylim() == near.get_ylim()
+    assert note(far) == "2 of 5 families and 26 of 45 fits lie above"
+    assert legend(far) == ["a", "c", "e"]
+    assert note(plotted(**table([[5.0, 5.1, 5.2, 90.0]]))) == "1 of 4 fits lies above"
+    assert note(plotted(**table([[5.0, 5.1, 5.2]]))) == ""
+
+
+def test_the_legend_begins_with_the_best_family():
+    bests = np.random.RandomState(0).permutation(np.arange(10))
+    ax = plotted(**table(1000 + valleys(bests)))
+    in_order = ["abcdefghij"[number] for number in np.argsort(bests)]
+    assert legend(ax) == [*in_order[:7], "3 others"]
+    drawn_in = [line.get_color() for line in ax.lines[:10]]
+    assert len(set(drawn_in[:7])) == 7
+    assert len(set(drawn_in[7:])) == 1
+    handles = ax.get_legend().get_lines()
+    assert [handle.get_color() for handle in handles] == drawn_in[:8]
+    assert legend(plotted(**table(1000 + valleys(bests[:8]))))[-1] == "1 other"
+
+
+@pytest.mark.parametrize("value", [1e6, 1030.0, -1e6])
+def test_fits_that_are_not_sound_are_grey_and_do_not_set_the_range(value):
+    values = 1000 + valleys([0, 2, 4])
+    without = plotted(**table(values))
+    known = table(values)
+    sound = np.ones(27, dtype=bool)
+    sound[[7, 26]] = False
+    known["values"][~sound] = value
+    ax = plotted(**known | {"sound": sound})
+    assert ax.get_ylim() == without.get_ylim()
+    assert note(ax) == "2 of 27 fits are not sound; 4 of 27 fits lie above"
+    *lines, unsound, _ = ax.lines
+    assert (unsound.get_ls(), unsound.get_mec(), unsound.get_mfc()) == ("None", GREY, "white")
+    np.testing.assert_array_equal(unsound.get_xydata(), [[8, value], [9, value]])
+    for line in lines:
+        own = (known["covariance_type"] == line.get_label()) & ~sound
+        np.testing.assert_array_equal(
+            np.isnan(line.get_ydata()), np.isin(range(1, 10), known["n_components"][own])
+        )
+    shown = ["not sound"] if value == 1030 else []
+    assert legend(ax) == ["a", "b", "c", *shown]
+    sound[7] = True
+    assert "1 of 27 fits is not sound" in note(plotted(**known | {"sound": sound}))
+
+
+def test_the_choice_is_always_in_the_picture():
+    known = table(1000 + valleys([0, 2, 4]))
+    for index, sound in [(0, None), (26, None), (0, np.zeros(27, dtype=bool))]:
+        known["values"][index] = 3000
+        ax = plotted(**known | {"best_index": index, "sound": sound})
+        bottom, top = ax.get_ylim()
+        assert bottom < 1000
+        assert top > 3000
+        assert ax.lines[-1].get_ydata().tolist() == [3000]
+    assert note(ax) == "27 of 27 fits are not sound"
+    assert legend(ax) == ["not sound"]
 
 
 def test_a_marginal_is_that_of_the_mixture():

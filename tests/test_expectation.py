@@ -424,7 +424,7 @@ def test_float32_is_left_where_the_inverse_of_a_variance_is_beyond_its_range():
 
 def test_rows_in_double_precision_are_not_rounded_to_their_models():
     X = 1e6 + np.random.default_rng(0).normal(size=(500, 32))
-    model = GaussianMixture(2, max_iter=1, random_state=0, reg_covar=0.1)
+    model = GaussianMixture(2, max_iter=1, random_state=0, reg_covar=5e-3)
     with pytest.warns(ConvergenceWarning):
         model.fit(X.astype(np.float32))
     assert model.means_.dtype == np.float32

@@ -16,8 +16,9 @@ def test_it_fits_old_faithful_and_says_what_it_found(capsys):
     assert main([]) == 0
     out = capsys.readouterr().out
     # R's mclust on the same data, VVV with two components: -1130.264.
-    assert "log-likelihood -1130.26" in out
-    for word in ("weight", "mean", "sd", "eruptions", "waiting", "BIC", "EM ended", "CONVERGED"):
+    assert "Log-likelihood -1130.26" in out
+    words = ("weight", "Means", "standard deviations", "eruptions", "waiting", "BIC", "EM ended")
+    for word in (*words, "CONVERGED", "2.036 (0.263)", "54.48 (5.80)"):
         assert word in out
 
 
@@ -26,12 +27,23 @@ def test_the_question_beside_a_sound_start(capsys):
     out = capsys.readouterr().out
     stuck, sound = out.split("From k-means")
     plain, parted = stuck.split("break_symmetry, the default")
-    assert plain.count("2.5083") == 2
+    assert plain.count("2.51 (2.66)") == 2
     assert "-3.525488 per row" in parted
-    assert out.count("CoincidentComponentsWarning: EM came to rest with coincident") == 2
+    found = "CoincidentComponentsWarning: EM came to rest with components that are the same"
+    assert out.count(found) == 2
+    assert out.count("(components 0 and 1)") == 2
     assert "-4.116619 per row" in stuck
     assert "FIXED_POINT" in stuck
     assert "-3.525488 per row" in sound
+
+
+def test_help_names_the_other_commands(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    for command in ("fit", "predict"):
+        assert sum(line.startswith(f"  python -m emgmm {command} ") for line in lines) == 1
 
 
 @pytest.mark.parametrize("data", ["faithful", "question"])

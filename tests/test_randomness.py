@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import fit
 from sklearn.utils import check_random_state
 
 from emgmm import GaussianMixture
@@ -54,7 +55,7 @@ def test_what_a_function_of_the_user_was_handed_is_its_own():
         return np.arange(len(X)) % n_components
 
     X = np.random.RandomState(0).normal(size=(40, 2))
-    GaussianMixture(2, init_params=start, random_state=0).fit(X)
+    fit(GaussianMixture(2, init_params=start, random_state=0), X)
     state = kept[0].get_state()[1].copy()
     GaussianMixture(2, random_state=5).fit(X)
     np.testing.assert_array_equal(kept[0].get_state()[1], state)

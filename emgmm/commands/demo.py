@@ -1,4 +1,4 @@
-"""``python -m emgmm``: data that are in the package, and what was found in them."""
+"""``python -m emgmm``: fit data that are in the package, and say what was found in them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,31 @@ import numpy as np
 from emgmm.commands import targets
 from emgmm.commands.errors import told
 from emgmm.commands.output import say
-from emgmm.commands.report import listed_warnings, report
+from emgmm.commands.report import listed_warnings, summarized
 from emgmm.datasets import Dataset, old_faithful, question
 from emgmm.displays import GaussianMixtureDisplay
 from emgmm.estimator import GaussianMixture
 from emgmm.version import __version__
 
+DESCRIPTION = "Fit a Gaussian mixture to a data set that comes with the package."
+
+COMMANDS = """\
+commands for your own data:
+  python -m emgmm fit      fit mixtures to the rows of a table and choose one
+  python -m emgmm predict  label the rows of a table by a model that fit saved
+
+Each of them explains its options with --help."""
+
 
 def faithful_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
-    """Old Faithful with two components, from k-means."""
+    """Fit two components to Old Faithful, from k-means."""
     data = old_faithful()
     model = GaussianMixture(2, tol=1e-8, random_state=0).fit(data.rows)
     return data, {f"Old Faithful: {len(data.rows)} eruptions, in minutes": model}
 
 
 def question_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
-    """The question's data: from its own start, two times the same component, and from k-means."""
+    """Fit the question's data, from its own start of two equal components and from k-means."""
     data = question()
     start: dict[str, Any] = {
         "weights_init": [0.5, 0.5],
@@ -39,14 +48,14 @@ def question_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
     parted = GaussianMixture(2, **common, **start)
     sound = GaussianMixture(2, **common)
     return data, {
-        "Plain EM from two components alike": stuck.fit(data.rows),
-        "From there with break_symmetry, the default": parted.fit(data.rows),
+        "Plain EM from two equal components": stuck.fit(data.rows),
+        "From the same start with break_symmetry, the default": parted.fit(data.rows),
         "From k-means": sound.fit(data.rows),
     }
 
 
 def save_picture(path: Path, data: Dataset, fits: dict[str, GaussianMixture]) -> None:
-    """One panel for each fit."""
+    """Draw one panel for each fit."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.6 * len(fits), 4.6), layout="constrained")
@@ -64,9 +73,9 @@ def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m emgmm",
-        description="Fit a Gaussian mixture to a data set that comes with the package.",
-        epilog="For data of your own: python -m emgmm fit --help, and python -m emgmm predict "
-        "--help.",
+        description=DESCRIPTION,
+        epilog=COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "data",
@@ -75,16 +84,21 @@ def main(arguments: list[str]) -> int:
         default="faithful",
         help="Old Faithful's eruptions, the default, or two clusters and a start that misleads EM",
     )
-    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw it (needs matplotlib)")
+    parser.add_argument(
+        "--plot", metavar="FILE", type=Path, help="draw the fits (needs matplotlib)"
+    )
     parser.add_argument("--version", action="version", version=f"emgmm {__version__}")
     options = parser.parse_args(arguments)
     targets.check({"--plot": options.plot}, {})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         data, fits = question_fits() if options.data == "question" else faithful_fits()
-    texts = (report(title, fit, data.rows, data.feature_names) for title, fit in fits.items())
-    say("\n\n".join(texts))
-    for text in listed_warnings(caught):
+    texts = (
+        f"{title}\n\n{summarized(model, data.rows, data.feature_names)}"
+        for title, model in fits.items()
+    )
+    say("\n\n\n".join(texts))
+    for text in listed_warnings(caught, data.feature_names):
         say(f"\n{text}")
     if options.plot is not None:
         targets.write(options.plot, lambda path: save_picture(path, data, fits))

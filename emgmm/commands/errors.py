@@ -1,4 +1,4 @@
-"""What ends a command: one sentence and an exit status."""
+"""How a command ends that cannot do what was asked: with one sentence and an exit status."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ USAGE, FAILED = 2, 1
 
 
 class CommandError(Exception):
-    """What was wrong and what to do.
+    """What was wrong and what to do about it.
 
-    `status` is 2 where another command line or other data would do, and 1 where these would have
-    done: a fit that failed, a file that could not be written, a package that is missing.
+    Parameters
+    ----------
+    sentence : str
+        What is said to the user.
+    status : int, default=2
+        The exit status: 2 where another command line or other data would have worked; 1 where a
+        fit failed, a file could not be written or a package is missing.
     """
 
     def __init__(self, sentence: str, status: int = USAGE) -> None:
@@ -24,7 +29,7 @@ class CommandError(Exception):
 
 
 def told(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
-    """A command that says its error on standard error and returns the status."""
+    """Make a command write its error to standard error and return the exit status."""
 
     @wraps(command)
     def run(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""``python -m emgmm fit``: a mixture chosen for a file's rows."""
+"""``python -m emgmm fit``: choose a mixture for the rows of a file."""
 
 from __future__ import annotations
 
@@ -12,23 +12,32 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.candidates import CRITERIA
+from emgmm.candidates import CRITERIA, Candidate, distinct_families
+from emgmm.commands import arguments as types
 from emgmm.commands import tables, targets
+from emgmm.commands.columns import Columns
 from emgmm.commands.errors import FAILED, CommandError, told
-from emgmm.commands.output import note, say, wrapped
-from emgmm.commands.report import candidates, conditions, listed_warnings, report
+from emgmm.commands.output import note, say, together, wrapped
+from emgmm.commands.report import candidates, conditions, listed_warnings, summarized
 from emgmm.commands.rows import Rows
+from emgmm.commands.scaling import Standardization
 from emgmm.displays import GaussianMixtureDisplay, InformationCriterionDisplay
 from emgmm.families import FAMILIES, all_for
-from emgmm.selection import GaussianMixtureIC
+from emgmm.selection import MAX_ITER, TOL, GaussianMixtureIC
 from emgmm.sources import blocks
 from emgmm.starts import STARTS
+from emgmm.typing import Array
 
-# Features of a picture, at the most.
+# The most features that a picture shows.
 DRAWN = 5
 
-# What a generator of random numbers takes for a seed, at the most.
-LARGEST_SEED = 2**32 - 1
+DESCRIPTION = """\
+Fit Gaussian mixtures to the rows of a table, choose one of them, and say what
+it is like."""
+
+EXAMPLE = """\
+example:
+  python -m emgmm fit flowers.csv --exclude year --out labelled.csv --model model.json"""
 
 
 class Watched(GaussianMixtureIC):
@@ -36,13 +45,13 @@ class Watched(GaussianMixtureIC):
 
     shown: Any
 
-    def _heard(self, line: dict[str, Any], number: int, total: int) -> None:  # noqa: ARG002
+    def _report(self, candidate: Candidate, number: int, total: int) -> None:  # noqa: ARG002
         self.shown.update()
-        self.shown.set_postfix_str(f"{line['n_components']} {line['covariance_type']}")
+        self.shown.set_postfix_str(f"{candidate.n_components} {candidate.covariance_type}")
 
 
 def bars() -> Callable[..., Any]:
-    """What makes a progress bar, silent where nobody looks."""
+    """What makes a progress bar that is silent where standard error is no terminal."""
     try:
         from tqdm import tqdm
     except ImportError:
@@ -50,63 +59,83 @@ def bars() -> Callable[..., Any]:
     return partial(tqdm, file=sys.stderr, disable=None, leave=False, unit="fit")
 
 
-def numbers(text: str) -> list[int]:
-    """``1:9`` (both included), ``3`` or ``2,3,5``."""
-    try:
-        if ":" in text:
-            first, last = map(int, text.split(":"))
-            found = list(range(first, last + 1))
-        else:
-            found = [int(part) for part in text.split(",")]
-    except ValueError:
-        found = []
-    if not found or min(found) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not like 1:9, 3 or 2,3,5")
-    return found
-
-
-def families(text: str) -> str | list[str]:
-    """``all``, or names of families."""
-    names = text.split(",")
-    unknown = [name for name in names if name not in FAMILIES]
-    if text != "all" and unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(FAMILIES)}")
-    return "all" if text == "all" else names
-
-
-def seed(text: str) -> int:
-    """A seed of random numbers."""
-    if not text.isdecimal() or int(text) > LARGEST_SEED:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {LARGEST_SEED}")
-    return int(text)
-
-
-def listed(text: str) -> list[str]:
-    """Names with commas between."""
-    return text.split(",")
-
-
 def parsed(arguments: list[str]) -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m emgmm fit",
-        description="Fit Gaussian mixtures to the rows of a table, choose one, and say what it is.",
+        description=DESCRIPTION,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("data", type=Path, help="rows, .csv or .parquet; what is missing is missing")
-    add("--components", type=numbers, default=numbers("1:9"), metavar="1:9", help="how many to try")
-    add("--families", type=families, default="all", metavar="NAMES", help="all, or EEE,VVV,...")
-    add("--criterion", choices=CRITERIA, default="bic", help="the lowest is chosen")
-    add("--columns", type=listed, metavar="A,B", help="to use; else all that hold numbers")
-    add("--weights", metavar="COLUMN", help="what each row counts")
-    add("--out", type=Path, help="where to write the rows with labels and probabilities")
-    add("--model", type=Path, help="where to write the model, as JSON")
-    add("--plot", type=Path, help="where to draw it, .png, .pdf or .svg")
-    add("--seed", type=seed, default=0, help="of the starts (default: %(default)s)")
-    add("--start", choices=STARTS, default="kmeans", help="where EM begins (default: %(default)s)")
-    add("--prior", choices=("conjugate",), help="a prior in the data's own units")
-    add("--noise", choices=("uniform",), help="a component for rows that belong to none")
-    add("--jobs", type=int, help="candidates at the same time")
+    add("data", type=Path, help="the table, .csv or .parquet; empty fields are missing values")
+    add(
+        "--components",
+        type=types.numbers,
+        default="1:9",
+        metavar="NUMBERS",
+        help="numbers of components to try: a range, a number or a list (default: %(default)s)",
+    )
+    add(
+        "--families",
+        type=types.families,
+        default="all",
+        metavar="NAMES",
+        help="covariance families to try: all, or names such as EEE,VVV (default: %(default)s)",
+    )
+    add(
+        "--criterion",
+        choices=CRITERIA,
+        default="bic",
+        help="what is lowest in the model that is chosen (default: %(default)s)",
+    )
+    add(
+        "--columns",
+        type=types.listed,
+        metavar="A,B",
+        help="columns to use (default: all that hold numbers and do not count the rows)",
+    )
+    add("--exclude", type=types.listed, metavar="A,B", help="columns to leave out")
+    add("--weights", metavar="COLUMN", help="the column with the weights of the rows")
+    add(
+        "--scale",
+        action="store_true",
+        help="standardize the columns for the fit, and convert the model back to their units",
+    )
+    types.add_csv_options(parser)
+    add("--out", type=Path, metavar="FILE", help="write the rows with labels and probabilities")
+    add("--model", type=Path, metavar="FILE", help="write the model as JSON, for predict")
+    add("--plot", type=Path, metavar="FILE", help="draw the model, as .png, .pdf or .svg")
+    add("--seed", type=types.seed, default=0, help="seed of the starts (default: %(default)s)")
+    add(
+        "--start",
+        choices=("auto", *STARTS),
+        default="auto",
+        metavar="METHOD",
+        help=f"where EM starts: auto, {', '.join(STARTS)} (default: %(default)s)",
+    )
+    add("--n-init", type=types.at_least_one, metavar="N", help="starts per candidate (default: 1)")
+    add(
+        "--tol",
+        type=types.not_negative,
+        help="EM may stop when the mean log-likelihood per row changes by less in one iteration "
+        f"(default: {TOL:g})",
+    )
+    add(
+        "--max-iter",
+        type=types.at_least_one,
+        metavar="N",
+        help=f"most iterations of EM (default: {MAX_ITER})",
+    )
+    add(
+        "--reg-covar",
+        type=types.not_negative,
+        metavar="RIDGE",
+        help="number that is added to the variances (default: 0)",
+    )
+    add("--prior", choices=("conjugate",), help="prior of the components, in the data's own units")
+    add("--noise", choices=("uniform",), help="add a component for rows that belong to no other")
+    add("--jobs", type=int, metavar="N", help="candidates that are fitted at the same time")
     return parser.parse_args(arguments)
 
 
@@ -116,43 +145,32 @@ def main(arguments: list[str]) -> int:
     asked = parsed(arguments)
     wanted = {f"--{name}": getattr(asked, name) for name in ("out", "model", "plot")}
     targets.check(wanted, {"data": asked.data})
-    table = tables.read(asked.data)
-    names, wordy = columns(table, asked)
-    rows = Rows.of(table, names, asked.weights)
-    types = families_for(asked.families, len(rows.names))
+    table = tables.read(asked.data, asked.sep, asked.decimal)
+    columns = Columns.of(table, asked)
+    rows = Rows.of(table, columns, asked.weights)
+    names = families_for(asked.families, len(rows.names))
     numbers = components_for(asked.components, rows)
     if asked.out is not None:
         added = tables.added_names(max(numbers), noise=asked.noise is not None)
         tables.check_free(table, added, "--out")
+    scaled = Standardization.of(rows) if asked.scale else None
+    values = rows.values if scaled is None else scaled.forward(rows.values)
     bar = bars()
-    introduce(asked, rows, numbers, wordy)
-    with bar(total=len(numbers) * len(types)) as shown:
-        grid, caught = fitted(asked, rows, numbers, types, shown)
+    introduce(asked, rows, numbers, columns)
+    with bar(total=sum(len({*distinct_families(names, K).values()}) for K in numbers)) as shown:
+        grid, caught = fitted(asked, values, rows.weights, numbers, names, shown)
+    summary = summarized(grid, values, rows.names, rows.weights)
+    diagnosis = grid.diagnose(values, sample_weight=rows.weights)
+    if scaled is not None:
+        summary = scaled.summary(summary)
+        scaled.convert(grid)
     say(f"\n{candidates(grid.results_, asked.criterion)}")
-    model = grid.best_estimator_
-    title = (
-        f"Chosen by {asked.criterion.upper()}: {model.covariance_type}, K = {model.n_components}"
-    )
-    say(f"\n{report(title, model, rows.values, rows.names, rows.weights)}")
-    say(f"\n{conditions(model.diagnose(rows.values, sample_weight=rows.weights))}")
-    for text in listed_warnings(caught):
+    say(f"\nChosen by {asked.criterion.upper()}:\n\n{summary}")
+    say(f"\n{conditions(diagnosis)}")
+    for text in listed_warnings(caught, rows.names):
         say(f"\n{text}")
     keep(asked, table, rows, grid)
     return 0
-
-
-def columns(table: Any, asked: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """Columns to use, and those that are left out because they hold no numbers."""
-    if asked.weights is not None:
-        tables.check_columns(table, [asked.weights], "--weights")
-    if asked.columns is not None:
-        tables.check_columns(table, asked.columns, "--columns")
-        return asked.columns, []
-    names = [name for name in table.column_names if name != asked.weights]
-    numeric = [name for name in names if tables.is_numeric(table, name)]
-    if not numeric:
-        raise CommandError(f"{asked.data}: no column holds numbers; there are {', '.join(names)}")
-    return numeric, [name for name in names if name not in numeric]
 
 
 def families_for(asked: str | list[str], n_features: int) -> list[str]:
@@ -170,29 +188,34 @@ def families_for(asked: str | list[str], n_features: int) -> list[str]:
 
 
 def components_for(asked: Sequence[int], rows: Rows) -> list[int]:
-    """Numbers of components to try: no more than there are rows that differ."""
+    """Numbers of components to try: no more than there are different rows."""
     different = rows.n_different(max(asked))
     numbers = [number for number in asked if number <= different]
     if not numbers:
         raise CommandError(
-            f"--components: {min(asked)} components need as many rows that differ, but there are "
-            f"{different}: ask for fewer"
+            f"--components: {min(asked)} components need as many different rows, but there are "
+            f"only {different}: ask for fewer components"
         )
     return numbers
 
 
 def introduce(
-    asked: argparse.Namespace, rows: Rows, numbers: Sequence[int], wordy: Sequence[str]
+    asked: argparse.Namespace, rows: Rows, numbers: Sequence[int], columns: Columns
 ) -> None:
     """Say what is fitted, and what is not."""
     n_rows = len(rows.values)
-    say(wrapped(f"{asked.data}: {n_rows} rows of {', '.join(rows.names)}", "  "))
-    if wordy:
-        say(wrapped(f"Left out, for they hold no numbers: {', '.join(wordy)}", "  "))
+    say(wrapped(f"{asked.data}: {n_rows} rows; columns used: {together(rows.names)}", "  "))
+    for why, names in (
+        ("Left out because they are not numeric", columns.textual),
+        ("Left out as row identifiers", columns.identifiers),
+    ):
+        if names:
+            say(wrapped(f"{why}: {together(names)}", "  "))
     if missing := np.count_nonzero(np.isnan(rows.values)):
-        say(f"{missing} values are missing; the likelihood is that of the others.")
+        what = "1 value is" if missing == 1 else f"{missing} values are"
+        say(f"{what} missing; the likelihood is that of the others.")
     if rows.constant:
-        note(f"columns that do not vary are left out: {', '.join(rows.constant)}")
+        note(f"columns that do not vary are left out: {together(rows.constant)}")
     if max(numbers) < max(asked.components):
         note(
             f"only {rows.n_different(max(asked.components))} rows differ, so no more than "
@@ -201,31 +224,38 @@ def introduce(
 
 
 def fitted(
-    asked: argparse.Namespace, rows: Rows, numbers: list[int], types: list[str], shown: Any
+    asked: argparse.Namespace,
+    values: Array,
+    weights: Array | None,
+    numbers: list[int],
+    families: list[str],
+    shown: Any,
 ) -> tuple[GaussianMixtureIC, list[warnings.WarningMessage]]:
-    """The grid, fitted, and what was warned of."""
+    """The fitted grid and its warnings."""
+    given = {name: getattr(asked, name) for name in ("tol", "max_iter", "n_init", "reg_covar")}
     grid = Watched(
         numbers,
-        covariance_type=types,
+        covariance_type=families,
         criterion=asked.criterion,
         n_jobs=asked.jobs,
         init_params=asked.start,
         random_state=asked.seed,
         prior=asked.prior,
         noise=asked.noise,
+        **{name: value for name, value in given.items() if value is not None},
     )
     grid.shown = shown
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            grid.fit(rows.values, sample_weight=rows.weights)
+            grid.fit(values, sample_weight=weights)
         except ValueError as error:
             raise CommandError(str(error), FAILED) from None
     return grid, caught
 
 
 def keep(asked: argparse.Namespace, table: Any, rows: Rows, chosen: GaussianMixtureIC) -> None:
-    """Write what was asked for."""
+    """Write the files that were asked for."""
     model = chosen.best_estimator_
     labelled = None if asked.out is None else tables.labelled(table, model, rows.values)
     model.feature_names_in_ = np.array(rows.names, dtype=object)
@@ -240,7 +270,7 @@ def keep(asked: argparse.Namespace, table: Any, rows: Rows, chosen: GaussianMixt
 
 
 def draw(path: Path, rows: Rows, chosen: GaussianMixtureIC) -> None:
-    """The components, and beside them the criterion where there was a choice."""
+    """Draw the components, and beside them the criterion where there was a choice."""
     from matplotlib.figure import Figure
 
     D = len(rows.names)
@@ -249,7 +279,7 @@ def draw(path: Path, rows: Rows, chosen: GaussianMixtureIC) -> None:
     axes = figure.subplots(1, 1 + several, squeeze=False)[0]
     GaussianMixtureDisplay.from_estimator(
         chosen.best_estimator_,
-        blocks([rows.values]),  # as blocks, rows need not bear the names of features
+        blocks([rows.values]),  # blocks need not bear the names of features
         features=0 if D == 1 else tuple(range(min(D, DRAWN))),
         sample_weight=rows.weights,
         ax=axes[0],

@@ -1,4 +1,4 @@
-"""Rows of a table that can be fitted: what they count, which columns vary, how many differ."""
+"""Rows of a table that can be fitted: their weights, and the columns that vary among them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from emgmm.commands import tables
+from emgmm.commands.columns import Columns
 from emgmm.commands.errors import CommandError
+from emgmm.commands.output import together
 from emgmm.typing import Array
 
 
@@ -20,13 +22,14 @@ class Rows:
     Attributes
     ----------
     values : ndarray of shape (N, D)
-        Of the columns that vary among the rows that count; NaN where something is missing.
+        Values of the columns that vary among the rows with a weight above 0; NaN where one is
+        missing.
     names : list of str
-        Of these columns.
+        Names of these columns.
     weights : ndarray of shape (N,) or None
-        What each row counts.
+        Weights of the rows.
     constant : list of str
-        Columns that were left out, because they do not vary.
+        Columns that were left out because they do not vary.
     """
 
     values: Array
@@ -35,16 +38,19 @@ class Rows:
     constant: list[str]
 
     @classmethod
-    def of(cls, table: Any, names: Sequence[str], weights: str | None) -> Rows:
-        """Columns of a table, and the one with the weights."""
+    def of(cls, table: Any, columns: Columns, weights: str | None) -> Rows:
+        """Take columns of a table, and the weights from the column with that name."""
+        names = columns.used
         counts = None if weights is None else row_weights(table, weights)
         values = finite(table, names)
         counting = values if counts is None else values[counts > 0]
         kept = [j for j in range(len(names)) if varies(counting[:, j])]
         if not kept:
+            others = together(columns.textual)
             raise CommandError(
-                f"there is nothing to fit: {', '.join(names)} do not vary among the rows that "
-                f"count, of which there are {len(counting)}"
+                f"there is nothing to fit: no column ({together(names)}) varies among the rows "
+                f"with a weight above 0, of which there are {len(counting)}"
+                f"{others and f'; others are not numeric: {others}'}"
             )
         constant = [name for j, name in enumerate(names) if j not in kept]
         if constant:  # in the layout that the table would have had without them
@@ -52,7 +58,7 @@ class Rows:
         return cls(values, [names[j] for j in kept], counts, constant)
 
     def n_different(self, most: int) -> int:
-        """How many of the rows that count differ, up to `most`."""
+        """How many different rows have a weight above 0, counted up to `most`."""
         seen: set[bytes] = set()
         for n, row in enumerate(self.values):
             if self.weights is None or self.weights[n] > 0:
@@ -63,26 +69,26 @@ class Rows:
 
 
 def varies(values: Array) -> bool:
-    """Whether two of a column's values differ."""
+    """Whether two values of a column differ."""
     known = values[~np.isnan(values)]
     return len(known) > 0 and bool(known.min() < known.max())
 
 
 def finite(table: Any, names: Sequence[str]) -> Array:
-    """(N, D): columns as float64, NaN where something is missing, and nowhere infinity."""
+    """(N, D): columns as float64, NaN where a value is missing; infinite values are refused."""
     values = tables.matrix(table, names)
     found = np.argwhere(np.isinf(values))
     if len(found):
         row, column = found[0]
         raise CommandError(
-            f"column {names[column]!r} is infinite in row {row + 1} of {len(values)}: leave such "
-            "rows out, or the field empty where the value is not known"
+            f"column {names[column]!r} is infinite in row {row + 1} of {len(values)}: remove such "
+            "rows, or leave the field empty where the value is not known"
         )
     return values
 
 
 def row_weights(table: Any, name: str) -> Array:
-    """(N,): what each row counts."""
+    """(N,): the weights of the rows."""
     weights = tables.matrix(table, [name])[:, 0]
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(wrong):

@@ -1,4 +1,4 @@
-"""Files that a command is to write: looked at before anything is fitted, then written whole."""
+"""Files that a command is to write: checked before anything is fitted, then written completely."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SUFFIXES = {"--out": TABLES, "--plot": (".png", ".pdf", ".svg")}
 
 
 def check(targets: Mapping[str, Path | None], given: Mapping[str, Path]) -> None:
-    """Files can be written there, as far as can be told before, without a loss of others.
+    """Check that files can be written, as far as that is known before, and replace no other file.
 
     Parameters
     ----------
     targets : dict of str to Path or None
-        By their options.
+        The files to write, by their options.
     given : dict of str to Path
-        Files that are read, by what they are.
+        The files that are read, by what they are.
     """
     wanted = {option: path for option, path in targets.items() if path is not None}
     for option, path in wanted.items():
@@ -41,7 +41,7 @@ def check(targets: Mapping[str, Path | None], given: Mapping[str, Path]) -> None
 
 
 def same(one: Path, other: Path) -> bool:
-    """Whether two paths lead to the same file, which need not be there yet."""
+    """Whether two paths lead to the same file, which need not exist yet."""
     with suppress(OSError):
         if one.samefile(other):
             return True
@@ -65,7 +65,7 @@ def _check_matplotlib() -> None:
 
 
 def write(path: Path, writer: Callable[[Path], None]) -> None:
-    """Let `writer` write a file; where it cannot, that is the error."""
+    """Let `writer` write a file, and report it as the command's error where that fails."""
     try:
         writer(path)
     except OSError as error:
@@ -73,6 +73,6 @@ def write(path: Path, writer: Callable[[Path], None]) -> None:
 
 
 def write_figure(path: Path, figure: Any) -> None:
-    """Write a picture, whole or not at all."""
+    """Write a picture; the file is replaced completely or left as it was."""
     with replaced(path) as file:
         figure.savefig(file, format=path.suffix[1:].lower(), dpi=120)

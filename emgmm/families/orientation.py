@@ -29,6 +29,9 @@ INDEFINITE = 1e-6
 # The variance along an axis in which no component has any, while axes are sought.
 NOTHING = 1e-200
 
+# Costs per unit mass that differ by less are as good as each other: the first axes are then kept.
+ALIKE = 1e-8
+
 # Gain per unit mass and feature below which a sweep has found its maximum, and where EM will go on
 # with further sweeps in its next step.
 SETTLED = 1e-13
@@ -124,7 +127,7 @@ class CommonAxes(_Turned):
                 trials = [
                     self._turn(axes, scatter, mass, sweeps, SETTLED) for _, axes in trials[:number]
                 ]
-                trials.sort(key=lambda trial: trial[0])
+                trials.sort(key=lambda trial: round(trial[0] / (ALIKE * mass.sum())))
             _, axes = trials[0]
         profiles = _diagonals(_seen_from(axes, scatter))
         variances = self._variances(np.maximum(profiles, 0.0), mass, n_features)

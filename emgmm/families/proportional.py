@@ -11,7 +11,11 @@ from emgmm.typing import Array
 
 # Relative change of the volumes at which they have settled, and most rounds until then. The maximum
 # is the only one, and each round brings it nearer by a constant factor.
-SETTLED = 1e-11
+SETTLED = 1e-13
+
+# The same where EM brings the covariances of its last step, and will go on from these.
+NEARLY_SETTLED = 1e-11
+
 ROUNDS = 300
 
 
@@ -34,10 +38,11 @@ class Proportional(Family):
             common = self._mean(scatter, np.ones(len(mass)), mass.sum())
         else:
             common = before[np.argmax(mass)]
+        settled = SETTLED if before is None else NEARLY_SETTLED
         volumes: Array = np.zeros(len(mass))
         for _ in range(ROUNDS):
             last, volumes = volumes, self._volumes(common, scatter, mass, n_features)
-            if (np.abs(volumes - last) <= SETTLED * volumes).all():
+            if (np.abs(volumes - last) <= settled * volumes).all():
                 break
             holds = volumes > 0  # a component whose rows are all the same has no say
             if not holds.any():
