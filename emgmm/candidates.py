@@ -38,6 +38,9 @@ NEGLIGIBLE = 0.025
 # How many times `max_iter` the iterations of a candidate may be that is ahead unconverged.
 PATIENCE = 10
 
+# The best candidates that are fitted from each of the alternative starts too.
+FINALISTS = 3
+
 # Candidates that a summary shows, by each criterion.
 SHOWN = 3
 
@@ -86,7 +89,7 @@ class Search:
         How each is fitted.
     alternatives : sequence of Start
         Starts that a candidate is fitted from one by one where the fit from the start of `options`
-        is not sound.
+        is not sound, and where it is among the best.
     seed : int
         Of the starts.
     verbose, verbose_interval : int
@@ -100,6 +103,11 @@ class Search:
     seed: int
     verbose: int = 0
     verbose_interval: int = 10
+
+    def problem_of(self, candidate: Candidate) -> Problem:
+        """The problem of one candidate."""
+        family, K = FAMILIES[candidate.covariance_type], candidate.n_components
+        return replace(self.problem, family=family, n_components=K)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,44 +191,44 @@ class Candidate:
 
 
 def fit_candidate(search: Search, n_components: int, covariance_type: str) -> Candidate:
-    """Fit and judge one candidate."""
-    begun = time.perf_counter()
-    problem = replace(search.problem, family=FAMILIES[covariance_type], n_components=n_components)
-    best: FitResult | None = None
-    failure = ""
+    """Fit and judge one candidate, from further starts where the first leads to no sound fit."""
+    candidate = unfitted(n_components, covariance_type)
     for start in (search.options.start, *search.alternatives):
-        random = np.random.RandomState(search.seed)
-        try:
-            options = replace(search.options, start=start)
-            found = fit_mixture(
-                search.source,
-                problem,
-                options,
-                random,
-                reporter=Reporter(search.verbose, search.verbose_interval),
-            )
-        except DegenerateCovarianceError as error:
-            failure = failure or failed(search, error)
-            continue
-        except ValueError as error:
-            failure = failure or str(error)
+        candidate = better_from(search, candidate, start)
+        if candidate.sound:
             break
-        if best is None or _quality(found) > _quality(best):
-            best = found
-        if not best.unsound:
-            break
-    seconds = time.perf_counter() - begun
-    if best is None:
-        return unfitted(n_components, covariance_type, failure, seconds)
-    figures = figures_of(search.source, best)
-    seconds = time.perf_counter() - begun
-    return Candidate(n_components, covariance_type, best, figures, seconds)
+    return candidate
 
 
-def unfitted(n_components: int, covariance_type: str, failure: str, seconds: float) -> Candidate:
-    """A candidate that could not be fitted."""
+def better_from(search: Search, candidate: Candidate, start: Start) -> Candidate:
+    """The fit of a candidate from a start, if that is better than the one it has."""
+    begun = time.perf_counter()
+    found, failure = None, candidate.failure
+    try:
+        found = fit_mixture(
+            search.source,
+            search.problem_of(candidate),
+            replace(search.options, start=start),
+            np.random.RandomState(search.seed),
+            reporter=Reporter(search.verbose, search.verbose_interval),
+        )
+    except DegenerateCovarianceError as error:
+        failure = failure or failed(search, error)
+    except ValueError as error:
+        failure = failure or str(error)
+    seconds = candidate.seconds + time.perf_counter() - begun
+    if found is None or (
+        candidate.result is not None and _quality(found) <= _quality(candidate.result)
+    ):
+        return replace(candidate, seconds=seconds, failure=failure)
+    figures = figures_of(search.source, found)
+    return replace(candidate, result=found, figures=figures, seconds=seconds, failure="")
+
+
+def unfitted(n_components: int, covariance_type: str, failure: str = "") -> Candidate:
+    """A candidate that was not fitted yet, or could not be."""
     nothing = dict.fromkeys((*CRITERIA, "log_likelihood", "n_parameters"), np.nan)
-    return Candidate(n_components, covariance_type, None, nothing, seconds, failure)
+    return Candidate(n_components, covariance_type, None, nothing, 0.0, failure)
 
 
 def failed(search: Search, error: DegenerateCovarianceError) -> str:
@@ -234,19 +242,19 @@ def run_on(search: Search, candidate: Candidate) -> Candidate:
     result = candidate.result
     assert result is not None
     begun = time.perf_counter()
-    family, K = FAMILIES[candidate.covariance_type], candidate.n_components
     options = replace(search.options, max_iter=(PATIENCE - 1) * search.options.max_iter)
     try:
         more = fit_mixture(
             search.source,
-            replace(search.problem, family=family, n_components=K),
+            search.problem_of(candidate),
             options,
             np.random.RandomState(search.seed),
             initial=result.mixture,
             before=result.run.objectives[-2],
         )
     except DegenerateCovarianceError as error:  # the likelihood has no maximum there
-        return unfitted(K, candidate.covariance_type, failed(search, error), candidate.seconds)
+        lost = unfitted(candidate.n_components, candidate.covariance_type, failed(search, error))
+        return replace(lost, seconds=candidate.seconds)
     run = result.run.then(more.run.after_first(), PLAIN)
     found = replace(more, run=run, outcomes=result.outcomes)
     seconds = candidate.seconds + time.perf_counter() - begun

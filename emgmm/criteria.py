@@ -291,11 +291,9 @@ class ComparableEstimator(MixtureEstimator):
         bound = getattr(self, "lower_bound_", math.nan)
         if not abs(seen.objective - bound) <= SAME * abs(bound):
             return math.nan
-        left = seen.weight * self.remaining_gain_
         mixture = self._mixture()
-        cheap = isinstance(em.source, ArraySource) and is_cheap(mixture, em.source.n_rows)
-        if left > LEFT_IN_TOTAL or not cheap:
-            return left
+        if not isinstance(em.source, ArraySource) or not is_cheap(mixture, em.source.n_rows):
+            return seen.weight * self.remaining_gain_
         density = None if mixture.noise is None else mixture.noise.density
         fitted = EM(em.source, mixture.family, mixture.n_components, self.reg_covar, noise=density)
         return gain_ahead(fitted, mixture, LEFT_IN_TOTAL)

@@ -190,10 +190,7 @@ def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarn
         return ()
     mixture, weight = run.step.mixture, run.step.statistics.weight
     found: list[UserWarning] = []
-    if run.converged:
-        left = weight * remaining_gain(run)
-        found += stopped_short(left, LEFT_PER_PARAMETER * mixture.n_parameters)
-    else:
+    if not run.converged:
         found.append(
             ConvergenceWarning(
                 "Best performing initialization did not converge. Try different init parameters, "
@@ -208,5 +205,8 @@ def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarn
         break_symmetry=break_symmetry,
         least_mass=em.m_step.least_mass(mixture.n_features),
     )
+    if not found:  # else these say more
+        left = weight * remaining_gain(run)
+        found += stopped_short(left, LEFT_PER_PARAMETER * mixture.n_parameters)
     found += large_ridge(em.summary, em.ridge)
     return (*found, *unobserved_pairs(em.summary, mixture.family))

@@ -27,8 +27,8 @@ ROUNDING = 8 * UNIT
 GRAIN = ROUNDING * (PROMISE / UNIT) ** 0.5
 
 
-# What rounding may do to a covariance whose features are as good as collinear, relatively, before it
-# is called singular.
+# What rounding may do to a covariance of features that are as good as collinear, relatively, before
+# it is called singular.
 SINGULAR = 0.03
 
 

@@ -20,11 +20,13 @@ from sklearn.utils.validation import check_is_fitted
 from emgmm import door
 from emgmm.candidates import (
     CRITERIA,
+    FINALISTS,
     NEGLIGIBLE,
     Candidate,
     Search,
     SharedStart,
     best_by,
+    better_from,
     distinct_families,
     fit_candidate,
     notes,
@@ -38,6 +40,7 @@ from emgmm.families import FAMILIES, all_for
 from emgmm.mixture import Mixture
 from emgmm.notices import EMWarning, frames_to_user
 from emgmm.prior import NormalInverseWishart
+from emgmm.schemes import after_short_runs
 from emgmm.sources import Source
 from emgmm.starts import AUTO, STARTS, auto, cleaned
 from emgmm.threads import one_blas_thread
@@ -261,7 +264,12 @@ class GaussianMixtureIC(ComparableEstimator):
         return Search(
             source,
             template._problem(),
-            replace(options, start=first, negligible=NEGLIGIBLE if by_default else math.inf),
+            replace(
+                options,
+                start=first,
+                scheme=after_short_runs(options.scheme) if several else options.scheme,
+                negligible=NEGLIGIBLE if by_default else math.inf,
+            ),
             others,
             int(seed),
             max(0, int(self.verbose) - 1),
@@ -287,24 +295,30 @@ class GaussianMixtureIC(ComparableEstimator):
         ):
             found[job] = candidate
             self._report(candidate, len(found), len(jobs))
+        for job in self._in_order(found)[:FINALISTS]:
+            for start in search.alternatives:
+                found[job] = better_from(search, found[job], start)
         if math.isfinite(search.options.negligible):
             self._run_on(search, found)
         return [
             found[K, name].renamed(other) for K, first in asked for other, name in first.items()
         ]
 
+    def _in_order(self, found: dict[tuple[int, str], Candidate]) -> list[tuple[int, str]]:
+        """Candidates that have a fit, the best first."""
+        ranks = ranked(list(found.values()), self.criterion)
+        order = np.argsort(ranks, kind="stable")[: np.count_nonzero(np.isfinite(ranks))]
+        return [list(found)[i] for i in order]
+
     def _run_on(self, search: Search, found: dict[tuple[int, str], Candidate]) -> None:
         """Give sound candidates that are ahead of all converged ones more iterations."""
         tried = set()
-        while True:
-            ranks = ranked(list(found.values()), self.criterion)
-            if not np.isfinite(ranks).any():
+        while order := self._in_order(found):
+            best = order[0]
+            if best in tried or found[best].converged or not found[best].sound:
                 return
-            job = list(found)[int(np.nanargmin(ranks))]
-            if job in tried or found[job].converged or not found[job].sound:
-                return
-            tried.add(job)
-            found[job] = run_on(search, found[job])
+            tried.add(best)
+            found[best] = run_on(search, found[best])
 
     def _keep(self, candidates: list[Candidate], n_features: int) -> Sequence[UserWarning]:
         """Set the fitted attributes; what must be warned of is returned.

@@ -1,8 +1,9 @@
-"""Choosing: mclust's stored criteria, the fits one by one, and what fails."""
+"""Choosing: mclust's stored choices, laws of units, soundness, and the fits one by one."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import warnings
 from functools import cache
 
@@ -16,8 +17,16 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from test_mclust import HERE, converged, rows
 
-from emgmm import EMWarning, GaussianMixture, GaussianMixtureIC, InformationCriterionDisplay, blocks
-from emgmm.selection import CRITERIA
+from emgmm import (
+    CollapsedComponentWarning,
+    EMWarning,
+    GaussianMixture,
+    GaussianMixtureIC,
+    InformationCriterionDisplay,
+    blocks,
+)
+from emgmm.candidates import CRITERIA, NEGLIGIBLE
+from emgmm.families import FAMILIES
 from emgmm.starts import STARTS
 
 X = clusters(300, 3, 3)
@@ -27,6 +36,14 @@ NOT_OF_A_GRID = {
     *("checkpoint", "checkpoint_every", "learning_decay", "learning_offset", "forgetting"),
 }
 FIGURES = (*CRITERIA, "log_likelihood", "n_parameters", "rank")
+# The settings of a single fit by default, which the defaults of a choice are not.
+AS_ALONE = {
+    "tol": 1e-3,
+    "max_iter": 100,
+    "reg_covar": 1e-6,
+    "init_params": "kmeans",
+    "acceleration": None,
+}
 
 
 def chosen(*arguments, rows=X, weights=None, **settings):
@@ -53,7 +70,7 @@ def test_mclusts_criteria_and_choice(name):
 
     found = chosen(
         range(1, 7), covariance_type=families, rows=rows(name), init_params=start, reg_covar=0,
-        tol=1e-11, max_iter=20_000, break_symmetry=False,
+        tol=1e-11, max_iter=20_000, break_symmetry=False, acceleration=None,
     )  # fmt: skip
     ours = {}
     theirs = {}
@@ -71,6 +88,243 @@ def test_mclusts_criteria_and_choice(name):
     assert theirs[tuple(found.best_params_.values())] == theirs[best]
 
 
+@cache
+def mclusts_defaults():
+    return json.loads((HERE / "mclust_defaults.json").read_text())
+
+
+# What mclust chooses on these by default is published, and ours must be it.
+PUBLISHED = {
+    "iris": ("VEV", 2),
+    "faithful": ("EEE", 3),
+    "cross": ("EVI", 2),
+    "banknote": ("VVE", 3),
+    "ex4.1": ("EEV", 6),
+}
+
+
+@pytest.mark.parametrize("name", mclusts_defaults())
+def test_the_default_choice_is_sound_converged_and_no_worse_than_mclusts(name):
+    theirs = mclusts_defaults()[name]
+    found = GaussianMixtureIC(random_state=0).fit(rows(name))  # and nothing is warned of
+    best = {key: values[found.best_index_] for key, values in found.results_.items()}
+    assert best["sound"]
+    assert best["converged"]
+    assert best["bic"] <= theirs["bic"] + 0.5
+    if name in PUBLISHED:
+        assert (best["covariance_type"], best["n_components"]) == PUBLISHED[name]
+    # Cell by cell: those with components, that mclust could fit, and that are sound here.
+    cells = zip(
+        *(found.results_[key] for key in ("covariance_type", "n_components", "bic", "sound")),
+        strict=True,
+    )
+    worse, compared = 0, 0
+    for family, K, bic, sound in cells:
+        other = theirs["bics"][family][K - 1]
+        if K > 1 and sound and other is not None:
+            compared += 1
+            worse += bic > other + 0.5
+    assert compared > 14
+    assert worse <= 0.15 * compared
+
+
+# -- units --------------------------------------------------------------------------------------
+def ranking(found):
+    """The candidates of a choice in the order of their ranks, and the criterion."""
+    order = np.argsort(found.results_["rank"], kind="stable")
+    names = found.results_["covariance_type"][order]
+    return list(zip(found.results_["n_components"][order], names, strict=True))
+
+
+@pytest.mark.parametrize("name", ["iris", "faithful", "usarrests", "geyser"])
+def test_a_factor_of_all_columns_changes_no_choice(name):
+    table = rows(name)
+    found = chosen(range(1, 5), rows=table)
+    for factor in (1e-3, 1e3):
+        other = chosen(range(1, 5), rows=factor * table)
+        assert other.best_params_ == found.best_params_
+        moved = 2 * table.size * np.log(factor)
+        best = found.best_index_
+        assert other.results_["bic"][best] - moved == pytest.approx(
+            found.results_["bic"][best], abs=1e-3
+        )
+        assert_array_equal(other.predict(factor * table), found.predict(table))
+
+
+CLOSED = ["EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVV", "VVV"]
+
+
+@pytest.mark.parametrize("name", ["iris", "faithful", "banknote", "geyser"])
+def test_units_of_single_columns_change_no_choice_among_families_closed_under_them(name):
+    table = rows(name)
+    assert [f for f in CLOSED if FAMILIES[f].closed_under_scaling] == CLOSED
+    found = chosen(range(1, 5), rows=table, covariance_type=CLOSED)
+    units = 10.0 ** np.random.default_rng(0).integers(-4, 5, table.shape[1])
+    other = chosen(range(1, 5), rows=units * table, covariance_type=CLOSED)
+    assert other.best_params_ == found.best_params_
+    assert_array_equal(other.predict(units * table), found.predict(table))
+
+
+def test_units_of_one_column_change_no_choice():
+    table = rows("acidity")
+    found = chosen(rows=table)
+    for factor in (1e-3, 1e3):
+        assert chosen(rows=factor * table).best_params_ == found.best_params_
+
+
+def test_a_wide_column_does_not_hide_a_narrow_one():
+    random = np.random.default_rng(0)
+    labels = random.integers(2, size=600)
+    table = np.column_stack(
+        [random.normal(9e4, 2.5e4, 600), np.where(labels, 3.2, 1.4) + random.normal(0, 0.25, 600)]
+    )
+    found = chosen(range(1, 4), rows=table)
+    assert found.best_params_["n_components"] == 2
+    assert np.mean(found.predict(table) == found.predict(table)[labels.argmax()]) == pytest.approx(
+        labels.mean(), abs=0.01
+    )
+
+
+# -- sound --------------------------------------------------------------------------------------
+def planted(kind):
+    """Two clusters, and what makes components collapse."""
+    random = np.random.default_rng(3)
+    table = np.concatenate([random.normal(0, 1, (60, 2)), random.normal(6, 1, (60, 2))])
+    if kind == "equal rows":
+        table[:12] = table[0]
+    elif kind == "one-hot column":
+        table = np.column_stack([table, random.random(120) < 0.3])
+    elif kind == "rounded column":
+        table[:, 0] = table[:, 0].round()
+    elif kind == "few rows":
+        table = table[::4]
+    return table
+
+
+@pytest.mark.parametrize("kind", ["equal rows", "one-hot column", "rounded column", "few rows"])
+def test_candidates_that_collapsed_are_ranked_after_sound_ones(kind):
+    table = planted(kind)
+    found = chosen(rows=table)
+    results = found.results_
+    sound, failed = results["sound"], results["failure"] != ""
+    aside = ~sound & ~failed
+    assert aside.any() or failed.any()
+    assert not (sound & failed).any()
+    assert_array_equal(np.isnan(results["rank"]), failed)
+    if aside.any():
+        assert results["rank"][sound].max() < results["rank"][aside].min()
+    assert results["bic"][found.best_index_] == results["bic"][sound].min()
+    assert all(("collapsed" in r or "starved" in r) for r in results["reason"][aside])
+    assert (results["reason"][failed] == results["failure"][failed]).all()
+    assert not results["reason"][found.best_index_]
+    # By an oracle of its own: no component is a thousandth as wide as the data, in any direction.
+    model = found.best_estimator_
+    dense = FAMILIES[model.covariance_type].dense(model.covariances_, *model.means_.shape)
+    spread = np.linalg.inv(np.linalg.cholesky(np.cov(table.T)))
+    assert np.linalg.eigvalsh(spread @ dense @ spread.T).min() > 1e-6
+
+
+def test_if_nothing_is_sound_the_best_of_the_others_is_kept_and_a_prior_recommended():
+    table = np.random.default_rng(0).normal(size=(8, 3))
+    model = GaussianMixtureIC([5], covariance_type=["VVI"], reg_covar=1e-6, random_state=0)
+    with (
+        pytest.warns(CollapsedComponentWarning),
+        pytest.warns(EMWarning, match="No candidate is sound.*prior='conjugate'"),
+    ):
+        model.fit(table)
+    assert not model.results_["sound"].any()
+    assert model.results_["rank"][model.best_index_] == 1
+    assert "No candidate is sound" in str(model.summary(table))
+
+
+# -- converged ----------------------------------------------------------------------------------
+def test_little_is_left_to_gain_of_what_has_converged():
+    """Each candidate, by plain EM from where it ended to its own end."""
+    table = rows("faithful")
+    found = chosen([2, 3, 5], covariance_type=["VVV", "VVI", "EEE"], rows=table)
+    assert found.results_["converged"].all()
+    assert (np.abs(np.nan_to_num(found.results_["remaining_gain"])) < NEGLIGIBLE).all()
+
+    def end(k, family, **settings):
+        return chosen(k, covariance_type=family, rows=table, tol=1e-12, max_iter=50_000, **settings)
+
+    for k, family, log_likelihood in zip(
+        *(found.results_[key] for key in ("n_components", "covariance_type", "log_likelihood")),
+        strict=True,
+    ):
+        tight = end(int(k), str(family)).results_["log_likelihood"][0]
+        assert log_likelihood == pytest.approx(tight, abs=3 * NEGLIGIBLE)
+
+
+def slow():
+    """Two clusters of many rows so close to each other that EM takes hundreds of steps."""
+    return clusters(20_000, 2, 2, spread=0.7, seed=1)
+
+
+def test_tol_by_default_is_not_enough_where_much_is_left():
+    table, settings = slow(), {"covariance_type": "VVI", "acceleration": None, "rows": slow()}
+    by_default = chosen(2, **settings)
+    by_tol = chosen(2, max_iter=1001, **settings)  # an explicit value: `tol` alone decides
+    assert by_default.results_["n_iter"][0] > by_tol.results_["n_iter"][0]
+    end = chosen(2, covariance_type="VVI", rows=table, tol=1e-13, max_iter=20_000)
+    tight = end.results_["log_likelihood"][0]
+    assert tight - by_default.results_["log_likelihood"][0] < 3 * NEGLIGIBLE
+    assert tight - by_tol.results_["log_likelihood"][0] > 10 * NEGLIGIBLE
+
+
+def test_a_candidate_that_is_ahead_unconverged_is_run_on(monkeypatch):
+    monkeypatch.setattr("emgmm.selection.MAX_ITER", 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = GaussianMixtureIC(
+            [2, 3], covariance_type=["VVI"], max_iter=8, acceleration=None, random_state=0
+        ).fit(rows("faithful"))
+    best = {key: values[found.best_index_] for key, values in found.results_.items()}
+    assert best["converged"]
+    assert 8 < best["n_iter"] <= 80
+    assert not found.results_["converged"].all()  # who is behind is left where it is
+    tight = chosen([2, 3], covariance_type=["VVI"], rows=rows("faithful"))
+    assert best["bic"] == pytest.approx(tight.results_["bic"].min(), abs=0.1)
+
+
+def test_one_that_does_not_converge_keeps_its_rank_with_one_warning(monkeypatch):
+    monkeypatch.setattr("emgmm.selection.MAX_ITER", 2)
+    model = GaussianMixtureIC(
+        [1, 3], covariance_type=["VVI"], max_iter=2, acceleration=None, random_state=0
+    )
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.fit(rows("faithful"))
+    assert [w.category for w in caught] == [ConvergenceWarning]
+    best = {key: values[model.best_index_] for key, values in model.results_.items()}
+    assert (best["rank"], best["converged"], best["sound"]) == (1, False, True)
+    assert best["n_iter"] == 20
+    assert best["reason"] == "not converged"
+
+
+def test_with_an_explicit_limit_nothing_is_run_on():
+    found = chosen([3, 4], covariance_type=["VVI"], rows=rows("faithful"), max_iter=4)
+    assert (found.results_["n_iter"] == 4).all()
+    assert not found.results_["converged"].any()
+
+
+# -- one component ------------------------------------------------------------------------------
+def test_with_one_component_each_model_is_fitted_once():
+    found = chosen([1, 2], covariance_type=["VVI", "VVV", "EEE", "EII", "VII", "EVV", "EEI"])
+    one = found.results_["n_components"] == 1
+    table = pd.DataFrame(found.results_)[one]
+    assert len(table) == 7
+    for group in (["VVI", "EEI"], ["VVV", "EEE", "EVV"], ["EII", "VII"]):
+        same = table[table["covariance_type"].isin(group)].drop(columns="covariance_type")
+        assert len(same.drop_duplicates()) == 1
+    assert table["rank"].nunique() == 3
+    least = chosen(1, rows=np.random.default_rng(0).normal(size=(200, 2)))
+    assert least.best_params_["covariance_type"] == "EII"  # the first of those that are the same
+    # Each has the moments of the rows.
+    dense = np.cov(X.T, ddof=0)
+    alone = chosen(1, covariance_type=["EEE"]).best_estimator_
+    assert_allclose(alone.covariances_, dense, rtol=1e-10)
+
+
 # -- the fits one by one ------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "settings", [{}, {"prior": "conjugate"}, {"noise": "uniform", "n_init": 2}]
@@ -78,6 +332,7 @@ def test_mclusts_criteria_and_choice(name):
 def test_each_is_the_fit_alone(settings):
     weights = np.random.default_rng(0).integers(0, 3, len(X)).astype(float)
     holed = np.where(np.random.default_rng(1).random(X.shape) < 0.05, np.nan, X)
+    settings = {**AS_ALONE, **settings}
     found = chosen([2, 3], covariance_type=["full", "EEE"], rows=holed, weights=weights, **settings)
     results = found.results_
     for i, (k, family) in enumerate(
@@ -87,8 +342,8 @@ def test_each_is_the_fit_alone(settings):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             alone.fit(holed, sample_weight=weights)
-        for criterion in CRITERIA:
-            expected = getattr(alone, criterion)(holed, sample_weight=weights)
+            criteria = {c: getattr(alone, c)(holed, sample_weight=weights) for c in CRITERIA}
+        for criterion, expected in criteria.items():
             assert results[criterion][i] == pytest.approx(expected, rel=1e-12)
         total = alone.score(holed, sample_weight=weights) * weights.sum()
         assert results["log_likelihood"][i] == pytest.approx(total, rel=1e-12)
@@ -110,7 +365,7 @@ def test_a_start_is_made_once_for_all_families(monkeypatch):
         return original(rows, n_components, random)
 
     monkeypatch.setitem(STARTS, "kmeans", spy)
-    chosen([2, 3, 4], n_init=2)
+    chosen([2, 3, 4], n_init=2, init_params="kmeans")
     assert sorted(asked) == [2, 2, 3, 3, 4, 4]
 
 
@@ -128,7 +383,8 @@ def test_the_best_by_each_criterion(criterion):
     values = found.results_[criterion]
     assert found.best_index_ == np.argmin(values)
     assert found.results_["rank"][found.best_index_] == 1
-    assert_array_equal(np.argsort(found.results_["rank"], kind="stable"), np.argsort(values))
+    order = np.argsort(found.results_["rank"], kind="stable")
+    assert_array_equal(order, np.argsort(values, kind="stable"))
     best = found.best_estimator_
     assert found.best_params_ == {
         "n_components": best.n_components,
@@ -202,6 +458,7 @@ def test_if_all_fail_it_says_why_and_changes_nothing():
         ({"n_components": []}, r"n_components must be a whole number from 1 up, or some of these"),
         ({"n_components": [1, 0]}, r"but is \[1, 0\]"),
         ({"n_components": [2.5]}, r"but is \[2.5\]"),
+        ({"n_components": (k for k in (1, 2))}, "n_components is an iterator"),
         ({"covariance_type": ["full", "round"]}, "covariance_type must be 'all' or names among"),
         ({"covariance_type": []}, "covariance_type must be 'all' or names among"),
         ({"criterion": "nec"}, "The 'criterion' parameter"),
@@ -239,8 +496,11 @@ def test_every_parameter_of_a_fit_is_passed_on():
     theirs = inspect.signature(GaussianMixture).parameters
     assert set(theirs) - set(ours) == NOT_OF_A_GRID
     assert set(ours) - set(theirs) == {"criterion", "n_jobs"}
-    for name in set(ours) & set(theirs) - {"n_components", "covariance_type"}:
+    own = {"n_components", "covariance_type", *AS_ALONE}
+    for name in set(ours) & set(theirs) - own:
         assert ours[name].default == theirs[name].default
+    for name, value in AS_ALONE.items():
+        assert theirs[name].default == value != ours[name].default
 
 
 def test_each_is_told_what_was_asked_for():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 from warnings import WarningMessage
@@ -59,11 +59,14 @@ def conditions(diagnosis: Diagnosis) -> str:
     return "\n".join(wrapped(line, beside) for line in str(diagnosis).splitlines())
 
 
-def listed_warnings(caught: Iterable[WarningMessage], names: Sequence[str]) -> Iterator[str]:
-    """A paragraph for each warning, with the components or columns that it is about."""
+def listed_warnings(caught: Iterable[WarningMessage], names: Sequence[str]) -> list[str]:
+    """A paragraph for each different warning, with the components or columns that it is about."""
+    found = []
     for warning in caught:
         about = concerned(warning.message, names)
-        yield wrapped(f"{warning.category.__name__}: {warning.message}{about and f' ({about})'}")
+        text = f"{warning.category.__name__}: {warning.message}{about and f' ({about})'}"
+        found.append(wrapped(text))
+    return list(dict.fromkeys(found))
 
 
 def concerned(warning: Any, names: Sequence[str]) -> str:

@@ -38,8 +38,9 @@ class Standardization:
     weight : float
         Total weight of the rows.
     logs : float
-        The logarithm of each standard deviation times the weight of the known values, summed over
-        columns: what the log-likelihood of the standardized rows exceeds that of the rows by.
+        The sum over columns of the logarithm of the standard deviation times the weight of the
+        known values. The log-likelihood of the standardized rows is larger by this than that of
+        the rows in the original units.
     """
 
     means: Array
@@ -103,8 +104,8 @@ class Standardization:
     def model(self, fitted: GaussianMixture) -> GaussianMixture:
         """The model in the original units; it gives rows the labels and probabilities of `fitted`.
 
-        It has the type 'full' where the family is not one of covariances in the original units. A
-        ridge is not kept: there it would be another one for each column.
+        Its `covariance_type` is 'full' where the family is not closed under scaling. `reg_covar` is
+        set to 0, because in the original units the ridge is a different one for each column.
         """
         old, objective = fitted._mixture(), self.logs / self.weight
         name, covariances = "full", old.dense_covariances()

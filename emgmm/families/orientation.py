@@ -118,46 +118,49 @@ class CommonAxes(_Turned):
         self, scatter: Array, mass: Array, n_features: int, before: Array | None = None
     ) -> Array:
         self._refuse_indefinite(np.linalg.eigvalsh(scatter))
-        candidates = beginnings(scatter, before)
-        if len(candidates) == 1:
-            _, axes = self._turn(candidates[0], scatter, mass, SWEEPS, NEARLY_SETTLED)
+        stack = beginnings(scatter, before)
+        if len(stack) == 1:
+            _, stack = self._turn(stack, scatter, mass, SWEEPS, NEARLY_SETTLED)
         else:
-            trials = [(0.0, axes) for axes in candidates]
             for number, sweeps in TRIALS:
-                trials = [
-                    self._turn(axes, scatter, mass, sweeps, SETTLED) for _, axes in trials[:number]
-                ]
-                trials.sort(key=lambda trial: round(trial[0] / (ALIKE * mass.sum())))
-            _, axes = trials[0]
-        profiles = _diagonals(_seen_from(axes, scatter))
+                costs, stack = self._turn(stack[:number], scatter, mass, sweeps, SETTLED)
+                alike = np.round(costs / (ALIKE * mass.sum()))
+                stack = stack[np.argsort(alike, kind="stable")]
+        axes = stack[0]
+        profiles = _diagonals(axes.T @ scatter @ axes)
         variances = self._variances(np.maximum(profiles, 0.0), mass, n_features)
         return _turned(axes[None], variances)
 
     def _held(self, profiles: Array, mass: Array) -> Array:
-        """(K, D): variances for given axes; a component without rows along one keeps rounding."""
-        pooled = np.maximum(profiles, 0.0).sum(axis=0)  # rounding may leave less than nothing
-        least = UNIT * (pooled + UNIT * pooled.sum()) + NOTHING
-        return self._variances(np.maximum(profiles, least), mass, profiles.shape[1])
+        """(C, K, D): variances for given axes; a component without rows along one keeps rounding.
 
-    def _cost(self, variances: Array, mass: Array) -> float:
-        """Minus twice the log-likelihood but for a constant, given that variances are best."""
-        return float(mass @ np.log(variances).sum(axis=1))
+        `profiles` are the scatters along each of C axes.
+        """
+        pooled = np.maximum(profiles, 0.0).sum(axis=1)  # rounding may leave less than nothing
+        least = UNIT * (pooled + UNIT * pooled.sum(axis=1, keepdims=True)) + NOTHING
+        held = np.maximum(profiles, least[:, None, :])
+        return np.stack([self._variances(each, mass, profiles.shape[2]) for each in held])
+
+    def _cost(self, variances: Array, mass: Array) -> Array:
+        """(C,): minus twice the log-likelihood but for a constant, for the best variances."""
+        return np.log(variances).sum(axis=2) @ mass
 
     def _turn(
         self, axes: Array, scatter: Array, mass: Array, sweeps: int, settled: float
-    ) -> tuple[float, Array]:
-        """The cost and the axes after sweeps of rotations."""
+    ) -> tuple[Array, Array]:
+        """The costs (C,) and the axes (C, D, D) after sweeps of rotations of each."""
+        D = axes.shape[-1]
         seen = _seen_from(axes, scatter)
         variances = self._held(_diagonals(seen), mass)
         cost = self._cost(variances, mass)
         for _ in range(sweeps):
-            for one, other in disjoint_planes(len(axes)):
+            for one, other in disjoint_planes(D):
                 turn = best_turn(seen, variances, one, other)
                 axes = axes @ turn
                 seen = _seen_from(turn, seen)
             variances = self._held(_diagonals(seen), mass)
             last, cost = cost, self._cost(variances, mass)
-            if last - cost <= settled * mass.sum() * len(axes):
+            if (last - cost <= settled * mass.sum() * D).all():
                 break
         return cost, axes
 
@@ -167,20 +170,22 @@ class CommonAxes(_Turned):
 
 
 def best_turn(seen: Array, variances: Array, one: Integers, other: Integers) -> Array:
-    """(D, D): the rotation in disjoint planes that minimises sum_kj seen_kjj / variances_kj.
+    """(C, D, D): the rotations in disjoint planes that minimise sum_kj seen_kjj / variances_kj.
 
     In a plane the axes become q and its normal, q being the eigenvector of the smallest eigenvalue
-    of sum_k (1 / b_k,one - 1 / b_k,other) times the scatter in the plane.
+    of sum_k (1 / b_k,one - 1 / b_k,other) times the scatter in the plane. Of each of C axes,
+    `seen` are the scatters (C, K, D, D) and `variances` are (C, K, D).
     """
-    weights = 1 / variances[:, one] - 1 / variances[:, other]
-    first = (weights * seen[:, one, one]).sum(axis=0)
-    mixed = (weights * seen[:, one, other]).sum(axis=0)
-    second = (weights * seen[:, other, other]).sum(axis=0)
+    weights = 1 / variances[:, :, one] - 1 / variances[:, :, other]
+    first = (weights * seen[:, :, one, one]).sum(axis=1)
+    mixed = (weights * seen[:, :, one, other]).sum(axis=1)
+    second = (weights * seen[:, :, other, other]).sum(axis=1)
     angles = 0.5 * np.arctan2(-2 * mixed, second - first)
-    turn = np.eye(seen.shape[-1])
-    turn[one, one] = turn[other, other] = np.cos(angles)
-    turn[other, one] = np.sin(angles)
-    turn[one, other] = -turn[other, one]
+    turn = np.zeros((len(seen), *seen.shape[2:]))
+    turn[:] = np.eye(seen.shape[-1])
+    turn[:, one, one] = turn[:, other, other] = np.cos(angles)
+    turn[:, other, one] = np.sin(angles)
+    turn[:, one, other] = -turn[:, other, one]
     return turn
 
 
@@ -217,12 +222,13 @@ def beginnings(scatter: Array, before: Array | None) -> Array:
     return np.concatenate(candidates)
 
 
-def _seen_from(axes: Array, scatter: Array) -> Array:
-    return axes.T @ scatter @ axes
+def _seen_from(axes: Array, scatters: Array) -> Array:
+    """(C, K, D, D): K scatters, the same or others for each of (C, D, D) axes, along these."""
+    return np.swapaxes(axes, 1, 2)[:, None] @ scatters @ axes[:, None]
 
 
 def _diagonals(matrices: Array) -> Array:
-    return np.diagonal(matrices, axis1=1, axis2=2)
+    return np.diagonal(matrices, axis1=-2, axis2=-1)
 
 
 def _turned(axes: Array, variances: Array) -> Array:

@@ -14,7 +14,7 @@ from emgmm.typing import Array
 SETTLED = 1e-13
 
 # The same where EM brings the covariances of its last step, and will go on from these.
-NEARLY_SETTLED = 1e-11
+NEARLY_SETTLED = 1e-9
 
 ROUNDS = 300
 

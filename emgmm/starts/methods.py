@@ -7,7 +7,7 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TypeAlias
 
@@ -20,6 +20,7 @@ from emgmm.starts.agglomeration import hierarchical
 from emgmm.starts.assignment import Assignment, Labels, OfSome, Responsibilities, SingleRows
 from emgmm.starts.short import SHORT_ROWS, BestOf, ShortRuns
 from emgmm.starts.whitening import standardized, whitened
+from emgmm.typing import Integers
 
 Start: TypeAlias = Callable[[Rows, int, np.random.RandomState], Assignment]
 
@@ -117,11 +118,31 @@ AUTO: tuple[Start, ...] = (hierarchical, standardized_kmeans, whitened_kmeans)
 
 def auto(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """The best of several starts that depend on no unit, after a few steps of EM from each."""
-    numbers = rows.chosen(SHORT_ROWS, random)
-    sample = rows.take(numbers)
+    seed = random.randint(np.iinfo(np.int32).max)
+    if (auto, seed) not in rows.kept:  # a sample, and with it a tree, serves all n_components
+        numbers = rows.chosen(SHORT_ROWS, np.random.RandomState(seed))
+        rows.kept[auto, seed] = numbers, rows.take(numbers)
+    numbers, sample = rows.kept[auto, seed]
     if n_components == 1:
         return OfSome(numbers, Labels(np.zeros(len(numbers), dtype=np.int32), 1))
-    return BestOf(numbers, [start(sample, n_components, random) for start in AUTO])
+    found = [start(sample, n_components, random) for start in AUTO]
+    return BestOf(numbers, distinct(found, len(numbers)))
+
+
+def distinct(assignments: Sequence[Assignment], n_rows: int) -> list[Assignment]:
+    """Those that label the rows otherwise than all before them do, names of clusters aside."""
+    seen: dict[bytes, Assignment] = {}
+    for assignment in assignments:
+        numbers: Integers = np.arange(n_rows)
+        labels: Assignment = assignment
+        if isinstance(labels, OfSome):
+            numbers, labels = labels.numbers, labels.said
+        assert isinstance(labels, Labels)
+        _, first, places = np.unique(labels.labels, return_index=True, return_inverse=True)
+        partition = np.full(n_rows, -1)
+        partition[numbers] = first[places]
+        seen.setdefault(partition.tobytes(), assignment)
+    return list(seen.values())
 
 
 STARTS: dict[str, Start] = {

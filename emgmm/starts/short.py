@@ -9,6 +9,7 @@ doi 10.1016/S0167-9473(02)00163-9.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from sklearn.cluster import kmeans_plusplus
@@ -34,7 +35,7 @@ BEST = 3
 MORE_STEPS = 20
 
 # Of the best of several starts: steps of EM from each.
-COMPARED_AFTER = 8
+COMPARED_AFTER = 6
 
 
 class ShortRuns(Assignment):
@@ -115,9 +116,9 @@ class BestOf(Assignment):
 
 
 def map_under(m_step: MStep, sample: Rows, n_components: int) -> EM:
-    """EM's map over a sample of the rows."""
+    """EM's map over a sample of the rows, from which noise is cleaned before."""
     source = ArraySource(sample.values, sample.weights, complete=sample.complete)
-    return EM.under(m_step, source, n_components)
+    return EM.under(replace(m_step, density=None), source, n_components)
 
 
 def ranked(em: EM, sample: Rows, begun: Iterable[Assignment], n_steps: int) -> list[Step]:
