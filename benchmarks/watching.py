@@ -13,7 +13,8 @@ from benchmarks.libraries import OURS
 from benchmarks.options import Options
 from benchmarks.table import table
 from benchmarks.timing import Stopwatch
-from emgmm import GaussianMixture, estimator
+from emgmm import GaussianMixture
+from emgmm import fit as fitting
 
 TITLE = "What watching costs a sound fit"
 LIBRARIES = OURS[:1]
@@ -35,17 +36,17 @@ def rows(N: int, D: int, K: int) -> Any:
 def watched(X: Any, K: int, covariance_type: str) -> tuple[float, float]:
     """Seconds of a whole fit, and of those the seconds spent watching."""
     watch = Stopwatch()
-    own = {name: getattr(estimator, name) for name in WATCHERS}
+    own = {name: getattr(fitting, name) for name in WATCHERS}
     try:
         for name, function in own.items():
-            setattr(estimator, name, watch.around(function))
+            setattr(fitting, name, watch.around(function))
         model = GaussianMixture(K, covariance_type=covariance_type, random_state=0)
         begun = perf_counter()
         model.fit(X)
         return perf_counter() - begun, watch.seconds
     finally:
         for name, function in own.items():
-            setattr(estimator, name, function)
+            setattr(fitting, name, function)
 
 
 def problems(quick: bool) -> list[Any]:  # noqa: ARG001

@@ -42,7 +42,7 @@ from emgmm.notices import EMWarning, frames_to_user
 from emgmm.prior import NormalInverseWishart
 from emgmm.schemes import after_short_runs
 from emgmm.sources import Source
-from emgmm.starts import AUTO, STARTS, auto, cleaned
+from emgmm.starts import AUTO, STARTS, auto, cleaned, of_a_sample
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Integers
 
@@ -255,8 +255,9 @@ class GaussianMixtureIC(ComparableEstimator):
         several = self.init_params == "auto"
         template = GaussianMixture(**parameters)
         options = template._options(source.n_features)
-        wrapped = cleaned if self.noise is not None else (lambda start: start)
-        starts = [wrapped(start) for start in (auto, *AUTO)] if several else [options.start]
+        starts = [auto, *map(of_a_sample, AUTO)] if several else [options.start]
+        if several and self.noise is not None:
+            starts = [cleaned(start) for start in starts]
         first, *others = map(SharedStart, starts)
         seed = self.random_state
         if not isinstance(seed, Integral):
@@ -290,9 +291,8 @@ class GaussianMixtureIC(ComparableEstimator):
         jobs = [(K, name) for K, first in asked for name in dict.fromkeys(first.values())]
         run = Parallel(n_jobs=self.n_jobs or 1, prefer="threads", return_as="generator")
         found: dict[tuple[int, str], Candidate] = {}
-        for job, candidate in zip(
-            jobs, run(delayed(fit_candidate)(search, *job) for job in jobs), strict=True
-        ):
+        fits = run(delayed(fit_candidate)(search, *job) for job in jobs)
+        for job, candidate in zip(jobs, fits, strict=True):
             found[job] = candidate
             self._report(candidate, len(found), len(jobs))
         for job in self._in_order(found)[:FINALISTS]:

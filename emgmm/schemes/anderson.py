@@ -62,6 +62,9 @@ REACH = 2.0
 # 1e-2 the figures hardly differ.
 DEPENDENT = 1e-3
 
+# Squared length of a change, beside the longest, below which it is rounding.
+NOTHING = 1e-28
+
 TINY = float(np.finfo(float).tiny)
 
 
@@ -246,9 +249,12 @@ def extrapolated(point: Point, memory: Sequence[Change], reach: float) -> tuple[
     direction the residual is gone over 1 / (1 - lambda) times, and once where nothing is known.
     """
     x, residuals, eta = (np.stack(part) for part in zip(*memory, strict=True))
+    squares = np.einsum("mi,mi->m", eta, x)
+    long = squares > max(TINY, NOTHING * squares.max())  # the others are rounding
+    x, residuals, eta = x[long], residuals[long], eta[long]
     metric, bend = eta @ x.T, -eta @ residuals.T
     metric, bend = metric + metric.T, bend + bend.T
-    lengths = np.sqrt(np.maximum(np.diagonal(metric), TINY))
+    lengths = np.sqrt(np.diagonal(metric))
     cosines = np.outer(lengths, lengths)
     values, axes = np.linalg.eigh(metric / cosines)
     known = values > DEPENDENT

@@ -2,7 +2,7 @@
 
 from emgmm.starts.assignment import Assignment, Labels, Responsibilities, SingleRows
 from emgmm.starts.cleaning import cleaned
-from emgmm.starts.methods import AUTO, STARTS, Start, auto
+from emgmm.starts.methods import AUTO, STARTS, Start, auto, of_a_sample
 from emgmm.starts.user import from_callable
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "auto",
     "cleaned",
     "from_callable",
+    "of_a_sample",
 ]

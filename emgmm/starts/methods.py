@@ -112,17 +112,34 @@ def standardized_kmeans(rows: Rows, n_components: int, random: np.random.RandomS
     return Labels(labels, n_components)
 
 
+def sampled(rows: Rows, random: np.random.RandomState) -> tuple[Integers, Rows]:
+    """The rows that stand for all, and their numbers; kept, so that a tree serves every cut."""
+    seed = random.randint(np.iinfo(np.int32).max)
+    if (sampled, seed) not in rows.kept:
+        numbers = rows.chosen(SHORT_ROWS, np.random.RandomState(seed))
+        rows.kept[sampled, seed] = numbers, rows.take(numbers)
+    numbers, sample = rows.kept[sampled, seed]
+    return numbers, sample
+
+
+def of_a_sample(start: Start) -> Start:
+    """The start from a bounded sample of the rows."""
+
+    @wraps(start)
+    def begin(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
+        numbers, sample = sampled(rows, random)
+        return OfSome(numbers, start(sample, n_components, random))
+
+    return begin
+
+
 # The starts that `auto` chooses among, in the order in which equals are preferred.
 AUTO: tuple[Start, ...] = (hierarchical, standardized_kmeans, whitened_kmeans)
 
 
 def auto(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """The best of several starts that depend on no unit, after a few steps of EM from each."""
-    seed = random.randint(np.iinfo(np.int32).max)
-    if (auto, seed) not in rows.kept:  # a sample, and with it a tree, serves all n_components
-        numbers = rows.chosen(SHORT_ROWS, np.random.RandomState(seed))
-        rows.kept[auto, seed] = numbers, rows.take(numbers)
-    numbers, sample = rows.kept[auto, seed]
+    numbers, sample = sampled(rows, random)
     if n_components == 1:
         return OfSome(numbers, Labels(np.zeros(len(numbers), dtype=np.int32), 1))
     found = [start(sample, n_components, random) for start in AUTO]
