@@ -342,7 +342,7 @@ class ComparableEstimator(MixtureEstimator):
         <BLANKLINE>
         5 free parameters.
         <BLANKLINE>
-        EM ended after 0 iterations (GIVEN). The parameters were given, no EM was run.
+        The parameters were given, no EM was run.
         """
         mixture = self._mixture()
         figures: dict[str, Any] = self._about_the_fit()

@@ -55,14 +55,17 @@ PASSED_ON = (
 # The defaults by which a candidate must also have next to nothing left to gain.
 TOL, MAX_ITER = 1e-6, 1000
 
+# Attributes of the best fit that the choice has too.
+OF_THE_BEST = ("weights_", "means_", "covariances_", "lower_bound_", "remaining_gain_")
+
 
 class GaussianMixtureIC(ComparableEstimator):
     """Gaussian mixture whose number of components and family are chosen by a criterion.
 
     All pairs of `n_components` and `covariance_type` are fitted to the same rows, and the best is
     kept: the one with the lowest criterion among those that are sound, which means that no
-    component collapsed or starved. Neither the units of X nor `n_jobs` have an influence on the
-    choice.
+    component collapsed or starved. Neither the units of X as a whole nor `n_jobs` have an influence
+    on the choice; those of single columns have none in the families that are closed under scaling.
 
     Parameters
     ----------
@@ -102,13 +105,11 @@ class GaussianMixtureIC(ComparableEstimator):
         Seed of the starts, the same for every candidate, and of `sample`.
     verbose : int, default=0
         1 prints a line for each candidate, more also what `GaussianMixture` prints with one less.
-    verbose_interval, break_symmetry : default as for `GaussianMixture`
-        Passed on to every candidate.
     acceleration : {'anderson'} or None, default='anderson'
         How EM is accelerated; None is plain EM.
-    prior, weight_concentration, noise : default as for `GaussianMixture`
-        Passed on to every candidate. Parameters that are about a single fit (what it starts or goes
-        on from, where it is kept) are not here.
+    verbose_interval, break_symmetry, prior, weight_concentration, noise
+        As for `GaussianMixture`. Parameters that are about a single fit (what it starts or goes on
+        from, where it is kept) are not here.
 
     Attributes
     ----------
@@ -127,8 +128,8 @@ class GaussianMixtureIC(ComparableEstimator):
         Its ``n_components`` and ``covariance_type``.
     best_estimator_ : GaussianMixture
         Its fit.
-    weights_, means_, covariances_ : ndarray
-        The parameters of that fit.
+    weights_, means_, covariances_, lower_bound_, remaining_gain_
+        Those of that fit.
     n_features_in_ : int
         Number of features, D.
     feature_names_in_ : ndarray of str
@@ -136,7 +137,6 @@ class GaussianMixtureIC(ComparableEstimator):
 
     See Also
     --------
-    GaussianMixture : One candidate.
     sklearn.model_selection.GridSearchCV : Chooses by the likelihood of held-out rows.
 
     References
@@ -152,7 +152,7 @@ class GaussianMixtureIC(ComparableEstimator):
     >>> chosen = GaussianMixtureIC(range(1, 5), random_state=0).fit(X)
     >>> chosen.best_params_
     {'n_components': 3, 'covariance_type': 'EEE'}
-    >>> round(chosen.results_["bic"][chosen.best_index_], 1)
+    >>> round(float(chosen.results_["bic"][chosen.best_index_]), 1)
     2314.3
     """
 
@@ -358,8 +358,8 @@ class GaussianMixtureIC(ComparableEstimator):
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_
         self.best_estimator_ = model
-        self.weights_, self.means_ = model.weights_, model.means_
-        self.covariances_ = model.covariances_
+        for name in OF_THE_BEST:
+            setattr(self, name, getattr(model, name))
         if best.sound:
             return result.warnings
         nothing_sound = EMWarning(
@@ -371,11 +371,11 @@ class GaussianMixtureIC(ComparableEstimator):
 
     def _report(self, candidate: Candidate, number: int, total: int) -> None:
         """A candidate is done."""
-        if not self.verbose:
-            return
-        line = candidate.line()
-        found = line["failure"] or f"{self.criterion} {line[self.criterion]:.6g}, {line['ending']}"
-        print(f"[{number}/{total}] {line['n_components']} {line['covariance_type']}: {found}")
+        if self.verbose:
+            line = candidate.line()
+            value = f"{self.criterion} {line[self.criterion]:.6g}, {line['ending']}"
+            found = line["failure"] or value
+            print(f"[{number}/{total}] {line['n_components']} {line['covariance_type']}: {found}")
 
     def _numbers(self) -> Iterator[int]:
         given: Any = self.n_components
@@ -441,10 +441,10 @@ class GaussianMixtureIC(ComparableEstimator):
 
     def diagnose(self, X: Any, *, certify: bool = False, sample_weight: Any = None) -> Diagnosis:
         """Report on the mixture that was kept; see `GaussianMixture.diagnose`."""
-        check_is_fitted(self)
+        self._mixture()
         return self.best_estimator_.diagnose(X, certify=certify, sample_weight=sample_weight)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model that was kept as JSON; `GaussianMixture.load` reads it."""
-        check_is_fitted(self)
+        self._mixture()
         self.best_estimator_.save(path)

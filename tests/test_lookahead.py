@@ -120,6 +120,13 @@ def test_more_is_noticed_than_by_aitkens_estimate(cases):
     assert np.mean([bool(case.found["bic"]) for case in much]) >= np.mean(by_aitken) + 0.2
 
 
+def test_accelerated_passes_notice_nine_of_ten_that_stopped_short(cases):
+    """As many plain ones notice 35 of 41."""
+    short = [bool(case.found["bic"]) for case in cases if case.left > 0.5]
+    assert len(short) >= 30
+    assert np.mean(short) >= 0.9
+
+
 def test_all_criteria_say_the_same(cases):
     for case in cases:
         gains = [[w.remaining_gain for w in case.found[name]] for name in CRITERIA]
@@ -274,11 +281,11 @@ ALWAYS = 2
 
 def test_it_costs_few_passes(cases, passes):
     # A look at the rows, a first pass, and one for each accelerated step. A leap that is rejected
-    # costs one more: mostly at the end of a fit, where rounding decides.
+    # costs one more, also the last.
     extra = np.array([passes_of(passes, case.model, case.X) - ALWAYS for case in cases])
     noticed = np.array([bool(case.found["bic"]) for case in cases])
     assert np.median(extra) <= PASSES + 2
-    assert extra.max() <= 2 * PASSES + 2
+    assert extra.max() <= PASSES + 3
     assert extra[noticed].max() <= PASSES + 2
     assert np.median(extra[noticed]) <= 10  # they end where enough is known
 

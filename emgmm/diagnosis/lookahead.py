@@ -27,9 +27,9 @@ def gain_ahead(em: EM, mixture: Mixture, enough: float) -> float:
     They end where that is more than `enough`. A singular covariance on the way ends them too.
     """
     step = taken(em, mixture)
-    position, gain = SCHEMES["anderson"](step), 0.0
+    position, gain, begun = SCHEMES["anderson"](step), 0.0, em.passes
     try:
-        for _ in range(PASSES):
+        while em.passes < begun + PASSES:
             position = position.next(em, plainly=False)
             gain = max(gain, em.summary.weight * (position.step.objective - step.objective))
             if gain > enough:

@@ -25,6 +25,9 @@ LONGEST_NAME = 40
 # Pairs of features whose correlations are shown; of more, the strongest.
 MOST_PAIRS = 45
 
+# Endings of what was no run of EM to an end.
+NO_RUN = (Ending.GIVEN, Ending.START_ONLY, Ending.STREAM)
+
 Table = tuple[str, list[str], list[list[str]]]
 
 
@@ -197,10 +200,8 @@ class MixtureSummary:
         else:
             yield f"{counted(self.n_parameters, 'free parameter').capitalize()}."
         if self.ending is not None:
-            yield (
-                f"EM ended after {counted(self.n_iter, 'iteration')} ({self.ending.name}). "
-                f"{self.ending.sentence}"
-            )
+            made = f"EM ended after {counted(self.n_iter, 'iteration')} ({self.ending.name}). "
+            yield f"{'' if self.ending in NO_RUN else made}{self.ending.sentence}"
         yield from self.notes
 
     def _per_row(self) -> str:
