@@ -217,9 +217,9 @@ def better_from(search: Search, candidate: Candidate, start: Start) -> Candidate
     except ValueError as error:
         failure = failure or str(error)
     seconds = candidate.seconds + time.perf_counter() - begun
-    if found is None or (
-        candidate.result is not None and _quality(found) <= _quality(candidate.result)
-    ):
+    if candidate.result is not None and (found is None or not _better(found, candidate.result)):
+        return replace(candidate, seconds=seconds)
+    if found is None:
         return replace(candidate, seconds=seconds, failure=failure)
     figures = figures_of(search.source, found)
     return replace(candidate, result=found, figures=figures, seconds=seconds, failure="")
@@ -263,8 +263,12 @@ def run_on(search: Search, candidate: Candidate) -> Candidate:
     )
 
 
-def _quality(result: FitResult) -> tuple[bool, float]:
-    return not result.unsound, result.run.objectives[-1]
+def _better(one: FitResult, other: FitResult) -> bool:
+    """Whether a fit is sound where another is not, or higher by more than is negligible."""
+    if bool(one.unsound) != bool(other.unsound):
+        return bool(other.unsound)
+    gain = one.statistics.weight * (one.run.objectives[-1] - other.run.objectives[-1])
+    return gain > NEGLIGIBLE
 
 
 def figures_of(source: Source, result: FitResult) -> dict[str, float]:

@@ -108,6 +108,7 @@ def test_a_random_start_is_that_of_the_array(covariance_type, init_params, limit
     ids=["numpy", "dask", "other chunks", "unknown chunks", "series"],
 )
 @pytest.mark.parametrize("known", [True, False])
+@pytest.mark.filterwarnings("ignore::emgmm.StoppedShortWarning")
 def test_weights_of_any_kind(covariance_type, weights, known):
     distributed = fit(model_of(covariance_type), cut(X, known=known), sample_weight=weights)
     assert_same_fit(distributed, fit(model_of(covariance_type), X, sample_weight=WEIGHTS))

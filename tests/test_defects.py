@@ -16,6 +16,7 @@ from emgmm import Ending, GaussianMixture
 types = pytest.mark.parametrize("covariance_type", TYPES)
 
 
+@pytest.mark.filterwarnings("ignore::emgmm.StoppedShortWarning")
 @types
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int16, np.uint8, bool])
 def test_integers_give_the_float_answer(covariance_type, dtype):

@@ -37,6 +37,7 @@ def ours(**arguments):
 
 
 @types
+@pytest.mark.filterwarnings("ignore::emgmm.StoppedShortWarning")
 @pytest.mark.parametrize("reg_covar", [0, 1e-6])
 @pytest.mark.parametrize("iterations", [1, 2, 5, 20])
 @pytest.mark.parametrize("name", ["iris", "wine", "faithful", "question"])

@@ -17,7 +17,7 @@ from emgmm.precision import UNIT, unlike
 from emgmm.typing import Array, Integers
 
 # Most sweeps of rotations in one M-step where EM brings the axes of its last step.
-SWEEPS = 20
+SWEEPS = 4
 
 # Where it does not: how many of the best of several axes have so many sweeps, one after the other.
 TRIALS = ((None, 4), (3, 16), (1, 180))
@@ -32,10 +32,8 @@ NOTHING = 1e-200
 # Costs per unit mass that differ by less are as good as each other: the first axes are then kept.
 ALIKE = 1e-8
 
-# Gain per unit mass and feature below which a sweep has found its maximum, and where EM will go on
-# with further sweeps in its next step.
+# Gain per unit mass and feature below which a sweep has found its maximum.
 SETTLED = 1e-13
-NEARLY_SETTLED = 1e-7
 
 # Relative difference of two variances below which any axes in their plane are as good.
 TIED = 1e-9
@@ -120,10 +118,10 @@ class CommonAxes(_Turned):
         self._refuse_indefinite(np.linalg.eigvalsh(scatter))
         stack = beginnings(scatter, before)
         if len(stack) == 1:
-            _, stack = self._turn(stack, scatter, mass, SWEEPS, NEARLY_SETTLED)
+            _, stack = self._turn(stack, scatter, mass, SWEEPS)
         else:
             for number, sweeps in TRIALS:
-                costs, stack = self._turn(stack[:number], scatter, mass, sweeps, SETTLED)
+                costs, stack = self._turn(stack[:number], scatter, mass, sweeps)
                 alike = np.round(costs / (ALIKE * mass.sum()))
                 stack = stack[np.argsort(alike, kind="stable")]
         axes = stack[0]
@@ -145,9 +143,7 @@ class CommonAxes(_Turned):
         """(C,): minus twice the log-likelihood but for a constant, for the best variances."""
         return np.log(variances).sum(axis=2) @ mass
 
-    def _turn(
-        self, axes: Array, scatter: Array, mass: Array, sweeps: int, settled: float
-    ) -> tuple[Array, Array]:
+    def _turn(self, axes: Array, scatter: Array, mass: Array, sweeps: int) -> tuple[Array, Array]:
         """The costs (C,) and the axes (C, D, D) after sweeps of rotations of each."""
         D = axes.shape[-1]
         seen = _seen_from(axes, scatter)
@@ -160,7 +156,7 @@ class CommonAxes(_Turned):
                 seen = _seen_from(turn, seen)
             variances = self._held(_diagonals(seen), mass)
             last, cost = cost, self._cost(variances, mass)
-            if (last - cost <= settled * mass.sum() * D).all():
+            if (last - cost <= SETTLED * mass.sum() * D).all():
                 break
         return cost, axes
 

@@ -144,7 +144,8 @@ def ranked(em: EM, sample: Rows, begun: Iterable[Assignment], n_steps: int) -> l
 def rank(em: EM, step: Step) -> tuple[bool, float]:
     """What makes one run better than another: no component that collapsed, then the objective.
 
-    A component that shrinks onto a few rows has a likelihood as high as one likes.
+    A component that shrinks onto a few rows has a likelihood as high as one likes. Objectives that
+    differ by rounding are the same, so that of equals the first is the best.
     """
     statistics, m_step = step.statistics, em.m_step
     fallen = collapsed(
@@ -155,4 +156,4 @@ def rank(em: EM, step: Step) -> tuple[bool, float]:
         em.summary.n_rows,
         least_mass=m_step.least_mass(em.source.n_features),
     )
-    return not fallen, step.objective
+    return not fallen, round(step.objective, 9)
