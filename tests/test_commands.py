@@ -407,8 +407,8 @@ OPTIONS = [
     ("--start random --tol 0.01", {"init_params": "random", "tol": 0.01}),
     ("--start random --max-iter 2", {"init_params": "random", "max_iter": 2}),
     (
-        "--criterion aic --start random_from_data --n-init 3",
-        {"criterion": "aic", "init_params": "random_from_data", "n_init": 3},
+        "--criterion aic --start random --n-init 3",
+        {"criterion": "aic", "init_params": "random", "n_init": 3},
     ),
     ("--reg-covar 0.5", {"reg_covar": 0.5}),
 ]
