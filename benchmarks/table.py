@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from collections.abc import Iterable, Sequence
 
 
@@ -41,6 +43,8 @@ def figure(value: float) -> str:
     """A number to three digits, never in powers of ten; an absolute value below 0.001 is 0."""
     if abs(value) < 0.0005:
         return "0"
+    if not math.isfinite(value):  # two times that noise made the same
+        return str(value)
     whole = len(str(int(abs(value))))
     decimals = max(0, 3 - whole) if abs(value) >= 1 else 3
     return f"{value:.{decimals}f}"
