@@ -89,7 +89,7 @@ class Diagnosis:
             ("Coincident", "; ".join(map(listed, self.coincident))),
             ("Collapsed", listed(tuple(self.collapsed))),
             ("Starved", listed(tuple(self.starved))),
-            ("Too close to tell", "; ".join(map(listed, self.overlapping))),
+            ("Overlapping", "; ".join(map(listed, self.overlapping))),
         ]
         verdict = self.verdict.sentence
         if self.verdict is Verdict.SADDLE:
@@ -97,14 +97,14 @@ class Diagnosis:
         return [
             ("Verdict", verdict),
             *((name, found or "none") for name, found in clear),
-            ("Effective rows", ", ".join(f"{m:.4g}" for m in self.mass)),
+            ("Mass", ", ".join(f"{m:.4g}" for m in self.mass)),
             ("Condition numbers", ", ".join(f"{c:.3g}" for c in self.condition_numbers)),
-            ("Entropy of a row's assignment", f"{self.entropy:.3g} nats"),
-            ("Largest overlap of two components", f"{self._largest_overlap():.3g}"),
-            ("Rate of EM", f"{self.rate:.4g}"),
-            ("Left to gain", f"{self.remaining_gain:.3g} nats per row"),
-            ("One more step", f"{self.step:.3g} standard deviations"),
-            ("Passes spent on this report", str(self.extra_passes)),
+            ("Entropy", f"{self.entropy:.3g} nats per row"),
+            ("Largest overlap", f"{self._largest_overlap():.3g}"),
+            ("Rate", f"{self.rate:.4g}"),
+            ("Remaining gain", f"{self.remaining_gain:.3g} nats per row"),
+            ("Step", f"{self.step:.3g} standard deviations"),
+            ("Extra passes", str(self.extra_passes)),
         ]
 
     def _largest_overlap(self) -> float:
