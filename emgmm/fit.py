@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,7 +26,7 @@ from emgmm.diagnosis import (
 from emgmm.em import EM
 from emgmm.fitting import best_run, first_mixture
 from emgmm.journal import Journal, Outcome, tabulated
-from emgmm.loop import Ending, Rules, Run, history, last_of_plain_em, nowhere
+from emgmm.loop import Ending, Rules, Run, history, last_of_plain_em, nowhere, settled_at_once
 from emgmm.mixture import Mixture
 from emgmm.noise import NoVolumeError
 from emgmm.notices import CollapsedComponentWarning, EMWarning, StarvedComponentWarning
@@ -157,6 +158,9 @@ def fit_mixture(
     em = map_of(source, problem)
     door.check_enough_rows(source.n_rows, em.summary.n_rows, problem.n_components)
     door.check_observed(em.summary, source.feature_names)
+    settled: Callable[[Sequence[float]], bool] = settled_at_once  # `tol` alone decides
+    if math.isfinite(options.negligible):
+        settled = partial(is_settled, weight=em.summary.weight, allowed=options.negligible)
     begin: Callable[[np.random.RandomState], Mixture]
     begin = partial(first_mixture, em, options.start, options.given)
     best, outcomes = best_run(
@@ -167,7 +171,7 @@ def fit_mixture(
             options.tol,
             options.max_iter,
             has_coincident if options.break_symmetry else nowhere,
-            partial(is_settled, weight=em.summary.weight, allowed=options.negligible),
+            settled,
         ),
         before=before,
         reporter=reporter or Reporter(0, 1),

@@ -209,9 +209,10 @@ class Progress:
 
 
 def tail(marks: Sequence[Mark]) -> Sequence[Mark]:
-    """The last mixtures between which there are plain steps of EM only."""
+    """The last few mixtures, as far back as plain steps of EM alone lie between them."""
     first = len(marks) - 1
-    while first > 0 and marks[first].event == PLAIN:
+    least = max(0, first - LONGEST_TAIL)
+    while first > least and marks[first].event == PLAIN:
         first -= 1
     return marks[first:]
 

@@ -239,12 +239,12 @@ class GaussianMixtureIC(ComparableEstimator):
             with one_blas_thread():
                 source = door.source(self, X, sample_weight, reset=True, least=2)
                 candidates = self._fitted(self._search(source))
-            model = self._keep(candidates, source.n_features)
+            found = self._keep(candidates, source.n_features)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
-        for warning in model:
+        for warning in found:
             warnings.warn(warning, stacklevel=frames_to_user())
         return self
 

@@ -186,8 +186,6 @@ def is_settled(objectives: Sequence[float], weight: float, allowed: float) -> bo
     `objectives` are those of successive plain steps of EM, per unit weight. Of fewer than four
     nothing is known: one rate alone may be far from that of the slowest direction.
     """
-    if allowed == math.inf:  # `tol` alone decides
-        return True
     if len(objectives) < 4:
         return False
     rate_before, _ = aitken(objectives[:-1])
