@@ -391,23 +391,20 @@ class FailedBlockError(ValueError):
 class FailedFitError(ValueError):
     """A fit met a singular covariance: scikit-learn's words for it, and which component it was."""
 
-    def __init__(
-        self, error: DegenerateCovarianceError, dtype: np.dtype[Any], ridge: float
-    ) -> None:
+    def __init__(self, error: DegenerateCovarianceError, source: Source, ridge: float) -> None:
         message = (
             "Fitting the mixture model failed because some components have ill-defined empirical "
             "covariance (for instance caused by singleton or collapsed samples). Try to decrease "
             "the number of components, increase reg_covar, or scale the input data."
         )
-        if dtype == np.float32:
+        if source.dtype == np.float32:
             message += (
                 " The numerical accuracy can also be improved by passing float64 data instead of "
                 "float32."
             )
         where = listed(error.components) or "the covariance that all components share"
-        if not error.ridge_helps:
-            message += (
-                " This covariance_type has no such covariance to add reg_covar to: choose another, "
-                "or set prior='conjugate'."
-            )
+        if error.features:
+            columns = _named(error.features, source.feature_names)
+            where = f"all, because X is constant or linearly dependent in column {columns}"
+            message += " Leave such columns out, or set reg_covar above 0."
         super().__init__(f"{message} (Singular: {where}, with reg_covar={ridge:g}.)")

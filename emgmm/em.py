@@ -24,14 +24,28 @@ from emgmm.typing import Array
 SUMMARY_ENTRIES = 2**16
 
 
+# Variance of a linear combination of standardized features below which it is computed anew, from
+# the rows: to compute it from the covariance takes the difference of much larger numbers.
+SUSPICIOUS = 1e-11
+
+# Standard deviation of such a combination that is taken for 0, whatever the rounding of the values.
+DEPENDENT = 1e-12
+
+# Units of rounding of the values that a combination's standard deviation may owe to them.
+ROUNDING = 8
+
+# Share in a combination from which a feature belongs to it.
+SHARE = 1e-6
+
+
 def summary(block: Block, family: Family) -> DataSummary:
     """What the first pass sees of a block."""
     return DataSummary.of(block.rows, family, block.weights, complete=block.complete)
 
 
-def along(block: Block, axes: Array) -> DataSummary:
+def along(block: Block, axes: Array, family: Family) -> DataSummary:
     """The same of a block's coordinates along axes, the columns of a (D, D) matrix."""
-    return DataSummary.of(axes.T @ block.rows, FAMILIES["diag"], block.weights)
+    return DataSummary.of(axes.T @ block.rows, family, block.weights)
 
 
 class EM:
@@ -109,9 +123,32 @@ class EM:
         if is_collinear(seen.scatter):
             return box
         axes = np.linalg.eigh(seen.scatter)[1]
-        turned = self._look(partial(along, axes=axes))
+        turned = self._look(partial(along, axes=axes, family=FAMILIES["diag"]))
         turned_box = box.turned(axes, turned.minimum, turned.maximum)
         return min(box, turned_box, key=lambda each: -each.constant)
+
+    def singular_features(self) -> tuple[int, ...]:
+        """Features because of which every covariance of the family would be singular.
+
+        These are features that are constant or linearly dependent, but for the rounding of their
+        values, in all rows that count. Where rows miss some features and not others, dependence
+        cannot be judged from their moments.
+        """
+        seen, shape, D = self.summary, self.family.shape, len(self.summary.mean)
+        varying = shape.variances(shape.outer(seen.varies[None].astype(float)), D)[0]
+        if not varying.all():
+            return tuple(np.flatnonzero(varying == 0).tolist())
+        covariance = shape.dense(seen.scatter[None], D)[0] / seen.weight
+        sds = np.sqrt(np.diag(covariance))
+        variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
+        axes = vectors / sds[:, None]
+        unit = np.finfo(self.source.dtype).eps
+        rounding = ROUNDING * unit * (np.abs(axes).T @ seen.farthest)
+        if (variances > np.maximum(SUSPICIOUS, rounding**2)).all():
+            return ()
+        found = self._look(partial(along, axes=axes, family=FAMILIES["full"]))
+        flat = found.residual_sds() <= np.maximum(rounding, DEPENDENT)
+        return tuple(np.flatnonzero((np.abs(vectors[:, flat]) > SHARE).any(axis=1)).tolist())
 
     @classmethod
     def under(cls, m_step: MStep, source: Source, n_components: int) -> EM:

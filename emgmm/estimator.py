@@ -375,7 +375,7 @@ class GaussianMixture(IncrementalEstimator):
                 )
         except DegenerateCovarianceError as error:
             ridge = self.reg_covar if self.prior is None else 0.0
-            raise door.FailedFitError(error, source.dtype, ridge) from None
+            raise door.FailedFitError(error, source, ridge) from None
         self.__dict__.pop("_waiting", None)
         self._adopt(result.mixture, **result.attributes())
         return result.warnings

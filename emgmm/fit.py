@@ -24,6 +24,7 @@ from emgmm.diagnosis import (
     warnings_of,
 )
 from emgmm.em import EM
+from emgmm.families import DegenerateCovarianceError
 from emgmm.fitting import best_run, first_mixture
 from emgmm.journal import Journal, Outcome, tabulated
 from emgmm.loop import Ending, Rules, Run, history, last_of_plain_em, nowhere, settled_at_once
@@ -32,7 +33,7 @@ from emgmm.noise import NoVolumeError
 from emgmm.notices import CollapsedComponentWarning, EMWarning, StarvedComponentWarning
 from emgmm.prior import ConstantFeaturesError
 from emgmm.problem import Options, Problem
-from emgmm.sources import Source
+from emgmm.sources import Source, check_ordinary
 from emgmm.statistics import Statistics
 from emgmm.streaming import Stream
 from emgmm.verbosity import Reporter
@@ -157,7 +158,11 @@ def fit_mixture(
     """
     em = map_of(source, problem)
     door.check_enough_rows(source.n_rows, em.summary.n_rows, problem.n_components)
+    check_ordinary(em.summary.weight)
     door.check_observed(em.summary, source.feature_names)
+    singular = () if em.ridge or problem.prior else em.singular_features()
+    if singular:
+        raise DegenerateCovarianceError(features=singular)
     settled: Callable[[Sequence[float]], bool] = settled_at_once  # `tol` alone decides
     if math.isfinite(options.negligible):
         settled = partial(is_settled, weight=em.summary.weight, allowed=options.negligible)

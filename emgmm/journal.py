@@ -24,14 +24,13 @@ class Failure:
     """A singular covariance, as a value: what a `DegenerateCovarianceError` says."""
 
     components: tuple[int, ...]
-    ridge_helps: bool
 
     @classmethod
     def of(cls, error: DegenerateCovarianceError) -> Failure:
-        return cls(error.components, error.ridge_helps)
+        return cls(error.components)
 
     def error(self) -> DegenerateCovarianceError:
-        return DegenerateCovarianceError(self.components, ridge_helps=self.ridge_helps)
+        return DegenerateCovarianceError(self.components)
 
 
 class Outcome(NamedTuple):

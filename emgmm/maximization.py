@@ -175,17 +175,25 @@ class MStep:
         means = _moved(seen, mass, steps)
         between = family.pool(mass_times(mass, family.shape.outer(steps)))
         scatter = seen.scatter - between
+        if self.ridge:
+            scatter = scatter + family.pool(mass_times(occupied, self._ridge_of_rows(means.shape)))
         earlier = None if before is None else before.covariance_stack
-        try:
-            covariances = family.estimate(scatter, occupied, means.shape[1], earlier)
-        except DegenerateCovarianceError as error:  # there is nothing to add a ridge to
-            raise DegenerateCovarianceError(error.components, ridge_helps=False) from None
-        covariances = family.add_ridge(covariances, self.ridge)
+        covariances = family.estimate(scatter, occupied, means.shape[1], earlier)
         means = means.astype(self.dtype, copy=False)
         mixture = Mixture.of(weights, means, covariances, family, noise)
         if not self.ridge:
             _check_definite(mixture)
         return mixture
+
+    def _ridge_of_rows(self, shape: tuple[int, ...]) -> Array:
+        """K elements: what the ridge adds to a component's scatter for each of its rows.
+
+        A component that has its own covariance, or shares it, gets the ridge on its diagonal. A
+        family whose covariances constrain one another then fits covariances that have the ridge.
+        """
+        K, D = shape
+        root = np.sqrt(self.ridge) * np.eye(D)
+        return np.repeat(self.family.shape.weigh(root, np.ones(D))[None], K, axis=0)
 
     def settle(
         self,

@@ -168,10 +168,25 @@ class DataSummary:
         return self.squares / np.maximum(self.observed, np.finfo(float).tiny)
 
     @property
+    def farthest(self) -> Array:
+        """(D,): the largest absolute value of each feature."""
+        return np.maximum(np.abs(self.minimum), np.abs(self.maximum))
+
+    @property
     def varies(self) -> NDArray[np.bool_]:
         """(D,): whether the values of each feature differ by more than their own rounding."""
-        largest = np.maximum(np.abs(self.minimum), np.abs(self.maximum))
-        return self.maximum - self.minimum > CONSTANT * largest
+        return self.maximum - self.minimum > CONSTANT * self.farthest
+
+    def residual_sds(self) -> Array:
+        """(D,): standard deviation of each feature about its regression on the others.
+
+        Of complete rows, whose scatter is a matrix.
+        """
+        sds = np.sqrt(np.diag(self.scatter) / self.weight)
+        scales = np.where(sds > 0, sds, 1.0)
+        values, vectors = np.linalg.eigh(self.scatter / self.weight / np.outer(scales, scales))
+        inflation = vectors**2 @ (1 / np.maximum(values, UNIT))
+        return sds / np.sqrt(inflation)
 
     @property
     def whole_scatter(self) -> Array:

@@ -85,14 +85,26 @@ def test_weights_in_single_precision_rows(covariance_type):
 
 
 @types
-@pytest.mark.parametrize("scale", [1e-12, 1e-3, 1e12])
-def test_the_scale_of_the_weights_does_not_matter(covariance_type, scale):
-    one = fit(model_of(covariance_type), X, sample_weight=COUNTS)
-    other = fit(model_of(covariance_type), X, sample_weight=scale * COUNTS)
-    assert_same_fit(one, other)
+@pytest.mark.parametrize("scale", [5e-324, 1e-310, 1e-40, 1e-12, 1e-3, 1e12, 1e36, 1e306])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_scale_of_the_weights_does_not_matter(covariance_type, scale, dtype):
+    rows = X.astype(dtype)
+    one = fit(model_of(covariance_type), rows, sample_weight=COUNTS)
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        other = fit(model_of(covariance_type), rows, sample_weight=scale * COUNTS)
+    assert_same_fit(one, other, 1e-10 if dtype == np.float64 else 1e-3)
     assert one.score(X, sample_weight=COUNTS) == pytest.approx(
         one.score(X, sample_weight=scale * COUNTS), rel=1e-12
     )
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-40, 1e40, 1e306])
+def test_weights_in_blocks_of_an_extreme_scale_are_refused(scale):
+    weights = scale * COUNTS
+    pieces = blocks([X[:50], X[50:]]), blocks([weights[:50], weights[50:]])
+    model = model_of("full").set_params(init_params="random")
+    with pytest.raises(ValueError, match="multiply them by a constant"):
+        model.fit(pieces[0], sample_weight=pieces[1])
 
 
 @types

@@ -98,7 +98,7 @@ class Family(ABC):
         Raises
         ------
         DegenerateCovarianceError
-            Where the likelihood has no maximum, whatever ridge is added afterwards.
+            Where the likelihood has no maximum.
         """
 
     @abstractmethod

@@ -33,13 +33,14 @@ from emgmm.typing import Array
 class DegenerateCovarianceError(ValueError):
     """Some covariances are not positive definite; `components` says which.
 
-    `ridge_helps` says whether a larger ridge could have made them so.
+    Where all are singular because the data are, `features` says which features are constant or
+    linearly dependent.
     """
 
-    def __init__(self, components: tuple[int, ...], *, ridge_helps: bool = True) -> None:
+    def __init__(self, components: tuple[int, ...] = (), *, features: tuple[int, ...] = ()) -> None:
         super().__init__(f"not positive definite: {components}")
         self.components = components
-        self.ridge_helps = ridge_helps
+        self.features = features
 
 
 class Shape(ABC):

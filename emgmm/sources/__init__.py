@@ -7,7 +7,7 @@ from emgmm.sources.cluster import ClusterSource
 from emgmm.sources.finite import is_complete
 from emgmm.sources.sliced import SlicedSource
 from emgmm.sources.source import Rows, Source, Sum
-from emgmm.sources.weights import row_weights
+from emgmm.sources.weights import check_ordinary, row_weights
 
 # Sources that know their own kind of X; what none of them accepts is an array, or becomes one. To
 # add one: its module beside these, and a line here. The last takes whatever hands out slices.
@@ -22,6 +22,7 @@ __all__ = [
     "Source",
     "Sum",
     "blocks",
+    "check_ordinary",
     "is_complete",
     "row_weights",
 ]

@@ -13,7 +13,7 @@ from emgmm.block import Block
 from emgmm.sources.cut import ENTRIES, Cut
 from emgmm.sources.finite import is_complete
 from emgmm.sources.source import Rows, Source, chosen_rows
-from emgmm.sources.weights import check_each, check_some
+from emgmm.sources.weights import check_each, check_ordinary, check_some
 from emgmm.typing import Array
 
 
@@ -46,6 +46,7 @@ class StreamedSource(Source):
                 all_complete = all_complete and complete
                 if cut.weights is not None:
                     check_each(cut.weights, start)
+                    check_ordinary(float(cut.weights.max(initial=1.0)))
                 counting = counting or cut.weights is None or bool(cut.weights.any())
             yield replace(cut, start=start, complete=complete)
             start += len(cut)

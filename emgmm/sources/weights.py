@@ -12,6 +12,10 @@ from sklearn.utils import check_array
 from emgmm.sources.cut import Cut, is_sliceable
 from emgmm.typing import Array
 
+# The largest weight, and the inverse of the smallest one, that is used as it is. Sums of larger
+# ones would leave the range of float32.
+ORDINARY = 2.0**64
+
 
 def row_weights(value: Any, n_rows: int) -> Array:
     """(N,) weights of rows: finite, none negative, not all zero."""
@@ -19,7 +23,21 @@ def row_weights(value: Any, n_rows: int) -> Array:
     check_length(array, n_rows)
     check_each(array, 0)
     check_some(array.any())
-    return array
+    return ordinary(array)
+
+
+def ordinary(weights: Array) -> Array:
+    """Weights divided by a power of two, which rounds nothing, if the largest is extreme.
+
+    Only ratios of weights matter to a likelihood. Extreme ones leave nothing of the number of rows
+    that weights of an ordinary size stand for.
+    """
+    largest = float(weights.max(initial=0.0))
+    if not 0 < largest < np.inf or 1 / ORDINARY <= largest <= ORDINARY:
+        return weights
+    with np.errstate(under="ignore"):  # what underflows is nothing beside the largest
+        scaled: Array = np.ldexp(weights, -np.frexp(largest)[1])
+    return scaled
 
 
 def as_weights(value: Any) -> Array:
@@ -41,7 +59,7 @@ def in_slices(value: Any) -> Any:
         raise ValueError(
             f"sample_weight has the shape {weights.shape}: give one number for each row."
         )
-    return weights
+    return ordinary(weights) if isinstance(weights, np.ndarray) else weights
 
 
 def weighed(cuts: Iterator[Cut], weights: Any) -> Iterator[Cut]:
@@ -72,6 +90,15 @@ def check_each(weights: Array, start: int) -> None:
         raise ValueError(
             f"sample_weight of row {start + wrong[0]}, counted from 0, is {weights[wrong[0]]:g}; "
             "weights must be finite and not negative: a weight of 0 leaves a row out."
+        )
+
+
+def check_ordinary(total: float) -> None:
+    """Weights in blocks, of which the largest is not known beforehand, have an ordinary size."""
+    if not 1 / ORDINARY <= total <= ORDINARY**2:
+        raise ValueError(
+            f"sample_weight comes to {total:g} in all, and weights that come in blocks are used as "
+            "they are: multiply them by a constant, since only their ratios matter."
         )
 
 

@@ -1,0 +1,131 @@
+"""Tables on which every covariance would be singular: refused without a ridge, in any row order."""
+
+import numpy as np
+import pytest
+from conftest import clusters
+
+from emgmm import GaussianMixture, GaussianMixtureIC, blocks
+from emgmm.families import FAMILIES, OUTER
+
+DENSE = [name for name, family in FAMILIES.items() if family.shape == OUTER]
+DIAGONAL = ["diag", "EEI", "EVI", "VEI", "VVI"]
+N = 90
+
+
+def total(X):
+    return np.c_[X, 3 * X[:, 0] - X[:, 1] + 1e3]
+
+
+def constant(X):
+    return np.c_[X, np.full(len(X), 0.1)]
+
+
+def duplicate(X):
+    return np.c_[X, X[:, 0] * 1e-7]
+
+
+def indicators(X):
+    return np.c_[X, np.eye(3)[np.random.default_rng(1).integers(3, size=len(X))]]
+
+
+def standardized_total(X):
+    """The values' own rounding hides the dependence from the last digits."""
+    X = total(X + 1e3)
+    return (X - X.mean(axis=0)) / X.std(axis=0)
+
+
+TABLES = {
+    total: (0, 1, 2),
+    constant: (2,),
+    duplicate: (0, 2),
+    indicators: (2, 3, 4),
+    standardized_total: (0, 1, 2),
+}
+
+
+def refusal(X, covariance_type, **parameters):
+    model = GaussianMixture(
+        2, covariance_type=covariance_type, reg_covar=0, random_state=0, **parameters
+    )
+    with pytest.raises(ValueError, match="ill-defined empirical covariance") as caught:
+        model.fit(X)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
+@pytest.mark.parametrize("covariance_type", DENSE)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_dependent_columns_are_refused_by_name_in_every_order_of_rows(
+    covariance_type, table, dtype
+):
+    X = table(clusters(N, 2)).astype(dtype)
+    names = ", ".join(map(str, TABLES[table]))
+    sentence = f"because X is constant or linearly dependent in column {names}, with reg_covar=0"
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(N)
+        assert sentence in refusal(X[order], covariance_type)
+
+
+@pytest.mark.parametrize("covariance_type", DIAGONAL)
+def test_only_constant_columns_are_singular_on_a_diagonal(covariance_type):
+    X = clusters(N, 2)
+    assert "in column 2, with reg_covar=0" in refusal(constant(X), covariance_type)
+    model = GaussianMixture(2, covariance_type=covariance_type, reg_covar=0, random_state=0)
+    assert np.isfinite(model.fit(total(X)).lower_bound_)
+
+
+@pytest.mark.parametrize("covariance_type", ["spherical", "EII", "VII"])
+def test_a_constant_column_leaves_a_spherical_covariance_definite(covariance_type):
+    model = GaussianMixture(2, covariance_type=covariance_type, reg_covar=0, random_state=0)
+    assert np.isfinite(model.fit(constant(clusters(N, 2))).lower_bound_)
+
+
+def test_rows_of_weight_0_do_not_make_dependent_columns_independent():
+    X = total(clusters(N, 2))
+    X[::10, 2] += 1.0
+    weights = np.ones(N)
+    weights[::10] = 0.0
+    model = GaussianMixture(2, reg_covar=0, random_state=0)
+    with pytest.raises(ValueError, match="linearly dependent in column 0, 1, 2"):
+        model.fit(X, sample_weight=weights)
+
+
+def test_rows_in_blocks_are_judged_like_rows_in_one_array():
+    X = total(clusters(N, 2))
+    assert refusal(blocks([X[:40], X[40:]]), "full", init_params="random") == refusal(X, "full")
+
+
+def test_columns_are_named_as_in_the_table():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(total(clusters(N, 2)), columns=["net", "tax", "gross"])
+    assert "in column 0 ('net'), 1 ('tax'), 2 ('gross')" in refusal(table, "full")
+
+
+@pytest.mark.parametrize("noise", [1e-5, 1e-3])
+def test_columns_that_are_only_nearly_dependent_are_fitted(noise):
+    """The scatter about the regression is that of the noise, as numpy's least squares finds it."""
+    X = total(clusters(N, 2))
+    X[:, 2] += noise * np.random.default_rng(0).normal(size=N)
+    model = GaussianMixture(1, reg_covar=0).fit(X)
+    A = np.c_[X[:, :2], np.ones(N)]
+    residual = X[:, 2] - A @ np.linalg.lstsq(A, X[:, 2], rcond=None)[0]
+    conditional = 1 / model.precisions_[0, 2, 2]
+    np.testing.assert_allclose(conditional, np.mean(residual**2), rtol=1e-3)
+
+
+def test_clusters_far_apart_along_a_diagonal_are_no_dependence():
+    X = np.random.default_rng(0).normal(size=(N, 2))
+    X[: N // 2] += 1e7
+    model = GaussianMixture(2, reg_covar=0, random_state=0).fit(X)
+    own = [np.cov(X[: N // 2].T, bias=True), np.cov(X[N // 2 :].T, bias=True)]
+    order = np.argsort(-model.means_[:, 0])
+    np.testing.assert_allclose(model.covariances_[order], own, rtol=1e-6)
+
+
+def test_a_choice_says_of_every_dense_family_which_columns_depend_on_each_other():
+    search = GaussianMixtureIC([1, 2], covariance_type=["full", "VVE", "diag"], random_state=0)
+    search.fit(total(clusters(N, 2)))
+    assert search.best_estimator_.covariance_type == "diag"
+    reasons = dict(zip(search.results_["covariance_type"], search.results_["reason"], strict=True))
+    for name in ("full", "VVE"):
+        assert "linearly dependent in column 0, 1, 2" in reasons[name]
