@@ -172,11 +172,11 @@ def whole(X: Any) -> None:
         )
 
 
-def check_enough_rows(n_all: int, n_rows: int, n_components: int) -> None:
-    """At least two rows, and one that counts to each component."""
+def check_enough_rows(n_all: int, n_rows: int, weight: float, n_components: int) -> None:
+    """At least two rows, and one that counts to each component; a weight of 2 is a row twice."""
     if n_all < 2:
         raise ValueError(f"Found array with {n_all} sample(s) while a minimum of 2 is required.")
-    if n_rows < n_components:
+    if max(n_rows, weight) < n_components:
         raise ValueError(
             f"Expected n_samples >= n_components but got n_components = {n_components}, "
             f"n_samples = {n_rows}"
@@ -406,5 +406,5 @@ class FailedFitError(ValueError):
         if error.features:
             columns = _named(error.features, source.feature_names)
             where = f"all, because X is constant or linearly dependent in column {columns}"
-            message += " Leave such columns out, or set reg_covar above 0."
+            message += " Leave such columns out, or increase reg_covar."
         super().__init__(f"{message} (Singular: {where}, with reg_covar={ridge:g}.)")

@@ -130,15 +130,16 @@ class EM:
     def singular_features(self) -> tuple[int, ...]:
         """Features because of which every covariance of the family would be singular.
 
-        These are features that are constant or linearly dependent, but for the rounding of their
-        values, in all rows that count. Where rows miss some features and not others, dependence
-        cannot be judged from their moments.
+        These are features that are constant or linearly dependent in all rows that count, but for
+        the rounding of their values, where the ridge is no more than that either. Where rows miss
+        some features and not others, dependence cannot be judged from their moments.
         """
         seen, shape, D = self.summary, self.family.shape, len(self.summary.mean)
-        varying = shape.variances(shape.outer(seen.varies[None].astype(float)), D)[0]
+        varying = shape.variances(shape.outer(seen.varies[None].astype(float)), D)[0] + self.ridge
         if not varying.all():
             return tuple(np.flatnonzero(varying == 0).tolist())
-        covariance = shape.dense(seen.scatter[None], D)[0] / seen.weight
+        scatter = shape.dense(seen.scatter[None], D)[0]
+        covariance = scatter / seen.weight + self.ridge * np.eye(D)
         sds = np.sqrt(np.diag(covariance))
         variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
         axes = vectors / sds[:, None]
@@ -147,7 +148,8 @@ class EM:
         if (variances > np.maximum(SUSPICIOUS, rounding**2)).all():
             return ()
         found = self._look(partial(along, axes=axes, family=FAMILIES["full"]))
-        flat = found.residual_sds() <= np.maximum(rounding, DEPENDENT)
+        variances = found.residual_variances() + self.ridge * (axes**2).sum(axis=0)
+        flat = variances <= np.maximum(rounding, DEPENDENT) ** 2
         return tuple(np.flatnonzero((np.abs(vectors[:, flat]) > SHARE).any(axis=1)).tolist())
 
     @classmethod

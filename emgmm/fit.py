@@ -157,10 +157,11 @@ def fit_mixture(
         Where every start meets a singular covariance.
     """
     em = map_of(source, problem)
-    door.check_enough_rows(source.n_rows, em.summary.n_rows, problem.n_components)
-    check_ordinary(em.summary.weight)
-    door.check_observed(em.summary, source.feature_names)
-    singular = () if em.ridge or problem.prior else em.singular_features()
+    seen = em.summary
+    door.check_enough_rows(source.n_rows, seen.n_rows, seen.weight, problem.n_components)
+    check_ordinary(seen.weight)
+    door.check_observed(seen, source.feature_names)
+    singular = () if problem.prior else em.singular_features()
     if singular:
         raise DegenerateCovarianceError(features=singular)
     settled: Callable[[Sequence[float]], bool] = settled_at_once  # `tol` alone decides

@@ -54,7 +54,7 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
     if weights is None or means is None or whiteners is None:
         n_rows = em.source.n_rows
         rows = em.source.sample(n_rows if n_rows <= START_FROM else START_ROWS, random)
-        check_counting(rows, em.n_components)
+        rows = at_least(em.n_components, rows)
         said = start(rows, em.n_components, random)
         try:
             begun = said.first_mixture(rows, em.m_step)
@@ -93,15 +93,26 @@ def with_noise(first: Mixture, astray: float, density: Density) -> Mixture:
     return replace(first, weights=weights, noise=Noise(astray, density))
 
 
-def check_counting(rows: Rows, n_components: int) -> None:
-    """Enough of the rows that a start looks at have a weight and something observed."""
+def at_least(n_components: int, rows: Rows) -> Rows:
+    """Rows of which there is one that counts for each component; repeated where weights say so.
+
+    Raises
+    ------
+    ValueError
+        Where too few of the rows have a weight and something observed.
+    """
     counting = len(rows.counting)
-    if counting < n_components:
+    if counting >= n_components:
+        return rows
+    if rows.weights is None or rows.weights[rows.counting].sum() < n_components:
         raise ValueError(
             f"Of the {len(rows.values)} rows that the start looks at, only {counting} have a "
             f"weight above 0 and something observed, for n_components = {n_components}: leave rows "
             "out that do not count, or give weights_init, means_init and precisions_init."
         )
+    times = -(-n_components // counting)
+    values = np.repeat(rows.values, times, axis=0)
+    return Rows(values, np.repeat(rows.weights / times, times), rows.complete)
 
 
 def best_run(

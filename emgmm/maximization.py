@@ -181,7 +181,7 @@ class MStep:
         covariances = family.estimate(scatter, occupied, means.shape[1], earlier)
         means = means.astype(self.dtype, copy=False)
         mixture = Mixture.of(weights, means, covariances, family, noise)
-        if not self.ridge:
+        if self.prior is None:
             _check_definite(mixture)
         return mixture
 

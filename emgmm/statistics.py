@@ -73,8 +73,8 @@ class Statistics:
 
     @property
     def seen(self) -> float:
-        """Weight of the rows that components share."""
-        return self.weight - self.unseen
+        """Weight of the rows of which something was observed, which components and noise share."""
+        return float(self.mass.sum() + self.noise) if self.unseen else self.weight
 
     @property
     def objective(self) -> float:
@@ -106,8 +106,12 @@ class Statistics:
         return replace(here, centres=centres, drift=drift, scatter=here.scatter + between)
 
     def total_covariance(self, family: Family) -> Array:
-        """Covariance of all rows, an element of the family's shape (parallel axes)."""
-        outer, weight = family.shape.outer, self.mass.sum(keepdims=True)
+        """Covariance of all rows that are not noise, an element of the family's shape.
+
+        By the parallel-axis theorem; 0 where all rows are noise.
+        """
+        outer = family.shape.outer
+        weight = np.maximum(self.mass.sum(keepdims=True), np.finfo(float).tiny)
         inner = self.steps_to_means
         means = self.centres + inner
         steps = means - self.mass @ means / weight

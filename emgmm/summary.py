@@ -177,8 +177,8 @@ class DataSummary:
         """(D,): whether the values of each feature differ by more than their own rounding."""
         return self.maximum - self.minimum > CONSTANT * self.farthest
 
-    def residual_sds(self) -> Array:
-        """(D,): standard deviation of each feature about its regression on the others.
+    def residual_variances(self) -> Array:
+        """(D,): the variance of each feature about its regression on the others.
 
         Of complete rows, whose scatter is a matrix.
         """
@@ -186,7 +186,7 @@ class DataSummary:
         scales = np.where(sds > 0, sds, 1.0)
         values, vectors = np.linalg.eigh(self.scatter / self.weight / np.outer(scales, scales))
         inflation = vectors**2 @ (1 / np.maximum(values, UNIT))
-        return sds / np.sqrt(inflation)
+        return sds**2 / inflation
 
     @property
     def whole_scatter(self) -> Array:

@@ -11,7 +11,7 @@ from scipy.stats import entropy
 from test_loop import SpySource
 from test_question import em_in_long_form, own_start
 
-from emgmm import Diagnosis, EMWarning, GaussianMixture, Verdict, door
+from emgmm import Diagnosis, EMWarning, GaussianMixture, NormalInverseWishart, Verdict, door
 from emgmm.datasets import old_faithful, question
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
@@ -269,3 +269,37 @@ def test_clear_clusters_are_no_saddle_and_can_be_told_apart(
     assert diagnosis.verdict is Verdict.LOCAL_MAXIMUM
     assert diagnosis.overlapping == []
     assert diagnosis.entropy < 1e-3
+
+
+DEGENERATE = {
+    "repeated rows": np.repeat(clusters(4, 2), 10, axis=0),
+    "as many rows as components": clusters(3, 2),
+    "one row, repeated": np.ones((20, 2)),
+    "indicators": np.eye(3)[np.arange(60) % 3][:, :2],
+}
+
+
+@pytest.mark.parametrize("kind", DEGENERATE)
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "VEI"])
+@pytest.mark.parametrize("prior", [None, "conjugate"])
+@pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_degenerate_rows_have_a_report_with_a_verdict(kind, covariance_type, prior):
+    rows = DEGENERATE[kind]
+    if prior is not None and np.ptp(rows, axis=0).min() == 0:
+        prior = NormalInverseWishart(scale=np.eye(2))
+    model = GaussianMixture(3, covariance_type=covariance_type, prior=prior, random_state=0)
+    model.fit(rows)
+    with np.errstate(divide="raise", invalid="raise"):
+        diagnosis = model.diagnose(rows, certify=True)
+    assert diagnosis.verdict is not Verdict.UNTRIED
+    assert not diagnosis.rate < 0
+    assert diagnosis.gain >= 0
+
+
+def test_a_next_step_to_a_singular_covariance_is_a_move():
+    """EM goes from a sound mixture to two components of which each has a single row."""
+    rows = np.array([[0.0], [1.0]])
+    model = GaussianMixture.from_parameters([0.5, 0.5], rows, covariances=[[[1e-3]], [[1e-3]]])
+    diagnosis = model.set_params(reg_covar=0).diagnose(rows, certify=True)
+    assert diagnosis.verdict is Verdict.MOVING

@@ -14,7 +14,7 @@ from conftest import MODELS, TYPES, clusters, dense, fit, given_start, relative_
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import multivariate_normal
 
-from emgmm import GaussianMixture, NormalInverseWishart, blocks
+from emgmm import GaussianMixture, NormalInverseWishart, StarvedComponentWarning, blocks
 
 HERE = Path(__file__).parent / "data"
 N, K = 500, 3
@@ -499,3 +499,18 @@ def test_given_noise_has_a_density_but_no_place():
         model.sample(1000, random_state=0)
     with pytest.raises(ValueError, match="scikit-learn's class does not know: fit one with"):
         model.to_sklearn()
+
+
+@pytest.mark.parametrize("acceleration", [None, "anderson"])
+@pytest.mark.filterwarnings("ignore::emgmm.CoincidentComponentsWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_noise_that_takes_every_row_leaves_starved_components(acceleration):
+    X = noisy_rows()
+    model = noisy(noise=1e100, acceleration=acceleration)
+    with pytest.warns(StarvedComponentWarning) as caught:
+        model.fit(X)
+    assert caught[0].message.components == tuple(range(K))
+    assert model.noise_weight_ == pytest.approx(1.0, abs=1e-12)
+    assert (model.predict(X) == -1).all()
+    report = model.diagnose(X, certify=True)
+    assert report.starved == list(range(K))

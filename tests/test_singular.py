@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import clusters
+from conftest import clusters, identity_precisions
 
 from emgmm import GaussianMixture, GaussianMixtureIC, blocks
 from emgmm.families import FAMILIES, OUTER
@@ -64,6 +64,39 @@ def test_dependent_columns_are_refused_by_name_in_every_order_of_rows(
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(N)
         assert sentence in refusal(X[order], covariance_type)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "EEE", "EEV", "EVE"])
+def test_a_ridge_below_rounding_makes_nothing_definite(covariance_type):
+    X = duplicate(clusters(N, 2))
+    for seed in range(8):
+        order = np.random.default_rng(seed).permutation(N)
+        model = GaussianMixture(1, covariance_type=covariance_type, reg_covar=1e-300)
+        with pytest.raises(ValueError, match="linearly dependent in column 0, 2"):
+            model.fit(X[order])
+
+
+@pytest.mark.parametrize(
+    "covariance_type", [name for name in FAMILIES if FAMILIES[name].most_features is None]
+)
+@pytest.mark.parametrize("kind", ["repeated column", "repeated rows"])
+@pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_order_of_rows_does_not_matter_where_a_ridge_alone_gives_volume(covariance_type, kind):
+    """Scatter that is nothing but rounding must not decide about a volume or a shape."""
+    B = np.random.default_rng(6).normal(size=(60, 2))
+    X = np.c_[B, B[:, 0]] if kind == "repeated column" else np.repeat(B[:6], 10, axis=0)
+    given = {
+        "weights_init": [0.5, 0.5],
+        "means_init": X[[0, 59]],
+        "precisions_init": identity_precisions(covariance_type, 2, X.shape[1]),
+    }
+    bounds = []
+    for seed in range(6):
+        order = np.random.default_rng(seed).permutation(len(X))
+        model = GaussianMixture(2, covariance_type=covariance_type, max_iter=5, tol=0, **given)
+        bounds.append(model.fit(X[order]).lower_bound_)
+    np.testing.assert_allclose(bounds, bounds[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("covariance_type", DIAGONAL)

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import STARTS, TYPES, clusters, dense, fit, given_start, relative_error
+from conftest import (
+    STARTS,
+    TYPES,
+    clusters,
+    dense,
+    fit,
+    given_start,
+    identity_precisions,
+    relative_error,
+)
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -96,6 +105,30 @@ def test_the_scale_of_the_weights_does_not_matter(covariance_type, scale, dtype)
     assert one.score(X, sample_weight=COUNTS) == pytest.approx(
         one.score(X, sample_weight=scale * COUNTS), rel=1e-12
     )
+
+
+@types
+@pytest.mark.parametrize("init_params", ["kmeans", "random_from_data", "given"])
+@pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
+def test_a_weight_of_2_is_the_row_twice_for_more_components_than_distinct_rows(
+    covariance_type, init_params
+):
+    rows, n_components = np.array([[0.0, 0.0], [1.0, 2.0], [5.0, 5.0]]), 4
+    parameters = {"init_params": init_params}
+    if init_params == "given":
+        parameters = {
+            "weights_init": np.full(4, 0.25),
+            "means_init": np.linspace(0, 5, 8).reshape(4, 2),
+            "precisions_init": identity_precisions(covariance_type, 4, 2),
+        }
+    model = GaussianMixture(
+        n_components, covariance_type=covariance_type, random_state=0, **parameters
+    )
+    twice = fit(clone(model), np.repeat(rows, 2, axis=0))
+    weighted = fit(clone(model), rows, sample_weight=np.full(3, 2.0))
+    np.testing.assert_allclose(weighted.lower_bounds_, twice.lower_bounds_, rtol=1e-12)
+    with pytest.raises(ValueError, match="Expected n_samples >= n_components"):
+        model.fit(rows)
 
 
 @pytest.mark.parametrize("scale", [5e-324, 1e-40, 1e40, 1e306])

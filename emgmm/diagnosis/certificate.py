@@ -88,7 +88,10 @@ def certify(
     em: EM, mixture: Mixture, here: Statistics, random: np.random.RandomState
 ) -> Certificate:
     """Spend extra passes on the point `mixture`, whose statistics are `here`."""
-    step = distance(mixture, em.maximise(mixture, here))
+    try:
+        step = distance(mixture, em.maximise(mixture, here))
+    except DegenerateCovarianceError:  # EM goes on to a singular covariance
+        return Certificate(Verdict.MOVING, math.nan, math.nan, "", 0.0)
     rate = convergence_rate(em, mixture, here)
     groups = coincident(mixture)
     if step > REST and not groups:
@@ -110,6 +113,8 @@ def convergence_rate(em: EM, mixture: Mixture, here: Statistics) -> float:
     down.
     """
     base = here.about_means(em.family)
+    if not base.scatter.any():  # all rows of a component are the same, or all rows are noise
+        return math.nan
     signs = np.where(np.arange(mixture.n_components) % 2, -1.0, 1.0)[:, None]
     sd = np.sqrt(np.diagonal(mixture.dense_covariances().astype(float), axis1=1, axis2=2))
     changed = replace(base, drift=base.mass[:, None] * signs * CHANGE * sd)
@@ -126,6 +131,8 @@ def convergence_rate(em: EM, mixture: Mixture, here: Statistics) -> float:
             if not size > 0:
                 break
             changed = base.plus(CHANGE / size, answer, reference)
+            if changed.mass.min() < 0:  # of a component that is all but empty
+                break
             before.append(CHANGE / size * after[-1])
     except DegenerateCovarianceError:
         if not after:
@@ -143,8 +150,11 @@ def best_move(
     random: np.random.RandomState,
 ) -> tuple[str, float]:
     """The move after which EM does best, and its gain over plain EM after as many steps."""
-    stay = after_steps(em, mixture)
     best, most = "", 0.0
+    try:
+        stay = after_steps(em, mixture)
+    except DegenerateCovarianceError:
+        return best, most
     for direction, moved in islice(moves(em, mixture, here, groups, random), MOST_MOVES):
         try:
             gain = after_steps(em, moved) - stay
@@ -174,7 +184,10 @@ def moves(
         return
     rows, responsibilities = sample_of(em, mixture, random)
     base = here.about_means(em.family)
+    occupied = responsibilities.any(axis=1)
     for k in np.argsort(-base.mass):
+        if not occupied[k]:
+            continue
         weights = responsibilities[k] / responsibilities[k].sum()
         step = 0.3 * widest(rows, weights)
         yield f"a shift of component {k}", shifted(em, base, {int(k): step})
