@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
+from emgmm.threads import cached_property
 from emgmm.typing import Array, Integers
 
 

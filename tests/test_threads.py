@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 import threading
@@ -11,10 +12,10 @@ import time
 import numpy as np
 import pytest
 from conftest import TYPES, clusters, fit, given_start
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from emgmm import GaussianMixture
-from emgmm.threads import in_order, one_blas_thread
+from emgmm.threads import cached_property, in_order, one_blas_thread
 
 HANDS = (1, 2, 3)
 
@@ -259,3 +260,220 @@ def test_no_more_threads_than_cores_are_ours(monkeypatch):
     monkeypatch.setattr("emgmm.threads._cores", lambda: 1)
     with one_blas_thread():
         assert one_blas_thread.hands == 1
+
+
+def blas():
+    """BLAS's numbers of threads, by library."""
+    return {
+        library["filepath"]: library["num_threads"]
+        for library in threadpool_info()
+        if library["user_api"] == "blas"
+    }
+
+
+@pytest.mark.parametrize("first_out", ["main", "other"])
+def test_whichever_thread_limits_blas_and_whichever_leaves_last(first_out):
+    with threadpool_limits(2, user_api="blas"):
+        before = blas()
+        with one_blas_thread():
+            pass
+        entered, leave, left = (threading.Event() for _ in range(3))
+        seen = []
+
+        def enter():
+            with one_blas_thread():
+                seen.append(blas())
+                entered.set()
+                leave.wait(20)
+            left.set()
+
+        other = threading.Thread(target=enter)
+        other.start()
+        assert entered.wait(20)
+        with one_blas_thread():
+            seen.append(blas())
+            if first_out == "other":
+                leave.set()
+                assert left.wait(20)
+                seen.append(blas())
+        if first_out == "main":
+            seen.append(blas())
+        leave.set()
+        other.join(20)
+        assert blas() == before
+    assert [set(numbers.values()) for numbers in seen] == [{1}] * 3
+
+
+@pytest.mark.parametrize("number", HANDS)
+def test_floating_point_errors_are_handled_as_the_caller_asks(number, hands):
+    hands(number)
+    seen = {}
+
+    def function(item):
+        seen.setdefault(threading.current_thread().name, np.geterr())
+        time.sleep(0.001)
+
+    with np.errstate(all="ignore", divide="raise", over="warn"):
+        expected = np.geterr()
+        mapped(function, range(60))
+    assert len(seen) == number
+    assert all(state == expected for state in seen.values())
+
+
+def test_one_objects_property_is_computed_while_anothers_is():
+    """In Python 3.11 those of functools wait for each other, also for threads before a fork."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        @cached_property
+        def value(self):
+            """What takes its time."""
+            begun.set()
+            go_on.wait(20)
+            return []
+
+    first, second = Slow(), Slow()
+    waiting = threading.Thread(target=lambda: first.value)
+    waiting.start()
+    assert begun.wait(20)
+    other = threading.Thread(target=lambda: second.value)
+    other.start()
+    time.sleep(0.05)
+    go_on.set()
+    for thread in (waiting, other):
+        thread.join(20)
+    assert first.value is first.value
+    assert first.value is not second.value
+
+
+# -- processes that are forked ----------------------------------------------------------------------
+def run(program):
+    """Run a program that forks, in which BLAS and OpenMP have two threads, whatever the machine."""
+    begin = """
+import os, threading, time
+import numpy as np
+from threadpoolctl import threadpool_info
+from emgmm import GaussianMixture, threads
+
+X = np.random.default_rng(0).normal(size=(2000, 3))
+X[::2] += 5
+
+def fitted(start="random_from_data"):
+    model = GaussianMixture(2, init_params=start, random_state=0, max_iter=50, tol=1e-6)
+    return model.fit(X).means_
+
+def limits():
+    return [(library["filepath"], library["num_threads"]) for library in threadpool_info()]
+
+def status(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def check_in_child(check):
+    child = os.fork()
+    if not child:
+        os._exit(0 if check() else 1)
+    assert status(child) == 0
+
+before, expected = limits(), fitted()
+"""
+    variables = {**os.environ, "OMP_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", begin + program], check=True, timeout=60, env=variables)
+
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
+
+
+@forks
+@pytest.mark.parametrize("start", ["kmeans", "whitened-kmeans", "random"])
+def test_a_process_forked_after_kmeans_fits_too(start):
+    """GNU's OpenMP would wait for threads that were not forked; 'random' needs the escape."""
+    run(f"""
+import multiprocessing
+
+expected = fitted("kmeans"), fitted({start!r})
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    found = pool.map(fitted, [{start!r}] * 4)
+for means in found:
+    np.testing.assert_allclose(means, expected[1], rtol=1e-10)
+check_in_child(lambda: fitted({start!r}) is not None and limits() == before)
+""")
+
+
+@forks
+def test_a_fit_in_another_thread_does_not_limit_a_forked_process():
+    """The other thread has limited BLAS, for a fit that never ends in the new process."""
+    run("""
+inside, go_on = threading.Event(), threading.Event()
+
+def start(rows, n_components, random_state):
+    inside.set()
+    go_on.wait(20)
+    return rows[:n_components]
+
+other = threading.Thread(target=fitted, args=(start,))
+other.start()
+assert inside.wait(20)
+assert limits() != before
+check_in_child(lambda: limits() == before and (fitted() == expected).all() and limits() == before)
+go_on.set()
+other.join()
+assert limits() == before
+""")
+
+
+@forks
+def test_a_lock_that_another_thread_holds_is_free_in_a_forked_process():
+    run("""
+holds, go_on, allowed = threading.Event(), threading.Event(), threads._allowed
+
+def slowly(controller):
+    if threading.current_thread() is not threading.main_thread():
+        holds.set()
+        go_on.wait(20)
+    return allowed(controller)
+
+threads._allowed = slowly
+other = threading.Thread(target=fitted)
+other.start()
+assert holds.wait(20)
+check_in_child(lambda: (fitted() == expected).all() and limits() == before)
+go_on.set()
+other.join()
+""")
+
+
+@forks
+def test_a_fit_that_is_forked_inside_ends_in_both_processes():
+    run("""
+children = []
+
+def start(rows, n_components, random_state):
+    children.append(os.fork())
+    return rows[:n_components]
+
+found = fitted(start)
+right = np.allclose(found, fitted(lambda rows, K, _: rows[:K]), rtol=1e-10) and limits() == before
+if not children[0]:
+    os._exit(0 if right else 1)
+assert right
+assert status(children[0]) == 0
+""")
+
+
+@forks
+def test_processes_forked_at_any_moment_of_a_fit_can_fit():
+    run("""
+over = threading.Event()
+
+def go_on():
+    while not over.is_set():
+        fitted()
+
+other = threading.Thread(target=go_on)
+other.start()
+for number in range(20):
+    time.sleep(0.0007 * number)
+    check_in_child(lambda: (fitted() == expected).all() and limits() == before)
+over.set()
+other.join()
+""")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from emgmm.expectation.phi import Phi
 from emgmm.mixture import Mixture
 from emgmm.precision import PROMISE, promise_single, unit_of
 from emgmm.summary import DataSummary
+from emgmm.threads import cached_property
 from emgmm.typing import Array, Integers
 
 # Products of an entry of phi and a responsibility in a pass, from which the compiled kernel serves.

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from emgmm.mixture import Mixture
 from emgmm.precision import UNIT, unit_of
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
+from emgmm.threads import cached_property
 from emgmm.typing import Array
 
 # Entries of a block: phi and responsibilities, B (P + 2 K). A core's own cache holds fewer, but the

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from emgmm.block import Block
 from emgmm.expectation import by_pattern
 from emgmm.sources.source import Rows, Source, chosen_rows
+from emgmm.threads import cached_property
 from emgmm.typing import Array, Integers
 
 # Numbers in a table of which there is a copy with its features along the first axis, in float64.

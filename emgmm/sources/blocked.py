@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
@@ -17,7 +16,7 @@ from emgmm.sources.cut import Cut
 from emgmm.sources.source import MANY
 from emgmm.sources.streamed import StreamedSource
 from emgmm.sources.weights import in_slices, weighed
-from emgmm.threads import in_order, one_blas_thread
+from emgmm.threads import cached_property, in_order, one_blas_thread
 from emgmm.typing import Array
 
 
@@ -60,7 +59,7 @@ class BlocksSource(StreamedSource):
         return cls(X, sample_weight)
 
     @cached_property
-    def n_rows(self) -> int:  # type: ignore[override]
+    def n_rows(self) -> int:
         if not self._lengths:
             deque(self.cuts(1), maxlen=0)
         return sum(self._lengths)

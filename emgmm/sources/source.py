@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
+from functools import reduce
 from operator import add
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.threads import in_order
+from emgmm.threads import cached_property, in_order
 from emgmm.typing import Array, Integers
 
 
