@@ -79,6 +79,11 @@ class Record:
     ended: tuple[Ended, ...] = ()
     under_way: Progress | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether a start has led anywhere: before, there is nothing to go on from."""
+        return bool(self.standing.number or self.ended or self.under_way)
+
 
 CLASSES = (
     *(Record, Ended, Failure, Standing, Progress, Mark, Run, Outcome),
@@ -211,7 +216,7 @@ class Checkpoint(Journal):
 
     def save(self) -> None:
         """Write what is known to the file; what prevents it is warned of."""
-        if self.record is None:
+        if self.record is None or not self.record.begun:
             return
         document = {
             "format": FORMAT,

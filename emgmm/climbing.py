@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,15 +50,18 @@ class ClimbingEstimator(PortableEstimator):
         """The mixture that is to be estimated.
 
         `here` is the mixture to go on from, whose noise stays as it is, and `kept` the prior as an
-        earlier part of the data made it.
+        earlier part of the data made it, from which the values are taken that are not given.
         """
-        asked = NormalInverseWishart() if isinstance(self.prior, str) else self.prior
+        prior = NormalInverseWishart() if isinstance(self.prior, str) else self.prior
+        if prior is not None and kept is not None:
+            given = {name: value for name, value in vars(prior).items() if value is not None}
+            prior = replace(kept, **given)
         known = None if here is None or here.noise is None else here.noise.density
         return Problem(
             FAMILIES[self.covariance_type] if here is None else here.family,
             self.n_components if here is None else here.n_components,
             self.reg_covar,
-            kept or asked,
+            prior,
             self.weight_concentration,
             known or self.noise,
         )

@@ -94,7 +94,9 @@ class EM:
         self.n_components = n_components
         self.ridge = ridge if prior is None else 0.0
         self.passes = 0
-        self.summary = self._look(partial(summary, family=family))
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.summary = self._look(partial(summary, family=family))
+        self.summary.check_squares()
         self._form_for_pass = FormForPass(self.summary, source.dtype, source.block_dtype)
         known = None if prior is None else prior.resolved(self.summary, family, n_components)
         density = self._density(noise)
@@ -144,7 +146,7 @@ class EM:
         variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
         axes = vectors / sds[:, None]
         unit = np.finfo(self.source.dtype).eps
-        rounding = ROUNDING * unit * (np.abs(axes).T @ seen.farthest)
+        rounding = ROUNDING * unit * (np.abs(axes).T @ seen.largest)
         if (variances > np.maximum(SUSPICIOUS, rounding**2)).all():
             return ()
         found = self._look(partial(along, axes=axes, family=FAMILIES["full"]))

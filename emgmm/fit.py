@@ -31,11 +31,13 @@ from emgmm.loop import Ending, Rules, Run, history, last_of_plain_em, nowhere, s
 from emgmm.mixture import Mixture
 from emgmm.noise import NoVolumeError
 from emgmm.notices import CollapsedComponentWarning, EMWarning, StarvedComponentWarning
+from emgmm.overflow import too_large
 from emgmm.prior import ConstantFeaturesError
 from emgmm.problem import Options, Problem
 from emgmm.sources import Source, check_ordinary
 from emgmm.statistics import Statistics
 from emgmm.streaming import Stream
+from emgmm.summary import TooLargeError
 from emgmm.verbosity import Reporter
 
 UNSOUND = (CollapsedComponentWarning, StarvedComponentWarning)
@@ -107,7 +109,8 @@ def map_of(source: Source, problem: Problem) -> EM:
     Raises
     ------
     ValueError
-        Where a feature is constant that a prior or the volume of noise would be taken from.
+        Where a feature is constant that a prior or the volume of noise would be taken from, or
+        squares of its values overflow.
     """
     try:
         return problem.em(source)
@@ -115,6 +118,8 @@ def map_of(source: Source, problem: Problem) -> EM:
         raise door.constant_features(error.features, source.feature_names) from None
     except NoVolumeError as error:
         raise door.no_volume(error.features, source.feature_names) from None
+    except TooLargeError as error:
+        raise too_large(error.feature, source) from None
 
 
 def fit_mixture(

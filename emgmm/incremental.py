@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Self
 
-from sklearn.base import _fit_context
+import numpy as np
+from sklearn import get_config
 from sklearn.utils import check_random_state
 
 from emgmm import door
@@ -17,6 +19,8 @@ from emgmm.fit import map_of
 from emgmm.fitting import START_ROWS, first_mixture
 from emgmm.loop import Ending, history
 from emgmm.mixture import Mixture
+from emgmm.overflow import check_reach
+from emgmm.problem import Options
 from emgmm.sources import ArraySource, Rows, Source
 from emgmm.streaming import followed, gathered, share
 from emgmm.threads import one_blas_thread
@@ -33,7 +37,6 @@ class IncrementalEstimator(ClimbingEstimator):
     forgetting: float | None
     _waiting: Rows
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
         X: Any,
@@ -70,13 +73,15 @@ class IncrementalEstimator(ClimbingEstimator):
             The estimator itself. ``n_iter_`` is t. ``lower_bound_`` is a running mean, by the same
             gamma_t, of the log-density of each row under the mixture that its block met; it is not
             ``score(X)``. ``converged_`` is False, ``lower_bounds_`` and ``history_`` are empty,
-            ``remaining_gain_`` is nan.
+            ``remaining_gain_`` is nan. A model in float32 stays in float32 while its blocks are;
+            one in float64 stays in float64.
 
         Raises
         ------
         ValueError
-            Where X or a parameter will not do, or the step would leave a singular covariance.
-            Nothing is changed then, and a stream can go on with the next block.
+            Where X or a parameter is invalid, a row lies so far out that its log-density
+            overflows, or the step would leave a singular covariance. Nothing is changed then, and a
+            stream can go on with the next block.
 
         References
         ----------
@@ -98,20 +103,24 @@ class IncrementalEstimator(ClimbingEstimator):
         (100, 'STREAM')
         """
         with self._unchanged_by_errors(), one_blas_thread():
+            # scikit-learn's decorator of such methods would look at the first call's parameters.
+            if not get_config()["skip_parameter_validation"]:
+                self._validate_params()
             goes_on = self.__sklearn_is_fitted__()
             begun = goes_on or hasattr(self, "_waiting")
             block = door.source(self, X, sample_weight, reset=not begun)
             if goes_on:
                 self._check_same_model(block.n_features, "partial_fit", "use fit, or a clone,")
+            options = self._options(block.n_features)
+            if goes_on:
                 here = self._mixture()
                 self._step(block, lambda _: here, here)
             else:
-                self._begin(block)
+                self._begin(block, options)
         return self
 
-    def _begin(self, block: Source) -> None:
+    def _begin(self, block: Source, options: Options) -> None:
         """Start from the block and the rows that wait, where they are enough."""
-        options = self._options(block.n_features)
         random = check_random_state(self.random_state)
         waiting = getattr(self, "_waiting", None)
         rows = gathered(waiting, block.sample(START_ROWS, random))
@@ -143,6 +152,9 @@ class IncrementalEstimator(ClimbingEstimator):
         stream = getattr(self, "_stream", None)
         kept = None if self.prior is None or stream is None else stream.prior
         em = map_of(block, self._problem(here, kept))
+        if here is not None:
+            check_reach(em.summary, here, block)
+            em.m_step = replace(em.m_step, dtype=np.result_type(em.m_step.dtype, here.means))
         if stream is None:
             door.check_observed(em.summary, block.feature_names)
         call = stream.calls + 1 if stream else 1

@@ -45,7 +45,8 @@ class Stream:
     calls : int
         t: blocks since the mixture was last fitted.
     prior : NormalInverseWishart, optional
-        In numbers: that of the fit or of the first block, whatever later blocks look like.
+        In numbers: that of the fit or of the first block under a prior, whatever later blocks look
+        like.
     """
 
     statistics: Statistics
@@ -116,10 +117,10 @@ def followed(
         return blend.times(weight)
 
     following = em.m_step.settle(blend.times(weight), again, mixture)
-    if stream is not None:
-        return Stream(blend, weight, calls, stream.prior), following
-    known = em.m_step.prior
-    return Stream(blend, weight, calls, None if known is None else known.told()), following
+    prior = stream.prior if stream else None
+    if prior is None and em.m_step.prior is not None:
+        prior = em.m_step.prior.told()
+    return Stream(blend, weight, calls, prior), following
 
 
 def gathered(waiting: Rows | None, block: Rows) -> Rows:

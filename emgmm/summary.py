@@ -11,8 +11,19 @@ from emgmm.families import Family, Shape
 from emgmm.precision import UNIT, unlike
 from emgmm.typing import Array
 
+# Sums of squares beyond this may overflow in what is made of them.
+LARGEST = 1e300
+
 # A feature is constant where its range is so small beside its largest value.
 CONSTANT = 8 * UNIT
+
+
+class TooLargeError(ValueError):
+    """Squares of a feature's values overflow; `feature` says which one's."""
+
+    def __init__(self, feature: int) -> None:
+        super().__init__(f"too large: {feature}")
+        self.feature = feature
 
 
 def mixing(rows: Array) -> Array:
@@ -157,6 +168,17 @@ class DataSummary:
         )
         return both._without_cross_moments() if both.has_parts else both
 
+    def check_squares(self) -> None:
+        """Raise `TooLargeError` where the sum of squares of some feature overflows, or nearly."""
+        wrong = np.logical_not(self.squares < LARGEST)
+        if wrong.any():
+            raise TooLargeError(int(np.argmax(np.where(wrong, self.largest, 0.0))))
+
+    @property
+    def largest(self) -> Array:
+        """(D,): the largest absolute value of each feature."""
+        return np.maximum(np.abs(self.minimum), np.abs(self.maximum))
+
     @property
     def seen(self) -> float:
         """Weight of the rows of which something was observed, if each feature is in one of them."""
@@ -168,14 +190,9 @@ class DataSummary:
         return self.squares / np.maximum(self.observed, np.finfo(float).tiny)
 
     @property
-    def farthest(self) -> Array:
-        """(D,): the largest absolute value of each feature."""
-        return np.maximum(np.abs(self.minimum), np.abs(self.maximum))
-
-    @property
     def varies(self) -> NDArray[np.bool_]:
         """(D,): whether the values of each feature differ by more than their own rounding."""
-        return self.maximum - self.minimum > CONSTANT * self.farthest
+        return self.maximum - self.minimum > CONSTANT * self.largest
 
     def residual_variances(self) -> Array:
         """(D,): the variance of each feature about its regression on the others.

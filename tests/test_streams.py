@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from emgmm import Ending, GaussianMixture, maximization
+from emgmm import Ending, GaussianMixture, NormalInverseWishart, blocks, maximization
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
 X = clusters(600, 3, 3)
@@ -410,6 +411,143 @@ def test_another_kind_of_model_is_refused(changed):
 def test_step_sizes_that_do_not_converge_are_refused(wrong):
     with pytest.raises(ValueError, match=f"'{next(iter(wrong))}' parameter"):
         GaussianMixture(**wrong).partial_fit(X)
+
+
+INVALID = [
+    {"forgetting": -0.5},
+    {"learning_decay": 3},
+    {"learning_offset": "x"},
+    {"prior": "x"},
+    {"reg_covar": -1},
+    {"weight_concentration": 0.2},
+    {"tol": -1},
+    {"init_params": "x"},
+    {"covariance_type": "x"},
+    {"n_components": 0},
+    {"noise": "box"},
+    {"checkpoint_every": -1},
+    {"means_init": [[1.0]]},
+    {"weights_init": [3.0, 4.0, 5.0]},
+    {"precisions_init": -np.ones((3, 3, 3))},
+    {"prior": NormalInverseWishart(mean=[0.0, 0.0])},
+    {"prior": NormalInverseWishart(dof=1)},
+    {"prior": NormalInverseWishart(scale=np.eye(2))},
+]
+
+
+@pytest.mark.parametrize("prior", [None, "conjugate"])
+@pytest.mark.parametrize("invalid", INVALID, ids=lambda invalid: next(iter(invalid)))
+@pytest.mark.parametrize("begun", ["fit", "partial_fit"])
+def test_each_call_checks_what_fit_checks_and_changes_nothing(begun, invalid, prior):
+    with pytest.raises(ValueError, match=next(iter(invalid))[:5]) as of_fit:
+        GaussianMixture(**{"n_components": 3, "prior": prior, **invalid}).fit(X)
+    model = GaussianMixture(3, random_state=0, prior=prior)
+    getattr(model, begun)(X)
+    valid = model.get_params()
+    model.set_params(**invalid)
+    before = state(model)
+    with pytest.raises(type(of_fit.value), match=re.escape(str(of_fit.value))):
+        model.partial_fit(BLOCKS[1])
+    assert state(model) == before
+    untouched = getattr(GaussianMixture(3, random_state=0, prior=prior), begun)(X)
+    model.set_params(**valid).partial_fit(BLOCKS[1])
+    assert_same(model, untouched.partial_fit(BLOCKS[1]))
+
+
+def assert_same(one, other):
+    for name in ("weights_", "means_", "covariances_", "lower_bound_"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_the_check_of_parameters_can_be_switched_off_as_in_scikit_learn():
+    model = GaussianMixture(3, random_state=0).partial_fit(X).set_params(max_iter=-1)
+    with config_context(skip_parameter_validation=True):
+        assert model.partial_fit(X).n_iter_ == 2
+
+
+def test_a_prior_that_is_set_later_counts_from_then_on():
+    """What it leaves open are the numbers that the stream began with."""
+    mean, scale = [9.0, 9.0, 9.0], np.diag([1.0, 2.0, 3.0])
+    given = NormalInverseWishart(shrinkage=1e9, mean=mean, dof=1e9, scale=1e9 * scale)
+    for first in (None, "conjugate"):
+        model = GaussianMixture(3, random_state=0, prior=first).fit(X)
+        model.set_params(prior=given).partial_fit(BLOCKS[0])
+        np.testing.assert_allclose(model.means_, [mean] * 3, rtol=1e-5)
+        np.testing.assert_allclose(model.covariances_, [scale] * 3, atol=1e-3)
+    one, other = (GaussianMixture(3, random_state=0, prior="conjugate").fit(X) for _ in range(2))
+    kept = one._stream.prior
+    strong = NormalInverseWishart(kept.shrinkage, kept.mean, 500.0, kept.scale)
+    one.set_params(prior=NormalInverseWishart(dof=500.0)).partial_fit(10 * BLOCKS[0])
+    other.set_params(prior=strong).partial_fit(10 * BLOCKS[0])
+    assert_same(one, other)
+
+
+@pytest.mark.parametrize("begun", ["not yet", "fit", "partial_fit"])
+@pytest.mark.parametrize("value", [1e300, -1.7e308, 1e154])
+@pytest.mark.parametrize("opened", [lambda rows: rows, lambda rows: blocks([rows[:30], rows[30:]])])
+def test_a_value_whose_square_overflows_is_named_and_changes_nothing(begun, value, opened):
+    model, untouched = (GaussianMixture(3, random_state=0) for _ in range(2))
+    if begun != "not yet":
+        getattr(model, begun)(X)
+        getattr(untouched, begun)(X)
+    before = state(model)
+    rows = BLOCKS[1].copy()
+    rows[37, 2] = value
+    with pytest.raises(ValueError, match="a value too large for dtype") as error:
+        model.partial_fit(opened(rows))
+    assert f"{value:g} in row 37, column 2, counted from 0" in str(error.value)
+    assert state(model) == before
+    assert_same(model.partial_fit(BLOCKS[2]), untouched.partial_fit(BLOCKS[2]))
+    with pytest.raises(ValueError, match=r"too large.* in row 37, column 2, counted from 0"):
+        GaussianMixture(3).fit(opened(rows))
+
+
+@types
+def test_a_row_whose_log_density_overflows_is_named_and_changes_nothing(covariance_type):
+    """Its squares do not: it lies too far in units of narrow components."""
+    start = given_start(X, 3, covariance_type)
+    model = GaussianMixture.from_parameters(
+        start["weights_init"],
+        start["means_init"],
+        precisions=1e20 * start["precisions_init"],
+        covariance_type=covariance_type,
+    )
+    model.feature_names_in_ = np.array(["a", "b", "c"], dtype=object)
+    before = state(model)
+    table = pytest.importorskip("pandas").DataFrame(BLOCKS[0], columns=["a", "b", "c"])
+    table.loc[7, "b"] = -1e145
+    with pytest.raises(ValueError, match="so far from the fitted components") as error:
+        model.partial_fit(table)
+    assert "-1e+145 in row 7, column 1 ('b'), counted from 0, so nothing was" in str(error.value)
+    assert state(model) == before
+
+
+@pytest.mark.parametrize("begun", ["fit", "partial_fit", "waiting"])
+@pytest.mark.parametrize(
+    ("first", "then", "expected"),
+    [
+        (np.float32, np.float32, np.float32),
+        (np.float64, np.float32, np.float64),
+        (np.float32, np.float64, np.float64),
+    ],
+)
+def test_a_model_is_as_precise_as_its_most_precise_block(begun, first, then, expected):
+    model = GaussianMixture(3, random_state=0)
+    if begun == "waiting":
+        model.partial_fit(X[:1].astype(first))
+    else:
+        getattr(model, begun)(X.astype(first))
+    model.partial_fit(X.astype(then)).partial_fit(X[:50].astype(first))
+    for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
+        assert getattr(model, name).dtype == expected
+
+
+def test_a_block_in_float32_costs_a_float64_model_no_more_than_its_rounding():
+    one, other = (GaussianMixture(3, random_state=0).fit(X) for _ in range(2))
+    block = (1e3 + BLOCKS[0]).astype(np.float32)
+    one.partial_fit(block)
+    other.partial_fit(block.astype(np.float64))
+    assert relative_error(one, other) < 1e-6
 
 
 def test_pickles_and_files_keep_the_stream_and_clones_drop_it(tmp_path):

@@ -42,7 +42,7 @@ FLOORS = [
     {"starts"},
     {"fitting"},
     {"problem"},
-    {"door", "conversion", "persistence"},
+    {"door", "conversion", "persistence", "overflow"},
     {"checkpoint", "fit"},
     {"methods"},
     {"criteria"},

@@ -352,7 +352,7 @@ def run(program):
     begin = """
 import os, threading, time
 import numpy as np
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 from emgmm import GaussianMixture, threads
 
 X = np.random.default_rng(0).normal(size=(2000, 3))
@@ -439,6 +439,8 @@ assert holds.wait(20)
 check_in_child(lambda: (fitted() == expected).all() and limits() == before)
 go_on.set()
 other.join()
+threadpool_limits(1)  # from now on, and no longer what a fit has found
+check_in_child(lambda: limits() == [(path, 1) for path, _ in before])
 """)
 
 
@@ -453,6 +455,8 @@ def start(rows, n_components, random_state):
 
 found = fitted(start)
 right = np.allclose(found, fitted(lambda rows, K, _: rows[:K]), rtol=1e-10) and limits() == before
+with threads.one_blas_thread():
+    right = right and limits() != before
 if not children[0]:
     os._exit(0 if right else 1)
 assert right

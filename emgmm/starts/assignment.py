@@ -56,9 +56,10 @@ class _Shares(Assignment):
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         if not rows.complete:
             block = rows.block.counting
-            statistics = observed_statistics(block, self.shares(block), rows.mean, m_step.family)
-            silent = np.isnan(block.rows).all(axis=0)
-            astray = np.where(silent, 0.0, self.astray(block))
+            observed = np.logical_not(np.isnan(block.rows).all(axis=0))
+            shares, astray = self.shares(block) * observed, self.astray(block) * observed
+            check_some_held(shares)
+            statistics = observed_statistics(block, shares, rows.mean, m_step.family)
             return m_step.maximise(replace(statistics, noise=block.total(astray)))
         source, scratch = ArraySource(rows.values, rows.weights), Scratch()
 
@@ -71,6 +72,7 @@ class _Shares(Assignment):
             return source.sum(of_block, BLOCK_ROWS)
 
         statistics = about(np.broadcast_to(rows.mean, (self.n_components, len(rows.mean))))
+        check_some_held(statistics.mass)
         return m_step.settle(statistics, about)
 
 
@@ -146,6 +148,15 @@ class OfSome(Assignment):
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         return self.said.first_mixture(rows.take(self.numbers), m_step)
+
+
+def check_some_held(shares: Array) -> None:
+    """Raise where a start leaves to noise all rows of which components could have shares."""
+    if not shares.any():
+        raise ValueError(
+            "init_params leaves every row that counts to noise: return labels from 0 up, or "
+            "responsibilities of components, for some of them."
+        )
 
 
 def observed_statistics(block: Block, shares: Array, mean: Array, family: Family) -> Statistics:

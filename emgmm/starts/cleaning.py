@@ -40,14 +40,17 @@ TINY = float(np.finfo(float).tiny)
 
 
 def cleaned(start: Start) -> Start:
-    """The start from rows that do not look like noise."""
+    """The start from rows that do not look like noise, where they are enough for it."""
 
     def begin(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
         looked_at = rows.counting
         if len(looked_at) > MOST_ROWS:
             looked_at = np.sort(random.choice(looked_at, MOST_ROWS, replace=False))
         some = rows.take(looked_at)
-        astray = stray(some.filled.astype(np.float64))
+        values = some.filled.astype(np.float64)
+        astray = stray(values)
+        if len(np.unique(values[np.logical_not(astray)], axis=0)) < n_components:
+            astray[:] = False  # what is left could not make so many clusters
         weights = np.ones(len(astray)) if some.weights is None else some.weights
         share = float(weights[astray].sum() / weights.sum())
         kept = some.take(np.flatnonzero(np.logical_not(astray)))
