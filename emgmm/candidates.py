@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from emgmm import door
 from emgmm.criteria import criteria
+from emgmm.failures import FailedFitError
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.fit import FitResult, fit_mixture
 from emgmm.notices import listed
@@ -234,7 +234,7 @@ def unfitted(n_components: int, covariance_type: str, failure: str = "") -> Cand
 def failed(search: Search, error: DegenerateCovarianceError) -> str:
     """What a fit that met a singular covariance says of it."""
     ridge = search.problem.ridge if search.problem.prior is None else 0.0
-    return str(door.FailedFitError(error, search.source, ridge))
+    return str(FailedFitError(error, search.source, ridge))
 
 
 def run_on(search: Search, candidate: Candidate) -> Candidate:

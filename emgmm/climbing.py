@@ -89,11 +89,11 @@ class ClimbingEstimator(PortableEstimator):
 
     def _check_same_model(self, n_features: int, who: str, otherwise: str) -> None:
         """`who` goes on from a fitted mixture of the kind that the parameters ask for."""
+        mixture = self._mixture()
         for name, was, now in (
-            ("n_components", len(self.means_), self.n_components),
-            ("covariance_type", self._fitted_type(), self.covariance_type),
-            ("the number of features", self.means_.shape[1], n_features),
-            ("whether there is noise", self._mixture().noise is not None, self.noise is not None),
+            ("n_components", mixture.n_components, self.n_components),
+            ("the number of features", mixture.n_features, n_features),
+            ("whether there is noise", mixture.noise is not None, self.noise is not None),
         ):
             if was != now:
                 raise ValueError(

@@ -6,7 +6,8 @@ wrong exactly, and what to do, follows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from functools import cache
 from inspect import signature
 from numbers import Integral, Real
@@ -19,10 +20,9 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import validate_data
 
-from emgmm.families import DegenerateCovarianceError, Family
+from emgmm.families import FAMILIES, DegenerateCovarianceError, Family
 from emgmm.mixture import Mixture
-from emgmm.noise import Box, Function, Noise
-from emgmm.notices import listed
+from emgmm.noise import Box, Density, Function, Noise
 from emgmm.precision import FLOATS
 from emgmm.sources import KINDS, ArraySource, Blocks, Source, is_complete, row_weights
 from emgmm.summary import DataSummary
@@ -87,8 +87,14 @@ def _check_features(
 
 def _check_width(estimator: BaseEstimator, width: int) -> None:
     known = getattr(estimator, "n_features_in_", None)
-    if known is None and hasattr(estimator, "means_"):  # a model that was made by hand
-        known = np.shape(estimator.means_)[1]
+    if hasattr(estimator, "means_"):  # which may have been set by hand
+        columns = np.shape(estimator.means_)[-1]
+        if known not in (None, columns):
+            raise ValueError(
+                f"means_ has {columns} columns, but n_features_in_ is {known}: set both, or fit "
+                "again."
+            )
+        known = columns
     if known not in (None, width):
         raise ValueError(
             f"X has {width} features, but {type(estimator).__name__} is expecting "
@@ -157,7 +163,7 @@ def count(value: Any, name: str) -> int:
 def constant_features(features: tuple[int, ...], names: Array | None) -> ValueError:
     """The error of a prior that would take its scale from features that do not vary."""
     return ValueError(
-        f"X is constant in column {_named(features, names)}, counted from 0, so that the prior's "
+        f"X is constant in column {named(features, names)}, counted from 0, so that the prior's "
         "scale, which is taken from the columns' variances, would be singular: drop such columns, "
         "or give NormalInverseWishart(scale=...)."
     )
@@ -181,6 +187,24 @@ def check_enough_rows(n_all: int, n_rows: int, weight: float, n_components: int)
             f"Expected n_samples >= n_components but got n_components = {n_components}, "
             f"n_samples = {n_rows}"
         )
+
+
+def family(covariance_type: Any) -> Family:
+    """The family with a name that was given."""
+    found = FAMILIES.get(covariance_type) if isinstance(covariance_type, str) else None
+    if found is None:
+        raise ValueError(
+            f"covariance_type must be one of {sorted(FAMILIES)}, but got {covariance_type!r}"
+            f"{suggestion(covariance_type, FAMILIES)}"
+        )
+    return found
+
+
+def suggestion(value: Any, names: Iterable[str]) -> str:
+    """The end of a sentence about a misspelt name: the nearest of those that there are."""
+    lower = {name.lower(): name for name in names}
+    near = get_close_matches(str(value).lower(), lower, n=1)
+    return f"; did you mean {lower[near[0]]!r}?" if near else ""
 
 
 def check_features(family: Family, n_features: int) -> None:
@@ -234,6 +258,43 @@ def means(value: Any, n_components: int, n_features: int) -> Array:
     array = _array(value, "means")
     _check_shape(array, (n_components, n_features), "means")
     return array
+
+
+def mean_table(value: Any) -> Array:
+    """(K, D) means, of which both K and D are taken."""
+    array: Array = check_array(value, dtype=FLOATS, input_name="means", copy=True)
+    return array
+
+
+def whiteners(value: Any, family: Family, n_components: int, n_features: int) -> Array:
+    """Factors U of the precisions, precision = U U^T, as scikit-learn has them."""
+    name = f"{family.name} precisions_cholesky"
+    array = _array(value, name)
+    _check_shape(array, family.element_shape(n_components, n_features), name)
+    _check_equal(array, family, name)
+    stacked = family.stack(array)
+    if stacked.ndim == 3:
+        wanted = "upper triangular with a positive diagonal"
+        below = np.tril(stacked, -1) == 0
+        right = (np.diagonal(stacked, axis1=1, axis2=2) > 0) & below.all(axis=1)
+    else:
+        wanted, right = "positive", stacked > 0
+    wrong = np.logical_not(right.reshape(len(stacked), -1).all(axis=1))
+    if wrong.any():
+        where = "" if family.pooled else f": that of component {np.argmax(wrong)} is not"
+        raise ValueError(f"'{name}' should be {wanted}{where}")
+    return array
+
+
+def noise_component(density: Density | None, weight: Any) -> Noise | None:
+    """The noise component of a model whose attributes may have been set by hand."""
+    if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= float(weight) <= 1:
+        raise ValueError(f"noise_weight_ must be a number in [0, 1], but is {weight!r}")
+    if density is not None:
+        return Noise(float(weight), density)
+    if float(weight) > 0:
+        raise ValueError(f"noise_weight_ is {weight}, but the model has no noise component")
+    return None
 
 
 def whiteners_of_precisions(
@@ -292,7 +353,7 @@ def mixture(
     """The mixture with these parameters, of which exactly one is covariances or precisions."""
     if (given_covariances is None) == (precisions is None):
         raise ValueError("Give exactly one of covariances and precisions.")
-    mean_array = check_array(given_means, dtype=FLOATS, input_name="means", copy=True)
+    mean_array = mean_table(given_means)
     K, D = mean_array.shape
     check_features(family, D)
     component = given_noise(noise, noise_weight, D)
@@ -341,13 +402,10 @@ def given_noise(noise: Any, noise_weight: Any, n_features: int) -> Noise | None:
 def no_volume(features: tuple[int, ...], names: Array | None) -> ValueError:
     """The error of noise that would be uniform over data without a volume."""
     return ValueError(
-        f"X is constant in column {_named(features, names)}, counted from 0, so that the data fill "
+        f"X is constant in column {named(features, names)}, counted from 0, so that the data fill "
         "no volume over which noise could be uniform: drop such columns, or give noise a function."
     )
 
-
-def _named(features: tuple[int, ...], names: Array | None) -> str:
-    return ", ".join(f"{j}" if names is None else f"{j} ({names[j]!r})" for j in features)
 
 
 def check_fitted(fitted: Mixture) -> None:
@@ -374,37 +432,3 @@ def feature_names(names: Any, n_features: int) -> NDArray[np.object_]:
             f"feature_names must be {n_features} strings, one for each feature, but got {names!r}"
         )
     return array
-
-
-class FailedBlockError(ValueError):
-    """A block of a stream would leave a singular covariance."""
-
-    def __init__(self, error: DegenerateCovarianceError, ridge: float) -> None:
-        where = listed(error.components) or "the covariance that all components share"
-        super().__init__(
-            f"This block would leave a singular covariance ({where}, with reg_covar={ridge:g}), so "
-            "nothing was changed: pass more rows at a time, increase reg_covar, or decrease the "
-            "number of components."
-        )
-
-
-class FailedFitError(ValueError):
-    """A fit met a singular covariance: scikit-learn's words for it, and which component it was."""
-
-    def __init__(self, error: DegenerateCovarianceError, source: Source, ridge: float) -> None:
-        message = (
-            "Fitting the mixture model failed because some components have ill-defined empirical "
-            "covariance (for instance caused by singleton or collapsed samples). Try to decrease "
-            "the number of components, increase reg_covar, or scale the input data."
-        )
-        if source.dtype == np.float32:
-            message += (
-                " The numerical accuracy can also be improved by passing float64 data instead of "
-                "float32."
-            )
-        where = listed(error.components) or "the covariance that all components share"
-        if error.features:
-            columns = _named(error.features, source.feature_names)
-            where = f"all, because X is constant or linearly dependent in column {columns}"
-            message += " Leave such columns out, or increase reg_covar."
-        super().__init__(f"{message} (Singular: {where}, with reg_covar={ridge:g}.)")

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from emgmm import door
 from emgmm.checkpoint import journal
+from emgmm.failures import FailedFitError
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.fit import fit_mixture
 from emgmm.incremental import IncrementalEstimator
@@ -129,8 +130,9 @@ class GaussianMixture(IncrementalEstimator):
     precisions_ : ndarray
         Their inverses, in the same shape.
     precisions_cholesky_ : ndarray
-        U upper triangular with precision = U U^T; 1/sd for diag and spherical. Densities are
-        computed from `weights_`, `means_` and this.
+        U upper triangular with precision = U U^T; 1/sd for diag and spherical. Where parameters
+        are set by hand, `weights_`, `means_` and any one of `covariances_`, `precisions_` and this
+        are enough; those of the three that are present must agree to 1e-6.
     noise_weight_ : float
         Share of noise; 0 without.
     converged_ : bool
@@ -321,7 +323,7 @@ class GaussianMixture(IncrementalEstimator):
             with self._unchanged_by_errors(), one_blas_thread(), self._generator() as random:
                 source = door.source(self, X, sample_weight, reset=True, least=2)
                 found = self._fit(source, random)
-        except door.FailedFitError:
+        except FailedFitError:
             self._forget()
             raise
         for warning in found:
@@ -375,7 +377,7 @@ class GaussianMixture(IncrementalEstimator):
                 )
         except DegenerateCovarianceError as error:
             ridge = self.reg_covar if self.prior is None else 0.0
-            raise door.FailedFitError(error, source, ridge) from None
+            raise FailedFitError(error, source, ridge) from None
         self.__dict__.pop("_waiting", None)
         self._adopt(result.mixture, **result.attributes())
         return result.warnings

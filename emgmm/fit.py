@@ -98,7 +98,7 @@ class FitResult:
             "ending_": ending,
             "history_": self.history,
             "remaining_gain_": self.remaining_gain,
-            "_stream": Stream.after_fit(self.statistics, prior),
+            "_stream": Stream.after_fit(self.statistics, prior, self.mixture),
             "_starts": tabulated(self.outcomes),
         }
 

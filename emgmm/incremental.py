@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from emgmm import door
 from emgmm.climbing import ClimbingEstimator
 from emgmm.em import EM
+from emgmm.failures import FailedBlockError
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.fit import map_of
 from emgmm.fitting import START_ROWS, first_mixture
@@ -55,7 +56,8 @@ class IncrementalEstimator(ClimbingEstimator):
         distinct rows have come, they are kept for a start and the estimator is not fitted; the call
         that brings the last of them is the first. After `fit`, calls go on from the fitted
         statistics, t counting from 1; a model that holds parameters only (`from_parameters`,
-        `from_sklearn`) takes the statistics of its first block. `fit` always starts anew.
+        `from_sklearn`, parameters set by hand) takes the statistics of its first block. `fit`
+        always starts anew.
 
         Parameters
         ----------
@@ -135,7 +137,7 @@ class IncrementalEstimator(ClimbingEstimator):
         try:
             start, given = options.start, options.given
             self._step(block, lambda em: first_mixture(em, start, given, random))
-        except door.FailedBlockError:
+        except FailedBlockError:
             if len(rows.values) >= self._enough():
                 raise
             self._waiting = rows  # more of them may have a covariance
@@ -150,6 +152,8 @@ class IncrementalEstimator(ClimbingEstimator):
     ) -> None:
         """One step of stepwise EM from the `first` mixture; `here` is the fitted one."""
         stream = getattr(self, "_stream", None)
+        if stream is not None and here is not None and not stream.led_to(here):
+            stream = None
         kept = None if self.prior is None or stream is None else stream.prior
         em = map_of(block, self._problem(here, kept))
         if here is not None:
@@ -162,7 +166,7 @@ class IncrementalEstimator(ClimbingEstimator):
         try:
             self._stream, following = followed(stream, em, first(em), gamma)
         except DegenerateCovarianceError as error:
-            raise door.FailedBlockError(error, em.ridge) from None
+            raise FailedBlockError(error, em.ridge) from None
         self.__dict__.pop("_starts", None)
         self._adopt(
             following,

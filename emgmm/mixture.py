@@ -27,8 +27,7 @@ class Mixture:
     covariances : array in the family's shape
         Covariances.
     whiteners : array in the family's shape
-        U with precision = U U^T; scikit-learn's ``precisions_cholesky_``. Densities read these, so
-        that a mixture that was rounded to float32 or came from elsewhere is what it says it is.
+        U with precision = U U^T; scikit-learn's ``precisions_cholesky_``. Densities read these.
     family : Family
         How the covariances hang together.
     noise : Noise, optional

@@ -131,6 +131,11 @@ def listed(components: tuple[Any, ...]) -> str:
     return f"components {', '.join(most)} and {last}" if most else f"component {last}"
 
 
+def named(features: tuple[int, ...], names: Any) -> str:
+    """The numbers of features, with their names where they have any."""
+    return ", ".join(f"{j}" if names is None else f"{j} ({names[j]!r})" for j in features)
+
+
 def frames_to_user() -> int:
     """The `stacklevel` with which the caller's warning points at the first line outside."""
     frame, level = sys._getframe(1), 1

@@ -125,6 +125,8 @@ def read(
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is a damaged model: {error}.") from None
     params = {RENAMED.get(name, name): value for name, value in params.items()}
+    if "_family_name" in fitted:  # earlier versions predicted with this type of covariances
+        params["covariance_type"] = fitted.pop("_family_name")
     unknown = set(params) - set(known)
     if unknown:
         raise ValueError(f"{path} has parameters that this emgmm does not know: {sorted(unknown)}.")

@@ -10,16 +10,13 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 
-from emgmm import conversion, door, persistence
+from emgmm import conversion, door, parameters, persistence
 from emgmm.criteria import ComparableEstimator
-from emgmm.families import FAMILIES
 from emgmm.loop import Ending, history
 from emgmm.mixture import Mixture
-from emgmm.noise import Box, Noise
+from emgmm.noise import Box
 from emgmm.streaming import Stream
 from emgmm.version import InconsistentVersionWarning, __version__
 
@@ -39,7 +36,6 @@ FITTED = (
     "history_",
     "remaining_gain_",
     "n_features_in_",
-    "_family_name",
     "_noise_density",
 )
 MAYBE_FITTED = ("feature_names_in_", "_stream", "_starts", "_waiting")
@@ -66,14 +62,7 @@ class PortableEstimator(ComparableEstimator):
     _starts: dict[str, NDArray[Any]]  # what each start of the last fit came to
 
     def _adopt(self, mixture: Mixture, **fitted: Any) -> None:
-        self.weights_ = mixture.weights
-        self.means_ = mixture.means
-        self.covariances_ = mixture.covariances
-        self.precisions_ = mixture.precisions
-        self.precisions_cholesky_ = mixture.whiteners
-        self.noise_weight_ = 0.0 if mixture.noise is None else mixture.noise.weight
-        self._noise_density = None if mixture.noise is None else mixture.noise.density
-        self._family_name = mixture.family.name
+        parameters.adopt(self, mixture)
         for name, value in fitted.items():
             setattr(self, name, value)
 
@@ -96,27 +85,18 @@ class PortableEstimator(ComparableEstimator):
         known = {*FITTED, *MAYBE_FITTED}
         return {name: value for name, value in vars(self).items() if name in known}
 
-    def _fitted_type(self) -> str:
-        # Users may set the attributes by hand, as they do with scikit-learn's class.
-        return getattr(self, "_family_name", self.covariance_type)
+    def _complete(self) -> dict[str, Any]:
+        """All fitted attributes, also where only some of the parameters were set by hand."""
+        mixture = self._mixture()
+        given = {**_given(), "n_features_in_": mixture.n_features}
+        return {**given, **self._fitted(), **parameters.attributes_of(mixture)}
 
     def _mixture(self) -> Mixture:
         """The mixture that the attributes describe."""
-        if not self.__sklearn_is_fitted__():
-            check_is_fitted(self)  # says so; to ask takes as long as a small table's labels
-        density = getattr(self, "_noise_density", None)
-        return Mixture(
-            np.asarray(self.weights_),
-            np.asarray(self.means_),
-            np.asarray(self.covariances_),
-            np.asarray(self.precisions_cholesky_),
-            FAMILIES[self._fitted_type()],
-            None if density is None else Noise(self.noise_weight_, density),
-        )
+        return parameters.mixture_of(self)
 
     def __sklearn_is_fitted__(self) -> bool:
-        needed = ("weights_", "means_", "covariances_", "precisions_cholesky_")
-        return all(hasattr(self, name) for name in needed)
+        return parameters.are_fitted(self)
 
     # -- models that were not fitted here ------------------------------------------------------
     @classmethod
@@ -170,11 +150,7 @@ class PortableEstimator(ComparableEstimator):
         >>> gm.predict([[1.0], [3.0]])
         array([0, 1])
         """
-        if covariance_type not in FAMILIES:
-            raise ValueError(
-                f"covariance_type must be one of {sorted(FAMILIES)}, but got {covariance_type!r}"
-            )
-        family = FAMILIES[covariance_type]
+        family = door.family(covariance_type)
         mixture = door.mixture(weights, means, covariances, precisions, family, noise, noise_weight)
         model = cls(mixture.n_components, covariance_type=covariance_type, noise=noise)
         model.n_features_in_ = mixture.n_features
@@ -223,6 +199,7 @@ class PortableEstimator(ComparableEstimator):
             if hasattr(model, name):
                 given[name] = getattr(model, name)
         converted._adopt(mixture, **given)
+        parameters.described_by(converted)  # a user may have set the model's attributes by hand
         return converted
 
     def to_sklearn(self) -> Any:
@@ -254,12 +231,12 @@ class PortableEstimator(ComparableEstimator):
             )
         ours_alone = (
             *("ending_", "history_", "remaining_gain_", "noise_weight_"),
-            *("_family_name", "_noise_density", "_starts", "_stream"),
+            *("_noise_density", "_starts", "_stream"),
         )
-        fitted = {n: value for n, value in self._fitted().items() if n not in ours_alone}
-        family = FAMILIES[self._fitted_type()]
-        params = self.get_params(deep=False)
-        params |= {"n_components": len(self.means_), "covariance_type": family.scikit_learn}
+        fitted = {n: value for n, value in self._complete().items() if n not in ours_alone}
+        mixture, params = self._mixture(), self.get_params(deep=False)
+        params["n_components"] = mixture.n_components
+        params["covariance_type"] = mixture.family.scikit_learn
         return conversion.to_sklearn(params, deepcopy(fitted))
 
     # -- keeping --------------------------------------------------------------------------------
@@ -289,10 +266,8 @@ class PortableEstimator(ComparableEstimator):
         ...     GaussianMixture.load(Path(folder) / "model.json").means_
         array([[2.]])
         """
-        check_is_fitted(self)
-        fitted = self._fitted()
-        if "ending_" in fitted:
-            fitted["ending_"] = fitted["ending_"].name
+        fitted = self._complete()
+        fitted["ending_"] = fitted["ending_"].name
         if "_stream" in fitted:
             fitted["_stream"] = fitted["_stream"].plain()
         if isinstance(fitted.get("_noise_density"), Box):

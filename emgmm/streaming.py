@@ -10,6 +10,7 @@ Cappe and Moulines (2009), J. R. Stat. Soc. B 71:593, doi 10.1111/j.1467-9868.20
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -31,6 +32,14 @@ def share(
     return (call + learning_offset) ** -learning_decay if forgetting is None else forgetting
 
 
+def checksum(mixture: Mixture) -> int:
+    """A number that tells one mixture from another, and one family of the same from another."""
+    found = zlib.crc32(mixture.family.name.encode())
+    for parameters in (mixture.weights, mixture.means, mixture.whiteners):
+        found = zlib.crc32(parameters.tobytes(), found)
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Stream:
     """What is kept from one block to the next.
@@ -47,18 +56,26 @@ class Stream:
     prior : NormalInverseWishart, optional
         In numbers: that of the fit or of the first block under a prior, whatever later blocks look
         like.
+    mixture : int, optional
+        The checksum of the mixture that these statistics led to.
     """
 
     statistics: Statistics
     weight: float
     calls: int
     prior: NormalInverseWishart | None = None
+    mixture: int | None = None
 
     @classmethod
-    def after_fit(cls, statistics: Statistics, prior: Prior | None) -> Stream:
+    def after_fit(cls, statistics: Statistics, prior: Prior | None, mixture: Mixture) -> Stream:
         """To go on from a fit that ended with these statistics, under that prior."""
         told = None if prior is None else prior.told()
-        return cls(statistics.times(1 / statistics.weight), statistics.weight, 0, told)
+        scaled = statistics.times(1 / statistics.weight)
+        return cls(scaled, statistics.weight, 0, told, checksum(mixture))
+
+    def led_to(self, mixture: Mixture) -> bool:
+        """Whether the statistics are those of a mixture, whose parameters may be set by hand."""
+        return self.mixture in (None, checksum(mixture))
 
     def plain(self) -> dict[str, Any]:
         """Arrays, numbers, and the prior."""
@@ -120,7 +137,7 @@ def followed(
     prior = stream.prior if stream else None
     if prior is None and em.m_step.prior is not None:
         prior = em.m_step.prior.told()
-    return Stream(blend, weight, calls, prior), following
+    return Stream(blend, weight, calls, prior, checksum(following)), following
 
 
 def gathered(waiting: Rows | None, block: Rows) -> Rows:

@@ -151,7 +151,7 @@ def test_no_iterations_with_given_precisions_have_covariances(covariance_type):
     ("change", "width", "what"),
     [
         ({"n_components": 3}, 3, "n_components was 2 then and is 3 now"),
-        ({"covariance_type": "diag"}, 3, "covariance_type was 'full' then and is 'diag' now"),
+        ({"covariance_type": "diag"}, 3, "covariance_type='diag' .* requires .* warm_start=False"),
         ({}, 2, "the number of features was 3 then and is 2 now"),
     ],
 )

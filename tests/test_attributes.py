@@ -1,0 +1,319 @@
+"""Parameters set by hand: any of the covariances, precisions and their factors is enough."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from conftest import MODELS, TYPES, clusters, dense, fit
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.mixture import GaussianMixture as Theirs
+
+from emgmm import GaussianMixture, displays
+from emgmm.families import FAMILIES
+
+K, D = 3, 3
+X = clusters(200, D, K)
+COVARIANCES = ("covariances_", "precisions_", "precisions_cholesky_")
+ALL = (*TYPES, *MODELS)
+
+
+def fitted(covariance_type="full", dtype=np.float64, **arguments):
+    model = GaussianMixture(K, covariance_type=covariance_type, random_state=0, **arguments)
+    return fit(model, X.astype(dtype))
+
+
+def made_by_hand(model, names):
+    """A new estimator with some of the parameters of another."""
+    made = clone(model)
+    for name in ("weights_", "means_", *names):
+        setattr(made, name, getattr(model, name).copy())
+    return made
+
+
+def log_joint(weights, means, covariances, rows=X):
+    return np.stack(
+        [
+            np.log(weight) + multivariate_normal(mean, covariance).logpdf(rows)
+            for weight, mean, covariance in zip(weights, means, covariances, strict=True)
+        ]
+    )
+
+
+@pytest.mark.parametrize("name", COVARIANCES)
+@pytest.mark.parametrize("covariance_type", ALL)
+def test_one_of_the_three_is_enough_for_everything(covariance_type, name, tmp_path):
+    model = fitted(covariance_type)
+    made = made_by_hand(model, [name])
+    joint = log_joint(model.weights_, model.means_, dense(model))
+    np.testing.assert_allclose(made.score_samples(X), logsumexp(joint, axis=0), rtol=1e-9)
+    np.testing.assert_allclose(
+        made.predict_proba(X), np.exp(joint - logsumexp(joint, axis=0)).T, atol=1e-9
+    )
+    np.testing.assert_array_equal(made.predict(X), joint.argmax(axis=0))
+    for criterion in ("bic", "aic", "icl", "score"):
+        expected = getattr(pickle.loads(pickle.dumps(model)), criterion)(X)
+        assert getattr(made, criterion)(X) == pytest.approx(expected, rel=1e-9)
+    np.testing.assert_allclose(made.sample(9, 0)[0], model.sample(9, 0)[0], rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(made.diagnose(X).mass, model.diagnose(X).mass, rtol=1e-9)
+    assert "Gaussian mixture of 3 components" in str(made.summary(X))
+    plt.close(displays.GaussianMixtureDisplay.from_estimator(made, X).figure_)
+    made.save(tmp_path / "model.json")
+    copies = [
+        pickle.loads(pickle.dumps(made)),
+        GaussianMixture.load(tmp_path / "model.json"),
+        GaussianMixture.from_sklearn(made.to_sklearn()),
+        made.to_sklearn(),
+    ]
+    for copy in copies:
+        np.testing.assert_allclose(copy.score_samples(X), made.score_samples(X), rtol=1e-8)
+    assert set(vars(made)) == set(vars(clone(made))) | {"weights_", "means_", name}
+
+
+@pytest.mark.parametrize("name", COVARIANCES)
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_training_goes_on_from_parameters_set_by_hand(covariance_type, name):
+    model = fitted(covariance_type, max_iter=2, tol=1e-12)
+    made = made_by_hand(model, [name])
+    fit(made.set_params(warm_start=True, max_iter=3), X)
+    fit(model.set_params(warm_start=True, max_iter=3), X)
+    np.testing.assert_allclose(made.means_, model.means_, rtol=1e-7)
+    stream = made_by_hand(model, [name]).partial_fit(X)
+    shares = model.predict_proba(X)
+    np.testing.assert_allclose(stream.weights_, shares.mean(axis=0), rtol=1e-7)
+    np.testing.assert_allclose(
+        stream.means_, (shares.T @ X) / shares.sum(axis=0)[:, None], rtol=1e-7
+    )
+
+
+def test_a_stream_forgets_statistics_that_do_not_belong_to_the_parameters():
+    """Otherwise the means of before would return with the next block."""
+    model = fitted()
+    model.means_ = model.means_ + 100.0
+    model.partial_fit(X + 100.0)
+    expected = fitted().partial_fit(X)
+    shares = fitted().predict_proba(X)
+    np.testing.assert_allclose(
+        model.means_ - 100.0, (shares.T @ X) / shares.sum(axis=0)[:, None], rtol=1e-7
+    )
+    assert model.n_iter_ == expected.n_iter_ == 1
+    again = model.partial_fit(X + 100.0)
+    assert again.n_iter_ == 2
+
+
+@pytest.mark.parametrize("edit", ["in place", "anew"])
+@pytest.mark.parametrize("changed", COVARIANCES)
+@pytest.mark.parametrize("covariance_type", ALL)
+def test_a_stale_one_is_named_and_not_used(covariance_type, changed, edit):
+    model = fitted(covariance_type)
+    before = model.predict(X)
+    first = (0,) if FAMILIES[covariance_type].element_shape(K, D) != (D, D) else ()
+    if FAMILIES[covariance_type].shared:
+        first = ()
+    value = getattr(model, changed)
+    if edit == "anew":
+        value = value.copy()
+        setattr(model, changed, value)
+        np.testing.assert_array_equal(model.predict(X), before)  # a copy changes nothing
+    value[first] *= 1 + 1e-5
+    for use in (
+        lambda: model.predict(X[:1]),
+        lambda: model.score(X),
+        model.sample,
+        model.summary,
+        model.to_sklearn,
+        lambda: model.save("never.json"),
+        lambda: model.partial_fit(X),
+        lambda: (
+            GaussianMixture(warm_start=True).fit(X) and model.set_params(warm_start=True).fit(X)
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"{changed}|precisions_cholesky_") as caught:
+            use()
+        assert sum(name in str(caught.value).partition(" describe ")[0] for name in COVARIANCES) > 1
+    value[first] /= 1 + 1e-5
+    np.testing.assert_array_equal(model.predict(X), before)
+
+
+def test_differences_below_a_millionth_are_none():
+    model = fitted()
+    model.covariances_ = model.covariances_ * (1 + 5e-7)
+    model.predict(X)
+    model.covariances_ = model.covariances_ * (1 + 5e-6)
+    with pytest.raises(
+        ValueError, match=r"^covariances_ and precisions_cholesky_ .* of component 0"
+    ):
+        model.predict(X)
+
+
+def test_the_component_that_differs_is_named():
+    model = fitted()
+    model.covariances_[2] *= 2
+    with pytest.raises(ValueError, match="different covariances of component 2"):
+        model.predict(X)
+    del model.precisions_, model.precisions_cholesky_
+    expected = log_joint(model.weights_, model.means_, model.covariances_)
+    np.testing.assert_allclose(model.score_samples(X), logsumexp(expected, axis=0), rtol=1e-9)
+
+
+def test_samples_have_the_covariances_that_were_set():
+    model = fitted()
+    model.covariances_ = np.array([np.eye(D) * 9.0] * K)
+    del model.precisions_, model.precisions_cholesky_
+    rows, labels = model.sample(30_000, random_state=0)
+    for k in range(K):
+        own = rows[labels == k]
+        np.testing.assert_allclose(np.cov(own.T), 9.0 * np.eye(D), atol=0.6)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("condition", [1.0, 1e4, 1e8, 1e12])
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_rounding_is_no_disagreement(covariance_type, condition, dtype):
+    """Copies are compared anew; a fit's own numbers agree, however narrow its components are."""
+    random = np.random.default_rng(3)
+    turned = np.linalg.qr(random.normal(size=(D, D)))[0]
+    narrow = ((X * [1.0, condition**-0.25, condition**-0.5]) @ turned).astype(dtype)
+    model = GaussianMixture(K, covariance_type=covariance_type, reg_covar=0, random_state=0)
+    try:
+        fit(model, narrow)
+    except ValueError:
+        assert dtype == np.float32  # which has not digits enough
+        return
+    for one in (model, Theirs(K, covariance_type=covariance_type, reg_covar=0, random_state=0)):
+        if one is not model:
+            if dtype == np.float32:
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                one.fit(narrow)
+            one = GaussianMixture.from_sklearn(one)
+        copy = pickle.loads(pickle.dumps(one))
+        np.testing.assert_array_equal(copy.score_samples(narrow), one.score_samples(narrow))
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_the_type_of_now_decides_the_shape(covariance_type):
+    model = fitted("full")
+    other = fitted(covariance_type)
+    model.set_params(covariance_type=covariance_type)
+    if covariance_type != "full":
+        for use in (lambda: model.predict(X), model.sample, model.summary):
+            with pytest.raises(ValueError, match=f"covariance_type='{covariance_type}'"):
+                use()
+    for name in ("weights_", "means_", *COVARIANCES):
+        setattr(model, name, getattr(other, name))
+    np.testing.assert_array_equal(model.score_samples(X), other.score_samples(X))
+    assert model.n_parameters() == other.n_parameters()
+    assert model.bic(X) == pytest.approx(other.bic(X), rel=1e-12)
+
+
+def test_shapes_that_two_types_share_are_told_apart_by_the_type():
+    """With as many components as features, `tied` and `diag` have arrays of one shape."""
+    variances = np.array([[4.0, 1.0, 2.0], [1.0, 5.0, 3.0], [2.0, 3.0, 9.0]])
+    model = fitted("diag")
+    for name in COVARIANCES:
+        delattr(model, name)
+    model.covariances_ = variances
+    expected = log_joint(model.weights_, model.means_, [np.diag(row) for row in variances])
+    np.testing.assert_allclose(model.score_samples(X), logsumexp(expected, axis=0), rtol=1e-12)
+    model.covariance_type = "tied"
+    expected = log_joint(model.weights_, model.means_, [variances] * K)
+    np.testing.assert_allclose(model.score_samples(X), logsumexp(expected, axis=0), rtol=1e-12)
+
+
+def test_weights_of_one_line_and_plain_lists_are_taken():
+    model, made = fitted(), GaussianMixture(K)
+    made.weights_ = model.weights_[None]
+    made.means_ = model.means_.tolist()
+    made.precisions_ = model.precisions_.tolist()
+    np.testing.assert_allclose(made.score_samples(X), model.score_samples(X), rtol=1e-9)
+    assert made.weights_.shape == (1, K)
+    assert isinstance(made.means_, list)
+    made.means_[0][0] += 1.0  # is seen in a list too
+    assert not np.allclose(made.score_samples(X), model.score_samples(X))
+
+
+def crooked(cholesky):
+    changed = cholesky.copy()
+    changed[1] = changed[1].T
+    return changed
+
+
+BAD = {
+    "a name": ({"covariance_type": "ful"}, "did you mean 'full'"),
+    "weights' sum": ({"weights_": [0.2, 0.2, 0.2]}, "should be normalized"),
+    "a negative weight": ({"weights_": [-0.5, 0.5, 1.0]}, "component 0 has -0.5"),
+    "weights' number": ({"weights_": [0.5, 0.5]}, r"'weights' should have the shape of \(3,\)"),
+    "nan in weights": ({"weights_": [np.nan, 0.5, 0.5]}, "weights contains NaN"),
+    "nan in means": ({"means_": np.full((K, D), np.nan)}, "means contains NaN"),
+    "means of one dimension": ({"means_": np.zeros(K)}, "Expected 2D array"),
+    "nan in factors": ({"precisions_cholesky_": np.full((K, D, D), np.nan)}, "contains NaN"),
+    "factors": ({"precisions_cholesky_": crooked}, "upper triangular .* component 1 is not"),
+    "another width": ({"n_features_in_": 2}, "means_ has 3 columns, but n_features_in_ is 2"),
+    "a share of noise": ({"noise_weight_": 0.5}, "has no noise component"),
+    "no share of noise": ({"noise_weight_": "x"}, "noise_weight_ must be a number"),
+}
+
+
+@pytest.mark.parametrize(("attributes", "message"), BAD.values(), ids=BAD)
+def test_what_cannot_be_a_parameter_is_refused(attributes, message):
+    model = fitted()
+    for name, value in attributes.items():
+        setattr(model, name, value(getattr(model, name)) if callable(value) else value)
+    with pytest.raises(ValueError, match=message):
+        model.predict(X)
+
+
+@pytest.mark.parametrize("name", COVARIANCES[:2])
+def test_a_lone_matrix_must_be_positive_definite(name):
+    model = made_by_hand(fitted(), [name])
+    getattr(model, name)[1] *= -1
+    with pytest.raises(ValueError, match="positive-definite: that of component 1 is not"):
+        model.predict(X)
+
+
+@pytest.mark.parametrize("absent", ["weights_", "means_", COVARIANCES])
+def test_too_few_parameters_are_no_fitted_model(absent):
+    model = fitted()
+    for name in [absent] if isinstance(absent, str) else absent:
+        delattr(model, name)
+    for use in (model.sample, model.summary, lambda: model.predict(X)):
+        with pytest.raises(NotFittedError):
+            use()
+
+
+def test_weights_with_noise_leave_its_share():
+    model = fitted(noise=1e-4)
+    share = model.noise_weight_
+    model.weights_ = np.full(K, (1 - share) / K)
+    joint = log_joint(model.weights_, model.means_, dense(model))
+    expected = np.logaddexp(logsumexp(joint, axis=0), np.log(share * 1e-4))
+    np.testing.assert_allclose(model.score_samples(X), expected, rtol=1e-9)
+    model.noise_weight_ = 0.0
+    with pytest.raises(ValueError, match="should be normalized"):
+        model.predict(X)
+
+
+def test_attributes_are_plain_storage():
+    model = fitted()
+    before = {name: getattr(model, name) for name in COVARIANCES}
+    model.covariances_ = new = np.array([np.eye(D)] * K)
+    assert model.covariances_ is new
+    assert all(getattr(model, name) is before[name] for name in COVARIANCES[1:])
+    with pytest.raises(ValueError, match="one of the three is enough"):
+        model.predict(X)
+    assert model.covariances_ is new
+
+
+def test_a_model_of_theirs_with_contradicting_attributes_is_refused():
+    theirs = Theirs(K, random_state=0).fit(X)
+    theirs.covariances_ = theirs.covariances_ * 2
+    with pytest.raises(ValueError, match="covariances_ and precisions_cholesky_"):
+        GaussianMixture.from_sklearn(theirs)
