@@ -6,10 +6,7 @@ wrong exactly, and what to do, follows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
-from functools import cache
-from inspect import signature
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -17,33 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
-from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import validate_data
 
-from emgmm.families import FAMILIES, DegenerateCovarianceError, Family
+from emgmm.constraints import suggestion
+from emgmm.families import FAMILIES, DegenerateCovarianceError, Family, are_symmetric
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Density, Function, Noise
 from emgmm.precision import FLOATS
 from emgmm.sources import KINDS, ArraySource, Blocks, Source, is_complete, row_weights
 from emgmm.summary import DataSummary
 from emgmm.typing import Array
-
-
-@cache
-def _defaults(kind: type[BaseEstimator]) -> dict[str, Any]:
-    return {name: parameter.default for name, parameter in signature(kind).parameters.items()}
-
-
-def check_parameters(estimator: BaseEstimator) -> None:
-    """Parameters are as the estimator's constraints say; of those at their defaults it is known.
-
-    To look at all of them takes as long as an iteration on a small table.
-    """
-    kind: Any = type(estimator)
-    defaults = _defaults(kind)
-    own = estimator.get_params(deep=False)
-    others = {name: value for name, value in own.items() if value is not defaults[name]}
-    validate_parameter_constraints(kind._parameter_constraints, others, kind.__name__)
 
 
 def source(
@@ -151,7 +131,7 @@ def check_observed(summary: DataSummary, names: Array | None) -> None:
 
 def count(value: Any, name: str) -> int:
     """A number of things, at least one."""
-    if not isinstance(value, Integral):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, but got {value!r}")
     if value < 1:
         raise ValueError(
@@ -194,17 +174,10 @@ def family(covariance_type: Any) -> Family:
     found = FAMILIES.get(covariance_type) if isinstance(covariance_type, str) else None
     if found is None:
         raise ValueError(
-            f"covariance_type must be one of {sorted(FAMILIES)}, but got {covariance_type!r}"
+            f"covariance_type must be one of {sorted(FAMILIES)}, but got {covariance_type!r}."
             f"{suggestion(covariance_type, FAMILIES)}"
         )
     return found
-
-
-def suggestion(value: Any, names: Iterable[str]) -> str:
-    """The end of a sentence about a misspelt name: the nearest of those that there are."""
-    lower = {name.lower(): name for name in names}
-    near = get_close_matches(str(value).lower(), lower, n=1)
-    return f"; did you mean {lower[near[0]]!r}?" if near else ""
 
 
 def check_features(family: Family, n_features: int) -> None:
@@ -286,9 +259,14 @@ def whiteners(value: Any, family: Family, n_components: int, n_features: int) ->
     return array
 
 
+def _number(value: Any) -> float:
+    """A number as a float, nan for anything else, booleans included."""
+    return np.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+
+
 def noise_component(density: Density | None, weight: Any) -> Noise | None:
     """The noise component of a model whose attributes may have been set by hand."""
-    if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= float(weight) <= 1:
+    if not 0 <= _number(weight) <= 1:
         raise ValueError(f"noise_weight_ must be a number in [0, 1], but is {weight!r}")
     if density is not None:
         return Noise(float(weight), density)
@@ -316,10 +294,10 @@ def covariances(value: Any, family: Family, n_components: int, n_features: int) 
     name = f"{family.name} covariance"
     array = _array(value, name)
     _check_shape(array, family.element_shape(n_components, n_features), name)
-    dense = family.dense(array, n_components, n_features)
+    stacked = family.stack(array)
     try:
-        crooked = ~np.isclose(dense, np.swapaxes(dense, 1, 2)).all(axis=(1, 2))
-        family.refuse(np.asarray(crooked))
+        if stacked.ndim == 3:
+            family.refuse(np.logical_not(are_symmetric(stacked)))
         family.whiteners(array)
     except DegenerateCovarianceError as error:
         raise ValueError(_not_definite(name, array, family, error)) from None
@@ -378,7 +356,7 @@ def mixture(
 
 def given_noise(noise: Any, noise_weight: Any, n_features: int) -> Noise | None:
     """The noise component with a density and a share that were given."""
-    weight = float(noise_weight) if isinstance(noise_weight, Real) else np.nan
+    weight = _number(noise_weight)
     if not 0 <= weight < 1:
         raise ValueError(f"noise_weight must be a number in [0, 1), but got {noise_weight!r}")
     if noise is None:
@@ -390,7 +368,7 @@ def given_noise(noise: Any, noise_weight: Any, n_features: int) -> Noise | None:
         return None
     if callable(noise):
         return Noise(weight, Function(noise))
-    density = float(noise) if isinstance(noise, Real) else np.nan
+    density = _number(noise)
     if not 0 < density < np.inf:
         raise ValueError(
             f"noise is {noise!r}; without data to take a volume from it must be a density above 0, "

@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
 from emgmm import door
 from emgmm.checkpoint import journal
+from emgmm.constraints import one_of
 from emgmm.failures import FailedFitError
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.fit import fit_mixture
@@ -192,12 +193,12 @@ class GaussianMixture(IncrementalEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "covariance_type": [StrOptions(set(FAMILIES))],
+        "covariance_type": [one_of(FAMILIES)],
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
-        "init_params": [StrOptions(set(STARTS)), callable],
+        "init_params": [one_of(STARTS), callable],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
@@ -206,15 +207,15 @@ class GaussianMixture(IncrementalEstimator):
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "break_symmetry": ["boolean"],
-        "prior": [StrOptions({"conjugate"}), NormalInverseWishart, None],
+        "prior": [one_of({"conjugate"}), NormalInverseWishart, None],
         "weight_concentration": [Interval(Real, 1.0, None, closed="left")],
         "noise": [
-            StrOptions({"uniform"}),
+            one_of({"uniform"}),
             Interval(Real, 0.0, None, closed="neither"),
             callable,
             None,
         ],
-        "acceleration": [StrOptions({name for name in SCHEMES if name is not None}), None],
+        "acceleration": [one_of(name for name in SCHEMES if name is not None), None],
         "learning_decay": [Interval(Real, 0.5, 1.0, closed="right")],
         "learning_offset": [Interval(Real, 0.0, None, closed="left")],
         "forgetting": [Interval(Real, 0.0, 1.0, closed="right"), None],
@@ -279,9 +280,6 @@ class GaussianMixture(IncrementalEstimator):
         self.forgetting = forgetting
         self.checkpoint = checkpoint
         self.checkpoint_every = checkpoint_every
-
-    def _validate_params(self) -> None:
-        door.check_parameters(self)
 
     # -- fitting --------------------------------------------------------------------------------
     @_fit_context(prefer_skip_nested_validation=True)

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 
 from emgmm import door, prediction
 from emgmm.block import Block
+from emgmm.constraints import check_parameters
 from emgmm.expectation import FormForBlock
 from emgmm.mixture import Mixture
 from emgmm.threads import one_blas_thread
@@ -34,6 +35,9 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+    def _validate_params(self) -> None:
+        check_parameters(self)
 
     @abstractmethod
     def _mixture(self) -> Mixture:

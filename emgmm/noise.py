@@ -95,13 +95,28 @@ class Box(Density):
         return Box(scaled, edges, axes @ low)
 
     def of_density(self, density: float) -> Box:
-        """A box about the same centre, of the same proportions, with that density."""
-        times = math.exp(-(math.log(density) - self.constant) / len(self.sides))
+        """A box about the same centre, of the same proportions, with that density.
+
+        Raises
+        ------
+        ValueError
+            Where its sides are beyond the range of floating-point numbers.
+        """
+        log_times = -(math.log(density) - self.constant) / len(self.sides)
+        with np.errstate(over="ignore", under="ignore"):
+            times = np.exp(log_times)
+            sides = np.exp(log_times + np.log(self.sides))
+        if not (np.isfinite(sides).all() and (sides > 0).all()):
+            raise ValueError(
+                f"noise={density!r} cannot be the density of a box: in the units of this X its "
+                "sides are beyond the range of floating-point numbers. Give noise a density nearer "
+                "to those of the rows, or a function that returns log-densities."
+            )
         if self.edges is None or self.corner is None:
-            return Box(times * self.sides)
+            return Box(sides)
         centre = self.corner + 0.5 * self.edges.sum(axis=0)
         edges = times * self.edges
-        return Box(times * self.sides, edges, centre - 0.5 * edges.sum(axis=0))
+        return Box(sides, edges, centre - 0.5 * edges.sum(axis=0))
 
     @property
     def constant(self) -> float:

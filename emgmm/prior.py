@@ -7,9 +7,8 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_array
 
-from emgmm.families import OUTER, Family
+from emgmm.families import OUTER, Family, are_symmetric
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
@@ -78,17 +77,29 @@ class NormalInverseWishart:
             value: Any = getattr(self, name)
             if value is None and name == "dof":
                 continue
-            if not isinstance(value, Real) or not 0 <= float(value) < np.inf:
+            is_number = not isinstance(value, bool) and isinstance(value, Real)
+            if not is_number or not 0 <= float(value) < np.inf:
                 raise ValueError(f"the prior's {name} must be a number from 0 up, but is {value!r}")
             object.__setattr__(self, name, float(value))
         if self.mean is not None:
-            mean = check_array(self.mean, dtype=float, ensure_2d=False, input_name="mean")
-            object.__setattr__(self, "mean", tuple(np.atleast_1d(mean).tolist()))
+            mean = np.atleast_1d(_numbers(self.mean, "mean"))
+            if mean.ndim != 1 or not mean.size:
+                raise ValueError(
+                    "the prior's mean must hold one number for each feature, in the shape (D,), "
+                    f"but has the shape {mean.shape}"
+                )
+            object.__setattr__(self, "mean", tuple(mean.tolist()))
         if self.scale is not None:
-            scale = check_array(self.scale, dtype=float, input_name="scale")
-            if scale.shape[0] != scale.shape[1] or not np.allclose(scale, scale.T):
+            scale = _numbers(self.scale, "scale")
+            if scale.ndim != 2 or scale.shape[0] != scale.shape[1] or not scale.size:
+                raise ValueError(
+                    "the prior's scale must be a symmetric (D, D) matrix, but has the shape "
+                    f"{scale.shape}"
+                )
+            if not are_symmetric(scale[None])[0]:
                 raise ValueError("the prior's scale must be a symmetric (D, D) matrix")
-            if not np.linalg.eigvalsh(scale)[0] > 0:
+            # By correlations, so that the units of the features do not matter.
+            if not (np.diag(scale) > 0).all() or is_collinear(scale):
                 raise ValueError("the prior's scale must be positive definite")
             object.__setattr__(self, "scale", tuple(map(tuple, scale.tolist())))
 
@@ -103,23 +114,41 @@ class NormalInverseWishart:
             Where the prior is for another number of features.
         """
         D = len(summary.mean)
+        for name, value in (("mean", self.mean), ("scale", self.scale)):
+            if value is not None and len(value) != D:
+                count = "1 feature" if len(value) == 1 else f"{len(value)} features"
+                raise ValueError(f"the prior's {name} is for {count}, but X has {D}")
         mean = summary.mean if self.mean is None else np.array(self.mean)
         dof = D + 2.0 if self.dof is None else self.dof
-        if mean.shape != (D,):
-            raise ValueError(f"the prior's mean is for {len(mean)} features, but X has {D}")
         if not dof > D - 1:
             raise ValueError(f"the prior's dof must be more than D - 1 = {D - 1}, but is {dof:g}")
         diagonal = False
         if self.scale is None:
             scale, diagonal = scale_of(summary, n_components)
         elif len(self.scale) != D:
-            raise ValueError(f"the prior's scale is for {len(self.scale)} features, but X has {D}")
+            raise ValueError(
+                f"the prior's scale is for {len(self.scale)} feature(s), but X has {D}"
+            )
         else:
             # The sum of outer products of a root's columns, in the family's shape.
             root = np.linalg.cholesky(np.array(self.scale))
             scale = family.shape.weigh(root, np.ones(D))
         freedom = dof + D + 1 + (self.shrinkage > 0)
         return Prior(family, self.shrinkage, mean, scale, freedom, diagonal)
+
+
+def _numbers(value: Any, name: str) -> Array:
+    """The finite numbers of an array that the prior was given."""
+    try:
+        array = np.asarray(value)
+        numbers = array.astype(np.float64) if array.dtype.kind in "fiuO" else None
+    except (TypeError, ValueError):
+        numbers = None
+    if numbers is None:
+        raise ValueError(f"the prior's {name} must be an array of numbers, but is {value!r}")
+    if np.ma.is_masked(value) or not np.isfinite(numbers).all():
+        raise ValueError(f"the prior's {name} must be finite, but is {value!r}")
+    return numbers
 
 
 def scale_of(summary: DataSummary, n_components: int) -> tuple[Array, bool]:

@@ -14,7 +14,6 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import door
@@ -33,6 +32,7 @@ from emgmm.candidates import (
     ranked,
     run_on,
 )
+from emgmm.constraints import one_of, suggestion
 from emgmm.criteria import ComparableEstimator
 from emgmm.diagnosis import Diagnosis
 from emgmm.estimator import GaussianMixture
@@ -158,13 +158,13 @@ class GaussianMixtureIC(ComparableEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Integral, Iterable],
-        "covariance_type": [StrOptions({"all", *FAMILIES}), Iterable],
-        "criterion": [StrOptions(set(CRITERIA))],
+        "covariance_type": [one_of({"all", *FAMILIES}), Iterable],
+        "criterion": [one_of(CRITERIA)],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         **{name: GaussianMixture._parameter_constraints[name] for name in PASSED_ON},
-        "init_params": [StrOptions({"auto", *STARTS}), callable],
+        "init_params": [one_of({"auto", *STARTS}), callable],
     }
 
     def __init__(
@@ -381,11 +381,11 @@ class GaussianMixtureIC(ComparableEstimator):
         given: Any = self.n_components
         if isinstance(given, Iterator):
             raise ValueError(
-                "n_components is an iterator, which a second fit would find used up: give a list "
-                "or a range instead."
+                "n_components is an iterator, which only one fit can use: give a list."
             )
         numbers: list[Any] = [given] if isinstance(given, Integral) else list(given)
-        if not numbers or not all(isinstance(k, Integral) and int(k) >= 1 for k in numbers):
+        whole = [k is not True and isinstance(k, Integral) and int(k) >= 1 for k in numbers]
+        if not numbers or not all(whole):
             raise ValueError(
                 f"n_components must be a whole number from 1 up, or some of these, but is {given!r}"
             )
@@ -399,8 +399,8 @@ class GaussianMixtureIC(ComparableEstimator):
         unknown = [name for name in names if name not in FAMILIES]
         if unknown or not names:
             raise ValueError(
-                f"covariance_type must be 'all' or names among {', '.join(FAMILIES)}, but is "
-                f"{given!r}"
+                f"covariance_type must be 'all' or names among {', '.join(sorted(FAMILIES))}, but "
+                f"is {given!r}.{suggestion(unknown[0], FAMILIES) if unknown else ''}"
             )
         return names
 

@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
-from emgmm import GaussianMixture, blocks
+from emgmm import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, blocks
 from emgmm.families import FAMILIES
 
 X = clusters(60, 3)
@@ -167,9 +167,96 @@ def test_scikit_learns_words_for_hyper_parameters(arguments):
     for cls in (Theirs, GaussianMixture):
         with pytest.raises(InvalidParameterError) as caught:
             cls(**arguments).fit(X)
-        words = re.split(r"[ {},]+", str(caught.value))
+        words = re.split(r"[ {},]+", str(caught.value).partition(" Did you mean ")[0])
         said.append(sorted(word for word in words if word not in ours))  # sets have no order
     assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "nearest"),
+    [
+        ({"covariance_type": "ful"}, "full"),
+        ({"covariance_type": "Diagonal"}, "diag"),
+        ({"covariance_type": "vvl"}, "VVV"),
+        ({"init_params": "kmean"}, "kmeans"),
+        ({"noise": "unifrm"}, "uniform"),
+        ({"covariance_type": "zzz"}, None),
+        ({"covariance_type": 3}, None),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_nearest_and_a_sorted_list(arguments, nearest):
+    (given,) = arguments.values()
+    with pytest.raises(InvalidParameterError) as caught:
+        GaussianMixture(**arguments).fit(X)
+    message = str(caught.value)
+    listed = re.findall(r"'([^']*)'", re.search("{.*}", message).group())
+    assert listed == sorted(listed)
+    end = f" Got {given!r} instead." + (f" Did you mean {nearest!r}?" if nearest else "")
+    assert message.endswith(end)
+
+
+def test_other_estimators_and_constructors_suggest_the_nearest_name_too():
+    with pytest.raises(ValueError, match="Did you mean 'VVV'"):
+        GaussianMixtureIC(covariance_type=["EII", "vvl"]).fit(X)
+    with pytest.raises(ValueError, match="Did you mean 'spherical'"):
+        GaussianMixture.from_parameters(
+            [1.0], [[0.0]], covariances=[1.0], covariance_type="sphericl"
+        )
+
+
+NUMERIC = [
+    (estimator, name)
+    for estimator in (GaussianMixture, GaussianMixtureIC)
+    for name, constraints in estimator._parameter_constraints.items()
+    if not {"boolean", "verbose"} & {each for each in constraints if isinstance(each, str)}
+]
+
+
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize(("estimator", "name"), NUMERIC, ids=lambda v: getattr(v, "__name__", v))
+def test_a_boolean_is_no_number(estimator, name, value):
+    model = estimator(**{name: value})
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match=f"'{name}' parameter of .* boolean|{name} must be"):
+        model.fit(X)
+    assert vars(model) == before
+
+
+def test_a_boolean_is_no_number_elsewhere_either():
+    model = GaussianMixture(2, random_state=0).fit(X)
+    with pytest.raises(TypeError, match="n_samples must be an integer, but got True"):
+        model.sample(True)
+    with pytest.raises(ValueError, match="n_components must be a whole number"):
+        GaussianMixtureIC([2, True]).fit(X)
+    for name in ("noise", "noise_weight"):
+        arguments = {"noise": 0.5, "noise_weight": 0.5, name: True}
+        with pytest.raises(ValueError, match=f"^{name} "):
+            GaussianMixture.from_parameters(
+                [0.5], [[0.0]], covariances=[1.0], covariance_type="spherical", **arguments
+            )
+    for name in ("shrinkage", "dof", "mean", "scale"):
+        with pytest.raises(ValueError, match=f"the prior's {name} must be .* True"):
+            NormalInverseWishart(**{name: True})
+
+
+def test_flags_and_the_parameters_of_subclasses_may_be_booleans():
+    class Own(GaussianMixture):
+        def __init__(self, n_components=1, *, flag=False, random_state=None):
+            super().__init__(n_components, random_state=random_state)
+            self.flag = flag
+
+    Own(2, flag=True, random_state=0).fit(X)
+    GaussianMixture(2, break_symmetry=False, verbose=False, random_state=0).fit(X)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-9, 1e-150, 1e150])
+@pytest.mark.parametrize("what", ["covariances", "precisions"])
+def test_symmetry_is_judged_in_the_units_of_the_features(what, factor):
+    matrix = factor * np.array([[1.0, 0.5], [0.5 + 1e-3, 1.0]])
+    with pytest.raises(ValueError, match="should be symmetric"):
+        GaussianMixture.from_parameters([1.0], [[0.0, 0.0]], **{what: [matrix]})
+    matrix[1, 0] = matrix[0, 1] * (1 + 1e-7)
+    GaussianMixture.from_parameters([1.0], [[0.0, 0.0]], **{what: [matrix]})
 
 
 def test_what_init_params_and_break_symmetry_may_be():

@@ -27,6 +27,7 @@ FLOORS = [
         "files",
         "archive",
         "randomness",
+        "constraints",
     },
     {"families", "plots"},
     {"noise"},

@@ -57,7 +57,7 @@ def _number(feature: Any, names: Sequence[str], n_features: int) -> int:
             known = f"its features are {list(names)}" if names else "it was fitted without names"
             raise ValueError(f"The model knows no feature {feature!r}: {known}.")
         return names.index(feature)
-    if not isinstance(feature, int | np.integer):
+    if not isinstance(feature, int | np.integer) or isinstance(feature, bool):
         raise TypeError(f"A feature is a number or a name, but got {feature!r}.")
     if not 0 <= feature < n_features:
         has = "1 feature, 0" if n_features == 1 else f"{n_features} features, 0 to {n_features - 1}"

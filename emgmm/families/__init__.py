@@ -3,7 +3,7 @@
 from emgmm.families.conditional import Conditional
 from emgmm.families.family import Family, mass_times
 from emgmm.families.independent import AXIS, TRACE
-from emgmm.families.outer import OUTER
+from emgmm.families.outer import OUTER, are_symmetric
 from emgmm.families.registry import FAMILIES, all_for, in_words
 from emgmm.families.shape import DegenerateCovarianceError, Shape
 
@@ -17,6 +17,7 @@ __all__ = [
     "Family",
     "Shape",
     "all_for",
+    "are_symmetric",
     "in_words",
     "mass_times",
 ]

@@ -23,6 +23,9 @@ SLAB = 32
 # and 1797.
 HALVED = 64
 
+# The relative difference up to which two opposite entries are the same.
+ASYMMETRY = 1e-5
+
 
 @cache
 def _places(n_features: int) -> tuple[NDArray[np.intp], Array]:
@@ -48,6 +51,18 @@ def _identity(n_features: int) -> Array:
     identity = np.eye(n_features)
     identity.setflags(write=False)
     return identity
+
+
+def are_symmetric(matrices: Array) -> NDArray[np.bool_]:
+    """(K,): which of the (K, D, D) matrices are symmetric, up to what rounding may explain.
+
+    Entries are compared with the geometric mean of their diagonal ones, so that the units of the
+    features do not matter.
+    """
+    roots = np.sqrt(np.abs(np.diagonal(matrices, axis1=1, axis2=2)).astype(np.float64))
+    scale = roots[:, :, None] * roots[:, None, :]
+    difference = np.abs(matrices - np.swapaxes(matrices, 1, 2))
+    return np.logical_and.reduce(difference <= ASYMMETRY * scale, axis=(1, 2))
 
 
 class Outer(Shape):
@@ -109,8 +124,7 @@ class Outer(Shape):
     def whiteners_of_precisions(self, precisions: Array) -> Array:
         # P = U U^T with U upper triangular is the Cholesky factor read from the far corner.
         whiteners = np.empty(precisions.shape)
-        close = np.isclose(precisions, np.swapaxes(precisions, 1, 2))
-        symmetric = np.logical_and.reduce(close, axis=(1, 2))
+        symmetric = are_symmetric(precisions)
         degenerate = []
         for k, precision in enumerate(precisions):
             factor, not_definite = dpotrf(precision[::-1, ::-1], lower=1)
