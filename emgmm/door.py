@@ -20,6 +20,7 @@ from emgmm.constraints import suggestion
 from emgmm.families import FAMILIES, DegenerateCovarianceError, Family, are_symmetric
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Density, Function, Noise
+from emgmm.notices import listed
 from emgmm.precision import FLOATS
 from emgmm.sources import KINDS, ArraySource, Blocks, Source, is_complete, row_weights
 from emgmm.summary import DataSummary
@@ -339,19 +340,33 @@ def mixture(
     if precisions is None:
         covariance_array = covariances(given_covariances, family, K, D)
         dtype = np.result_type(weight_array, mean_array, covariance_array)
-        return Mixture.of(
-            weight_array, mean_array.astype(dtype), covariance_array, family, component
-        )
-    whiteners = whiteners_of_precisions(precisions, family, K, D)
-    dtype = np.result_type(weight_array, mean_array, np.asarray(precisions))
-    return Mixture(
-        weight_array.astype(dtype),
-        mean_array.astype(dtype),
-        family.covariances(whiteners).astype(dtype),
-        whiteners.astype(dtype),
-        family,
-        component,
+        factors = None
+    else:
+        factors = whiteners_of_precisions(precisions, family, K, D)
+        covariance_array = family.covariances(factors)
+        dtype = np.result_type(weight_array, mean_array, np.asarray(precisions))
+    return assembled(
+        weight_array, mean_array.astype(dtype), covariance_array, family, component, factors
     )
+
+
+def assembled(
+    weights: Array,
+    means: Array,
+    covariances: Array,
+    family: Family,
+    noise: Noise | None,
+    whiteners: Array | None,
+) -> Mixture:
+    """The mixture with parameters that were validated one by one, in the precision of means."""
+    try:
+        return Mixture.of(weights, means, covariances, family, noise, whiteners)
+    except DegenerateCovarianceError as error:
+        advice = "" if means.dtype == np.float64 else " or use float64"
+        raise ValueError(
+            f"The covariance or the precision of {listed(error.components) or 'all components'} is "
+            f"beyond the range of {means.dtype}: rescale the features{advice}."
+        ) from None
 
 
 def given_noise(noise: Any, noise_weight: Any, n_features: int) -> Noise | None:

@@ -71,12 +71,9 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
     if given.weights is not None:
         astray = 1.0 - float(weights.sum())
     if whiteners is not None:
-        begun = Mixture(
-            weights.astype(dtype),
-            means.astype(dtype),
-            em.family.covariances(whiteners).astype(dtype),
-            whiteners.astype(dtype),
-            em.family,
+        covariances = em.family.covariances(whiteners)
+        begun = Mixture.of(
+            weights, means.astype(dtype), covariances, em.family, whiteners=whiteners
         )
     return begun if em.m_step.density is None else with_noise(begun, astray, em.m_step.density)
 

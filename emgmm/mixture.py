@@ -49,23 +49,28 @@ class Mixture:
         covariances: Array,
         family: Family,
         noise: Noise | None = None,
+        whiteners: Array | None = None,
     ) -> Mixture:
-        """The mixture with these covariances, factorised in float64.
+        """The mixture with these covariances, factorised in float64 if not by `whiteners`.
 
         All numbers are kept in the precision of `means`.
 
         Raises
         ------
         DegenerateCovarianceError
-            With the components whose covariance is not positive definite.
+            With the components whose covariance is not positive definite, or is beyond the range of
+            that precision, or has an inverse that is.
         """
         dtype = means.dtype
-        whiteners = family.whiteners(covariances).astype(dtype, copy=False)
+        if whiteners is None:
+            whiteners = family.whiteners(covariances)
+        family.check_invertible(whiteners, dtype, means.shape[1])
         if covariances.dtype != dtype:
             with np.errstate(over="ignore"):
                 covariances = covariances.astype(dtype)
         family.check_finite(covariances)
-        return cls(weights.astype(dtype, copy=False), means, covariances, whiteners, family, noise)
+        weights, whiteners = (array.astype(dtype, copy=False) for array in (weights, whiteners))
+        return cls(weights, means, covariances, whiteners, family, noise)
 
     @property
     def n_components(self) -> int:

@@ -129,10 +129,10 @@ def described_by(estimator: Any) -> Mixture:
     given = _covariances_of(estimator, family, K, D)
     floats = {value.dtype for value in (weights, means, *given.values())} & {*map(np.dtype, FLOATS)}
     dtype = np.result_type(*floats)
-    weights, means = weights.astype(dtype), means.astype(dtype)
+    means = means.astype(dtype)
     if [*given] == ["covariances_"]:
         covariances = door.covariances(given["covariances_"], family, K, D)
-        return Mixture.of(weights, means, covariances, family, noise)
+        return door.assembled(weights, means, covariances, family, noise, None)
     if "precisions_cholesky_" in given:
         whiteners = door.whiteners(given["precisions_cholesky_"], family, K, D)
     else:
@@ -140,9 +140,7 @@ def described_by(estimator: Any) -> Mixture:
     exact = whiteners.astype(np.float64, copy=False)
     _check_agreement(given, exact, family, D, float(np.finfo(dtype).eps))
     covariances = given.get("covariances_", family.covariances(exact))
-    return Mixture(
-        weights, means, covariances.astype(dtype), whiteners.astype(dtype), family, noise
-    )
+    return door.assembled(weights, means, covariances, family, noise, whiteners)
 
 
 def _covariances_of(estimator: Any, family: Family, K: int, D: int) -> dict[str, Array]:

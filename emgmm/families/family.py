@@ -20,6 +20,7 @@ To add a family: subclass `Family`, put an instance into `FAMILIES`; the contrac
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,6 +170,18 @@ class Family(ABC):
         if not finite.all():
             stacked = self.stack(finite)
             self.refuse(np.logical_not(stacked.reshape(len(stacked), -1).all(axis=1)))
+
+    def check_invertible(self, whiteners: Array, dtype: np.dtype[Any], n_features: int) -> None:
+        """Raise `DegenerateCovarianceError` where numbers of that type cannot hold a precision.
+
+        An entry of U U^T is at most D times the largest square. With room for a factor of 4,
+        variances are above the smallest normal number too, so that they keep their digits.
+        """
+        largest = np.sqrt(np.finfo(dtype).max / 4 / n_features)
+        sizes = np.abs(whiteners)
+        if not sizes.max() <= largest:
+            stacked = self.stack(sizes)
+            self.refuse(np.logical_not(stacked.reshape(len(stacked), -1).max(axis=1) <= largest))
 
     def refuse(self, wrong: NDArray[np.bool_]) -> None:
         """Raise `DegenerateCovarianceError`, naming the components, where any is wrong."""
