@@ -40,7 +40,8 @@ SHARE = 1e-6
 
 def summary(block: Block, family: Family) -> DataSummary:
     """What the first pass sees of a block."""
-    return DataSummary.of(block.rows, family, block.weights, complete=block.complete)
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of rows that are far out
+        return DataSummary.of(block.rows, family, block.weights, complete=block.complete)
 
 
 def along(block: Block, axes: Array, family: Family) -> DataSummary:
@@ -96,7 +97,6 @@ class EM:
         self.passes = 0
         with np.errstate(over="ignore", invalid="ignore"):
             self.summary = self._look(partial(summary, family=family))
-        self.summary.check_squares()
         self._form_for_pass = FormForPass(self.summary, source.dtype, source.block_dtype)
         known = None if prior is None else prior.resolved(self.summary, family, n_components)
         density = self._density(noise)
@@ -122,7 +122,7 @@ class EM:
         seen = self.summary
         if self.family.shape != full.shape:
             seen = self._look(partial(summary, family=full))
-        if is_collinear(seen.scatter):
+        if not np.isfinite(seen.scatter).all() or is_collinear(seen.scatter):
             return box
         axes = np.linalg.eigh(seen.scatter)[1]
         turned = self._look(partial(along, axes=axes, family=FAMILIES["diag"]))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from emgmm import door
+from emgmm import door, prediction
 from emgmm.diagnosis import (
     LEFT_PER_PARAMETER,
     aitken,
@@ -113,13 +113,16 @@ def map_of(source: Source, problem: Problem) -> EM:
         squares of its values overflow.
     """
     try:
-        return problem.em(source)
+        em = problem.em(source)
+        if em.m_step.density is None:  # noise takes rows that are too far away
+            em.summary.check_squares()
     except ConstantFeaturesError as error:
         raise door.constant_features(error.features, source.feature_names) from None
     except NoVolumeError as error:
         raise door.no_volume(error.features, source.feature_names) from None
     except TooLargeError as error:
         raise too_large(error.feature, source) from None
+    return em
 
 
 def fit_mixture(
@@ -157,7 +160,8 @@ def fit_mixture(
     Raises
     ------
     ValueError
-        Where there are too few rows, or a feature was never observed.
+        Where there are too few rows, a feature was never observed or its squares overflow, or a row
+        is out of reach of all components.
     DegenerateCovarianceError
         Where every start meets a singular covariance.
     """
@@ -189,6 +193,8 @@ def fit_mixture(
         random=random,
         journal=journal or Journal(),
     )
+    if best.step.objective == -math.inf:
+        prediction.counts(best.step.mixture, source)  # names the first row that is out of reach
     found = warnings_of_fit(em, best, break_symmetry=options.break_symmetry)
     return FitResult(em, best, outcomes, found)
 

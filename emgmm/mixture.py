@@ -13,6 +13,9 @@ from emgmm.typing import Array, Integers
 
 LOG_2_PI = math.log(2 * math.pi)
 
+# A distance whose square, and a sum of such squares, float64 holds.
+LARGEST = 1e150
+
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
@@ -155,6 +158,11 @@ class Mixture:
         """The same for vectors within `sds` standard deviations, and (K, D) offsets besides."""
         variances = self.family.shape.variances(self.covariance_stack, self.n_features)
         return self.magnitude(offsets + sds * np.sqrt(variances))
+
+    def extent(self) -> float:
+        """How far from the origin rows may lie, at least, without a square that overflows."""
+        steepest = self.n_features * float(np.abs(self.whiteners).max())
+        return LARGEST / steepest - float(np.abs(self.means).max())
 
     def log_peaks(self) -> Array:
         """(K,): log weight plus log-density at the component's own mean."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation import FormForBlock, softmax
+from emgmm.expectation import FormForBlock, check_in_reach, softmax
 from emgmm.mixture import Mixture
 from emgmm.sources import Source
 from emgmm.typing import Array, Integers
@@ -44,7 +44,7 @@ def labels(form: FormForBlock, block: Block) -> Integers:
 def shares_of_components(form: FormForBlock, block: Block) -> Array:
     """(K, B): responsibilities if nothing were noise."""
     shares = form.log_joint(block)[: form.mixture.n_components]
-    softmax(shares)
+    check_in_reach(softmax(shares), block)
     return shares
 
 
@@ -56,7 +56,9 @@ def responsibilities(form: FormForBlock, block: Block) -> Array:
 def log_responsibilities(form: FormForBlock, block: Block) -> Array:
     """(B, K): their logarithms, exact where they underflow."""
     log_joint = form.log_joint(block)
-    return (log_joint - softmax(log_joint.copy())).T
+    log_densities = softmax(log_joint.copy())
+    check_in_reach(log_densities, block)
+    return np.fmax(log_joint - log_densities, -np.inf).T
 
 
 def log_density(form: FormForBlock, block: Block) -> Array:
@@ -90,7 +92,10 @@ class Certainty:
 
     def __call__(self, block: Block) -> float:
         log_joint = self.form.log_joint(block)
-        return block.total(log_joint.max(axis=0) - softmax(log_joint))
+        top = np.fmax.reduce(log_joint)
+        with np.errstate(invalid="ignore"):  # -inf less -inf, of a row out of reach
+            certain = top - softmax(log_joint)
+        return block.total(np.nan_to_num(certain))
 
 
 def impute(mixture: Mixture, source: Source) -> Any:

@@ -1,6 +1,6 @@
 """The E-step of one block: rows and a mixture in, statistics out; no array of N x K anywhere."""
 
-from emgmm.expectation.choice import FormForBlock, FormForPass
+from emgmm.expectation.choice import FormForBlock, FormForPass, check_in_reach
 from emgmm.expectation.exact import Exact, in_one_call, moments, shared_out
 from emgmm.expectation.form import Form
 from emgmm.expectation.incomplete import (
@@ -24,6 +24,7 @@ __all__ = [
     "Packed",
     "Scratch",
     "by_pattern",
+    "check_in_reach",
     "in_one_call",
     "moments",
     "shared_out",

@@ -10,10 +10,11 @@ import numpy as np
 from emgmm.block import Block
 from emgmm.expectation.compiled import Compiled, kernel, pays
 from emgmm.expectation.exact import Exact, in_one_call
-from emgmm.expectation.form import Form
+from emgmm.expectation.form import Form, largest
 from emgmm.expectation.incomplete import Incomplete, IncompleteExact, IncompletePacked
 from emgmm.expectation.packed import JOINT, Packed, piece
 from emgmm.expectation.phi import Phi
+from emgmm.expectation.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.precision import PROMISE, promise_single, unit_of
 from emgmm.summary import DataSummary
@@ -104,7 +105,7 @@ class FormForPass:
         if not summary.complete:
             return incomplete_form(mixture)
         kind = self._kind(mixture)
-        if kind is None:
+        if kind is None or not self._is_in_range(mixture):
             return self._exact(mixture, self.dtype)
         small = _is_small(mixture, summary.n_rows)
         for centre in [summary.mean] if small else _centres(mixture, summary.mean):
@@ -127,11 +128,15 @@ class FormForPass:
         if not self.summary.complete:
             return IncompleteExact(mixture, centres)
         kind = None if _is_small(mixture, self.summary.n_rows) else self._kind(mixture)
-        if kind is not None and (centres == centres[0]).all():
+        if kind is not None and (centres == centres[0]).all() and self._is_in_range(mixture):
             packed = kind(mixture, self.summary, Phi(centres[0], mixture.quadratic_shape))
             if packed.error_near(IN_SIGHT) <= PROMISE:
                 return packed
         return Exact(mixture, centres)
+
+    def _is_in_range(self, mixture: Mixture) -> bool:
+        """Whether no square overflows that the packed form adds up."""
+        return bool(self.summary.reach(np.zeros(mixture.n_features)).max() < mixture.extent())
 
     def _kind(self, mixture: Mixture) -> type[Packed] | None:
         size = mixture.size
@@ -205,24 +210,45 @@ class FormForBlock:
         self._always_packed = (
             self.packed is not None and self.packed.error_near(IN_SIGHT) <= PROMISE
         )
+        self._extent = 0.0 if self.packed is None else mixture.extent()
         most = (self.packed or self.exact).block_rows
         self.block_rows = min(most, piece(n_lines, n_entries, n_rows), max(512, JOINT // n_lines))
 
     def log_joint(self, block: Block) -> Array:
-        """(K, B): the log-joint of a block."""
-        return self._form_for(block).log_joint(block.rows)
+        """(K, B): the log-joint of a block; what is out of reach is -inf or NaN."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._form_for(block).log_joint(block.rows)
 
     def labels(self, block: Block) -> Integers:
-        """(B,): the most probable component of each row of a block."""
-        return self._form_for(block).labels(block.rows)
+        """(B,): the most probable component of each row of a block.
+
+        Raises
+        ------
+        ValueError
+            Where a row is out of reach of all components, as in `shares`.
+        """
+        form = self._form_for(block)
+        if form is self.packed:
+            return form.labels(block.rows)
+        with np.errstate(over="ignore", invalid="ignore"):
+            joint = form.relative_joint(block.rows)
+        check_in_reach(np.fmax.reduce(joint), block)
+        return largest(joint)
 
     def shares(self, block: Block) -> Array:
         """(B, K): the responsibilities of a block."""
-        return self._form_for(block).shares(block.rows)
+        form = self._form_for(block)
+        if form is self.packed:
+            return form.shares(block.rows)
+        with np.errstate(over="ignore", invalid="ignore"):
+            joint = form.relative_joint(block.rows)
+        check_in_reach(softmax(joint), block)
+        return joint.T
 
     def log_densities(self, block: Block) -> Array:
         """(B,): log p(x) of each row of a block."""
-        return self._form_for(block).log_densities(block.rows)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._form_for(block).log_densities(block.rows)
 
     @cached_property
     def exact(self) -> Exact:
@@ -237,10 +263,23 @@ class FormForBlock:
     def _form_for(self, block: Block) -> Form:
         if not block.complete:
             return self.incomplete
-        packed = self.packed
-        if packed is None or not (self._always_packed or _is_within_reach(packed, block.rows)):
+        packed, rows = self.packed, block.rows
+        if packed is None or not max(rows.max(), -rows.min()) < self._extent:
             return self.exact
-        return packed
+        return packed if self._always_packed or _is_within_reach(packed, rows) else self.exact
+
+
+def check_in_reach(log_densities: Array, block: Block) -> None:
+    """Raise ValueError, naming the first row, where one of the (B,) log-densities is -inf."""
+    if np.fmin.reduce(log_densities) > -np.inf:
+        return
+    lost = int(np.argmax(np.logical_not(log_densities > -np.inf)))
+    number = block.start + lost if block.numbers is None else block.numbers[lost]
+    raise ValueError(
+        f"Row {number} of X, counted from 0, is so far from all components that its log-density is "
+        "-inf under each of them, and none is more probable than another. Drop such rows; "
+        "score_samples returns -inf for them."
+    )
 
 
 def _is_within_reach(packed: Packed, rows: Array) -> bool:

@@ -127,13 +127,27 @@ class Exact(Form):
             deviations = self._scratch("deviations", (len(means), *rows.shape), self.dtype)
             np.subtract(rows, means, out=deviations)
             components[some] = self.mixture.family.shape.norms(self.whiteners[some], deviations)
+        if not components.max(initial=0.0) < np.inf:
+            self._far_norms(rows, components)
         components *= -0.5
         components += self.log_peaks[:, None]
         if self.mixture.noise is not None:
             log_joint[-1] = self.mixture.noise.log_joint(rows)
         return log_joint
 
+    def _far_norms(self, rows: Array, norms: Array) -> None:
+        """Squared distances in standard deviations again, of rows whose own squares overflow."""
+        far = np.flatnonzero(np.logical_not(np.isfinite(norms).all(axis=0)))
+        for k, mean in enumerate(self.means):
+            deviations = rows[:, far] - mean[:, None]
+            whitened = self.mixture.family.shape.whiten(self.whiteners[k], deviations)
+            norms[k, far] = np.square(whitened, out=whitened).sum(axis=0)
+
     def sums(self, block: Block) -> Statistics:
+        with np.errstate(over="ignore", invalid="ignore"):  # rows may be out of every reach
+            return self._sums(block)
+
+    def _sums(self, block: Block) -> Statistics:
         rows = np.ascontiguousarray(block.rows, dtype=self.dtype)
         responsibilities = self.log_joint(rows)
         log_likelihood = block.total(softmax(responsibilities, self._scratch))

@@ -208,8 +208,9 @@ class Family(ABC):
         return self.unstack(self.shape.precisions(self.stack(whiteners)))
 
     def covariances(self, whiteners: Array) -> Array:
-        """The inverses of the precisions."""
-        return self.unstack(self.shape.covariances(self.stack(whiteners)))
+        """The inverses of the precisions; `check_finite` refuses those that overflow."""
+        with np.errstate(over="ignore", divide="ignore"):
+            return self.unstack(self.shape.covariances(self.stack(whiteners)))
 
     def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
         """(K, D, D): each component's covariance written out."""

@@ -1,0 +1,370 @@
+"""Numbers at the edge of what floating-point numbers hold: a right value, or one clear sentence."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from conftest import TYPES, clusters, dense, fit
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+from emgmm import GaussianMixture, NormalInverseWishart, blocks
+from emgmm.families import FAMILIES, DegenerateCovarianceError
+from emgmm.mixture import Mixture
+
+X = clusters(400, 2, 2, seed=1)
+FAR = (1e155, 1e200, 1.7e308)
+MANY = 20_000  # rows with which predictions are made by another form of the E-step
+
+
+@pytest.fixture(autouse=True)
+def _no_numpy_warnings():
+    """A warning of NumPy's about the values would be a leak, and is an error in all tests."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        yield
+
+
+def with_far_row(far, n_rows=50, row=7):
+    rows = np.resize(X, (n_rows, 2)).copy()
+    rows[row] = [far, -far]
+    return rows
+
+
+# -- rows that are far out ------------------------------------------------------------------------
+@pytest.mark.parametrize("n_rows", [50, MANY])
+@pytest.mark.parametrize("far", FAR)
+@pytest.mark.parametrize("covariance_type", [*TYPES, "EEI", "VEV"])
+def test_a_row_out_of_reach_is_named(covariance_type, far, n_rows):
+    model = fit(GaussianMixture(2, covariance_type=covariance_type, random_state=0), X)
+    rows = with_far_row(far, n_rows)
+    near = np.delete(rows, 7, axis=0)
+    found = model.score_samples(rows)
+    assert found[7] == -np.inf
+    assert_allclose(np.delete(found, 7), model.score_samples(near), rtol=1e-9)
+    assert model.score(rows) == -np.inf
+    for criterion in (model.bic, model.aic, model.icl):
+        assert criterion(rows) == np.inf
+    for use in (model.predict, model.predict_proba, model.predict_log_proba, model.summary):
+        with pytest.raises(ValueError, match=r"^Row 7 of X, counted from 0, is so far"):
+            use(rows)
+    with pytest.raises(ValueError, match=r"^Row 7 of X, counted from 0, is so far"):
+        list(model.predict(blocks([rows])))
+    assert model.predict_proba(near).sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("n_rows", [50, MANY])
+@pytest.mark.parametrize("far", FAR)
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_noise_takes_a_row_out_of_reach(covariance_type, far, n_rows):
+    model = fit(GaussianMixture(2, covariance_type=covariance_type, noise=1e-3, random_state=0), X)
+    rows = with_far_row(far, n_rows)
+    assert_array_equal(model.predict_proba(rows)[7], [0, 0, 1])
+    assert_array_equal(model.predict_log_proba(rows)[7], [-np.inf, -np.inf, 0])
+    assert model.predict(rows)[7] == -1
+    expected = np.log(model.noise_weight_ * 1e-3)
+    assert model.score_samples(rows)[7] == pytest.approx(expected, rel=1e-12)
+    assert model.score(rows) == pytest.approx(model.score_samples(rows).mean(), rel=1e-9)
+
+
+@pytest.mark.parametrize("n_rows", [50, MANY])
+@pytest.mark.parametrize("exponent", [100, 150, 153, 160, 200, 250, 300])
+@pytest.mark.parametrize("weights", [None, "given"])
+def test_far_rows_are_compared_as_in_longer_numbers(exponent, n_rows, weights):
+    """One component is so wide that it has the rows; their squares overflow for the other."""
+    sds = np.array([1.0, 10.0 ** (exponent - 3)])
+    if exponent > 150:
+        sds[1] = 1e150
+    model = GaussianMixture.from_parameters(
+        [0.5, 0.5], np.zeros((2, 2)), covariances=sds**2, covariance_type="spherical"
+    )
+    rows = with_far_row(10.0**exponent, n_rows)
+    exact, wide = rows.astype(np.longdouble), sds.astype(np.longdouble)
+    joint = np.stack(
+        [
+            np.log(0.5) - 2 * np.log(sd) - np.log(2 * np.pi) - (exact**2).sum(axis=1) / sd**2 / 2
+            for sd in wide
+        ]
+    )
+    total = np.logaddexp(*joint)
+    assert_allclose(model.score_samples(rows), total.astype(float), rtol=1e-12)
+    assert_array_equal(model.predict(rows), joint.argmax(axis=0))
+    assert_allclose(model.predict_proba(rows), np.exp(joint - total).T.astype(float), atol=1e-12)
+    counts = None if weights is None else np.where(np.arange(n_rows) == 7, 0.5, 1.0)
+    mean = np.average(total, weights=counts)
+    assert model.score(rows, sample_weight=counts) == pytest.approx(float(mean), rel=1e-9)
+
+
+def test_weights_of_a_half_do_not_hide_a_row_out_of_reach():
+    model = fit(GaussianMixture(2, random_state=0), X)
+    for n_rows in (50, MANY):
+        rows = with_far_row(1e200, n_rows)
+        assert model.score(rows, sample_weight=np.full(n_rows, 0.5)) == -np.inf
+        counts = np.ones(n_rows)
+        counts[7] = 0
+        assert np.isfinite(model.score(rows, sample_weight=counts))
+
+
+@pytest.mark.parametrize("far", FAR)
+def test_a_fit_names_the_column_whose_squares_overflow(far):
+    model = GaussianMixture(2, random_state=0)
+    before = dict(vars(model))
+    rows = X.copy()
+    rows[3, 1] = far
+    with pytest.raises(ValueError, match="The values in column 1, counted from 0, lie so far"):
+        model.fit(rows)
+    assert vars(model) == before
+
+
+def test_a_fit_names_the_row_that_no_component_reaches():
+    start = {
+        "weights_init": [0.5, 0.5],
+        "means_init": [[0.0, 0.0], [0.0, 0.0]],
+        "precisions_init": [1e200, 1e200],
+        "covariance_type": "spherical",
+    }
+    rows = 1e-100 * X
+    rows[5] = 1e90
+    with pytest.raises(ValueError, match=r"^Row 5 of X, counted from 0, is so far"):
+        fit(GaussianMixture(2, **start, reg_covar=0, max_iter=3), rows)
+
+
+@pytest.mark.parametrize("far", [1e155, 1e200, 1e307])
+@pytest.mark.parametrize("noise", ["uniform", 1e-3])
+def test_a_fit_with_noise_leaves_a_far_row_to_it(noise, far):
+    start = {"means_init": [[0.0, 0.0], [5.0, 5.0]], "precisions_init": [np.eye(2)] * 2}
+    start["weights_init"] = [0.45, 0.45]
+    model = fit(GaussianMixture(2, noise=noise, **start), with_far_row(far))
+    assert np.isfinite(model.lower_bound_)
+    assert_array_equal(model.predict_proba([[far, -far]]), [[0, 0, 1]])
+    assert np.abs(model.means_).max() < 100
+
+
+# -- small units --------------------------------------------------------------------------------
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize(
+    ("dtype", "scale", "holds"),
+    [
+        (np.float32, 1e-17, True),
+        (np.float32, 1e-19, False),
+        (np.float32, 1e-22, False),
+        (np.float64, 1e-22, True),
+        (np.float64, 1e-152, True),
+        (np.float64, 1e-155, False),
+    ],
+)
+def test_precisions_are_finite_or_the_fit_is_refused(covariance_type, dtype, scale, holds):
+    rows = (scale * X / X.std()).astype(dtype)
+    labels = (X[:, 0] > X[:, 0].mean()).astype(int)
+    model = GaussianMixture(
+        2, covariance_type=covariance_type, reg_covar=0, init_params=lambda *_: labels
+    )
+    if not holds:
+        who = "covariance that all components share" if covariance_type == "tied" else "components"
+        advice = "float64 data instead of float32" if dtype == np.float32 else "scale the input"
+        with pytest.raises(ValueError, match=f"{advice}.*Singular: .*{who}"):
+            fit(model, rows)
+        return
+    fit(model, rows)
+    assert np.isfinite(model.precisions_).all()
+    other = fit(model.__class__(**model.get_params()), X / X.std())
+    assert_allclose(model.covariances_ / scale**2, other.covariances_, rtol=1e-3)
+    copy = pickle.loads(pickle.dumps(model.set_params(init_params="random")))
+    assert_array_equal(copy.predict(rows), model.predict(rows))
+
+
+@pytest.mark.parametrize("what", ["covariances", "precisions"])
+@pytest.mark.parametrize(("dtype", "value"), [(np.float32, 1e-39), (np.float64, 1e-310)])
+def test_given_parameters_whose_inverse_overflows_are_refused(what, dtype, value):
+    given = {what: np.array([1.0, value], dtype)}
+    with pytest.raises(ValueError, match=f"of component 1 is beyond the range of {dtype.__name__}"):
+        GaussianMixture.from_parameters(
+            np.array([0.5, 0.5], dtype),
+            np.zeros((2, 1), dtype),
+            covariance_type="spherical",
+            **given,
+        )
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+def test_one_infinite_covariance_among_finite_ones_is_found(covariance_type):
+    family = FAMILIES[covariance_type]
+    covariances = np.ones(family.element_shape(3, 2))
+    if covariance_type == "full":
+        covariances[:] = np.eye(2)
+    covariances[1] *= 1e39
+    with pytest.raises(DegenerateCovarianceError) as caught:
+        Mixture.of(np.full(3, 1 / 3), np.zeros((3, 2), np.float32), covariances, family)
+    assert caught.value.components == (1,)
+
+
+# -- noise ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("density", [1e-320, 5e-324, 1e-308, 1e-300, 1e300, 1e308])
+@pytest.mark.parametrize("n_features", [1, 2])
+def test_extreme_densities_of_noise_are_right_or_refused(density, n_features):
+    def made():
+        return GaussianMixture.from_parameters(
+            [0.5],
+            [[0.0] * n_features],
+            precisions=[1.0],
+            covariance_type="spherical",
+            noise=density,
+            noise_weight=0.5,
+        )
+
+    if n_features == 1 and density < 1e-308:
+        with pytest.raises(ValueError, match=f"noise={density} cannot be the density of a box"):
+            made()
+        with pytest.raises(ValueError, match=f"noise={density} cannot be the density of a box"):
+            GaussianMixture(2, noise=density, random_state=0).fit(X[:, :1])
+        return
+    rows = np.zeros((1, n_features))
+    peak = -0.5 * n_features * np.log(2 * np.pi)
+    expected = np.log(0.5) + np.logaddexp(peak, np.log(density))
+    assert made().score_samples(rows)[0] == pytest.approx(expected, rel=1e-12)
+
+
+def off_centre(n_rows=400):
+    """Rows far off the origin, on rectangles of unequal sides."""
+    random = np.random.default_rng(0)
+    return np.array([100.0, -50.0]) + random.normal(size=(n_rows, 2)) * [1.0, 5.0]
+
+
+def test_noise_of_a_given_density_is_drawn_about_the_rows():
+    rows, density = off_centre(), 1e-4
+    model = fit(GaussianMixture(1, noise=density, random_state=0), rows)
+    model.noise_weight_, model.weights_ = 0.9, np.array([0.1])
+    drawn, labels = model.sample(40_000, random_state=0)
+    drawn = drawn[labels == -1]
+    sides = np.ptp(rows, axis=0)
+    wanted = sides * (1 / density / sides.prod()) ** 0.5
+    middle = (rows.min(axis=0) + rows.max(axis=0)) / 2
+    assert len(drawn) > 30_000
+    assert_allclose(np.ptp(drawn, axis=0), wanted, rtol=1e-2)
+    assert_allclose(drawn.min(axis=0), middle - wanted / 2, atol=1e-2 * wanted.max())
+    assert_allclose(drawn.max(axis=0), middle + wanted / 2, atol=1e-2 * wanted.max())
+    assert_allclose(drawn.mean(axis=0), middle, atol=2e-2 * wanted.max())
+
+
+def test_a_sample_without_a_row_of_noise_needs_no_place_for_it():
+    for noise in (1e-3, lambda rows: np.full(len(rows), -7.0)):
+        model = GaussianMixture.from_parameters(
+            [1 - 1e-9],
+            [[0.0]],
+            covariances=[1.0],
+            covariance_type="spherical",
+            noise=noise,
+            noise_weight=1e-9,
+        )
+        rows, labels = model.sample(100, random_state=0)
+        assert rows.shape == (100, 1)
+        assert (labels == 0).all()
+        model = GaussianMixture.from_parameters(
+            [0.5],
+            [[0.0]],
+            covariances=[1.0],
+            covariance_type="spherical",
+            noise=noise,
+            noise_weight=0.5,
+        )
+        with pytest.raises(ValueError, match=r"drawn|sample a model without noise"):
+            model.sample(100, random_state=0)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_uniform_noise_over_collinear_columns_fills_the_box_along_the_features(covariance_type):
+    """A box along the principal axes would have no volume."""
+    first = X[:, 0]
+    rows = np.column_stack((first, 2.0 * first))
+    model = fit(
+        GaussianMixture(2, covariance_type=covariance_type, noise="uniform", random_state=0), rows
+    )
+    far = 1e6 * np.ones((1, 2))
+    density = np.exp(model.score_samples(far)[0]) / model.noise_weight_
+    assert density == pytest.approx(1 / np.ptp(rows, axis=0).prod(), rel=1e-9)
+
+
+@pytest.mark.parametrize("noise", [2e-3, "uniform"])
+def test_one_step_from_a_given_start_with_noise(noise):
+    """An M-step of responsibilities in long form."""
+    rows = off_centre()
+    start = {
+        "weights_init": np.array([0.5, 0.2]),
+        "means_init": np.array([[99.0, -52.0], [101.0, -48.0]]),
+        "precisions_init": np.array([np.eye(2), 0.1 * np.eye(2)]),
+    }
+    model = fit(GaussianMixture(2, noise=noise, reg_covar=0, max_iter=1, **start), rows)
+    density = 2e-3
+    if noise == "uniform":
+        axes = np.linalg.eigh(np.cov(rows.T))[1]
+        density = 1 / min(np.ptp(rows, axis=0).prod(), np.ptp(rows @ axes, axis=0).prod())
+    joint = np.stack(
+        [
+            np.log(w) + multivariate_normal(m, np.linalg.inv(p)).logpdf(rows)
+            for w, m, p in zip(*start.values(), strict=True)
+        ]
+        + [np.full(len(rows), np.log(0.3 * density))]
+    )
+    shares = np.exp(joint - logsumexp(joint, axis=0))
+    mass = shares.sum(axis=1)
+    assert_allclose(model.weights_, mass[:2] / len(rows), rtol=1e-9)
+    assert model.noise_weight_ == pytest.approx(mass[2] / len(rows), rel=1e-9)
+    for k in range(2):
+        assert_allclose(model.means_[k], np.average(rows, axis=0, weights=shares[k]), rtol=1e-9)
+        expected = np.cov(rows.T, aweights=shares[k], ddof=0)
+        assert_allclose(dense(model)[k], expected, rtol=1e-8)
+    drawn, labels = model.sample(50_000, random_state=0)
+    counts = [(labels == k).mean() for k in (0, 1, -1)]
+    assert_allclose(counts, [*model.weights_, model.noise_weight_], atol=0.01)
+    for k in range(2):
+        assert_allclose(np.cov(drawn[labels == k].T), dense(model)[k], rtol=0.1, atol=0.1)
+
+
+# -- priors ---------------------------------------------------------------------------------------
+SHAPES = {
+    "a column": ({"mean": [[0.0], [0.0]]}, r"mean must hold one number .* shape \(2, 1\)"),
+    "a line": ({"mean": [[0.0, 0.0]]}, r"mean must hold one number .* shape \(1, 2\)"),
+    "a matrix": ({"mean": np.zeros((2, 2))}, r"mean must hold one number .* shape \(2, 2\)"),
+    "nothing": ({"mean": []}, r"mean must hold one number .* shape \(0,\)"),
+    "ragged": ({"mean": [[0.0], [0.0, 1.0]]}, "mean must be an array of numbers"),
+    "words": ({"mean": ["a", "b"]}, "mean must be an array of numbers, but is"),
+    "complex": ({"mean": [1j, 0]}, "mean must be an array of numbers"),
+    "flags": ({"mean": [True, False]}, "mean must be an array of numbers"),
+    "nan": ({"mean": [np.nan, 0]}, "mean must be finite"),
+    "masked": ({"mean": np.ma.array([0.0, 9.0], mask=[0, 1])}, "mean must be finite"),
+    "one of two": ({"mean": 0.0}, "mean is for 1 feature, but X has 2"),
+    "three of two": ({"mean": np.zeros(3)}, "mean is for 3 features, but X has 2"),
+    "a scalar scale": ({"scale": 1.0}, r"symmetric \(D, D\) matrix, but has the shape \(\)"),
+    "a diagonal": ({"scale": [1.0, 1.0]}, r"matrix, but has the shape \(2,\)"),
+    "a rectangle": ({"scale": np.ones((2, 3))}, r"matrix, but has the shape \(2, 3\)"),
+    "a stack": ({"scale": np.eye(2)[None]}, r"matrix, but has the shape \(1, 2, 2\)"),
+    "an empty scale": ({"scale": [[]]}, r"matrix, but has the shape \(1, 0\)"),
+    "a scale of flags": ({"scale": np.eye(2) > 0}, "scale must be an array of numbers"),
+    "a scale with nan": ({"scale": [[1, np.nan], [np.nan, 1]]}, "scale must be finite"),
+    "one feature's scale": ({"scale": [[1.0]]}, "scale is for 1 feature, but X has 2"),
+    "crooked in small units": ({"scale": [[1e-9, 5e-10], [4e-10, 1e-9]]}, "must be a symmetric"),
+    "singular": ({"scale": [[1.0, 1.0], [1.0, 1.0 + 1e-15]]}, "positive definite"),
+    "singular in mixed units": ({"scale": [[1e-12, 1e-6], [1e-6, 1.0]]}, "positive definite"),
+    "a negative variance": ({"scale": [[-1.0, 0.0], [0.0, 1.0]]}, "positive definite"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), SHAPES.values(), ids=SHAPES)
+def test_what_a_prior_cannot_be_is_described(arguments, message):
+    with pytest.raises(ValueError, match=f"^the prior's .*{message}"):
+        GaussianMixture(2, prior=NormalInverseWishart(**arguments), random_state=0).fit(X)
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1.0, 1e12])
+def test_what_a_prior_may_be_does_not_depend_on_units(factor):
+    scale = factor**2 * np.array([[2.0, 0.5], [0.5, 1.0]])
+    prior = NormalInverseWishart(mean=np.zeros(2), scale=scale, dof=5)
+    one = NormalInverseWishart(mean=np.zeros(2), scale=scale / factor**2, dof=5)
+    ours = fit(GaussianMixture(1, prior=prior), factor * X)
+    assert_allclose(
+        ours.covariances_ / factor**2, fit(GaussianMixture(1, prior=one), X).covariances_, rtol=1e-9
+    )
