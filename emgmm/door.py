@@ -400,7 +400,6 @@ def no_volume(features: tuple[int, ...], names: Array | None) -> ValueError:
     )
 
 
-
 def check_fitted(fitted: Mixture) -> None:
     """A mixture that came from a file: numbers, in shapes that go together."""
     K, D = fitted.means.shape

@@ -184,9 +184,8 @@ def moves(
         return
     rows, responsibilities = sample_of(em, mixture, random)
     base = here.about_means(em.family)
-    occupied = responsibilities.any(axis=1)
     for k in np.argsort(-base.mass):
-        if not occupied[k]:
+        if not responsibilities[k].any():
             continue
         weights = responsibilities[k] / responsibilities[k].sum()
         step = 0.3 * widest(rows, weights)
