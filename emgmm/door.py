@@ -20,7 +20,7 @@ from emgmm.constraints import suggestion
 from emgmm.families import FAMILIES, DegenerateCovarianceError, Family, are_symmetric
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Density, Function, Noise
-from emgmm.notices import listed
+from emgmm.notices import listed, named
 from emgmm.precision import FLOATS
 from emgmm.sources import KINDS, ArraySource, Blocks, Source, is_complete, row_weights
 from emgmm.summary import DataSummary

@@ -3,12 +3,7 @@
 from emgmm.expectation.choice import FormForBlock, FormForPass, check_in_reach
 from emgmm.expectation.exact import Exact, in_one_call, moments, shared_out
 from emgmm.expectation.form import Form
-from emgmm.expectation.incomplete import (
-    Incomplete,
-    IncompleteExact,
-    IncompletePacked,
-    by_pattern,
-)
+from emgmm.expectation.incomplete import Incomplete, by_pattern
 from emgmm.expectation.packed import Packed
 from emgmm.expectation.scratch import Scratch
 from emgmm.expectation.softmax import softmax
@@ -19,8 +14,6 @@ __all__ = [
     "FormForBlock",
     "FormForPass",
     "Incomplete",
-    "IncompleteExact",
-    "IncompletePacked",
     "Packed",
     "Scratch",
     "by_pattern",

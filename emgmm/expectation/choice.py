@@ -11,7 +11,7 @@ from emgmm.block import Block
 from emgmm.expectation.compiled import Compiled, kernel, pays
 from emgmm.expectation.exact import Exact, in_one_call
 from emgmm.expectation.form import Form, largest
-from emgmm.expectation.incomplete import Incomplete, IncompleteExact, IncompletePacked
+from emgmm.expectation.incomplete import Incomplete
 from emgmm.expectation.packed import JOINT, Packed, piece
 from emgmm.expectation.phi import Phi
 from emgmm.expectation.softmax import softmax
@@ -103,7 +103,7 @@ class FormForPass:
         """The form for a pass."""
         summary = self.summary
         if not summary.complete:
-            return incomplete_form(mixture)
+            return Incomplete(mixture)
         kind = self._kind(mixture)
         if kind is None or not self._is_in_range(mixture):
             return self._exact(mixture, self.dtype)
@@ -126,7 +126,7 @@ class FormForPass:
         The packed one needs them all to be the same.
         """
         if not self.summary.complete:
-            return IncompleteExact(mixture, centres)
+            return Incomplete(mixture, centres)
         kind = None if _is_small(mixture, self.summary.n_rows) else self._kind(mixture)
         if kind is not None and (centres == centres[0]).all() and self._is_in_range(mixture):
             packed = kind(mixture, self.summary, Phi(centres[0], mixture.quadratic_shape))
@@ -168,18 +168,6 @@ def _is_within_range(mixture: Mixture, reach: Array) -> bool:
     """Whether float32 holds the squares of what reaches so far, and the inverses of variances."""
     variances = mixture.family.shape.variances(mixture.covariance_stack, mixture.n_features)
     return bool((reach < RANGE).all() and (variances > RANGE**-2).all())
-
-
-def incomplete_form(mixture: Mixture) -> Incomplete:
-    """The form for rows that miss some features.
-
-    A marginal precision is at most the whole one, so what is lost to a centre is at most as much.
-    """
-    for centre in _centres(mixture, mixture.centre):
-        phi = Phi(centre, mixture.family.shape)
-        if Packed(mixture, None, phi).error_near(IN_SIGHT) <= PROMISE:
-            return IncompletePacked(mixture, centre)
-    return IncompleteExact(mixture)
 
 
 def _centres(mixture: Mixture, mean: Array) -> Iterator[Array]:
@@ -258,7 +246,7 @@ class FormForBlock:
     @cached_property
     def incomplete(self) -> Incomplete:
         """The form for blocks in which something is missing."""
-        return incomplete_form(self.mixture)
+        return Incomplete(self.mixture)
 
     def _form_for(self, block: Block) -> Form:
         if not block.complete:

@@ -1,6 +1,6 @@
 """Covariance families: statistics -> covariances."""
 
-from emgmm.families.conditional import Conditional
+from emgmm.families.conditional import Conditional, Patterns
 from emgmm.families.family import Family, mass_times
 from emgmm.families.independent import AXIS, TRACE
 from emgmm.families.outer import OUTER, are_symmetric
@@ -15,6 +15,7 @@ __all__ = [
     "Conditional",
     "DegenerateCovarianceError",
     "Family",
+    "Patterns",
     "Shape",
     "all_for",
     "are_symmetric",

@@ -3,13 +3,15 @@
 With o the observed and m the missing features of a pattern, a component of mean mu and precision P
 has, of rows that miss m,
 
-- the conditional mean of x_m - mu_m: -P_mm^-1 P_mo (x_o - mu_o), the gain times x_o - mu_o;
+- the conditional mean of x_m - mu_m: -P_mm^-1 P_mo (x_o - mu_o);
 - the conditional covariance, the rest: P_mm^-1;
 - the marginal log-density: log N(x_o, x_m) at the conditional mean x_m, plus
-  log(2 pi) |m| / 2 - log |P_mm| / 2; elsewhere, at a distance d from it, d P_mm d / 2 more.
+  log(2 pi) |m| / 2 - log |P_mm| / 2.
 
-So only matrices of the size of m are factorised, and a row that has been completed by its
-conditional mean is like any other.
+So a row that has been completed by its conditional mean is like any other, and only matrices of the
+size of m are inverted. Where fewer features are observed than missing, those of the size of o are:
+with the covariance S, the completed row is S_:o S_oo^-1 (x_o - mu_o), the rest is
+S_mm - S_mo S_oo^-1 S_om, and |P_mm| = |S_oo| |P|.
 
 References
 ----------
@@ -21,144 +23,390 @@ doi 10.1002/9781119482260.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dpotri
 
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 LOG_2_PI = float(np.log(2 * np.pi))
 
-Spans = Iterable[tuple[int, slice]]
+# Entries of one component's submatrices that are inverted together, so that they stay in a core's
+# own cache.
+CACHED = 2**13
+
+# Features of a submatrix up to which the sweep operator is faster than LAPACK.
+SWEPT = 8
+
+# Rows with the same pattern up to which one row of each pattern is multiplied at a time; with more,
+# all rows of one pattern are.
+FEW_ROWS = 16
 
 
-class Conditional(ABC):
-    """Q patterns under K components.
-
-    Rows come with those of one pattern side by side: `spans` says which columns pattern q has.
+@dataclass(frozen=True, eq=False)
+class Patterns:
+    """Patterns of missing features, and the columns of a block that have them, side by side.
 
     Parameters
     ----------
     missing : (Q, D) of bool
         The patterns.
-    constants : (Q, K)
+    edges : (Q + 1,)
+        Pattern q has the columns edges[q] to edges[q + 1].
+    """
+
+    missing: NDArray[np.bool_]
+    edges: Integers
+
+    @property
+    def spans(self) -> Iterator[tuple[int, slice]]:
+        """Each pattern and its columns."""
+        return ((q, slice(a, b)) for q, (a, b) in enumerate(pairwise(self.edges.tolist())))
+
+    def each_row(self, values: Array) -> Array:
+        """(..., n): for every column the entry of its pattern in (..., Q) values."""
+        return values.repeat(np.diff(self.edges), axis=-1)
+
+    def sums(self, values: Array) -> Array:
+        """(..., Q): sums of (..., n) values over the columns of each pattern."""
+        return np.add.reduceat(values, self.edges[:-1], axis=-1)
+
+
+class Conditional(ABC):
+    """The conditional distributions of missing features: some patterns under K components.
+
+    A covariance that all components share may stand once; what comes back for each component then
+    does too, and is for all of them.
+
+    Parameters
+    ----------
+    patterns : Patterns
+        The patterns.
+    constants : (K, Q)
         Marginal log-density of a row less its density at the conditional mean.
     """
 
-    def __init__(self, missing: NDArray[np.bool_], constants: Array) -> None:
-        self.missing = missing
+    def __init__(self, patterns: Patterns, constants: Array) -> None:
+        self.patterns = patterns
         self.constants = constants
 
     @abstractmethod
-    def complete(self, k: int, deviations: Array, spans: Spans) -> None:
-        """Write conditional means into (D, n) deviations from mu_k, 0 where one is missing."""
+    def complete(self, deviations: Array) -> None:
+        """Write conditional means into (K, D, n) deviations from the means.
 
-    @abstractmethod
-    def marginalise(self, joint: Array, steps: Array, rows: Array, spans: Spans) -> None:
-        """Make marginals of a (K, n) log-joint, in place.
-
-        The (D, n) rows are about a centre, and 0 where something is missing; from there, `steps`
-        (K, D) lead to the means.
-        """
-
-    @abstractmethod
-    def shifts(
-        self, responsibilities: Array, steps: Array, rows: Array, spans: Spans
-    ) -> tuple[Array, Array]:
-        """(K, D) and K elements: what completing the rows of `marginalise` adds to their sums.
-
-        To sums of r x and of r x x^T, but for the rest.
+        These are 0 where a feature is missing.
         """
 
     @abstractmethod
     def rest(self, mass: Array) -> Array:
-        """K elements: the conditional covariances times the (Q, K) masses, summed over patterns."""
+        """K elements: the conditional covariances times the (K, Q) masses, summed over patterns."""
 
     @abstractmethod
     def draw(self, q: int, k: int, noise: Array) -> Array:
         """(D, n): standard normal noise as draws of pattern q's rest, 0 where observed."""
 
 
-class Coupled(Conditional):
-    """Features that are correlated within a component."""
+Conditioning = Callable[[Patterns], Conditional]
 
-    def __init__(self, precisions: Array, missing: NDArray[np.bool_]) -> None:
-        Q, K = len(missing), len(precisions)
-        super().__init__(missing, np.zeros((Q, K)))
-        self.lines = [np.flatnonzero(pattern) for pattern in missing]
-        self.gains: list[Array] = [np.empty(0)] * Q
-        self.factors: list[Array] = [np.empty(0)] * Q
-        self.rests: list[Array] = [np.empty(0)] * Q
-        self._known: dict[int, Array] = {}  # log-joint and sums ask for the same
-        counts = missing.sum(axis=1)
-        for size in np.unique(counts):
-            which = np.flatnonzero(counts == size)
-            lines = np.nonzero(missing[which])[1].reshape(len(which), size)
-            across = np.swapaxes(precisions[:, lines], 0, 1)  # (patterns, K, m, D)
-            own = np.take_along_axis(across, lines[:, None, None, :], axis=3)
-            factors = np.linalg.cholesky(own)
-            inverses = np.linalg.inv(factors)
-            rests = np.swapaxes(inverses, -1, -2) @ inverses
-            gains = -rests @ np.where(missing[which, None, None, :], 0.0, across)
-            logs = np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
-            self.constants[which] = 0.5 * size * LOG_2_PI - logs
-            for i, q in enumerate(which):
-                self.gains[q], self.factors[q], self.rests[q] = gains[i], factors[i], rests[i]
 
-    def complete(self, k: int, deviations: Array, spans: Spans) -> None:
-        for q, span in spans:
-            deviations[self.lines[q], span] = self.gains[q][k] @ deviations[:, span]
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Submatrices of one size.
 
-    def marginalise(self, joint: Array, steps: Array, rows: Array, spans: Spans) -> None:
-        for q, span in spans:
-            if len(self.lines[q]):
-                away = np.swapaxes(self.factors[q], -1, -2) @ self._away(q, steps, rows[:, span])
-                joint[:, span] += 0.5 * np.einsum("kmn,kmn->kn", away, away)
-                joint[:, span] += self.constants[q][:, None]
+    Parameters
+    ----------
+    which : (g,)
+        Their patterns.
+    lines : (s, g)
+        The features that each has, in their order.
+    inverses : (K, s, s, g)
+        The inverses; the patterns come last, so that every step is one operation on all of them.
+    """
 
-    def _away(self, q: int, steps: Array, rows: Array) -> Array:
-        """(K, m, n): from the centre to the conditional means."""
-        if q not in self._known:
-            self._known[q] = self._from_centre(q, steps, rows)
-        return self._known[q]
+    which: Integers
+    lines: Integers
+    inverses: Array
 
-    def _from_centre(self, q: int, steps: Array, rows: Array) -> Array:
-        gain = self.gains[q]
-        K, m, D = gain.shape
-        start = steps[:, self.lines[q]] - (gain @ steps[:, :, None])[:, :, 0]
-        away = (gain.reshape(K * m, D) @ rows).reshape(K, m, -1)
-        away += start[:, :, None]
-        return away
 
-    def shifts(
-        self, responsibilities: Array, steps: Array, rows: Array, spans: Spans
-    ) -> tuple[Array, Array]:
-        K, D = steps.shape
-        drift, half = np.zeros((K, D)), np.zeros((K, D, D))
-        for q, span in spans:
-            lines = self.lines[q]
-            if not len(lines):
-                continue
-            away = self._away(q, steps, rows[:, span])
-            held = responsibilities[:, None, span] * away
-            drift[:, lines] += held.sum(axis=2)
-            half[:, lines] += (held.reshape(-1, held.shape[2]) @ rows[:, span].T).reshape(K, -1, D)
-            half[:, lines[:, None], lines] += 0.5 * held @ np.swapaxes(away, 1, 2)
-        return drift, half + np.swapaxes(half, 1, 2)
+class Inverses:
+    """Inverses of principal submatrices of positive definite matrices.
+
+    Parameters
+    ----------
+    matrices : (K, D, D)
+        The matrices.
+    chosen : (Q, D) of bool
+        The features that each submatrix has; a submatrix without any is left out.
+
+    Attributes
+    ----------
+    log_dets : (K, Q)
+        Of the submatrices.
+    """
+
+    def __init__(self, matrices: Array, chosen: NDArray[np.bool_]) -> None:
+        K, D = matrices.shape[:2]
+        self.n_features = D
+        self.log_dets = np.zeros((K, len(chosen)))
+        self.groups = []
+        for which, lines in same_size(chosen):
+            blocks = matrices.reshape(K, -1).take(lines[:, None] * D + lines, axis=1)
+            self.log_dets[:, which] = invert(blocks)
+            self.groups.append(_Group(which, lines, blocks))
+
+    def times(self, vectors: Array, edges: Integers) -> Array:
+        """(K, D, n): each column's inverse times its features of (K, D, n) `vectors`; 0 elsewhere.
+
+        Pattern q has the columns edges[q] to edges[q + 1].
+        """
+        out = np.zeros(vectors.shape)
+        n_rows = vectors.shape[2]
+        flat, flat_out = vectors.reshape(len(vectors), -1), out.reshape(len(out), -1)
+        for group in self.groups:
+            starts = edges[group.which]
+            counts = edges[group.which + 1] - starts
+            few = counts <= FEW_ROWS
+            for number in range(counts[few].max(initial=0)):
+                some = np.flatnonzero(few & (counts > number))
+                places = group.lines[:, some] * n_rows + (starts[some] + number)
+                flat_out[:, places] = np.einsum(
+                    "kabg,kbg->kag", group.inverses[..., some], flat[:, places]
+                )
+            for i in np.flatnonzero(~few):
+                lines, span = group.lines[:, i], slice(starts[i], starts[i] + counts[i])
+                out[:, lines, span] = group.inverses[..., i] @ vectors[:, lines, span]
+        return out
+
+    def weighted(self, mass: Array) -> Array:
+        """(K, D, D): the sum of the inverses, each in its place, times (K, Q) masses."""
+        D = self.n_features
+        total = np.zeros((len(mass), D * D))
+        for group in self.groups:
+            places = (group.lines[:, None] * D + group.lines).ravel()
+            weighted = group.inverses * mass[:, None, None, group.which]
+            for k, each in enumerate(weighted):
+                total[k] += np.bincount(places, each.ravel(), D * D)
+        return total.reshape(-1, D, D)
+
+
+def same_size(chosen: NDArray[np.bool_]) -> Iterator[tuple[Integers, Integers]]:
+    """Patterns with equally many features, and these features (s, g); not too many at a time."""
+    sizes = chosen.sum(axis=1)
+    for size in np.unique(sizes[sizes > 0]):
+        alike = np.flatnonzero(sizes == size)
+        step = max(1, CACHED // size**2)
+        for start in range(0, len(alike), step):
+            which = alike[start : start + step]
+            yield which, np.nonzero(chosen[which])[1].reshape(len(which), size).T
+
+
+def invert(blocks: Array) -> Array:
+    """Invert (K, s, s, g) positive definite matrices in place; their log-determinants come back.
+
+    Small ones all at a time by the symmetric sweep operator, larger ones one by one by LAPACK.
+
+    References
+    ----------
+    Goodnight (1979), The American Statistician 33:149, doi 10.1080/00031305.1979.10482688.
+    """
+    size = blocks.shape[1]
+    if size > SWEPT:
+        return _invert_by_cholesky(blocks)
+    log_dets = np.zeros((blocks.shape[0], blocks.shape[-1]))
+    for j in range(size):
+        row = blocks[:, j].copy()
+        pivot = row[:, j].copy()
+        scaled = row / pivot[:, None]
+        blocks -= row[:, :, None] * scaled[:, None]
+        blocks[:, j] = blocks[:, :, j] = scaled
+        blocks[:, j, j] = -1 / pivot
+        log_dets += np.log(pivot)
+    np.negative(blocks, out=blocks)
+    return log_dets
+
+
+def _invert_by_cholesky(blocks: Array) -> Array:
+    size = blocks.shape[1]
+    matrices = np.moveaxis(blocks, -1, 1).copy()
+    columns = [matrix.T for stack in matrices for matrix in stack]  # as LAPACK has them
+    for matrix in columns:
+        dpotrf(matrix, overwrite_a=1)
+    log_dets: Array = 2 * np.log(np.diagonal(matrices, axis1=2, axis2=3)).sum(axis=-1)
+    for matrix in columns:
+        dpotri(matrix, overwrite_c=1)
+    for j in range(size):  # of each inverse there is one triangle
+        blocks[:, j, : j + 1] = blocks[:, : j + 1, j] = np.moveaxis(
+            matrices[..., j, : j + 1], 1, -1
+        )
+    return log_dets
+
+
+class ByInverses(Conditional):
+    """Correlated features, by inverses of parts of the precisions or of the covariances.
+
+    Parameters
+    ----------
+    precisions, covariances : (K, D, D)
+        None of them near singular.
+    log_dets : (K,)
+        Of the precisions.
+    patterns : Patterns
+        The patterns.
+    """
+
+    def __init__(
+        self, precisions: Array, covariances: Array, log_dets: Array, patterns: Patterns
+    ) -> None:
+        missing = patterns.missing
+        n_missing = missing.sum(axis=1)
+        mostly = 2 * n_missing > missing.shape[1]  # of a row is missing
+        self.precisions = precisions
+        self.covariances = covariances
+        self.of_missing = Inverses(precisions, missing & ~mostly[:, None])
+        self.of_observed = Inverses(covariances, ~missing & mostly[:, None])
+        self.from_observed = missing & mostly[:, None]
+        self.mostly = mostly
+        found = self.of_missing.log_dets + self.of_observed.log_dets + mostly * log_dets[:, None]
+        super().__init__(patterns, 0.5 * (n_missing * LOG_2_PI - found))
+
+    def complete(self, deviations: Array) -> None:
+        edges = self.patterns.edges
+        if self.of_missing.groups:
+            deviations -= self.of_missing.times(self.precisions @ deviations, edges)
+        if self.of_observed.groups:
+            filled = self.covariances @ self.of_observed.times(deviations, edges)
+            np.copyto(deviations, filled, where=self.patterns.each_row(self.from_observed.T))
 
     def rest(self, mass: Array) -> Array:
-        K, D = mass.shape[1], self.missing.shape[1]
-        total = np.zeros((K, D, D))
-        for lines, each, rests in zip(self.lines, mass, self.rests, strict=True):
-            total[:, lines[:, None], lines] += each[:, None, None] * rests
+        if len(mass) != len(self.precisions):
+            mass = mass.sum(axis=0, keepdims=True)
+        total = self.of_missing.weighted(mass)
+        if self.mostly.any():
+            covariances = self.covariances
+            known = covariances @ self.of_observed.weighted(mass) @ covariances
+            total += mass[:, self.mostly].sum(axis=1)[:, None, None] * covariances - known
+        return 0.5 * (total + total.swapaxes(1, 2))
+
+    def draw(self, q: int, k: int, noise: Array) -> Array:
+        lines = np.flatnonzero(self.patterns.missing[q])
+        precision = self.precisions[k % len(self.precisions)]
+        factor = np.linalg.cholesky(precision[np.ix_(lines, lines)])
+        draws = np.zeros(noise.shape)
+        draws[lines] = np.linalg.solve(factor.T, noise[lines])
+        return draws
+
+
+class ByLeastSquares(Conditional):
+    """Correlated features of one component, however near its covariance is to a singular one.
+
+    The conditional mean is a least-squares solution: with P = U U^T it minimises
+    |U_o^T d_o + U_m^T d_m|, and R^T R = P_mm with U_m^T = Q R. That needs no more than that there
+    is a whitener U, and loses the square root of what the inverse of P_mm would lose.
+
+    Parameters
+    ----------
+    whitener : (D, D)
+        U, upper triangular.
+    patterns : Patterns
+        The patterns.
+    """
+
+    def __init__(self, whitener: Array, patterns: Patterns) -> None:
+        Q, D = patterns.missing.shape
+        self.factors: list[Array] = [np.zeros((0, 0))] * Q
+        self.gains: list[Array] = [np.zeros((0, D))] * Q
+        constants = np.zeros((1, Q))
+        for which, lines in same_size(patterns.missing):
+            bases, factors = np.linalg.qr(whitener[lines.T].swapaxes(1, 2))
+            known = np.where(patterns.missing[which, :, None], 0.0, whitener).swapaxes(1, 2)
+            gains = -np.linalg.solve(factors, bases.swapaxes(1, 2) @ known)
+            logs = np.log(np.abs(np.diagonal(factors, axis1=1, axis2=2)))
+            constants[0, which] = 0.5 * len(lines) * LOG_2_PI - logs.sum(axis=1)
+            for q, factor, gain in zip(which, factors, gains, strict=True):
+                self.factors[q], self.gains[q] = factor, gain
+        super().__init__(patterns, constants)
+
+    def complete(self, deviations: Array) -> None:
+        for q, span in self.patterns.spans:
+            deviations[:, self.patterns.missing[q], span] = self.gains[q] @ deviations[..., span]
+
+    def rest(self, mass: Array) -> Array:
+        D = self.patterns.missing.shape[1]
+        total = np.zeros((1, D, D))
+        for q, factor in enumerate(self.factors):
+            lines = np.flatnonzero(self.patterns.missing[q])
+            root = np.linalg.inv(factor)
+            total[0][np.ix_(lines, lines)] += mass[:, q].sum() * (root @ root.T)
         return total
 
     def draw(self, q: int, k: int, noise: Array) -> Array:
+        lines = self.patterns.missing[q]
         draws = np.zeros(noise.shape)
-        lines = self.lines[q]
-        draws[lines] = np.linalg.solve(self.factors[q][k].T, noise[lines])
+        draws[lines] = np.linalg.solve(self.factors[q], noise[lines])
         return draws
+
+
+class Separately(Conditional):
+    """Some components in one way and some in another.
+
+    Parameters
+    ----------
+    parts : sequence of pairs
+        The numbers of components, and their conditionals.
+    patterns : Patterns
+        The patterns.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Integers, Conditional]], patterns: Patterns) -> None:
+        self.parts = parts
+        self.n_components = sum(len(components) for components, _ in parts)
+        constants = np.empty((self.n_components, len(patterns.missing)))
+        for components, part in parts:
+            constants[components] = part.constants
+        super().__init__(patterns, constants)
+
+    def complete(self, deviations: Array) -> None:
+        for components, part in self.parts:
+            own = deviations[components]
+            part.complete(own)
+            deviations[components] = own
+
+    def rest(self, mass: Array) -> Array:
+        D = self.patterns.missing.shape[1]
+        total = np.empty((self.n_components, D, D))
+        for components, part in self.parts:
+            total[components] = part.rest(mass[components])
+        return total
+
+    def draw(self, q: int, k: int, noise: Array) -> Array:
+        for components, part in self.parts:
+            if k in components:
+                return part.draw(q, components.tolist().index(k), noise)
+        raise IndexError(k)
+
+
+def conditioning(
+    whiteners: Array, precisions: Array, covariances: Array, near_singular: NDArray[np.bool_]
+) -> Conditioning:
+    """What makes conditionals under coupled features, in the way that suits each component."""
+    log_dets = 2 * np.log(np.diagonal(whiteners, axis1=1, axis2=2)).sum(axis=1)
+    sound, singular = np.flatnonzero(~near_singular), np.flatnonzero(near_singular)
+
+    def conditional(patterns: Patterns) -> Conditional:
+        parts: list[tuple[Integers, Conditional]] = [
+            (singular[i : i + 1], ByLeastSquares(whiteners[k], patterns))
+            for i, k in enumerate(singular)
+        ]
+        if len(sound):
+            known = precisions[sound], covariances[sound], log_dets[sound]
+            parts.append((sound, ByInverses(*known, patterns)))
+        return parts[0][1] if len(parts) == 1 else Separately(parts, patterns)
+
+    return conditional
 
 
 class Uncoupled(Conditional):
@@ -168,45 +416,26 @@ class Uncoupled(Conditional):
     ----------
     variances : (K, D)
         Of every feature.
+    patterns : Patterns
+        The patterns.
     """
 
-    def __init__(self, variances: Array, missing: NDArray[np.bool_]) -> None:
-        super().__init__(missing, 0.5 * missing @ (LOG_2_PI + np.log(variances)).T)
+    def __init__(self, variances: Array, patterns: Patterns) -> None:
+        super().__init__(patterns, 0.5 * (LOG_2_PI + np.log(variances)) @ patterns.missing.T)
         self.variances = variances
 
-    def squares(self, each: Array) -> Array:
-        """(K, D) sums of squares as K elements of the shape."""
-        return each
-
-    def complete(self, k: int, deviations: Array, spans: Spans) -> None:
+    def complete(self, deviations: Array) -> None:
         pass
 
-    def marginalise(self, joint: Array, steps: Array, rows: Array, spans: Spans) -> None:
-        constants = self.constants + 0.5 * self.missing @ (steps**2 / self.variances).T
-        for q, span in spans:
-            joint[:, span] += constants[q][:, None]
-
-    def shifts(
-        self,
-        responsibilities: Array,
-        steps: Array,
-        rows: Array,
-        spans: Spans,
-    ) -> tuple[Array, Array]:
-        mass = np.zeros(steps.shape)
-        for q, span in spans:
-            mass += np.outer(responsibilities[:, span].sum(axis=1), self.missing[q])
-        return mass * steps, self.squares(mass * steps**2)
-
     def rest(self, mass: Array) -> Array:
-        return self.squares((mass.T @ self.missing) * self.variances)
+        return (mass @ self.patterns.missing) * self.variances
 
     def draw(self, q: int, k: int, noise: Array) -> Array:
-        return noise * (self.missing[q] * np.sqrt(self.variances[k]))[:, None]
+        return noise * (self.patterns.missing[q] * np.sqrt(self.variances[k]))[:, None]
 
 
 class Pooled(Uncoupled):
     """Features that are independent and of the same variance."""
 
-    def squares(self, each: Array) -> Array:
-        return each.sum(axis=1)
+    def rest(self, mass: Array) -> Array:
+        return super().rest(mass).sum(axis=1)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from emgmm.families.conditional import Pooled, Uncoupled
+from emgmm.families.conditional import Conditioning, Pooled, Uncoupled
 from emgmm.families.shape import DegenerateCovarianceError, Shape
 from emgmm.typing import Array
 
@@ -117,8 +117,8 @@ class Axis(_Independent):
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(np.vdot(a, b))
 
-    def condition(self, precisions: Array, missing: NDArray[np.bool_]) -> Uncoupled:
-        return Uncoupled(1.0 / precisions, missing)
+    def conditioning(self, whiteners: Array, n_features: int) -> Conditioning:
+        return partial(Uncoupled, self.covariances(whiteners))
 
     def dense(self, elements: Array, n_features: int) -> Array:
         return elements[..., None] * np.eye(n_features)
@@ -180,8 +180,8 @@ class Trace(_Independent):
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(a * b)
 
-    def condition(self, precisions: Array, missing: NDArray[np.bool_]) -> Uncoupled:
-        return Pooled(self.variances(1.0 / precisions, missing.shape[1]), missing)
+    def conditioning(self, whiteners: Array, n_features: int) -> Conditioning:
+        return partial(Pooled, self.variances(self.covariances(whiteners), n_features))
 
     def dense(self, elements: Array, n_features: int) -> Array:
         return np.asarray(elements)[..., None, None] * np.eye(n_features)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dtrtri
 
-from emgmm.families.conditional import Coupled
+from emgmm.families.conditional import Conditioning, conditioning
 from emgmm.families.shape import DegenerateCovarianceError, Shape
 from emgmm.typing import Array
 
@@ -25,6 +25,9 @@ HALVED = 64
 
 # The relative difference up to which two opposite entries are the same.
 ASYMMETRY = 1e-5
+# Variance inflation, a bound of the sum over features of 1 / (1 - R_j^2), above which conditionals
+# are computed from whiteners: inverses of parts of a precision lose so many times the rounding.
+NEAR_SINGULAR = 1e4
 
 
 @cache
@@ -193,8 +196,12 @@ class Outer(Shape):
     def inner(self, a: Array, b: Array, n_features: int) -> float:
         return float(np.vdot(a, b))
 
-    def condition(self, precisions: Array, missing: NDArray[np.bool_]) -> Coupled:
-        return Coupled(precisions, missing)
+    def conditioning(self, whiteners: Array, n_features: int) -> Conditioning:
+        covariances = self.covariances(whiteners)
+        inflation = self.magnitude(whiteners, np.sqrt(self.variances(covariances, n_features)))
+        return conditioning(
+            whiteners, self.precisions(whiteners), covariances, inflation > NEAR_SINGULAR
+        )
 
     def dense(self, elements: Array, n_features: int) -> Array:
         return np.array(elements)

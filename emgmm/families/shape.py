@@ -23,10 +23,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import numpy as np
-from numpy.typing import NDArray
-
-from emgmm.families.conditional import Conditional
+from emgmm.families.conditional import Conditioning
 from emgmm.typing import Array
 
 
@@ -180,8 +177,8 @@ class Shape(ABC):
         """trace(A B) of two single elements, b being a sum of outer products."""
 
     @abstractmethod
-    def condition(self, precisions: Array, missing: NDArray[np.bool_]) -> Conditional:
-        """What is known of the missing features of (Q, D) patterns, under K precisions."""
+    def conditioning(self, whiteners: Array, n_features: int) -> Conditioning:
+        """The conditional distributions of missing features, as a function of their patterns."""
 
     @abstractmethod
     def dense(self, elements: Array, n_features: int) -> Array:

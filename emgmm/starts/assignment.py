@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation import IncompleteExact, Scratch, in_one_call, moments, shared_out
+from emgmm.expectation import Incomplete, Scratch, in_one_call, moments, shared_out
 from emgmm.families import Family, mass_times
 from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
@@ -180,7 +180,7 @@ def observed_statistics(block: Block, shares: Array, mean: Array, family: Family
     mass = np.maximum(weighted.sum(axis=1), FLOOR * weighted.sum())
     covariances = family.estimate(family.pool(mass_times(mass, diagonals)), mass, n_features)
     judge = Mixture.of(mass / mass.sum(), mean + steps, covariances, family)
-    return IncompleteExact(judge).given(block, shares)
+    return Incomplete(judge).given(block, shares)
 
 
 def nearest(rows: Array, means: Array) -> Labels:
