@@ -114,83 +114,60 @@ Conditioning = Callable[[Patterns], Conditional]
 
 
 @dataclass(frozen=True, eq=False)
-class _Group:
-    """Submatrices of one size.
+class Group:
+    """A matrix for each of some patterns, all of one size.
+
+    The patterns come last, so that every step is one operation on all of them.
 
     Parameters
     ----------
     which : (g,)
-        Their patterns.
-    lines : (s, g)
-        The features that each has, in their order.
-    inverses : (K, s, s, g)
-        The inverses; the patterns come last, so that every step is one operation on all of them.
+        The patterns.
+    lines, columns : (s, g) and (t, g)
+        The features that the lines and the columns of each matrix stand for.
+    matrices : (K, s, t, g)
+        One for each component.
     """
 
     which: Integers
     lines: Integers
-    inverses: Array
+    columns: Integers
+    matrices: Array
 
 
-class Inverses:
-    """Inverses of principal submatrices of positive definite matrices.
+def times(groups: Sequence[Group], vectors: Array, edges: Integers) -> Array:
+    """(K, D, n): each pattern's matrix times its columns of (K, D, n) `vectors`; 0 elsewhere.
 
-    Parameters
-    ----------
-    matrices : (K, D, D)
-        The matrices.
-    chosen : (Q, D) of bool
-        The features that each submatrix has; a submatrix without any is left out.
-
-    Attributes
-    ----------
-    log_dets : (K, Q)
-        Of the submatrices.
+    Pattern q has the columns edges[q] to edges[q + 1].
     """
+    out = np.zeros(vectors.shape)
+    n_rows = vectors.shape[2]
+    flat, flat_out = vectors.reshape(len(vectors), -1), out.reshape(len(out), -1)
+    for group in groups:
+        starts = edges[group.which]
+        counts = edges[group.which + 1] - starts
+        few = counts <= FEW_ROWS
+        for number in range(counts[few].max(initial=0)):
+            some = np.flatnonzero(few & (counts > number))
+            at = starts[some] + number
+            known = flat[:, group.columns[:, some] * n_rows + at]
+            found = np.einsum("kabg,kbg->kag", group.matrices[..., some], known)
+            flat_out[:, group.lines[:, some] * n_rows + at] = found
+        for i in np.flatnonzero(~few):
+            span = slice(starts[i], starts[i] + counts[i])
+            known = vectors[:, group.columns[:, i], span]
+            out[:, group.lines[:, i], span] = group.matrices[..., i] @ known
+    return out
 
-    def __init__(self, matrices: Array, chosen: NDArray[np.bool_]) -> None:
-        K, D = matrices.shape[:2]
-        self.n_features = D
-        self.log_dets = np.zeros((K, len(chosen)))
-        self.groups = []
-        for which, lines in same_size(chosen):
-            blocks = matrices.reshape(K, -1).take(lines[:, None] * D + lines, axis=1)
-            self.log_dets[:, which] = invert(blocks)
-            self.groups.append(_Group(which, lines, blocks))
 
-    def times(self, vectors: Array, edges: Integers) -> Array:
-        """(K, D, n): each column's inverse times its features of (K, D, n) `vectors`; 0 elsewhere.
-
-        Pattern q has the columns edges[q] to edges[q + 1].
-        """
-        out = np.zeros(vectors.shape)
-        n_rows = vectors.shape[2]
-        flat, flat_out = vectors.reshape(len(vectors), -1), out.reshape(len(out), -1)
-        for group in self.groups:
-            starts = edges[group.which]
-            counts = edges[group.which + 1] - starts
-            few = counts <= FEW_ROWS
-            for number in range(counts[few].max(initial=0)):
-                some = np.flatnonzero(few & (counts > number))
-                places = group.lines[:, some] * n_rows + (starts[some] + number)
-                flat_out[:, places] = np.einsum(
-                    "kabg,kbg->kag", group.inverses[..., some], flat[:, places]
-                )
-            for i in np.flatnonzero(~few):
-                lines, span = group.lines[:, i], slice(starts[i], starts[i] + counts[i])
-                out[:, lines, span] = group.inverses[..., i] @ vectors[:, lines, span]
-        return out
-
-    def weighted(self, mass: Array) -> Array:
-        """(K, D, D): the sum of the inverses, each in its place, times (K, Q) masses."""
-        D = self.n_features
-        total = np.zeros((len(mass), D * D))
-        for group in self.groups:
-            places = (group.lines[:, None] * D + group.lines).ravel()
-            weighted = group.inverses * mass[:, None, None, group.which]
-            for k, each in enumerate(weighted):
-                total[k] += np.bincount(places, each.ravel(), D * D)
-        return total.reshape(-1, D, D)
+def weighted(groups: Sequence[Group], mass: Array, n_features: int) -> Array:
+    """(K, D, D): the sum of square matrices, each in its place, times (K, Q) masses."""
+    total = np.zeros((len(mass), n_features**2))
+    for group in groups:
+        places = (group.lines[:, None] * n_features + group.columns).ravel()
+        for k, each in enumerate(group.matrices * mass[:, None, None, group.which]):
+            total[k] += np.bincount(places, each.ravel(), n_features**2)
+    return total.reshape(-1, n_features, n_features)
 
 
 def same_size(chosen: NDArray[np.bool_]) -> Iterator[tuple[Integers, Integers]]:
@@ -202,6 +179,21 @@ def same_size(chosen: NDArray[np.bool_]) -> Iterator[tuple[Integers, Integers]]:
         for start in range(0, len(alike), step):
             which = alike[start : start + step]
             yield which, np.nonzero(chosen[which])[1].reshape(len(which), size).T
+
+
+def inverses(matrices: Array, chosen: NDArray[np.bool_]) -> tuple[list[Group], Array]:
+    """Inverses of principal submatrices of (K, D, D) positive definite ones, and log-determinants.
+
+    Each of the (Q, D) patterns says which features a submatrix has; those without any are left out.
+    Their log-determinant (K, Q) is 0.
+    """
+    K, D = matrices.shape[:2]
+    groups, log_dets = [], np.zeros((K, len(chosen)))
+    for which, lines in same_size(chosen):
+        blocks = matrices.reshape(K, -1).take(lines[:, None] * D + lines, axis=1)
+        log_dets[:, which] = invert(blocks)
+        groups.append(Group(which, lines, lines, blocks))
+    return groups, log_dets
 
 
 def invert(blocks: Array) -> Array:
@@ -263,31 +255,30 @@ class ByInverses(Conditional):
     ) -> None:
         missing = patterns.missing
         n_missing = missing.sum(axis=1)
-        mostly = 2 * n_missing > missing.shape[1]  # of a row is missing
+        self.mostly = 2 * n_missing > missing.shape[1]  # missing
+        mostly = self.mostly[:, None]
         self.precisions = precisions
         self.covariances = covariances
-        self.of_missing = Inverses(precisions, missing & ~mostly[:, None])
-        self.of_observed = Inverses(covariances, ~missing & mostly[:, None])
-        self.from_observed = missing & mostly[:, None]
-        self.mostly = mostly
-        found = self.of_missing.log_dets + self.of_observed.log_dets + mostly * log_dets[:, None]
+        self.of_missing, found = inverses(precisions, missing & ~mostly)
+        self.of_observed, more = inverses(covariances, ~missing & mostly)
+        found += more + self.mostly * log_dets[:, None]
         super().__init__(patterns, 0.5 * (n_missing * LOG_2_PI - found))
 
     def complete(self, deviations: Array) -> None:
         edges = self.patterns.edges
-        if self.of_missing.groups:
-            deviations -= self.of_missing.times(self.precisions @ deviations, edges)
-        if self.of_observed.groups:
-            filled = self.covariances @ self.of_observed.times(deviations, edges)
-            np.copyto(deviations, filled, where=self.patterns.each_row(self.from_observed.T))
+        if self.of_missing:
+            deviations -= times(self.of_missing, self.precisions @ deviations, edges)
+        if self.of_observed:
+            filled = self.covariances @ times(self.of_observed, deviations, edges)
+            places = self.patterns.missing & self.mostly[:, None]
+            np.copyto(deviations, filled, where=self.patterns.each_row(places.T))
 
     def rest(self, mass: Array) -> Array:
-        if len(mass) != len(self.precisions):
-            mass = mass.sum(axis=0, keepdims=True)
-        total = self.of_missing.weighted(mass)
+        covariances, D = self.covariances, self.covariances.shape[2]
+        mass = for_each(covariances, mass)
+        total = weighted(self.of_missing, mass, D)
         if self.mostly.any():
-            covariances = self.covariances
-            known = covariances @ self.of_observed.weighted(mass) @ covariances
+            known = covariances @ weighted(self.of_observed, mass, D) @ covariances
             total += mass[:, self.mostly].sum(axis=1)[:, None, None] * covariances - known
         return 0.5 * (total + total.swapaxes(1, 2))
 
@@ -301,7 +292,7 @@ class ByInverses(Conditional):
 
 
 class ByLeastSquares(Conditional):
-    """Correlated features of one component, however near its covariance is to a singular one.
+    """Correlated features, however near a covariance is to a singular one.
 
     The conditional mean is a least-squares solution: with P = U U^T it minimises
     |U_o^T d_o + U_m^T d_m|, and R^T R = P_mm with U_m^T = Q R. That needs no more than that there
@@ -309,45 +300,48 @@ class ByLeastSquares(Conditional):
 
     Parameters
     ----------
-    whitener : (D, D)
-        U, upper triangular.
+    whiteners : (K, D, D)
+        U of each component, upper triangular.
     patterns : Patterns
         The patterns.
     """
 
-    def __init__(self, whitener: Array, patterns: Patterns) -> None:
-        Q, D = patterns.missing.shape
-        self.factors: list[Array] = [np.zeros((0, 0))] * Q
-        self.gains: list[Array] = [np.zeros((0, D))] * Q
-        constants = np.zeros((1, Q))
-        for which, lines in same_size(patterns.missing):
-            bases, factors = np.linalg.qr(whitener[lines.T].swapaxes(1, 2))
-            known = np.where(patterns.missing[which, :, None], 0.0, whitener).swapaxes(1, 2)
-            gains = -np.linalg.solve(factors, bases.swapaxes(1, 2) @ known)
-            logs = np.log(np.abs(np.diagonal(factors, axis1=1, axis2=2)))
-            constants[0, which] = 0.5 * len(lines) * LOG_2_PI - logs.sum(axis=1)
-            for q, factor, gain in zip(which, factors, gains, strict=True):
-                self.factors[q], self.gains[q] = factor, gain
+    def __init__(self, whiteners: Array, patterns: Patterns) -> None:
+        missing = patterns.missing
+        constants = np.zeros((len(whiteners), len(missing)))
+        self.roots: dict[int, Array] = {}
+        self.gains, self.rests = [], []
+        for which, lines in same_size(missing):
+            bases, factors = np.linalg.qr(whiteners[:, lines.T].swapaxes(2, 3))
+            logs = np.log(np.abs(np.diagonal(factors, axis1=2, axis2=3)))
+            constants[:, which] = 0.5 * len(lines) * LOG_2_PI - logs.sum(axis=2)
+            roots = np.linalg.inv(factors)
+            observed = np.where(missing[which, :, None], 0.0, whiteners[:, None])
+            gains = np.moveaxis(-roots @ (observed @ bases).swapaxes(2, 3), 1, -1)
+            rests = np.moveaxis(roots @ roots.swapaxes(2, 3), 1, -1)
+            everything = np.arange(missing.shape[1])[:, None].repeat(len(which), axis=1)
+            self.gains.append(Group(which, lines, everything, np.ascontiguousarray(gains)))
+            self.rests.append(Group(which, lines, lines, np.ascontiguousarray(rests)))
+            self.roots.update(zip(which.tolist(), roots.swapaxes(0, 1), strict=True))
         super().__init__(patterns, constants)
 
     def complete(self, deviations: Array) -> None:
-        for q, span in self.patterns.spans:
-            deviations[:, self.patterns.missing[q], span] = self.gains[q] @ deviations[..., span]
+        deviations += times(self.gains, deviations, self.patterns.edges)
 
     def rest(self, mass: Array) -> Array:
-        D = self.patterns.missing.shape[1]
-        total = np.zeros((1, D, D))
-        for q, factor in enumerate(self.factors):
-            lines = np.flatnonzero(self.patterns.missing[q])
-            root = np.linalg.inv(factor)
-            total[0][np.ix_(lines, lines)] += mass[:, q].sum() * (root @ root.T)
-        return total
+        return weighted(self.rests, for_each(self.constants, mass), self.patterns.missing.shape[1])
 
     def draw(self, q: int, k: int, noise: Array) -> Array:
         lines = self.patterns.missing[q]
         draws = np.zeros(noise.shape)
-        draws[lines] = np.linalg.solve(self.factors[q], noise[lines])
+        if q in self.roots:
+            draws[lines] = self.roots[q][k % len(self.constants)] @ noise[lines]
         return draws
+
+
+def for_each(stack: Array, mass: Array) -> Array:
+    """(K, Q) masses, summed over components where these share the only element of a stack."""
+    return mass if len(mass) == len(stack) else mass.sum(axis=0, keepdims=True)
 
 
 class Separately(Conditional):
@@ -397,13 +391,12 @@ def conditioning(
     sound, singular = np.flatnonzero(~near_singular), np.flatnonzero(near_singular)
 
     def conditional(patterns: Patterns) -> Conditional:
-        parts: list[tuple[Integers, Conditional]] = [
-            (singular[i : i + 1], ByLeastSquares(whiteners[k], patterns))
-            for i, k in enumerate(singular)
-        ]
+        parts: list[tuple[Integers, Conditional]] = []
         if len(sound):
             known = precisions[sound], covariances[sound], log_dets[sound]
             parts.append((sound, ByInverses(*known, patterns)))
+        if len(singular):
+            parts.append((singular, ByLeastSquares(whiteners[singular], patterns)))
         return parts[0][1] if len(parts) == 1 else Separately(parts, patterns)
 
     return conditional
