@@ -97,7 +97,8 @@ class _OneThread:
         openmp = _limited(self._controller, "openmp") if self._forked else []
         _set_to_one(openmp)
         try:
-            yield
+            with np.errstate(under="ignore"):  # shares and squares that underflow are 0
+                yield
         finally:
             _restore(openmp)
             if lock is self._lock:  # otherwise the process was forked inside, and all was restored
