@@ -35,6 +35,9 @@ class Statistics:
         How much of it is of rows of which nothing was observed: no component holds them.
     noise : float
         How much of it noise holds.
+    conditional : array in the family's shape, optional
+        How much of the scatter is the conditional covariances of what is missing; None where
+        nothing is.
     """
 
     centres: Array
@@ -45,6 +48,7 @@ class Statistics:
     weight: float
     unseen: float = 0.0
     noise: float = 0.0
+    conditional: Array | None = None
 
     def __add__(self, other: Statistics) -> Statistics:
         return Statistics(
@@ -56,6 +60,9 @@ class Statistics:
             self.weight + other.weight,
             self.unseen + other.unseen,
             self.noise + other.noise,
+            other.conditional
+            if self.conditional is None
+            else self.conditional + (0.0 if other.conditional is None else other.conditional),
         )
 
     def times(self, factor: float) -> Statistics:
@@ -69,6 +76,7 @@ class Statistics:
             self.weight * factor,
             self.unseen * factor,
             self.noise * factor,
+            None if self.conditional is None else self.conditional * factor,
         )
 
     @property
@@ -118,6 +126,21 @@ class Statistics:
         moved = mass_times(self.mass, outer(steps) - outer(inner)).sum(axis=0)
         scatter = self.scatter if family.shared else self.scatter.sum(axis=0)
         return family.shape.estimate((scatter + moved)[None], weight, steps.shape[1])[0]
+
+    def conditional_covariances(self, family: Family) -> Array | None:
+        """What the conditional covariances of what is missing add to the covariances, in the mean.
+
+        None where nothing is missing. A shared covariance has one element.
+        """
+        if self.conditional is None:
+            return None
+        mass = np.maximum(self.mass, np.finfo(float).tiny)
+        if family.shared:
+            stack, mass = self.conditional[None], mass.sum(keepdims=True)
+        else:
+            stack = self.conditional
+        found = family.shape.estimate(stack, mass, self.centres.shape[1])
+        return found[0] if family.shared else found
 
     def plus(self, share: float, other: Statistics, less: Statistics) -> Statistics:
         """Self + share (other - less), for three that have the same centres."""

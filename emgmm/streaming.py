@@ -79,7 +79,9 @@ class Stream:
 
     def plain(self) -> dict[str, Any]:
         """Arrays, numbers, and the prior."""
-        return {**vars(self), "statistics": asdict(self.statistics)}
+        statistics = asdict(self.statistics)
+        del statistics["conditional"]  # which tells whether a fit has collapsed, and is not kept
+        return {**vars(self), "statistics": statistics}
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any], mixture: Mixture) -> Stream:

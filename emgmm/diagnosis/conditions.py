@@ -26,6 +26,13 @@ COINCIDENT = 0.2
 # there: a standard deviation of 1/3000 of the data's. The ridge is not counted.
 COLLAPSED = 1e-7
 
+# Where values are missing, the ridge is part of their conditional covariances too, and returns in
+# each M-step: of a feature that is missing in a share s of a component's rows, and does not vary in
+# the others, the variance becomes ridge / (1 - s). So conditional covariances are not counted
+# either, and only variance below this, beside the data's, is looked at: a feature of which a
+# component has observed nothing has the variance that its start gave it.
+SMALL = 1e-3
+
 # The floor of that comparison: these fractions of the data's variance, and of the ridge.
 NOTHING = 1e-12
 FRACTION = 1e-6
@@ -96,20 +103,28 @@ def coincident(mixture: Mixture) -> list[tuple[int, ...]]:
     return groups
 
 
-def narrow(mixture: Mixture, total: Array, ridge: float) -> NDArray[np.bool_]:
+def narrow(
+    mixture: Mixture, total: Array, ridge: float, conditional: Array | None = None
+) -> NDArray[np.bool_]:
     """(K,): whether a component has next to no variance in some direction, its ridge taken off.
 
     Its smallest generalised variance, against the `total` covariance (an element of the family's
     shape), is below `COLLAPSED`. One far row stretches the total, so it must also be that small
-    against the components' own mean covariance, or below the ridge.
+    against the components' own mean covariance, or below the ridge. What the `conditional`
+    covariances of missing values add to the covariances is taken off too.
     """
     family = mixture.family
-    if surely_wide(mixture, total, ridge):
+    if conditional is None and surely_wide(mixture, total, ridge):
         return np.zeros(mixture.n_components, dtype=bool)
     floor = NOTHING * family.shape.diagonal(total)
     floor = family.shape.add_ridge(floor[None], FRACTION * ridge + TINY)[0]
-    empirical = family.add_ridge(mixture.covariances.astype(np.float64, copy=False), -ridge)
+    covariances = mixture.covariances.astype(np.float64, copy=False)
+    empirical = family.add_ridge(covariances, -ridge)
+    if conditional is not None:
+        empirical = empirical - conditional
     found = family.least_variance(empirical + floor, total + floor) < COLLAPSED
+    if conditional is not None:
+        found = found & (family.least_variance(covariances, total + floor) < SMALL)
     if found.any():
         stacked = family.stack(empirical)
         shares = mixture.weights if len(stacked) > 1 else np.ones(1)
@@ -153,7 +168,8 @@ def collapsed(
     if least_mass is None:
         least_mass = mixture.family.least_mass(mixture.n_features)
     few = statistics.mass * n_rows / statistics.weight < least_mass - ROUNDING
-    return np.flatnonzero(narrow(mixture, total, ridge) | few).tolist()
+    conditional = statistics.conditional_covariances(mixture.family)
+    return np.flatnonzero(narrow(mixture, total, ridge, conditional) | few).tolist()
 
 
 def starved(mixture: Mixture, statistics: Statistics, n_rows: int) -> list[int]:

@@ -226,8 +226,11 @@ class Incomplete(Form):
         drift = np.matmul(deviations, responsibilities[:, :, None])[:, :, 0]
         scatter = self.shape.weigh(deviations, responsibilities)
         mass = conditional.patterns.sums(responsibilities)
-        scatter = pool(scatter) + pool(conditional.rest(mass))
-        return Statistics(self.centres, mass.sum(axis=1), drift, scatter, 0.0, 0.0)
+        rest = pool(conditional.rest(mass))
+        scatter = pool(scatter) + rest
+        return Statistics(
+            self.centres, mass.sum(axis=1), drift, scatter, 0.0, 0.0, conditional=rest
+        )
 
     # -- filling in -----------------------------------------------------------------------------
     def expected(self, rows: Array, responsibilities: Array) -> Array:
