@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from emgmm import door, prediction
 from emgmm.diagnosis import (
     LEFT_PER_PARAMETER,
-    aitken,
+    gain_left,
     has_coincident,
     is_settled,
     large_ridge,
@@ -202,7 +202,7 @@ def fit_mixture(
 def remaining_gain(run: Run) -> float:
     """Aitken's estimate of the objective that is left to gain when a run ended."""
     seen = history(run.objectives, run.passes, run.events)
-    return aitken(last_of_plain_em(seen), run.step.mixture.means.dtype)[1]
+    return gain_left(last_of_plain_em(seen), run.step.mixture.means.dtype)
 
 
 def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarning, ...]:

@@ -196,6 +196,16 @@ def aitken(objectives: Sequence[float], dtype: Any = np.float64) -> tuple[float,
     return rate, after * rate / (1 - rate) if rate < 1 else math.inf
 
 
+def gain_left(objectives: Sequence[float], dtype: Any = np.float64) -> float:
+    """Aitken's estimate of the gain that is left; 0 where EM is heading for a lower objective.
+
+    There it does under a ridge, which changes the M-step and is no part of the objective.
+    """
+    left = aitken(objectives, dtype)[1]
+    falls = left < 0 or (left == math.inf and objectives[-1] < objectives[-2])
+    return 0.0 if falls else left
+
+
 def is_settled(objectives: Sequence[float], weight: float, allowed: float) -> bool:
     """Whether less than is allowed is left to gain, in nats in total, by rates that agree.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emgmm.diagnosis.certificate import Certificate, Verdict, certify
-from emgmm.diagnosis.conditions import aitken, coincident, collapsed, starved
+from emgmm.diagnosis.conditions import aitken, coincident, collapsed, gain_left, starved
 from emgmm.diagnosis.overlap import OVERLAPPING, OverlapOf
 from emgmm.em import EM
 from emgmm.mixture import Mixture
@@ -47,7 +47,8 @@ class Diagnosis:
         Factor by which EM's gains shrink per iteration, from the last objectives; by power
         iteration where it was certified.
     remaining_gain : float
-        Aitken's estimate of the mean log-likelihood that is left to gain.
+        Aitken's estimate of the mean log-likelihood that is left to gain, never negative: under a
+        ridge EM may be heading for a lower one.
     verdict : Verdict
         What the point is, as far as it was tried.
     step : float
@@ -161,7 +162,8 @@ def diagnose(
     overlap = em.sum(overlap_of, overlap_of.form.block_rows)
     cosines = overlap.cosines
     pairs = np.argwhere(np.triu(cosines > OVERLAPPING, k=1))
-    rate, left = aitken(objectives, mixture.means.dtype)
+    rate, _ = aitken(objectives, mixture.means.dtype)
+    left = gain_left(objectives, mixture.means.dtype)
     found = Certificate(Verdict.UNTRIED, math.nan, rate, "", 0.0)
     if certified:
         found = certify(em, mixture, statistics, random)

@@ -52,16 +52,21 @@ class Cut:
         return Cut(self.rows[place], weights, self.names, self.start + place.start, self.complete)
 
     def blocks(self, size: int) -> Iterator[Block]:
-        """Its rows, at most `size` at a time; those that miss the same features side by side."""
-        for at in range(0, len(self), size):
-            part = self.part(slice(at, at + size))
-            if self.complete or not np.isnan(part.rows).any():
+        """Its rows, at most `size` at a time; those that miss the same features side by side.
+
+        All of its rows are sorted together, so that there are many with the same pattern.
+        """
+        starts = range(0, len(self), size)
+        if self.complete or not np.isnan(self.rows).any():
+            for part in (self.part(slice(at, at + size)) for at in starts):
                 yield Block(part.start, part.rows.T, part.weights)
-            else:
-                order = by_pattern(part.rows)
-                weights = None if part.weights is None else part.weights[order]
-                rows = np.take(part.rows, order, axis=0).T
-                yield Block(part.start, rows, weights, False, part.start + order)
+            return
+        order = by_pattern(self.rows)
+        for some in (order[at : at + size] for at in starts):
+            weights = None if self.weights is None else self.weights[some]
+            rows = np.take(self.rows, some, axis=0).T
+            complete = not np.isnan(rows).any()
+            yield Block(self.start, rows, weights, complete, self.start + some)
 
 
 def floats(raw: Any) -> Array:
