@@ -25,6 +25,7 @@ HALVED = 64
 
 # The relative difference up to which two opposite entries are the same.
 ASYMMETRY = 1e-5
+
 # Variance inflation, a bound of the sum over features of 1 / (1 - R_j^2), above which conditionals
 # are computed from whiteners: inverses of parts of a precision lose so many times the rounding.
 NEAR_SINGULAR = 1e4
