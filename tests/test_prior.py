@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from functools import cache
+from functools import cache, reduce
+from itertools import pairwise
+from operator import add
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from emgmm import EMWarning, GaussianMixture, NormalInverseWishart
 from emgmm.em import EM
 from emgmm.families import FAMILIES
 from emgmm.sources import ArraySource
+from emgmm.summary import DataSummary
 
 every_type = pytest.mark.parametrize("covariance_type", TYPES + MODELS)
 PRIORS = {
@@ -270,6 +273,21 @@ def test_collinear_columns_fall_back_to_the_diagonal():
     same = clone(model).set_params(prior=diagonal).fit(X)
     np.testing.assert_allclose(same.covariances_, model.covariances_, rtol=1e-9)
     assert same.ending_.name == "CONVERGED"
+
+
+@every_type
+@pytest.mark.parametrize("cuts", [[0, 90], [0, 1, 40, 90]])
+def test_the_scale_of_data_with_missing_values_is_numpys_variance(covariance_type, cuts):
+    X = clusters(90, 3, seed=2) * [1, 10, 0.1]
+    X[np.random.default_rng(0).random(X.shape) < [0, 0.3, 0.8]] = np.nan
+    family = FAMILIES[covariance_type]
+    parts = [DataSummary.of(X[a:b].T, family, complete=False) for a, b in pairwise(cuts)]
+    prior = NormalInverseWishart().resolved(reduce(add, parts), family, 2).told()
+    variances = np.nanvar(X, axis=0) * 90 / 89
+    if family.scikit_learn == "spherical":
+        variances = np.full(3, variances.mean())
+    np.testing.assert_allclose(prior.scale, np.diag(variances) / 2 ** (2 / 3), rtol=1e-12)
+    np.testing.assert_allclose(prior.mean, np.nanmean(X, axis=0), rtol=1e-12, atol=1e-14)
 
 
 # -- the rest of its life --------------------------------------------------------------------------
