@@ -211,8 +211,7 @@ class DataSummary:
         if not self.has_parts:
             return self.scatter
         more = self.seen / np.maximum(self.observed, np.finfo(float).tiny)
-        element = self.shape.diagonal(self.shape.outer(np.sqrt(more)[None])[0])
-        return self.scatter * self.shape.estimate(element[None], np.ones(1), len(more))[0]
+        return self.shape.diagonal(self.shape.outer(np.sqrt(self.squares * more)[None])[0])
 
     def _together(self) -> Array:
         if self.together is not None:
