@@ -33,6 +33,9 @@ MOST_MOVES = 12
 CHANGE = 1e-4
 NEARLY_DEPENDENT = 1e-3
 
+# A distance below this may be rounding: the divergences, which are squares, lose some 1e-16.
+ROUNDING = 1e-7
+
 # A step of EM shorter than this, in the mixture's own metric, is rest: a ten-thousandth of a
 # standard deviation.
 REST = 1e-4
@@ -128,7 +131,7 @@ def convergence_rate(em: EM, mixture: Mixture, here: Statistics) -> float:
             after.append(base.difference(answer, reference))
             answered = base.plus(1.0, answer, reference)
             size = distance(fixed, em.m_step.maximise(answered, fixed))
-            if not size > 0:
+            if not size > ROUNDING:
                 break
             changed = base.plus(CHANGE / size, answer, reference)
             if changed.mass.min() < 0:  # of a component that is all but empty
