@@ -42,8 +42,31 @@ LONGEST = 60  # seconds of computing after which a test hangs
 # Tests of the source's text would notice every mutant.
 TEXTUAL = ["tests/test_compiled.py::test_the_kernels_file_changes_with_those_that_it_is_made_of"]
 
-# The tests of each module or folder, the likeliest to notice first; the last are everybody's.
+# The tests of each module, or of all in a folder, the likeliest to notice first.
 TESTS = {
+    "diagnosis/certificate": "certificates",
+    "diagnosis/conditions": "conditions",
+    "diagnosis/lookahead": "lookahead",
+    "diagnosis/summary": "summary",
+    "expectation/compiled": "compiled",
+    "expectation/incomplete": "missing",
+    "expectation/kernel": "compiled",
+    "expectation/lanes": "compiled",
+    "expectation/products": "products",
+    "expectation/tiles": "compiled",
+    "families/conditional": "missing",
+    "sources/blocks": "large",
+    "sources/chunk": "cluster",
+    "sources/cluster": "cluster",
+    "sources/graph": "cluster",
+    "sources/parquet": "large",
+    "sources/sliced": "large",
+    "sources/streamed": "large",
+    "sources/tables": "large",
+    "sources/weights": "weights",
+    "starts/agglomeration": "hierarchical",
+    "starts/cleaning": "noise",
+    "starts/whitening": "starts",
     "archive": "checkpoints models",
     "block": "statistics weights",
     "candidates": "selection",
@@ -53,7 +76,7 @@ TESTS = {
     "conversion": "conversion",
     "criteria": "selection summary lookahead",
     "datasets": "question commands",
-    "diagnosis": "diagnosis conditions summary lookahead",
+    "diagnosis": "diagnosis certificates conditions summary lookahead",
     "displays": "displays",
     "door": "door checks defects users",
     "em": "expectation prior noise checks",
@@ -90,6 +113,7 @@ TESTS = {
     "threads": "threads",
     "verbosity": "checks models",
 }
+# Of all modules.
 EVERYBODYS = "combinations defects noise missing weights prior conditions together parity"
 
 # Constants that decide on speed and memory alone.
@@ -327,7 +351,8 @@ def run_tests(place, module, sieve):
     if Path(module).name in COMPILED:  # what was compiled of the original is not used
         os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(dir=place)
     parts = Path(module).with_suffix("").parts[1:]
-    names = f"{TESTS.get(parts[0], '')} {EVERYBODYS}".split()
+    keys = "/".join(parts), parts[0]
+    names = " ".join([*(TESTS.get(key, "") for key in keys), EVERYBODYS]).split()
     files = [f"tests/test_{name}.py" for name in dict.fromkeys(names)]
     with open("output.txt", "w") as output:
         os.dup2(output.fileno(), 1)

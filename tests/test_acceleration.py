@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from importlib import import_module
-from itertools import islice
+from itertools import islice, pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,14 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from emgmm import CoincidentComponentsWarning, Ending, GaussianMixture, door
+from emgmm import (
+    CoincidentComponentsWarning,
+    Ending,
+    GaussianMixture,
+    NormalInverseWishart,
+    door,
+)
 from emgmm.diagnosis import aitken
 from emgmm.em import EM
-from emgmm.families import FAMILIES
+from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.loop import history, last_of_plain_em
 from emgmm.mixture import Mixture
+from emgmm.noise import Box, Noise
 from emgmm.schemes import LEAP, SCHEMES, Plain, after, steps
-from emgmm.schemes.anderson import Chart
+from emgmm.schemes.anderson import Change, Chart, Point, extrapolated
 from emgmm.sources import ArraySource
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
@@ -227,6 +236,108 @@ def leaps_to(monkeypatch, x_of):
     """Make every leap go to statistics of our choice."""
     module = import_module("emgmm.schemes.anderson")
     monkeypatch.setattr(module, "extrapolated", lambda point, memory, reach: (x_of(point), True))
+
+
+def chart_of(noise=0.0, prior=None):
+    """A chart, the mixture that it is about, and the vector of that one's statistics."""
+    X = overlapping()
+    mixture = fit(climbing("full", None, max_iter=5), X)._mixture()
+    box = Box.between(X.min(axis=0), X.max(axis=0)) if noise else None
+    if noise:
+        weights = mixture.weights * (1 - noise)
+        mixture = replace(mixture, weights=weights, noise=Noise(noise, box))
+    em = EM(ArraySource(X), FAMILIES["full"], 3, 0.0, prior, noise=box)
+    statistics = em.expect(mixture)
+    chart = Chart(em, statistics.about(mixture.means, em.family))
+    return chart, mixture, chart.vector(statistics)
+
+
+@pytest.mark.parametrize(
+    ("noise", "place", "value", "made"),
+    [
+        (0.0, 1, 0.1, True),
+        (0.0, 1, 0.0, False),
+        (0.0, 1, -1e-9, False),
+        (0.0, 1, np.nan, False),
+        (0.1, 3, 1e-9, True),
+        (0.1, 3, 0.0, True),  # noise may vanish
+        (0.1, 3, -1e-9, False),
+        (0.1, 3, np.nan, False),
+    ],
+)
+def test_no_mixture_is_made_of_masses_that_no_rows_have(noise, place, value, made):
+    """Under a prior there is a covariance all the same."""
+    chart, mixture, vector = chart_of(noise, NormalInverseWishart(shrinkage=5.0))
+    vector[0] += vector[place] - value
+    vector[place] = value
+    if made:
+        weights = chart.mixture(vector, mixture).weights
+        np.testing.assert_allclose(weights, vector[:3], atol=1e-12)
+    else:
+        with pytest.raises(DegenerateCovarianceError):
+            chart.mixture(vector, mixture)
+
+
+@pytest.mark.parametrize(("sds", "made"), [(100, True), (1e5, False)])
+def test_no_mixture_is_made_where_covariances_would_lose_their_digits(sds, made):
+    """Means that lie 1e5 standard deviations from the centres cost ten digits of variances."""
+    chart, mixture, _ = chart_of()
+    far = chart.em.expect(mixture).about(mixture.means + sds * 3, chart.em.family)
+    chart = replace(chart, origin=far)
+    vector = chart.vector(far)
+    if made:
+        expected = chart.em.maximise(mixture, chart.em.expect(mixture))
+        found = chart.mixture(vector, mixture)
+        np.testing.assert_allclose(found.covariances, expected.covariances, rtol=1e-8, atol=1e-9)
+    else:
+        with pytest.raises(DegenerateCovarianceError):
+            chart.mixture(vector, mixture)
+
+
+class Linear:
+    """A linear map of which EM's metric G makes a symmetric one, and points on its way."""
+
+    def __init__(self, n=4, seed=0):
+        random = np.random.default_rng(seed)
+        root = np.eye(n) + 0.3 * random.normal(size=(n, n))
+        self.G = root @ root.T
+        axes = np.linalg.qr(random.normal(size=(n, n)))[0]
+        self.rates = np.array([0.9, 0.7, 0.4, 0.1])[:n]
+        # J = root^-T S root^T with S symmetric, so that G J is symmetric.
+        self.J = np.linalg.solve(root.T, (axes * self.rates) @ axes.T @ root.T)
+        self.limit = np.concatenate([[1.0], random.normal(size=n - 1)])  # masses sum to 1
+        self.random = random
+
+    def point(self, away):
+        x = self.limit + away
+        step = SimpleNamespace(mixture=SimpleNamespace(n_lines=1))
+        return Point(step, x, self.J @ away - away, self.G @ x)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_em_is_linear_a_leap_with_all_directions_arrives(seed):
+    """Its residual J - 1 is then known in whole: the leap is Newton's step."""
+    linear = Linear(seed=seed)
+    points = [linear.point(linear.random.normal(size=4)) for _ in range(5)]
+    memory = [after.since(before) for before, after in pairwise(points)]
+    found, held = extrapolated(points[-1], memory, reach=1e6)
+    np.testing.assert_allclose(found, linear.limit, rtol=1e-6, atol=1e-6)
+    assert not held
+    assert extrapolated(points[-1], memory, reach=5.0)[1]  # 1 / (1 - 0.9) is 10
+
+
+def test_changes_that_depend_on_others_or_are_rounding_are_left_out():
+    linear = Linear()
+    points = [linear.point(linear.random.normal(size=4)) for _ in range(3)]
+    memory = [after.since(before) for before, after in pairwise(points)]
+    expected, _ = extrapolated(points[-1], memory, reach=1e6)
+    assert np.abs(expected - points[-1].x).max() > 0.1
+    again = memory[1]._replace(residual=memory[1].residual + 1e-7)
+    dust = Change(*(1e-15 * linear.random.normal(size=4) for _ in range(3)))
+    nothing = Change(*np.zeros((3, 4)))
+    for more in (again, dust, nothing):
+        found, _ = extrapolated(points[-1], [more, *memory], reach=1e6)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @types

@@ -31,6 +31,7 @@ from emgmm.diagnosis import (
     collapsed,
     divergences,
     has_coincident,
+    is_settled,
     starved,
     warnings_of,
 )
@@ -552,6 +553,36 @@ def test_aitken_is_exact_on_a_geometric_sequence(limit, first, rate, length):
 )
 def test_nothing_is_told_of_too_few_or_of_rounding(objectives):
     assert all(map(math.isnan, aitken(objectives)))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_rounding_is_measured_by_the_objectives_where_they_are_above_one(dtype, size, sign):
+    """A mean of logarithms near zero is as inexact as one near one."""
+    grain = {np.float64: 1e-12, np.float32: 1e-6}[dtype] * max(1.0, size)
+    for before, after in ((1.6, 1.2), (1.2, 1.6)):
+        objectives = [sign * size + grain * gain for gain in (-before - after, -after, 0.0)]
+        assert aitken(objectives, dtype)[0] == pytest.approx(after / before, rel=0.15)
+    for before, after in ((1.6, 0.8), (0.8, 1.6), (-0.8, 1.6)):
+        objectives = [sign * size + grain * gain for gain in (-before - after, -after, 0.0)]
+        assert all(map(math.isnan, aitken(objectives, dtype)))
+
+
+@pytest.mark.parametrize(
+    ("objectives", "allowed", "settled"),
+    [
+        ([-16.0, -8.0, -4.0, -2.0], 4.5, True),  # 2 are left by a rate of 1/2: 4 of weight 2
+        ([-16.0, -8.0, -4.0, -2.0], 3.5, False),
+        ([-8.0, -4.0, -2.0], 99.0, False),  # one rate alone
+        ([-16.0, -8.0, -4.0, -0.9], 99.0, False),  # 1/2, and 0.775: less than half of it is left
+        ([-16.0, -8.0, -4.0, -1.1], 99.0, True),
+        ([-6.0, -5.0, -4.0, -3.5], 99.0, False),  # a rate of 1 before
+        ([-6.0, -5.0, -5.0 + 1e-13, -5.0 + 2e-13], 1e-9, True),  # rounding
+    ],
+)
+def test_settled_is_where_little_is_left_by_rates_that_agree(objectives, allowed, settled):
+    assert is_settled(objectives, 2.0, allowed) == settled
 
 
 @pytest.mark.parametrize("rate", [1.0, 1.5, 40.0])

@@ -86,6 +86,27 @@ def hit_or_miss(script):
     return start
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 0)])
+def test_of_starts_that_end_alike_the_first_is_kept(order):
+    """They differ in the numbers of the components alone; a later start that is better is kept."""
+    X = clusters(200, 2, 2, seed=1)
+    labels = KMeans(2, n_init=1, random_state=0).fit(X).labels_
+    poor = np.arange(len(X)) % 2  # is below the others after two iterations
+
+    def fitted(starts):
+        turns = iter(starts)
+        begin = {"n_init": len(starts), "init_params": lambda *_: next(turns)}
+        return fit(GaussianMixture(2, **begin, max_iter=2, break_symmetry=False), X)
+
+    ends = [fitted([labels]), fitted([1 - labels])]
+    assert ends[0].lower_bound_ == pytest.approx(ends[1].lower_bound_, rel=1e-13)
+    np.testing.assert_allclose(ends[0].means_, ends[1].means_[::-1], rtol=1e-9)
+    turns = [(labels, 1 - labels)[number] for number in order]
+    np.testing.assert_array_equal(fitted(turns).means_, ends[order[0]].means_)
+    assert fitted([poor]).lower_bound_ < ends[0].lower_bound_ - 1e-3
+    np.testing.assert_array_equal(fitted([poor, *turns]).means_, ends[order[0]].means_)
+
+
 @types
 def test_a_failed_fit_leaves_an_unfitted_estimator(covariance_type):
     X = np.ones((20, 2))

@@ -20,12 +20,16 @@ from emgmm import (
     Ending,
     GaussianMixture,
     door,
+    fitting,
 )
 from emgmm.datasets import question
 from emgmm.em import EM
-from emgmm.escape import Places, along_axis, divide, splits
+from emgmm.escape import Places, along_axis, divide, rows_of, splits
 from emgmm.families import FAMILIES
+from emgmm.journal import Journal
+from emgmm.loop import Rules, Run
 from emgmm.maximization import MStep
+from emgmm.schemes import PLAIN, Plain, taken
 from emgmm.sources import ArraySource
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
@@ -566,6 +570,78 @@ def test_every_split_that_is_proposed_is_definite_and_parts_the_group(family, se
         assert (np.linalg.eigvalsh(mixture.dense_covariances()) > 0).all()
         gaps = np.linalg.norm(mixture.means[:, None] - mixture.means, axis=2)
         assert gaps[~np.eye(4, dtype=bool)].min() > 0.1 * X.std()
+
+
+def test_the_rows_of_a_group_are_those_that_its_members_hold():
+    random = np.random.default_rng(0)
+    rows, responsibilities = random.normal(size=(50, 2)), random.dirichlet([1, 1, 1], 50).T
+    responsibilities[:, :30] = np.array([[0, 0, 1.0]]).T
+    held, weights = rows_of((0, 1), rows, responsibilities)
+    np.testing.assert_array_equal(held, rows[30:])
+    expected = 1 - responsibilities[2, 30:]
+    np.testing.assert_allclose(weights, expected / expected.sum(), rtol=1e-12)
+    responsibilities[:2] = 0
+    held, weights = rows_of((0, 1), rows, responsibilities)
+    np.testing.assert_array_equal(held, rows)
+    np.testing.assert_array_equal(weights, np.full(50, 1 / 50))
+
+
+def test_a_group_is_split_along_its_own_rows():
+    """Clusters side by side along y, and others far along x that a third component holds."""
+    X = np.concatenate([[[0, -3.0]], [[0, 3.0]], [[60, 0]], [[90, 0]]]).repeat(100, axis=0)
+    X = X + np.random.default_rng(1).normal(size=X.shape)
+    family = FAMILIES["full"]
+    halves = np.repeat([[0.5, 0.5, 0], [0, 0, 1]], 200, axis=0)
+    em = EM(ArraySource(X), family, 3, 0.0)
+    mixture = em.m_step.maximise(statistics_in_long_form(X, halves, family))
+    first = next(splits(em, mixture, em.expect(mixture), [(0, 1)], np.random.RandomState(0)))
+    step = np.abs(first.means[1] - first.means[0])
+    spread = np.sqrt(2 / np.pi) * X[:200].std(axis=0)  # halves of a Gaussian lie so far out
+    assert step[1] == pytest.approx(2 * 0.97 * spread[1], rel=0.01)
+    assert step[0] < 0.1 * step[1]
+
+
+@pytest.mark.parametrize("n_components", [2, 3, 4])
+def test_as_many_rounds_of_splits_are_made_as_there_are_components(n_components, monkeypatch):
+    """Each round gains, and components coincide again."""
+    X = clusters(60, 2, 2)
+    em = EM(ArraySource(X), FAMILIES["full"], n_components, 0.0)
+    shares = np.full((60, n_components), 1 / n_components)
+    mixture = em.m_step.maximise(statistics_in_long_form(X, shares, FAMILIES["full"]))
+    step = taken(em, mixture)
+    rounds = []
+
+    def stuck(objective):
+        return Run(
+            step._replace(objective=objective), [-9.0, objective], [1, 2], ["start", PLAIN],
+            converged=True, ending=Ending.COINCIDENT,
+        )  # fmt: skip
+
+    def best_split(em, scheme, ended, *_):
+        rounds.append(ended.step.objective)
+        return stuck(ended.step.objective + 1)
+
+    monkeypatch.setattr(fitting, "best_split", best_split)
+    rules, random = Rules(1e-3, 100), np.random.RandomState(0)
+    ended = fitting.part(em, Plain, stuck(-5.0), rules, random, Journal())
+    assert rounds == [-5.0 + t for t in range(n_components)]
+    assert ended.step.objective == -5.0 + n_components
+    assert ended.met == [tuple(range(n_components))] * n_components
+
+
+@types
+@pytest.mark.parametrize("max_iter", [6, 40])
+def test_where_no_split_helps_em_goes_on_as_if_nothing_coincided(covariance_type, max_iter):
+    """Under a ridge far above the data's variance no split gains; `tol` is never met."""
+    X = 0.01 * np.random.default_rng(0).normal(size=(300, 2))
+    X[:100, 0] += 0.05
+    means = [[0, 0], [0, 0], [0.05, 0.0]]
+    model = starting(X, means, covariance_type, reg_covar=1.0, tol=0, max_iter=max_iter)
+    found, plain = fit(model, X), fit(without_escape(model), X)
+    assert found.n_iter_ == plain.n_iter_
+    np.testing.assert_array_equal(found.lower_bounds_, plain.lower_bounds_)
+    np.testing.assert_array_equal(found.means_, plain.means_)
+    np.testing.assert_array_equal(found.covariances_, plain.covariances_)
 
 
 @given(seed=st.integers(0, 2**16), n_members=st.integers(2, 6), n_features=st.integers(1, 8))

@@ -66,6 +66,27 @@ def test_the_bound_grows_with_the_square_of_the_distance(family):
 
 
 @families
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_bounds_are_the_largest_terms_of_the_expanded_form(family, dtype):
+    """A row y from the centre enters by y - m: each may be as large, and signs may all agree."""
+    _, mixture = some_mixture(family)
+    packed = Packed(mixture, phi=Phi(mixture.centre, mixture.quadratic_shape, dtype))
+    reach = np.array([3.0, 1.0, 0.5, 2.0])
+    covariances = mixture.dense_covariances()
+
+    def largest_term(lengths):
+        roots = [np.linalg.inv(np.linalg.cholesky(c)).T for c in covariances]
+        return max(np.sum((v @ np.abs(r)) ** 2) for v, r in zip(lengths, roots, strict=True))
+
+    away = np.abs(mixture.means - packed.centre)
+    expected = np.finfo(float).eps * largest_term(reach + away)
+    assert packed.error(reach) == pytest.approx(expected, rel=1e-9, abs=0)
+    sds = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    expected = np.finfo(dtype).eps / 2 * largest_term(2 * away + 7 * sds)
+    assert packed.error_near(7) == pytest.approx(expected, rel=1e-9, abs=0)
+
+
+@families
 def test_the_guard_switches_before_the_promise_is_broken(family):
     forms = []
     for sd in 10.0 ** -np.arange(8):

@@ -211,6 +211,25 @@ def test_an_m_step_that_goes_on_is_never_below_where_it_was(family):
         assert here <= there * (1 + 1e-12)
 
 
+@pytest.mark.parametrize("name", ["EEV", "VEV", "EVE", "VVE"])
+@pytest.mark.parametrize("share", [-2e-6, -0.5e-6])
+def test_scatters_that_are_indefinite_beyond_rounding_are_refused(name, share):
+    """Rounding is measured by the largest eigenvalues of all scatters together."""
+    turns = Rotation.random(2, random_state=0).as_matrix()
+    scatters = turns @ (np.array([[5.0, 2, 1], [50, 20, 10]])[:, :, None] * np.eye(3))
+    scatters = scatters @ np.swapaxes(turns, 1, 2)
+    family, masses = FAMILIES[name], np.array([10.0, 20])
+    assert (np.linalg.eigvalsh(family.estimate(scatters, masses, 3)) > 0).all()
+    axis = turns[0, :, 2]
+    scatters[0] += (share * 55 - 1) * np.outer(axis, axis)
+    if share < -1e-6:
+        with pytest.raises(DegenerateCovarianceError) as caught:
+            family.estimate(scatters, masses, 3)
+        assert caught.value.components == (() if family.pooled else (0,))
+    elif name == "EEV":  # pooled: the others give the axis a variance
+        assert (np.linalg.eigvalsh(family.estimate(scatters, masses, 3)) > 0).all()
+
+
 @pytest.mark.parametrize(
     "name", ["EVI", "EVV", "EVE", "VEI", "VEE", "VEV", "VVI", "VVV", "VVE", "VII"]
 )
