@@ -11,7 +11,7 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy as np
 from emgmm.archive import Archive, DamagedError
 from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
-from emgmm.files import BusyError, held, replaced
+from emgmm.files import BusyError, NoLocksError, held, replaced
 from emgmm.journal import Failure, Journal, Outcome, Standing
 from emgmm.loop import Ending, Mark, Progress, Rules, Run, Watcher, run
 from emgmm.mixture import Mixture
@@ -252,26 +252,47 @@ def kept(
     Raises
     ------
     ValueError
-        Where another fit has the path, or the file is of another fit.
+        Where another fit has the path, the file is of another fit, or it is not a regular file.
+
+    Warns
+    -----
+    CheckpointWarning
+        Where the path cannot be locked. The fit then goes on without a checkpoint, or, if it is
+        only that the file system has no locks, with a checkpoint that is not locked.
     """
+    path = Path(os.path.realpath(path))  # so that links are followed, and stay
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot keep a checkpoint at {path}: there is no such folder")
-    try:
-        with held(path):
-            checkpoint = Checkpoint(path, every, settings, noise)
-            try:
-                yield checkpoint
-            except DegenerateCovarianceError:  # it would fail again
-                checkpoint.remove()
-                raise
-            except BaseException:
-                checkpoint.save()
-                raise
+    if path.exists() and not path.is_file():
+        raise ValueError(f"The checkpoint {path} is not a regular file: give another path.")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(path))
+        except BusyError:
+            raise ValueError(
+                f"Another fit is under way with the checkpoint {path}: give each a path of its own."
+            ) from None
+        except NoLocksError as error:
+            _not_locked(path, error, "make sure that no other fit uses the path")
+        except OSError as error:
+            _not_locked(path, error, "the fit goes on without a checkpoint")
+            yield Journal()
+            return
+        checkpoint = Checkpoint(path, every, settings, noise)
+        try:
+            yield checkpoint
+        except DegenerateCovarianceError:  # it would fail again
             checkpoint.remove()
-    except BusyError:
-        raise ValueError(
-            f"Another fit is under way with the checkpoint {path}: give each a path of its own."
-        ) from None
+            raise
+        except BaseException:
+            checkpoint.save()
+            raise
+        checkpoint.remove()
+
+
+def _not_locked(path: Path, error: OSError, therefore: str) -> None:
+    message = f"The checkpoint {path} could not be locked ({error}); {therefore}."
+    warnings.warn(message, CheckpointWarning, stacklevel=frames_to_user())
 
 
 def journal(
