@@ -140,7 +140,7 @@ def frames_to_user() -> int:
     """The `stacklevel` with which the caller's warning points at the first line outside."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
-        ("emgmm.", "sklearn.")
+        ("emgmm.", "sklearn.", "contextlib")  # generators of ours run inside contextlib's frames
     ):
         frame, level = frame.f_back, level + 1
     return level
