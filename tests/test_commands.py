@@ -271,10 +271,10 @@ FAULTS = [
     ),
     ("fit commas.csv", "has no ',' between the fields of its first line"),
     ("fit commas.csv --sep ;", "no column is numeric: a ('1,5' in row 1; see --decimal), b ('2,5'"),
-    ("fit asked.csv --columns b", "column 'b' is not numeric ('?' in row 3)"),
-    ("fit asked.csv --weights b", "--weights: column 'b' is not numeric ('?' in row 3)"),
-    ("fit asked.csv --exclude a", "no column is numeric: b ('?' in row 3)"),
-    ("predict ab.json asked.csv", "ab.json: column 'b' is not numeric ('?' in row 3)"),
+    ("fit asked.csv --columns b", "column 'b' is not numeric ('x?' in row 3)"),
+    ("fit asked.csv --weights b", "--weights: column 'b' is not numeric ('x?' in row 3)"),
+    ("fit asked.csv --exclude a", "no column is numeric: b ('x?' in row 3)"),
+    ("predict ab.json asked.csv", "ab.json: column 'b' is not numeric ('x?' in row 3)"),
     ("fit far.csv --scale", "--scale: the standard deviation of column 'b' cannot be computed"),
 ]
 
@@ -293,7 +293,7 @@ def folder(data, monkeypatch):
         "same.csv": "a,b\n" + "1,2\n0,3\n-0.0,3\n5,1\n" * 5, "line.csv": "a,b\n3,6\n2,4\n1,2\n",
         "counted.csv": "a,b\n1,0\n2,1\n3,2\n", "tabs.csv": "a\tb\n1\t2\n",
         "commas.csv": "a;b\n1,5;2,5\n2,5;3,5\n", "far.csv": "a,b\n5,1e300\n3,-1e300\n",
-        "asked.csv": "a,b\n5,1.5\n2,NA\n7,?\n9,2\n",
+        "asked.csv": "a,b\n5,1.5\n2,NA\n7,x?\n9,2\n",
     }  # fmt: skip
     for name, text in texts.items():
         (data / name).write_text(text)
@@ -583,7 +583,7 @@ def test_an_identifier_without_a_name(folder, capsys):
 def test_the_value_that_is_no_number_is_named(folder, capsys):
     frame = pd.read_csv("data.csv")[["length", "depth"]]
     numbers = [f"{value:.3g}" for value in X[:, 2]]
-    frame["asked"] = [*numbers[:76], "?", "+.5e-3", "NA", *numbers[79:], "none"][:120]
+    frame["asked"] = [*numbers[:76], "x?", "+.5e-3", "NA", *numbers[79:], "none"][:120]
     frame["mark"] = [value.replace(".", ",") for value in numbers]
     frame["long"] = "a very long text that would fill a line by itself, and more of it"
     frame["yes"] = True
@@ -595,7 +595,7 @@ def test_the_value_that_is_no_number_is_named(folder, capsys):
     left_out = " ".join(said.out.split()).partition("not numeric: ")[2].partition(" 1 value")[0]
     shown = numbers[0].replace(".", ",")
     assert left_out.split("), ") == [
-        "asked ('?' in row 77",
+        "asked ('x?' in row 77",
         f"mark ({shown!r} in row 1; see --decimal",
         "long ('a very long ...nd more of it' in row 1",
         "yes (True in row 1",
@@ -609,7 +609,7 @@ def test_text_in_parquet(kind, folder, capsys):
     import pyarrow as pa
     import pyarrow.parquet
 
-    values = pa.array(["5.5", None, "?", "3"])
+    values = pa.array(["5.5", None, "x?", "3"])
     kinds = {"string": pa.string(), "large_string": pa.large_string()}
     text = values.dictionary_encode() if kind == "dictionary" else values.cast(kinds[kind])
     digits = pa.array(["1.5", "2.5", None, None])
@@ -617,7 +617,7 @@ def test_text_in_parquet(kind, folder, capsys):
     table = pa.table({"a": [4.0, 2, 8, 5], "text": text, "digits": digits, "nothing": nothing})
     pa.parquet.write_table(table, "texts.parquet")
     said = fitted_and_said(capsys, "texts.parquet", "--components", 1)[1]
-    left_out = "text ('?' in row 3), digits ('1.5' in row 1), nothing"
+    left_out = "text ('x?' in row 3), digits ('1.5' in row 1), nothing"
     assert f"Left out because they are not numeric: {left_out}\n" in said.out
 
 

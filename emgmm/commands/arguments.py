@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import math
+from collections.abc import Sequence
 
 from emgmm.families import FAMILIES
 
 # The largest seed that NumPy's generator of random numbers takes.
 LARGEST_SEED = 2**32 - 1
 
+# Most numbers of components in a range.
+MANY = 1000
 
-def numbers(text: str) -> list[int]:
-    """Numbers of components: ``1:9`` (both included), ``3`` or ``2,3,5``."""
+
+def numbers(text: str) -> Sequence[int]:
+    """Numbers of components in increasing order: ``1:9`` (both included), ``3`` or ``2,3,5``."""
+    found: Sequence[int]
     try:
         if ":" in text:
             first, last = map(int, text.split(":"))
-            found = list(range(first, last + 1))
+            if last - first >= MANY:
+                raise argparse.ArgumentTypeError(
+                    f"{text!r} has {last - first + 1} numbers of components, more than {MANY}"
+                )
+            found = range(first, last + 1)
         else:
-            found = [int(part) for part in text.split(",")]
+            found = sorted({int(part) for part in text.split(",")})
     except ValueError:
         found = []
-    if not found or min(found) < 1:
+    if not found or found[0] < 1:
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither a range such as 1:9, nor a number such as 3, nor a list such as "
             "2,3,5"
@@ -81,6 +91,17 @@ def separator(text: str) -> str:
     return character
 
 
+def encoding(text: str) -> str:
+    """The name of an encoding of text."""
+    try:
+        "a".encode(text)
+        return codecs.lookup(text).name
+    except (LookupError, ValueError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not the name of an encoding, such as utf-8 or latin-1"
+        ) from None
+
+
 def add_csv_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a CSV file is read."""
     parser.add_argument(
@@ -97,4 +118,24 @@ def add_csv_options(parser: argparse.ArgumentParser) -> None:
         default=".",
         metavar="MARK",
         help="decimal mark of the numbers in a CSV file: a point or a comma (default: a point)",
+    )
+    parser.add_argument(
+        "--header",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="whether the first line of a CSV file has the names of the columns (default: if its "
+        "fields are not numbers)",
+    )
+    parser.add_argument(
+        "--encoding",
+        type=encoding,
+        default="utf-8",
+        metavar="NAME",
+        help="encoding of the text in a CSV file, such as latin-1 (default: utf-8)",
+    )
+    parser.add_argument(
+        "--safe-csv",
+        action="store_true",
+        help="put a quote before text in a CSV file of --out that a spreadsheet would run as a "
+        "formula",
     )

@@ -54,8 +54,8 @@ def question_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
     }
 
 
-def save_picture(path: Path, data: Dataset, fits: dict[str, GaussianMixture]) -> None:
-    """Draw one panel for each fit."""
+def drawn(data: Dataset, fits: dict[str, GaussianMixture]) -> Any:
+    """A figure with one panel for each fit."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.6 * len(fits), 4.6), layout="constrained")
@@ -65,7 +65,7 @@ def save_picture(path: Path, data: Dataset, fits: dict[str, GaussianMixture]) ->
         ax.set_xlabel(data.feature_names[0])
         ax.set_ylabel(data.feature_names[1])
         ax.set_title(title, fontsize="medium")
-    targets.write_figure(path, figure)
+    return figure
 
 
 @told
@@ -101,6 +101,7 @@ def main(arguments: list[str]) -> int:
     for text in listed_warnings(caught, data.feature_names):
         say(f"\n{text}")
     if options.plot is not None:
-        targets.write(options.plot, lambda path: save_picture(path, data, fits))
+        writer = targets.figure_writer(options.plot, lambda: drawn(data, fits))
+        targets.write({options.plot: writer})
         say(f"\nPicture written to {options.plot}")
     return 0

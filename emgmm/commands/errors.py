@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 
-from emgmm.commands.output import say
+from emgmm.commands.output import printable, say
 
-USAGE, FAILED = 2, 1
+USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
 
 class CommandError(Exception):
@@ -29,14 +29,20 @@ class CommandError(Exception):
 
 
 def told(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
-    """Make a command write its error to standard error and return the exit status."""
+    """Make a command write its error, or that it was interrupted, to standard error.
+
+    The command returns its exit status.
+    """
 
     @wraps(command)
     def run(arguments: list[str]) -> int:
         try:
             return command(arguments)
         except CommandError as error:
-            say(f"error: {error}", sys.stderr)
+            say(f"error: {printable(str(error))}", sys.stderr)
             return error.status
+        except KeyboardInterrupt:
+            say("interrupted", sys.stderr)
+            return INTERRUPTED
 
     return run

@@ -6,22 +6,28 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import IO, Any
 
 import numpy as np
 
 from emgmm.candidates import CRITERIA, Candidate, distinct_families
 from emgmm.commands import arguments as types
-from emgmm.commands import tables, targets
+from emgmm.commands import labels, tables, targets
 from emgmm.commands.columns import Columns
+from emgmm.commands.csv_files import Format
 from emgmm.commands.errors import FAILED, CommandError, told
 from emgmm.commands.output import note, say, together, wrapped
 from emgmm.commands.report import candidates, conditions, listed_warnings, summarized
 from emgmm.commands.rows import Rows
 from emgmm.commands.scaling import Standardization
+from emgmm.commands.tables import Table
 from emgmm.displays import GaussianMixtureDisplay, InformationCriterionDisplay
+from emgmm.estimator import GaussianMixture
 from emgmm.families import FAMILIES, all_for
 from emgmm.selection import MAX_ITER, TOL, GaussianMixtureIC
 from emgmm.sources import blocks
@@ -145,22 +151,29 @@ def main(arguments: list[str]) -> int:
     asked = parsed(arguments)
     wanted = {f"--{name}": getattr(asked, name) for name in ("out", "model", "plot")}
     targets.check(wanted, {"data": asked.data})
-    table = tables.read(asked.data, asked.sep, asked.decimal)
+    with tables.opened(asked.data, Format.of(asked)) as table:
+        fit(asked, table)
+    return 0
+
+
+def fit(asked: argparse.Namespace, table: Table) -> None:
+    """Fit the grid to a table, report on it, and write the files that were asked for."""
     columns = Columns.of(table, asked)
     rows = Rows.of(table, columns, asked.weights)
     names = families_for(asked.families, len(rows.names))
-    numbers = components_for(asked.components, rows)
+    different = rows.n_different(asked.components[-1])
+    numbers = components_for(asked.components, different)
     if asked.out is not None:
-        added = tables.added_names(max(numbers), noise=asked.noise is not None)
-        tables.check_free(table, added, "--out")
+        added = labels.names_added(numbers[-1], noise=asked.noise is not None)
+        labels.check(asked.out, table, added)
     scaled = Standardization.of(rows) if asked.scale else None
-    values = rows.values if scaled is None else scaled.forward(rows.values)
+    X, weights = (rows if scaled is None else scaled.forward(rows)).for_estimator()
     bar = bars()
-    introduce(asked, rows, numbers, columns)
+    introduce(asked, rows, numbers, columns, different)
     with bar(total=sum(len({*distinct_families(names, K).values()}) for K in numbers)) as shown:
-        grid, caught = fitted(asked, values, rows.weights, numbers, names, shown)
-    summary = summarized(grid, values, rows.names, rows.weights)
-    diagnosis = grid.diagnose(values, sample_weight=rows.weights)
+        grid, caught = fitted(asked, X, weights, numbers, names, shown)
+    summary = summarized(grid, X, rows.names, weights)
+    diagnosis = grid.diagnose(X, sample_weight=weights)
     if scaled is not None:
         summary = scaled.summary(summary)
         scaled.convert(grid)
@@ -170,7 +183,6 @@ def main(arguments: list[str]) -> int:
     for text in listed_warnings(caught, rows.names):
         say(f"\n{text}")
     keep(asked, table, rows, grid)
-    return 0
 
 
 def families_for(asked: str | list[str], n_features: int) -> list[str]:
@@ -187,45 +199,44 @@ def families_for(asked: str | list[str], n_features: int) -> list[str]:
     return asked
 
 
-def components_for(asked: Sequence[int], rows: Rows) -> list[int]:
+def components_for(asked: Sequence[int], different: int) -> list[int]:
     """Numbers of components to try: no more than there are different rows."""
-    different = rows.n_different(max(asked))
-    numbers = [number for number in asked if number <= different]
+    numbers = list(takewhile(lambda number: number <= different, asked))
     if not numbers:
         raise CommandError(
-            f"--components: {min(asked)} components need as many different rows, but there are "
+            f"--components: {asked[0]} components need as many different rows, but there are "
             f"only {different}: ask for fewer components"
         )
     return numbers
 
 
 def introduce(
-    asked: argparse.Namespace, rows: Rows, numbers: Sequence[int], columns: Columns
+    asked: argparse.Namespace,
+    rows: Rows,
+    numbers: Sequence[int],
+    columns: Columns,
+    different: int,
 ) -> None:
     """Say what is fitted, and what is not."""
-    n_rows = len(rows.values)
-    say(wrapped(f"{asked.data}: {n_rows} rows; columns used: {together(rows.names)}", "  "))
+    say(wrapped(f"{asked.data}: {rows.n_rows} rows; columns used: {together(rows.names)}", "  "))
     for why, names in (
-        ("Left out because they are not numeric", columns.textual),
-        ("Left out as row identifiers", columns.identifiers),
+        ("Left out because they are not numeric", ", ".join(columns.textual)),
+        ("Left out as row identifiers", together(columns.identifiers)),
     ):
         if names:
-            say(wrapped(f"{why}: {together(names)}", "  "))
-    if missing := np.count_nonzero(np.isnan(rows.values)):
-        what = "1 value is" if missing == 1 else f"{missing} values are"
+            say(wrapped(f"{why}: {names}", "  "))
+    if rows.n_missing:
+        what = "1 value is" if rows.n_missing == 1 else f"{rows.n_missing} values are"
         say(f"{what} missing; the likelihood is that of the others.")
     if rows.constant:
         note(f"columns that do not vary are left out: {together(rows.constant)}")
-    if max(numbers) < max(asked.components):
-        note(
-            f"only {rows.n_different(max(asked.components))} rows differ, so no more than "
-            f"{max(numbers)} components are tried"
-        )
+    if numbers[-1] < asked.components[-1]:
+        note(f"only {different} rows differ, so no more than {numbers[-1]} components are tried")
 
 
 def fitted(
     asked: argparse.Namespace,
-    values: Array,
+    X: Any,
     weights: Array | None,
     numbers: list[int],
     families: list[str],
@@ -237,7 +248,7 @@ def fitted(
         numbers,
         covariance_type=families,
         criterion=asked.criterion,
-        n_jobs=asked.jobs,
+        n_jobs=asked.jobs and min(asked.jobs, len(numbers) * len(families)),
         init_params=asked.start,
         random_state=asked.seed,
         prior=asked.prior,
@@ -248,42 +259,60 @@ def fitted(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            grid.fit(values, sample_weight=weights)
+            grid.fit(X, sample_weight=weights)
         except ValueError as error:
             raise CommandError(str(error), FAILED) from None
     return grid, caught
 
 
-def keep(asked: argparse.Namespace, table: Any, rows: Rows, chosen: GaussianMixtureIC) -> None:
+def keep(asked: argparse.Namespace, table: Table, rows: Rows, chosen: GaussianMixtureIC) -> None:
     """Write the files that were asked for."""
     model = chosen.best_estimator_
-    labelled = None if asked.out is None else tables.labelled(table, model, rows.values)
-    model.feature_names_in_ = np.array(rows.names, dtype=object)
-    for what, path, writer in (
-        ("Labelled rows", asked.out, lambda path: tables.write(path, labelled)),
-        ("Model", asked.model, model.save),
-        ("Picture", asked.plot, lambda path: draw(path, rows, chosen)),
+    named = deepcopy(model)
+    named.feature_names_in_ = np.array(rows.names, dtype=object)
+    writers: dict[Path, targets.Writer] = {}
+    if asked.out is not None:
+        writers[asked.out] = lambda file: labels.write(
+            file, asked.out, table, rows.names, model, asked.safe_csv
+        )
+    if asked.model is not None:
+        writers[asked.model] = lambda file: save(named, file)
+    if asked.plot is not None:
+        writers[asked.plot] = targets.figure_writer(asked.plot, lambda: drawn(rows, chosen, named))
+    targets.write(writers)
+    for what, path in (
+        ("Labelled rows", asked.out),
+        ("Model", asked.model),
+        ("Picture", asked.plot),
     ):
         if path is not None:
-            targets.write(path, writer)
             say(f"\n{what} written to {path}")
 
 
-def draw(path: Path, rows: Rows, chosen: GaussianMixtureIC) -> None:
-    """Draw the components, and beside them the criterion where there was a choice."""
+def save(model: GaussianMixture, file: IO[bytes]) -> None:
+    """Write a model as `GaussianMixture.save` does."""
+    with TemporaryDirectory(prefix="emgmm-") as folder:
+        path = Path(folder) / "model.json"
+        model.save(path)
+        file.write(path.read_bytes())
+
+
+def drawn(rows: Rows, chosen: GaussianMixtureIC, model: GaussianMixture) -> Any:
+    """A figure of the components, and beside them the criterion where there was a choice."""
     from matplotlib.figure import Figure
 
     D = len(rows.names)
     several = len(chosen.results_["rank"]) > 1
     figure = Figure(figsize=(14 if several else 7.5, 6), layout="constrained")
     axes = figure.subplots(1, 1 + several, squeeze=False)[0]
+    X, weights = rows.for_estimator()
     GaussianMixtureDisplay.from_estimator(
-        chosen.best_estimator_,
-        blocks([rows.values]),  # blocks need not bear the names of features
+        model,
+        blocks([X]) if rows.in_memory else X,  # blocks need not have the names of features
         features=0 if D == 1 else tuple(range(min(D, DRAWN))),
-        sample_weight=rows.weights,
+        sample_weight=weights,
         ax=axes[0],
     )
     if several:
         InformationCriterionDisplay.from_estimator(chosen, ax=axes[1])
-    targets.write_figure(path, figure)
+    return figure

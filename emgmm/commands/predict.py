@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import numpy as np
 
-from emgmm.commands import tables, targets
+from emgmm.commands import labels, tables, targets
 from emgmm.commands.arguments import add_csv_options
+from emgmm.commands.csv_files import Format
 from emgmm.commands.errors import CommandError, told
 from emgmm.commands.output import say
 from emgmm.commands.rows import finite
@@ -41,29 +43,37 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     targets.check({"--out": asked.out}, {"data": asked.data, "model": asked.model})
     model, names = loaded(asked.model)
-    table = tables.read(asked.data, asked.sep, asked.decimal)
-    tables.check_columns(table, names, str(asked.model), asked.decimal)
-    mixture = model._mixture()
-    noisy = mixture.noise is not None
-    if asked.out is not None:
-        own = tables.added_names(mixture.n_components, noise=noisy)
-        tables.check_free(table, own, "--out")
-    rows = finite(table, names)
-    labels, score = model.predict(rows), model.score(rows)
-    say(f"{len(rows)} rows, mean log-density {score:.6f}")
-    for k in range(-noisy, mixture.n_components):
-        name = "noise" if k < 0 else f"component {k}"
-        say(f"  {name:<12}  {np.count_nonzero(labels == k)} rows")
-    if asked.out is not None:
-        labelled = tables.labelled(table, model, rows)
-        targets.write(asked.out, lambda path: tables.write(path, labelled))
-        say(f"Labelled rows written to {asked.out}")
+    with tables.opened(asked.data, Format.of(asked)) as table:
+        table.check_columns(names, str(asked.model))
+        mixture = model._mixture()
+        noisy = mixture.noise is not None
+        if asked.out is not None:
+            added = labels.names_added(mixture.n_components, noise=noisy)
+            labels.check(asked.out, table, added)
+        counts = np.zeros(noisy + mixture.n_components, dtype=np.int64)
+        total = 0.0
+        for rows, _ in finite(table, names):
+            total += float(model.score_samples(rows).sum())
+            counts += np.bincount(model.predict(rows) + noisy, minlength=len(counts))
+        say(f"{table.n_rows} rows, mean log-density {total / table.n_rows:.6f}")
+        for k, count in enumerate(counts, start=-int(noisy)):
+            name = "noise" if k < 0 else f"component {k}"
+            say(f"  {name:<12}  {count} rows")
+        if asked.out is not None:
+            targets.write(
+                {
+                    asked.out: lambda file: labels.write(
+                        file, asked.out, table, names, model, asked.safe_csv
+                    )
+                }
+            )
+            say(f"Labelled rows written to {asked.out}")
     return 0
 
 
 def loaded(path: Path) -> tuple[GaussianMixture, list[str]]:
     """The model in a file, without the names of its columns, and these names."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # which is False for what cannot be a path
         raise CommandError(f"there is no file {path}")
     try:
         model = GaussianMixture.load(path)

@@ -9,7 +9,7 @@ from warnings import WarningMessage
 
 import numpy as np
 
-from emgmm.commands.output import together, wrapped
+from emgmm.commands.output import printable, together, wrapped
 from emgmm.criteria import ComparableEstimator
 from emgmm.diagnosis import Diagnosis, MixtureSummary
 from emgmm.notices import listed
@@ -23,7 +23,7 @@ def summarized(
 ) -> MixtureSummary:
     """The summary of a model that was fitted to rows without names, with the names of columns."""
     summary = model.summary(rows, sample_weight=weights, correlations=True)
-    return replace(summary, feature_names=tuple(names))
+    return replace(summary, feature_names=tuple(map(printable, names)))
 
 
 def candidates(results: dict[str, Any], criterion: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,23 +52,29 @@ class Standardization:
     @classmethod
     def of(cls, rows: Rows) -> Standardization:
         """The standardization of the columns of rows."""
-        counts = np.ones(len(rows.values)) if rows.weights is None else rows.weights
-        known = np.logical_not(np.isnan(rows.values))
-        observed = counts @ known
-        means = counts @ np.where(known, rows.values, 0.0) / observed
+        weight, observed, sums, squares = 0.0, *np.zeros((3, len(rows.names)))
+        for values, counts in weighted(rows):
+            known = np.logical_not(np.isnan(values))
+            weight += float(counts.sum())
+            observed += counts @ known
+            sums += counts @ np.where(known, values, 0.0)
+        means = sums / observed
         with np.errstate(over="ignore"):
-            sds = np.sqrt(counts @ np.where(known, rows.values - means, 0.0) ** 2 / observed)
+            for values, counts in weighted(rows):
+                known = np.logical_not(np.isnan(values))
+                squares += counts @ np.where(known, values - means, 0.0) ** 2
+            sds = np.sqrt(squares / observed)
         usable = np.isfinite(sds) & (sds > 0)
         if not usable.all():
             raise CommandError(
                 f"--scale: the standard deviation of column {rows.names[np.argmin(usable)]!r} "
                 "cannot be computed: express the column in other units"
             )
-        return cls(means, sds, float(counts.sum()), float(observed @ np.log(sds)))
+        return cls(means, sds, weight, float(observed @ np.log(sds)))
 
-    def forward(self, values: Array) -> Array:
-        """(N, D): rows, standardized."""
-        return (values - self.means) / self.sds
+    def forward(self, rows: Rows) -> Rows:
+        """Rows, standardized."""
+        return rows.mapped(lambda values: (values - self.means) / self.sds)
 
     def summary(self, summary: MixtureSummary) -> MixtureSummary:
         """The summary of a fit to standardized rows, in the original units."""
@@ -150,3 +157,9 @@ class Standardization:
         assert box.corner is not None
         corner = self.means + self.sds * box.corner
         return Noise(noise.weight, Box(box.sides * self.sds, box.edges * self.sds, corner))
+
+
+def weighted(rows: Rows) -> Iterator[tuple[Array, Array]]:
+    """Rows piece by piece with weights, 1 where they have none."""
+    for values, counts in rows.pieces():
+        yield values, np.ones(len(values)) if counts is None else counts

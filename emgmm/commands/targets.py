@@ -1,4 +1,4 @@
-"""Files that a command is to write: checked before anything is fitted, then written completely."""
+"""Files that a command is to write: checked before anything is fitted, then written together."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from emgmm.commands.errors import FAILED, CommandError
 from emgmm.commands.tables import SUFFIXES as TABLES
-from emgmm.files import replaced
+from emgmm.files import replaced_together
 
 SUFFIXES = {"--out": TABLES, "--plot": (".png", ".pdf", ".svg")}
+
+Writer = Callable[[IO[bytes]], None]
 
 
 def check(targets: Mapping[str, Path | None], given: Mapping[str, Path]) -> None:
@@ -42,19 +44,30 @@ def check(targets: Mapping[str, Path | None], given: Mapping[str, Path]) -> None
 
 def same(one: Path, other: Path) -> bool:
     """Whether two paths lead to the same file, which need not exist yet."""
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         if one.samefile(other):
             return True
-    return os.path.realpath(one) == os.path.realpath(other)
+    with suppress(OSError, ValueError):
+        return os.path.realpath(one) == os.path.realpath(other)
+    return False
 
 
 def _check_place(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
-    if not path.parent.is_dir():
-        raise CommandError(f"{option} {path}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise CommandError(f"{option} {path}: that is a folder, give a file")
     if suffixes and path.suffix.lower() not in suffixes:
         raise CommandError(f"{option} {path}: its name must end in {' or '.join(suffixes)}")
+    try:
+        place = Path(os.path.realpath(path)).parent  # where a link leads
+        path.exists()
+    except (OSError, ValueError) as error:  # such as a name that is too long
+        raise CommandError(f"{option} {path} cannot be written: {error}") from None
+    if not path.parent.is_dir() or not place.is_dir():
+        raise CommandError(
+            f"{option} {path}: there is no folder {place if path.parent.is_dir() else path.parent}"
+        )
+    if path.is_dir():
+        raise CommandError(f"{option} {path}: that is a folder, give a file")
+    if not os.access(place if path.is_file() or not path.exists() else path, os.W_OK):
+        raise CommandError(f"{option} {path} cannot be written: permission denied")
 
 
 def _check_matplotlib() -> None:
@@ -64,15 +77,17 @@ def _check_matplotlib() -> None:
         raise CommandError("--plot needs matplotlib: pip install 'emgmm[plot]'", FAILED) from None
 
 
-def write(path: Path, writer: Callable[[Path], None]) -> None:
-    """Let `writer` write a file, and report it as the command's error where that fails."""
+def write(writers: Mapping[Path, Writer]) -> None:
+    """Write all files or none; where that fails, report it as the command's error."""
+    names = ", ".join(map(str, writers))
     try:
-        writer(path)
+        with replaced_together(list(writers)) as files:
+            for file, writer in zip(files, writers.values(), strict=True):
+                writer(file)
     except OSError as error:
-        raise CommandError(f"cannot write {path}: {error}", FAILED) from None
+        raise CommandError(f"cannot write {names}: {error}", FAILED) from None
 
 
-def write_figure(path: Path, figure: Any) -> None:
-    """Write a picture; the file is replaced completely or left as it was."""
-    with replaced(path) as file:
-        figure.savefig(file, format=path.suffix[1:].lower(), dpi=120)
+def figure_writer(path: Path, draw: Callable[[], Any]) -> Writer:
+    """What writes the figure that `draw` returns, in the format that the path's suffix names."""
+    return lambda file: draw().savefig(file, format=path.suffix[1:].lower(), dpi=120)

@@ -1,0 +1,487 @@
+"""Tables that the command line reads and writes: of any size and encoding, with any names."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import os
+import re
+import stat
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import clusters
+from numpy.testing import assert_allclose, assert_array_equal
+
+from emgmm import GaussianMixture, GaussianMixtureIC
+from emgmm.__main__ import main
+from emgmm.commands import csv_files, labels, rows, tables
+from emgmm.commands.csv_files import Format
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes")
+ONE = ("--components", 1, "--families", "VVI")
+X = clusters(90, 3, 2, seed=3, spread=6.0)
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*words):
+    return main([str(word) for word in words])
+
+
+def refused(capsys, *words):
+    """The sentence with which a command is refused; nothing else is printed, and no file made."""
+    before = sorted(os.listdir())
+    try:
+        status = run(*words)
+    except SystemExit as ended:  # by argparse, which prints the usage before
+        status = ended.code
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.out == ""
+    assert sorted(os.listdir()) == before
+    last = printed.err.splitlines()[-1]
+    assert "error: " in last
+    return last
+
+
+def fitted(*words):
+    assert run("fit", *words, "--model", "m.json") == 0
+    return GaussianMixture.load("m.json")
+
+
+def unreachable(*arguments, **named):
+    raise AssertionError("this is too late")
+
+
+# -- CSV ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["größe,b\n1,2\n3,5\n2,2\n", "a,b,c\n1,2,ü\n3,5,x\n2,2,y\n"])
+def test_another_encoding_is_refused_and_can_be_named(text, folder, capsys):
+    (folder / "a.csv").write_bytes(text.encode("latin-1"))
+    sentence = refused(capsys, "fit", "a.csv", *ONE)
+    assert "say how its text is encoded, as in --encoding latin-1" in sentence
+    words = ("a.csv", *ONE, "--encoding", "Latin1", "--out", "out.csv")
+    model = fitted(*words)
+    assert list(model.feature_names_in_) == text.partition("\n")[0].split(",")[:2]
+    assert list(pd.read_csv("out.csv").columns)[:2] == list(model.feature_names_in_)
+    assert_allclose(model.means_, [[2, 3]], rtol=1e-12)
+    capsys.readouterr()
+    sentence = refused(capsys, "fit", "a.csv", "--encoding", "rot13")
+    assert "'rot13' is not the name of an encoding, such as utf-8 or latin-1" in sentence
+
+
+def test_utf_16_and_a_byte_order_mark(folder, capsys):
+    for encoding, words in (("utf-16", ("--encoding", "utf-16")), ("utf-8-sig", ())):
+        (folder / "a.csv").write_bytes("ä,b\n1,2\n3,5\n2,2\n".encode(encoding))
+        assert list(fitted("a.csv", *ONE, *words).feature_names_in_) == ["ä", "b"]
+    assert capsys.readouterr().err == ""
+
+
+MARKS = ["?", "NA", "N/A", "null", "NULL", "-", "", "nan", "NaN", "n/a", "None", "."]
+
+
+@pytest.mark.parametrize("in_memory", [csv_files.IN_MEMORY, 0])
+def test_marks_of_missing_values(in_memory, folder, capsys, monkeypatch):
+    monkeypatch.setattr(csv_files, "IN_MEMORY", in_memory)
+    frame = pd.DataFrame(X, columns=list("abc"))
+    texts = frame.astype(str)
+    numbers = np.arange(len(MARKS)) * 5
+    texts.loc[numbers, "b"] = MARKS
+    texts["kind"] = MARKS[0]
+    texts.to_csv("a.csv", index=False)
+    frame.loc[numbers, "b"] = np.nan
+    wanted = GaussianMixtureIC(1, covariance_type="VVI", random_state=0).fit(frame)
+    assert_allclose(fitted("a.csv", *ONE, "--out", "out.csv").means_, wanted.means_, rtol=1e-12)
+    assert f"{len(MARKS)} values are missing" in capsys.readouterr().out
+    written = pd.read_csv("out.csv", keep_default_na=False)
+    assert (written.loc[numbers, "b"] == "").all()
+
+
+HEADS = [
+    ("1.5,2\n3,4\n5,7\n", ["column_0", "column_1"], 3, "is taken for a row"),
+    ("7,2\n3,4\n5,7\n", ["column_0", "column_1"], 3, "is taken for a row"),
+    ("7,?\n3,4\n5,7\n", ["column_0", "column_1"], 3, "is taken for a row"),
+    ("1\n4\n2\n", ["column_0"], 3, "is taken for a row"),
+    ("5.1,3.5,setosa\n4,3,setosa\n5,2,setosa\n", ["column_0", "column_1"], 3, "taken for a row"),
+    ("0,1\n3,4\n5,7\n", ["0", "1"], 2, "is taken for the names"),  # pandas' names
+    (",0,1\n0,3,4\n1,5,7\n", ["0", "1"], 2, "is taken for the names"),  # with its index
+    ("id,2001,2002\nx,3,4\ny,5,7\n", ["2001", "2002"], 2, ""),
+    ("a,b\n3,4\n5,7\n", ["a", "b"], 2, ""),
+]
+
+
+@pytest.mark.parametrize("in_memory", [csv_files.IN_MEMORY, 0])
+@pytest.mark.parametrize(("text", "names", "n_rows", "remark"), HEADS)
+def test_a_first_line_of_numbers(
+    text, names, n_rows, remark, in_memory, folder, capsys, monkeypatch
+):
+    monkeypatch.setattr(csv_files, "IN_MEMORY", in_memory)
+    (folder / "a.csv").write_text(text)
+    model = fitted("a.csv", *ONE)
+    printed = capsys.readouterr()
+    assert list(model.feature_names_in_) == names
+    assert f"a.csv: {n_rows} rows" in printed.out
+    assert remark in " ".join(printed.err.split())
+    assert bool(remark) == bool(printed.err)
+    data = pd.read_csv("a.csv", header=None, names=None, na_values="?")
+    own = data.iloc[len(data) - n_rows :, -len(names) - ("setosa" in text) :].iloc[:, : len(names)]
+    assert_allclose(model.means_[0], own.astype(float).mean())
+
+
+def test_whether_there_is_a_header_can_be_said(folder, capsys):
+    (folder / "years.csv").write_text("2001,2002\n3,4\n5,7\n")
+    assert list(fitted("years.csv", *ONE, "--header", "yes").feature_names_in_) == ["2001", "2002"]
+    (folder / "pandas.csv").write_text("0,1\n3,4\n5,7\n")
+    model = fitted("pandas.csv", *ONE, "--header", "no")
+    assert_allclose(model.means_, [[8 / 3, 4]])
+    assert run("predict", "m.json", "pandas.csv", "--header", "no") == 0
+    printed = capsys.readouterr()
+    assert "3 rows, mean log-density" in printed.out
+    assert printed.err == ""
+
+
+def test_bytes_that_are_no_text(folder, capsys):
+    (folder / "a.csv").write_bytes(b"a\x00,b,c\n1,2,\x00\n3,5,\x00\n2,2,\x00\n")
+    model = fitted("a.csv", *ONE, "--out", "out.csv")
+    assert list(model.feature_names_in_) == ["a\x00", "b"]
+    assert CONTROL.search("".join(capsys.readouterr())) is None
+    (folder / "b.csv").write_bytes(bytes(range(256)) * 50)
+    assert "cannot be read as CSV" in refused(capsys, "fit", "b.csv")
+    (folder / "c.parquet").write_bytes(bytes(range(256)) * 50)
+    assert "cannot be read as PARQUET" in refused(capsys, "fit", "c.parquet")
+
+
+# -- options and paths ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("numbers", "sentence"),
+    [
+        ("1:100000000000", "has 100000000000 numbers of components, more than 1000"),
+        (f"1:{10**30}", "numbers of components, more than 1000"),
+        ("9" * 5000, "is neither a range such as 1:9"),
+        (
+            "100000000000",
+            "100000000000 components need as many different rows, but there are only 9",
+        ),
+        ("-5:3", "is neither a range such as 1:9"),
+        ("5:3", "is neither a range such as 1:9"),
+    ],
+)
+def test_numbers_of_components_that_cannot_be(numbers, sentence, capsys):
+    pd.DataFrame(X).to_parquet("a.parquet")
+    assert sentence in refused(capsys, "fit", "a.parquet", f"--components={numbers}")
+
+
+def test_numbers_of_components_up_to_the_different_rows(capsys):
+    pd.DataFrame(X[:4], columns=list("abc")).to_parquet("a.parquet")
+    words = ("fit", "a.parquet", "--families", "EII", "--prior", "conjugate", "--jobs", 10**9)
+    assert run(*words, "--components", "3,100000000000,1,2,3") == 0
+    printed = capsys.readouterr()
+    assert "only 4 rows differ, so no more than 3 components are tried" in printed.err
+    assert "3 of 3 candidates" in printed.out
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "a\x00b", "\udcff" * 200])
+def test_paths_that_cannot_be(name, capsys):
+    pd.DataFrame(X, columns=list("abc")).to_parquet("a.parquet")
+    fitted("a.parquet", *ONE)
+    capsys.readouterr()
+    assert "there is no file" in refused(capsys, "fit", f"{name}.csv")
+    assert "there is no file" in refused(capsys, "predict", f"{name}", "a.parquet")
+    assert "there is no file" in refused(capsys, "predict", "m.json", f"{name}.parquet")
+    for option, suffix in (("--out", ".csv"), ("--model", ""), ("--plot", ".png")):
+        if len(name.encode("utf-8", "surrogateescape")) > 250 or "\x00" in name:
+            sentence = refused(capsys, "fit", "a.parquet", option, f"{name}{suffix}")
+            assert "cannot be written" in sentence
+
+
+def test_long_names_of_columns(folder, capsys):
+    names = ["a" * 300, "b" * 300, "c" * 300]
+    frame = pd.DataFrame(X, columns=names)
+    frame["d" * 300] = "text"
+    frame["e" * 300] = 1.0
+    frame.to_csv("a.csv", index=False)
+    assert list(fitted("a.csv", *ONE, "--plot", "p.svg").feature_names_in_) == names
+    printed = capsys.readouterr()
+    for line in (printed.out + printed.err).splitlines():
+        assert len(line) <= 100 or "written to" in line
+    assert "a" * 30 + "..." + "a" * 30 in printed.out
+
+
+@posix
+def test_a_pipe_gets_the_model_and_stays(folder):
+    pd.DataFrame(X, columns=list("abc")).to_parquet("a.parquet")
+    os.mkfifo("pipe")
+    with ThreadPoolExecutor(1) as pool:
+        content = pool.submit((folder / "pipe").read_bytes)
+        assert run("fit", "a.parquet", *ONE, "--model", "pipe") == 0
+        assert b'"emgmm.GaussianMixture"' in content.result(timeout=60)
+    assert stat.S_ISFIFO(os.stat("pipe").st_mode)
+
+
+@posix
+def test_links_to_what_is_written_stay(folder):
+    pd.DataFrame(X, columns=list("abc")).to_parquet("a.parquet")
+    (folder / "there").mkdir()
+    for name in ("out.csv", "m.json", "p.png"):
+        (folder / name).symlink_to(folder / "there" / name)
+    (folder / "there" / "m.json").write_text("before")
+    (folder / "there" / "m.json").chmod(0o600)
+    assert (
+        run("fit", "a.parquet", *ONE, *("--out", "out.csv", "--plot", "p.png"), "--model", "m.json")
+        == 0
+    )
+    for name in ("out.csv", "m.json", "p.png"):
+        assert (folder / name).is_symlink()
+        assert (folder / "there" / name).stat().st_size > 100
+    assert stat.S_IMODE((folder / "there" / "m.json").stat().st_mode) == 0o600
+
+
+def test_files_appear_together_or_not_at_all(folder, capsys, monkeypatch):
+    frame = pd.DataFrame(X, columns=list("abc"))
+    frame["bytes"] = [b"text"] * 89 + [b"\xff"]  # which is found out when it is written
+    frame.to_parquet("a.parquet")
+    (folder / "m.json").write_text("before")
+    words = ("fit", "a.parquet", *ONE, "--model", "m.json", "--plot", "p.png", "--out")
+    assert run(*words, "out.csv") == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: cannot write out.csv: ")
+    assert printed.err.count("\n") == 1
+    assert (folder / "m.json").read_text() == "before"
+    assert sorted(os.listdir()) == ["a.parquet", "m.json"]
+    assert run(*words, "out.parquet") == 0
+    assert sorted(os.listdir()) == ["a.parquet", "m.json", "out.parquet", "p.png"]
+
+
+@pytest.mark.parametrize(
+    "place", [(GaussianMixtureIC, "fit"), (labels, "matrix"), (rows, "matrix")]
+)
+def test_an_interrupt_is_one_line_and_leaves_no_file(place, folder, capsys, monkeypatch):
+    def interrupted(*arguments, **named):
+        raise KeyboardInterrupt
+
+    pd.DataFrame(X, columns=list("abc")).to_csv("a.csv", index=False)
+    monkeypatch.setattr(*place, interrupted)
+    words = ("--out", "out.csv", "--model", "m.json", "--plot", "p.png")
+    assert run("fit", "a.csv", *ONE, *words) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    assert os.listdir() == ["a.csv"]
+
+
+# -- Parquet --------------------------------------------------------------------------------------
+
+
+def test_columns_that_csv_cannot_hold(capsys, monkeypatch):
+    table = pa.table(
+        {"a": X[:, 0], "list": [[1.0, 2.0]] * 90, "cat": pa.array(["x"] * 90).dictionary_encode()}
+    )
+    pq.write_table(table, "a.parquet")
+    assert run("fit", "a.parquet", "--components", 1, "--out", "out.parquet") == 0
+    assert pq.read_table("out.parquet").select(table.column_names).equals(table)
+    capsys.readouterr()
+    monkeypatch.setattr(GaussianMixtureIC, "fit", unreachable)
+    sentence = refused(capsys, "fit", "a.parquet", "--out", "out.csv")
+    assert "column 'list' holds list<" in sentence
+    assert "which a .csv file cannot: write a .parquet file" in sentence
+    monkeypatch.undo()
+
+
+def test_dates_are_refused_by_name(capsys):
+    day = datetime.datetime(2020, 1, 5)
+    columns = {
+        "day": pa.array([None, day.date(), *[day.date()] * 88]),
+        "time": pa.array([day] * 90, pa.timestamp("ns")),
+        "wait": pa.array([datetime.timedelta(hours=1)] * 90),
+        "yes": pa.array([True] * 90),
+    }
+    pq.write_table(pa.table({"a": X[:, 0], **columns}), "a.parquet")
+    shown = {"day": "2020-01-05 in row 2", "time": "2020-01-05 00:00:00 in row 1"}
+    shown |= {"wait": "1:00:00 in row 1", "yes": "True in row 1"}
+    for name in columns:
+        for option in ("--columns", "--weights"):
+            sentence = refused(capsys, "fit", "a.parquet", option, name)
+            assert f"{option}: column {name!r} is not numeric ({shown[name]})" in sentence
+    model = fitted("a.parquet", *ONE)
+    assert list(model.feature_names_in_) == ["a"]
+    left_out = ", ".join(f"{name} ({shown[name]})" for name in columns)
+    assert f"Left out because they are not numeric: {left_out}" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_numbers_of_every_type(capsys):
+    values = np.arange(90) % 7 * 2.0
+    kinds = [pa.int8(), pa.uint64(), pa.float32(), pa.decimal128(8, 2), pa.decimal256(40, 2)]
+    columns = {str(kind): pa.array(values.astype(int)).cast(kind) for kind in kinds[:3]}
+    decimals = [Decimal(int(value)) for value in values]
+    columns |= {str(kind): pa.array(decimals, kind) for kind in kinds[3:]}
+    columns["half"] = pa.array(values.astype(np.float16))
+    pq.write_table(pa.table(columns), "a.parquet")
+    words = ("--columns", "half,int8,uint64,float", "--prior", "conjugate")
+    model = fitted("a.parquet", *ONE, *words)
+    assert_allclose(model.means_, np.full((1, 4), values.mean()), rtol=1e-3)
+    assert_allclose(fitted("a.parquet", *ONE).means_, np.full((1, 6), values.mean()), rtol=1e-9)
+
+
+@pytest.fixture
+def in_pieces(monkeypatch):
+    monkeypatch.setattr(rows, "IN_MEMORY", 0)
+    monkeypatch.setattr(csv_files, "IN_MEMORY", 0)
+    monkeypatch.setattr(tables, "ROWS", 7)
+
+
+@pytest.mark.parametrize("scale", [(), ("--scale",)])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_large_table_is_fitted_as_a_small_one_is(suffix, scale, capsys, request):
+    frame = pd.DataFrame([3.0, 0, -50] + [1, 1, 1e3] * X, columns=["a", "b.c", "b"])
+    frame.loc[[5, 40], "b"] = np.nan
+    frame.insert(0, "id", np.arange(90))
+    frame.insert(2, "same", 7.5)
+    frame["count"] = np.arange(90) % 4
+    frame["late"] = ["1"] * 80 + ["1.5"] * 10  # an integer, as far as one can see at first
+    frame["text"] = ["1"] * 80 + ["x"] * 10
+    frame["kind"] = "a, b"
+    frame.to_csv("a.csv", index=False)
+    frame["late"] = frame["late"].astype(float)
+    frame.to_parquet("a.parquet")
+    words = (
+        "--components",
+        "1:3",
+        "--families",
+        "EEE,VVI",
+        "--weights",
+        "count",
+        "--exclude",
+        "late",
+        *scale,
+    )
+    found = []
+    for number in range(2):
+        model = fitted(f"a.{suffix}", *words, "--out", f"out.{suffix}", "--plot", "p.png")
+        printed = capsys.readouterr()
+        assert run("predict", "m.json", f"a.{suffix}") == 0
+        found.append((model, printed, capsys.readouterr().out))
+        read = pd.read_csv if suffix == "csv" else pd.read_parquet
+        written, given = read(f"out.{suffix}"), read(f"a.{suffix}")
+        pd.testing.assert_frame_equal(written[list(given)], given)
+        assert_array_equal(written["label"], model.predict(frame[list(model.feature_names_in_)]))
+        if not number:
+            request.getfixturevalue("in_pieces")
+    (model, printed, predicted), (other, again, predicted_again) = found
+    assert list(model.feature_names_in_) == list(other.feature_names_in_) == ["a", "b.c", "b"]
+    assert_allclose(model.means_, other.means_, rtol=1e-9)
+    assert_allclose(model.covariances_, other.covariances_, rtol=1e-9)
+    assert predicted == predicted_again
+    assert printed.err == again.err == "note: columns that do not vary are left out: same\n"
+    for text in ("2 values are missing", "Left out as row identifiers: id", "text ('x' in row 81)"):
+        assert text in printed.out
+        assert text in again.out
+
+
+def test_errors_in_later_pieces_name_their_rows(capsys, in_pieces):
+    frame = pd.DataFrame(X, columns=list("abc"))
+    frame["w"] = 1.0
+    frame.loc[60, "w"] = -2.0
+    frame.loc[70, "b"] = np.inf
+    frame.to_parquet("a.parquet")
+    sentence = refused(capsys, "fit", "a.parquet", "--weights", "w")
+    assert "column 'w' is -2 in row 61 of 90" in sentence
+    assert "column 'b' is infinite in row 71 of 90" in refused(capsys, "fit", "a.parquet")
+
+
+def test_a_small_part_of_a_row_group_is_in_memory(folder):
+    N = 1_000_000
+    table = pa.table({name: np.random.default_rng(0).normal(size=N) for name in "abcd"})
+    pq.write_table(table, "a.parquet", row_group_size=N)
+    del table
+    before, most, n_rows = pa.total_allocated_bytes(), 0, 0
+    with tables.opened(folder / "a.parquet", Format()) as opened:
+        for batch in opened.batches(["a", "c"]):
+            n_rows += batch.num_rows
+            most = max(most, pa.total_allocated_bytes() - before)
+    assert n_rows == N
+    assert most < 2**23  # of 16 MB
+
+
+# -- what reaches a terminal, and a spreadsheet ---------------------------------------------------
+
+NAMES = ["\x1b]0;title\x07", "\x1b[31mred\nline", "\u202eabc\x9b2J"]
+
+
+def test_no_control_characters_reach_the_terminal(capsys):
+    frame = pd.DataFrame(X, columns=NAMES)
+    frame["\x1b[2Jtext"] = "\x1b[2J"
+    frame["\x1b[2Jsame"] = 1.0
+    frame["\x1b[2Jid"] = np.arange(90)
+    frame.to_parquet("a.parquet")
+    model = fitted("a.parquet", "--components", "1:2", "--families", "VVV", "--reg-covar", 0.5)
+    assert list(model.feature_names_in_) == NAMES
+    assert run("predict", "m.json", "a.parquet") == 0
+    for words in (
+        ("fit", "a.parquet", "--columns", "\x1b[2Jtext"),
+        ("fit", "a.parquet", "--columns", "\x1b[2Jnone"),
+        ("fit", "\x1b[2J.csv"),
+        ("predict", "m.json", "\x1b[2J\n.csv"),
+    ):
+        assert run(*words) == 2
+    printed = "".join(capsys.readouterr())
+    assert CONTROL.search(printed) is None
+    assert r"\x1b]0;title\x07" in printed
+    assert r"\x1b[31mred\nline" in printed
+    assert r"\x1b[2Jtext" in printed
+
+
+def test_an_ascii_terminal(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    pd.DataFrame(X, columns=["größe", "b", "c"]).to_parquet("a.parquet")
+    assert run("fit", "a.parquet", *ONE) == 0
+    assert rb"gr\xf6\xdfe" in terminal.buffer.getvalue()
+
+
+def test_formulas_are_quoted_where_that_is_asked_for():
+    cells = ["=1+1", "+1", "-1", "@x", "\tx", "x=1", "", None, "plain", "'=1"] * 9
+    frame = pd.DataFrame(-np.abs(X), columns=["=a", "b", "c"])
+    table = pa.Table.from_pandas(frame)
+    table = table.append_column("text", pa.array(cells))
+    table = table.append_column("@cat", pa.array(cells).dictionary_encode())
+    table = table.append_column("bytes", pa.array(cells, pa.string()).cast(pa.binary()))
+    pq.write_table(table, "a.parquet")
+    wanted = [c if c is None or not c.startswith(tuple("=+-@\t")) else f"'{c}" for c in cells]
+    for words in ((), ("--safe-csv",)):
+        model = fitted("a.parquet", *ONE, *words, "--out", "out.csv")
+        written = pd.read_csv("out.csv", keep_default_na=False)
+        expected = wanted if words else cells
+        quote = "'" if words else ""
+        assert list(written) == [
+            f"{quote}=a",
+            "b",
+            "c",
+            "text",
+            f"{quote}@cat",
+            "bytes",
+            "label",
+            "p_0",
+        ]
+        for name in ("text", f"{quote}@cat", "bytes"):
+            assert list(written[name]) == [cell or "" for cell in expected]
+        assert_allclose(written[["b", "c"]], frame[["b", "c"]])  # numbers are no formulas
+        assert run("predict", "m.json", "a.parquet", *words, "--out", "again.csv") == 0
+        assert (pd.read_csv("again.csv", keep_default_na=False) == written).all(axis=None)
+    fitted("a.parquet", *ONE, "--safe-csv", "--out", "out.parquet")
+    assert pq.read_table("out.parquet").column("text").to_pylist() == cells
+    assert list(model.feature_names_in_) == ["=a", "b", "c"]
