@@ -44,7 +44,6 @@ from emgmm.starts import STARTS
 
 LONG = np.longdouble
 EPS = np.finfo(float).eps
-LARGEST = np.finfo(float).max
 FAILED = object()  # what a call that raised returned
 
 # -- drawing a case -------------------------------------------------------------------------------
@@ -246,9 +245,8 @@ def contained(kind, rows):
 
 
 def drawn_weights(random, n):
-    kind = random.choice(
-        ["counts", "fractions", "some", "float32", "tiny", "huge", "subnormal", "wide", "list"]
-    )
+    kinds = ["counts", "fractions", "some", "float32", "list", "tiny", "huge", "subnormal", "wide"]
+    kind = random.choice(kinds, p=[0.25, 0.2, 0.2, 0.1, 0.1, 0.04, 0.04, 0.03, 0.04])
     counts = random.integers(0, 4, size=n)
     counts[random.integers(n)] = 1
     if kind == "counts":
@@ -514,9 +512,20 @@ def dense(model, name="covariances_"):
 def conditions(matrices):
     """(K,): condition numbers of the correlation matrices, which units play no part in."""
     sds = np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
-    correlations = (matrices / sds[:, :, None] / sds[:, None, :]).astype(float)
-    eigenvalues = np.linalg.eigvalsh(correlations)
+    return spreads(matrices / sds[:, :, None] / sds[:, None, :])
+
+
+def spreads(matrices):
+    """(K,): condition numbers."""
+    largest = np.abs(matrices).max(axis=(1, 2), keepdims=True)
+    eigenvalues = np.linalg.eigvalsh((matrices / largest).astype(float))
     return eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], EPS / 4)
+
+
+def sensitivity(model):
+    """How much an M-step enlarges rounding: families with axes of their own know one unit only."""
+    closed = FAMILIES[model.covariance_type].closed_under_scaling
+    return float((conditions if closed else spreads)(dense(model)).max())
 
 
 def oracle(model, rows):
@@ -577,23 +586,17 @@ def judge_densities(judge, model, rows, table):
         truth = log_sum(joint)
         promise = (1e-3 if single else 4e-9) + (1e-5 if single else 1e-14) * np.abs(truth)
         low, high = log_sum(joint - error) - promise, log_sum(joint + error) + promise
-        impossible = truth < -LARGEST
-        right = np.where(impossible, scores == -np.inf, (low <= scores) & (scores <= high))
+        right = (low <= scores) & (scores <= high)
     if not right.all():
         i = int(np.flatnonzero(~right)[0])
         judge.fault(
             "score_samples differs from the oracle",
             f"row {i} {rows[i]}: {scores[i]!r} for {float(truth[i])!r} within {float(high[i] - truth[i]):.2g}; {(~right).sum()} rows",
         )
-    proba = judge.call(
-        "predict_proba", model.predict_proba, table, refused=bool(impossible.any()) or None
-    )
+    proba = judge.call("predict_proba", model.predict_proba, table)
     if proba is FAILED:
-        judge.demand(impossible.any(), "predict_proba: refused possible rows", judge.error)
         return
     proba = proba if isinstance(proba, np.ndarray) else np.concatenate(list(proba))
-    if impossible.any():
-        return
     with np.errstate(all="ignore"):
         shares = np.exp(joint - truth[:, None])
         slack = promise + (error * (shares > 1e-12)).max(axis=1)
@@ -616,6 +619,40 @@ def judge_densities(judge, model, rows, table):
         judge.demand(
             not low.any(), "predict is not the most probable component", np.flatnonzero(low)[:3]
         )
+
+
+def judge_far_rows(judge, model, random):
+    """The same of rows about the means, near and far, some with holes.
+
+    Rows that no component can have made, as far as numbers go, have a log-density of -inf, and no
+    responsibilities.
+    """
+    K, D = model.means_.shape
+    most = 200 if random.random() < 0.05 else 4
+    dtype = model.means_.dtype
+    with np.errstate(all="ignore"):
+        sds = np.sqrt(np.diagonal(dense(model), axis1=1, axis2=2)).astype(float)
+        steps = random.normal(size=(20, K, D)) * 10.0 ** random.uniform(-1, most, size=(20, 1, 1))
+        rows = (model.means_ + sds * steps).reshape(-1, D).astype(dtype)
+        rows[random.random(rows.shape) < random.choice([0.0, 0.3])] = np.nan
+        rows = rows[~np.isinf(rows).any(axis=1)]
+        truth = log_sum(oracle(model, rows.astype(float))[0])
+    kind = "frame" if hasattr(model, "feature_names_in_") else "array"
+    possible, impossible = (
+        rows[truth > -np.finfo(dtype).max / 1e6],
+        rows[truth < -np.finfo(dtype).max],
+    )
+    if len(possible):
+        judge_densities(judge, model, possible.astype(float), contained(kind, possible))
+    if len(impossible):
+        table = contained(kind, impossible)
+        scores = judge.call("score_samples", model.score_samples, table)
+        judge.demand(
+            scores is FAILED or (scores == -np.inf).all(),
+            "score_samples of impossible rows is not -inf",
+            scores,
+        )
+        judge.call("predict_proba of impossible rows", model.predict_proba, table, refused=True)
 
 
 # -- a fitted model -------------------------------------------------------------------------------
@@ -650,6 +687,8 @@ def judge_model(judge, model, case):
         correlations = matrices / sds[:, :, None] / sds[:, None, :]
         crooked = np.abs(correlations - np.swapaxes(correlations, 1, 2)).max()
         judge.demand(crooked < 1e3 * unit, "covariances_ are not symmetric", crooked)
+        if unit > EPS and unit * conditions(precisions).max() > 0.1:
+            return False  # covariances and precisions are each rounded to single precision
         definite = all(cholesky(matrix) is not None for matrix in correlations)
         condition = conditions(matrices)
         if not definite:
@@ -696,7 +735,7 @@ def judge_likelihood(judge, model, case):
     objective, event = model.history_["objective"], model.history_["event"]
     judge.demand(np.isfinite(objective).all(), "an objective is not finite", objective)
     with np.errstate(all="ignore"):
-        condition = conditions(dense(model)).max()
+        condition = sensitivity(model)
     unit = np.finfo(model.means_.dtype).eps
     if is_plain(case) and case.parameters.get("acceleration") is None:
         falls = np.diff(objective) < -(
@@ -819,7 +858,8 @@ def start_of(case, random):
 def judge_laws(judge, case, random):
     """Weights, order, units and containers do not matter beyond what they mean."""
     start = start_of(case, random)
-    if start is None:
+    family = FAMILIES[case.parameters["covariance_type"]]
+    if start is None or ("units" in case.traits and not family.closed_under_scaling):
         return
     rows, n = case.rows, len(case.rows)
     counts = random.integers(0, 4, size=n).astype(float)
@@ -862,11 +902,10 @@ def judge_laws(judge, case, random):
             start,
             (contained(kind, rows), None),
         )
-    family = FAMILIES[case.parameters["covariance_type"]]
     if (
         family.closed_under_scaling
         and start["reg_covar"] == 0
-        and not isinstance(start.get("prior"), NormalInverseWishart)
+        and start.get("prior") is None
         and "units" not in case.traits
     ):
         units = 2.0 ** random.integers(-30, 31, size=rows.shape[1])
@@ -890,49 +929,57 @@ def in_units(start, units, family):
     return {**start, "means_init": start["means_init"] * units, "precisions_init": precisions}
 
 
-def judge_same(judge, kind, start, data, other_start, other_data, units=1.0):
+def judge_same(judge, kind, start, data, other_start, other_data, units=None):
     """Two fits end alike; where rounding decides, nothing is said."""
     one, other = (GaussianMixture(**parameters) for parameters in (start, other_start))
+    units = np.ones(data[0].shape[1]) if units is None else units
     answers = []
     for model, (rows, weights) in ((one, data), (other, other_data)):
         answers.append(judge.call("fit", model.fit, rows, sample_weight=weights))
     survivors = [model for model in answers if model is not FAILED]
-    with np.errstate(all="ignore"):
-        condition = max((conditions(dense(model)).max() for model in survivors), default=1.0)
-        reach = max(
-            (
-                np.abs(
-                    model.means_
-                    / np.sqrt(np.diagonal(dense(model), axis1=1, axis2=2).astype(float))
-                ).max()
-                for model in survivors
-            ),
-            default=0.0,
-        )
-    slack = 1e-7 + 1e4 * EPS * condition + 1e3 * EPS * reach
-    if not slack < 1e-2:
+    slack = 1e-7 + EPS * max(map(enlargement, survivors, (data[0], other_data[0])), default=0.0)
+    if len(survivors) == 1 and slack < 1e-2:
+        judge.fault(f"{kind}: one fit fails", f"{start['covariance_type']}: slack {slack:.1g}")
+    if len(survivors) < 2 or not slack < 1e-2:
         return
-    if len(survivors) == 1:
-        judge.fault(
-            f"{kind}: one fit fails",
-            f"{start['covariance_type']}: {judge.error or 'the first'}, slack {slack:.1g}",
-        )
-    if len(survivors) < 2:
-        return
-    sds = np.sqrt(np.diagonal(dense(one), axis1=1, axis2=2))
-    moved = np.abs(other.means_.astype(LONG) / units - one.means_).max(axis=0) / sds
-    matrices = dense(other) / (np.ones(one.means_.shape[1]) * units)[:, None] / units
-    changed = np.abs(matrices - dense(one)) / sds[:, :, None] / sds[:, None, :]
-    shares = np.abs(other.weights_ - one.weights_)
-    occupied = one.weights_ > 1e-6
-    if not occupied.any():
-        return
-    worst = [float(moved[occupied].max()), float(changed[occupied].max()), float(shares.max())]
+    bounds = [np.array(model.lower_bounds_, dtype=LONG) for model in (one, other)]
+    jacobian = (~np.isnan(np.asarray(data[0], dtype=float)) @ np.log(units)).mean()
+    gap = float(np.abs(bounds[0] - bounds[1] - jacobian).max())
     judge.demand(
-        max(worst) <= slack,
+        gap <= slack,
+        kind,
+        f"{start['covariance_type']}: likelihood off by {gap:.2g}, allowed {slack:.1g}",
+    )
+    if not FAMILIES[start["covariance_type"]].closed_under_scaling:
+        return  # the axes of spherical scatters are arbitrary
+    sds = np.sqrt(np.diagonal(dense(one), axis1=1, axis2=2))
+    occupied = one.weights_ > 1e-6
+    moved = np.abs(other.means_.astype(LONG) / units - one.means_) / sds
+    matrices = dense(other) / units[:, None] / units
+    changed = np.abs(matrices - dense(one)) / sds[:, :, None] / sds[:, None, :]
+    worst = [
+        float(values.max(initial=0))
+        for values in (moved[occupied], changed[occupied], np.abs(other.weights_ - one.weights_))
+    ]
+    judge.demand(
+        max(worst) <= 10 * slack,
         kind,
         f"{start['covariance_type']}: means, covariances, weights off by {worst}, allowed {slack:.1g}",
     )
+
+
+def enlargement(model, rows):
+    """By how much a few steps of EM may enlarge rounding."""
+    table = (
+        np.concatenate([np.asarray(block, dtype=float) for block in rows])
+        if not hasattr(rows, "__len__")
+        else np.asarray(rows, dtype=float)
+    )
+    with np.errstate(all="ignore"):
+        sds = np.sqrt(np.diagonal(dense(model), axis1=1, axis2=2)).astype(float)
+        extent = ((np.nanmax(table, axis=0) - np.nanmin(table, axis=0)) / sds).max()
+        reach = np.abs(model.means_ / sds).max()
+        return 1e4 * sensitivity(model) + 1e3 * reach + 1e2 * extent**2
 
 
 def judge_singular(judge, case, random):
@@ -1095,9 +1142,7 @@ def wrong_tables():
     import pandas as pd
     from scipy import sparse
 
-    good = np.arange(12.0).reshape(6, 2) ** 2
-    infinite = good.copy()
-    infinite[3, 1] = -INF
+    good = GOOD
     dates = np.array(["2020-01-01", "2020-01-02", "NaT"] * 2, dtype="datetime64[D]")
     return {
         "one dimension": good[:, 0],
@@ -1107,7 +1152,7 @@ def wrong_tables():
         "no rows": good[:0],
         "no columns": good[:, :0],
         "one row": good[:1],
-        "infinity": infinite,
+        "infinity": np.where(good > 100, -INF, good),
         "all missing": np.full((6, 2), NAN),
         "a column missing": good * [1.0, NAN],
         "words": [["a", "b"], ["c", "d"], ["e", "f"]],
@@ -1143,100 +1188,80 @@ WRONG_WEIGHTS = [
 ]  # fmt: skip
 
 
+GOOD = np.arange(12.0).reshape(6, 2) ** 2
+WRONG_QUERIES = {
+    "three columns": GOOD[:, [0, 1, 1]],
+    "infinity": np.where(GOOD > 100, INF, GOOD),
+    "words": [["a", "b"]],
+    "a list": [1.0, 2.0],
+    "no rows": GOOD[:0],
+    "no dimension": 3.0,
+}
+WRONG_COUNTS = [0, -1, 1.5, "x", None, True, NAN, [3], INF]
+QUERIES = [
+    "predict",
+    "predict_proba",
+    "score_samples",
+    "predict_log_proba",
+    "impute",
+    "score",
+    "bic",
+    "diagnose",
+    "summary",
+]
+JUNK = [b"", b"{}", b"[1]", b"\xff\xfe", b'{"format": "emgmm.GaussianMixture"}', b"null"]
+
+
 def judge_wrong(judge, random):
     """Wrong arguments are refused in a sentence, and change nothing."""
-    good = np.arange(12.0).reshape(6, 2) ** 2
     model = GaussianMixture(2, covariance_type="diag", random_state=0)
-    method = str(random.choice(["fit", "fit_predict", "partial_fit"]))
-    if random.random() < 0.5:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(good)
-    what, choice = method, random.choice(["parameter", "table", "weights", "query"])
-    if choice == "parameter":
-        name = str(random.choice(list(WRONG_PARAMETERS)))
-        value = WRONG_PARAMETERS[name][random.integers(len(WRONG_PARAMETERS[name]))]
-        model.set_params(**{name: value})
-        fitted_already = (
-            method == "partial_fit" and hasattr(model, "means_") and name.endswith("_init")
-        )
-        what, arguments = f"{method} with {name}={value!r}", (good,)
-        if fitted_already or (
-            method == "partial_fit" and name == "n_components" and value == 10**9
-        ):
-            return  # a start is not looked at any more; many components wait for more rows
-        if (name, str(value)) == ("noise", "x") and method == "partial_fit":
-            pass
-    elif choice == "table":
-        tables = wrong_tables()
-        name = str(random.choice(list(tables)))
-        if method == "partial_fit" and name in ("one row", "all missing"):
-            return
-        what, arguments = f"{method} of {name}", (tables[name],)
-    elif choice == "weights":
-        value = WRONG_WEIGHTS[random.integers(len(WRONG_WEIGHTS))]
-        what, arguments = f"{method} with sample_weight={str(value)[:30]}", (good, None, value)
-    else:
-        return judge_query(judge, random, model, good)
-    before = copy.deepcopy(vars(model))
-    judge.call(what, getattr(model, method), *arguments, refused=True)
-    if judge.error is not None:
-        unchanged(judge, what, model, before)
-
-
-def judge_query(judge, random, model, good):
-    """Questions that a model cannot answer."""
-    known = hasattr(model, "means_")
-    infinite = np.where(good == good.max(), INF, good)
-    name = str(
+    known = bool(random.random() < 0.5)
+    if known:
+        judge.call("fit", model.fit, GOOD)
+    which = str(
         random.choice(
-            [
-                "predict",
-                "predict_proba",
-                "score_samples",
-                "predict_log_proba",
-                "impute",
-                "score",
-                "bic",
-                "diagnose",
-                "summary",
-                "sample",
-                "load",
-            ]
+            ["parameter", "table", "weights", "query", "count", "junk"],
+            p=[0.4, 0.2, 0.15, 0.15, 0.05, 0.05],
         )
     )
-    function = getattr(model, name)
-    if name == "load":
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.json"
-            path.write_bytes(
-                [b"", b"{}", b"[1]", b"\xff\xfe", b'{"format": "emgmm.GaussianMixture"}', b"null"][
-                    random.integers(6)
-                ]
-            )
-            judge.call("load of junk", function, path, refused=True)
-        return
-    if not known:
-        argument = () if name == "sample" else (good,)
-    elif name == "sample":
-        argument = ([0, -1, 1.5, "x", None, True, NAN, [3], INF][random.integers(9)],)
+    method, arguments = str(random.choice(["fit", "fit_predict", "partial_fit"])), (GOOD,)
+
+    def one_of(values):
+        keys = list(values if isinstance(values, dict) else range(len(values)))
+        key = keys[random.integers(len(keys))]
+        return key, values[key]
+
+    if which == "parameter":
+        name, values = one_of(WRONG_PARAMETERS)
+        value = one_of(values)[1]
+        what = f"{name}={str(value)[:40]!r}"
+        model.set_params(**{name: value})
+        if method == "partial_fit" and (
+            name == "n_components" or (known and name.endswith("_init"))
+        ):
+            method = "fit"  # a stream waits for more rows, and a start is past
+    elif which == "table":
+        what, table = one_of(wrong_tables())
+        arguments = (table,)
+        method = "fit" if what in ("one row", "all missing") else method  # a stream may go on
+    elif which == "weights":
+        what, weights = one_of(WRONG_WEIGHTS)
+        arguments = (GOOD, None, weights)
+        what = f"sample_weight={str(weights)[:30]!r}"
+    elif which == "query":
+        method, (what, table) = QUERIES[random.integers(len(QUERIES))], one_of(WRONG_QUERIES)
+        arguments = (table if known else GOOD,)
+    elif which == "count":
+        method, what, arguments = "sample", "a wrong number", (one_of(WRONG_COUNTS)[1],)
     else:
-        wrong = {
-            "3 columns": good[:, [0, 1, 1]],
-            "infinity": infinite,
-            "words": [["a", "b"]],
-            "a list": [1.0, 2.0],
-            "no rows": good[:0],
-            "None": None,
-        }
-        if name == "summary":
-            del wrong["None"]
-        key = str(random.choice(list(wrong)))
-        argument = (wrong[key],)
-    what = f"{name}({str(argument)[:40]})" if known else f"{name} of an unfitted model"
+        with tempfile.NamedTemporaryFile(suffix=".json") as file:
+            Path(file.name).write_bytes(one_of(JUNK)[1])
+            judge.call("load of junk", GaussianMixture.load, file.name, refused=True)
+        return
     before = copy.deepcopy(vars(model))
-    judge.call(what, function, *argument, refused=True)
-    judge.demand(equal(vars(model), before), f"{name}: a question changed the estimator")
+    judge.call(f"{method} with {what}", getattr(model, method), *arguments, refused=True)
+    if judge.error is not None:
+        unchanged(judge, method, model, before)
 
 
 # -- one case -------------------------------------------------------------------------------------
@@ -1267,7 +1292,7 @@ def examine(number):
         unchanged(judge, "fit", model, before)
     elif judge_model(judge, model, case):
         judge_densities(judge, model, case.rows, case.table)
-        judge_densities(judge, model, *far_rows(model, random))
+        judge_far_rows(judge, model, random)
         judge_likelihood(judge, model, case)
         judge_copies(judge, model, case, random)
         if model.warm_start:
@@ -1277,26 +1302,10 @@ def examine(number):
         judge_laws(judge, case, random)
     elif share < 0.55:
         judge_stream(judge, case, random)
-    elif share < 0.65:
+    elif share < 0.6:
         judge_choice(judge, case, random)
     judge_singular(judge, case, random)
     return judge.faults
-
-
-def far_rows(model, random):
-    """Rows about the means, near and far, some with holes; twice, as rows and as a table."""
-    K, D = model.means_.shape
-    most = 200 if random.random() < 0.05 else 4
-    with np.errstate(all="ignore"):
-        sds = np.sqrt(np.diagonal(dense(model), axis1=1, axis2=2)).astype(float)
-        steps = random.normal(size=(20, K, D)) * 10.0 ** random.uniform(-1, most, size=(20, 1, 1))
-        rows = (model.means_ + sds * steps).reshape(-1, D)
-    rows[random.random(rows.shape) < random.choice([0.0, 0.3])] = np.nan
-    with np.errstate(over="ignore"):
-        rows = rows.astype(model.means_.dtype)
-    rows = rows[~np.isinf(rows).any(axis=1)]
-    table = contained("frame", rows) if hasattr(model, "feature_names_in_") else rows
-    return rows.astype(float), table
 
 
 # -- by hand --------------------------------------------------------------------------------------
@@ -1324,12 +1333,12 @@ def main():
     signal.signal(signal.SIGALRM, _give_up)
     started, number, kinds = time.monotonic(), options.seed, defaultdict(list)
     while time.monotonic() - started < 60 * options.minutes:
-        begun = time.monotonic()
-        signal.alarm(120)
+        begun = time.process_time()
+        signal.alarm(300)
         try:
             faults = examine(number)
         except TooSlow:
-            faults = [("slow", "given up after 120 s")]
+            faults = [("slow", "given up after 300 s")]
         except Exception as error:
             faults = [
                 (
@@ -1338,7 +1347,7 @@ def main():
                 )
             ]
         signal.alarm(0)
-        took = time.monotonic() - begun
+        took = time.process_time() - begun  # other processes have no part in it
         if took > 20:
             faults.append(("slow", f"{took:.0f} s"))
         for kind, detail in faults:
