@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from sklearn.cluster import KMeans
 
+from emgmm.clustering import kmeans_labels
 from emgmm.em import EM
 from emgmm.expectation import FormForBlock, softmax
 from emgmm.families import DegenerateCovarianceError, mass_times
@@ -67,10 +67,8 @@ def along_axis(rows: Array, weights: Array, n_members: int) -> Places:
 
 def by_clusters(rows: Array, weights: Array, n_members: int, scale: Array, seed: int) -> Places:
     """At the centres of k-means over the rows, measured through the (D, D) `scale`."""
-    clusters = KMeans(n_members, n_init=2, random_state=seed)
-    labels = clusters.fit(
-        (rows - weights @ rows) @ scale, sample_weight=weights * len(rows)
-    ).labels_
+    whitened, counts = (rows - weights @ rows) @ scale, weights * len(rows)
+    labels = kmeans_labels(whitened, n_members, n_init=2, random=seed, weights=counts)
     shares = np.bincount(labels, weights=weights, minlength=n_members)
     sums = np.zeros((n_members, rows.shape[1]))
     np.add.at(sums, labels, weights[:, None] * rows)

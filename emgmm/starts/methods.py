@@ -13,14 +13,15 @@ from typing import TypeAlias
 
 import numpy as np
 from sklearn import config_context
-from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.cluster import kmeans_plusplus
 
+from emgmm.clustering import kmeans_labels
 from emgmm.sources import Rows
 from emgmm.starts.agglomeration import hierarchical
 from emgmm.starts.assignment import Assignment, Labels, OfSome, Responsibilities, SingleRows
 from emgmm.starts.short import SHORT_ROWS, BestOf, ShortRuns
 from emgmm.starts.whitening import standardized, whitened
-from emgmm.typing import Integers
+from emgmm.typing import Array, Integers
 
 Start: TypeAlias = Callable[[Rows, int, np.random.RandomState], Assignment]
 
@@ -45,13 +46,11 @@ def of_those_that_count(start: Start) -> Start:
 @of_those_that_count
 def kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """The clusters of one run of k-means."""
-    # Rows and parameters were looked at before, which takes as long as an iteration on few rows.
-    with config_context(assume_finite=True, skip_parameter_validation=True):
-        if n_components == 1:  # all rows, but the seed is drawn that scikit-learn draws
+    if n_components == 1:  # all rows, but the seed is drawn that scikit-learn draws
+        with config_context(assume_finite=True, skip_parameter_validation=True):
             kmeans_plusplus(rows.filled, 1, sample_weight=rows.counts, random_state=random)
-            return Labels(np.zeros(len(rows.values), dtype=np.int32), 1)
-        clusters = KMeans(n_clusters=n_components, n_init=1, random_state=random)
-        labels = clusters.fit(rows.filled, sample_weight=rows.counts).labels_
+        return Labels(np.zeros(len(rows.values), dtype=np.int32), 1)
+    labels = kmeans_labels(rows.filled, n_components, n_init=1, random=random, weights=rows.counts)
     return Labels(labels, n_components)
 
 
@@ -84,15 +83,20 @@ def random_from_data(rows: Rows, n_components: int, random: np.random.RandomStat
     return SingleRows(chosen)
 
 
+def _best_clusters(
+    coordinates: Array, weights: Array | None, n_components: int, random: np.random.RandomState
+) -> Labels:
+    labels = kmeans_labels(coordinates, n_components, n_init=RUNS, random=random, weights=weights)
+    return Labels(labels, n_components)
+
+
 @of_those_that_count
 def whitened_kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """The clusters of the best of some runs of k-means on whitened rows.
 
     Where all directions are as wide, one run in six splits a wrong one and stays there.
     """
-    clusters = KMeans(n_clusters=n_components, n_init=RUNS, random_state=random)
-    labels = clusters.fit(whitened(rows), sample_weight=rows.counts).labels_
-    return Labels(labels, n_components)
+    return _best_clusters(whitened(rows), rows.counts, n_components, random)
 
 
 def short_runs(
@@ -107,9 +111,7 @@ def short_runs(
 @of_those_that_count
 def standardized_kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """The clusters of the best of some runs of k-means on standardized columns."""
-    clusters = KMeans(n_clusters=n_components, n_init=RUNS, random_state=random)
-    labels = clusters.fit(standardized(rows), sample_weight=rows.counts).labels_
-    return Labels(labels, n_components)
+    return _best_clusters(standardized(rows), rows.counts, n_components, random)
 
 
 def sampled(rows: Rows, random: np.random.RandomState) -> tuple[Integers, Rows]:
