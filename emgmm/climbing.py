@@ -147,6 +147,7 @@ class ClimbingEstimator(PortableEstimator):
         objectives = last_of_plain_em(getattr(self, "history_", history([], [], [])))
         with one_blas_thread():
             em = map_of(source, self._problem(mixture))
+            door.check_some_observed(em.summary)
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
 

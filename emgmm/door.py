@@ -119,6 +119,15 @@ def _refuse_devices(estimator: BaseEstimator, X: Any) -> None:
         )
 
 
+def check_some_observed(summary: DataSummary) -> None:
+    """Something was observed in some row that counts."""
+    if not summary.n_rows:
+        raise ValueError(
+            "Nothing was observed in any row of X that counts, so that there is nothing to report "
+            "on: pass the rows that were fitted."
+        )
+
+
 def check_observed(summary: DataSummary, names: Array | None) -> None:
     """Every feature was observed in some row that counts."""
     never = np.flatnonzero(summary.observed <= 0)

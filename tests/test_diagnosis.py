@@ -303,3 +303,10 @@ def test_a_next_step_to_a_singular_covariance_is_a_move():
     model = GaussianMixture.from_parameters([0.5, 0.5], rows, covariances=[[[1e-3]], [[1e-3]]])
     diagnosis = model.set_params(reg_covar=0).diagnose(rows, certify=True)
     assert diagnosis.verdict is Verdict.MOVING
+
+
+@pytest.mark.parametrize("certify", [False, True])
+def test_rows_of_which_nothing_was_observed_have_no_report(certify):
+    model = sound()
+    with pytest.raises(ValueError, match="Nothing was observed in any row of X that counts"):
+        model.diagnose(np.full_like(X, np.nan), certify=certify)
