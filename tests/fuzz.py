@@ -38,7 +38,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 import emgmm
 from emgmm import EMWarning, GaussianMixture, GaussianMixtureIC, NormalInverseWishart, blocks
-from emgmm.door import FailedBlockError, FailedFitError
+from emgmm.failures import FailedBlockError, FailedFitError
 from emgmm.families import FAMILIES
 from emgmm.sources import Blocks
 from emgmm.starts import STARTS
