@@ -45,8 +45,16 @@ def summary(block: Block, family: Family) -> DataSummary:
 
 
 def along(block: Block, axes: Array, family: Family) -> DataSummary:
-    """The same of a block's coordinates along axes, the columns of a (D, D) matrix."""
-    return DataSummary.of(axes.T @ block.rows, family, block.weights)
+    """The same of a block's coordinates along axes, the columns of a (D, D) matrix.
+
+    Rows that miss some features do not count.
+    """
+    rows, weights = block.rows, block.weights
+    if not block.complete:
+        seen = np.logical_not(np.isnan(rows).any(axis=0))
+        rows = np.where(seen, rows, 0.0)
+        weights = seen * (1.0 if weights is None else weights)
+    return DataSummary.of(axes.T @ rows, family, weights)
 
 
 class EM:
@@ -141,7 +149,7 @@ class EM:
         if not varying.all():
             return tuple(np.flatnonzero(varying == 0).tolist())
         scatter = shape.dense(seen.scatter[None], D)[0]
-        covariance = scatter / seen.weight + self.ridge * np.eye(D)
+        covariance = scatter / seen.seen + self.ridge * np.eye(D)
         sds = np.sqrt(np.diag(covariance))
         variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
         axes = vectors / sds[:, None]

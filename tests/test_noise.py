@@ -515,3 +515,19 @@ def test_noise_that_takes_every_row_leaves_starved_components(acceleration):
     assert (model.predict(X) == -1).all()
     report = model.diagnose(X, certify=True)
     assert report.starved == list(range(K))
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_noise_of_which_nothing_is_left_is_no_component(covariance_type, dtype):
+    """Its weight underflows to exactly 0; the fit and its densities are those without noise."""
+    X = clusters(200, 2, 1).astype(dtype)
+    model = GaussianMixture(1, covariance_type=covariance_type, noise=1e-300)
+    with np.errstate(all="raise"):
+        model.fit(X)
+        scores = model.score_samples(X)
+        shares = model.predict_proba(X)
+    assert model.noise_weight_ == 0
+    plain = GaussianMixture(1, covariance_type=covariance_type).fit(X)
+    assert_allclose(scores, plain.score_samples(X), rtol=1e-4 if dtype == np.float32 else 1e-12)
+    assert_array_equal(shares, np.tile([1, 0], (200, 1)))

@@ -123,6 +123,16 @@ def test_rows_of_weight_0_do_not_make_dependent_columns_independent():
         model.fit(X, sample_weight=weights)
 
 
+def test_rows_of_which_nothing_was_observed_have_no_say():
+    X = total(clusters(N, 2))
+    X[::7] = np.nan
+    assert "linearly dependent in column 0, 1, 2" in refusal(X, "full")
+    X[:, 2] += 1e-3 * np.random.default_rng(0).normal(size=N)
+    model = GaussianMixture(1, reg_covar=0).fit(X)
+    seen = X[np.logical_not(np.isnan(X).any(axis=1))]
+    np.testing.assert_allclose(model.covariances_[0], np.cov(seen.T, bias=True), rtol=1e-8)
+
+
 def test_rows_in_blocks_are_judged_like_rows_in_one_array():
     X = total(clusters(N, 2))
     assert refusal(blocks([X[:40], X[40:]]), "full", init_params="random") == refusal(X, "full")

@@ -147,6 +147,8 @@ class Packed(Form):
         if noise is not None:
             theta = np.vstack((theta, np.zeros(theta.shape[1])))
             theta[-1, 0] = noise.log_weight + (noise.density.constant or 0.0)
+        # BLAS makes an invalid operation of the infinite logarithm of a weight that is 0.
+        theta[:, 0] = np.maximum(theta[:, 0], 0.25 * np.finfo(self.phi.dtype).min)
         return theta.astype(self.phi.dtype, copy=False)
 
     def error(self, reach: Array) -> float:
