@@ -634,7 +634,9 @@ def judge_likelihood(judge, model, case):
     prior = model.prior is not None or model.weight_concentration != 1
     if (model.reg_covar == 0 or model.prior is not None) and model.acceleration is None:
         # A ridge is added after the maximisation: with one EM need not climb.
-        falls = np.diff(objective) < -(1e-8 + 1e2 * unit * (np.abs(objective[1:]) + condition))
+        sds = np.sqrt(np.diagonal(dense(model), axis1=1, axis2=2))
+        lost = unit * float(condition + np.abs(model.means_ / sds).max())  # means are rounded
+        falls = np.diff(objective) < -(1e-8 + 1e2 * (lost + unit * np.abs(objective[1:])))
         for t in np.flatnonzero(falls & (event[1:] == "step"))[:1]:
             detail = f"{model.covariance_type}: {objective[t]!r} to {objective[t + 1]!r}"
             judge.fault("the likelihood falls", f"{detail} at step {t + 1}, {condition:.2g}")

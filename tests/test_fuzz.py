@@ -6,7 +6,7 @@ import pytest
 from fuzz import draw, examine
 
 
-@pytest.mark.parametrize("number", range(150))
+@pytest.mark.parametrize("number", range(400))
 def test_no_fault_is_found(number):
     faults = examine(number)
     assert not faults, f"python -m tests.fuzz --case {number}\n{draw(number)}\n{faults}"
