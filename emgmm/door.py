@@ -218,14 +218,15 @@ def weights(value: Any, n_components: int, noise: float | None = 0.0) -> Array:
     """(K,) weights in [0, 1] that sum to one less the share of `noise`; None is any share."""
     array = _array(value, "weights")
     _check_shape(array, (n_components,), "weights")
-    if (array < 0).any() or (array > 1).any():
-        k = int(np.flatnonzero((array < 0) | (array > 1))[0])
+    tolerance = 1e-6 if array.dtype == np.float32 else 1e-8
+    outside = (array < 0) | (array > 1 + tolerance)
+    if outside.any():
+        k = int(np.argmax(outside))
         # The minimum stands where "max" is written, as in scikit-learn: code matches it.
         raise ValueError(
             "The parameter 'weights' should be in the range [0, 1], but got max value "
             f"{array.min():.5f}, min value {array.max():.5f}: component {k} has {array[k]:.5f}"
         )
-    tolerance = 1e-6 if array.dtype == np.float32 else 1e-8
     rest = 1.0 - array.sum()
     if rest < -tolerance if noise is None else abs(rest - noise) > tolerance:
         wanted = "" if noise is None else f", where 1 - noise_weight is {1.0 - noise:.5f}"

@@ -24,11 +24,12 @@ from emgmm import (
 )
 from emgmm.datasets import question
 from emgmm.em import EM
-from emgmm.escape import Places, along_axis, divide, rows_of, splits
+from emgmm.escape import Places, along_axis, divide, rows_of, sample_of, splits
 from emgmm.families import FAMILIES
 from emgmm.journal import Journal
 from emgmm.loop import Rules, Run
 from emgmm.maximization import MStep
+from emgmm.mixture import Mixture
 from emgmm.schemes import PLAIN, Plain, taken
 from emgmm.sources import ArraySource
 
@@ -584,6 +585,22 @@ def test_the_rows_of_a_group_are_those_that_its_members_hold():
     held, weights = rows_of((0, 1), rows, responsibilities)
     np.testing.assert_array_equal(held, rows)
     np.testing.assert_array_equal(weights, np.full(50, 1 / 50))
+
+
+@pytest.mark.parametrize("holed", [False, True])
+def test_rows_that_stand_for_all_count_by_their_weights(holed):
+    X = clusters(80, 2, 2, seed=3)
+    X[::7, 1] = np.nan if holed else 0.0
+    counts = np.random.default_rng(0).integers(1, 5, len(X)).astype(float)
+    covariances = np.array([[[2, 0.5], [0.5, 1]], [[1, -0.3], [-0.3, 3]]])
+    mixture = Mixture.of(np.array([0.3, 0.7]), X[[1, 2]], covariances, FAMILIES["full"])
+    em = EM(ArraySource(X, counts, complete=not holed), FAMILIES["full"], 2, 0.0)
+    values, shares = sample_of(em, mixture, np.random.RandomState(0))
+    model = GaussianMixture.from_parameters(
+        mixture.weights, mixture.means, covariances=mixture.covariances
+    )
+    np.testing.assert_allclose(shares, counts * model.predict_proba(X).T, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(values, model.impute(X) if holed else X, rtol=1e-9)
 
 
 def test_a_group_is_split_along_its_own_rows():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scipy.stats import multivariate_normal
 
 from emgmm.expectation import Exact, Packed, Scratch, moments
 from emgmm.families import FAMILIES, DegenerateCovarianceError
+from emgmm.families.orientation import disjoint_planes
 from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
@@ -228,6 +230,31 @@ def test_scatters_that_are_indefinite_beyond_rounding_are_refused(name, share):
         assert caught.value.components == (() if family.pooled else (0,))
     elif name == "EEV":  # pooled: the others give the axis a variance
         assert (np.linalg.eigvalsh(family.estimate(scatters, masses, 3)) > 0).all()
+
+
+@families
+@pytest.mark.parametrize("scale", [1e-24, 1e24])
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_covariances_of_rows_in_other_units_are_in_those_units(family, scale, goes_on):
+    X = clusters(150, D, seed=4)
+    responsibilities = some_responsibilities(len(X), K, seed=4)
+    masses = responsibilities.sum(axis=0)
+    means = responsibilities.T @ X / masses[:, None]
+    scatter = statistics_in_long_form(X, responsibilities, family, means).scatter
+    before = family.stack(some_mixture(family, 5)[1].covariances) if goes_on else None
+    expected = family.estimate(scatter, masses, D, before)
+    there = None if before is None else scale * before
+    found = family.estimate(scale * scatter, masses, D, there)
+    np.testing.assert_allclose(found / scale, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("n_features", range(2, 10))
+def test_rounds_of_disjoint_planes_hold_every_plane_once(n_features):
+    rounds = disjoint_planes(n_features)
+    planes = [tuple(sorted(pair)) for each in rounds for pair in zip(*each, strict=True)]
+    assert sorted(planes) == list(combinations(range(n_features), 2))
+    for first, second in rounds:
+        assert len({*first, *second}) == 2 * len(first)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from emgmm.block import Block
 from emgmm.expectation import Exact, Packed
 from emgmm.families import FAMILIES
 from emgmm.sources import ArraySource
+from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
 
 CUTS = st.lists(st.integers(1, 399), max_size=6, unique=True)
@@ -41,6 +42,24 @@ def test_statistics_of_the_whole_are_the_sum_over_any_partition(family, exact, c
     parts = [form.sums(Block(a, X[a:b].T)) for a, b in pairwise(edges)]
     whole = form.complete(form.sums(Block(0, X.T)))
     assert_same_statistics(form.complete(reduce(add, parts)), whole)
+
+
+def test_an_extrapolation_is_linear_in_every_sum():
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(3, 2))
+
+    def some():
+        sums = random.uniform(1, 2, 3), random.normal(size=(3, 2)), random.normal(size=(3, 2, 2))
+        return Statistics(centres, *sums, -7.0, 10.0, noise=random.uniform())
+
+    base, other, less = some(), some(), some()
+    found = base.plus(0.3, other, less)
+    twice = base.times(2.0)
+    for name in ("mass", "drift", "scatter", "noise"):
+        here, there, nearer = (getattr(each, name) for each in (base, other, less))
+        np.testing.assert_allclose(getattr(found, name), here + 0.3 * there - 0.3 * nearer)
+        np.testing.assert_allclose(getattr(twice, name), 2 * here)
+    assert (twice.log_likelihood, twice.weight) == (-14.0, 20.0)
 
 
 @families
