@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -21,14 +23,23 @@ from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
 from test_families import families, some_mixture
 
-from emgmm import CoincidentComponentsWarning, GaussianMixture, UnobservedPairWarning
+from emgmm import (
+    CoincidentComponentsWarning,
+    CollapsedComponentWarning,
+    GaussianMixture,
+    UnobservedPairWarning,
+)
 from emgmm.block import Block
+from emgmm.diagnosis import gain_left
 from emgmm.expectation import FormForBlock, Incomplete
 from emgmm.expectation import incomplete as module
-from emgmm.families import FAMILIES
+from emgmm.families import FAMILIES, outer
+from emgmm.families.conditional import invert
 from emgmm.families.orientation import CommonAxes
 from emgmm.maximization import MStep
+from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource
+from emgmm.sources.sliced import SlicedSource
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
 K, D = 3, 4
@@ -253,8 +264,15 @@ def test_patterns_may_come_in_batches(covariance_type, entries, monkeypatch):
     assert relative_error(fit(model_of(covariance_type), Z), whole) < 1e-10
 
 
-def test_a_source_hands_out_rows_with_one_pattern_together():
-    blocks = list(ArraySource(Z, complete=False).blocks(50))
+@pytest.mark.parametrize("source", ["memory", "file"])
+def test_a_source_hands_out_rows_with_one_pattern_together(source, tmp_path):
+    if source == "memory":
+        rows = ArraySource(Z, complete=False)
+    else:
+        np.save(tmp_path / "rows.npy", Z)
+        rows = SlicedSource(np.load(tmp_path / "rows.npy", mmap_mode="r"))
+    blocks = list(rows.blocks(50))
+    assert max(block.rows.shape[1] for block in blocks) == 50
     numbers = np.concatenate([block.numbers for block in blocks])
     np.testing.assert_array_equal(np.sort(numbers), np.arange(len(Z)))
     patterns = np.isnan(Z[numbers])
@@ -452,3 +470,252 @@ def test_infinity_stays_an_error():
     for act in (GaussianMixture(2).fit, fit(model_of("full"), Z).predict):
         with pytest.raises(ValueError, match=r"infinity.* row 9, column 3"):
             act(rows)
+
+
+# -- many patterns, and covariances near singularity ---------------------------------------------
+@pytest.mark.parametrize("size", [1, 3, 8, 9, 20])
+def test_stacks_of_positive_definite_matrices_are_inverted(size):
+    factors = np.random.default_rng(size).normal(size=(3, 5, size, 2 * size))
+    matrices = factors @ factors.swapaxes(-1, -2)
+    stacked = np.moveaxis(matrices, 1, -1).copy()
+    log_dets = invert(stacked)
+    np.testing.assert_allclose(np.moveaxis(stacked, -1, 1), np.linalg.inv(matrices), rtol=1e-9)
+    np.testing.assert_allclose(log_dets, np.linalg.slogdet(matrices)[1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+@pytest.mark.parametrize("near_singular", [0.0, outer.NEAR_SINGULAR])
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.85])
+def test_every_row_may_have_its_own_pattern(covariance_type, near_singular, share, monkeypatch):
+    monkeypatch.setattr(outer, "NEAR_SINGULAR", near_singular)  # 0: all are taken to be
+    random = np.random.default_rng(0)
+    n_features = 21
+    covariances = np.array([np.cov(random.normal(size=(n_features, 90))) for _ in range(2)])
+    if covariance_type == "tied":
+        covariances[:] = covariances[0]
+    public = covariances[0] if covariance_type == "tied" else covariances
+    weights, means = np.array([0.3, 0.7]), random.normal(size=(2, n_features))
+    rows = random.normal(size=(60, n_features))
+    rows[random.random(rows.shape) < share] = np.nan
+    rows[40:58, 3:] = np.nan  # and many have the same one
+    mixture = Mixture.of(weights, means, public, FAMILIES[covariance_type])
+    form = Incomplete(mixture)
+    expected = marginal_log_density(weights, means, covariances, rows)
+    np.testing.assert_allclose(form.log_densities(rows.T), expected, rtol=1e-11, atol=1e-11)
+    mass, first, second = statistics_in_long_form(mixture, rows, np.ones(len(rows)))
+    found = form.sums(Block(0, rows.T, None, False))
+    about = second - np.einsum("ki,kj->kij", first, means)
+    about -= np.einsum("ki,kj->kij", means, first - mass[:, None] * means)
+    np.testing.assert_allclose(found.mass, mass, rtol=1e-10)
+    np.testing.assert_allclose(found.drift, first - mass[:, None] * means, rtol=1e-9, atol=1e-10)
+    scatter = about.sum(axis=0) if covariance_type == "tied" else about
+    np.testing.assert_allclose(found.scatter, scatter, rtol=1e-9, atol=1e-9)
+
+
+exactly = np.vectorize(Fraction, otypes=[object])
+
+
+def inverse_and_determinant(matrix):
+    """Of a matrix of fractions, by Gauss and Jordan, without an error."""
+    left, right, determinant = matrix.copy(), exactly(np.eye(len(matrix))), Fraction(1)
+    for j in range(len(matrix)):
+        determinant *= left[j, j]
+        right[j] = right[j] / left[j, j]
+        left[j] = left[j] / left[j, j]
+        for i in set(range(len(matrix))) - {j}:
+            right[i] = right[i] - left[i, j] * right[j]
+            left[i] = left[i] - left[i, j] * left[j]
+    return right, determinant
+
+
+def log_of(fraction):
+    return math.log(fraction.numerator) - math.log(fraction.denominator)
+
+
+def exact_conditionals(mixture, rows):
+    """(K, n) log-joint, and for each row and component E(d) and E(d d^T), in fractions."""
+    K, n_features = mixture.means.shape
+    joint = np.empty((K, len(rows)))
+    first, second = np.empty((K, *rows.shape)), np.empty((K, *rows.shape, n_features))
+    for k, whitener in enumerate(map(exactly, mixture.each_whitener)):
+        covariance, _ = inverse_and_determinant(whitener @ whitener.T)
+        for i, row in enumerate(rows):
+            o = np.flatnonzero(~np.isnan(row))
+            inverse, determinant = inverse_and_determinant(covariance[np.ix_(o, o)])
+            deviations = exactly(row[o]) - exactly(mixture.means[k, o])
+            pulls = inverse @ deviations
+            whole = covariance[:, o] @ pulls
+            rest = covariance - covariance[:, o] @ inverse @ covariance[o]
+            square = float(deviations @ pulls)
+            joint[k, i] = math.log(mixture.weights[k]) - 0.5 * (
+                square + log_of(determinant) + len(o) * math.log(2 * math.pi)
+            )
+            first[k, i], second[k, i] = whole, np.outer(whole, whole) + rest
+    return joint, first, second
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+@pytest.mark.parametrize("least", [1e-1, 1e-4, 1e-7, 1e-10, 1e-13])
+def test_conditionals_near_singularity_are_those_of_fractions(covariance_type, least):
+    random = np.random.default_rng(1)
+    factors = random.normal(size=(K, D, D))
+    factors[:, 3] = factors[:, 0] + factors[:, 1]
+    covariances = factors @ factors.swapaxes(1, 2) + least * np.eye(D)
+    if covariance_type == "tied":
+        covariances[:] = covariances[0]
+    public = covariances[0] if covariance_type == "tied" else covariances
+    means = 2 * random.normal(size=(K, D))
+    mixture = Mixture.of(np.array([0.2, 0.3, 0.5]), means, public, FAMILIES[covariance_type])
+    labels = random.integers(K, size=40)
+    rows = np.array([random.multivariate_normal(means[k], covariances[k]) for k in labels])
+    holes = random.random(rows.shape) < 0.4
+    rows[holes & ~holes.all(axis=1, keepdims=True)] = np.nan
+    joint, first, second = exact_conditionals(mixture, rows)
+    form = Incomplete(mixture)
+    # A whitener has a relative error of the root of the covariance's condition number.
+    rtol = 1e-12 + 1e-16 / np.sqrt(least) * 100
+    np.testing.assert_allclose(form.log_joint(rows.T), joint, rtol=rtol, atol=rtol)
+    shares = random.random((K, len(rows)))
+    found = form.given(Block(0, rows.T, None, False), shares)
+    expected = np.einsum("kn,knij->kij", shares, second)
+    scale = np.sqrt(np.einsum("kii->ki", expected))
+    errors = found.drift - np.einsum("kn,kni->ki", shares, first)
+    assert np.abs(errors / scale).max() < rtol
+    errors = found.scatter - (expected.sum(axis=0) if covariance_type == "tied" else expected)
+    assert np.abs(errors / (scale[:, :, None] * scale[:, None])).max() < rtol
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_two_amounts_and_their_total(seed):
+    random = np.random.default_rng(seed)
+    first, second = random.lognormal(9, 1, size=(2, 200))
+    rows = np.column_stack([first, second, first + second])
+    rows[random.random(rows.shape) < 0.2] = np.nan
+    rows = rows[~np.isnan(rows).all(axis=1)]
+    model = fit(GaussianMixture(3, random_state=seed), rows)
+    joint, _, _ = exact_conditionals(model._mixture(), rows[:40])
+    expected = logsumexp(joint, axis=0)
+    np.testing.assert_allclose(model.score_samples(rows[:40]), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", [39, 59, 71])
+def test_a_component_that_collapses_ends_the_fit_before_the_likelihood_falls(seed):
+    # Inverses of parts of the precision let the likelihood fall by up to 15 nats on the way.
+    random = np.random.default_rng(seed)
+    n_features, n_rows, n_components = (random.integers(*r) for r in ((2, 5), (20, 60), (2, 4)))
+    rows = random.normal(size=(n_rows, n_features))
+    if seed == 39:
+        rows = np.round(rows)
+    else:
+        rows[: n_rows // 3, 0] = 1.0
+    rows[random.random(rows.shape) < 0.3] = np.nan
+    model = GaussianMixture(
+        int(n_components), reg_covar=0, tol=0, max_iter=300, random_state=seed, break_symmetry=False
+    )
+    with pytest.raises(ValueError, match="ill-defined empirical covariance"):
+        model.fit(rows)
+
+
+# -- a collapse, and what is left to gain --------------------------------------------------------
+def two_clusters(covariance_type, share, *, collapsed):
+    """Rows from two clusters, of which the second does not vary where it may collapse."""
+    random = np.random.default_rng(1)
+    rows = random.normal(size=(300, 3))
+    rows[150:] += 8.0
+    if collapsed:
+        if covariance_type == "spherical":
+            rows[150:] = 8.0
+        else:
+            rows[150:, 0] = 8.0
+        if covariance_type == "tied":
+            rows[:150, 0] = 0.0
+    rows[random.random(300) < share, 0] = np.nan
+    rows[random.random(300) < 0.1, 1] = np.nan
+    return rows
+
+
+@types
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.6, 0.9])
+def test_a_collapse_is_noticed_whatever_is_missing(covariance_type, share):
+    model = GaussianMixture(
+        2, covariance_type=covariance_type, tol=1e-5, max_iter=2000, random_state=0
+    )
+    rows = two_clusters(covariance_type, share, collapsed=True)
+    with pytest.warns(CollapsedComponentWarning) as caught:
+        model.fit(rows)
+    collapsed = int(np.argmax(model.means_[:, 2]))
+    expected = (0, 1) if covariance_type == "tied" else (collapsed,)
+    (warning,) = [w.message for w in caught if isinstance(w.message, CollapsedComponentWarning)]
+    assert warning.components == expected
+    assert model.diagnose(rows).collapsed == list(expected)
+    if covariance_type == "full":  # the ridge of 1e-6 returns with what is missing
+        missing = np.isnan(rows[150:, 0]).mean()
+        variance = model.covariances_[collapsed, 0, 0]
+        assert variance == pytest.approx(1e-6 / (1 - missing), rel=0.05)
+    healthy = two_clusters(covariance_type, share, collapsed=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CollapsedComponentWarning)
+        model.fit(healthy)
+    assert model.diagnose(healthy).collapsed == []
+
+
+@pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
+def test_a_feature_that_a_component_never_observed_is_no_collapse():
+    rows = two_clusters("full", 0.0, collapsed=False)
+    rows[150:, 0] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CollapsedComponentWarning)
+        for covariance_type in ("full", "diag"):
+            GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(rows)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "left"),
+    [
+        ((0.0, 1.0, 1.5), 0.5),
+        ((0.0, -1.0, -1.5), 0.0),  # on the way to -2
+        ((0.0, -1.0, -2.5), 0.0),  # falls faster and faster
+        ((0.0, -0.5, 0.5), 0.0),
+        ((0.0, 1.0, 2.5), np.inf),  # leaves a saddle
+        ((0.0, 0.0, 0.0), np.nan),
+        ((1.0, 2.0), np.nan),
+    ],
+)
+def test_what_is_left_to_gain_is_never_negative(objectives, left):
+    np.testing.assert_equal(gain_left(objectives), left)
+
+
+def test_a_fit_whose_ridge_lowers_the_likelihood_has_nothing_left_to_gain():
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(200, 2)) * [1.0, 1e-2]
+    rows[random.random(rows.shape) < 0.3] = np.nan
+    rows = rows[~np.isnan(rows).all(axis=1)]
+    exact = fit(GaussianMixture(1, reg_covar=0, tol=1e-12, max_iter=5000), rows)
+    model = GaussianMixture(
+        1,
+        reg_covar=1e-4,
+        means_init=exact.means_,
+        precisions_init=exact.precisions_,
+        weights_init=[1.0],
+        tol=1e-9,
+        max_iter=8,
+    )
+    fit(model, rows)
+    assert np.diff(model.lower_bounds_).max() < 0  # it falls to where the ridge leads
+    assert model.remaining_gain_ == 0
+    assert model.diagnose(rows).remaining_gain == 0
+
+
+@types
+@pytest.mark.parametrize("arguments", [{}, {"noise": "uniform"}, {"prior": "conjugate"}])
+def test_no_floating_point_error_whatever_is_raised(covariance_type, arguments):
+    rows = clusters(120, 3, 3, seed=1, spread=60.0)
+    rows[np.random.default_rng(1).random(rows.shape) < 0.2] = np.nan
+    model = GaussianMixture(3, covariance_type=covariance_type, random_state=0, **arguments)
+    with np.errstate(all="raise"):
+        fit(model, rows)
+        shares = model.predict_proba(rows)
+        assert np.isfinite(model.impute(rows)).all()
+        assert np.isfinite(model.score(rows))
+        model.diagnose(rows)
+    assert shares.min() < 1e-154  # whose square underflows
