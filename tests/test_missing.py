@@ -585,17 +585,28 @@ def test_conditionals_near_singularity_are_those_of_fractions(covariance_type, l
     assert np.abs(errors / (scale[:, :, None] * scale[:, None])).max() < rtol
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_two_amounts_and_their_total(seed):
+def two_amounts_and_their_total(seed):
+    """200 rows, in units in which the ridge is near rounding."""
     random = np.random.default_rng(seed)
-    first, second = random.lognormal(9, 1, size=(2, 200))
+    first, second = random.lognormal(10, 1, size=(2, 200))
     rows = np.column_stack([first, second, first + second])
-    rows[random.random(rows.shape) < 0.2] = np.nan
-    rows = rows[~np.isnan(rows).all(axis=1)]
+    rows[random.random(rows.shape) < 0.3] = np.nan
+    return rows[~np.isnan(rows).all(axis=1)]
+
+
+@pytest.mark.parametrize("seed", [0, 2, 5])
+def test_two_amounts_and_their_total(seed):
+    rows = two_amounts_and_their_total(seed)
     model = fit(GaussianMixture(3, random_state=seed), rows)
     joint, _, _ = exact_conditionals(model._mixture(), rows[:40])
     expected = logsumexp(joint, axis=0)
-    np.testing.assert_allclose(model.score_samples(rows[:40]), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(model.score_samples(rows[:40]), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_amounts_in_which_the_ridge_is_lost_are_refused_in_our_words():
+    rows = two_amounts_and_their_total(25)
+    with pytest.raises(ValueError, match="ill-defined empirical covariance"):
+        GaussianMixture(3, random_state=25).fit(rows)
 
 
 @pytest.mark.parametrize("seed", [39, 59, 71])
