@@ -233,7 +233,7 @@ def unfitted(n_components: int, covariance_type: str, failure: str = "") -> Cand
 
 def failed(search: Search, error: DegenerateCovarianceError) -> str:
     """What a fit that met a singular covariance says of it."""
-    ridge = search.problem.ridge if search.problem.prior is None else 0.0
+    ridge = search.problem.ridge if search.problem.prior is None else None
     return str(FailedFitError(error, search.source, ridge))
 
 

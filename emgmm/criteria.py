@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 from emgmm import door, prediction
@@ -16,7 +15,7 @@ from emgmm.diagnosis import (
 )
 from emgmm.em import EM
 from emgmm.methods import MixtureEstimator
-from emgmm.notices import frames_to_user
+from emgmm.notices import issue
 from emgmm.sources import ArraySource
 from emgmm.statistics import Statistics
 from emgmm.threads import one_blas_thread
@@ -270,8 +269,7 @@ class ComparableEstimator(MixtureEstimator):
             em = self._em(X, sample_weight)
             seen, figures = self._figures(em, certain=name == "icl")
             found = stopped_short(self._left_to_gain(em, seen), LEFT_IN_TOTAL)
-        for warning in found:
-            warnings.warn(warning, stacklevel=frames_to_user())
+        issue(found)
         return figures[name]
 
     def _figures(self, em: EM, *, certain: bool) -> tuple[Statistics, dict[str, float]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -12,7 +11,7 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 
-from emgmm import door
+from emgmm import discrete, door
 from emgmm.checkpoint import journal
 from emgmm.constraints import one_of
 from emgmm.failures import FailedFitError
@@ -20,7 +19,7 @@ from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.fit import fit_mixture
 from emgmm.incremental import IncrementalEstimator
 from emgmm.loop import history
-from emgmm.notices import frames_to_user
+from emgmm.notices import issue
 from emgmm.prior import NormalInverseWishart
 from emgmm.schemes import SCHEMES
 from emgmm.sources import Source
@@ -324,8 +323,7 @@ class GaussianMixture(IncrementalEstimator):
         except FailedFitError:
             self._forget()
             raise
-        for warning in found:
-            warnings.warn(warning, stacklevel=frames_to_user())
+        issue(found)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Integers:
@@ -374,8 +372,8 @@ class GaussianMixture(IncrementalEstimator):
                     journal=kept,
                 )
         except DegenerateCovarianceError as error:
-            ridge = self.reg_covar if self.prior is None else 0.0
-            raise FailedFitError(error, source, ridge) from None
+            ridge = self.reg_covar if self.prior is None else None
+            raise FailedFitError(error, source, ridge, discrete.note(source)) from None
         self.__dict__.pop("_waiting", None)
         self._adopt(result.mixture, **result.attributes())
         return result.warnings

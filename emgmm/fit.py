@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from emgmm import door, prediction
+from emgmm import discrete, door, prediction
 from emgmm.diagnosis import (
     LEFT_PER_PARAMETER,
     gain_left,
@@ -219,13 +219,17 @@ def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarn
                 f"({run.ending.sentence})"
             )
         )
-    found += warnings_of(
+    unsound = warnings_of(
         run,
         em.summary.n_rows,
         em.ridge,
         break_symmetry=break_symmetry,
         least_mass=em.m_step.least_mass(mixture.n_features),
     )
+    for warning in unsound:
+        if isinstance(warning, CollapsedComponentWarning):
+            warning.args = (f"{warning}{discrete.note(em.source)}",)
+    found += unsound
     if not found:  # else these say more
         left = weight * remaining_gain(run)
         found += stopped_short(left, LEFT_PER_PARAMETER * mixture.n_parameters)

@@ -166,7 +166,8 @@ class IncrementalEstimator(ClimbingEstimator):
         try:
             self._stream, following = followed(stream, em, first(em), gamma)
         except DegenerateCovarianceError as error:
-            raise FailedBlockError(error, em.ridge) from None
+            ridge = None if em.m_step.prior else em.ridge
+            raise FailedBlockError(error, ridge) from None
         self.__dict__.pop("_starts", None)
         self._adopt(
             following,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -69,10 +71,15 @@ class StarvedComponentWarning(EMWarning):
     components : tuple of int
         The starved components.
     masses : tuple of float
-        The effective number of rows of each.
+        The effective number of rows of each, or that of which its parameters were made if it is
+        less.
     """
 
     masses: tuple[float, ...] = ()
+
+
+class UnsoundComponentsWarning(CollapsedComponentWarning, StarvedComponentWarning):
+    """Some components collapsed, and others hold less than one row: both, in one warning."""
 
 
 class StoppedShortWarning(EMWarning):
@@ -136,11 +143,45 @@ def named(features: tuple[int, ...], names: Any) -> str:
     return ", ".join(f"{j}" if names is None else f"{j} ({names[j]!r})" for j in features)
 
 
+# Packages whose frames lie between a user's line and the fit that it asks for.
+BETWEEN = ("emgmm.", "sklearn.", "joblib.", "contextlib")
+
+# Warnings that were issued under the default filter: class, text, file and line.
+_issued: set[tuple[type[Warning], str, str, int]] = set()
+
+
 def frames_to_user() -> int:
     """The `stacklevel` with which the caller's warning points at the first line outside."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
-        ("emgmm.", "sklearn.", "contextlib")  # generators of ours run inside contextlib's frames
-    ):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(BETWEEN):
         frame, level = frame.f_back, level + 1
     return level
+
+
+def issue(found: Iterable[Warning]) -> None:
+    """Issue warnings at the user's line.
+
+    Python's default filter shows each once for a line, but scikit-learn resets what it remembers
+    for each task of a search. So it is remembered here; other filters decide as ever.
+    """
+    for warning in found:
+        level = frames_to_user()
+        frame = sys._getframe(level - 1)
+        place = (type(warning), str(warning), frame.f_code.co_filename, frame.f_lineno)
+        if place in _issued and _is_shown_once(warning, frame.f_globals.get("__name__", "")):
+            continue
+        _issued.add(place)
+        warnings.warn(warning, stacklevel=level)
+
+
+def _is_shown_once(warning: Warning, module: str) -> bool:
+    """Whether the filter that applies to a warning shows it once for each line."""
+    for action, message, category, place, line in warnings.filters:
+        if (
+            (message is None or message.match(str(warning)))
+            and issubclass(type(warning), category)
+            and (place is None or place.match(module))
+            and line == 0
+        ):
+            return action == "default"
+    return True

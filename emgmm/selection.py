@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from numbers import Integral
@@ -38,7 +37,7 @@ from emgmm.diagnosis import Diagnosis
 from emgmm.estimator import GaussianMixture
 from emgmm.families import FAMILIES, all_for
 from emgmm.mixture import Mixture
-from emgmm.notices import EMWarning, frames_to_user
+from emgmm.notices import EMWarning, issue
 from emgmm.prior import NormalInverseWishart
 from emgmm.schemes import after_short_runs
 from emgmm.sources import Source
@@ -244,8 +243,7 @@ class GaussianMixtureIC(ComparableEstimator):
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
-        for warning in found:
-            warnings.warn(warning, stacklevel=frames_to_user())
+        issue(found)
         return self
 
     def _search(self, source: Source) -> Search:

@@ -35,7 +35,7 @@ FLOORS = [
     {"prior"},
     {"expectation", "maximization"},
     {"sources"},
-    {"em", "prediction"},
+    {"em", "prediction", "discrete"},
     {"schemes", "streaming"},
     {"loop"},
     {"escape", "journal"},

@@ -18,6 +18,7 @@ from emgmm.notices import (
     StarvedComponentWarning,
     StoppedShortWarning,
     UnobservedPairWarning,
+    UnsoundComponentsWarning,
 )
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
@@ -60,16 +61,16 @@ def warnings_of(
         return found
     at_rest = run.converged or rests(run.objectives)
     groups = run.met if break_symmetry else (coincident(mixture) if at_rest else [])
-    if groups:
-        found.append(_coincident(run, tuple(dict.fromkeys(groups)), break_symmetry=break_symmetry))
     hungry = tuple(starved(mixture, statistics, n_rows))
-    if hungry:
-        found.append(_starved(statistics, hungry))
     total = statistics.total_covariance(mixture.family)
     small = collapsed(mixture, statistics, total, ridge, n_rows, least_mass=least_mass)
-    small = [k for k in small if k not in hungry]
-    if small:
-        found.append(_collapsed(mixture, statistics, tuple(small)))
+    narrow = tuple(k for k in small if k not in hungry)
+    # A component is named once, in the warning that says most.
+    groups = [group for group in groups if not {*hungry, *narrow}.issuperset(group)]
+    if groups:
+        found.append(_coincident(run, tuple(dict.fromkeys(groups)), break_symmetry=break_symmetry))
+    if hungry or narrow:
+        found.append(_unsound(mixture, statistics, hungry, narrow))
     return found
 
 
@@ -150,28 +151,41 @@ def _coincident(
     return warning
 
 
-def _starved(statistics: Statistics, components: tuple[int, ...]) -> StarvedComponentWarning:
-    warning = StarvedComponentWarning(
-        "The fit has components that hold less than one row, so that their parameters rest on next "
-        "to nothing. Use fewer components or another start.",
-        components,
-    )
-    warning.masses = tuple(statistics.mass[list(components)].tolist())
-    return warning
+STARVED = (
+    "The fit has components that hold less than one row, so that their parameters rest on next to "
+    "nothing. Use fewer components or another start."
+)
+COLLAPSED = (
+    "The fit has collapsed components: each shrank onto rows that are equal, or too few, in some "
+    "direction, where the likelihood grows without bound. Use fewer components, a covariance_type "
+    "with fewer parameters or prior='conjugate', or remove duplicated rows and constant features."
+)
+UNSOUND = (
+    "The fit has components that shrank onto rows that are equal, or too few, in some direction, "
+    "and others that hold less than one row. Use fewer components or prior='conjugate', or remove "
+    "duplicated rows and constant features."
+)
 
 
-def _collapsed(
-    mixture: Mixture, statistics: Statistics, components: tuple[int, ...]
-) -> CollapsedComponentWarning:
-    warning = CollapsedComponentWarning(
-        "The fit has collapsed components: each shrank onto rows that are equal, or too few, in "
-        "some direction, where the likelihood grows without bound and without meaning. Use fewer "
-        "components, a covariance_type with fewer parameters or prior='conjugate', or remove "
-        "duplicated rows and constant features.",
-        components,
-    )
-    warning.masses = tuple(statistics.mass[list(components)].tolist())
-    warning.standard_deviations = tuple(_narrowest(mixture)[list(components)].tolist())
+def _unsound(
+    mixture: Mixture,
+    statistics: Statistics,
+    hungry: tuple[int, ...],
+    narrow: tuple[int, ...],
+) -> EMWarning:
+    """One warning of all components that starved, and of all that collapsed."""
+    components = tuple(sorted({*hungry, *narrow}))
+    chosen = list(components)
+    mass = np.minimum(statistics.mass, mixture.weights * statistics.weight)
+    masses = np.where(np.isin(components, hungry), mass[chosen], statistics.mass[chosen])
+    warning: StarvedComponentWarning | CollapsedComponentWarning
+    if not narrow:
+        warning = StarvedComponentWarning(STARVED, components)
+    else:
+        kind = UnsoundComponentsWarning if hungry else CollapsedComponentWarning
+        warning = kind(UNSOUND if hungry else COLLAPSED, components)
+        warning.standard_deviations = tuple(_narrowest(mixture)[chosen].tolist())
+    warning.masses = tuple(masses.tolist())
     return warning
 
 

@@ -236,7 +236,8 @@ class FormForBlock:
     def log_densities(self, block: Block) -> Array:
         """(B,): log p(x) of each row of a block."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._form_for(block).log_densities(block.rows)
+            found = self._form_for(block).log_densities(block.rows)
+        return found if block.complete else np.fmax(found, -np.inf)
 
     @cached_property
     def exact(self) -> Exact:
@@ -259,7 +260,7 @@ class FormForBlock:
 
 def check_in_reach(log_densities: Array, block: Block) -> None:
     """Raise ValueError, naming the first row, where one of the (B,) log-densities is -inf."""
-    if np.fmin.reduce(log_densities) > -np.inf:
+    if np.minimum.reduce(log_densities) > -np.inf:
         return
     lost = int(np.argmax(np.logical_not(log_densities > -np.inf)))
     number = block.start + lost if block.numbers is None else block.numbers[lost]

@@ -141,7 +141,8 @@ class Exact(Form):
         for k, mean in enumerate(self.means):
             deviations = rows[:, far] - mean[:, None]
             whitened = self.mixture.family.shape.whiten(self.whiteners[k], deviations)
-            norms[k, far] = np.square(whitened, out=whitened).sum(axis=0)
+            # What differs from both infinities is as far as can be.
+            norms[k, far] = np.fmin(np.square(whitened, out=whitened).sum(axis=0), np.inf)
 
     def sums(self, block: Block) -> Statistics:
         with np.errstate(over="ignore", invalid="ignore"):  # rows may be out of every reach

@@ -51,7 +51,7 @@ from emgmm.expectation.tiles import (
     sums_4,
 )
 
-MADE_OF = "f2367c46c881"  # digest of lanes, softmax and tiles; a test tells what it is
+MADE_OF = "04bf31d148e9"  # digest of lanes, softmax and tiles; a test tells what it is
 VECTOR = REGISTER // 8  # bytes
 CACHE_LINE = 64  # bytes
 PAIR = 2  # components are padded to this
@@ -125,7 +125,7 @@ def softmax(
         for b in range(n, padded):
             joint[k * length + b] = least if k else 0.0
     floor, one = every(floor_of(joint), joint), every(1.0, joint)
-    nothing = every(0.0, joint)
+    nothing, unreached = every(0.0, joint), every(-math.inf, joint)
     sum_of_tops, product = doubled(nothing), doubled(one)
     for b in range(0, padded, width * TILE):
         top_0 = top_1 = top_2 = every(least, joint)
@@ -148,7 +148,10 @@ def softmax(
             store(shares, at, share_0)
             store(shares, at + width, share_1)
             store(shares, at + 2 * width, share_2)
-        # The top's share is 1 before it is divided; the total is less where all are out of reach.
+        # The top's share is 1 before it is divided; the total is 0 where all are out of reach.
+        top_0 = where_above(nothing, total_0, top_0, unreached)
+        top_1 = where_above(nothing, total_1, top_1, unreached)
+        top_2 = where_above(nothing, total_2, top_2, unreached)
         total_0, total_1 = at_least(total_0, one), at_least(total_1, one)
         total_2 = at_least(total_2, one)
         scale_0, scale_1, scale_2 = divide(one, total_0), divide(one, total_1), divide(one, total_2)

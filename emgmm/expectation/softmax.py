@@ -34,8 +34,7 @@ def softmax(log_joint: Array, scratch: Scratch | None = None) -> Array:
     Returns
     -------
     (B,) array
-        log p(x), the log-sum-exp of each column. A log-joint of NaN, the difference of two infinite
-        distances, counts as -inf; a column of nothing else has shares of 0 and a sum of -inf.
+        log p(x), the log-sum-exp of each column; -inf, with shares of 0, where all is -inf.
 
     References
     ----------
@@ -43,12 +42,10 @@ def softmax(log_joint: Array, scratch: Scratch | None = None) -> Array:
     """
     floor, too_much, least = LIMITS[log_joint.dtype]
     if len(log_joint) == 1:  # a row within its reach is the only component's
-        alone: Array = np.fmax(log_joint[0], least)
-        log_joint -= alone
+        alone: Array = log_joint[0].copy()
+        log_joint -= np.maximum(alone, least)
         log_joint += 1.0
-        np.fmax(log_joint, 0.0, out=log_joint)
-        if np.minimum.reduce(alone) == least:
-            alone[alone == least] = -np.inf
+        np.maximum(log_joint, 0.0, out=log_joint)
         return alone
     size = (3, log_joint.shape[1])
     memory = (
@@ -57,20 +54,20 @@ def softmax(log_joint: Array, scratch: Scratch | None = None) -> Array:
         else np.empty_like(log_joint, shape=size)
     )
     top, total, scale = memory
-    np.fmax.reduce(log_joint, out=top)
-    np.fmax(top, least, out=top)  # -inf where the row is out of every reach
+    np.maximum.reduce(log_joint, out=top)
+    np.maximum(top, least, out=top)  # -inf where the row is out of every reach
     log_joint -= top
     # To ask costs less than to raise; beside a NaN nobody knows.
     underflows = not np.minimum.reduce(log_joint, axis=None) >= floor
     if underflows:
-        np.fmax(log_joint, floor, out=log_joint)
+        np.maximum(log_joint, floor, out=log_joint)
     np.exp(log_joint, out=log_joint)
     np.add.reduce(log_joint, out=total)
     if underflows:
         log_joint -= too_much
     log_joint *= np.divide(1.0, total, out=scale)
+    if underflows:
+        top[(top == least) & (total < 0.5)] = -np.inf  # the top's own share is 1
     np.log(total, out=total)
     total += top
-    if underflows:
-        total[top == least] = -np.inf
     return total
