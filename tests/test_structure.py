@@ -27,6 +27,7 @@ FLOORS = [
         "files",
         "archive",
         "randomness",
+        "clustering",
         "constraints",
     },
     {"families", "plots"},
