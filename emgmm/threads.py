@@ -4,7 +4,7 @@ OpenBLAS with one thread and with two are not the same to the last bit, and seve
 under several of ours would fight for the cores. So BLAS gets one, always; blocks are shared out to
 as many threads as BLAS and OpenMP were allowed, and their results come back in order: nothing that
 is computed depends on how many there were. NumPy's error handling belongs to a thread; ours have
-that of the caller.
+that of the caller, but for underflow, which is no error in densities: what is too small is 0.
 
 Two overlapping uses of threadpoolctl's limiter, from two threads, leave BLAS at one thread for the
 rest of the process: the second remembers the first's limit as the original. So there is one limiter

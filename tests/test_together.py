@@ -11,6 +11,7 @@ from conftest import STARTS, clusters, fit, given_start, relative_error
 from sklearn.exceptions import NotFittedError
 
 from emgmm import Ending, GaussianMixture, blocks
+from emgmm.families import FAMILIES
 
 N, D, K = 360, 3, 3
 CUTS = (0, 50, 51, 200, N)
@@ -309,3 +310,59 @@ def test_a_checkpoint_knows_which_values_stood_in_one_row(tmp_path):
 def test_icl_of_an_unfitted_estimator():
     with pytest.raises(NotFittedError):
         GaussianMixture(2).icl(rows(False))
+
+
+@pytest.mark.parametrize("covariance_type", FAMILIES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"noise": "uniform"},
+        {"noise": 1e-250},
+        {"noise": lambda rows: np.where(np.abs(rows).max(axis=1) > 50, -3.0, -np.inf)},
+        {"prior": "conjugate", "acceleration": "anderson"},
+    ],
+    ids=["plain", "uniform", "tiny", "function", "prior"],
+)
+def test_no_floating_point_error_is_left_to_the_user(options, covariance_type):
+    """Clusters far apart, some rows far from all, weights as small as numbers are."""
+    few = FAMILIES[covariance_type].most_features or D
+    X = clusters(150, few, K, spread=8.0)
+    X[:50] += 50.0
+    X[-9:] += 300.0
+    np.random.default_rng(0).shuffle(X)
+    weights = WEIGHTS[:150] * 1e-200
+    model = GaussianMixture(K, covariance_type=covariance_type, random_state=0, **options)
+    with np.errstate(all="raise"):
+        for sample_weight in (None, weights):
+            fit(model, X, sample_weight=sample_weight)
+            model.predict(X)
+            probabilities = model.predict_proba(X)
+            np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-12)
+            assert np.isfinite(model.score_samples(X)).all()
+            for part in np.split(X, 3):
+                model.partial_fit(part)
+            assert np.isfinite(model.lower_bound_)
+
+
+@pytest.mark.parametrize("covariance_type", FAMILIES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_noise_of_weight_0_is_as_if_there_were_none(dtype, covariance_type):
+    few = FAMILIES[covariance_type].most_features or D
+    X = clusters(150, few, K).astype(dtype)
+    given = {"covariance_type": covariance_type}
+    model = fit(GaussianMixture(K, random_state=0, max_iter=5, **given), X)
+    weights = np.array(model.weights_, dtype=float)
+    parameters = {
+        "weights": weights / weights.sum(),
+        "means": model.means_.astype(float),
+        "covariances": model.covariances_.astype(float),
+        **given,
+    }
+    plain = GaussianMixture.from_parameters(**parameters)
+    beside = GaussianMixture.from_parameters(**parameters, noise=0.01, noise_weight=0.0)
+    with np.errstate(all="raise"):
+        np.testing.assert_allclose(beside.score_samples(X), plain.score_samples(X), rtol=1e-6)
+        probabilities = beside.predict_proba(X)
+    np.testing.assert_allclose(probabilities[:, :K], plain.predict_proba(X), atol=1e-6)
+    assert not probabilities[:, K].any()
