@@ -216,7 +216,7 @@ class Checkpoint(Journal):
 
     def save(self) -> None:
         """Write what is known to the file; what prevents it is warned of."""
-        if self.record is None or not self.record.begun:
+        if self.record is None:
             return
         document = {
             "format": FORMAT,
@@ -283,6 +283,12 @@ def kept(
             yield checkpoint
         except DegenerateCovarianceError:  # it would fail again
             checkpoint.remove()
+            raise
+        except Exception:
+            if checkpoint.record is None or checkpoint.record.begun:
+                checkpoint.save()
+            else:
+                checkpoint.remove()
             raise
         except BaseException:
             checkpoint.save()
