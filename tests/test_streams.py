@@ -518,7 +518,7 @@ def test_a_row_whose_log_density_overflows_is_named_and_changes_nothing(covarian
     )
     model.feature_names_in_ = np.array(["a", "b", "c"], dtype=object)
     before = state(model)
-    table = pytest.importorskip("pandas").DataFrame(BLOCKS[0], columns=["a", "b", "c"])
+    table = pytest.importorskip("pandas").DataFrame(BLOCKS[0].copy(), columns=["a", "b", "c"])
     table.loc[7, "b"] = -1e145
     with pytest.raises(ValueError, match="so far from the fitted components") as error:
         model.partial_fit(table)
