@@ -18,7 +18,7 @@ from emgmm.commands.output import note, printable
 IN_MEMORY = 2**26
 
 # Bytes of a larger file that are parsed at a time, and of any file in which the first line ends.
-PARSED = 2**24
+PARSED = 2**22
 FIRST = 2**20
 
 # What stands for a missing value, besides what pyarrow takes for one.
