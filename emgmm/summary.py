@@ -199,9 +199,10 @@ class DataSummary:
 
         Of complete rows, whose scatter is a matrix.
         """
-        sds = np.sqrt(np.diag(self.scatter) / self.weight)
+        covariance = self.scatter / (self.weight or 1.0)
+        sds = np.sqrt(np.diag(covariance))
         scales = np.where(sds > 0, sds, 1.0)
-        values, vectors = np.linalg.eigh(self.scatter / self.weight / np.outer(scales, scales))
+        values, vectors = np.linalg.eigh(covariance / np.outer(scales, scales))
         inflation = vectors**2 @ (1 / np.maximum(values, UNIT))
         return sds**2 / inflation
 

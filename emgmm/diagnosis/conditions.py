@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emgmm.families import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
@@ -132,7 +133,10 @@ def narrow(
         within = np.tensordot(shares / shares.sum(), stacked, axes=1) + floor + rounding
         one = family.shape.add_ridge(np.zeros_like(floor)[None], 1.0)[0]
         held = family.least_variance(empirical, one) < ridge
-        beside_others = family.least_variance(empirical + floor, within) < COLLAPSED
+        try:
+            beside_others = family.least_variance(empirical + floor, within) < COLLAPSED
+        except DegenerateCovarianceError:  # without the ridge all of them together have no volume
+            return np.broadcast_to(found, mixture.n_components)
         found = found & np.logical_or(held, beside_others)
     return np.broadcast_to(found, mixture.n_components)
 

@@ -192,7 +192,8 @@ class Source(ABC):
         out = np.empty((self.n_rows, *shape), dtype=dtype)
 
         def fill(block: Block) -> None:
-            out[block.place] = function(block)
+            with np.errstate(over="ignore"):  # beyond the range of single precision
+                out[block.place] = function(block)
 
         for _ in self.map(fill, self.blocks(size)):
             pass

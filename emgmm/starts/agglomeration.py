@@ -36,6 +36,9 @@ TREE_ROWS = 2000
 # Relative difference below which a weight is a whole multiple of another.
 SAME = 1e-9
 
+# Most times that a row counts as repeated: beyond, every multiple is a whole number in float64.
+MOST_TIMES = 2.0**32
+
 TINY = float(np.finfo(float).tiny)
 
 
@@ -100,9 +103,11 @@ def masses_of(rows: Rows) -> Array:
     """
     if rows.counts is None:
         return np.ones(len(rows.values))
-    multiples = rows.counts / rows.counts.min()
+    with np.errstate(over="ignore"):
+        multiples = rows.counts / rows.counts.min()
     whole = multiples.round()
-    return whole if np.allclose(multiples, whole, rtol=SAME, atol=0.0) else rows.counts
+    repeated = multiples.max() < MOST_TIMES and np.allclose(multiples, whole, rtol=SAME, atol=0.0)
+    return whole if repeated else rows.counts
 
 
 def by_quantiles(values: Array, masses: Array, n_clusters: int) -> Integers:

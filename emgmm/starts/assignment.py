@@ -170,7 +170,7 @@ def observed_statistics(block: Block, shares: Array, mean: Array, family: Family
     seen = np.logical_not(np.isnan(block.rows.T)).astype(float)
     deviations = np.where(seen > 0, block.rows.T - mean, 0.0)
     observed = weighted @ seen
-    per_row = np.divide(1.0, observed, out=np.zeros_like(observed), where=observed > 0)
+    per_row = np.divide(1.0, observed, out=np.zeros_like(observed), where=observed > TINY)
     steps = (weighted @ deviations) * per_row
     total = weighted.sum(axis=0) @ deviations**2 / np.maximum(observed.sum(axis=0), TINY)
     variances = (weighted @ deviations**2) * per_row - steps**2
