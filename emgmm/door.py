@@ -22,7 +22,7 @@ from emgmm.mixture import Mixture
 from emgmm.noise import Box, Density, Function, Noise
 from emgmm.notices import listed, named
 from emgmm.precision import FLOATS
-from emgmm.sources import KINDS, ArraySource, Blocks, Source, is_complete, row_weights
+from emgmm.sources import KINDS, ArraySource, Blocks, Source, as_rows, is_complete, row_weights
 from emgmm.summary import DataSummary
 from emgmm.typing import Array
 
@@ -85,21 +85,13 @@ def _check_width(estimator: BaseEstimator, width: int) -> None:
 
 def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Array:
     """The (N, D) float array in X; in `fit` (reset) the estimator takes its width and names."""
-    _refuse_devices(estimator, X)
     ready = _is_floats(X) and X.ndim == 2 and len(X) >= least and X.shape[1] > 0
     if ready and (reset or not hasattr(estimator, "feature_names_in_")):
         # scikit-learn looks for names in arrays too, which takes as long as an iteration
         _check_features(estimator, X.shape[1], None, reset=reset)
         return X
-    array: Array = validate_data(
-        estimator,
-        X,
-        reset=reset,
-        skip_check_array=ready,
-        dtype=FLOATS,
-        ensure_min_samples=least,
-        ensure_all_finite=False,
-    )
+    array = X if ready else as_rows(X, ensure_min_samples=least, estimator=estimator)
+    validate_data(estimator, X, reset=reset, skip_check_array=True)  # width and names
     if not reset:
         _check_width(estimator, array.shape[1])
     return array
@@ -108,15 +100,6 @@ def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Ar
 def _is_floats(value: Any) -> bool:
     """Whether scikit-learn, which takes a while over it, would find nothing to convert."""
     return type(value) is np.ndarray and value.dtype in FLOATS
-
-
-def _refuse_devices(estimator: BaseEstimator, X: Any) -> None:
-    library = type(X).__module__.partition(".")[0]
-    if library in {"torch", "cupy", "jax", "jaxlib"}:
-        raise TypeError(
-            f"X is a {library} array; {type(estimator).__name__} works on NumPy arrays: move it to "
-            "the host and convert it first."
-        )
 
 
 def check_some_observed(summary: DataSummary) -> None:

@@ -4,6 +4,7 @@ from emgmm.sources.array import ArraySource
 from emgmm.sources.blocked import BlocksSource
 from emgmm.sources.blocks import Blocks, blocks
 from emgmm.sources.cluster import ClusterSource
+from emgmm.sources.conversion import as_rows
 from emgmm.sources.finite import is_complete
 from emgmm.sources.sliced import SlicedSource
 from emgmm.sources.source import Rows, Source, Sum
@@ -21,6 +22,7 @@ __all__ = [
     "Rows",
     "Source",
     "Sum",
+    "as_rows",
     "blocks",
     "check_ordinary",
     "is_complete",

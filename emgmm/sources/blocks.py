@@ -10,11 +10,11 @@ from functools import partial
 from numbers import Integral
 from typing import Any
 
-from emgmm.sources.cut import ENTRIES, Cut, floats, is_sliceable
+from emgmm.sources.conversion import as_rows, as_weights
+from emgmm.sources.cut import ENTRIES, Cut, is_sliceable
 from emgmm.sources.parquet import batches, opened
 from emgmm.sources.sliced import slabs
-from emgmm.sources.tables import as_names, chosen, labels_of, select
-from emgmm.sources.weights import as_weights
+from emgmm.sources.tables import as_names, chosen, is_number, labels_of, select
 from emgmm.typing import Array
 
 ONCE = (
@@ -83,20 +83,18 @@ class Blocks:
 
     def _cut(self, raw: Any) -> Cut:
         labels = labels_of(raw)
-        raw = floats(raw) if labels is None else raw
-        width = raw.shape[1] if labels is None else len(labels)
-        features, weights = chosen(self.columns, self.weight_column, labels, width)
+        raw = as_rows(raw, ensure_min_samples=0) if labels is None else raw
+        features, weights = chosen(self.columns, self.weight_column, labels, raw.shape[1])
         return Cut(
-            floats(select(raw, features)),
+            as_rows(select(raw, features), ensure_min_samples=0),
             None if weights is None else as_weights(select(raw, [weights])).ravel(),
-            None if labels is None else as_names(features),
+            None if labels is None else as_names([labels[feature] for feature in features]),
         )
 
     def _column(self, raw: Any) -> Cut:
         labels = labels_of(raw)
         if labels is not None or self.columns is not None:
-            width = raw.shape[1] if labels is None else len(labels)
-            raw = select(raw, chosen(self.columns, None, labels, width)[0])
+            raw = select(raw, chosen(self.columns, None, labels, raw.shape[1])[0])
         array = as_weights(raw)
         if array.ndim > 1 and array.shape[1:] != (1,):
             raise ValueError(f"sample_weight has the shape {array.shape}; it must be one column.")
@@ -176,7 +174,7 @@ def blocks(
 
 
 def _count(block_rows: Any) -> int:
-    if not isinstance(block_rows, Integral) or int(block_rows) < 1:
+    if not is_number(block_rows) or int(block_rows) < 1:
         raise ValueError(
             f"block_rows must be a number of rows, at least 1, but got {block_rows!r}."
         )
@@ -195,9 +193,14 @@ def _of_dataset(
     dataset = source if hasattr(source, "scanner") else opened(source)
     labels = list(dataset.schema.names)
     features, weights = chosen(columns, weight_column, labels, len(labels))
-    wanted = features if weights is None else [*features, weights]
+    wanted = [labels[column] for column in (*features, weights) if column is not None]
+    repeated = next((label for label in wanted if labels.count(label) > 1), None)
+    if repeated is not None:
+        raise ValueError(f"there is more than one column {repeated!r}: rename one of them.")
     n_rows = block_rows or max(1, ENTRIES // len(wanted))
-    return Blocks(partial(batches, dataset, wanted, n_rows), features, weights, block_rows)
+    names = wanted[: len(features)]
+    weight_name = None if weights is None else labels[weights]
+    return Blocks(partial(batches, dataset, wanted, n_rows), names, weight_name, block_rows)
 
 
 def _opener(source: Any, block_rows: int | None) -> Callable[[], Iterable[Any]]:

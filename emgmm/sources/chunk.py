@@ -19,11 +19,15 @@ import numpy as np
 
 from emgmm.block import Block
 from emgmm.sources.array import ArraySource
+from emgmm.sources.conversion import as_rows, as_weights
 from emgmm.sources.source import Rows
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
 
 Result = TypeVar("Result")
+
+# Totals that are added up to one.
+BRANCHES = 8
 
 
 class ChunkError(ValueError):
@@ -48,6 +52,11 @@ class Place:
     def __str__(self) -> str:
         chunk = f"chunk {self.number} of X"
         return chunk if self.first is None else f"{chunk}, which begins with row {self.first},"
+
+    @property
+    def title(self) -> str:
+        """The same at the beginning of a sentence."""
+        return f"{str(self)[0].upper()}{str(self)[1:]}"
 
     def row(self, number: int) -> str:
         """What a row of the chunk is called."""
@@ -87,6 +96,44 @@ class Total:
         )
 
 
+class Sums:
+    """Totals of chunks, added up in an order that depends on the number of chunks alone.
+
+    They are the leaves of a tree. A node is the sum of its children, `BRANCHES` of them, from the
+    first to the last, and is computed as soon as all of them are there, by whichever task that is.
+
+    Parameters
+    ----------
+    n_chunks : int
+        How many there are.
+    """
+
+    def __init__(self, n_chunks: int) -> None:
+        self._n_chunks = n_chunks
+        self._nodes: dict[tuple[int, int], Total] = {}  # by level and number
+
+    def insert(self, level: int, number: int, total: Total) -> None:
+        """Insert a node, and its ancestors as far as their children are complete."""
+        self._nodes[level, number] = total
+        width = -(-self._n_chunks // BRANCHES**level)
+        first = number - number % BRANCHES
+        children = [(level, i) for i in range(first, min(first + BRANCHES, width))]
+        if width > 1 and all(child in self._nodes for child in children):
+            whole = reduce(add, [self._nodes.pop(child) for child in children])
+            self.insert(level + 1, number // BRANCHES, whole)
+
+    def update(self, other: Sums) -> None:
+        """Insert the nodes of others."""
+        for (level, number), total in other._nodes.items():
+            self.insert(level, number, total)
+
+    @property
+    def root(self) -> Total:
+        """The total of all chunks."""
+        (total,) = self._nodes.values()
+        return total
+
+
 class ChunkSource(ArraySource):
     """The rows of one chunk, on one thread."""
 
@@ -95,16 +142,35 @@ class ChunkSource(ArraySource):
 
 
 @dataclass(frozen=True, eq=False)
-class Work(ABC):
-    """What is done with every chunk.
+class Layout:
+    """What the rows of all chunks have in common.
 
     Parameters
     ----------
     dtype : dtype
         float64 or float32: what rows are converted to.
+    n_features : int
+        D.
+    names : (D,) array of str, optional
+        Of the features.
     """
 
     dtype: np.dtype[Any]
+    n_features: int
+    names: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Work(ABC):
+    """What is done with every chunk.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of the chunks.
+    """
+
+    layout: Layout
 
     def __call__(self, place: Place, rows: Any, weights: Any = None, *more: Any) -> Any:
         """Do it with one chunk: its place, its rows, and their weights.
@@ -122,10 +188,18 @@ class Work(ABC):
         """Do it with the rows of one chunk."""
 
     def _opened(self, rows: Any, weights: Any, place: Place) -> ChunkSource:
-        values = np.asarray(rows, dtype=self.dtype)
-        complete = bool(np.isfinite(_sum(values))) or _has_all(values, place)
+        values = as_rows(rows, ensure_min_samples=0)
+        if values.shape[1] != self.layout.n_features:
+            raise ChunkError(
+                f"{place.title} has {values.shape[1]} features where X should have "
+                f"{self.layout.n_features} (chunks and rows are counted from 0)."
+            )
+        with np.errstate(all="ignore"):  # what overflows becomes infinity, which is refused
+            values = values.astype(self.layout.dtype, copy=False)
+            total = values.sum(dtype=np.float64)
+        complete = bool(np.isfinite(total)) or _has_all(values, place, self.layout.names)
         if weights is not None:
-            weights = _checked(np.asarray(weights, dtype=np.float64), values, place)
+            weights = _checked(as_weights(weights), values, place)
         return ChunkSource(values, weights, complete=complete)
 
 
@@ -141,23 +215,21 @@ def _named(place: Place) -> Iterator[None]:
 
 def failure(place: Place, error: Exception) -> str:
     """The sentence about a chunk that raised."""
-    said = f"{str(place)[0].upper()}{str(place)[1:]}"
-    return f"{said} raised {type(error).__name__}: {error} (chunks and rows are counted from 0)"
+    return (
+        f"{place.title} raised {type(error).__name__}: {error} (chunks and rows are counted from 0)"
+    )
 
 
-def _sum(values: Array) -> Any:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return values.sum(dtype=np.float64)
-
-
-def _has_all(values: Array, place: Place) -> bool:
+def _has_all(values: Array, place: Place, names: Array | None) -> bool:
     """Whether nothing is NaN; infinity is an error."""
     infinite = np.argwhere(np.isinf(values))
     if len(infinite):
         row, column = infinite[0]
+        name = "" if names is None else f" ({names[column]!r})"
         raise ChunkError(
             f"Input X contains infinity or a value too large for {values.dtype!r}. The first is in "
-            f"{place.row(row)}, column {column}, counted from 0: drop such rows or fill them in."
+            f"{place.row(row)}, column {column}{name}, counted from 0: drop such rows or fill them "
+            "in."
         )
     return not np.isnan(values).any()
 
@@ -173,7 +245,8 @@ def _checked(weights: Array, values: Array, place: Place) -> Array:
     if len(wrong):
         raise ChunkError(
             f"sample_weight of {place.row(wrong[0])}, counted from 0, is {weights[wrong[0]]:g}; "
-            "weights must be finite and not negative: a weight of 0 leaves a row out."
+            "weights must be finite and not negative, and none may be masked: a weight of 0 leaves "
+            "a row out."
         )
     return weights
 
@@ -220,6 +293,14 @@ def run(work: Work, *arguments: Any) -> Any:
     return work(*arguments)
 
 
+def run_on_several(work: Work, n_chunks: int, places: list[Place], *parts: list[Any]) -> Sums:
+    """Totals of the work done with each of some chunks: their places, rows and weights."""
+    sums = Sums(n_chunks)
+    for place, *own in zip(places, *parts, strict=True):
+        sums.insert(0, place.number, work(place, *own))
+    return sums
+
+
 def run_on_block(
     rows: Any, work: Work, places: Sequence[Place], block_id: tuple[int, ...]
 ) -> Array:
@@ -227,9 +308,20 @@ def run_on_block(
     return work(places[block_id[0]], rows)
 
 
-def totalled(totals: list[Total]) -> Total:
-    """Totals added up in their order."""
-    return reduce(add, totals)
+def merge(n_chunks: int, parts: list[Sums]) -> Sums:
+    """Totals of several tasks together."""
+    sums = Sums(n_chunks)
+    for part in parts:
+        sums.update(part)
+    return sums
+
+
+def rows_of_partition(frame: Any, columns: list[Any]) -> Array:
+    """The array in a partition of a DataFrame, which must have the columns of the others."""
+    own = list(frame.columns)
+    if own != columns:
+        raise ValueError(f"it has the columns {own} where X should have {columns}")
+    return as_rows(frame, ensure_min_samples=0)
 
 
 def touch(*parts: Any) -> None:

@@ -11,7 +11,16 @@ import numpy as np
 
 from emgmm.block import Block
 from emgmm.sources.array import ArraySource
-from emgmm.sources.chunk import Choosing, EachRow, Summing, Total, run_on_block
+from emgmm.sources.chunk import (
+    Choosing,
+    EachRow,
+    Layout,
+    Summing,
+    Total,
+    rows_of_partition,
+    run_on_block,
+)
+from emgmm.sources.conversion import as_weights, check_no_times
 from emgmm.sources.graph import Chunks, has_known_lengths
 from emgmm.sources.source import MANY, Rows, Source, Sum, chosen_rows
 from emgmm.sources.weights import check_some
@@ -41,6 +50,7 @@ class ClusterSource(Source):
         self.feature_names = feature_names
         self.n_features = rows.shape[1]
         self.dtype = np.dtype(np.float32 if rows.dtype == np.float32 else np.float64)
+        self._layout = Layout(self.dtype, self.n_features, feature_names)
         self._chunks = Chunks(rows, weights)
         self._complete: bool | None = None  # until a pass has said
 
@@ -85,7 +95,7 @@ class ClusterSource(Source):
         self.sum(attrgetter("weight"), UNCUT)
 
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
-        total = self._chunks.total(Summing(self.dtype, function, size))
+        total = self._chunks.total(Summing(self._layout, function, size))
         self._check(total)
         self._chunks.lengths, self._complete = total.lengths, total.complete
         return total.sum
@@ -116,7 +126,7 @@ class ClusterSource(Source):
             firsts = np.cumsum((0, *self.lengths[:-1]))
             cut = np.split(numbers, np.searchsorted(numbers, firsts)[1:])
             shares = {i: (own - firsts[i],) for i, own in enumerate(cut) if len(own)}
-        found: list[Rows] = self._chunks.each(Choosing(self.dtype), shares)
+        found: list[Rows] = self._chunks.each(Choosing(self._layout), shares)
         weights = [part.weights for part in found if part.weights is not None]
         return Rows(
             np.concatenate([part.values for part in found]),
@@ -131,7 +141,7 @@ class ClusterSource(Source):
         from dask import delayed
 
         result = np.dtype(dtype)
-        work = EachRow(self.dtype, function, size, shape, result)
+        work = EachRow(self._layout, function, size, shape, result)
         return self.rows.map_blocks(
             run_on_block,
             work=delayed(work, traverse=False),  # a value of the graph, not a part of every task
@@ -144,7 +154,7 @@ class ClusterSource(Source):
 
     def blocks(self, size: int) -> Iterator[Block]:
         """All rows, brought here chunk by chunk."""
-        start, work = 0, Choosing(self.dtype)
+        start, work = 0, Choosing(self._layout)
         for number in range(len(self._chunks)):
             rows: Rows = self._chunks.each(work, {number: ()})[0]
             for block in ArraySource(rows.values, rows.weights).blocks(size):
@@ -155,9 +165,13 @@ class ClusterSource(Source):
 def _array(collection: Any, name: str) -> Any:
     """The Dask array in a Dask array, DataFrame or Series."""
     if hasattr(collection, "to_dask_array"):
-        dtypes = list(collection.dtypes) if collection.ndim == 2 else [collection.dtype]
-        single = all(dtype == np.float32 for dtype in dtypes)
-        return collection.astype(np.float32 if single else np.float64).to_dask_array()
+        check_no_times(collection._meta, name)
+        if collection.ndim == 1:
+            return collection.map_partitions(as_weights, meta=np.empty(0))
+        single = all(dtype == np.float32 for dtype in collection.dtypes)
+        meta = np.empty((0, len(collection.columns)), np.float32 if single else np.float64)
+        columns = list(collection.columns)
+        return collection.map_partitions(rows_of_partition, columns, meta=meta)
     if not hasattr(collection, "map_blocks"):
         raise TypeError(
             f"{name} is a Dask {type(collection).__name__}: give a Dask array or DataFrame."
@@ -174,7 +188,7 @@ def _weights_beside(sample_weight: Any, rows: Any) -> Any:
     if ClusterSource.accepts(sample_weight):
         weights = _array(sample_weight, "sample_weight")
     else:
-        weights = dask.array.from_array(np.asarray(sample_weight, dtype=np.float64))
+        weights = dask.array.from_array(as_weights(sample_weight))
     if weights.ndim != 1:
         raise ValueError(
             f"sample_weight has the shape {weights.shape}: give one number for each row."

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils import check_array
 
 from emgmm.block import Block
 from emgmm.expectation import by_pattern
-from emgmm.precision import FLOATS
 from emgmm.typing import Array
 
 # Entries, rows times features, that are read at once where the source may choose: 4 MB in float64.
@@ -67,13 +65,6 @@ class Cut:
             rows = np.take(self.rows, some, axis=0).T
             complete = not np.isnan(rows).any()
             yield Block(self.start, rows, weights, complete, self.start + some)
-
-
-def floats(raw: Any) -> Array:
-    """The (B, D) array in `raw`, in a type that rows are kept in; floats are not copied."""
-    if isinstance(raw, np.ndarray) and raw.ndim == 2 and raw.dtype in FLOATS:
-        return np.asarray(raw)
-    return check_array(raw, dtype=FLOATS, ensure_all_finite=False, ensure_min_samples=0)
 
 
 def is_sliceable(value: Any, ndim: int) -> bool:

@@ -10,17 +10,31 @@ long to make.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
 from math import isnan
 from typing import Any
 from uuid import uuid4
 
-from emgmm.sources.chunk import ChunkError, Place, Total, Work, failure, run, totalled, touch
+from emgmm.sources.chunk import (
+    BRANCHES,
+    ChunkError,
+    Place,
+    Total,
+    Work,
+    failure,
+    merge,
+    run,
+    run_on_several,
+    touch,
+)
 
-# Totals that one task adds up.
-BRANCHES = 8
+# A task costs the scheduler more than the sums of a small chunk cost a worker. So one task sums
+# several chunks that the same worker holds, out of so many neighbours, as long as there are some
+# tasks for each thread.
+NEIGHBOURS = BRANCHES**2
+TASKS_PER_THREAD = 4
 
 
 def has_known_lengths(array: Any) -> bool:
@@ -63,22 +77,53 @@ class Chunks:
     def each(self, work: Work, more: Mapping[int, tuple[Any, ...]] | None = None) -> list[Any]:
         """What the work makes of each chunk, or of some, which have arguments of their own."""
         name, graph = self._begin(work)
+        holders = self._holders(_client())
         for place in self.places:
             if more is None or place.number in more:
                 arguments = () if more is None else more[place.number]
                 graph[name, place.number] = self._task(name, place, *arguments)
-        return self._computed(name, graph, list(graph)[1:])
+        keys = list(graph)[1:]
+        return self._computed(name, graph, keys, {key: holders.get(key[1]) for key in keys})
 
     def total(self, work: Work) -> Total:
-        """The totals of all chunks, added up in their order."""
+        """The totals of all chunks, added up in an order that depends on their number alone."""
         name, graph = self._begin(work)
-        graph.update(((name, place.number), self._task(name, place)) for place in self.places)
-        keys = list(graph)[1:]
-        while len(keys) > 1:
-            groups = [keys[i : i + BRANCHES] for i in range(0, len(keys), BRANCHES)]
+        client, places = _client(), self.places
+        holders = self._holders(client)
+        workers: dict[Any, str | None] = {}
+        groups: list[list[Any]] = []
+        for shares in self._shares(holders, client):
+            for numbers in shares:
+                key = (name, numbers[0])
+                parts = map(list, zip(*map(self._parts, numbers), strict=True))
+                own = [places[number] for number in numbers]
+                graph[key] = (run_on_several, name, len(self), own, *parts)
+                workers[key] = holders.get(numbers[0])
+            groups.append([(name, numbers[0]) for numbers in shares])
+        while True:
             keys = [(*group[0], len(group)) for group in groups]
-            graph.update((key, (totalled, group)) for key, group in zip(keys, groups, strict=True))
-        return self._computed(name, graph, keys)[0]
+            graph.update(
+                (key, (merge, len(self), group)) for key, group in zip(keys, groups, strict=True)
+            )
+            if len(keys) == 1:
+                return self._computed(name, graph, keys, workers)[0].root
+            groups = [keys[i : i + BRANCHES] for i in range(0, len(keys), BRANCHES)]
+
+    def _shares(self, holders: Mapping[int, str], client: Any) -> Iterator[list[list[int]]]:
+        """Numbers of the chunks that each task sums, by the tasks whose totals are merged."""
+        n_threads = sum(client.nthreads().values()) if holders else len(self)
+        most = min(NEIGHBOURS, len(self) // (TASKS_PER_THREAD * max(1, n_threads)))
+        most = max(1, most)
+        span = NEIGHBOURS if most > 1 else BRANCHES
+        for first in range(0, len(self), span):
+            held: defaultdict[Hashable, list[int]] = defaultdict(list)
+            for number in range(first, min(first + span, len(self))):
+                held[holders.get(number, number)].append(number)  # alone if no worker holds it
+            yield [
+                numbers[i : i + most]
+                for numbers in held.values()
+                for i in range(0, len(numbers), most)
+            ]
 
     # -- graphs -----------------------------------------------------------------------------------
     def _begin(self, work: Any) -> tuple[str, dict[Any, Any]]:
@@ -95,9 +140,17 @@ class Chunks:
         rows, weights = [*self._parts(place.number), None][:2]
         return (run, name, place, rows, weights, *more)
 
-    def _computed(self, name: str, graph: dict[Any, Any], keys: list[Any]) -> list[Any]:
+    def _computed(
+        self,
+        name: str,
+        graph: dict[Any, Any],
+        keys: list[Any],
+        workers: Mapping[Any, str | None],
+    ) -> list[Any]:
+        """Values of keys, computed on these workers as long as they live."""
         try:
-            return self._results(name, graph, keys)
+            with _near(workers):
+                return self._results(name, graph, keys)
         except ChunkError:
             raise
         except Exception as error:
@@ -111,26 +164,15 @@ class Chunks:
         from dask.highlevelgraph import HighLevelGraph
 
         layers = HighLevelGraph.from_collections(name, graph, dependencies=self._arrays)
-        with self._near_rows(name):
-            return list(compute(*[Delayed(key, layers, layer=name) for key in keys]))
+        return list(compute(*[Delayed(key, layers, layer=name) for key in keys]))
 
-    def _near_rows(self, name: str) -> AbstractContextManager[Any]:
-        """Give tasks to the workers that hold their chunks, as long as these live.
-
-        Left to itself the scheduler moves rows to a worker that has less to do for the moment: the
-        work, which all workers have, makes any of them a candidate.
-        """
-        from dask import annotate
-        from dask.base import get_scheduler
-
-        client: Any = getattr(get_scheduler(), "__self__", None)
-        futures = client.futures_of(self._arrays[0]) if hasattr(client, "who_has") else []
+    def _holders(self, client: Any) -> dict[int, str]:
+        """The worker that holds each chunk, by the chunk's number; of persisted rows only."""
+        futures = [] if client is None else client.futures_of(self._arrays[0])
         if not futures:
-            return nullcontext()
-        holders: defaultdict[Any, tuple[str, ...]] = defaultdict(tuple)
-        for key, workers in client.who_has(futures).items():
-            holders[name, key[1]] = tuple(workers)
-        return annotate(workers=holders.__getitem__, allow_other_workers=True)
+            return {}
+        held = client.who_has(futures)
+        return {key[1]: workers[0] for key, workers in held.items() if workers}
 
     def _find_failing(self) -> None:
         """Make the chunks one after the other, and raise for the first that cannot be made.
@@ -143,3 +185,39 @@ class Chunks:
                 self._results(name, {name: (touch, *self._parts(place.number))}, [name])
             except Exception as error:
                 raise ChunkError(failure(place, error)) from error
+
+
+def _client() -> Any:
+    """The client of a cluster that would compute; None where there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is asynchronous.
+    """
+    from dask.base import get_scheduler
+
+    client: Any = getattr(get_scheduler(), "__self__", None)
+    if not hasattr(client, "who_has"):
+        return None
+    if client.asynchronous:
+        raise ValueError(
+            "The Dask client is asynchronous, and a fit waits for the results of each pass: make a "
+            "Client without asynchronous=True."
+        )
+    return client
+
+
+def _near(workers: Mapping[Any, str | None]) -> AbstractContextManager[Any]:
+    """Give tasks to the workers that hold their chunks, as long as these live.
+
+    Left to itself the scheduler moves rows to a worker that has less to do for the moment: the
+    work, which all workers have, makes any of them a candidate.
+    """
+    from dask import annotate
+
+    near: defaultdict[Any, tuple[str, ...]] = defaultdict(tuple)
+    near.update((key, (worker,)) for key, worker in workers.items() if worker is not None)
+    if not near:
+        return nullcontext()
+    return annotate(workers=near.__getitem__, allow_other_workers=True)

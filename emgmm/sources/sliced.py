@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from emgmm.precision import FLOATS
-from emgmm.sources.cut import ENTRIES, Cut, floats, is_sliceable
+from emgmm.sources.conversion import as_rows
+from emgmm.sources.cut import ENTRIES, Cut, is_sliceable
 from emgmm.sources.streamed import StreamedSource
 from emgmm.sources.weights import check_length, in_slices, weighed
 from emgmm.typing import Array
@@ -23,7 +24,7 @@ def slabs(array: Any, size: int) -> Iterator[Array]:
     step = max(1, entries // unit) * unit
     for start in range(0, n_rows, step):
         stop = min(start + step, n_rows)
-        rows = floats(array[start:stop])
+        rows = as_rows(array[start:stop], ensure_min_samples=0)
         if rows.shape != (stop - start, n_features):
             raise ValueError(
                 f"X has the shape {tuple(array.shape)}, but its rows {start} to {stop - 1} came "

@@ -19,20 +19,26 @@ def labels_of(raw: Any) -> list[Any] | None:
     return None if labels is None else list(labels)
 
 
-def found(column: Any, labels: list[Any] | None, width: int) -> Any:
-    """A column's label, or its number where there are no labels.
+def is_number(value: Any) -> bool:
+    """Whether a value is an integer and no boolean."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def found(column: Any, labels: list[Any] | None, width: int) -> int:
+    """The number of the column with this label or number.
 
     Raises
     ------
     ValueError
-        Where there is no such column.
+        If there is no such column, or more than one has the label.
     """
-    if isinstance(column, Integral) and -width <= int(column) < width:
-        number = range(width)[int(column)]
-        return number if labels is None else labels[number]
+    if is_number(column) and -width <= int(column) < width:
+        return range(width)[int(column)]
     if labels is not None and column in labels:
-        return column
-    if labels is None and not isinstance(column, Integral):
+        if labels.count(column) > 1:
+            raise ValueError(f"there is more than one column {column!r}: give their numbers.")
+        return labels.index(column)
+    if labels is None and not is_number(column):
         raise ValueError(f"it is an array without names, so that column {column!r} needs a number.")
     known = f"{width} columns" if labels is None else f"the columns {', '.join(map(str, labels))}"
     raise ValueError(f"there is no column {column!r}; there are {known}.")
@@ -40,24 +46,37 @@ def found(column: Any, labels: list[Any] | None, width: int) -> Any:
 
 def chosen(
     columns: Iterable[Any] | None, weight_column: Any, labels: list[Any] | None, width: int
-) -> tuple[list[Any], Any]:
-    """Labels or numbers of the features, and of the weights: all columns but that, or `columns`."""
+) -> tuple[list[int], int | None]:
+    """Numbers of the features, and of the weights: all columns but that one, or `columns`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, no feature, or a column is given twice.
+    """
     weights = None if weight_column is None else found(weight_column, labels, width)
-    if columns is not None:
-        return [found(column, labels, width) for column in columns], weights
-    every = list(range(width)) if labels is None else labels
-    return [label for label in every if weight_column is None or label != weights], weights
+    if columns is None:
+        features = [column for column in range(width) if column != weights]
+    else:
+        features = [found(column, labels, width) for column in columns]
+    if not features:
+        raise ValueError("there is no column left as a feature: give at least one in columns.")
+    used = [*features, weights]
+    repeated = next((column for column in used if used.count(column) > 1), None)
+    if repeated is not None:
+        name = repeated if labels is None else labels[repeated]
+        role = "as a feature and as the weights" if repeated == weights else "twice"
+        raise ValueError(f"column {name!r} is given {role}: give each column once.")
+    return features, weights
 
 
-def select(raw: Any, labels: list[Any]) -> Any:
-    """The columns with these labels, or numbers: an array, or a table that becomes one."""
-    if hasattr(raw, "column_names"):
-        columns = raw.select(labels).columns
-        return np.array([column.to_numpy(zero_copy_only=False) for column in columns]).T
-    own = labels_of(raw)
-    if labels == (list(range(raw.shape[1])) if own is None else own):
+def select(raw: Any, columns: list[int]) -> Any:
+    """The columns with these numbers of an array or a table."""
+    if columns == list(range(raw.shape[1])):
         return raw
-    return raw[:, labels] if own is None else raw[labels]
+    if hasattr(raw, "column_names"):
+        return raw.select(columns)
+    return getattr(raw, "iloc", raw)[:, columns]
 
 
 def as_names(labels: Sequence[Any]) -> Array | None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_array
 
+from emgmm.sources.conversion import as_weights
 from emgmm.sources.cut import Cut, is_sliceable
 from emgmm.typing import Array
 
@@ -40,18 +40,6 @@ def ordinary(weights: Array) -> Array:
     return scaled
 
 
-def as_weights(value: Any) -> Array:
-    """The float64 array in `value`."""
-    return check_array(
-        value,
-        dtype=np.float64,
-        ensure_2d=False,
-        ensure_all_finite=False,
-        ensure_min_samples=0,
-        input_name="sample_weight",
-    )
-
-
 def in_slices(value: Any) -> Any:
     """Weights that can be read by slices, as they are where they already can."""
     weights = value if is_sliceable(value, 1) else as_weights(value)
@@ -69,7 +57,7 @@ def weighed(cuts: Iterator[Cut], weights: Any) -> Iterator[Cut]:
         stop = start + len(cut)
         if stop > weights.shape[0]:
             check_length(weights, f"at least {stop}")
-        yield replace(cut, weights=np.asarray(weights[start:stop], dtype=np.float64))
+        yield replace(cut, weights=as_weights(weights[start:stop]))
         start = stop
     check_length(weights, start)
 
@@ -89,7 +77,8 @@ def check_each(weights: Array, start: int) -> None:
     if len(wrong):
         raise ValueError(
             f"sample_weight of row {start + wrong[0]}, counted from 0, is {weights[wrong[0]]:g}; "
-            "weights must be finite and not negative: a weight of 0 leaves a row out."
+            "weights must be finite and not negative, and none may be masked: a weight of 0 leaves "
+            "a row out."
         )
 
 
