@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pickle import dumps
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +26,8 @@ TITLE = "A cluster"
 LIBRARIES = ("emgmm", "pyspark")
 CHUNKS = 16
 FEW, MORE = 2, 12  # EM iterations; a pass is the difference
-TINY_CHUNKS = 400
+TINY_CHUNKS, TINY_PASSES = 2000, 3
+CPU_AIM = 1.0  # milliseconds
 SPARK_ROWS = 200_000  # more would take it minutes for an iteration
 LEGEND = """\
 Milliseconds of one EM iteration, full covariances, in float64: the difference of fits of {FEW} and
@@ -72,6 +73,7 @@ class Traffic(NamedTuple):
     work: int  # the mixture and what goes with it, pickled
     answer: int  # sums of a chunk, pickled
     per_chunk: float  # seconds for each of many chunks with next to nothing in them
+    cpu_per_chunk: float  # CPU seconds of the same, of all processes together
 
 
 def problems(quick: bool) -> list[Problem]:
@@ -180,8 +182,8 @@ def traffic(problem: Problem, processes: int) -> Traffic:
     from emgmm.expectation import FormForPass
     from emgmm.families import FAMILIES
     from emgmm.sources import ClusterSource
+    from emgmm.sources.chunk import Layout, Summing
     from emgmm.sources.chunk import Place as Where
-    from emgmm.sources.chunk import Summing
 
     place = Place("processes", processes)
     rows, client = rows_at(place, problem), client_of(processes)
@@ -189,7 +191,8 @@ def traffic(problem: Problem, processes: int) -> Traffic:
     source = ClusterSource.of(rows, None)
     em = EM(source, FAMILIES["full"], problem.n_components, 0.0)
     form = FormForPass(em.summary, source.dtype)(model._mixture())
-    work = Summing(source.dtype, form.sums, form.block_rows)
+    layout = Layout(source.dtype, source.n_features)
+    work = Summing(layout, form.sums, form.block_rows)
     answer = work(Where(0, 0), made(problem)[0][:1000])
     listen()
     client.run(listen)
@@ -204,11 +207,17 @@ def traffic(problem: Problem, processes: int) -> Traffic:
         array.from_array(made(problem)[0][:TINY_CHUNKS], chunks=(1, -1)).persist(), None
     )
     tiny.sum(form.sums, form.block_rows)
-    begun = perf_counter()
-    for _ in range(3):
+    begun = np.array([perf_counter(), cpu_seconds(client)])
+    for _ in range(TINY_PASSES):
         tiny.sum(form.sums, form.block_rows)
-    per_chunk = (perf_counter() - begun) / 3 / TINY_CHUNKS
-    return Traffic(data, everything, len(dumps(work)), len(dumps(answer)), per_chunk)
+    taken = np.array([perf_counter(), cpu_seconds(client)]) - begun
+    per_chunk, cpu_per_chunk = taken / TINY_PASSES / TINY_CHUNKS
+    return Traffic(data, everything, len(dumps(work)), len(dumps(answer)), per_chunk, cpu_per_chunk)
+
+
+def cpu_seconds(client: Any) -> float:
+    """CPU time that all processes have used: workers, and this one with the scheduler in it."""
+    return process_time() + sum(client.run(process_time).values())
 
 
 def by_spark(problem: Problem) -> tuple[float, Any]:
@@ -290,8 +299,9 @@ def what_travels(moves: Traffic) -> str:
         f"workers and to the client: for each chunk {data:.2f} times the {moves.answer:,} bytes of "
         f"its own sums. With every message about tasks that scheduler, workers and client write it "
         f"is {moves.everything:,.0f} bytes, {everything:.2f} times; we mean to stay below "
-        f"{TRAFFIC_AIM}. A task costs {1e3 * moves.per_chunk:.2f} ms where it has a chunk of one "
-        f"row to do."
+        f"{TRAFFIC_AIM}. A pass over {TINY_CHUNKS:,} chunks of one row each takes "
+        f"{1e3 * moves.per_chunk:.2f} ms a chunk, and {1e3 * moves.cpu_per_chunk:.2f} ms of CPU "
+        f"time a chunk in all processes together; we mean to stay below {CPU_AIM:g}."
     )
 
 
@@ -306,13 +316,13 @@ def far(problem: Problem, seconds: float, moves: Traffic) -> str:
         f"On paper, {FAR_ROWS:,} rows of {problem.n_features} features on {FAR_WORKERS} workers of "
         f"one thread as fast as these, {each / 1e9:.1f} GB of rows held by each, {chunks:,} chunks "
         f"of {FAR_CHUNK_ROWS:,} rows: {compute:.1f} s of arithmetic in a pass, as long as the one "
-        f"process above takes for each row; {scheduling:.1f} s of scheduling, were every task to "
+        f"process above takes for each row; {scheduling:.1f} s of scheduling, were every chunk to "
         f"cost what it costs here, one after the other; {network / 1e6:.0f} MB through the "
         f"network, {network / 1e9:.2f} s at 1 GB/s through one machine. A pass then takes between "
         f"{max(compute, scheduling):.1f} s, where these overlap, and "
         f"{compute + scheduling + network / 1e9:.1f} s, where they do not. It is assumed that rows "
         f"stay in memory, that chunks lie evenly on workers, that no worker is slower than the "
-        f"others, and that the scheduler's cost per task does not grow with the number of workers."
+        f"others, and that the scheduler's cost per chunk does not grow with the number of workers."
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import signal
-from functools import partial
+from functools import partial, reduce
+from operator import add
 
 import dask
 import dask.array as da
@@ -15,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import STARTS, TYPES, clusters, fit, given_start, identity_precisions, relative_error
+from distributed import Client, wait
 from sklearn.base import clone
 
 from emgmm import GaussianMixture, fitting
@@ -24,6 +27,7 @@ from emgmm.expectation import Exact, FormForBlock, Packed, compiled
 from emgmm.families import FAMILIES
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource, ClusterSource
+from emgmm.sources.chunk import Sums, Total, merge
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
 X = clusters(600, 3, 3)
@@ -362,10 +366,82 @@ def test_bad_input_is_one_sentence(rows, weights, message):
     assert model.means_ is before
 
 
-def test_words_in_a_column_are_an_error():
-    frame = pd.DataFrame({"a": ["x", "y"] * 3, "b": 1.0})
-    with pytest.raises(ValueError, match=r"Chunk 0 of X.*could not convert string to float"):
-        GaussianMixture().fit(dd.from_pandas(frame, npartitions=2))
+def spoiled_at(number, change, rows, block_id):
+    return change(rows) if block_id[0] == number else rows
+
+
+SPOILED = {
+    "words": (lambda rows: np.where([0, 1, 0], "x", rows.astype(object)), "'x' .*column 1,"),
+    "narrower": (lambda rows: rows[:, :2], "has 2 features where X should have 3"),
+    "wider": (lambda rows: rows[:, [0, 1, 2, 0]], "has 4 features where X should have 3"),
+    "one dimension": (lambda rows: rows[:, 0], "Expected 2D array, got 1D array"),
+    "datetimes": (lambda rows: rows.astype("M8[s]"), "X holds datetimes .* in column 0,"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), SPOILED.values(), ids=SPOILED)
+def test_the_chunk_is_named_that_differs_from_the_others(change, message):
+    rows = cut(X).map_blocks(partial(spoiled_at, 3, change), dtype=float, meta=np.empty((0, 0)))
+    match = f"(?s)Chunk 3 of X, which begins with row 400,.* {message}"
+    for method in ("fit", "score"):
+        with pytest.raises(ValueError, match=match):
+            getattr(fit(model_of("full"), X), method)(rows)
+
+
+@pytest.mark.parametrize("kind", ["words", "narrower", "wider", "datetimes"])
+def test_predictions_name_the_chunk_too(kind):
+    change, message = SPOILED[kind]
+    rows = cut(X).map_blocks(partial(spoiled_at, 3, change), dtype=float, meta=np.empty((0, 0)))
+    labels = fit(model_of("full"), X).predict(rows)
+    with pytest.raises(ValueError, match=f"Chunk 3 of X, which begins with row 400,.* {message}"):
+        labels.compute()
+
+
+SPOILED_PARTITIONS = {
+    "words": (lambda part: part.assign(b="x"), r"'x' .*row 0, column 1 \('b'\),"),
+    "fewer columns": (
+        lambda part: part[["a", "c"]],
+        r"has the columns \['a', 'c'\] where X should",
+    ),
+    "another order": (lambda part: part[["b", "a", "c"]], r"has the columns \['b', 'a', 'c'\]"),
+    "dates": (lambda part: part.assign(b=pd.Timestamp(0)), r"datetimes .*column 1 \('b'\),"),
+    "infinity": (lambda part: part.assign(b=np.inf), r"row 0 of chunk 2, column 1 \('b'\),"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), SPOILED_PARTITIONS.values(), ids=SPOILED_PARTITIONS)
+def test_the_partition_and_the_column_are_named(change, message):
+    frame = pd.DataFrame(X[:40], columns=list("abc"))
+    parts = [frame[start : start + 10] for start in range(0, 40, 10)]
+    parts[2] = change(parts[2])
+    frames = dd.from_delayed(list(map(dask.delayed, parts)), meta=frame[:0], verify_meta=False)
+    with pytest.raises(ValueError, match=rf"(Chunk 2 of X raised|contains infinity).*{message}"):
+        GaussianMixture().fit(frames)
+
+
+@pytest.mark.parametrize("unknown_ones", [[0], [2, 4], [4], [0, 1, 2, 3]])
+@pytest.mark.parametrize("weights", [None, WEIGHTS, cut(WEIGHTS)], ids=["none", "numpy", "dask"])
+def test_lengths_of_some_chunks_may_be_unknown(unknown_ones, weights):
+    rows = cut(X)
+    lengths = np.array(rows.chunks[0], dtype=float)
+    lengths[unknown_ones] = np.nan
+    rows._chunks = (tuple(lengths), rows.chunks[1])
+    if isinstance(weights, da.Array):
+        weights = weights.copy()
+        weights._chunks = (tuple(lengths),)
+    ours = fit(model_of("full"), rows, sample_weight=weights)
+    expected = None if weights is None else WEIGHTS
+    assert_same_fit(ours, fit(model_of("full"), X, sample_weight=expected))
+    np.testing.assert_array_equal(ours.predict(rows).compute(), ours.predict(X))
+    source = ClusterSource.of(rows, None)
+    assert source.n_rows == len(X)
+    assert source.lengths == CUTS["uneven"]
+    spoiled = X.copy()
+    spoiled[405, 1] = np.inf
+    rows = da.from_array(spoiled, chunks=(CUTS["uneven"], (3,)))
+    rows._chunks = (tuple(lengths), rows.chunks[1])
+    with pytest.raises(ValueError, match="row 5 of chunk 3, column 1"):
+        model_of("full").fit(rows)
 
 
 def test_rows_that_change_between_passes_are_noticed(tmp_path):
@@ -379,6 +455,38 @@ def test_rows_that_change_between_passes_are_noticed(tmp_path):
         ValueError, match=r"Chunk 0 of X, counted from 0, has 10. rows where it should"
     ):
         model_of("full").fit(rows)
+
+
+# -- the order of sums ---------------------------------------------------------------------------
+class Nested(tuple):
+    """Adds up to a pair, which shows the order of additions."""
+
+    def __add__(self, other):
+        return Nested([(self, other)])
+
+
+def leaf(number):
+    return Total((number,), True, True, Nested([number]))
+
+
+def by_levels(totals):
+    """The same sum, level by level."""
+    while len(totals) > 1:
+        totals = [reduce(add, totals[i : i + 8]) for i in range(0, len(totals), 8)]
+    return totals[0]
+
+
+@pytest.mark.parametrize("n_chunks", [1, 2, 8, 9, 63, 64, 65, 72, 513, 600])
+def test_the_order_of_additions_depends_on_the_number_of_chunks_alone(n_chunks):
+    expected = by_levels([leaf(number) for number in range(n_chunks)])
+    assert expected.lengths == tuple(range(n_chunks))
+    random = np.random.default_rng(n_chunks)
+    for n_tasks in (1, 2, 7, n_chunks):
+        tasks = [Sums(n_chunks) for _ in range(n_tasks)]
+        for number in random.permutation(n_chunks):
+            tasks[random.integers(n_tasks)].insert(0, int(number), leaf(int(number)))
+        root = merge(n_chunks, [merge(n_chunks, tasks[:3]), *tasks[3:]]).root
+        assert (root.lengths, root.sum) == (expected.lengths, expected.sum)
 
 
 # -- processes ------------------------------------------------------------------------------------
@@ -416,7 +524,7 @@ def maker_and_spy(folder):
 
 @pytest.fixture(scope="module")
 def client():
-    from distributed import Client, LocalCluster
+    from distributed import LocalCluster
 
     with (
         LocalCluster(
@@ -437,6 +545,87 @@ def processes(client):
 def in_other_processes(client):
     with dask.config.set(scheduler=None):
         yield client
+
+
+MANY_CHUNKS = (3,) * 200
+
+
+def held_by(client, rows, chunks=MANY_CHUNKS):
+    array = da.from_array(rows, chunks=(chunks, *((n,) for n in rows.shape[1:]))).persist()
+    client.wait_for_workers(2, timeout=120)
+    wait(array)
+    return array
+
+
+class Squares:
+    """A sum that depends on the order of additions."""
+
+    def __call__(self, block):
+        return float(np.square(block.rows).sum())
+
+
+def test_one_task_sums_several_chunks_of_a_worker(in_other_processes, monkeypatch):
+    rows = held_by(in_other_processes, X)
+    sizes, compute = [], dask.compute
+
+    def counting(*delayed, **arguments):
+        sizes.append(len(delayed[0].dask) - len(MANY_CHUNKS))
+        return compute(*delayed, **arguments)
+
+    monkeypatch.setattr(dask, "compute", counting)
+    here = cut(X, "one").rechunk((MANY_CHUNKS, 3))
+    with dask.config.set(scheduler="threads"):
+        expected = ClusterSource.of(here, None).sum(Squares(), 10)
+    sizes.clear()
+    assert ClusterSource.of(rows, None).sum(Squares(), 10) == expected  # to the last bit
+    (n_tasks,) = sizes
+    assert n_tasks < len(MANY_CHUNKS) / 3
+    weights = held_by(in_other_processes, WEIGHTS)
+    ours = fit(model_of("full", max_iter=3), rows, sample_weight=weights)
+    assert_same_fit(ours, fit(model_of("full", max_iter=3), X, sample_weight=WEIGHTS))
+
+
+def test_chunks_of_one_task_keep_their_names(in_other_processes):
+    spoiled = X.copy()
+    spoiled[100, 1] = np.inf
+    with pytest.raises(ValueError, match="row 100, in chunk 33, column 1"):
+        model_of("full").fit(held_by(in_other_processes, spoiled))
+    weights = np.r_[np.ones(400), -1, np.ones(199)]
+    with pytest.raises(ValueError, match=r"row 400, in chunk 133, .* is -1"):
+        model_of("full").fit(
+            held_by(in_other_processes, X), sample_weight=held_by(in_other_processes, weights)
+        )
+
+
+def test_a_worker_that_dies_with_several_chunks_of_a_task(in_other_processes, monkeypatch):
+    client = in_other_processes
+    processes(client)
+    rows = da.random.default_rng(0).normal(size=(600, 3), chunks=(3, 3)).persist()
+    in_memory = rows.compute()
+    passes, sum_ = [], ClusterSource.sum
+
+    def sum_and_kill(source, *arguments):
+        passes.append(arguments)
+        if len(passes) == 3:
+            os.kill(min(processes(client)), signal.SIGKILL)
+        return sum_(source, *arguments)
+
+    monkeypatch.setattr(ClusterSource, "sum", sum_and_kill)
+    start = {**given_start(in_memory, 3, "full"), "tol": 0, "max_iter": 4}
+    ours = fit(GaussianMixture(**start), rows)
+    assert len(passes) > 3
+    assert_same_fit(ours, fit(GaussianMixture(**start), in_memory))
+
+
+def test_an_asynchronous_client_is_refused(in_other_processes):
+    address = in_other_processes.scheduler.address
+
+    async def try_it():
+        async with Client(address, asynchronous=True):
+            with pytest.raises(ValueError, match="The Dask client is asynchronous"):
+                fit(model_of("full"), cut(X))
+
+    asyncio.run(try_it())
 
 
 def test_workers_of_other_processes_may_die(in_other_processes, tmp_path, monkeypatch):

@@ -31,6 +31,13 @@ def _in_this_process():
         yield
 
 
+def values(result):
+    """The array in what a method returns for any kind of rows."""
+    if hasattr(result, "compute"):
+        return result.compute()
+    return result if isinstance(result, np.ndarray) else np.concatenate(list(result))
+
+
 def model(**arguments):
     return GaussianMixture(2, random_state=0, **arguments)
 
@@ -99,8 +106,7 @@ def assert_refused(rows, message, error=ValueError):
             assert pickle.dumps(vars(estimator)) == before
     for method in ("predict", "predict_proba", "score_samples", "score", "bic"):
         with pytest.raises(error, match=message):
-            result = getattr(fitted, method)(rows)
-            list(result.compute() if hasattr(result, "compute") else result)
+            values(getattr(fitted, method)(rows))
     search = GaussianMixtureIC(1, covariance_type="diag")
     with pytest.raises(error, match=message):
         search.fit(rows)
@@ -126,7 +132,7 @@ def test_arrays_of_datetimes_are_refused(dtype, tmp_path):
     mapped = np.memmap(tmp_path / "rows", np.int64, "w+", shape=array.shape).view(dtype)
     for rows in (array, list(array), mapped, blocks([array]), np.ma.array(array)):
         assert_refused(rows, "X holds datetimes or timedeltas in column 0")
-    with pytest.raises(ValueError, match="X has the type .*64.*: give real numbers"):
+    with pytest.raises(ValueError, match=r"X has the type .*64.*: give real numbers"):
         model().fit(da.from_array(array))
 
 
@@ -172,13 +178,6 @@ MASKED = {
     "blocks of an array": lambda path: blocks(np.ma.array(HIDDEN, mask=MASK), block_rows=50),
     "dask": lambda path: da.from_array(np.ma.array(HIDDEN, mask=MASK), chunks=(50, 2)),
 }
-
-
-def values(result):
-    """The array in what a method returns for any kind of rows."""
-    if hasattr(result, "compute"):
-        return result.compute()
-    return result if isinstance(result, np.ndarray) else np.concatenate(list(result))
 
 
 @pytest.mark.parametrize("rows", MASKED.values(), ids=MASKED)
@@ -349,8 +348,8 @@ def test_other_entries_are_refused_with_their_place(rows, error, message):
 
 
 def test_words_in_other_places_are_named():
+    frame = pd.DataFrame(words(), columns=NAMES)
     with pytest.raises(ValueError, match=r"Block 1, .*'x' .*row 10, column 1 \('when'\),"):
-        frame = pd.DataFrame(words(), columns=NAMES)
         model().fit(blocks([frame[:60], frame[60:]]))
     with pytest.raises(ValueError, match=r"Block 0, .*'x' .*row 0, column 1 \('when'\),"):
         model().fit(blocks([pa.table(columns_with(["x"] * len(X)))]))
@@ -412,5 +411,5 @@ def test_columns_of_the_same_name(tmp_path):
 
 
 def test_a_boolean_is_no_number_of_rows():
-    with pytest.raises(ValueError, match="block_rows must be a number of rows, .* got True"):
+    with pytest.raises(ValueError, match=r"block_rows must be a number of rows, .* got True"):
         blocks([X], block_rows=True)

@@ -14,7 +14,7 @@ from emgmm.sources.conversion import as_rows, as_weights
 from emgmm.sources.cut import ENTRIES, Cut, is_sliceable
 from emgmm.sources.parquet import batches, opened
 from emgmm.sources.sliced import slabs
-from emgmm.sources.tables import as_names, chosen, is_number, labels_of, select
+from emgmm.sources.tables import as_names, chosen, is_number, labels_of, select, width_of
 from emgmm.typing import Array
 
 ONCE = (
@@ -84,7 +84,7 @@ class Blocks:
     def _cut(self, raw: Any) -> Cut:
         labels = labels_of(raw)
         raw = as_rows(raw, ensure_min_samples=0) if labels is None else raw
-        features, weights = chosen(self.columns, self.weight_column, labels, raw.shape[1])
+        features, weights = chosen(self.columns, self.weight_column, labels, width_of(raw))
         return Cut(
             as_rows(select(raw, features), ensure_min_samples=0),
             None if weights is None else as_weights(select(raw, [weights])).ravel(),
@@ -94,7 +94,7 @@ class Blocks:
     def _column(self, raw: Any) -> Cut:
         labels = labels_of(raw)
         if labels is not None or self.columns is not None:
-            raw = select(raw, chosen(self.columns, None, labels, raw.shape[1])[0])
+            raw = select(raw, chosen(self.columns, None, labels, width_of(raw))[0])
         array = as_weights(raw)
         if array.ndim > 1 and array.shape[1:] != (1,):
             raise ValueError(f"sample_weight has the shape {array.shape}; it must be one column.")

@@ -197,15 +197,17 @@ def _client() -> Any:
     """
     from dask.base import get_scheduler
 
-    client: Any = getattr(get_scheduler(), "__self__", None)
-    if not hasattr(client, "who_has"):
-        return None
-    if client.asynchronous:
-        raise ValueError(
-            "The Dask client is asynchronous, and a fit waits for the results of each pass: make a "
-            "Client without asynchronous=True."
-        )
-    return client
+    refusal = ValueError(
+        "The Dask client is asynchronous, but a pass over X waits for its result: make a Client "
+        "without asynchronous=True."
+    )
+    try:
+        client: Any = getattr(get_scheduler(), "__self__", None)
+    except RuntimeError as error:  # from newer versions of Dask
+        raise refusal from error
+    if getattr(client, "asynchronous", False):
+        raise refusal
+    return client if hasattr(client, "who_has") else None
 
 
 def _near(workers: Mapping[Any, str | None]) -> AbstractContextManager[Any]:

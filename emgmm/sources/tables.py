@@ -19,6 +19,12 @@ def labels_of(raw: Any) -> list[Any] | None:
     return None if labels is None else list(labels)
 
 
+def width_of(raw: Any) -> int:
+    """The number of columns of an array or a table."""
+    labels = labels_of(raw)
+    return int(raw.shape[1]) if labels is None else len(labels)
+
+
 def is_number(value: Any) -> bool:
     """Whether a value is an integer and no boolean."""
     return isinstance(value, Integral) and not isinstance(value, bool)
@@ -72,7 +78,7 @@ def chosen(
 
 def select(raw: Any, columns: list[int]) -> Any:
     """The columns with these numbers of an array or a table."""
-    if columns == list(range(raw.shape[1])):
+    if columns == list(range(width_of(raw))):
         return raw
     if hasattr(raw, "column_names"):
         return raw.select(columns)
