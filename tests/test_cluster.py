@@ -573,10 +573,8 @@ def test_one_task_sums_several_chunks_of_a_worker(in_other_processes, monkeypatc
         return compute(*delayed, **arguments)
 
     monkeypatch.setattr(dask, "compute", counting)
-    here = cut(X, "one").rechunk((MANY_CHUNKS, 3))
-    with dask.config.set(scheduler="threads"):
-        expected = ClusterSource.of(here, None).sum(Squares(), 10)
-    sizes.clear()
+    chunks = [ArraySource(X[start : start + 3]) for start in range(0, len(X), 3)]
+    expected = by_levels([chunk.sum(Squares(), 10) for chunk in chunks])
     assert ClusterSource.of(rows, None).sum(Squares(), 10) == expected  # to the last bit
     (n_tasks,) = sizes
     assert n_tasks < len(MANY_CHUNKS) / 3

@@ -145,8 +145,9 @@ def blocks(
     TypeError
         Where the source can be read only once.
     ValueError
-        Where there is no such column, or `block_rows` is below 1. What blocks hold is looked at
-        when they are read: there, an error names the block.
+        Where there is no such column, a column is given twice, no feature is left, or `block_rows`
+        is below 1. What blocks hold is looked at when they are read: there, an error names the
+        block.
     ImportError
         Where a Parquet file is to be read without pyarrow.
 
