@@ -18,6 +18,7 @@ from pyarrow import dataset, parquet
 from sklearn.mixture import GaussianMixture as Theirs
 
 from emgmm import GaussianMixture, GaussianMixtureIC, blocks
+from emgmm.sources import Rows
 
 X = clusters(120, 3, 2)
 NAMES = ["a", "when", "c"]
@@ -366,6 +367,14 @@ def test_what_overflows_is_infinity_without_a_warning():
     for settings in ({}, {"all": "raise"}):
         with np.errstate(**settings):
             assert_refused(rows, "Input X contains infinity .* row 5, column 2")
+
+
+def test_tiny_weights_of_rows_underflow_without_an_error():
+    weights = np.array([1e-310, 1.0, 1e10])
+    with np.errstate(all="raise"):
+        rows = Rows(np.array([[1e-300, np.nan], [2.0, 4.0], [3.0, np.nan]]), weights, False)
+        np.testing.assert_allclose(rows.mean, [(2 + 3e10) / (1 + 1e10), 4.0])
+        np.testing.assert_allclose(rows.counts, [0.0, 3e-10, 3.0], rtol=1e-9, atol=1e-300)
 
 
 # -- columns of blocks ----------------------------------------------------------------------------

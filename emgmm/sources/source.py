@@ -57,11 +57,12 @@ class Rows:
         if self.complete and self.weights is None:
             return self.values.mean(axis=0, dtype=np.float64)
         shares = np.ones(len(self.values)) if self.weights is None else self.weights
-        if self.complete:
-            return shares @ self.values / shares.sum()
-        seen = np.logical_not(np.isnan(self.values))
-        observed = np.maximum(shares @ seen, np.finfo(float).tiny)
-        return shares @ np.where(seen, self.values, 0.0) / observed
+        with np.errstate(under="ignore"):  # of tiny weights or values, which then do not count
+            if self.complete:
+                return shares @ self.values / shares.sum()
+            seen = np.logical_not(np.isnan(self.values))
+            observed = np.maximum(shares @ seen, np.finfo(float).tiny)
+            return shares @ np.where(seen, self.values, 0.0) / observed
 
     @cached_property
     def filled(self) -> Array:
@@ -80,8 +81,9 @@ class Rows:
             weights = weights * np.logical_not(np.isnan(self.values).all(axis=1))
         if not weights.any():
             return weights
-        shares = weights / weights.max()
-        return shares * (np.count_nonzero(weights) / shares.sum())
+        with np.errstate(under="ignore"):
+            shares = weights / weights.max()
+            return shares * (np.count_nonzero(weights) / shares.sum())
 
     @property
     def counting(self) -> Integers:
