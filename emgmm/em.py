@@ -105,6 +105,8 @@ class EM:
         self.passes = 0
         with np.errstate(over="ignore", invalid="ignore"):
             self.summary = self._look(partial(summary, family=family))
+        if prior is not None:
+            self.summary.check_squares()
         self._form_for_pass = FormForPass(self.summary, source.dtype, source.block_dtype)
         known = None if prior is None else prior.resolved(self.summary, family, n_components)
         density = self._density(noise)
@@ -145,7 +147,9 @@ class EM:
         some features and not others, dependence cannot be judged from their moments.
         """
         seen, shape, D = self.summary, self.family.shape, len(self.summary.mean)
-        varying = shape.variances(shape.outer(seen.varies[None].astype(float)), D)[0] + self.ridge
+        grain = ROUNDING * np.finfo(self.source.dtype).eps
+        varies = seen.varies | (self.ridge > (grain * seen.largest) ** 2)
+        varying = shape.variances(shape.outer(varies[None].astype(float)), D)[0]
         if not varying.all():
             return tuple(np.flatnonzero(varying == 0).tolist())
         scatter = shape.dense(seen.scatter[None], D)[0]
@@ -153,8 +157,7 @@ class EM:
         sds = np.sqrt(np.diag(covariance))
         variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
         axes = vectors / sds[:, None]
-        unit = np.finfo(self.source.dtype).eps
-        rounding = ROUNDING * unit * (np.abs(axes).T @ seen.largest)
+        rounding = grain * (np.abs(axes).T @ seen.largest)
         if (variances > np.maximum(SUSPICIOUS, rounding**2)).all():
             return ()
         found = self._look(partial(along, axes=axes, family=FAMILIES["full"]))

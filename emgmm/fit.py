@@ -31,13 +31,12 @@ from emgmm.loop import Ending, Rules, Run, history, last_of_plain_em, nowhere, s
 from emgmm.mixture import Mixture
 from emgmm.noise import NoVolumeError
 from emgmm.notices import CollapsedComponentWarning, EMWarning, StarvedComponentWarning
-from emgmm.overflow import too_large
+from emgmm.overflow import values_named
 from emgmm.prior import ConstantFeaturesError
 from emgmm.problem import Options, Problem
 from emgmm.sources import Source, check_ordinary
 from emgmm.statistics import Statistics
 from emgmm.streaming import Stream
-from emgmm.summary import TooLargeError
 from emgmm.verbosity import Reporter
 
 UNSOUND = (CollapsedComponentWarning, StarvedComponentWarning)
@@ -113,15 +112,14 @@ def map_of(source: Source, problem: Problem) -> EM:
         squares of its values overflow.
     """
     try:
-        em = problem.em(source)
-        if em.m_step.density is None:  # noise takes rows that are too far away
-            em.summary.check_squares()
+        with values_named(source):
+            em = problem.em(source)
+            if em.m_step.density is None:  # noise takes rows that are too far away
+                em.summary.check_squares()
     except ConstantFeaturesError as error:
         raise door.constant_features(error.features, source.feature_names) from None
     except NoVolumeError as error:
         raise door.no_volume(error.features, source.feature_names) from None
-    except TooLargeError as error:
-        raise too_large(error.feature, source) from None
     return em
 
 
@@ -178,21 +176,22 @@ def fit_mixture(
         settled = partial(is_settled, weight=em.summary.weight, allowed=options.negligible)
     begin: Callable[[np.random.RandomState], Mixture]
     begin = partial(first_mixture, em, options.start, options.given)
-    best, outcomes = best_run(
-        em,
-        options.scheme,
-        [begin] * options.n_init if initial is None else [lambda _: initial],
-        rules=Rules(
-            options.tol,
-            options.max_iter,
-            has_coincident if options.break_symmetry else nowhere,
-            settled,
-        ),
-        before=before,
-        reporter=reporter or Reporter(0, 1),
-        random=random,
-        journal=journal or Journal(),
-    )
+    with values_named(source):
+        best, outcomes = best_run(
+            em,
+            options.scheme,
+            [begin] * options.n_init if initial is None else [lambda _: initial],
+            rules=Rules(
+                options.tol,
+                options.max_iter,
+                has_coincident if options.break_symmetry else nowhere,
+                settled,
+            ),
+            before=before,
+            reporter=reporter or Reporter(0, 1),
+            random=random,
+            journal=journal or Journal(),
+        )
     if best.step.objective == -math.inf:
         prediction.counts(best.step.mixture, source)  # names the first row that is out of reach
     found = warnings_of_fit(em, best, break_symmetry=options.break_symmetry)

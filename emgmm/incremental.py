@@ -20,7 +20,7 @@ from emgmm.fit import map_of
 from emgmm.fitting import START_ROWS, first_mixture
 from emgmm.loop import Ending, history
 from emgmm.mixture import Mixture
-from emgmm.overflow import check_reach
+from emgmm.overflow import check_reach, values_named
 from emgmm.problem import Options
 from emgmm.sources import ArraySource, Rows, Source
 from emgmm.streaming import followed, gathered, share
@@ -136,7 +136,8 @@ class IncrementalEstimator(ClimbingEstimator):
         self.__dict__.pop("_waiting", None)
         try:
             start, given = options.start, options.given
-            self._step(block, lambda em: first_mixture(em, start, given, random))
+            with values_named(block):
+                self._step(block, lambda em: first_mixture(em, start, given, random))
         except FailedBlockError:
             if len(rows.values) >= self._enough():
                 raise

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from emgmm.mixture import Mixture
 from emgmm.sources import Source
-from emgmm.summary import DataSummary
+from emgmm.summary import DataSummary, TooLargeError
 
 # Rows that are searched together for the value that an error names.
 TOGETHER = 2**16
@@ -19,6 +22,15 @@ def too_large(feature: int, source: Source) -> ValueError:
         f"covariances are made of overflow. The largest is {_largest(feature, source)}: drop such "
         "rows, set what is not known to NaN, or rescale the column."
     )
+
+
+@contextmanager
+def values_named(source: Source) -> Iterator[None]:
+    """Errors of features whose squares overflow say which value of the rows of a source it is."""
+    try:
+        yield
+    except TooLargeError as error:
+        raise too_large(error.feature, source) from None
 
 
 def check_reach(summary: DataSummary, mixture: Mixture, source: Source) -> None:

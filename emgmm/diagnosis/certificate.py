@@ -185,20 +185,30 @@ def moves(
         for moved in splits(em, mixture, here, groups, random):
             yield f"a split of {'; '.join(map(listed, groups))}", moved
         return
-    rows, responsibilities = sample_of(em, mixture, random)
     base = here.about_means(em.family)
+    for direction, steps in shifts(base, *sample_of(em, mixture, random)):
+        try:
+            moved = shifted(em, base, steps)
+        except DegenerateCovarianceError:
+            continue
+        yield direction, moved
+
+
+def shifts(
+    base: Statistics, rows: Array, responsibilities: Array
+) -> Iterator[tuple[str, dict[int, Array]]]:
+    """Steps of each component's mean, and of it and the component that shares most of its rows."""
     for k in np.argsort(-base.mass):
         if not responsibilities[k].any():
             continue
         weights = responsibilities[k] / responsibilities[k].sum()
         step = 0.3 * widest(rows, weights)
-        yield f"a shift of component {k}", shifted(em, base, {int(k): step})
+        yield f"a shift of component {k}", {int(k): step}
         other = int(
             np.argmax(np.where(np.arange(len(base.mass)) == k, -1, responsibilities @ weights))
         )
         if other != k:
-            apart = {int(k): step, other: -step}
-            yield f"moving components {k} and {other} apart", shifted(em, base, apart)
+            yield f"moving components {k} and {other} apart", {int(k): step, other: -step}
 
 
 def widest(rows: Array, weights: Array) -> Array:

@@ -169,7 +169,7 @@ def diagnose(
         found = certify(em, mixture, statistics, random)
     eigenvalues = np.linalg.eigvalsh(mixture.dense_covariances().astype(np.float64))
     n_rows, total = em.summary.n_rows, statistics.total_covariance(em.family)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         condition = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0.0)
     return Diagnosis(
         coincident(mixture),

@@ -99,7 +99,8 @@ def large_ridge(summary: DataSummary, ridge: float) -> list[EMWarning]:
         "Rescale these features, use a smaller reg_covar, or set prior='conjugate'."
     )
     warning.features = tuple(found.tolist())
-    warning.shares = tuple((ridge / variances[found]).tolist())
+    with np.errstate(over="ignore"):
+        warning.shares = tuple((ridge / variances[found]).tolist())
     return [warning]
 
 
