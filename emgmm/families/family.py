@@ -205,11 +205,12 @@ class Family(ABC):
 
     def precisions(self, whiteners: Array) -> Array:
         """U U^T."""
-        return self.unstack(self.shape.precisions(self.stack(whiteners)))
+        with np.errstate(under="ignore"):
+            return self.unstack(self.shape.precisions(self.stack(whiteners)))
 
     def covariances(self, whiteners: Array) -> Array:
         """The inverses of the precisions; `check_finite` refuses those that overflow."""
-        with np.errstate(over="ignore", divide="ignore"):
+        with np.errstate(over="ignore", divide="ignore", under="ignore"):
             return self.unstack(self.shape.covariances(self.stack(whiteners)))
 
     def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
