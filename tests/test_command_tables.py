@@ -96,7 +96,7 @@ MARKS = ["?", "NA", "N/A", "null", "NULL", "-", "", "nan", "NaN", "n/a", "None",
 @pytest.mark.parametrize("in_memory", [csv_files.IN_MEMORY, 0])
 def test_marks_of_missing_values(in_memory, folder, capsys, monkeypatch):
     monkeypatch.setattr(csv_files, "IN_MEMORY", in_memory)
-    frame = pd.DataFrame(X, columns=list("abc"))
+    frame = pd.DataFrame(X.copy(), columns=list("abc"))
     texts = frame.astype(str)
     numbers = np.arange(len(MARKS)) * 5
     texts.loc[numbers, "b"] = MARKS
@@ -197,7 +197,7 @@ def test_numbers_of_components_up_to_the_different_rows(capsys):
 
 @pytest.mark.parametrize("name", ["n" * 300, "a\x00b", "\udcff" * 200])
 def test_paths_that_cannot_be(name, capsys):
-    pd.DataFrame(X, columns=list("abc")).to_parquet("a.parquet")
+    pd.DataFrame(X.copy(), columns=list("abc")).to_parquet("a.parquet")
     fitted("a.parquet", *ONE)
     capsys.readouterr()
     assert "there is no file" in refused(capsys, "fit", f"{name}.csv")
@@ -211,7 +211,7 @@ def test_paths_that_cannot_be(name, capsys):
 
 def test_long_names_of_columns(folder, capsys):
     names = ["a" * 300, "b" * 300, "c" * 300]
-    frame = pd.DataFrame(X, columns=names)
+    frame = pd.DataFrame(X.copy(), columns=names)
     frame["d" * 300] = "text"
     frame["e" * 300] = 1.0
     frame.to_csv("a.csv", index=False)
@@ -224,7 +224,7 @@ def test_long_names_of_columns(folder, capsys):
 
 @posix
 def test_a_pipe_gets_the_model_and_stays(folder):
-    pd.DataFrame(X, columns=list("abc")).to_parquet("a.parquet")
+    pd.DataFrame(X.copy(), columns=list("abc")).to_parquet("a.parquet")
     os.mkfifo("pipe")
     with ThreadPoolExecutor(1) as pool:
         content = pool.submit((folder / "pipe").read_bytes)
@@ -235,7 +235,7 @@ def test_a_pipe_gets_the_model_and_stays(folder):
 
 @posix
 def test_links_to_what_is_written_stay(folder):
-    pd.DataFrame(X, columns=list("abc")).to_parquet("a.parquet")
+    pd.DataFrame(X.copy(), columns=list("abc")).to_parquet("a.parquet")
     (folder / "there").mkdir()
     for name in ("out.csv", "m.json", "p.png"):
         (folder / name).symlink_to(folder / "there" / name)
@@ -252,7 +252,7 @@ def test_links_to_what_is_written_stay(folder):
 
 
 def test_files_appear_together_or_not_at_all(folder, capsys, monkeypatch):
-    frame = pd.DataFrame(X, columns=list("abc"))
+    frame = pd.DataFrame(X.copy(), columns=list("abc"))
     frame["bytes"] = [b"text"] * 89 + [b"\xff"]  # which is found out when it is written
     frame.to_parquet("a.parquet")
     (folder / "m.json").write_text("before")
@@ -274,7 +274,7 @@ def test_an_interrupt_is_one_line_and_leaves_no_file(place, folder, capsys, monk
     def interrupted(*arguments, **named):
         raise KeyboardInterrupt
 
-    pd.DataFrame(X, columns=list("abc")).to_csv("a.csv", index=False)
+    pd.DataFrame(X.copy(), columns=list("abc")).to_csv("a.csv", index=False)
     monkeypatch.setattr(*place, interrupted)
     words = ("--out", "out.csv", "--model", "m.json", "--plot", "p.png")
     assert run("fit", "a.csv", *ONE, *words) == 130
@@ -393,7 +393,7 @@ def test_a_large_table_is_fitted_as_a_small_one_is(suffix, scale, capsys, reques
 
 
 def test_errors_in_later_pieces_name_their_rows(capsys, in_pieces):
-    frame = pd.DataFrame(X, columns=list("abc"))
+    frame = pd.DataFrame(X.copy(), columns=list("abc"))
     frame["w"] = 1.0
     frame.loc[60, "w"] = -2.0
     frame.loc[70, "b"] = np.inf
@@ -423,7 +423,7 @@ NAMES = ["\x1b]0;title\x07", "\x1b[31mred\nline", "\u202eabc\x9b2J"]
 
 
 def test_no_control_characters_reach_the_terminal(capsys):
-    frame = pd.DataFrame(X, columns=NAMES)
+    frame = pd.DataFrame(X.copy(), columns=NAMES)
     frame["\x1b[2Jtext"] = "\x1b[2J"
     frame["\x1b[2Jsame"] = 1.0
     frame["\x1b[2Jid"] = np.arange(90)
@@ -448,7 +448,7 @@ def test_no_control_characters_reach_the_terminal(capsys):
 def test_an_ascii_terminal(monkeypatch):
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", terminal)
-    pd.DataFrame(X, columns=["größe", "b", "c"]).to_parquet("a.parquet")
+    pd.DataFrame(X.copy(), columns=["größe", "b", "c"]).to_parquet("a.parquet")
     assert run("fit", "a.parquet", *ONE) == 0
     assert rb"gr\xf6\xdfe" in terminal.buffer.getvalue()
 

@@ -664,7 +664,11 @@ def test_parquet_has_no_separators(folder, capsys):
 
 def standardization(rows, weights):
     """What --scale does to columns, which is compared with means and deviations made by hand."""
-    found = Standardization.of(Rows(rows, list("abc"), weights, []))
+    halves = [(rows[:50], weights[:50]), (rows[50:], weights[50:])]
+    found = Standardization.of(Rows(list("abc"), len(rows), lambda: [(rows, weights)]))
+    in_pieces = Standardization.of(Rows(list("abc"), len(rows), lambda: halves))
+    for name in ("means", "sds", "weight", "logs"):
+        assert_allclose(getattr(in_pieces, name), getattr(found, name), rtol=1e-12)
     for j, column in enumerate(rows.T):
         known = ~np.isnan(column) & (weights > 0)
         mean = np.average(column[known], weights=weights[known])

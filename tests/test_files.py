@@ -49,7 +49,14 @@ def test_a_link_is_followed_and_stays(tmp_path):
 
 
 @posix
-def test_the_mode_is_kept_and_that_of_a_new_file_is_from_the_umask(tmp_path):
+def test_the_mode_is_kept_and_that_of_a_new_file_is_from_the_umask(tmp_path, monkeypatch):
+    at_first, change = [], os.fchmod
+
+    def changed(handle, wanted):
+        at_first.append(stat.S_IMODE(os.fstat(handle).st_mode))
+        change(handle, wanted)
+
+    monkeypatch.setattr(files.os, "fchmod", changed)
     path = tmp_path / "file"
     before = os.umask(0o027)
     try:
@@ -62,6 +69,7 @@ def test_the_mode_is_kept_and_that_of_a_new_file_is_from_the_umask(tmp_path):
                 temporary = next(p for p in tmp_path.iterdir() if p != path)
                 assert mode(temporary) & ~kept & 0o077 == 0  # nobody else reads it meanwhile
             assert mode(path) == kept
+        assert at_first == [0o600] * 3
     finally:
         os.umask(before)
 
@@ -245,6 +253,8 @@ def test_a_checkpoint_through_a_link_is_the_file_that_the_link_leads_to(tmp_path
     whole = GaussianMixture(2, **settings).fit(X)
     np.testing.assert_array_equal(model.means_, whole.means_)
     assert list(tmp_path.iterdir()) == [link]
+    model.set_params(checkpoint=link).fit(X)  # which removes the file, and not the link
+    assert link.is_symlink()
 
 
 def halves(rows, random_state):

@@ -6,7 +6,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from copy import deepcopy
+from copy import copy
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -268,7 +268,7 @@ def fitted(
 def keep(asked: argparse.Namespace, table: Table, rows: Rows, chosen: GaussianMixtureIC) -> None:
     """Write the files that were asked for."""
     model = chosen.best_estimator_
-    named = deepcopy(model)
+    named = copy(model)
     named.feature_names_in_ = np.array(rows.names, dtype=object)
     writers: dict[Path, targets.Writer] = {}
     if asked.out is not None:
