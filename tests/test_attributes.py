@@ -247,7 +247,7 @@ def crooked(cholesky):
 
 
 BAD = {
-    "a name": ({"covariance_type": "ful"}, "did you mean 'full'"),
+    "a name": ({"covariance_type": "ful"}, "Did you mean 'full'"),
     "weights' sum": ({"weights_": [0.2, 0.2, 0.2]}, "should be normalized"),
     "a negative weight": ({"weights_": [-0.5, 0.5, 1.0]}, "component 0 has -0.5"),
     "weights' number": ({"weights_": [0.5, 0.5]}, r"'weights' should have the shape of \(3,\)"),
