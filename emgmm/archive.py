@@ -1,25 +1,43 @@
 """Values as arrays and JSON, and back: exact to the last bit, and no code in it.
 
 A value is a number, a string, an array, a list, tuple or dictionary of values, or a frozen
-dataclass or named tuple of values whose class the reader knows.
+dataclass or named tuple of values whose class the reader knows. A file that was not written here
+can do no more than be refused: its arrays are of known types and no larger than the file, and
+objects are made of values that have the types which their classes declare.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
+from io import BytesIO
+from math import prod
 from pathlib import Path
-from typing import IO, Any
+from types import UnionType
+from typing import IO, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 DOCUMENT = "document"
 
+Class = TypeVar("Class")
+
 
 class DamagedError(ValueError):
     """A file is not such an archive, or not a whole one."""
+
+
+class OtherVersionError(ValueError):
+    """An archive was written by another version; `version` is its name."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f"written by version {version}")
+        self.version = version
 
 
 class Archive:
@@ -31,19 +49,24 @@ class Archive:
         Dataclasses and named tuples.
     constants : mapping
         Objects of which only the name is written, and read.
+    version : str
+        Of whoever writes; no other version's archives are read.
     """
 
-    def __init__(self, classes: Collection[type], constants: Mapping[str, Any]) -> None:
+    def __init__(
+        self, classes: Collection[type], constants: Mapping[str, Any], version: str
+    ) -> None:
         self.classes = {each.__name__: each for each in classes}
         self.constants = constants
+        self.version = version
         self._names = {id(value): name for name, value in constants.items()}
 
     def write(self, file: IO[bytes], value: Any) -> None:
         """Write one value."""
         arrays: list[NDArray[Any]] = []
-        document = json.dumps(self._plain(value, arrays))
+        document = {"version": self.version, "value": self._plain(value, arrays)}
         named: dict[str, Any] = {f"array_{number}": array for number, array in enumerate(arrays)}
-        named[DOCUMENT] = np.array(document)
+        named[DOCUMENT] = np.array(json.dumps(document))
         np.savez(file, **named)
 
     def read(self, path: Path) -> Any:
@@ -53,14 +76,24 @@ class Archive:
         ------
         DamagedError
             Where there is none, or only part of one.
+        OtherVersionError
+            Where another version wrote it.
         """
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return self._value(json.loads(str(arrays[DOCUMENT])), arrays)
+            with path.open("rb") as file:
+                arrays = _arrays(file)
+            document = json.loads(str(arrays[DOCUMENT]))
+            version, value = str(document["version"]), document["value"]
         except (FileNotFoundError, PermissionError):
             raise
         except Exception as error:  # there is no end to what can be wrong in a broken file
-            raise DamagedError(" ".join(str(error).split())) from None
+            raise _damaged(error) from None
+        if version != self.version:
+            raise OtherVersionError(version[:40])
+        try:
+            return self._value(value, arrays)
+        except Exception as error:
+            raise _damaged(error) from None
 
     def _plain(self, value: Any, arrays: list[NDArray[Any]]) -> Any:
         if id(value) in self._names:
@@ -80,7 +113,7 @@ class Archive:
             return {"tuple": [self._plain(item, arrays) for item in value]}
         if type(value).__name__ not in self.classes:
             raise TypeError(f"a {type(value).__name__} cannot be kept in a file")
-        parts = {name: self._plain(item, arrays) for name, item in _parts(value)}
+        parts = {name: self._plain(item, arrays) for name, item in parts_of(value)}
         return {"class": type(value).__name__, "parts": parts}
 
     def _value(self, plain: Any, arrays: Mapping[str, Any]) -> Any:
@@ -97,12 +130,101 @@ class Archive:
         if "tuple" in plain:
             return tuple(self._value(item, arrays) for item in plain["tuple"])
         parts = {name: self._value(item, arrays) for name, item in plain["parts"].items()}
-        return self.classes[plain["class"]](**parts)
+        return made(self.classes[plain["class"]], parts)
 
 
-def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+def _damaged(error: Exception) -> DamagedError:
+    if isinstance(error, KeyError):
+        return DamagedError(f"it has no {error}")
+    return DamagedError(" ".join(str(error).split()) or type(error).__name__)
+
+
+# -- arrays in a file ------------------------------------------------------------------------------
+def is_plain(dtype: np.dtype[Any]) -> bool:
+    """Whether an array of the type holds numbers, booleans or text, and takes memory for each."""
+    return dtype.kind in "fiubU" and dtype.itemsize > 0
+
+
+def _arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
+    """The arrays that NumPy's `savez` wrote; they take no more memory than the file has bytes."""
+    with ZipFile(file) as archive:
+        entries = archive.infolist()
+        size = sum(entry.file_size for entry in entries)
+        if size > os.fstat(file.fileno()).st_size or any(e.compress_type for e in entries):
+            raise DamagedError("its arrays are compressed, or overlap")
+        return {e.filename.removesuffix(".npy"): _array(archive.read(e)) for e in entries}
+
+
+def _array(content: bytes) -> NDArray[Any]:
+    """The array in the bytes of a file in NumPy's own format."""
+    stream = BytesIO(content)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise DamagedError("an array has another format than NumPy's version 1.0")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    size = len(content) - stream.tell()
+    if not is_plain(dtype) or min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != size:
+        raise DamagedError(f"an array has type {dtype} and shape {shape}, but {size} bytes")
+    flat = np.frombuffer(content, dtype, offset=stream.tell())
+    return flat.reshape(shape, order="F" if fortran else "C").copy("K")
+
+
+# -- objects ---------------------------------------------------------------------------------------
+def parts_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """Names and values of what a dataclass or a named tuple was made of."""
     if is_dataclass(value):
         for part in fields(value):
             yield part.name, getattr(value, part.name)
     else:
         yield from value._asdict().items()
+
+
+@cache
+def _hints(kind: Callable[..., Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def made(kind: Callable[..., Class], parts: Mapping[str, Any]) -> Class:
+    """An object of a class with these parts.
+
+    Raises
+    ------
+    DamagedError
+        Where a part has not the type that the class declares.
+    """
+    for name, value in parts.items():
+        check_type(f"the {name} of a {kind.__name__}", value, _hints(kind).get(name))
+    return kind(**parts)
+
+
+def check_type(name: str, value: Any, hint: Any) -> None:
+    """A value is of the type that a hint stands for.
+
+    Raises
+    ------
+    DamagedError
+        Where it is not.
+    """
+    if not _is(value, hint):
+        raise DamagedError(f"{name} is a {type(value).__name__}, not what it should be")
+
+
+def _is(value: Any, hint: Any) -> bool:
+    kind = get_origin(hint) or hint
+    inner = get_args(hint)
+    if hint is Any:
+        return True
+    if kind in (Union, UnionType):
+        return any(_is(value, each) for each in inner)
+    if kind in (int, float):
+        return isinstance(value, int | kind) and not isinstance(value, bool)
+    if kind is np.ndarray:  # NDArray[of]: its arguments are a shape and a dtype[of]
+        of = get_args(inner[1])[0]
+        return isinstance(value, np.ndarray) and (
+            of is Any or issubclass(value.dtype.type, get_origin(of) or of)
+        )
+    right = isinstance(kind, type) and isinstance(value, kind)
+    if right and kind in (list, tuple):  # a tuple is of any length
+        return all(_is(item, inner[0]) for item in value)
+    if right and kind is dict:
+        return all(_is(item, inner[1]) for item in value.values())
+    return right

@@ -13,83 +13,39 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import numpy as np
 
-from emgmm.archive import Archive, DamagedError
+from emgmm.archive import Archive, DamagedError, OtherVersionError, check_type
 from emgmm.em import EM
 from emgmm.families import FAMILIES, DegenerateCovarianceError
 from emgmm.files import BusyError, NoLocksError, held, replaced
-from emgmm.journal import Failure, Journal, Outcome, Standing
-from emgmm.loop import Ending, Mark, Progress, Rules, Run, Watcher, run
+from emgmm.journal import Failure, Journal, Standing
+from emgmm.loop import Ending, Progress, Rules, Run, Watcher, run
 from emgmm.mixture import Mixture
-from emgmm.noise import Box, Function, Noise
 from emgmm.notices import CheckpointWarning, frames_to_user
 from emgmm.persistence import encode
-from emgmm.schemes import MEMORIES, Scheme, Step
-from emgmm.sources import Source
-from emgmm.statistics import Statistics
-from emgmm.summary import DataSummary
-
-FORMAT = "emgmm.checkpoint 1"
+from emgmm.records import CLASSES, Content, Ended, Record, check_record
+from emgmm.schemes import Scheme, Step
+from emgmm.sources import DigestedSource, Source
+from emgmm.version import __version__
 
 NOISE = "noise"
 
 # What a fit that goes on may have otherwise than before.
 FREE = ("max_iter", "verbose", "verbose_interval", "checkpoint", "checkpoint_every")
 
-# Relative difference that the first pass's moments may have: rounding, on another machine.
-SAME = 1e-11
-
-
-@dataclass(frozen=True, eq=False)
-class Ended:
-    """What a run ended with, and the passes made by then."""
-
-    run: Run | None
-    failure: Failure | None
-    passes: int
-
-
-@dataclass(frozen=True, eq=False)
-class Record:
-    """All that a fit needs to go on.
-
-    Parameters
-    ----------
-    standing : Standing
-        At the beginning of the present start.
-    random : dict
-        State of the random numbers then.
-    passes : int
-        Made by then.
-    ended : tuple of Ended
-        Runs of this start that have ended, in order.
-    under_way : Progress, optional
-        The run after these.
-    """
-
-    standing: Standing
-    random: dict[str, Any]
-    passes: int
-    ended: tuple[Ended, ...] = ()
-    under_way: Progress | None = None
-
-    @property
-    def begun(self) -> bool:
-        """Whether a start has led anywhere: before, there is nothing to go on from."""
-        return bool(self.standing.number or self.ended or self.under_way)
-
-
-CLASSES = (
-    *(Record, Ended, Failure, Standing, Progress, Mark, Run, Outcome),
-    *(Mixture, Noise, Box, Function, Statistics, *MEMORIES),
-)
 CONSTANTS: dict[str, Any] = {**FAMILIES, **Ending.__members__}
+
+
+def archive(noise: Any = None) -> Archive:
+    """What reads and writes checkpoints of fits, whose noise may be a function."""
+    constants = CONSTANTS if noise is None else {**CONSTANTS, NOISE: noise}
+    return Archive(CLASSES, constants, f"emgmm {__version__}")
 
 
 class Checkpoint(Journal):
@@ -116,34 +72,39 @@ class Checkpoint(Journal):
         self, path: Path, every: float, settings: dict[str, Any], noise: Any = None
     ) -> None:
         self.path = path
-        self.archive = Archive(CLASSES, CONSTANTS if noise is None else {**CONSTANTS, NOISE: noise})
+        self.archive = archive(noise)
         self.every = every
         self.settings = settings
-        self.moments: dict[str, Any] = {}
+        self.digest: int | None = None
         self.record: Record | None = None
         self._found = self._read()
         self._told: deque[Ended] = deque()
         self._saved = monotonic()
 
-    def _read(self) -> dict[str, Any] | None:
+    def _read(self) -> Content | None:
         try:
             found = self.archive.read(self.path)
-            if found["format"] != FORMAT:
-                raise DamagedError(f"its format is {found['format']!r}")
-            then, record = found["settings"], found["record"]
-            if not isinstance(record, Record):
-                raise DamagedError("it holds no record")
-            names = {*then, *self.settings}
-            others = sorted(name for name in names if then.get(name) != self.settings.get(name))
+            check_type("what is in it", found, Content)
         except FileNotFoundError:
             return None
-        except (DamagedError, KeyError, TypeError, AttributeError) as error:
+        except OtherVersionError as error:
             raise ValueError(
-                f"{self.path} is no checkpoint of this emgmm, or a damaged one ({error}); remove "
-                "it to start anew."
+                f"The checkpoint {self.path} was written by {error.version}, and this is "
+                f"{self.archive.version}, which may round differently: go on with that version, or "
+                "remove the file to start anew."
             ) from None
-        self._refuse(others)
-        return dict(found)
+        except DamagedError as error:
+            raise self._damaged(error) from None
+        then = found.settings
+        names = {*then, *self.settings}
+        self._refuse(sorted(name for name in names if then.get(name) != self.settings.get(name)))
+        return found
+
+    def _damaged(self, error: ValueError) -> ValueError:
+        return ValueError(
+            f"{self.path} is no checkpoint of this emgmm, or a damaged one ({error}); remove it to "
+            "start anew."
+        )
 
     def _refuse(self, others: list[str]) -> None:
         if others:
@@ -152,19 +113,28 @@ class Checkpoint(Journal):
                 "back to go on from there, or remove the file to start anew."
             )
 
+    def reading(self, source: Source) -> Source:
+        self._source = DigestedSource(source)
+        return self._source
+
     def opened(
         self, em: EM, random: np.random.RandomState
     ) -> tuple[Standing, np.random.RandomState]:
-        self.moments = moments(em.summary)
+        self.digest, em.source = self._source.digest, self._source.source
         if self._found is None:
             return super().opened(em, random)
-        if not same(self._found["moments"], self.moments):
-            self._refuse(["X or sample_weight"])
-        self.record = record = self._found["record"]
+        if self._found.digest != self.digest:
+            self._refuse(["X, sample_weight or order of rows"])
+        record = self._found.record
+        goes_on = deepcopy(random)
+        try:
+            check_record(record, em, random)
+            goes_on.set_state(record.random)
+        except (ValueError, OverflowError) as error:
+            raise self._damaged(ValueError(error)) from None
+        self.record = record
         self._told.extend(record.ended)
         em.passes = record.passes
-        goes_on = deepcopy(random)
-        goes_on.set_state(record.random)
         return record.standing, goes_on
 
     def start(self, standing: Standing, em: EM, random: np.random.RandomState) -> None:
@@ -218,15 +188,10 @@ class Checkpoint(Journal):
         """Write what is known to the file; what prevents it is warned of."""
         if self.record is None:
             return
-        document = {
-            "format": FORMAT,
-            "settings": self.settings,
-            "moments": self.moments,
-            "record": self.record,
-        }
+        assert self.digest is not None
         try:
             with replaced(self.path) as file:
-                self.archive.write(file, document)
+                self.archive.write(file, Content(self.settings, self.digest, self.record))
         except OSError as error:
             self._warn("written", error)
         self._saved = monotonic()
@@ -331,29 +296,3 @@ def said(value: Any) -> Any:
         return encode(np.asarray(value), "")
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}.{named.__qualname__}"
-
-
-def moments(summary: DataSummary) -> dict[str, Any]:
-    """What is known of the rows after one pass."""
-    names = ("weight", "observed", "mean", "scatter", "mixed", "minimum", "maximum")
-    return {name: getattr(summary, name) for name in names}
-
-
-def same(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether two first passes saw the same rows, up to the rounding of their sums."""
-    farthest = np.maximum(np.abs(now["minimum"]), np.abs(now["maximum"]))
-    scatter = np.abs(now["scatter"]).max()
-    scales = {
-        "weight": now["weight"],
-        "observed": now["weight"],
-        "mixed": now["mixed"],
-        "mean": farthest,
-        "scatter": scatter + farthest.max() * np.sqrt(scatter * now["weight"]),
-    }
-    for name, value in now.items():
-        if np.shape(then[name]) != np.shape(value):
-            return False
-        near = np.abs(then[name] - value) <= SAME * scales.get(name, 0.0)
-        if not (near | (then[name] == value)).all():
-            return False
-    return True

@@ -57,7 +57,7 @@ def _check_features(
         elif hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
         return
-    _check_width(estimator, width)
+    check_width(estimator, width)
     known = getattr(estimator, "feature_names_in_", None)
     if names is not None and known is not None and list(names) != list(known):
         raise ValueError(
@@ -66,7 +66,8 @@ def _check_features(
         )
 
 
-def _check_width(estimator: BaseEstimator, width: int) -> None:
+def check_width(estimator: BaseEstimator, width: int) -> None:
+    """The estimator has as many features."""
     known = getattr(estimator, "n_features_in_", None)
     if hasattr(estimator, "means_"):  # which may have been set by hand
         columns = np.shape(estimator.means_)[-1]
@@ -93,7 +94,7 @@ def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Ar
     array = X if ready else as_rows(X, ensure_min_samples=least, estimator=estimator)
     validate_data(estimator, X, reset=reset, skip_check_array=True)  # width and names
     if not reset:
-        _check_width(estimator, array.shape[1])
+        check_width(estimator, array.shape[1])
     return array
 
 
@@ -391,22 +392,6 @@ def no_volume(features: tuple[int, ...], names: Array | None) -> ValueError:
         f"X is constant in column {named(features, names)}, counted from 0, so that the data fill "
         "no volume over which noise could be uniform: drop such columns, or give noise a function."
     )
-
-
-def check_fitted(fitted: Mixture) -> None:
-    """A mixture that came from a file: numbers, in shapes that go together."""
-    K, D = fitted.means.shape
-    if fitted.noise is not None and isinstance(fitted.noise.density, Box):
-        _check_shape(fitted.noise.density.sides, (D,), "noise")
-    shape = fitted.family.element_shape(K, D)
-    _check_shape(fitted.weights, (K,), "weights")
-    _check_shape(fitted.covariances, shape, "covariances")
-    _check_shape(fitted.whiteners, shape, "precisions_cholesky")
-    check_features(fitted.family, D)
-    _check_equal(fitted.whiteners, fitted.family, "precisions_cholesky")
-    for name in ("weights", "means", "covariances", "whiteners"):
-        if getattr(fitted, name).dtype.kind != "f":
-            raise ValueError(f"the {name} are not floating-point numbers")
 
 
 def feature_names(names: Any, n_features: int) -> NDArray[np.object_]:

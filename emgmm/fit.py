@@ -163,7 +163,8 @@ def fit_mixture(
     DegenerateCovarianceError
         Where every start meets a singular covariance.
     """
-    em = map_of(source, problem)
+    journal = journal or Journal()
+    em = map_of(journal.reading(source), problem)
     seen = em.summary
     door.check_enough_rows(source.n_rows, seen.n_rows, seen.weight, problem.n_components)
     check_ordinary(seen.weight)
@@ -190,7 +191,7 @@ def fit_mixture(
             before=before,
             reporter=reporter or Reporter(0, 1),
             random=random,
-            journal=journal or Journal(),
+            journal=journal,
         )
     if best.step.objective == -math.inf:
         prediction.counts(best.step.mixture, source)  # names the first row that is out of reach

@@ -17,6 +17,7 @@ from emgmm.em import EM
 from emgmm.families import DegenerateCovarianceError
 from emgmm.loop import Progress, Rules, Run, Watcher, run
 from emgmm.schemes import Scheme, Step
+from emgmm.sources import Source
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,10 @@ class Standing:
 
 class Journal:
     """Keeps nothing."""
+
+    def reading(self, source: Source) -> Source:
+        """The source as the fit is to read it."""
+        return source
 
     def opened(
         self,

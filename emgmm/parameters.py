@@ -89,6 +89,7 @@ def mixture_of(estimator: Any) -> Mixture:
     """
     known = _descriptions.get(estimator)
     if known is None or not known.is_current(estimator):
+        check_is_fitted(estimator)
         known = _descriptions[estimator] = Description(estimator, described_by(estimator))
     return known.mixture
 
@@ -115,7 +116,6 @@ def attributes_of(mixture: Mixture) -> dict[str, Any]:
 
 def described_by(estimator: Any) -> Mixture:
     """The mixture that the attributes describe, after all of them were validated."""
-    check_is_fitted(estimator)
     family = door.family(estimator.covariance_type)
     means = door.mean_table(estimator.means_)
     K, D = means.shape

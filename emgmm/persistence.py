@@ -5,17 +5,43 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Collection
+from inspect import signature
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emgmm.files import replaced
 from emgmm.prior import NormalInverseWishart
 
 FORMAT = "emgmm.GaussianMixture"
 FORMAT_VERSION = 1
+
+# Types of arrays.
+ARRAY_TYPE = re.compile(r"[<>|]?([fiub][1248]|U\d{1,9}|O)")
+
+# What their values are in JSON, by kind.
+ITEMS: dict[str, set[type]] = {
+    "f": {int, float},
+    "i": {int},
+    "u": {int},
+    "b": {bool},
+    "U": {str},
+    "O": {str, int, float, bool, type(None)},
+}
+
+# Bytes of a character in an array, and characters for which each of its strings may have room.
+WIDTH = 4
+SHORT = 64
+
+# Axes of an array.
+MOST_AXES = 8
+
+NOT_FINITE = ("nan", "inf", "-inf")
 
 # Parameters that stored models may have under an earlier name.
 RENAMED = {"step_power": "learning_decay", "step_offset": "learning_offset"}
@@ -53,22 +79,52 @@ def encode(value: Any, name: str) -> Any:
 
 
 def decode(value: Any) -> Any:
-    """The inverse of `encode`."""
+    """The inverse of `encode`.
+
+    Raises
+    ------
+    ValueError
+        For what `encode` does not write.
+    """
     if isinstance(value, list):
         return [decode(item) for item in value]
-    if isinstance(value, dict) and set(value) == {"float"}:
+    if not isinstance(value, dict):
+        return value
+    keys = set(value)
+    if keys == {"float"} and value["float"] in NOT_FINITE:
         return float(value["float"])
-    if isinstance(value, dict) and set(value) == {"dtype", "shape", "values"}:
-        values = [decode(item) for item in value["values"]]
-        dtype = np.dtype(value["dtype"])
-        return np.array(values, dtype=dtype).reshape(value["shape"])
-    if isinstance(value, dict) and set(value) == {"prior"}:
-        return NormalInverseWishart(**{key: decode(item) for key, item in value["prior"].items()})
-    if isinstance(value, dict) and set(value) == {"items"}:
-        return {key: decode(item) for key, item in value["items"].items()}
-    if isinstance(value, dict):
-        raise ValueError(f"an object with the keys {sorted(value)} stands where a value belongs")
-    return value
+    if keys == {"dtype", "shape", "values"}:
+        return _array(**value)
+    if len(keys) == 1 and isinstance(inner := next(iter(value.values())), dict):
+        items = {key: decode(item) for key, item in inner.items()}
+        if keys == {"items"}:
+            return items
+        if keys == {"prior"} and items.keys() <= {*signature(NormalInverseWishart).parameters}:
+            return NormalInverseWishart(**items)
+    raise ValueError(f"an object with the keys {sorted(value)} stands where a value belongs")
+
+
+def _array(dtype: Any, shape: Any, values: Any) -> NDArray[Any]:
+    """An array, which takes no more memory than a multiple of its text."""
+    if not isinstance(dtype, str) or not ARRAY_TYPE.fullmatch(dtype):
+        raise ValueError(f"an array has the type {str(dtype)[:20]!r}")
+    if not isinstance(values, list) or not isinstance(shape, list):
+        raise ValueError("an array has no list of values, or no shape")
+    values = [decode(item) for item in values]
+    kind = np.dtype(dtype).kind
+    if not {type(item) for item in values} <= ITEMS[kind]:
+        raise ValueError(f"an array of type {dtype} has other values")
+    if kind == "U" and np.dtype(dtype).itemsize > WIDTH * max([SHORT, *map(len, values)]):
+        raise ValueError(f"an array of type {dtype} has shorter values")
+    if kind in "iu" and values:
+        limits = np.iinfo(dtype)
+        if min(values) < limits.min or max(values) > limits.max:
+            raise ValueError(f"an array of type {dtype} has larger values")
+    lengths = {type(length) for length in shape} <= {int} and min(shape, default=0) >= 0
+    if not lengths or len(shape) > MOST_AXES or prod(shape) != len(values):
+        raise ValueError(f"an array has the shape {str(shape)[:40]}, but {len(values)} values")
+    with np.errstate(over="ignore"):  # infinity is refused where it does not belong
+        return np.array(values, dtype=dtype).reshape(shape)
 
 
 def write(
@@ -110,6 +166,8 @@ def read(
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a saved model: it is not JSON ({error}).") from None
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"{path} is a damaged model: {error}.") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(f"{path} is not a saved model: it does not say format {FORMAT!r}.")
     if document.get("format_version") != FORMAT_VERSION:
@@ -117,12 +175,12 @@ def read(
             f"{path} has format version {document.get('format_version')}; this emgmm reads "
             f"version {FORMAT_VERSION}: upgrade emgmm."
         )
+    parts: list[Any] = [document.get(part) for part in ("params", "fitted")]
+    if not all(isinstance(part, dict) for part in parts):
+        raise ValueError(f"{path} is a damaged model: it lacks 'params' or 'fitted'.")
     try:
-        params, fitted = (
-            {name: decode(value) for name, value in document[part].items()}
-            for part in ("params", "fitted")
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        params, fitted = ({name: decode(item) for name, item in part.items()} for part in parts)
+    except (OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is a damaged model: {error}.") from None
     params = {RENAMED.get(name, name): value for name, value in params.items()}
     if "_family_name" in fitted:  # earlier versions predicted with this type of covariances

@@ -8,37 +8,50 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any, Self
+from typing import Any, Never, Self
 
 from numpy.typing import NDArray
 
-from emgmm import conversion, door, parameters, persistence
+from emgmm import conversion, door, parameters, persistence, restored
+from emgmm.archive import check_type, made
+from emgmm.constraints import check_parameters
 from emgmm.criteria import ComparableEstimator
 from emgmm.loop import Ending, history
 from emgmm.mixture import Mixture
 from emgmm.noise import Box
+from emgmm.statistics import Statistics
 from emgmm.streaming import Stream
+from emgmm.typing import Array
 from emgmm.version import InconsistentVersionWarning, __version__
 
-# What every fitted estimator holds, and what one may hold.
-FITTED = (
-    "weights_",
-    "means_",
-    "covariances_",
-    "precisions_",
-    "precisions_cholesky_",
-    "noise_weight_",
-    "converged_",
-    "n_iter_",
-    "lower_bound_",
-    "lower_bounds_",
-    "ending_",
-    "history_",
-    "remaining_gain_",
-    "n_features_in_",
-    "_noise_density",
-)
-MAYBE_FITTED = ("feature_names_in_", "_stream", "_starts", "_waiting")
+# What every fitted estimator holds, and what one may hold, with its type in a file.
+FITTED: dict[str, Any] = {
+    "weights_": Array,
+    "means_": Array,
+    "covariances_": Array,
+    "precisions_": Array,
+    "precisions_cholesky_": Array,
+    "noise_weight_": float,
+    "converged_": bool,
+    "n_iter_": int,
+    "lower_bound_": float,
+    "lower_bounds_": list[float],
+    "ending_": str,
+    "history_": dict[str, NDArray[Any]],
+    "remaining_gain_": float,
+    "n_features_in_": int,
+    "_noise_density": dict[str, Any] | None,
+}
+MAYBE_FITTED: dict[str, Any] = {
+    "feature_names_in_": NDArray[Any],
+    "_stream": dict[str, Any],
+    "_starts": dict[str, NDArray[Any]],
+    "_waiting": Never,  # the rows of an estimator that is not fitted yet
+}
+
+# Columns, and the kinds of their types.
+HISTORY = {"objective": "f", "passes": "i", "event": "U"}
+STARTS = {"objective": "f", "n_iter": "i", "converged": "b", "ending": "U"}
 
 
 def _given() -> dict[str, Any]:
@@ -57,6 +70,7 @@ def _given() -> dict[str, Any]:
 class PortableEstimator(ComparableEstimator):
     """An estimator whose mixture is its attributes, however they came."""
 
+    n_components: int
     covariance_type: str
     _stream: Stream
     _starts: dict[str, NDArray[Any]]  # what each start of the last fit came to
@@ -267,6 +281,7 @@ class PortableEstimator(ComparableEstimator):
         array([[2.]])
         """
         fitted = self._complete()
+        self._check_portable()
         fitted["ending_"] = fitted["ending_"].name
         if "_stream" in fitted:
             fitted["_stream"] = fitted["_stream"].plain()
@@ -298,18 +313,40 @@ class PortableEstimator(ComparableEstimator):
         See `save`.
         """
         params, fitted = persistence.read(path, cls._get_param_names(), FITTED, MAYBE_FITTED)
+        try:
+            for name, value in fitted.items():
+                check_type(name, value, {**FITTED, **MAYBE_FITTED}[name])
+            return cls._restored(params, fitted)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} is a damaged model: {error}.") from None
+
+    @classmethod
+    def _restored(cls, params: dict[str, Any], fitted: dict[str, Any]) -> Self:
+        """The estimator with these parameters and attributes, once they are validated."""
         model = cls(**params)
         model.__dict__.update(fitted)
-        try:
-            model.ending_ = Ending[fitted["ending_"]]
-            if fitted["_noise_density"] is not None:
-                model._noise_density = Box(**fitted["_noise_density"])
-            door.check_fitted(model._mixture())
-            if "_stream" in fitted:
-                model._stream = Stream.of_plain(fitted["_stream"], model._mixture())
-        except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-            raise ValueError(f"{path} is a damaged model: {error}.") from None
+        model.ending_ = restored.ending(fitted["ending_"])
+        if fitted["_noise_density"] is not None:
+            model._noise_density = made(Box, fitted["_noise_density"])
+        model._check_portable()
+        mixture = model._mixture()
+        restored.check_noise(mixture)
+        K, D = mixture.means.shape
+        if "_stream" in fitted:
+            statistics = made(Statistics, fitted["_stream"].get("statistics", {}))
+            model._stream = made(Stream, {**fitted["_stream"], "statistics": statistics})
+            restored.check_statistics(statistics, mixture.family, K, D)
+        restored.check_table("history_", fitted["history_"], HISTORY)
+        if "_starts" in fitted:
+            restored.check_table("_starts", fitted["_starts"], STARTS)
+        if "feature_names_in_" in fitted:
+            door.feature_names(fitted["feature_names_in_"], D)
         return model
+
+    def _check_portable(self) -> None:
+        """A file may hold the estimator: its parameters are valid, and so is its width."""
+        check_parameters(self)
+        door.check_width(self, self._mixture().n_features)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_emgmm_version": __version__}

@@ -125,10 +125,6 @@ class NormalInverseWishart:
         diagonal = False
         if self.scale is None:
             scale, diagonal = scale_of(summary, n_components)
-        elif len(self.scale) != D:
-            raise ValueError(
-                f"the prior's scale is for {len(self.scale)} feature(s), but X has {D}"
-            )
         else:
             # The sum of outer products of a root's columns, in the family's shape.
             root = np.linalg.cholesky(np.array(self.scale))
@@ -207,7 +203,11 @@ class Prior:
         shape = self.family.shape
         each = shape.estimate(self.scale[None], np.ones(1), D)
         dof = self.freedom - D - 1 - (self.shrinkage > 0)
-        return NormalInverseWishart(self.shrinkage, self.mean, dof, shape.dense(each[0], D))
+        prior = NormalInverseWishart(self.shrinkage, self.mean, dof)
+        # Not validated again: rounding may decide otherwise on a scale that is nearly singular.
+        scale = tuple(map(tuple, shape.dense(each[0], D).tolist()))
+        object.__setattr__(prior, "scale", scale)
+        return prior
 
     def added_to(self, statistics: Statistics) -> Statistics:
         """Statistics of the rows and of those that the prior is worth, but for `freedom`."""

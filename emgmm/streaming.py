@@ -11,7 +11,6 @@ Cappe and Moulines (2009), J. R. Stat. Soc. B 71:593, doi 10.1111/j.1467-9868.20
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -82,24 +81,6 @@ class Stream:
         statistics = asdict(self.statistics)
         del statistics["conditional"]  # which tells whether a fit has collapsed, and is not kept
         return {**vars(self), "statistics": statistics}
-
-    @classmethod
-    def of_plain(cls, plain: Mapping[str, Any], mixture: Mixture) -> Stream:
-        """The inverse of `plain`.
-
-        Raises
-        ------
-        ValueError
-            Where the arrays are not those of such a mixture.
-        """
-        stream = cls(**{**plain, "statistics": Statistics(**plain["statistics"])})
-        K, D = mixture.means.shape
-        moments = mixture.family.pool(mixture.family.shape.outer(np.zeros((K, D))))
-        wanted = {"mass": (K,), "centres": (K, D), "drift": (K, D), "scatter": moments.shape}
-        for name, shape in wanted.items():
-            if np.shape(getattr(stream.statistics, name)) != shape:
-                raise ValueError(f"the stream's {name} has not the shape {shape}")
-        return stream
 
 
 def followed(

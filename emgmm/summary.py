@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emgmm.families import Family, Shape
-from emgmm.precision import UNIT, unlike
+from emgmm.precision import UNIT
 from emgmm.typing import Array
 
 # Sums of squares beyond this may overflow in what is made of them.
@@ -24,11 +24,6 @@ class TooLargeError(ValueError):
     def __init__(self, feature: int) -> None:
         super().__init__(f"too large: {feature}")
         self.feature = feature
-
-
-def mixing(rows: Array) -> Array:
-    """(B,): a . x of (D, B) rows; no two features have the same share."""
-    return unlike(len(rows)) @ rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +49,6 @@ class DataSummary:
         Of each feature.
     shape : Shape
         The family's.
-    mixed : float
-        sum_i (a . x_i)^2 with one fixed vector a: which values stand in one row, in a number.
     together : (D, D), optional
         Total weight of the rows in which two features were both observed, where some are missing.
 
@@ -74,7 +67,6 @@ class DataSummary:
     minimum: Array
     maximum: Array
     shape: Shape
-    mixed: float
     together: Array | None = None
 
     @property
@@ -94,7 +86,6 @@ class DataSummary:
         if not complete:
             return cls._of_observed(rows, family.shape, shares)
         mean = rows.mean(axis=1) if weights is None else rows @ weights / (weight or 1.0)
-        mixed = float(shares @ mixing(rows) ** 2)
         deviations = rows - mean[:, None]
         squares = deviations**2 @ shares
         return cls(
@@ -107,7 +98,6 @@ class DataSummary:
             np.minimum.reduce(rows, axis=1, initial=np.inf),
             np.maximum.reduce(rows, axis=1, initial=-np.inf),
             family.shape,
-            mixed,
         )
 
     @classmethod
@@ -129,7 +119,6 @@ class DataSummary:
             np.fmin.reduce(rows, axis=1, initial=np.inf),
             np.fmax.reduce(rows, axis=1, initial=-np.inf),
             shape,
-            float(shares @ mixing(known) ** 2),
             (seen * shares) @ seen.T,
         )
         return found._without_cross_moments() if found.has_parts else found
@@ -163,7 +152,6 @@ class DataSummary:
             np.minimum(self.minimum, other.minimum),
             np.maximum(self.maximum, other.maximum),
             self.shape,
-            self.mixed + other.mixed,
             together,
         )
         return both._without_cross_moments() if both.has_parts else both

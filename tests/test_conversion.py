@@ -312,7 +312,7 @@ SPOILED = {
     ),
     "an unknown ending": (
         lambda d: spoil(d, lambda d: d["fitted"].update(ending_="FOO")),
-        "is a damaged model: 'FOO'",
+        "is a damaged model: ending_ is 'FOO'",
     ),
     "an attribute that is none": (
         lambda d: spoil(d, lambda d: d["fitted"].update(predict=1)),

@@ -580,7 +580,7 @@ def test_a_saved_stream_of_other_shapes_is_damaged(covariance_type, tmp_path):
     statistics = document["fitted"]["_stream"]["items"]["statistics"]["items"]
     statistics["drift"] = statistics["mass"]
     path.write_text(json.dumps(document))
-    with pytest.raises(ValueError, match="is a damaged model: the stream's drift"):
+    with pytest.raises(ValueError, match="is a damaged model: the statistics' drift"):
         GaussianMixture.load(path)
 
 

@@ -142,8 +142,8 @@ class Family(ABC):
 
     def element_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         """Shape of a covariance array of this family."""
-        stacked = self.shape.outer(np.zeros((n_components, n_features)))
-        return stacked.shape[1:] if self.single else stacked.shape
+        element = (n_features,) * (self.shape.outer(np.zeros((1, 1))).ndim - 1)
+        return element if self.single else (n_components, *element)
 
     # -- covariances and precisions, in the public shape ----------------------------------------
     def add_ridge(self, covariances: Array, ridge: float) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from emgmm.em import EM
 from emgmm.mixture import Mixture
@@ -35,6 +35,7 @@ def after(em: EM, step: Step) -> Step:
     return taken(em, em.maximise(step.mixture, step.statistics))
 
 
+@runtime_checkable
 class Position(Protocol):
     """Where a scheme stands: its last step and all that it remembers, as a value.
 

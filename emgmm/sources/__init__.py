@@ -5,6 +5,7 @@ from emgmm.sources.blocked import BlocksSource
 from emgmm.sources.blocks import Blocks, blocks
 from emgmm.sources.cluster import ClusterSource
 from emgmm.sources.conversion import as_rows
+from emgmm.sources.digest import DigestedSource
 from emgmm.sources.finite import is_complete
 from emgmm.sources.sliced import SlicedSource
 from emgmm.sources.source import Rows, Source, Sum
@@ -19,6 +20,7 @@ __all__ = [
     "ArraySource",
     "Blocks",
     "ClusterSource",
+    "DigestedSource",
     "Rows",
     "Source",
     "Sum",

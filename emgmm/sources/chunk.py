@@ -20,6 +20,7 @@ import numpy as np
 from emgmm.block import Block
 from emgmm.sources.array import ArraySource
 from emgmm.sources.conversion import as_rows, as_weights
+from emgmm.sources.digest import Digested
 from emgmm.sources.source import Rows
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
@@ -87,7 +88,10 @@ class Total:
     sum: Any
 
     def __add__(self, other: Total) -> Total:
-        sums = [part.sum for part in (self, other) if part.sum is not None]
+        later = other.sum
+        if isinstance(later, Digested):
+            later = later.after(sum(self.lengths))
+        sums = [part for part in (self.sum, later) if part is not None]
         return Total(
             self.lengths + other.lengths,
             self.complete and other.complete,

@@ -1,0 +1,141 @@
+"""A digest of the rows: a number by which they, their weights and their order are recognised.
+
+It is sum_i h_i R^i modulo 2^64, where i is the row's number and h_i a linear function of the bits
+of its values and its weight. The terms can be added in any order, so the digest depends neither on
+threads nor on how the rows are divided into blocks. A change of a single value always changes it,
+because R and the coefficients of h_i are odd. It detects accidents, not forgeries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emgmm.block import Block
+from emgmm.sources.source import Rows, Source, Sum
+from emgmm.typing import Array, Integers
+
+Words = NDArray[np.uint64]
+
+MODULUS = 2**64
+
+# Odd numbers whose powers have the longest period, 2^62: they are 5 modulo 8.
+R = 0xD1342543DE82EF95
+G = 0x9E3779B97F4A7C15
+
+# A power of R is a product of factors from tables of so many entries.
+RADIX = 2**12
+
+
+def digest(block: Block) -> int:
+    """The terms of a block's rows."""
+    rows = np.ascontiguousarray(block.rows, np.float64)
+    if not block.complete:
+        rows = np.where(np.isnan(rows), np.nan, rows)  # NaN has many representations
+    first = block.start if block.numbers is None else 0
+    powers = _first_powers(R, rows.shape[1]) if block.numbers is None else _powers(block.numbers)
+    total = int(_first_powers(G, len(rows) + 1)[1:] @ np.einsum("db,b->d", _bits(rows), powers))
+    if block.weights is not None:
+        total += int((_bits(block.weights) ^ _bits(np.ones(1))) @ powers)  # 0 for weights of 1
+    return total * pow(R, first, MODULUS) % MODULUS
+
+
+def _bits(numbers: Array) -> Words:
+    """The bits of float64 numbers, last byte first: integers have all of theirs in the first."""
+    return numbers.view(np.uint64).byteswap()
+
+
+@lru_cache(16)
+def _first_powers(base: int, n: int) -> Words:
+    """(n,): 1, base, base^2 and so on."""
+    factors = np.full(n, base, np.uint64)
+    factors[:1] = 1
+    return np.multiply.accumulate(factors)
+
+
+def _powers(numbers: Integers) -> Words:
+    """R to the power of each number."""
+    powers, base = np.ones(len(numbers), np.uint64), R
+    while numbers.any():
+        powers *= _first_powers(base, RADIX)[numbers % RADIX]
+        numbers, base = numbers // RADIX, pow(base, RADIX, MODULUS)
+    return powers
+
+
+@dataclass(frozen=True, eq=False)
+class Digested:
+    """A sum over rows, and the digest of the same rows."""
+
+    sum: Any
+    digest: int
+
+    def __add__(self, other: Digested) -> Digested:
+        return Digested(self.sum + other.sum, (self.digest + other.digest) % MODULUS)
+
+    def after(self, n_rows: int) -> Digested:
+        """The same of rows that so many others precede."""
+        return Digested(self.sum, self.digest * pow(R, n_rows, MODULUS) % MODULUS)
+
+
+@dataclass(frozen=True, eq=False)
+class Digesting:
+    """A function of blocks, and the digest of each."""
+
+    function: Callable[[Block], Any]
+
+    def __call__(self, block: Block) -> Digested:
+        rows = np.ascontiguousarray(block.rows, np.float64)  # both work on this one copy
+        copy = Block(block.start, rows, block.weights, block.complete, block.numbers)
+        return Digested(self.function(copy), digest(copy))
+
+
+class DigestedSource(Source):
+    """A source that makes the digest of its rows in the course of the first sum over them.
+
+    Parameters
+    ----------
+    source : Source
+        Where the rows come from.
+
+    Attributes
+    ----------
+    digest : int or None
+        None before the first sum.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.n_rows, self.n_features = source.n_rows, source.n_features
+        self.dtype, self.feature_names = source.dtype, source.feature_names
+        self.digest: int | None = None
+
+    @property
+    def likely_rows(self) -> int:
+        return self.source.likely_rows
+
+    @property
+    def block_dtype(self) -> np.dtype[Any]:
+        return self.source.block_dtype
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        return self.source.blocks(size)
+
+    def sample(self, limit: int, random: np.random.RandomState) -> Rows:
+        return self.source.sample(limit, random)
+
+    def each_row(
+        self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
+    ) -> Any:
+        return self.source.each_row(function, size, shape, dtype)
+
+    def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
+        if self.digest is not None:
+            return self.source.sum(function, size)
+        found = self.source.sum(Digesting(function), size)
+        self.digest = found.digest
+        return found.sum
