@@ -183,7 +183,7 @@ def _hints(kind: Callable[..., Any]) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def made(kind: Callable[..., Class], parts: Mapping[str, Any]) -> Class:
+def made(kind: Callable[..., Class], parts: Any) -> Class:
     """An object of a class with these parts.
 
     Raises
@@ -191,9 +191,16 @@ def made(kind: Callable[..., Class], parts: Mapping[str, Any]) -> Class:
     DamagedError
         Where a part has not the type that the class declares.
     """
+    if not isinstance(parts, Mapping):
+        raise DamagedError(f"a {kind.__name__} is made of a {type(parts).__name__}")
+    found = {}
     for name, value in parts.items():
-        check_type(f"the {name} of a {kind.__name__}", value, _hints(kind).get(name))
-    return kind(**parts)
+        hint = _hints(kind).get(name)
+        # An array without axes, as NumPy's arithmetic returns it, is a number in a file.
+        array = isinstance(value, float) and get_origin(hint) is np.ndarray
+        found[name] = np.float64(value) if array else value
+        check_type(f"the {name} of a {kind.__name__}", found[name], hint)
+    return kind(**found)
 
 
 def check_type(name: str, value: Any, hint: Any) -> None:
@@ -219,7 +226,7 @@ def _is(value: Any, hint: Any) -> bool:
         return isinstance(value, int | kind) and not isinstance(value, bool)
     if kind is np.ndarray:  # NDArray[of]: its arguments are a shape and a dtype[of]
         of = get_args(inner[1])[0]
-        return isinstance(value, np.ndarray) and (
+        return isinstance(value, np.ndarray | np.floating) and (
             of is Any or issubclass(value.dtype.type, get_origin(of) or of)
         )
     right = isinstance(kind, type) and isinstance(value, kind)

@@ -7,6 +7,7 @@ but is told what has ended, and takes up what was under way.
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections import deque
@@ -58,7 +59,7 @@ class Checkpoint(Journal):
     every : float
         Seconds between two times that it is written.
     settings : dict
-        What must be the same when the fit goes on.
+        What must be the same when the fit goes on, as text.
     noise : callable, optional
         A log-density of noise, which is not kept in the file.
 
@@ -69,7 +70,7 @@ class Checkpoint(Journal):
     """
 
     def __init__(
-        self, path: Path, every: float, settings: dict[str, Any], noise: Any = None
+        self, path: Path, every: float, settings: dict[str, str], noise: Any = None
     ) -> None:
         self.path = path
         self.archive = archive(noise)
@@ -210,7 +211,7 @@ class Checkpoint(Journal):
 
 @contextmanager
 def kept(
-    path: Path, every: float, settings: dict[str, Any], noise: Any = None
+    path: Path, every: float, settings: dict[str, str], noise: Any = None
 ) -> Iterator[Journal]:
     """The journal at `path`; it is removed when the fit is over, and written when it is stopped.
 
@@ -282,8 +283,9 @@ def journal(
     settings["type of rows"] = source.dtype.str
     names = () if goes_on is None else ("weights", "means", "whiteners")
     settings["fit to go on from"] = [encode(getattr(goes_on, name), name) for name in names]
+    as_text = {name: json.dumps(value) for name, value in settings.items()}
     noise = parameters["noise"]
-    return kept(Path(path), every, settings, noise if callable(noise) else None)
+    return kept(Path(path), every, as_text, noise if callable(noise) else None)
 
 
 def said(value: Any) -> Any:

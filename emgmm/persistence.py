@@ -146,6 +146,11 @@ def write(
         file.write(text.encode())
 
 
+def damaged(path: str | os.PathLike[str], error: Exception) -> ValueError:
+    """The error of a file that holds a model, but not such as is saved."""
+    return ValueError(f"{path} is a damaged model: {' '.join(str(error).split()).rstrip('.')}.")
+
+
 def read(
     path: str | os.PathLike[str],
     known: Collection[str],
@@ -167,12 +172,15 @@ def read(
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a saved model: it is not JSON ({error}).") from None
     except (RecursionError, ValueError) as error:
-        raise ValueError(f"{path} is a damaged model: {error}.") from None
+        raise damaged(path, error) from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(f"{path} is not a saved model: it does not say format {FORMAT!r}.")
-    if document.get("format_version") != FORMAT_VERSION:
+    version = document.get("format_version")
+    if type(version) is not int or version < FORMAT_VERSION:
+        raise ValueError(f"{path} is a damaged model: its format version is no version.")
+    if version > FORMAT_VERSION:
         raise ValueError(
-            f"{path} has format version {document.get('format_version')}; this emgmm reads "
+            f"{path} has format version {version}; this emgmm reads "
             f"version {FORMAT_VERSION}: upgrade emgmm."
         )
     parts: list[Any] = [document.get(part) for part in ("params", "fitted")]
@@ -181,7 +189,7 @@ def read(
     try:
         params, fitted = ({name: decode(item) for name, item in part.items()} for part in parts)
     except (OverflowError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is a damaged model: {error}.") from None
+        raise damaged(path, error) from None
     params = {RENAMED.get(name, name): value for name, value in params.items()}
     if "_family_name" in fitted:  # earlier versions predicted with this type of covariances
         params["covariance_type"] = fitted.pop("_family_name")

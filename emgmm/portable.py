@@ -318,7 +318,7 @@ class PortableEstimator(ComparableEstimator):
                 check_type(name, value, {**FITTED, **MAYBE_FITTED}[name])
             return cls._restored(params, fitted)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{path} is a damaged model: {error}.") from None
+            raise persistence.damaged(path, error) from None
 
     @classmethod
     def _restored(cls, params: dict[str, Any], fitted: dict[str, Any]) -> Self:
@@ -333,7 +333,7 @@ class PortableEstimator(ComparableEstimator):
         restored.check_noise(mixture)
         K, D = mixture.means.shape
         if "_stream" in fitted:
-            statistics = made(Statistics, fitted["_stream"].get("statistics", {}))
+            statistics = made(Statistics, fitted["_stream"].get("statistics"))
             model._stream = made(Stream, {**fitted["_stream"], "statistics": statistics})
             restored.check_statistics(statistics, mixture.family, K, D)
         restored.check_table("history_", fitted["history_"], HISTORY)

@@ -69,14 +69,14 @@ class Content:
     Parameters
     ----------
     settings : dict
-        What must be the same when the fit goes on.
+        What must be the same when the fit goes on, as text.
     digest : int
         Of the rows and their weights, in their order.
     record : Record
         How far the fit has come.
     """
 
-    settings: dict[str, Any]
+    settings: dict[str, str]
     digest: int
     record: Record
 
@@ -163,6 +163,8 @@ def _check_state(state: Any, like: Any, name: str = "state") -> None:
             _check_state(state[key], like[key], key)
     elif right and isinstance(like, np.ndarray):
         right = state.shape == like.shape and state.dtype == like.dtype
+        if right and name == "key":  # a generator whose words are mostly 0 yields zeros
+            right = 2 * np.count_nonzero(state) > state.size
     elif isinstance(like, str):
         right = state == like
     elif right and name.endswith("pos"):  # NumPy reads from there without a look at the bounds

@@ -15,7 +15,11 @@ from emgmm.loop import Ending
 from emgmm.mixture import Mixture
 from emgmm.noise import Box
 from emgmm.statistics import Statistics
+from emgmm.summary import LARGEST as LARGEST_SUM
 from emgmm.typing import Array
+
+# Largest coordinate: the square of a larger number is infinite, or nearly so.
+LARGEST = LARGEST_SUM**0.5
 
 
 def check_mixture(mixture: Mixture) -> None:
@@ -100,6 +104,8 @@ def check_statistics(
         check_finite(f"the statistics' {name}", getattr(statistics, name), shape)
     if statistics.conditional is not None:
         check_finite("the statistics' conditional part", statistics.conditional, scatter)
+    if max(np.abs(statistics.centres).max(), np.abs(statistics.drift).max()) > LARGEST:
+        raise ValueError("the statistics are of rows whose squares overflow")
     amounts = [statistics.mass.min(), statistics.unseen, statistics.noise]
     if min(amounts) < 0 or not 0 < statistics.seen <= statistics.weight < np.inf:
         raise ValueError("the statistics are of a negative, infinite or vanishing weight")

@@ -203,6 +203,35 @@ def test_starts_that_fail_are_remembered(interrupts, tmp_path):
         assert fitted(fit(clone(model), rows)) == whole
 
 
+def test_trials_of_a_split_that_fail_are_remembered(interrupts, tmp_path):
+    """Some splits give a component to the five equal rows alone."""
+    rows = np.concatenate([np.random.default_rng(1).normal(size=(60, 2)), np.full((5, 2), 8.0)])
+    path = tmp_path / "fit.npz"
+    model = GaussianMixture(
+        2,
+        reg_covar=0,
+        weights_init=[0.5, 0.5],
+        means_init=[rows.mean(axis=0)] * 2,
+        precisions_init=[np.eye(2)] * 2,
+        random_state=0,
+    )
+    whole = fitted(fit(clone(model), rows))
+    n_passes = Interrupted.passes
+    model.set_params(checkpoint=path)
+    past_failures = 0
+    for number in range(2, n_passes + 1, 1 + n_passes // 10):
+        interrupts(number)
+        with pytest.raises(KeyboardInterrupt):
+            fit(clone(model), rows)
+        ended = checkpoint.archive().read(path).record.ended
+        past_failures += any(each.failure for each in ended)
+        interrupts(-1)
+        assert fitted(fit(clone(model), rows)) == whole
+        # The summary is always made again, and what of the pass was done.
+        assert Interrupted.passes <= n_passes + 1 - max(0, number - 2)
+    assert past_failures > 1
+
+
 def test_where_all_starts_fail_nothing_is_left(tmp_path):
     rows = np.zeros((20, 2))
     model = GaussianMixture(1, reg_covar=0, checkpoint=tmp_path / "fit.npz", checkpoint_every=0)
