@@ -16,6 +16,7 @@ from functools import cache
 from io import BytesIO
 from math import prod
 from pathlib import Path
+from textwrap import shorten
 from types import UnionType
 from typing import IO, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from zipfile import ZipFile
@@ -135,8 +136,8 @@ class Archive:
 
 def _damaged(error: Exception) -> DamagedError:
     if isinstance(error, KeyError):
-        return DamagedError(f"it has no {error}")
-    return DamagedError(" ".join(str(error).split()) or type(error).__name__)
+        return DamagedError(f"it has no {str(error)[:40]}")
+    return DamagedError(shorten(str(error), 300) or type(error).__name__)
 
 
 # -- arrays in a file ------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from inspect import signature
 from math import prod
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,8 @@ def write(
 
 def damaged(path: str | os.PathLike[str], error: Exception) -> ValueError:
     """The error of a file that holds a model, but not such as is saved."""
-    return ValueError(f"{path} is a damaged model: {' '.join(str(error).split()).rstrip('.')}.")
+    reason = shorten(str(error).rstrip("."), 300)  # it may quote a value of any length
+    return ValueError(f"{path} is a damaged model: {reason}.")
 
 
 def read(

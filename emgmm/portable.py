@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Never, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from emgmm import conversion, door, parameters, persistence, restored
@@ -330,12 +331,17 @@ class PortableEstimator(ComparableEstimator):
             model._noise_density = made(Box, fitted["_noise_density"])
         model._check_portable()
         mixture = model._mixture()
-        restored.check_noise(mixture)
+        restored.check_possible(mixture)
         K, D = mixture.means.shape
         if "_stream" in fitted:
             statistics = made(Statistics, fitted["_stream"].get("statistics"))
-            model._stream = made(Stream, {**fitted["_stream"], "statistics": statistics})
-            restored.check_statistics(statistics, mixture.family, K, D)
+            model._stream = stream = made(Stream, {**fitted["_stream"], "statistics": statistics})
+            restored.check_weight("the stream", stream.weight)
+            with np.errstate(over="ignore"):  # what overflows is refused
+                sums = statistics.times(stream.weight)
+            restored.check_statistics(sums, mixture.family, K, D)
+            if stream.calls < 0:
+                raise ValueError(f"the stream has {stream.calls} calls")
         restored.check_table("history_", fitted["history_"], HISTORY)
         if "_starts" in fitted:
             restored.check_table("_starts", fitted["_starts"], STARTS)

@@ -19,6 +19,9 @@ from emgmm.restored import check_finite, check_mixture, check_statistics, scatte
 from emgmm.schemes import MEMORIES, Change, Point
 from emgmm.statistics import Statistics
 
+# Difference of sums of shares that may be rounding.
+TOTAL = 1e-6
+
 # Words of the state of the Mersenne twister, the longest there is.
 STATE_WORDS = 624
 
@@ -100,7 +103,8 @@ def check_record(record: Record, em: EM, random: np.random.RandomState) -> None:
     _check_state(record.random, random.get_state(legacy=False))
     K, D = em.n_components, em.source.n_features
     scatter = scatter_shape(em.family, K, D)
-    n_coordinates = K + (em.m_step.density is not None) + K * D + prod(scatter)
+    n_lines = K + (em.m_step.density is not None)
+    n_coordinates = n_lines + K * D + prod(scatter)
     for part in _all_parts(record):
         if isinstance(part, Mixture):
             _check_mixture(part, em)
@@ -109,6 +113,9 @@ def check_record(record: Record, em: EM, random: np.random.RandomState) -> None:
         elif isinstance(part, Point | Change):
             for name in ("x", "residual", "eta"):
                 check_finite(f"a step's {name}", getattr(part, name), (n_coordinates,))
+            masses, steps = part.x[:n_lines].sum(), part.residual[:n_lines].sum()
+            if max(abs(masses - isinstance(part, Point)), abs(steps)) > TOTAL:
+                raise DamagedError("masses of a step in it do not sum to the rows' weight")
         elif not _is_possible(part, range(K)):
             raise DamagedError(f"a {type(part).__name__} in it contradicts itself")
 

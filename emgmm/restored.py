@@ -18,7 +18,8 @@ from emgmm.statistics import Statistics
 from emgmm.summary import LARGEST as LARGEST_SUM
 from emgmm.typing import Array
 
-# Largest coordinate: the square of a larger number is infinite, or nearly so.
+# Largest coordinate in a mixture, and largest weight of rows: the square of a larger number is
+# infinite, or nearly so.
 LARGEST = LARGEST_SUM**0.5
 
 
@@ -43,17 +44,18 @@ def check_mixture(mixture: Mixture) -> None:
         attributes["noise_weight_"] = mixture.noise.weight
         attributes["_noise_density"] = mixture.noise.density
     parameters.described_by(SimpleNamespace(**attributes))
-    check_noise(mixture)
+    check_possible(mixture)
 
 
-def check_noise(mixture: Mixture) -> None:
-    """The volume of uniform noise, if there is any, is a box of the mixture's features.
+def check_possible(mixture: Mixture) -> None:
+    """A fit could have left a mixture, whose parameters by themselves are valid.
 
     Raises
     ------
     ValueError
-        Where it is not.
+        Where it could not.
     """
+    check_squares("means_", mixture.means)
     box, D = mixture.noise and mixture.noise.density, mixture.n_features
     if not isinstance(box, Box):
         return
@@ -81,6 +83,18 @@ def check_finite(name: str, array: Array, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name} is {array[place]} at {place}, counted from 0: it must be finite")
 
 
+def check_squares(name: str, array: Array) -> None:
+    """The squares of an array do not overflow.
+
+    Raises
+    ------
+    ValueError
+        Where they do.
+    """
+    if float(np.abs(array).max()) > LARGEST:
+        raise ValueError(f"{name} has an entry whose square overflows")
+
+
 def scatter_shape(family: Family, n_components: int, n_features: int) -> tuple[int, ...]:
     """The shape of the scatter in a family's statistics."""
     shape = family.element_shape(n_components, n_features)
@@ -104,11 +118,24 @@ def check_statistics(
         check_finite(f"the statistics' {name}", getattr(statistics, name), shape)
     if statistics.conditional is not None:
         check_finite("the statistics' conditional part", statistics.conditional, scatter)
-    if max(np.abs(statistics.centres).max(), np.abs(statistics.drift).max()) > LARGEST:
-        raise ValueError("the statistics are of rows whose squares overflow")
-    amounts = [statistics.mass.min(), statistics.unseen, statistics.noise]
-    if min(amounts) < 0 or not 0 < statistics.seen <= statistics.weight < np.inf:
-        raise ValueError("the statistics are of a negative, infinite or vanishing weight")
+    for name in ("centres", "drift"):
+        check_squares(f"the statistics' {name}", getattr(statistics, name))
+    check_weight("the statistics' rows", statistics.weight)
+    check_weight("the statistics' rows", statistics.seen)
+    if min(statistics.mass.min(), statistics.unseen, statistics.noise) < 0:
+        raise ValueError("the statistics are of rows of a negative weight")
+
+
+def check_weight(name: str, weight: float) -> None:
+    """What rows count together is positive, and not so little that it vanishes in products.
+
+    Raises
+    ------
+    ValueError
+        Where it is not.
+    """
+    if not 1 / LARGEST < weight < LARGEST:
+        raise ValueError(f"the weight of {name} is {weight}")
 
 
 def ending(name: str) -> Ending:

@@ -18,7 +18,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as Theirs
 
-from emgmm import Ending, GaussianMixture
+from emgmm import Ending, GaussianMixture, NormalInverseWishart
 from emgmm.datasets import old_faithful
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
@@ -155,6 +155,32 @@ def test_parameters_that_will_not_do(arguments, message):
     }
     with pytest.raises(ValueError, match=message):
         GaussianMixture.from_parameters(**arguments)
+
+
+GIVEN = {
+    "covariances": lambda matrix: GaussianMixture.from_parameters(
+        [1.0], [[0.0, 0.0]], covariances=[matrix]
+    ),
+    "precisions": lambda matrix: GaussianMixture.from_parameters(
+        [1.0], [[0.0, 0.0]], precisions=[matrix]
+    ),
+    "tied": lambda matrix: GaussianMixture.from_parameters(
+        [1.0], [[0.0, 0.0]], covariances=matrix, covariance_type="tied"
+    ),
+    "start": lambda matrix: GaussianMixture(1, precisions_init=[matrix]).fit(X[:, :2]),
+    "prior": lambda matrix: NormalInverseWishart(scale=matrix),
+}
+
+
+@pytest.mark.parametrize("give", GIVEN.values(), ids=GIVEN)
+@pytest.mark.parametrize("units", [(1.0, 1.0), (1e-6, 1e-6), (1e-10, 1.0), (1e8, 1e-8)])
+def test_symmetry_does_not_depend_on_units(give, units):
+    matrix = np.array([[1.0, 0.5], [0.5, 1.0]]) * np.outer(units, units)
+    give(matrix)
+    give(matrix * [[1, 1 + 1e-7], [1, 1]])  # as inverted in single precision
+    for factor in (0.4, 1 + 1e-4, -1.0):
+        with pytest.raises(ValueError, match="symmetric"):
+            give(matrix * [[1, factor], [1, 1]])
 
 
 def test_parameters_are_copied():

@@ -54,6 +54,7 @@ WRONG = {
     "weight negative": ((*WEIGHTS, 1), -0.5, r"range \[0, 1\].*component 1 has -0.5"),
     "weights' sum": ((*WEIGHTS, 1), 0.9, "'weights' should be normalized"),
     "mean infinite": ((*MEANS, 1), {"float": "inf"}, "means contains infinity"),
+    "mean huge": ((*MEANS, 1), 1e200, "means_ has an entry whose square overflows"),
     "covariance nan": ((*COVARIANCES, 5), NAN, "different covariances of component 1"),
     "covariance": (
         (*COVARIANCES, 8),
@@ -101,7 +102,7 @@ WRONG = {
     "stream": (
         ("fitted", "_stream", "items", "statistics", "items", "mass", "values", 0),
         -1.0,
-        "statistics are of a negative",
+        "statistics are of rows of a negative weight",
     ),
     "stream's shape": (
         ("fitted", "_stream", "items", "statistics", "items", "mass", "shape"),
@@ -109,6 +110,16 @@ WRONG = {
         r"statistics' mass has the shape \(3, 1\)",
     ),
     "stream's calls": (("fitted", "_stream", "items", "calls"), "x", "calls of a Stream is a str"),
+    "stream's weight": (
+        ("fitted", "_stream", "items", "weight"),
+        1e-320,
+        "the weight of the stream is 1e-320",
+    ),
+    "stream's scatter": (
+        ("fitted", "_stream", "items", "statistics", "items", "scatter", "values", 0),
+        1e308,
+        r"statistics' scatter is inf at \(0, 0, 0\)",
+    ),
     "shape": (("fitted", "means_", "shape"), [10**12, 10**12], "but 6 values"),
     "negative shape": (("fitted", "means_", "shape"), [-3, -2], "but 6 values"),
     "object": (("fitted", "means_", "dtype"), "|O", "means_ is a ndarray"),
@@ -315,7 +326,7 @@ RECORDS = {
         "a Failure in it contradicts itself",
     ),
     "nothing": ("Standing", {"best": None}, "a Standing in it contradicts itself"),
-    "weight": ("Statistics", {"weight": -1.0}, "negative, infinite or vanishing weight"),
+    "weight": ("Statistics", {"weight": -1.0}, "the weight of the statistics' rows is -1.0"),
     "no class": ("Content", {"record": {"class": "os", "parts": {}}}, "it has no 'os'"),
     "no part": ("Content", {"record": {"class": "Record", "parts": {}}}, "missing 3 required"),
     "noise": (
