@@ -6,6 +6,7 @@ import io
 import json
 import tracemalloc
 import zipfile
+from copy import copy
 
 import numpy as np
 import pytest
@@ -156,19 +157,21 @@ def test_a_deeply_nested_model_is_refused(depth, bracket, tmp_path):
 
 def test_memory_does_not_grow_beyond_the_file(document, tmp_path):
     event = document["fitted"]["history_"]["items"]["event"]
+    short = event["dtype"]
     event["dtype"] = "<U500000000"
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match="has shorter values"):
             load(document, tmp_path)
+        event["dtype"] = short
         # (K, D, D) numbers of as many features as means has numbers would be terabytes.
         n_features = 10**5
-        document["fitted"]["means_"] = {
-            "dtype": "<f8",
-            "shape": [1, n_features],
-            "values": [0] * n_features,
-        }
-        with pytest.raises(ValueError, match="damaged model"):
+        for name, shape, values in (
+            ("weights_", [1], [1]),
+            ("means_", [1, n_features], [0] * n_features),
+        ):
+            document["fitted"][name] = {"dtype": "<f8", "shape": shape, "values": values}
+        with pytest.raises(ValueError, match=r"covariances_ has the shape \(3, 2, 2\)"):
             load(document, tmp_path)
         assert tracemalloc.get_traced_memory()[1] < 3e7
     finally:
@@ -183,7 +186,8 @@ def test_what_a_fit_leaves_is_loaded_however_the_features_are_scaled(
     """Nearly collinear features lose digits of the factors, which is no contradiction."""
     random = np.random.default_rng(0)
     rows = random.normal(size=(200, 3))
-    rows[:, 2] = rows[:, 0] + (1e-5 if dtype == np.float64 else 1e-2) * rows[:, 2]
+    rows[:, 1] = rows[:, 0] + (1e-5 if dtype == np.float64 else 1e-2) * rows[:, 1]
+    rows[:, 2] += 1e2 * (rows[:, 1] - rows[:, 0])  # so that rounding of the factors matters
     rows = (rows * [1, 1e-6, 1e4]).astype(dtype)
     model = fit(
         GaussianMixture(2, covariance_type=covariance_type, reg_covar=0, random_state=0), rows
@@ -240,14 +244,14 @@ def packed(document, arrays):
     return file.getvalue()
 
 
-def test_a_compressed_checkpoint_is_refused_before_it_is_unpacked(stopped):
+@pytest.mark.parametrize("declared", [50 * 2**20, 100])
+def test_a_compressed_checkpoint_is_refused_before_it_is_unpacked(declared, stopped):
     model = stopped()
-    with (
-        zipfile.ZipFile(model.checkpoint, "a", zipfile.ZIP_DEFLATED) as archive,
-        archive.open("array_99.npy", "w") as entry,
-    ):
-        for _ in range(50):
-            entry.write(bytes(2**20))
+    with zipfile.ZipFile(model.checkpoint, "a", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("array_99.npy", "w") as entry:
+            for _ in range(50):
+                entry.write(bytes(2**20))
+        archive.infolist()[-1].file_size = declared
     assert model.checkpoint.stat().st_size < 2**20
     tracemalloc.start()
     try:
@@ -274,7 +278,7 @@ def test_an_array_is_no_larger_than_its_bytes(header, stopped):
     text = (header + "\n").encode()
     content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
     with zipfile.ZipFile(model.checkpoint, "a") as archive:
-        archive.writestr("array_99.npy", content)
+        archive.writestr("array_99.npy", content + bytes(8))
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match="or a damaged one") as error:
@@ -283,6 +287,19 @@ def test_an_array_is_no_larger_than_its_bytes(header, stopped):
     finally:
         tracemalloc.stop()
     sentence(error)
+
+
+def test_arrays_that_overlap_are_refused(stopped):
+    """Many names for the same bytes would take many times the file's size."""
+    model = stopped()
+    with zipfile.ZipFile(model.checkpoint, "a") as archive:
+        archive.writestr("array_99.npy", bytes(2**16))
+        for number in range(100, 1000):
+            entry = copy(archive.infolist()[-1])
+            entry.filename = f"array_{number}.npy"
+            archive.filelist.append(entry)
+    with pytest.raises(ValueError, match="compressed, or overlap"):
+        fit(model, X)
 
 
 def find(value, kind):
