@@ -148,12 +148,14 @@ class EM:
         """
         seen, shape, D = self.summary, self.family.shape, len(self.summary.mean)
         grain = ROUNDING * np.finfo(self.source.dtype).eps
-        varies = seen.varies | (self.ridge > (grain * seen.largest) ** 2)
+        varies = seen.varies | (self.ridge**0.5 > grain * seen.largest)
         varying = shape.variances(shape.outer(varies[None].astype(float)), D)[0]
         if not varying.all():
             return tuple(np.flatnonzero(varying == 0).tolist())
         scatter = shape.dense(seen.scatter[None], D)[0]
         covariance = scatter / seen.seen + self.ridge * np.eye(D)
+        if not np.isfinite(covariance).all():  # rows that are too far away, which noise takes
+            return ()
         sds = np.sqrt(np.diag(covariance))
         variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
         axes = vectors / sds[:, None]

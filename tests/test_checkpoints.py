@@ -19,7 +19,15 @@ import pytest
 from conftest import TYPES, clusters, fit, given_start
 from sklearn.base import clone
 
-from emgmm import CheckpointWarning, Ending, GaussianMixture, blocks, checkpoint, door
+from emgmm import (
+    CheckpointWarning,
+    CollapsedComponentWarning,
+    Ending,
+    GaussianMixture,
+    blocks,
+    checkpoint,
+    door,
+)
 from emgmm.block import Block
 from emgmm.em import EM
 from emgmm.families import FAMILIES
@@ -230,6 +238,14 @@ def test_trials_of_a_split_that_fail_are_remembered(interrupts, tmp_path):
         # The summary is always made again, and what of the pass was done.
         assert Interrupted.passes <= n_passes + 1 - max(0, number - 2)
     assert past_failures > 1
+
+
+def test_a_checkpoint_does_not_change_what_is_warned_of(tmp_path):
+    """Columns are called discrete only where the rows are known to be in memory."""
+    rows = np.c_[X[:, 0], np.arange(len(X)) % 3]
+    for path in (None, tmp_path / "fit.npz"):
+        with pytest.warns(CollapsedComponentWarning, match="Column 1 is discrete"):
+            GaussianMixture(4, random_state=0, checkpoint=path).fit(rows)
 
 
 def test_where_all_starts_fail_nothing_is_left(tmp_path):
