@@ -445,6 +445,12 @@ def test_no_control_characters_reach_the_terminal(capsys):
     assert r"\x1b[2Jtext" in printed
 
 
+def test_any_name_of_a_column_can_be_drawn(folder):
+    pd.DataFrame(X.copy(), columns=["$\\frac$", "\u6f22\u5b57", "\x1b[2J"]).to_parquet("a.parquet")
+    assert run("fit", "a.parquet", *ONE, "--plot", "p.png") == 0
+    assert (folder / "p.png").stat().st_size > 1000
+
+
 def test_an_ascii_terminal(monkeypatch):
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", terminal)

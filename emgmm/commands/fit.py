@@ -21,7 +21,7 @@ from emgmm.commands import labels, tables, targets
 from emgmm.commands.columns import Columns
 from emgmm.commands.csv_files import Format
 from emgmm.commands.errors import FAILED, CommandError, told
-from emgmm.commands.output import note, say, together, wrapped
+from emgmm.commands.output import note, printable, say, together, wrapped
 from emgmm.commands.report import candidates, conditions, listed_warnings, summarized
 from emgmm.commands.rows import Rows
 from emgmm.commands.scaling import Standardization
@@ -278,7 +278,7 @@ def keep(asked: argparse.Namespace, table: Table, rows: Rows, chosen: GaussianMi
     if asked.model is not None:
         writers[asked.model] = lambda file: save(named, file)
     if asked.plot is not None:
-        writers[asked.plot] = targets.figure_writer(asked.plot, lambda: drawn(rows, chosen, named))
+        writers[asked.plot] = targets.figure_writer(asked.plot, lambda: drawn(rows, chosen))
     targets.write(writers)
     for what, path in (
         ("Labelled rows", asked.out),
@@ -297,11 +297,15 @@ def save(model: GaussianMixture, file: IO[bytes]) -> None:
         file.write(path.read_bytes())
 
 
-def drawn(rows: Rows, chosen: GaussianMixtureIC, model: GaussianMixture) -> Any:
+def drawn(rows: Rows, chosen: GaussianMixtureIC) -> Any:
     """A figure of the components, and beside them the criterion where there was a choice."""
     from matplotlib.figure import Figure
 
     D = len(rows.names)
+    model = copy(chosen.best_estimator_)
+    # Between dollar signs matplotlib would look for formulas.
+    titles = [printable(name).replace("$", r"\$") for name in rows.names]
+    model.feature_names_in_ = np.array(titles, dtype=object)
     several = len(chosen.results_["rank"]) > 1
     figure = Figure(figsize=(14 if several else 7.5, 6), layout="constrained")
     axes = figure.subplots(1, 1 + several, squeeze=False)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -90,4 +91,11 @@ def write(writers: Mapping[Path, Writer]) -> None:
 
 def figure_writer(path: Path, draw: Callable[[], Any]) -> Writer:
     """What writes the figure that `draw` returns, in the format that the path's suffix names."""
-    return lambda file: draw().savefig(file, format=path.suffix[1:].lower(), dpi=120)
+
+    def write_figure(file: IO[bytes]) -> None:
+        with warnings.catch_warnings():
+            # No font has every letter that the name of a column may have.
+            warnings.filterwarnings("ignore", "Glyph", UserWarning)
+            draw().savefig(file, format=path.suffix[1:].lower(), dpi=120)
+
+    return write_figure
