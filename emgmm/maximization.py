@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from emgmm.families import DegenerateCovarianceError, Family, mass_times
+from emgmm.families import DegenerateCovarianceError, Family, Shape, mass_times
 from emgmm.mixture import Mixture
 from emgmm.noise import Density, Noise
 from emgmm.precision import PROMISE, UNIT
@@ -30,6 +31,12 @@ GRAIN = ROUNDING * (PROMISE / UNIT) ** 0.5
 # What rounding may do to a covariance of features that are as good as collinear, relatively, before
 # it is called singular.
 SINGULAR = 0.03
+
+
+@cache
+def identity_of(shape: Shape, n_features: int) -> Array:
+    """The identity matrix as an element of a shape, as scatters are."""
+    return shape.weigh(np.eye(n_features), np.ones(n_features))
 
 
 def empty(statistics: Statistics) -> float:
@@ -176,7 +183,11 @@ class MStep:
         between = family.pool(mass_times(mass, family.shape.outer(steps)))
         scatter = seen.scatter - between
         if self.ridge:
-            scatter = scatter + family.pool(mass_times(occupied, self._ridge_of_rows(means.shape)))
+            # Where each component has its own covariance, or all share one, this is the ridge on
+            # its diagonal. Covariances that constrain one another are fitted with it, and keep
+            # their form.
+            identity = identity_of(family.shape, means.shape[1])
+            scatter = scatter + family.pool(np.multiply.outer(self.ridge * occupied, identity))
         earlier = None if before is None else before.covariance_stack
         covariances = family.estimate(scatter, occupied, means.shape[1], earlier)
         means = means.astype(self.dtype, copy=False)
@@ -184,16 +195,6 @@ class MStep:
         if self.prior is None:
             _check_definite(mixture)
         return mixture
-
-    def _ridge_of_rows(self, shape: tuple[int, ...]) -> Array:
-        """K elements: what the ridge adds to a component's scatter for each of its rows.
-
-        A component that has its own covariance, or shares it, gets the ridge on its diagonal. A
-        family whose covariances constrain one another then fits covariances that have the ridge.
-        """
-        K, D = shape
-        root = np.sqrt(self.ridge) * np.eye(D)
-        return np.repeat(self.family.shape.weigh(root, np.ones(D))[None], K, axis=0)
 
     def settle(
         self,
