@@ -183,8 +183,7 @@ class Candidate:
             return self.failure
         reasons = []
         for warning in self.result.unsound:
-            how = type(warning).__name__.removesuffix("ComponentWarning").lower()
-            reasons.append(f"{listed(warning.components)} {how}")
+            reasons.append(f"{listed(warning.components)} {warning.finding}")
         if not self.converged:
             reasons.append("not converged")
         return "; ".join(reasons)

@@ -24,6 +24,9 @@ class EMWarning(UserWarning):
         Which components are concerned, counted from 0; empty where the whole fit is.
     """
 
+    #: What happened to these components, in a word or two.
+    finding = ""
+
     def __init__(
         self, message: str, components: tuple[int, ...] | tuple[tuple[int, ...], ...] = ()
     ) -> None:
@@ -59,6 +62,7 @@ class CollapsedComponentWarning(EMWarning):
         The smallest standard deviation of each, in any direction.
     """
 
+    finding = "collapsed"
     masses: tuple[float, ...] = ()
     standard_deviations: tuple[float, ...] = ()
 
@@ -75,11 +79,14 @@ class StarvedComponentWarning(EMWarning):
         less.
     """
 
+    finding = "starved"
     masses: tuple[float, ...] = ()
 
 
 class UnsoundComponentsWarning(CollapsedComponentWarning, StarvedComponentWarning):
     """Some components collapsed, and others hold less than one row: both, in one warning."""
+
+    finding = "collapsed or starved"
 
 
 class StoppedShortWarning(EMWarning):
