@@ -14,10 +14,11 @@ from emgmm.families import FAMILIES, Family
 from emgmm.maximization import MStep
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Density, Function
+from emgmm.precision import UNIT
 from emgmm.prior import NormalInverseWishart, is_collinear
 from emgmm.sources import Source, Sum
 from emgmm.statistics import Statistics
-from emgmm.summary import DataSummary
+from emgmm.summary import CONSTANT, DataSummary
 from emgmm.typing import Array
 
 # Entries of a block of the first pass: half a megabyte, which a core's own cache holds.
@@ -31,8 +32,9 @@ SUSPICIOUS = 1e-11
 # Standard deviation of such a combination that is taken for 0, whatever the rounding of the values.
 DEPENDENT = 1e-12
 
-# Units of rounding of the values that a combination's standard deviation may owe to them.
-ROUNDING = 8
+# Units of rounding that a combination's standard deviation may owe to its values, which are rounded
+# independently of each other, and to the arithmetic.
+ROUNDING = 2
 
 # Share in a combination from which a feature belongs to it.
 SHARE = 1e-6
@@ -147,8 +149,7 @@ class EM:
         some features and not others, dependence cannot be judged from their moments.
         """
         seen, shape, D = self.summary, self.family.shape, len(self.summary.mean)
-        grain = ROUNDING * np.finfo(self.source.dtype).eps
-        varies = seen.varies | (self.ridge**0.5 > grain * seen.largest)
+        varies = seen.varies | (self.ridge**0.5 > CONSTANT * seen.largest)
         varying = shape.variances(shape.outer(varies[None].astype(float)), D)[0]
         if not varying.all():
             return tuple(np.flatnonzero(varying == 0).tolist())
@@ -159,12 +160,15 @@ class EM:
         sds = np.sqrt(np.diag(covariance))
         variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
         axes = vectors / sds[:, None]
-        rounding = grain * (np.abs(axes).T @ seen.largest)
+        parts = np.abs(axes) * seen.largest[:, None]
+        lost = np.maximum(ROUNDING * UNIT * parts.sum(axis=0), DEPENDENT)
+        unit = np.finfo(self.source.dtype).eps
+        rounding = np.maximum(lost, ROUNDING * unit * np.sqrt((parts**2).sum(axis=0)))
         if (variances > np.maximum(SUSPICIOUS, rounding**2)).all():
             return ()
         found = self._look(partial(along, axes=axes, family=FAMILIES["full"]))
-        variances = found.residual_variances() + self.ridge * (axes**2).sum(axis=0)
-        flat = variances <= np.maximum(rounding, DEPENDENT) ** 2
+        flat = found.residual_variances() <= rounding**2
+        flat &= self.ridge * (axes**2).sum(axis=0) <= lost**2
         return tuple(np.flatnonzero((np.abs(vectors[:, flat]) > SHARE).any(axis=1)).tolist())
 
     @classmethod

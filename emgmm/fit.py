@@ -166,7 +166,7 @@ def fit_mixture(
     journal = journal or Journal()
     em = map_of(journal.reading(source), problem)
     seen = em.summary
-    door.check_enough_rows(source.n_rows, seen.n_rows, seen.weight, problem.n_components)
+    door.check_enough_rows(source.n_rows, seen.n_rows, seen.seen, problem.n_components)
     check_ordinary(seen.weight)
     door.check_observed(seen, source.feature_names)
     singular = () if problem.prior else em.singular_features()

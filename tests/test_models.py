@@ -134,17 +134,6 @@ def test_clones_and_prints(model):
     assert f"covariance_type='{model}'" in repr(copy)
 
 
-@pytest.mark.parametrize("model", ["EVI", "EVE", "EVV"])
-def test_an_error_that_no_ridge_prevents_says_what_does(model):
-    rows = np.concatenate([X, np.full((5, 3), 60.0)])
-    mixture = GaussianMixture(4, covariance_type=model, random_state=0)
-    with pytest.raises(
-        ValueError, match=r"choose another, or set prior='conjugate'\. \(Singular: c"
-    ):
-        mixture.fit(rows)
-    assert fit(mixture.set_params(prior="conjugate"), rows).n_iter_ > 0
-
-
 @pytest.mark.parametrize("model", ["E", "V"])
 def test_one_feature_is_what_they_are_for(model):
     x = X[:, :1]

@@ -337,7 +337,7 @@ def test_runs_that_fail_are_dropped_and_where_all_do_the_error_says_so(monkeypat
     begin("short-runs")
     assert calls == [short.STEPS] * short.RUNS + [short.MORE_STEPS]
     flat = np.column_stack([X, np.ones(len(X))])
-    with pytest.raises(ValueError, match=r"Singular: component"):
+    with pytest.raises(ValueError, match=r"Singular: all, because X is constant"):
         begin("short-runs", flat, reg_covar=0)
 
 

@@ -47,7 +47,8 @@ def in_slices(value: Any) -> Any:
         raise ValueError(
             f"sample_weight has the shape {weights.shape}: give one number for each row."
         )
-    return ordinary(weights) if isinstance(weights, np.ndarray) else weights
+    in_memory = isinstance(weights, np.ndarray) and not np.ma.isMaskedArray(weights)
+    return ordinary(weights) if in_memory else weights
 
 
 def weighed(cuts: Iterator[Cut], weights: Any) -> Iterator[Cut]:
