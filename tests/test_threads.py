@@ -376,7 +376,7 @@ def check_in_child(check):
 
 before, expected = limits(), fitted()
 """
-    variables = {**os.environ, "OMP_NUM_THREADS": "2"}
+    variables = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
     subprocess.run([sys.executable, "-c", begin + program], check=True, timeout=60, env=variables)
 
 
