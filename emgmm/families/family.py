@@ -204,8 +204,8 @@ class Family(ABC):
         return 0 if self.pooled else self.shape.least_rows(n_features)
 
     def precisions(self, whiteners: Array) -> Array:
-        """U U^T."""
-        with np.errstate(under="ignore"):
+        """U U^T; those that overflow are infinite."""
+        with np.errstate(over="ignore", under="ignore"):
             return self.unstack(self.shape.precisions(self.stack(whiteners)))
 
     def covariances(self, whiteners: Array) -> Array:
