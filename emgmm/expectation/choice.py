@@ -253,7 +253,7 @@ class FormForBlock:
         if not block.complete:
             return self.incomplete
         packed, rows = self.packed, block.rows
-        if packed is None or not max(rows.max(), -rows.min()) < self._extent:
+        if packed is None or not max(float(rows.max()), -float(rows.min())) < self._extent:
             return self.exact
         return packed if self._always_packed or _is_within_reach(packed, rows) else self.exact
 
