@@ -44,7 +44,7 @@ CONSTANTS: dict[str, Any] = {**FAMILIES, **Ending.__members__}
 
 
 def archive(noise: Any = None) -> Archive:
-    """What reads and writes checkpoints of fits, whose noise may be a function."""
+    """The reader and writer of checkpoints; the noise of their fits may be a function."""
     constants = CONSTANTS if noise is None else {**CONSTANTS, NOISE: noise}
     return Archive(CLASSES, constants, f"emgmm {__version__}")
 

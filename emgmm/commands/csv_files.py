@@ -139,7 +139,7 @@ def remark(path: Path, first: list[str], form: Format, named: bool) -> None:
 
 
 def names_of(schema: Any, named: bool) -> list[str]:
-    """What columns are called."""
+    """The names of columns."""
     return list(schema.names) if named else [f"column_{j}" for j in range(len(schema.names))]
 
 

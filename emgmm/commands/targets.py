@@ -90,7 +90,7 @@ def write(writers: Mapping[Path, Writer]) -> None:
 
 
 def figure_writer(path: Path, draw: Callable[[], Any]) -> Writer:
-    """What writes the figure that `draw` returns, in the format that the path's suffix names."""
+    """Return a writer of the figure that `draw` makes, in the format of the path's suffix."""
 
     def write_figure(file: IO[bytes]) -> None:
         with warnings.catch_warnings():
