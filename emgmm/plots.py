@@ -12,8 +12,6 @@ from emgmm.typing import Array
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from emgmm.diagnosis import Diagnosis
-
 # Okabe and Ito's palette, told apart by colour-blind readers and in grey, without its yellow, which
 # is too pale for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -80,31 +78,3 @@ def ascent(ax: Axes, objectives: Sequence[float] | Array, remaining_gain: float)
         ax.axhline(limit, ls="--", lw=1, color=COLOURS[1], label="Aitken's limit")
     ax.locator_params(axis="x", integer=True)
     ax.set_xlabel("iteration")
-
-
-def draw_diagnosis(diagnosis: Diagnosis, ax: Axes | None = None) -> Axes:
-    """Draw the components, offending ones in red, and beside them the objective's history."""
-    import matplotlib.pyplot as plt
-
-    beside = None
-    if ax is None:
-        _, (ax, beside) = plt.subplots(1, 2, figsize=(10.5, 4.4), layout="constrained")
-    mixture, offending = diagnosis._mixture, diagnosis.offending()
-    covariances = mixture.dense_covariances()
-    for k, mean in enumerate(mixture.means):
-        colour = RED if k in offending else COLOURS[0]
-        if mixture.n_features == 1:
-            bell(ax, mixture.weights[k], mean[0], covariances[k, 0, 0], colour)
-        else:
-            ellipses(ax, mean[:2], covariances[k, :2, :2], colour)
-            ax.plot(mean[0], mean[1], marker="+", color="black", ms=9, mew=1.6)
-    ax.autoscale_view()
-    named = ", ".join(map(str, sorted(offending)))
-    ax.set_title(f"in red: {named}" if offending else "components", fontsize="medium")
-    if beside is not None:
-        ascent(beside, diagnosis._objectives, diagnosis.remaining_gain)
-        if np.isfinite(diagnosis.remaining_gain):
-            beside.legend(frameon=False, fontsize="small", loc="lower right")
-        beside.set_ylabel("mean log-likelihood")
-        beside.set_title(diagnosis.verdict.name.replace("_", " ").lower(), fontsize="medium")
-    return ax

@@ -16,6 +16,7 @@ from emgmm.diagnosis.overlap import OVERLAPPING, OverlapOf
 from emgmm.em import EM
 from emgmm.mixture import Mixture
 from emgmm.notices import listed
+from emgmm.plots import COLOURS, RED, ascent, bell, ellipses
 from emgmm.typing import Array
 
 if TYPE_CHECKING:
@@ -139,9 +140,30 @@ class Diagnosis:
         matplotlib Axes
             The one with the components.
         """
-        from emgmm.plots import draw_diagnosis
+        import matplotlib.pyplot as plt
 
-        return draw_diagnosis(self, ax)
+        beside = None
+        if ax is None:
+            _, (ax, beside) = plt.subplots(1, 2, figsize=(10.5, 4.4), layout="constrained")
+        mixture, offending = self._mixture, self.offending()
+        covariances = mixture.dense_covariances()
+        for k, mean in enumerate(mixture.means):
+            colour = RED if k in offending else COLOURS[0]
+            if mixture.n_features == 1:
+                bell(ax, mixture.weights[k], mean[0], covariances[k, 0, 0], colour)
+            else:
+                ellipses(ax, mean[:2], covariances[k, :2, :2], colour)
+                ax.plot(mean[0], mean[1], marker="+", color="black", ms=9, mew=1.6)
+        ax.autoscale_view()
+        named = ", ".join(map(str, sorted(offending)))
+        ax.set_title(f"in red: {named}" if offending else "components", fontsize="medium")
+        if beside is not None:
+            ascent(beside, self._objectives, self.remaining_gain)
+            if np.isfinite(self.remaining_gain):
+                beside.legend(frameon=False, fontsize="small", loc="lower right")
+            beside.set_ylabel("mean log-likelihood")
+            beside.set_title(self.verdict.name.replace("_", " ").lower(), fontsize="medium")
+        return ax
 
     def offending(self) -> set[int]:
         """Components that some condition names."""

@@ -3,7 +3,7 @@
 from emgmm.expectation.choice import FormForBlock, FormForPass, check_in_reach
 from emgmm.expectation.exact import Exact, in_one_call, moments, shared_out
 from emgmm.expectation.form import Form
-from emgmm.expectation.incomplete import Incomplete, by_pattern
+from emgmm.expectation.incomplete import Incomplete
 from emgmm.expectation.packed import Packed
 from emgmm.expectation.scratch import Scratch
 from emgmm.expectation.softmax import softmax
@@ -16,7 +16,6 @@ __all__ = [
     "Incomplete",
     "Packed",
     "Scratch",
-    "by_pattern",
     "check_in_reach",
     "in_one_call",
     "moments",

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emgmm.block import Block
 from emgmm.expectation.form import Form
@@ -26,6 +25,7 @@ from emgmm.expectation.scratch import Scratch
 from emgmm.expectation.softmax import softmax
 from emgmm.families import Conditional, Patterns
 from emgmm.mixture import Mixture
+from emgmm.sources.patterns import by_codes, codes_of
 from emgmm.statistics import Statistics
 from emgmm.typing import Array, Integers
 
@@ -60,28 +60,6 @@ class Batch:
         missing = np.isnan(self.rows)
         np.subtract(np.where(missing, 0.0, self.rows), centres[:, :, None], out=out)
         out *= np.logical_not(missing).astype(float)
-
-
-def codes_of(missing: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """(B, n) integers for (B, D) patterns; more missing is more, so all is the largest."""
-    packed = np.packbits(missing, axis=1)
-    n_rows, n_bytes = packed.shape
-    codes = np.zeros((n_rows, -(-n_bytes // 8) * 8), dtype=np.uint8)
-    codes[:, :n_bytes] = packed
-    return codes.view(np.uint64)
-
-
-def by_codes(codes: NDArray[np.uint64]) -> Integers:
-    """(B,): the order in which equal codes stand side by side."""
-    first = codes[:, 0]
-    if codes.shape[1] == 1 and (first[1:] >= first[:-1]).all():  # a source has sorted them
-        return np.arange(len(codes))
-    return np.lexsort(codes.T)
-
-
-def by_pattern(rows: Array) -> Integers:
-    """(N,): numbers of (N, D) rows, those that miss the same features side by side."""
-    return by_codes(codes_of(np.isnan(rows)))
 
 
 def batches(rows: Array, most_patterns: int, most_rows: int) -> Iterator[Batch]:

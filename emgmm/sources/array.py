@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from emgmm.block import Block
-from emgmm.expectation import by_pattern
+from emgmm.sources.patterns import by_pattern
 from emgmm.sources.source import Rows, Source, chosen_rows
 from emgmm.threads import cached_property
 from emgmm.typing import Array, Integers

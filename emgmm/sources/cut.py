@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from emgmm.block import Block
-from emgmm.expectation import by_pattern
+from emgmm.sources.patterns import by_pattern
 from emgmm.typing import Array
 
 # Entries, rows times features, that are read at once where the source may choose: 4 MB in float64.
