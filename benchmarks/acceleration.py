@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from benchmarks.libraries import OURS
 from benchmarks.options import Options, progress
 from benchmarks.table import figure, section, table
+from emgmm.acceleration import SCHEMES, Scheme, steps
+from emgmm.covariances import FAMILIES
 from emgmm.datasets import old_faithful
 from emgmm.em import EM
-from emgmm.families import FAMILIES
-from emgmm.fitting import Given, first_mixture
+from emgmm.fitting.multistart import Given, first_mixture
+from emgmm.initialization import STARTS
 from emgmm.mixture import Mixture
-from emgmm.schemes import SCHEMES, Scheme, steps
 from emgmm.sources import ArraySource
-from emgmm.starts import STARTS
 
 TITLE = "Passes to plain EM's optimum"
 LIBRARIES = OURS[:1]

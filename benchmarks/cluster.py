@@ -178,19 +178,19 @@ def traffic(problem: Problem, processes: int) -> Traffic:
     """Count what one pass moves."""
     from dask import array
 
+    from emgmm.covariances import FAMILIES
     from emgmm.em import EM
-    from emgmm.expectation import FormForPass
-    from emgmm.families import FAMILIES
+    from emgmm.estep import EStepForPass
     from emgmm.sources import ClusterSource
-    from emgmm.sources.chunk import Layout, Summing
-    from emgmm.sources.chunk import Place as Where
+    from emgmm.sources.dask.chunk import Layout, Summing
+    from emgmm.sources.dask.chunk import Place as Where
 
     place = Place("processes", processes)
     rows, client = rows_at(place, problem), client_of(processes)
     _, model = fitted(place, problem, FEW)
     source = ClusterSource.of(rows, None)
     em = EM(source, FAMILIES["full"], problem.n_components, 0.0)
-    form = FormForPass(em.summary, source.dtype)(model._mixture())
+    form = EStepForPass(em.summary, source.dtype)(model._mixture())
     layout = Layout(source.dtype, source.n_features)
     work = Summing(layout, form.sums, form.block_rows)
     answer = work(Where(0, 0), made(problem)[0][:1000])

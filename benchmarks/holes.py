@@ -24,8 +24,8 @@ from benchmarks.timing import ratio
 from benchmarks.worker import Worker, in_worker
 from benchmarks.workers import workers
 from emgmm import GaussianMixture
+from emgmm.covariances import FAMILIES
 from emgmm.em import EM
-from emgmm.families import FAMILIES
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource, Source
 from emgmm.sources.sliced import SlicedSource

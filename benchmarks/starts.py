@@ -20,9 +20,9 @@ from benchmarks.options import Options, progress
 from benchmarks.table import figure, section, table
 from emgmm import CollapsedComponentWarning, GaussianMixture
 from emgmm.datasets import old_faithful
+from emgmm.initialization import STARTS
+from emgmm.initialization.hierarchical import TREE_ROWS
 from emgmm.sources import ArraySource
-from emgmm.starts import STARTS
-from emgmm.starts.agglomeration import TREE_ROWS
 
 TITLE = "Starts"
 LIBRARIES = OURS[:1]

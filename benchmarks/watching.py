@@ -14,7 +14,7 @@ from benchmarks.options import Options
 from benchmarks.table import table
 from benchmarks.timing import Stopwatch
 from emgmm import GaussianMixture
-from emgmm import fit as fitting
+from emgmm.fitting import fit as fitting
 
 TITLE = "What watching costs a sound fit"
 LIBRARIES = OURS[:1]

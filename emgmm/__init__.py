@@ -1,14 +1,8 @@
 """Gaussian mixtures by expectation-maximisation, under scikit-learn's conventions."""
 
-from emgmm.diagnosis import Diagnosis, MixtureSummary, Verdict
-from emgmm.displays import (
-    ConvergenceDisplay,
-    GaussianMixtureDisplay,
-    InformationCriterionDisplay,
-)
+from emgmm.diagnostics import Diagnosis, MixtureSummary, Verdict
 from emgmm.estimator import GaussianMixture
-from emgmm.loop import Ending
-from emgmm.notices import (
+from emgmm.exceptions import (
     CheckpointWarning,
     CoincidentComponentsWarning,
     CollapsedComponentWarning,
@@ -18,8 +12,10 @@ from emgmm.notices import (
     StoppedShortWarning,
     UnobservedPairWarning,
 )
+from emgmm.fitting.loop import Ending
+from emgmm.plotting import ConvergenceDisplay, GaussianMixtureDisplay, InformationCriterionDisplay
 from emgmm.prior import NormalInverseWishart
-from emgmm.selection import GaussianMixtureIC
+from emgmm.selection.estimator import GaussianMixtureIC
 from emgmm.sources import blocks
 from emgmm.version import InconsistentVersionWarning, __version__
 

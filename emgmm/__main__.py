@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from emgmm.commands import demo, fit, output, predict
+from emgmm.cli import demo, fit, output, predict
 
 COMMANDS = {"fit": fit.main, "predict": predict.main}
 

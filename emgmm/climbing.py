@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from emgmm import door
-from emgmm.diagnosis import Diagnosis, diagnose
-from emgmm.families import FAMILIES
-from emgmm.fit import map_of
-from emgmm.fitting import Given
-from emgmm.loop import history, last_of_plain_em
+from emgmm import validation
+from emgmm.acceleration import SCHEMES
+from emgmm.covariances import FAMILIES
+from emgmm.diagnostics import Diagnosis, diagnose
+from emgmm.fitting.fit import map_of
+from emgmm.fitting.loop import history, last_of_plain_em
+from emgmm.fitting.multistart import Given
+from emgmm.fitting.problem import Options, Problem
+from emgmm.initialization import STARTS, Start, cleaned, from_callable
+from emgmm.interchange import PortableEstimator
 from emgmm.mixture import Mixture
-from emgmm.portable import PortableEstimator
 from emgmm.prior import NormalInverseWishart
-from emgmm.problem import Options, Problem
-from emgmm.randomness import lent
-from emgmm.schemes import SCHEMES
-from emgmm.starts import STARTS, Start, cleaned, from_callable
+from emgmm.randomness import generator
 from emgmm.threads import one_blas_thread
 
 
@@ -69,14 +69,16 @@ class ClimbingEstimator(PortableEstimator):
     def _options(self, n_features: int) -> Options:
         """How the mixture is looked for; parameters that were given are checked now."""
         K, family = self.n_components, FAMILIES[self.covariance_type]
-        door.check_features(family, n_features)
+        validation.check_features(family, n_features)
         given: Any = [self.weights_init, self.means_init, self.precisions_init]
         if self.weights_init is not None:
-            given[0] = door.weights(self.weights_init, K, 0.0 if self.noise is None else None)
+            given[0] = validation.weights(self.weights_init, K, 0.0 if self.noise is None else None)
         if self.means_init is not None:
-            given[1] = door.means(self.means_init, K, n_features)
+            given[1] = validation.means(self.means_init, K, n_features)
         if self.precisions_init is not None:
-            given[2] = door.whiteners_of_precisions(self.precisions_init, family, K, n_features)
+            given[2] = validation.cholesky_of_precisions(
+                self.precisions_init, family, K, n_features
+            )
         return Options(
             self.tol,
             self.max_iter,
@@ -143,11 +145,11 @@ class ClimbingEstimator(PortableEstimator):
         'LOCAL_MAXIMUM'
         """
         mixture = self._mixture()
-        source = door.source(self, X, sample_weight, reset=False)
+        source = validation.source(self, X, sample_weight, reset=False)
         objectives = last_of_plain_em(getattr(self, "history_", history([], [], [])))
         with one_blas_thread():
             em = map_of(source, self._problem(mixture))
-            door.check_some_observed(em.summary)
+            validation.check_some_observed(em.summary)
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
 
@@ -155,7 +157,7 @@ class ClimbingEstimator(PortableEstimator):
         # A user's function may keep what it was handed.
         if callable(self.init_params):
             return nullcontext(check_random_state(self.random_state))
-        return lent(self.random_state)
+        return generator(self.random_state)
 
 
 def start_of(init_params: str | Callable[..., Any], *, noise: bool) -> Start:

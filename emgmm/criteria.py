@@ -5,17 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from emgmm import door, prediction
-from emgmm.diagnosis import (
-    LEFT_IN_TOTAL,
-    MixtureSummary,
-    gain_ahead,
-    is_cheap,
-    stopped_short,
-)
+from emgmm import prediction, validation
+from emgmm.diagnostics import MixtureSummary, gain_ahead, is_cheap
 from emgmm.em import EM
+from emgmm.exceptions import issue
+from emgmm.fitting.messages import LEFT_IN_TOTAL, stopped_short
 from emgmm.methods import MixtureEstimator
-from emgmm.notices import issue
 from emgmm.sources import ArraySource
 from emgmm.statistics import Statistics
 from emgmm.threads import one_blas_thread
@@ -55,7 +50,7 @@ class ComparableEstimator(MixtureEstimator):
     def _em(self, X: Any, sample_weight: Any) -> EM:
         """EM's map over the rows of X."""
         mixture = self._mixture()
-        source = door.source(self, X, sample_weight, reset=False)
+        source = validation.source(self, X, sample_weight, reset=False)
         return EM(source, mixture.family, mixture.n_components, ridge=0.0)
 
     def _one_pass(self, X: Any, sample_weight: Any) -> Statistics:

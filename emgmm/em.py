@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.block import Block
-from emgmm.expectation import Form, FormForPass
-from emgmm.families import FAMILIES, Family
-from emgmm.maximization import MStep
+from emgmm.covariances import FAMILIES, Family
+from emgmm.estep import EStep, EStepForPass
 from emgmm.mixture import Mixture
+from emgmm.mstep import MStep
 from emgmm.noise import Box, Density, Function
-from emgmm.precision import UNIT
 from emgmm.prior import NormalInverseWishart, is_collinear
 from emgmm.sources import Source, Sum
+from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
 from emgmm.summary import CONSTANT, DataSummary
+from emgmm.tolerances import EPS
 from emgmm.typing import Array
 
 # Entries of a block of the first pass: half a megabyte, which a core's own cache holds.
@@ -109,7 +109,7 @@ class EM:
             self.summary = self._look(partial(summary, family=family))
         if prior is not None:
             self.summary.check_squares()
-        self._form_for_pass = FormForPass(self.summary, source.dtype, source.block_dtype)
+        self._form_for_pass = EStepForPass(self.summary, source.dtype, source.block_dtype)
         known = None if prior is None else prior.resolved(self.summary, family, n_components)
         density = self._density(noise)
         self.m_step = MStep(family, self.ridge, source.dtype, known, concentration, density)
@@ -132,7 +132,7 @@ class EM:
         """A box around all rows, or the one along their principal axes where that is smaller."""
         full = FAMILIES["full"]
         seen = self.summary
-        if self.family.shape != full.shape:
+        if self.family.structure != full.structure:
             seen = self._look(partial(summary, family=full))
         if not np.isfinite(seen.scatter).all() or is_collinear(seen.scatter):
             return box
@@ -148,7 +148,7 @@ class EM:
         the rounding of their values, where the ridge is no more than that either. Where rows miss
         some features and not others, dependence cannot be judged from their moments.
         """
-        seen, shape, D = self.summary, self.family.shape, len(self.summary.mean)
+        seen, shape, D = self.summary, self.family.structure, len(self.summary.mean)
         varies = seen.varies | (self.ridge**0.5 > CONSTANT * seen.largest)
         varying = shape.variances(shape.outer(varies[None].astype(float)), D)[0]
         if not varying.all():
@@ -161,7 +161,7 @@ class EM:
         variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
         axes = vectors / sds[:, None]
         parts = np.abs(axes) * seen.largest[:, None]
-        lost = np.maximum(ROUNDING * UNIT * parts.sum(axis=0), DEPENDENT)
+        lost = np.maximum(ROUNDING * EPS * parts.sum(axis=0), DEPENDENT)
         unit = np.finfo(self.source.dtype).eps
         rounding = np.maximum(lost, ROUNDING * unit * np.sqrt((parts**2).sum(axis=0)))
         if (variances > np.maximum(SUSPICIOUS, rounding**2)).all():
@@ -183,7 +183,7 @@ class EM:
         self.passes += 1
         return self.source.sum(function, block_rows)
 
-    def _statistics(self, form: Form) -> Statistics:
+    def _statistics(self, form: EStep) -> Statistics:
         return form.complete(self.sum(form.sums, form.block_rows))
 
     def expect(self, mixture: Mixture) -> Statistics:
@@ -201,4 +201,4 @@ class EM:
     def maximise(self, mixture: Mixture, statistics: Statistics) -> Mixture:
         """The M-step from the statistics of `mixture`; on hostile data it spends a pass or two."""
         again = partial(self.expect_about, mixture)
-        return self.m_step.settle(statistics, again, mixture)
+        return self.m_step.maximise_recentred(statistics, again, mixture)

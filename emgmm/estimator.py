@@ -11,22 +11,23 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 
-from emgmm import discrete, door
-from emgmm.checkpoint import journal
+from emgmm import validation
+from emgmm.acceleration import SCHEMES
 from emgmm.constraints import one_of
+from emgmm.covariances import FAMILIES, DegenerateCovarianceError
+from emgmm.exceptions import issue
 from emgmm.failures import FailedFitError
-from emgmm.families import FAMILIES, DegenerateCovarianceError
-from emgmm.fit import fit_mixture
+from emgmm.fitting import discrete
+from emgmm.fitting.fit import fit_mixture
+from emgmm.fitting.loop import history
+from emgmm.fitting.progress import Reporter
 from emgmm.incremental import IncrementalEstimator
-from emgmm.loop import history
-from emgmm.notices import issue
+from emgmm.initialization import STARTS
 from emgmm.prior import NormalInverseWishart
-from emgmm.schemes import SCHEMES
 from emgmm.sources import Source
-from emgmm.starts import STARTS
+from emgmm.storage.checkpoint import journal
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Integers
-from emgmm.verbosity import Reporter
 
 
 class GaussianMixture(IncrementalEstimator):
@@ -318,7 +319,7 @@ class GaussianMixture(IncrementalEstimator):
         """
         try:
             with self._unchanged_by_errors(), one_blas_thread(), self._generator() as random:
-                source = door.source(self, X, sample_weight, reset=True, least=2)
+                source = validation.source(self, X, sample_weight, reset=True, least=2)
                 found = self._fit(source, random)
         except FailedFitError:
             self._forget()
@@ -348,7 +349,7 @@ class GaussianMixture(IncrementalEstimator):
         TypeError
             Where X is `blocks`: call ``fit``, and then ``predict``, which returns an iterator.
         """
-        door.whole(X)
+        validation.whole(X)
         return self.fit(X, y, sample_weight).predict(X)
 
     def _fit(self, source: Source, random: np.random.RandomState) -> tuple[UserWarning, ...]:

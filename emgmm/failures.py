@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from emgmm.families import DegenerateCovarianceError
-from emgmm.notices import listed, named
+from emgmm.covariances import DegenerateCovarianceError
+from emgmm.exceptions import listed, named
 from emgmm.sources import Source
 
 

@@ -11,19 +11,19 @@ import numpy as np
 from sklearn import get_config
 from sklearn.utils import check_random_state
 
-from emgmm import door
+from emgmm import validation
 from emgmm.climbing import ClimbingEstimator
+from emgmm.covariances import FAMILIES, DegenerateCovarianceError
 from emgmm.em import EM
 from emgmm.failures import FailedBlockError
-from emgmm.families import FAMILIES, DegenerateCovarianceError
-from emgmm.fit import map_of
-from emgmm.fitting import START_ROWS, first_mixture
-from emgmm.loop import Ending, history
+from emgmm.fitting.fit import map_of
+from emgmm.fitting.loop import Ending, history
+from emgmm.fitting.multistart import START_ROWS, first_mixture
+from emgmm.fitting.overflow import check_reach, values_named
+from emgmm.fitting.problem import Options
+from emgmm.fitting.stepwise import gathered, step_size, stepwise_update
 from emgmm.mixture import Mixture
-from emgmm.overflow import check_reach, values_named
-from emgmm.problem import Options
 from emgmm.sources import ArraySource, Rows, Source
-from emgmm.streaming import followed, gathered, share
 from emgmm.threads import one_blas_thread
 
 # Times the fewest rows that covariances need: so long a stream that cannot begin waits for more.
@@ -110,7 +110,7 @@ class IncrementalEstimator(ClimbingEstimator):
                 self._validate_params()
             goes_on = self.__sklearn_is_fitted__()
             begun = goes_on or hasattr(self, "_waiting")
-            block = door.source(self, X, sample_weight, reset=not begun)
+            block = validation.source(self, X, sample_weight, reset=not begun)
             if goes_on:
                 self._check_same_model(block.n_features, "partial_fit", "use fit, or a clone,")
             options = self._options(block.n_features)
@@ -161,11 +161,11 @@ class IncrementalEstimator(ClimbingEstimator):
             check_reach(em.summary, here, block)
             em.m_step = replace(em.m_step, dtype=np.result_type(em.m_step.dtype, here.means))
         if stream is None:
-            door.check_observed(em.summary, block.feature_names)
+            validation.check_observed(em.summary, block.feature_names)
         call = stream.calls + 1 if stream else 1
-        gamma = share(call, self.learning_decay, self.learning_offset, self.forgetting)
+        gamma = step_size(call, self.learning_decay, self.learning_offset, self.forgetting)
         try:
-            self._stream, following = followed(stream, em, first(em), gamma)
+            self._stream, following = stepwise_update(stream, em, first(em), gamma)
         except DegenerateCovarianceError as error:
             ridge = None if em.m_step.prior else em.ridge
             raise FailedBlockError(error, ridge) from None

@@ -11,11 +11,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 
-from emgmm import door, prediction
-from emgmm.block import Block
+from emgmm import prediction, validation
 from emgmm.constraints import check_parameters
-from emgmm.expectation import FormForBlock
+from emgmm.estep import EStepForBlock
 from emgmm.mixture import Mixture
+from emgmm.sources.block import Block
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
 
@@ -44,10 +44,14 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         """The fitted mixture; `NotFittedError` where there is none."""
 
     def _row_by_row(
-        self, X: Any, function: Callable[[FormForBlock, Block], Any], *shape: int, dtype: Any = None
+        self,
+        X: Any,
+        function: Callable[[EStepForBlock, Block], Any],
+        *shape: int,
+        dtype: Any = None,
     ) -> Any:
         mixture = self._mixture()
-        source = door.source(self, X, reset=False)
+        source = validation.source(self, X, reset=False)
         with one_blas_thread():
             return prediction.row_by_row(mixture, source, function, *shape, dtype=dtype)
 
@@ -227,7 +231,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         array([4. , 3.9])
         """
         mixture = self._mixture()
-        source = door.source(self, X, reset=False)
+        source = validation.source(self, X, reset=False)
         chosen = self.random_state if random_state is None else random_state
         with one_blas_thread():
             if sample:
@@ -272,6 +276,6 @@ class MixtureEstimator(DensityMixin, BaseEstimator, ABC):
         ((5, 1), array([0, 0, 0, 1, 1]))
         """
         mixture = self._mixture()
-        n_rows = door.count(n_samples, "n_samples")
+        n_rows = validation.count(n_samples, "n_samples")
         chosen = self.random_state if random_state is None else random_state
         return mixture.sample(n_rows, check_random_state(chosen))

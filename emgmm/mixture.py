@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emgmm.families import Family, Shape
+from emgmm.covariances import Family, Structure
 from emgmm.noise import Noise
 from emgmm.typing import Array, Integers
 
@@ -40,7 +40,7 @@ class Mixture:
     weights: Array
     means: Array
     covariances: Array
-    whiteners: Array
+    precisions_cholesky: Array
     family: Family
     noise: Noise | None = None
 
@@ -52,9 +52,9 @@ class Mixture:
         covariances: Array,
         family: Family,
         noise: Noise | None = None,
-        whiteners: Array | None = None,
+        precisions_cholesky: Array | None = None,
     ) -> Mixture:
-        """The mixture with these covariances, factorised in float64 if not by `whiteners`.
+        """The mixture with these covariances, factorised in float64 unless `precisions_cholesky` is given.
 
         All numbers are kept in the precision of `means`.
 
@@ -65,15 +65,17 @@ class Mixture:
             that precision, or has an inverse that is.
         """
         dtype = means.dtype
-        if whiteners is None:
-            whiteners = family.whiteners(covariances)
-        family.check_invertible(whiteners, dtype, means.shape[1])
+        if precisions_cholesky is None:
+            precisions_cholesky = family.precisions_cholesky(covariances)
+        family.check_invertible(precisions_cholesky, dtype, means.shape[1])
         if covariances.dtype != dtype:
             with np.errstate(over="ignore"):
                 covariances = covariances.astype(dtype)
         family.check_finite(covariances)
-        weights, whiteners = (array.astype(dtype, copy=False) for array in (weights, whiteners))
-        return cls(weights, means, covariances, whiteners, family, noise)
+        weights, precisions_cholesky = (
+            array.astype(dtype, copy=False) for array in (weights, precisions_cholesky)
+        )
+        return cls(weights, means, covariances, precisions_cholesky, family, noise)
 
     @property
     def n_components(self) -> int:
@@ -89,20 +91,20 @@ class Mixture:
         return self.means.shape[1]
 
     @property
-    def whitener_stack(self) -> Array:
+    def precision_cholesky_stack(self) -> Array:
         """Whiteners with a component axis in front, in float64."""
-        return self.family.stack(self.whiteners.astype(np.float64, copy=False))
+        return self.family.stack(self.precisions_cholesky.astype(np.float64, copy=False))
 
     @property
-    def each_whitener(self) -> Array:
+    def each_precision_cholesky(self) -> Array:
         """One whitener per component, in float64."""
-        whiteners = self.whiteners.astype(np.float64, copy=False)
-        return self.family.for_each(whiteners, self.n_components)
+        precisions_cholesky = self.precisions_cholesky.astype(np.float64, copy=False)
+        return self.family.for_each(precisions_cholesky, self.n_components)
 
     @property
-    def quadratic_shape(self) -> Shape | None:
+    def quadratic_shape(self) -> Structure | None:
         """The shape of quadratic terms; None where all lines have the same one, which cancels."""
-        return None if self.family.shared and self.noise is None else self.family.shape
+        return None if self.family.shared and self.noise is None else self.family.structure
 
     @property
     def size(self) -> tuple[int, int]:
@@ -118,7 +120,7 @@ class Mixture:
     @property
     def precisions(self) -> Array:
         """Inverses of the covariances."""
-        return self.family.precisions(self.whiteners)
+        return self.family.precisions(self.precisions_cholesky)
 
     @property
     def centre(self) -> Array:
@@ -127,13 +129,13 @@ class Mixture:
         return weights @ self.means / weights.sum()
 
     @property
-    def narrow_centre(self) -> Array:
+    def precision_weighted_mean(self) -> Array:
         """(D,): the point that lies fewest standard deviations from all means, in weighted squares.
 
         The narrower a component is in some direction, the nearer it lies to that one's mean.
         """
-        shape, centre = self.family.shape, self.centre
-        precisions = shape.precisions(self.each_whitener)
+        shape, centre = self.family.structure, self.centre
+        precisions = shape.precisions(self.each_precision_cholesky)
         pulls = shape.apply(precisions, self.means - centre)
         weights = self.weights.astype(np.float64, copy=False)
         together = np.tensordot(weights, precisions, axes=1)
@@ -151,24 +153,24 @@ class Mixture:
 
         Times the unit of rounding it bounds the error of any log-joint, to first order.
         """
-        magnitudes = self.family.shape.magnitude(self.whitener_stack, reach)
+        magnitudes = self.family.structure.magnitude(self.precision_cholesky_stack, reach)
         return float(np.maximum.reduce(magnitudes))
 
     def magnitude_near(self, sds: float, offsets: Array | float = 0.0) -> float:
         """The same for vectors within `sds` standard deviations, and (K, D) offsets besides."""
-        variances = self.family.shape.variances(self.covariance_stack, self.n_features)
+        variances = self.family.structure.variances(self.covariance_stack, self.n_features)
         return self.magnitude(offsets + sds * np.sqrt(variances))
 
     def extent(self) -> float:
         """How far from the origin rows may lie, at least, without a square that overflows."""
-        steepest = self.n_features * float(np.abs(self.whiteners).max())
+        steepest = self.n_features * float(np.abs(self.precisions_cholesky).max())
         return LARGEST / steepest - float(np.abs(self.means).max())
 
     def log_peaks(self) -> Array:
         """(K,): log weight plus log-density at the component's own mean."""
         with np.errstate(divide="ignore"):  # a component may have weight 0
             log_weights = np.log(self.weights, dtype=np.float64)
-        half_log_det = self.family.shape.log_det(self.whitener_stack, self.n_features)
+        half_log_det = self.family.structure.log_det(self.precision_cholesky_stack, self.n_features)
         return log_weights + half_log_det - 0.5 * self.n_features * LOG_2_PI
 
     def dense_covariances(self) -> Array:
@@ -183,11 +185,11 @@ class Mixture:
         counts = random.multinomial(n_rows, shares / shares.sum())
         components = np.repeat(np.arange(len(shares)), counts)
         rows = random.standard_normal((n_rows, self.n_features))
-        whiteners = self.each_whitener
+        precisions_cholesky = self.each_precision_cholesky
         stop = np.cumsum(counts)
         for k, start in enumerate((stop - counts)[: self.n_components]):
             own = rows[start : stop[k]]
-            own[:] = self.means[k] + self.family.shape.colour(whiteners[k], own.T).T
+            own[:] = self.means[k] + self.family.structure.colour(precisions_cholesky[k], own.T).T
         astray = components == self.n_components
         if self.noise is not None and astray.any():
             rows[astray] = self.noise.density.sample(int(astray.sum()), random)

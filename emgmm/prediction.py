@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.block import Block
-from emgmm.expectation import FormForBlock, check_in_reach, softmax
+from emgmm.estep import EStepForBlock, check_in_reach, softmax
 from emgmm.mixture import Mixture
 from emgmm.sources import Source
+from emgmm.sources.block import Block
 from emgmm.typing import Array, Integers
 
 
 def row_by_row(
     mixture: Mixture,
     source: Source,
-    function: Callable[[FormForBlock, Block], Any],
+    function: Callable[[EStepForBlock, Block], Any],
     *shape: int,
     dtype: Any = None,
 ) -> Any:
@@ -25,7 +25,7 @@ def row_by_row(
 
     The type is that of rows and mixture, unless `dtype` says otherwise.
     """
-    form = FormForBlock(mixture, source.likely_rows)
+    form = EStepForBlock(mixture, source.likely_rows)
     return source.each_row(
         lambda block: function(form, block),
         form.block_rows,
@@ -34,26 +34,26 @@ def row_by_row(
     )
 
 
-def labels(form: FormForBlock, block: Block) -> Integers:
+def labels(form: EStepForBlock, block: Block) -> Integers:
     """(B,): the most probable component; -1 is noise."""
     found = form.labels(block)
     found[found == form.mixture.n_components] = -1
     return found
 
 
-def shares_of_components(form: FormForBlock, block: Block) -> Array:
+def shares_of_components(form: EStepForBlock, block: Block) -> Array:
     """(K, B): responsibilities if nothing were noise."""
     shares = form.log_joint(block)[: form.mixture.n_components]
     check_in_reach(softmax(shares), block)
     return shares
 
 
-def responsibilities(form: FormForBlock, block: Block) -> Array:
+def responsibilities(form: EStepForBlock, block: Block) -> Array:
     """(B, K): probabilities of the components."""
     return form.shares(block)
 
 
-def log_responsibilities(form: FormForBlock, block: Block) -> Array:
+def log_responsibilities(form: EStepForBlock, block: Block) -> Array:
     """(B, K): their logarithms, exact where they underflow."""
     log_joint = form.log_joint(block)
     log_densities = softmax(log_joint.copy())
@@ -61,7 +61,7 @@ def log_responsibilities(form: FormForBlock, block: Block) -> Array:
     return np.fmax(log_joint - log_densities, -np.inf).T
 
 
-def log_density(form: FormForBlock, block: Block) -> Array:
+def log_density(form: EStepForBlock, block: Block) -> Array:
     """(B,): log p(x)."""
     return form.log_densities(block)
 
@@ -70,7 +70,7 @@ class Counts:
     """The function that a source sums: (K,) weights of the rows with each label, noise last."""
 
     def __init__(self, mixture: Mixture, n_rows: int) -> None:
-        self.form = FormForBlock(mixture, n_rows)
+        self.form = EStepForBlock(mixture, n_rows)
 
     def __call__(self, block: Block) -> Array:
         return np.bincount(
@@ -88,7 +88,7 @@ class Certainty:
     """The function that a source sums: log-probabilities of the most probable components."""
 
     def __init__(self, mixture: Mixture, n_rows: int) -> None:
-        self.form = FormForBlock(mixture, n_rows)
+        self.form = EStepForBlock(mixture, n_rows)
 
     def __call__(self, block: Block) -> float:
         log_joint = self.form.log_joint(block)
@@ -100,7 +100,7 @@ class Certainty:
 
 def impute(mixture: Mixture, source: Source) -> Any:
     """(N, D): rows, with the conditional mean of what is missing."""
-    form = FormForBlock(mixture, source.likely_rows)
+    form = EStepForBlock(mixture, source.likely_rows)
 
     def fill(block: Block) -> Array:
         if block.complete:
@@ -121,7 +121,7 @@ def draw(mixture: Mixture, source: Source, random: np.random.RandomState) -> Any
             "A draw of what is missing goes by a row's number, which the parts of this X do not "
             "know: draw for them one by one, as arrays, or take the conditional mean."
         )
-    form = FormForBlock(mixture, source.likely_rows)
+    form = EStepForBlock(mixture, source.likely_rows)
     chances = random.uniform(size=source.n_rows)
     noise = random.standard_normal((source.n_rows, mixture.n_features))
 

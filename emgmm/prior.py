@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.families import OUTER, Family, are_symmetric
+from emgmm.covariances import DENSE, Family, are_symmetric
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
@@ -128,7 +128,7 @@ class NormalInverseWishart:
         else:
             # The sum of outer products of a root's columns, in the family's shape.
             root = np.linalg.cholesky(np.array(self.scale))
-            scale = family.shape.weigh(root, np.ones(D))
+            scale = family.structure.weigh(root, np.ones(D))
         freedom = dof + D + 1 + (self.shrinkage > 0)
         return Prior(family, self.shrinkage, mean, scale, freedom, diagonal)
 
@@ -155,8 +155,8 @@ def scale_of(summary: DataSummary, n_components: int) -> tuple[Array, bool]:
     # Weights may sum to less than one row.
     freedom = max(summary.seen - 1, summary.seen / 2)
     scale = summary.whole_scatter / freedom / n_components ** (2 / len(summary.mean))
-    if summary.shape == OUTER and is_collinear(scale):
-        return OUTER.diagonal(scale), True
+    if summary.structure == DENSE and is_collinear(scale):
+        return DENSE.diagonal(scale), True
     return scale, False
 
 
@@ -200,7 +200,7 @@ class Prior:
     def told(self) -> NormalInverseWishart:
         """What a user would write for it, with nothing left to the data."""
         D = len(self.mean)
-        shape = self.family.shape
+        shape = self.family.structure
         each = shape.estimate(self.scale[None], np.ones(1), D)
         dof = self.freedom - D - 1 - (self.shrinkage > 0)
         prior = NormalInverseWishart(self.shrinkage, self.mean, dof)
@@ -212,11 +212,11 @@ class Prior:
     def added_to(self, statistics: Statistics) -> Statistics:
         """Statistics of the rows and of those that the prior is worth, but for `freedom`."""
         steps = self.mean - statistics.centres
-        each = self.scale + self.shrinkage * self.family.shape.outer(steps)
+        each = self.scale + self.shrinkage * self.family.structure.outer(steps)
         return replace(
             statistics,
-            mass=statistics.mass + self.shrinkage,
-            drift=statistics.drift + self.shrinkage * steps,
+            counts=statistics.counts + self.shrinkage,
+            first_moment=statistics.first_moment + self.shrinkage * steps,
             scatter=statistics.scatter + self.family.pool(each),
         )
 
@@ -225,10 +225,10 @@ class Prior:
 
         -1/2 sum_k [tr(Lambda Sigma_k^-1) + kappa |mu_k - mu_P|^2 in Sigma_k + freedom log|Sigma_k|]
         """
-        shape, D = self.family.shape, mixture.n_features
-        whiteners = mixture.each_whitener
-        traces = [shape.inner(p, self.scale, D) for p in shape.precisions(whiteners)]
+        shape, D = self.family.structure, mixture.n_features
+        precisions_cholesky = mixture.each_precision_cholesky
+        traces = [shape.inner(p, self.scale, D) for p in shape.precisions(precisions_cholesky)]
         steps = mixture.means.astype(np.float64) - self.mean
-        pulls = self.shrinkage * shape.norms(whiteners, steps[:, :, None])[:, 0]
-        log_dets = -2 * shape.log_det(whiteners, D)
+        pulls = self.shrinkage * shape.norms(precisions_cholesky, steps[:, :, None])[:, 0]
+        log_dets = -2 * shape.log_det(precisions_cholesky, D)
         return -0.5 * float(np.sum(traces + pulls + self.freedom * log_dets))

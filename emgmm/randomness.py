@@ -16,7 +16,7 @@ _idle: list[np.random.RandomState] = []
 
 
 @contextmanager
-def lent(random_state: Any) -> Iterator[np.random.RandomState]:
+def generator(random_state: Any) -> Iterator[np.random.RandomState]:
     """scikit-learn's `check_random_state`; where a number is the seed, only for the time inside."""
     if not isinstance(random_state, Integral):
         yield check_random_state(random_state)

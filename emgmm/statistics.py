@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from emgmm.families import Family, mass_times
+from emgmm.covariances import Family, times_counts
 from emgmm.typing import Array
 
 
@@ -21,9 +21,9 @@ class Statistics:
     ----------
     centres : (K, D)
         c_k. All blocks of a pass share them, so that ``+`` is plain addition.
-    mass : (K,)
+    counts : (K,)
         sum_i r_ik.
-    drift : (K, D)
+    first_moment : (K, D)
         sum_i r_ik (x_i - c_k).
     scatter : array in the family's shape
         sum_i r_ik (x_i - c_k)(x_i - c_k)^T, summed over k where the covariance is shared.
@@ -41,8 +41,8 @@ class Statistics:
     """
 
     centres: Array
-    mass: Array
-    drift: Array
+    counts: Array
+    first_moment: Array
     scatter: Array
     log_likelihood: float
     weight: float
@@ -53,8 +53,8 @@ class Statistics:
     def __add__(self, other: Statistics) -> Statistics:
         return Statistics(
             self.centres,
-            self.mass + other.mass,
-            self.drift + other.drift,
+            self.counts + other.counts,
+            self.first_moment + other.first_moment,
             self.scatter + other.scatter,
             self.log_likelihood + other.log_likelihood,
             self.weight + other.weight,
@@ -69,8 +69,8 @@ class Statistics:
         """The same sums of rows that count `factor` times as much."""
         return Statistics(
             self.centres,
-            self.mass * factor,
-            self.drift * factor,
+            self.counts * factor,
+            self.first_moment * factor,
             self.scatter * factor,
             self.log_likelihood * factor,
             self.weight * factor,
@@ -82,7 +82,7 @@ class Statistics:
     @property
     def seen(self) -> float:
         """Weight of the rows of which something was observed, which components and noise share."""
-        return float(self.mass.sum() + self.noise) if self.unseen else self.weight
+        return float(self.counts.sum() + self.noise) if self.unseen else self.weight
 
     @property
     def objective(self) -> float:
@@ -92,16 +92,16 @@ class Statistics:
     @property
     def steps_to_means(self) -> Array:
         """(K, D): from the centres to each component's own mean; none where it holds nothing."""
-        return self.drift / np.maximum(self.mass, np.finfo(float).tiny)[:, None]
+        return self.first_moment / np.maximum(self.counts, np.finfo(float).tiny)[:, None]
 
     def about_means(self, family: Family) -> Statistics:
         """The same sums about each component's own mean: nothing drifts (parallel axes)."""
         steps = self.steps_to_means
-        between = family.pool(mass_times(self.mass, family.shape.outer(steps)))
+        between = family.pool(times_counts(self.counts, family.structure.outer(steps)))
         return replace(
             self,
             centres=self.centres + steps,
-            drift=np.zeros_like(self.drift),
+            first_moment=np.zeros_like(self.first_moment),
             scatter=self.scatter - between,
         )
 
@@ -109,23 +109,25 @@ class Statistics:
         """The same sums about other (K, D) centres."""
         here = self.about_means(family)
         steps = here.centres - centres
-        between = family.pool(mass_times(here.mass, family.shape.outer(steps)))
-        drift = here.mass[:, None] * steps
-        return replace(here, centres=centres, drift=drift, scatter=here.scatter + between)
+        between = family.pool(times_counts(here.counts, family.structure.outer(steps)))
+        first_moment = here.counts[:, None] * steps
+        return replace(
+            here, centres=centres, first_moment=first_moment, scatter=here.scatter + between
+        )
 
     def total_covariance(self, family: Family) -> Array:
         """Covariance of all rows that are not noise, an element of the family's shape.
 
         By the parallel-axis theorem; 0 where all rows are noise.
         """
-        outer = family.shape.outer
-        weight = np.maximum(self.mass.sum(keepdims=True), np.finfo(float).tiny)
+        outer = family.structure.outer
+        weight = np.maximum(self.counts.sum(keepdims=True), np.finfo(float).tiny)
         inner = self.steps_to_means
         means = self.centres + inner
-        steps = means - self.mass @ means / weight
-        moved = mass_times(self.mass, outer(steps) - outer(inner)).sum(axis=0)
+        steps = means - self.counts @ means / weight
+        moved = times_counts(self.counts, outer(steps) - outer(inner)).sum(axis=0)
         scatter = self.scatter if family.shared else self.scatter.sum(axis=0)
-        return family.shape.estimate((scatter + moved)[None], weight, steps.shape[1])[0]
+        return family.structure.estimate((scatter + moved)[None], weight, steps.shape[1])[0]
 
     def conditional_covariances(self, family: Family) -> Array | None:
         """What the conditional covariances of what is missing add to the covariances, in the mean.
@@ -134,30 +136,30 @@ class Statistics:
         """
         if self.conditional is None:
             return None
-        mass = np.maximum(self.mass, np.finfo(float).tiny)
+        counts = np.maximum(self.counts, np.finfo(float).tiny)
         if family.shared:
-            stack, mass = self.conditional[None], mass.sum(keepdims=True)
+            stack, counts = self.conditional[None], counts.sum(keepdims=True)
         else:
             stack = self.conditional
-        found = family.shape.estimate(stack, mass, self.centres.shape[1])
+        found = family.structure.estimate(stack, counts, self.centres.shape[1])
         return found[0] if family.shared else found
 
     def plus(self, share: float, other: Statistics, less: Statistics) -> Statistics:
         """Self + share (other - less), for three that have the same centres."""
         return replace(
             self,
-            mass=self.mass + share * (other.mass - less.mass),
-            drift=self.drift + share * (other.drift - less.drift),
+            counts=self.counts + share * (other.counts - less.counts),
+            first_moment=self.first_moment + share * (other.first_moment - less.first_moment),
             scatter=self.scatter + share * (other.scatter - less.scatter),
             noise=self.noise + share * (other.noise - less.noise),
         )
 
     def difference(self, other: Statistics, less: Statistics) -> Array:
         """(n,): other - less as one vector, in units of these statistics."""
-        sd = np.sqrt(np.abs(self.scatter).max() / self.mass.sum())
+        sd = np.sqrt(np.abs(self.scatter).max() / self.counts.sum())
         parts = (
-            (other.mass - less.mass) / self.mass.sum(),
-            (other.drift - less.drift) / (self.mass.sum() * sd),
+            (other.counts - less.counts) / self.counts.sum(),
+            (other.first_moment - less.first_moment) / (self.counts.sum() * sd),
             (other.scatter - less.scatter) / np.abs(self.scatter).max(),
         )
         return np.concatenate([part.ravel() for part in parts])

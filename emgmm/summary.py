@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from emgmm.families import Family, Shape
-from emgmm.precision import UNIT
+from emgmm.covariances import Family, Structure
+from emgmm.tolerances import EPS
 from emgmm.typing import Array
 
 # Sums of squares beyond this may overflow in what is made of them.
 LARGEST = 1e300
 
 # A feature is constant where its range is so small beside its largest value.
-CONSTANT = 8 * UNIT
+CONSTANT = 8 * EPS
 
 
 class TooLargeError(ValueError):
@@ -40,14 +40,14 @@ class DataSummary:
         Total weight of the rows in which a feature was observed.
     mean : (D,)
         Mean of what was observed.
-    scatter : element of the family's shape
+    scatter : element of the family's structure
         sum_i (x_i - mean)(x_i - mean)^T; where rows miss some features and not others, only its
         diagonal, over what was observed.
     squares : (D,)
         sum_i (x_ij - mean_j)^2 of each feature, over what was observed.
     minimum, maximum : (D,)
         Of each feature.
-    shape : Shape
+    structure : Shape
         The family's.
     together : (D, D), optional
         Total weight of the rows in which two features were both observed, where some are missing.
@@ -66,7 +66,7 @@ class DataSummary:
     squares: Array
     minimum: Array
     maximum: Array
-    shape: Shape
+    structure: Structure
     together: Array | None = None
 
     @property
@@ -84,7 +84,7 @@ class DataSummary:
         shares = np.ones(n_rows) if weights is None else weights
         weight = float(shares.sum())
         if not complete:
-            return cls._of_observed(rows, family.shape, shares)
+            return cls._of_observed(rows, family.structure, shares)
         mean = rows.mean(axis=1) if weights is None else rows @ weights / (weight or 1.0)
         deviations = rows - mean[:, None]
         squares = deviations**2 @ shares
@@ -93,15 +93,15 @@ class DataSummary:
             n_rows,
             np.full(n_features, weight),
             mean,
-            family.shape.weigh(deviations, shares),
+            family.structure.weigh(deviations, shares),
             squares,
             np.minimum.reduce(rows, axis=1, initial=np.inf),
             np.maximum.reduce(rows, axis=1, initial=-np.inf),
-            family.shape,
+            family.structure,
         )
 
     @classmethod
-    def _of_observed(cls, rows: Array, shape: Shape, shares: Array) -> DataSummary:
+    def _of_observed(cls, rows: Array, structure: Structure, shares: Array) -> DataSummary:
         seen = np.logical_not(np.isnan(rows))
         observed = seen @ shares
         known = np.where(seen, rows, 0.0)
@@ -114,11 +114,11 @@ class DataSummary:
             int(np.count_nonzero(seen.any(axis=0))),
             observed,
             mean,
-            shape.weigh(deviations, shares),
+            structure.weigh(deviations, shares),
             squares,
             np.fmin.reduce(rows, axis=1, initial=np.inf),
             np.fmax.reduce(rows, axis=1, initial=-np.inf),
-            shape,
+            structure,
             (seen * shares) @ seen.T,
         )
         return found._without_cross_moments() if found.has_parts else found
@@ -131,14 +131,14 @@ class DataSummary:
         return bool(np.ptp(self.together) > 1e-12 * self.together.max())
 
     def _without_cross_moments(self) -> DataSummary:
-        return replace(self, scatter=self.shape.diagonal(self.scatter))
+        return replace(self, scatter=self.structure.diagonal(self.scatter))
 
     def __add__(self, other: DataSummary) -> DataSummary:
         observed = self.observed + other.observed
         share = np.divide(other.observed, observed, out=np.zeros_like(observed), where=observed > 0)
         step = other.mean - self.mean
         scatter: Array = self.scatter + other.scatter
-        scatter = scatter + self.shape.outer((np.sqrt(self.observed * share) * step)[None])[0]
+        scatter = scatter + self.structure.outer((np.sqrt(self.observed * share) * step)[None])[0]
         together = None
         if not (self.complete and other.complete):
             together = self._together() + other._together()
@@ -151,7 +151,7 @@ class DataSummary:
             self.squares + other.squares + self.observed * share * step**2,
             np.minimum(self.minimum, other.minimum),
             np.maximum(self.maximum, other.maximum),
-            self.shape,
+            self.structure,
             together,
         )
         return both._without_cross_moments() if both.has_parts else both
@@ -191,7 +191,7 @@ class DataSummary:
         sds = np.sqrt(np.diag(covariance))
         scales = np.where(sds > 0, sds, 1.0)
         values, vectors = np.linalg.eigh(covariance / np.outer(scales, scales))
-        inflation = vectors**2 @ (1 / np.maximum(values, UNIT))
+        inflation = vectors**2 @ (1 / np.maximum(values, EPS))
         return sds**2 / inflation
 
     @property
@@ -200,7 +200,7 @@ class DataSummary:
         if not self.has_parts:
             return self.scatter
         more = self.seen / np.maximum(self.observed, np.finfo(float).tiny)
-        return self.shape.diagonal(self.shape.outer(np.sqrt(self.squares * more)[None])[0])
+        return self.structure.diagonal(self.structure.outer(np.sqrt(self.squares * more)[None])[0])
 
     def _together(self) -> Array:
         if self.together is not None:
@@ -209,7 +209,7 @@ class DataSummary:
 
     def scatter_about(self, centre: Array) -> Array:
         """Scatter about another (D,) point: the parallel-axis theorem."""
-        return self.scatter + self.weight * self.shape.outer((self.mean - centre)[None])[0]
+        return self.scatter + self.weight * self.structure.outer((self.mean - centre)[None])[0]
 
     def reach(self, centre: Array) -> Array:
         """(D,): the largest distance of any row from `centre`, feature by feature."""

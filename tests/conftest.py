@@ -10,8 +10,8 @@ from hypothesis import settings
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 
-from emgmm import EMWarning, datasets, starts
-from emgmm.families import FAMILIES
+from emgmm import EMWarning, datasets, initialization
+from emgmm.covariances import FAMILIES
 
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
@@ -19,7 +19,7 @@ settings.load_profile("repeatable")
 TYPES = ("full", "tied", "diag", "spherical")
 # mclust's names of families that scikit-learn does not have, for any number of features.
 MODELS = ("EII", "EEI", "VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV")
-STARTS = tuple(starts.STARTS)
+STARTS = tuple(initialization.STARTS)
 SCIKIT_LEARNS_STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 
 

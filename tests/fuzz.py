@@ -38,10 +38,10 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 import emgmm
 from emgmm import EMWarning, GaussianMixture, GaussianMixtureIC, NormalInverseWishart, blocks
+from emgmm.covariances import FAMILIES
 from emgmm.failures import FailedBlockError, FailedFitError
-from emgmm.families import FAMILIES
+from emgmm.initialization import STARTS
 from emgmm.sources import Blocks
-from emgmm.starts import STARTS
 
 LONG = np.longdouble
 EPS = np.finfo(float).eps

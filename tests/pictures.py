@@ -21,7 +21,7 @@ from emgmm import (
     GaussianMixtureDisplay,
     InformationCriterionDisplay,
 )
-from emgmm.displays.convergence import NO_STARTS
+from emgmm.plotting.convergence import NO_STARTS
 
 STORED = Path(__file__).parent / "data" / "pictures"
 

@@ -20,16 +20,16 @@ from emgmm import (
     Ending,
     GaussianMixture,
     NormalInverseWishart,
-    door,
+    validation,
 )
-from emgmm.diagnosis import aitken
+from emgmm.acceleration import LEAP, SCHEMES, Plain, em_step, steps
+from emgmm.acceleration.anderson import Change, Chart, Point, extrapolated
+from emgmm.covariances import FAMILIES, DegenerateCovarianceError
+from emgmm.degeneracy import aitken
 from emgmm.em import EM
-from emgmm.families import FAMILIES, DegenerateCovarianceError
-from emgmm.loop import history, last_of_plain_em
+from emgmm.fitting.loop import history, last_of_plain_em
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Noise
-from emgmm.schemes import LEAP, SCHEMES, Plain, after, steps
-from emgmm.schemes.anderson import Change, Chart, Point, extrapolated
 from emgmm.sources import ArraySource
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
@@ -51,7 +51,7 @@ class SpySource(ArraySource):
 @pytest.fixture
 def spy(monkeypatch):
     monkeypatch.setattr(SpySource, "passes", 0)
-    monkeypatch.setattr(door, "ArraySource", SpySource)
+    monkeypatch.setattr(validation, "ArraySource", SpySource)
     return SpySource
 
 
@@ -220,7 +220,7 @@ def test_a_leap_of_small_gain_does_not_end_a_fit(monkeypatch):
     class Lame(Plain):
         def next(self, em, *, plainly):
             asked.append(plainly)
-            return Lame(after(em, self.step) if plainly else self.step._replace(event=LEAP))
+            return Lame(em_step(em, self.step) if plainly else self.step._replace(event=LEAP))
 
     monkeypatch.setitem(SCHEMES, "anderson", Lame)
     model = fit(climbing("full", "anderson", tol=1e-6, max_iter=5000), X)
@@ -234,7 +234,7 @@ def test_a_leap_of_small_gain_does_not_end_a_fit(monkeypatch):
 # -- leaps that fail -------------------------------------------------------------------------------
 def leaps_to(monkeypatch, x_of):
     """Make every leap go to statistics of our choice."""
-    module = import_module("emgmm.schemes.anderson")
+    module = import_module("emgmm.acceleration.anderson")
     monkeypatch.setattr(module, "extrapolated", lambda point, memory, reach: (x_of(point), True))
 
 
@@ -319,7 +319,7 @@ def test_where_em_is_linear_a_leap_with_all_directions_arrives(seed):
     """Its residual J - 1 is then known in whole: the leap is Newton's step."""
     linear = Linear(seed=seed)
     points = [linear.point(linear.random.normal(size=4)) for _ in range(5)]
-    memory = [after.since(before) for before, after in pairwise(points)]
+    memory = [em_step.since(before) for before, em_step in pairwise(points)]
     found, held = extrapolated(points[-1], memory, reach=1e6)
     np.testing.assert_allclose(found, linear.limit, rtol=1e-6, atol=1e-6)
     assert not held
@@ -329,7 +329,7 @@ def test_where_em_is_linear_a_leap_with_all_directions_arrives(seed):
 def test_changes_that_depend_on_others_or_are_rounding_are_left_out():
     linear = Linear()
     points = [linear.point(linear.random.normal(size=4)) for _ in range(3)]
-    memory = [after.since(before) for before, after in pairwise(points)]
+    memory = [em_step.since(before) for before, em_step in pairwise(points)]
     expected, _ = extrapolated(points[-1], memory, reach=1e6)
     assert np.abs(expected - points[-1].x).max() > 0.1
     again = memory[1]._replace(residual=memory[1].residual + 1e-7)

@@ -15,8 +15,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture as Theirs
 
-from emgmm import GaussianMixture, displays
-from emgmm.families import FAMILIES
+from emgmm import GaussianMixture, plotting
+from emgmm.covariances import FAMILIES
 
 K, D = 3, 3
 X = clusters(200, D, K)
@@ -63,7 +63,7 @@ def test_one_of_the_three_is_enough_for_everything(covariance_type, name, tmp_pa
     np.testing.assert_allclose(made.sample(9, 0)[0], model.sample(9, 0)[0], rtol=1e-7, atol=1e-7)
     np.testing.assert_allclose(made.diagnose(X).mass, model.diagnose(X).mass, rtol=1e-9)
     assert "Gaussian mixture of 3 components" in str(made.summary(X))
-    plt.close(displays.GaussianMixtureDisplay.from_estimator(made, X).figure_)
+    plt.close(plotting.GaussianMixtureDisplay.from_estimator(made, X).figure_)
     made.save(tmp_path / "model.json")
     copies = [
         pickle.loads(pickle.dumps(made)),

@@ -10,10 +10,10 @@ from scipy.stats import multivariate_normal
 from test_question import em_in_long_form
 
 from emgmm import GaussianMixture, Verdict
-from emgmm.diagnosis import certificate
-from emgmm.diagnosis.certificate import MOST_MOVES, best_move, certify, moves
+from emgmm.covariances import FAMILIES
+from emgmm.diagnostics import certificate
+from emgmm.diagnostics.certificate import MOST_MOVES, best_move, certify, moves
 from emgmm.em import EM
-from emgmm.families import FAMILIES
 from emgmm.sources import ArraySource
 
 K = 3
@@ -95,7 +95,7 @@ def test_only_so_many_moves_are_tried(monkeypatch):
     shifted = [np.abs(moved.means - em.maximise(mixture, here).means) for moved in tried[1:]]
     assert len(shifted) == MOST_MOVES == 12
     first = [int(np.argmax(each.max(axis=1))) for each in shifted[::2]]
-    assert first == np.argsort(-here.mass)[:6].tolist()
+    assert first == np.argsort(-here.counts)[:6].tolist()
 
 
 def test_coincident_components_that_no_split_helps_are_flat():

@@ -25,15 +25,15 @@ from emgmm import (
     Ending,
     GaussianMixture,
     blocks,
-    checkpoint,
-    door,
+    validation,
 )
-from emgmm.block import Block
+from emgmm.acceleration import SCHEMES, evaluate
+from emgmm.covariances import FAMILIES
 from emgmm.em import EM
-from emgmm.families import FAMILIES
-from emgmm.files import held
-from emgmm.schemes import SCHEMES, taken
 from emgmm.sources import ArraySource, digest
+from emgmm.sources.block import Block
+from emgmm.storage import checkpoint
+from emgmm.storage.files import held
 from emgmm.threads import one_blas_thread
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
@@ -57,7 +57,7 @@ class Interrupted(ArraySource):
 
 @pytest.fixture
 def interrupts(monkeypatch):
-    monkeypatch.setattr(door, "ArraySource", Interrupted)
+    monkeypatch.setattr(validation, "ArraySource", Interrupted)
 
     def at(number):
         monkeypatch.setattr(Interrupted, "passes", 0)
@@ -519,7 +519,7 @@ def test_it_is_written_as_often_as_asked(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint.Checkpoint, "save", noted)
     monkeypatch.setattr(Interrupted, "blocks", tick)
-    monkeypatch.setattr(door, "ArraySource", Interrupted)
+    monkeypatch.setattr(validation, "ArraySource", Interrupted)
     fit(GaussianMixture(3, tol=0, max_iter=20, checkpoint=tmp_path / "a", checkpoint_every=5), X)
     assert times == [5, 10, 15, 20]
 
@@ -596,7 +596,7 @@ def test_a_fit_that_is_killed_at_random_times_arrives(n_init, acceleration, tmp_
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
     path = tmp_path / "fit.npz"
     code = (
-        "import sys, time; from pathlib import Path; from emgmm.files import held\n"
+        "import sys, time; from pathlib import Path; from emgmm.storage.files import held\n"
         "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE) as process:
@@ -619,7 +619,7 @@ def test_a_position_is_a_value(acceleration, covariance_type, tmp_path):
     start = given_start(rows, 3, covariance_type)
     em = EM(ArraySource(rows), family, 3, 1e-6)
     position = SCHEMES[acceleration](
-        taken(em, fit(GaussianMixture(**start, max_iter=0), rows)._mixture())
+        evaluate(em, fit(GaussianMixture(**start, max_iter=0), rows)._mixture())
     )
     for number in range(16):
         with (tmp_path / "position").open("wb") as file:

@@ -10,9 +10,9 @@ from scipy.special import expit, gammaln
 from scipy.stats import gamma
 
 from emgmm import GaussianMixture, NormalInverseWishart
+from emgmm.initialization import STARTS as BY_NAME
+from emgmm.initialization import cleaned, denoising
 from emgmm.sources import Rows
-from emgmm.starts import STARTS as BY_NAME
-from emgmm.starts import cleaned, cleaning
 
 K = 3
 
@@ -35,7 +35,7 @@ def looks_like_noise(X, k=12):
     ball = np.exp(D / 2 * np.log(np.pi) - gammaln(D / 2 + 1))
     volumes = ball * distances**D
     share = (volumes > np.median(volumes)).astype(float)
-    for _ in range(cleaning.STEPS):
+    for _ in range(denoising.STEPS):
         shares = np.array([1 - share, share])
         rates = k * shares.sum(axis=1) / (shares * volumes).sum(axis=1)  # maximum likelihood
         log_density = gamma.logpdf(volumes, k, scale=1 / rates[:, None])
@@ -50,7 +50,7 @@ def test_cleaning_is_byers_and_rafterys_in_long_form(n_features, share):
     X = noisy(n_features, share=share)
     expected = looks_like_noise(X)
     assert 0 < expected.mean() < 0.6
-    np.testing.assert_array_equal(cleaning.stray(X), expected)
+    np.testing.assert_array_equal(denoising.stray(X), expected)
     model = GaussianMixture(K, noise="uniform", random_state=0, max_iter=0).fit(X)
     assert model.noise_weight_ == pytest.approx(expected.mean(), rel=1e-12)
     clean = GaussianMixture(K, random_state=0, max_iter=0).fit(X[~expected])
@@ -73,7 +73,7 @@ def test_the_noise_of_a_start_is_a_share_of_all_weight(holed):
 
 
 def test_of_many_rows_a_random_choice_is_cleaned(monkeypatch):
-    monkeypatch.setattr(cleaning, "MOST_ROWS", 400)
+    monkeypatch.setattr(denoising, "MOST_ROWS", 400)
     X = noisy(2, n_rows=4000, share=0.2)  # the noise comes last
     looked_at = []
 
@@ -97,7 +97,7 @@ def test_where_cleaning_would_leave_too_few_rows_nothing_is_cleaned(init_params,
     random = np.random.default_rng(0)
     few = random.normal(size=(6, 2))
     X = {"few": few, "alike": np.vstack([np.zeros((40, 2)), 5 * few, 9 * few])}[rows]
-    assert len(np.unique(X[~cleaning.stray(X)], axis=0)) < 5
+    assert len(np.unique(X[~denoising.stray(X)], axis=0)) < 5
     path = tmp_path / "fit"
     options = {"init_params": init_params, "random_state": 0, "max_iter": 0}
     model = GaussianMixture(5, noise="uniform", checkpoint=path, **options).fit(X)

@@ -20,14 +20,16 @@ from conftest import STARTS, TYPES, clusters, fit, given_start, identity_precisi
 from distributed import Client, wait
 from sklearn.base import clone
 
-from emgmm import GaussianMixture, fitting
-from emgmm.block import Block
+from emgmm import GaussianMixture
+from emgmm.covariances import FAMILIES
 from emgmm.em import EM
-from emgmm.expectation import Exact, FormForBlock, Packed, compiled
-from emgmm.families import FAMILIES
+from emgmm.estep import CentredEStep, EStepForBlock, ExpandedEStep
+from emgmm.estep.compiled import estep
+from emgmm.fitting import multistart
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource, ClusterSource
-from emgmm.sources.chunk import Sums, Total, merge
+from emgmm.sources.block import Block
+from emgmm.sources.dask.chunk import Sums, Total, merge
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
 X = clusters(600, 3, 3)
@@ -84,8 +86,8 @@ def test_a_given_start_ends_where_it_does_in_memory(covariance_type, cuts, known
 @pytest.mark.parametrize("limit", [None, 100])
 def test_a_random_start_is_that_of_the_array(covariance_type, init_params, limit, monkeypatch):
     if limit is not None:
-        monkeypatch.setattr(fitting, "START_FROM", limit)
-        monkeypatch.setattr(fitting, "START_ROWS", limit)
+        monkeypatch.setattr(multistart, "START_FROM", limit)
+        monkeypatch.setattr(multistart, "START_ROWS", limit)
     model = GaussianMixture(
         3,
         covariance_type=covariance_type,
@@ -276,23 +278,27 @@ def test_forms_travel(covariance_type):
     mixture = model._mixture()
     summary = EM(ArraySource(X), mixture.family, 3, 0.0).summary
     block = Block(0, X.T)
-    forms = [Packed(mixture, summary), Exact(mixture), compiled.Compiled(mixture, summary)]
+    forms = [
+        ExpandedEStep(mixture, summary),
+        CentredEStep(mixture),
+        estep.CompiledEStep(mixture, summary),
+    ]
     for form in forms:
         here = form.complete(form.sums(block))  # its scratch is full now
         again = pickle.loads(pickle.dumps(form))
         there = again.complete(again.sums(block))
         np.testing.assert_array_equal(here.scatter, there.scatter)
         assert len(pickle.dumps(form)) < 10_000
-    for_block = pickle.loads(pickle.dumps(FormForBlock(mixture, 10**4)))
+    for_block = pickle.loads(pickle.dumps(EStepForBlock(mixture, 10**4)))
     np.testing.assert_array_equal(for_block.log_joint(block), forms[0].log_joint(X.T))
 
 
 def test_a_worker_without_the_compiler_uses_matrix_products(monkeypatch):
     mixture = Mixture.of(np.ones(1), np.zeros((1, 3)), np.eye(3)[None], FAMILIES["full"])
     summary = EM(ArraySource(X), mixture.family, 1, 0.0).summary
-    monkeypatch.setattr(compiled, "kernel", lambda: None)
-    form = compiled.Compiled(mixture, summary)
-    assert form.complete(form.sums(Block(0, X.T))).mass == pytest.approx([len(X)])
+    monkeypatch.setattr(estep, "kernel", lambda: None)
+    form = estep.CompiledEStep(mixture, summary)
+    assert form.complete(form.sums(Block(0, X.T))).counts == pytest.approx([len(X)])
 
 
 # -- what will not do -----------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from scipy.stats import multivariate_normal
 from test_families import LETTERS, LongForm
 
 from emgmm import GaussianMixture, NormalInverseWishart
-from emgmm.families import FAMILIES
+from emgmm.covariances import FAMILIES
 
 N, D, K = 50, 3, 2
 SHRINKAGE, DOF, CONCENTRATION, DENSITY = 0.3, 7.0, 1.7, 0.004

@@ -21,8 +21,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from emgmm import GaussianMixture, GaussianMixtureIC
 from emgmm.__main__ import main
-from emgmm.commands import csv_files, labels, rows, tables
-from emgmm.commands.csv_files import Format
+from emgmm.cli import csv_files, labels, rows, tables
+from emgmm.cli.csv_files import Format
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes")
 ONE = ("--components", 1, "--families", "VVI")

@@ -16,19 +16,15 @@ import pytest
 from conftest import clusters
 from numpy.testing import assert_allclose, assert_array_equal
 
-from emgmm import (
-    GaussianMixture,
-    GaussianMixtureDisplay,
-    GaussianMixtureIC,
-    files,
-    selection,
-)
+from emgmm import GaussianMixture, GaussianMixtureDisplay, GaussianMixtureIC
 from emgmm.__main__ import main
-from emgmm.commands.rows import Rows
-from emgmm.commands.scaling import Standardization
+from emgmm.cli.rows import InputRows
+from emgmm.cli.scaling import Standardization
+from emgmm.covariances import FAMILIES, all_for
 from emgmm.datasets import old_faithful
-from emgmm.diagnosis.summary import mean_and_sd
-from emgmm.families import FAMILIES, all_for
+from emgmm.diagnostics.summary import mean_and_sd
+from emgmm.selection import estimator
+from emgmm.storage import files
 
 NAMES = ["length", "width, mm", "depth"]
 X = clusters(120, 3, 2, seed=5, spread=6.0)
@@ -446,8 +442,8 @@ def test_jobs_are_as_many_as_asked(faithful, monkeypatch):
         asked.append(n_jobs)
         return selection_parallel(n_jobs=n_jobs, **named)
 
-    selection_parallel = selection.Parallel
-    monkeypatch.setattr(selection, "Parallel", parallel)
+    selection_parallel = estimator.Parallel
+    monkeypatch.setattr(estimator, "Parallel", parallel)
     assert run("fit", "faithful.csv", *GRID, "--jobs", 3) == 0
     assert asked == [3]
 
@@ -665,8 +661,8 @@ def test_parquet_has_no_separators(folder, capsys):
 def standardization(rows, weights):
     """What --scale does to columns, which is compared with means and deviations made by hand."""
     halves = [(rows[:50], weights[:50]), (rows[50:], weights[50:])]
-    found = Standardization.of(Rows(list("abc"), len(rows), lambda: [(rows, weights)]))
-    in_pieces = Standardization.of(Rows(list("abc"), len(rows), lambda: halves))
+    found = Standardization.of(InputRows(list("abc"), len(rows), lambda: [(rows, weights)]))
+    in_pieces = Standardization.of(InputRows(list("abc"), len(rows), lambda: halves))
     for name in ("means", "sds", "weight", "logs"):
         assert_allclose(getattr(in_pieces, name), getattr(found, name), rtol=1e-12)
     for j, column in enumerate(rows.T):

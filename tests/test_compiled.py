@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from emgmm import GaussianMixture
-from emgmm.expectation import compiled
-from emgmm.expectation.compiled import (
+from emgmm.covariances import DENSE, DIAGONAL, FAMILIES, ISOTROPIC
+from emgmm.estep.base import largest
+from emgmm.estep.compiled import estep
+from emgmm.estep.compiled.estep import (
     packed_densities,
     packed_joint,
     packed_labels,
@@ -20,14 +22,12 @@ from emgmm.expectation.compiled import (
     pays,
     strip_tiles,
 )
-from emgmm.expectation.form import largest
-from emgmm.expectation.softmax import FLOOR, FLOOR_SINGLE, softmax
-from emgmm.families import AXIS, FAMILIES, OUTER, TRACE
+from emgmm.estep.softmax import FLOOR, FLOOR_SINGLE, softmax
 
 pytest.importorskip("numba", reason="the kernel is compiled by numba, an optional package")
-kernel = compiled.kernel()
+kernel = estep.kernel()
 
-SHAPES = {"outer": OUTER, "axis": AXIS, "trace": TRACE, "shared": None}
+SHAPES = {"outer": DENSE, "axis": DIAGONAL, "trace": ISOTROPIC, "shared": None}
 shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 
@@ -42,7 +42,7 @@ def some_theta(shape, n_components, n_features, random):
     if shape is None:
         return theta
     squares = -random.uniform(0.1, 0.6, size=(n_components, shape.n_monomials(n_features)))
-    if shape is OUTER:
+    if shape is DENSE:
         lines, columns = np.triu_indices(n_features)
         squares[:, lines != columns] *= 0.3 / n_features
     return np.concatenate([theta, squares], axis=1)
@@ -51,11 +51,11 @@ def some_theta(shape, n_components, n_features, random):
 def phi_of(rows, centre, shape):
     y = rows.astype(np.longdouble) - centre[:, None]
     parts = [np.ones((1, y.shape[1]), dtype=np.longdouble), y]
-    if shape is OUTER:
+    if shape is DENSE:
         parts += [y[i : i + 1] * y[i:] for i in range(len(y))]
-    elif shape is AXIS:
+    elif shape is DIAGONAL:
         parts += [y * y]
-    elif shape is TRACE:
+    elif shape is ISOTROPIC:
         parts += [(y * y).sum(axis=0, keepdims=True)]
     return np.concatenate(parts)
 
@@ -107,13 +107,15 @@ def test_sums_are_those_of_the_long_form(shape, n_features, n_components, dtype)
 def test_many_features_or_components(n_features, n_components, dtype):
     random = np.random.default_rng(0)
     X = random.normal(size=(700, n_features))
-    theta = some_theta(OUTER, n_components, n_features, random)
-    assert_agrees(X.T, X.mean(axis=0), theta, OUTER, dtype, times=4)
+    theta = some_theta(DENSE, n_components, n_features, random)
+    assert_agrees(X.T, X.mean(axis=0), theta, DENSE, dtype, times=4)
 
 
 @dtypes
 @pytest.mark.parametrize(
-    ("shape", "n_features"), [(OUTER, 20), (AXIS, 90), (TRACE, 170), (None, 170)], ids=SHAPES
+    ("shape", "n_features"),
+    [(DENSE, 20), (DIAGONAL, 90), (ISOTROPIC, 170), (None, 170)],
+    ids=SHAPES,
 )
 @pytest.mark.parametrize("n_components", [1, 4, 6])
 def test_many_entries(shape, n_features, n_components, dtype):
@@ -122,7 +124,7 @@ def test_many_entries(shape, n_features, n_components, dtype):
     theta = some_theta(shape, n_components, n_features, random).astype(dtype)
     theta[:, 1:] /= n_features**0.5
     assert theta.shape[1] > 4 * kernel.GROUP
-    strip = compiled.LINE[0] // np.dtype(dtype).itemsize
+    strip = estep.LINE[0] // np.dtype(dtype).itemsize
     for edge in (strip, strip * 3 // 2, 2 * strip):
         for n_rows in (edge - 1, edge, edge + 1):
             X = random.normal(size=(n_rows, n_features))
@@ -149,20 +151,20 @@ def test_the_kernels_file_changes_with_those_that_it_is_made_of():
 def test_rows_whose_log_joint_overflows_are_as_in_numpy(n_components, dtype):
     """Squares of rows that far are inf, and their sums are -inf or NaN."""
     random = np.random.default_rng(0)
-    theta = some_theta(OUTER, n_components, 3, random).astype(dtype)
+    theta = some_theta(DENSE, n_components, 3, random).astype(dtype)
     far = np.array([1e25, -1e30], dtype) if dtype is np.float32 else np.array([1e160, -1e200])
     rows = random.normal(size=(3, 40)).astype(dtype)
     rows[:, [3, 30]] = far
     rows[0, 20] = far[0]
     with np.errstate(all="ignore"):
-        joint = (theta @ phi_of(rows, np.zeros(3), OUTER)).astype(dtype)
+        joint = (theta @ phi_of(rows, np.zeros(3), DENSE)).astype(dtype)
         densities = softmax(shares := joint.copy())
     for found, expected in (
         (packed_labels, largest(joint)),
         (packed_shares, shares.T),
         (packed_densities, densities),
     ):
-        seen = found(rows, np.zeros(3), theta, OUTER)
+        seen = found(rows, np.zeros(3), theta, DENSE)
         np.testing.assert_allclose(seen, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -170,7 +172,7 @@ def test_rows_whose_log_joint_overflows_are_as_in_numpy(n_components, dtype):
 def test_so_many_equal_components_that_their_totals_product_could_overflow(dtype):
     X = np.random.default_rng(0).normal(size=(1000, 1))
     theta = np.tile([[0.5, 1.0, -0.5]], (3000, 1))
-    assert_agrees(X.T, np.zeros(1), theta, OUTER, dtype, times=4)
+    assert_agrees(X.T, np.zeros(1), theta, DENSE, dtype, times=4)
 
 
 @dtypes
@@ -200,7 +202,7 @@ def test_the_log_joint_is_that_of_the_long_form(shape, n_rows, n_features, n_com
 @dtypes
 def test_a_component_that_is_out_of_reach_has_a_share_of_exactly_0(dtype):
     theta = np.array([[0, 0, -1], [0, 1000, -1]], dtype=dtype)
-    shares = packed_shares(np.array([[1.0, -1.0]], dtype=dtype), np.zeros(1), theta, AXIS)
+    shares = packed_shares(np.array([[1.0, -1.0]], dtype=dtype), np.zeros(1), theta, DIAGONAL)
     np.testing.assert_array_equal(shares, [[0, 1], [1, 0]])
 
 
@@ -235,17 +237,17 @@ def test_rows_are_read_where_they_lie(shape):
 
 @dtypes
 def test_no_rows_are_no_sums(dtype):
-    sums, log_likelihood = packed_sums(np.empty((2, 0)), np.zeros(2), np.ones((3, 6), dtype), OUTER)
+    sums, log_likelihood = packed_sums(np.empty((2, 0)), np.zeros(2), np.ones((3, 6), dtype), DENSE)
     np.testing.assert_array_equal(sums, np.zeros((3, 6)))
     assert log_likelihood == 0.0
 
 
 def test_what_does_not_pay_is_known_by_its_size():
-    assert pays(OUTER, 2, 2)
+    assert pays(DENSE, 2, 2)
     assert pays(None, 64, 64)
-    assert pays(OUTER, 64, 64)
-    assert pays(OUTER, 64, 128)
-    assert not pays(OUTER, 128, 128)
+    assert pays(DENSE, 64, 64)
+    assert pays(DENSE, 64, 128)
+    assert not pays(DENSE, 128, 128)
 
 
 @dtypes
@@ -270,7 +272,7 @@ def test_rows_behind_the_block_are_not_looked_at(n_rows, dtype):
     random = np.random.default_rng(0)
     X = random.normal(size=(n_rows + 24, 2)).astype(dtype)
     X[n_rows:] = np.nan
-    assert_agrees(X[:n_rows].T, np.ones(2), some_theta(OUTER, 3, 2, random), OUTER, dtype)
+    assert_agrees(X[:n_rows].T, np.ones(2), some_theta(DENSE, 3, 2, random), DENSE, dtype)
 
 
 @dtypes
@@ -298,9 +300,9 @@ def test_strips_are_as_good_as_equal_and_hold_what_the_caches_and_a_logarithm_do
         short = -n_tiles % tiles
         assert short < max(1, math.ceil(n_tiles / tiles))  # a tile for each strip is the most
         assert 3 * tiles * math.log2(n_components + 1) <= 1023
-        assert tiles * 192 <= 1.5 * compiled.LINE[1] + 192
+        assert tiles * 192 <= 1.5 * estep.LINE[1] + 192
         if n_tiles > 20 and n_components < 3000:
-            assert tiles * 192 >= compiled.LINE[0] / 1.5
+            assert tiles * 192 >= estep.LINE[0] / 1.5
 
 
 @dtypes
@@ -360,8 +362,8 @@ def test_rows_far_from_every_component(exponent):
     theta[:, 0] = np.rint(theta[:, 0])
     random = np.random.default_rng(0)
     X = np.rint(random.normal(size=(1001, 2)) * 2.0 ** (20 - exponent))
-    sums, log_likelihood = packed_sums(X.T, np.zeros(2), theta, OUTER)
-    expected, expected_log_likelihood = in_numpy(X.T, np.zeros(2), theta, OUTER)
+    sums, log_likelihood = packed_sums(X.T, np.zeros(2), theta, DENSE)
+    expected, expected_log_likelihood = in_numpy(X.T, np.zeros(2), theta, DENSE)
     assert log_likelihood < -1e12
     np.testing.assert_allclose(sums, expected, rtol=1e-13, atol=1e-13 * np.abs(expected).max())
     assert log_likelihood == pytest.approx(expected_log_likelihood, rel=1e-14)
@@ -382,11 +384,11 @@ def test_out_of_reach_is_exactly_nothing(dtype):
 @dtypes
 def test_a_component_of_no_weight_takes_nothing(dtype):
     random = np.random.default_rng(0)
-    X, theta = random.normal(size=(101, 2)), some_theta(OUTER, 3, 2, random).astype(dtype)
-    sums, log_likelihood = packed_sums(X.T, np.zeros(2), theta, OUTER)
+    X, theta = random.normal(size=(101, 2)), some_theta(DENSE, 3, 2, random).astype(dtype)
+    sums, log_likelihood = packed_sums(X.T, np.zeros(2), theta, DENSE)
     theta = np.concatenate([theta[:1], np.zeros((1, 6), dtype), theta[1:]])
     theta[1, 0] = -np.inf
-    with_it, same = packed_sums(X.T, np.zeros(2), theta, OUTER)
+    with_it, same = packed_sums(X.T, np.zeros(2), theta, DENSE)
     np.testing.assert_array_equal(with_it[1], 0.0)
     np.testing.assert_array_equal(np.delete(with_it, 1, axis=0), sums)
     assert same == log_likelihood
@@ -430,7 +432,7 @@ def test_exponential_to_a_unit_and_a_half_in_the_last_place(dtype):
     )
     x = x[x >= floor].astype(dtype)
     expected = np.exp(x.astype(np.longdouble))
-    from emgmm.expectation.lanes import exponentials
+    from emgmm.estep.compiled.simd import exponentials
 
     found = exponentials(x)
     assert np.abs((found - expected) / np.spacing(expected.astype(dtype))).max() <= 1.5
@@ -451,18 +453,18 @@ def test_rows_are_centred_before_they_are_rounded():
     random = np.random.default_rng(0)
     X, centre = 1e3 + random.normal(size=(1001, 2)), np.array([1e3 + 3e-5, 1e3 - 3e-5])
     assert (centre.astype(np.float32) == 1e3).all()
-    assert_agrees(X.T, centre, some_theta(OUTER, 3, 2, random), OUTER, np.float32)
+    assert_agrees(X.T, centre, some_theta(DENSE, 3, 2, random), DENSE, np.float32)
 
 
 def test_numbers_are_of_the_type_of_theta():
     random = np.random.default_rng(0)
-    X, theta = random.normal(size=(1000, 2)).astype(np.float32), some_theta(OUTER, 3, 2, random)
+    X, theta = random.normal(size=(1000, 2)).astype(np.float32), some_theta(DENSE, 3, 2, random)
     single = theta.astype(np.float32)
-    expected, scale, _ = in_long_form(X.T, np.zeros(2), single, OUTER)
+    expected, scale, _ = in_long_form(X.T, np.zeros(2), single, DENSE)
     for rows in (X, X.astype(float)):
-        wide, _ = packed_sums(rows.T, np.zeros(2), single.astype(float), OUTER)
+        wide, _ = packed_sums(rows.T, np.zeros(2), single.astype(float), DENSE)
         assert (np.abs(wide - expected) / scale).max() <= DIGITS[np.float64][0]
-        narrow, _ = packed_sums(rows.T, np.zeros(2), single, OUTER)
+        narrow, _ = packed_sums(rows.T, np.zeros(2), single, DENSE)
         assert 1e-8 < (np.abs(narrow - expected) / scale).max() <= DIGITS[np.float32][0]
 
 
@@ -474,7 +476,7 @@ def test_predictions_are_numpys(covariance_type, dtype, monkeypatch):
     model = GaussianMixture(4, covariance_type=covariance_type, random_state=0, tol=0.1).fit(X)
     said = []
     for worth in (np.inf, 0):
-        monkeypatch.setattr("emgmm.expectation.choice.COMPILED_FROM", worth)
+        monkeypatch.setattr("emgmm.estep.dispatch.COMPILED_FROM", worth)
         said.append([model.predict(X), model.predict_proba(X), model.score_samples(X)])
     for one, other in zip(*said, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-11 if dtype == np.float64 else 1e-6)

@@ -24,8 +24,10 @@ from emgmm import (
     StarvedComponentWarning,
     StoppedShortWarning,
 )
+from emgmm.acceleration import Step
+from emgmm.covariances import FAMILIES
 from emgmm.datasets import old_faithful, question
-from emgmm.diagnosis import (
+from emgmm.degeneracy import (
     aitken,
     coincident,
     collapsed,
@@ -33,13 +35,11 @@ from emgmm.diagnosis import (
     has_coincident,
     is_settled,
     starved,
-    warnings_of,
 )
 from emgmm.em import EM
-from emgmm.families import FAMILIES
-from emgmm.loop import Run
+from emgmm.fitting.loop import Run
+from emgmm.fitting.messages import warnings_of
 from emgmm.mixture import Mixture
-from emgmm.schemes import Step
 from emgmm.sources import ArraySource
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
@@ -85,7 +85,7 @@ def permuted(mixture, order):
         mixture.weights[order],
         mixture.means[order],
         mixture.covariances[order],
-        mixture.whiteners[order],
+        mixture.precisions_cholesky[order],
         mixture.family,
     )
 
@@ -483,10 +483,10 @@ def test_starved_is_a_mass_under_one_row(covariance_type):
     statistics, _ = judged(mixture, X, 0.0)
     mass = np.array([0.999, 1.0, 1.001, 297.0])
     mixture = replace(mixture, weights=mass / 300)
-    assert starved(mixture, replace(statistics, mass=mass), 300) == [0]
-    heavier = replace(statistics, mass=7 * mass, weight=7 * 300.0)
+    assert starved(mixture, replace(statistics, counts=mass), 300) == [0]
+    heavier = replace(statistics, counts=7 * mass, weight=7 * 300.0)
     assert starved(mixture, heavier, 300) == [0]
-    assert starved(mixture, replace(statistics, mass=mass[::-1]), 300) == [0, 3]
+    assert starved(mixture, replace(statistics, counts=mass[::-1]), 300) == [0, 3]
 
 
 # -- planted: stopped short ---------------------------------------------------------------------
@@ -938,7 +938,7 @@ def a_run(covariance_type="full", K=3, **changes):
         np.repeat(one.means, K, axis=0),
         *(
             one.family.unstack(a) if one.family.shared else np.repeat(a, K, axis=0)
-            for a in (one.family.stack(one.covariances), one.family.stack(one.whiteners))
+            for a in (one.family.stack(one.covariances), one.family.stack(one.precisions_cholesky))
         ),
         one.family,
     )

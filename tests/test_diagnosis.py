@@ -11,7 +11,7 @@ from scipy.stats import entropy
 from test_loop import SpySource
 from test_question import em_in_long_form, own_start
 
-from emgmm import Diagnosis, EMWarning, GaussianMixture, NormalInverseWishart, Verdict, door
+from emgmm import Diagnosis, EMWarning, GaussianMixture, NormalInverseWishart, Verdict, validation
 from emgmm.datasets import old_faithful, question
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
@@ -120,7 +120,7 @@ def test_two_components_on_one_gaussian_are_flat():
 @types
 @pytest.mark.parametrize("certify", [False, True])
 def test_passes_spent_are_counted_and_bounded(covariance_type, certify, monkeypatch):
-    monkeypatch.setattr(door, "ArraySource", SpySource)
+    monkeypatch.setattr(validation, "ArraySource", SpySource)
     model = sound(covariance_type)
     monkeypatch.setattr(SpySource, "passes", 0)
     diagnosis = model.diagnose(X, certify=certify)

@@ -38,11 +38,11 @@ from emgmm import (
     blocks,
 )
 from emgmm.datasets import question
-from emgmm.displays import panels
-from emgmm.displays.convergence import NO_STARTS
-from emgmm.displays.criterion import competitive_range
-from emgmm.displays.marginal import Marginal
-from emgmm.plots import GREY
+from emgmm.drawing import GREY
+from emgmm.plotting import panels
+from emgmm.plotting.convergence import NO_STARTS
+from emgmm.plotting.criterion import competitive_range
+from emgmm.plotting.marginal import Marginal
 
 of_mixture = GaussianMixtureDisplay.from_estimator
 

@@ -15,7 +15,7 @@ from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
 from emgmm import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, blocks
-from emgmm.families import FAMILIES
+from emgmm.covariances import FAMILIES
 
 X = clusters(60, 3)
 NAMES = ["a", "b", "height"]

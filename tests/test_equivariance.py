@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
 from emgmm import GaussianMixture
-from emgmm.families import FAMILIES
+from emgmm.covariances import FAMILIES
 
 types = pytest.mark.parametrize("covariance_type", TYPES + MODELS)
 ITERATIONS = {"tol": 0, "max_iter": 8, "reg_covar": 0}

@@ -14,23 +14,17 @@ from test_families import some_responsibilities, statistics_in_long_form
 from test_loop import SpySource
 from test_question import COVARIANCE, MEAN
 
-from emgmm import (
-    CoincidentComponentsWarning,
-    EMWarning,
-    Ending,
-    GaussianMixture,
-    door,
-    fitting,
-)
+from emgmm import CoincidentComponentsWarning, EMWarning, Ending, GaussianMixture, validation
+from emgmm.acceleration import PLAIN, Plain, evaluate
+from emgmm.covariances import FAMILIES
 from emgmm.datasets import question
 from emgmm.em import EM
-from emgmm.escape import Places, along_axis, divide, rows_of, sample_of, splits
-from emgmm.families import FAMILIES
-from emgmm.journal import Journal
-from emgmm.loop import Rules, Run
-from emgmm.maximization import MStep
+from emgmm.fitting import multistart
+from emgmm.fitting.loop import Rules, Run
+from emgmm.fitting.recorder import Recorder
+from emgmm.fitting.split import SplitPlan, along_axis, divide, rows_of, sample_of, splits
 from emgmm.mixture import Mixture
-from emgmm.schemes import PLAIN, Plain, taken
+from emgmm.mstep import MStep
 from emgmm.sources import ArraySource
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
@@ -367,7 +361,7 @@ def story(case, **more):
 @pytest.fixture
 def spy(monkeypatch):
     monkeypatch.setattr(SpySource, "passes", 0)
-    monkeypatch.setattr(door, "ArraySource", SpySource)
+    monkeypatch.setattr(validation, "ArraySource", SpySource)
     return SpySource
 
 
@@ -454,7 +448,7 @@ def written_out(statistics, family, k):
 
     Second moments only as far as the family's shape holds them.
     """
-    centre, mass, drift = statistics.centres[k], statistics.mass[k], statistics.drift[k]
+    centre, mass, drift = statistics.centres[k], statistics.counts[k], statistics.first_moment[k]
     matrix = mass * np.outer(centre, centre) + np.outer(centre, drift) + np.outer(drift, centre)
     kept = held(matrix, family)
     return mass, drift + mass * centre, kept if family.shared else kept + statistics.scatter[k]
@@ -462,7 +456,7 @@ def written_out(statistics, family, k):
 
 def held(matrix, family):
     """What the family's shape holds of a matrix: itself, its diagonal or its trace."""
-    kind = family.shape.outer(np.ones((1, len(matrix))))[0].ndim
+    kind = family.structure.outer(np.ones((1, len(matrix))))[0].ndim
     return (np.trace(matrix), np.diag(matrix), matrix)[kind]
 
 
@@ -479,7 +473,7 @@ def a_division(family, groups, seed, reach=0.8):
     before = statistics_in_long_form(X, some_responsibilities(len(X), K, seed), family, centres)
     em = EM(ArraySource(X), family, K, 0.0)
     places = [
-        Places(random.dirichlet(np.ones(len(group))), random.normal(size=(len(group), D)))
+        SplitPlan(random.dirichlet(np.ones(len(group))), random.normal(size=(len(group), D)))
         for group in groups
     ]
     return before, divide(before, em, groups, places, reach), places
@@ -500,7 +494,7 @@ def test_a_division_keeps_the_sums_of_each_group(family, groups, seed, reach):
             found, expected = found[:2], expected[:2]
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * np.abs(b).max())
-    everyone = range(len(before.mass))
+    everyone = range(len(before.counts))
     found, expected = sums(after, family, everyone), sums(before, family, everyone)
     if family.shared:
         found[2], expected[2] = found[2] + after.scatter, expected[2] + before.scatter
@@ -515,9 +509,9 @@ def test_a_division_leaves_the_other_components_alone(family):
     before, after, _ = a_division(family, [(1, 4, 5)], 3)
     own = before.about_means(family)
     for k in (0, 2, 3):
-        assert after.mass[k] == before.mass[k]
+        assert after.counts[k] == before.counts[k]
         np.testing.assert_allclose(
-            after.centres[k] + after.drift[k] / after.mass[k], own.centres[k], rtol=1e-12
+            after.centres[k] + after.first_moment[k] / after.counts[k], own.centres[k], rtol=1e-12
         )
         if not family.shared:
             np.testing.assert_allclose(
@@ -531,8 +525,8 @@ def test_members_go_where_they_were_placed(family, reach):
     before, after, (place,) = a_division(family, [(0, 2, 3)], 5, reach)
     members = [0, 2, 3]
     mass, first, _ = sums(before, family, members)
-    np.testing.assert_allclose(after.mass[members], mass * place.shares, rtol=1e-12)
-    means = (after.centres + after.drift / after.mass[:, None])[members]
+    np.testing.assert_allclose(after.counts[members], mass * place.shares, rtol=1e-12)
+    means = (after.centres + after.first_moment / after.counts[:, None])[members]
     np.testing.assert_allclose(means, first / mass + reach * place.steps, rtol=1e-10, atol=1e-12)
 
 
@@ -625,7 +619,7 @@ def test_as_many_rounds_of_splits_are_made_as_there_are_components(n_components,
     em = EM(ArraySource(X), FAMILIES["full"], n_components, 0.0)
     shares = np.full((60, n_components), 1 / n_components)
     mixture = em.m_step.maximise(statistics_in_long_form(X, shares, FAMILIES["full"]))
-    step = taken(em, mixture)
+    step = evaluate(em, mixture)
     rounds = []
 
     def stuck(objective):
@@ -638,9 +632,9 @@ def test_as_many_rounds_of_splits_are_made_as_there_are_components(n_components,
         rounds.append(ended.step.objective)
         return stuck(ended.step.objective + 1)
 
-    monkeypatch.setattr(fitting, "best_split", best_split)
+    monkeypatch.setattr(multistart, "best_split", best_split)
     rules, random = Rules(1e-3, 100), np.random.RandomState(0)
-    ended = fitting.part(em, Plain, stuck(-5.0), rules, random, Journal())
+    ended = multistart.split_coincident(em, Plain, stuck(-5.0), rules, random, Recorder())
     assert rounds == [-5.0 + t for t in range(n_components)]
     assert ended.step.objective == -5.0 + n_components
     assert ended.met == [tuple(range(n_components))] * n_components
@@ -666,7 +660,7 @@ def test_where_no_split_helps_em_goes_on_as_if_nothing_coincided(covariance_type
 def test_steps_of_a_place_balance(seed, n_members, n_features):
     random = np.random.default_rng(seed)
     shares = random.uniform(0.1, 3, size=n_members)
-    place = Places(shares / shares.sum(), random.normal(size=(n_members, n_features)))
+    place = SplitPlan(shares / shares.sum(), random.normal(size=(n_members, n_features)))
     assert place.shares.sum() == pytest.approx(1)
     np.testing.assert_allclose(place.shares @ place.steps, 0, atol=1e-12)
 

@@ -17,19 +17,19 @@ from test_families import D, families, some_mixture
 from test_statistics import assert_same_statistics
 
 from emgmm import GaussianMixture
-from emgmm.block import Block
+from emgmm.covariances import DENSE, FAMILIES
 from emgmm.em import EM
-from emgmm.expectation import Exact, FormForBlock, FormForPass, Packed, softmax
-from emgmm.expectation import exact as module
-from emgmm.expectation.compiled import Compiled, kernel
-from emgmm.expectation.form import largest
-from emgmm.expectation.phi import Phi
-from emgmm.families import FAMILIES, OUTER
-from emgmm.maximization import MStep
+from emgmm.estep import CentredEStep, EStepForBlock, EStepForPass, ExpandedEStep, softmax
+from emgmm.estep import centred as module
+from emgmm.estep.base import largest
+from emgmm.estep.compiled.estep import CompiledEStep, kernel
+from emgmm.estep.features import QuadraticFeatures
 from emgmm.mixture import Mixture
-from emgmm.precision import PROMISE, UNIT, promise_single
+from emgmm.mstep import MStep
 from emgmm.sources import ArraySource
+from emgmm.sources.block import Block
 from emgmm.summary import DataSummary
+from emgmm.tolerances import EPS, MAX_ERROR, max_error_single
 
 
 def hostile(family, sd, *, offset=0.0, seed=0, n_features=D):
@@ -51,16 +51,16 @@ def log_density(form, X):
 @settings(max_examples=40, deadline=None)
 def test_packed_differs_from_exact_by_no_more_than_its_bound(family, exponent, seed):
     X, mixture = hostile(family, sd=10.0**-exponent, seed=seed)
-    packed = Packed(mixture)
+    packed = ExpandedEStep(mixture)
     bound = packed.error(np.abs(X - packed.centre).max(axis=0))
-    error = np.abs(log_density(packed, X) - log_density(Exact(mixture), X)).max()
-    assert error <= bound + 4 * UNIT * np.abs(log_density(Exact(mixture), X)).max()
+    error = np.abs(log_density(packed, X) - log_density(CentredEStep(mixture), X)).max()
+    assert error <= bound + 4 * EPS * np.abs(log_density(CentredEStep(mixture), X)).max()
 
 
 @families
 def test_the_bound_grows_with_the_square_of_the_distance(family):
     X, mixture = hostile(family, sd=1e-3)
-    packed = Packed(mixture)
+    packed = ExpandedEStep(mixture)
     reach = np.abs(X - packed.centre).max(axis=0)
     assert packed.error(100 * reach) > 1000 * packed.error(reach)
 
@@ -70,7 +70,9 @@ def test_the_bound_grows_with_the_square_of_the_distance(family):
 def test_the_bounds_are_the_largest_terms_of_the_expanded_form(family, dtype):
     """A row y from the centre enters by y - m: each may be as large, and signs may all agree."""
     _, mixture = some_mixture(family)
-    packed = Packed(mixture, phi=Phi(mixture.centre, mixture.quadratic_shape, dtype))
+    packed = ExpandedEStep(
+        mixture, phi=QuadraticFeatures(mixture.centre, mixture.quadratic_shape, dtype)
+    )
     reach = np.array([3.0, 1.0, 0.5, 2.0])
     covariances = mixture.dense_covariances()
 
@@ -91,14 +93,14 @@ def test_the_guard_switches_before_the_promise_is_broken(family):
     forms = []
     for sd in 10.0 ** -np.arange(8):
         X, mixture = hostile(family, sd=sd)
-        form = FormForPass(DataSummary.of(X.T, family), X.dtype)(mixture)
+        form = EStepForPass(DataSummary.of(X.T, family), X.dtype)(mixture)
         forms.append(type(form))
-        exact = log_density(Exact(mixture), X)
-        assert np.abs(log_density(form, X) - exact).max() <= PROMISE
-        predicted = logsumexp(FormForBlock(mixture, 10**4).log_joint(Block(0, X.T)), axis=0)
-        assert np.abs(predicted - exact).max() <= PROMISE
-    assert forms[0] is Packed
-    assert forms[-1] is Exact
+        exact = log_density(CentredEStep(mixture), X)
+        assert np.abs(log_density(form, X) - exact).max() <= MAX_ERROR
+        predicted = logsumexp(EStepForBlock(mixture, 10**4).log_joint(Block(0, X.T)), axis=0)
+        assert np.abs(predicted - exact).max() <= MAX_ERROR
+    assert forms[0] is ExpandedEStep
+    assert forms[-1] is CentredEStep
 
 
 @families
@@ -111,7 +113,7 @@ def test_components_in_one_call_are_those_one_by_one(family, dtype, n_together, 
     found = []
     for entries in (0, n_together * X.size):
         monkeypatch.setattr(module, "TOGETHER", entries)
-        form = Exact(mixture, dtype=dtype)
+        form = CentredEStep(mixture, dtype=dtype)
         found.append((form.log_joint(block.rows), form.sums(block)))
     (joint, sums), (joint_together, sums_together) = found
     rtol = 1e-12 if dtype == np.float64 else 2e-5
@@ -119,23 +121,25 @@ def test_components_in_one_call_are_those_one_by_one(family, dtype, n_together, 
     assert_same_statistics(sums_together, sums, rtol)
 
 
-@pytest.mark.parametrize(("n_rows", "kind"), [(100, Exact), (10**4, Packed)])
+@pytest.mark.parametrize(("n_rows", "kind"), [(100, CentredEStep), (10**4, ExpandedEStep)])
 def test_few_rows_are_predicted_without_a_bound_of_what_they_lose(n_rows, kind, monkeypatch):
     X, mixture = some_mixture(FAMILIES["full"])
     asked = []
     monkeypatch.setattr(Mixture, "magnitude", lambda *_: asked.append(0) or 0.0)
-    form = FormForBlock(mixture, n_rows)
-    assert bool(asked) == (kind is Packed)
+    form = EStepForBlock(mixture, n_rows)
+    assert bool(asked) == (kind is ExpandedEStep)
     assert type(form._form_for(Block(0, X.T))) is kind
 
 
 def test_few_rows_for_which_the_mean_will_not_do_get_the_exact_form():
     X, mixture = hostile(FAMILIES["full"], sd=1e-7)
-    mixture = replace(mixture, whiteners=mixture.whiteners * [[[1.0]], [[1e-7]]])
+    mixture = replace(
+        mixture, precisions_cholesky=mixture.precisions_cholesky * [[[1.0]], [[1e-7]]]
+    )
     summary = DataSummary.of(X.T, mixture.family)
-    assert type(FormForPass(summary, X.dtype)(mixture)) is Exact
+    assert type(EStepForPass(summary, X.dtype)(mixture)) is CentredEStep
     large = replace(summary, n_rows=10**4)
-    assert type(FormForPass(large, X.dtype)(mixture)) is Packed
+    assert type(EStepForPass(large, X.dtype)(mixture)) is ExpandedEStep
 
 
 @pytest.fixture
@@ -150,10 +154,10 @@ def test_rows_out_of_sight_lose_no_more_digits_of_their_logarithm(family, sds):
     X, mixture = some_mixture(family)
     far = X[:50] + sds * np.abs(X).max()
     summary = DataSummary.of(np.concatenate([X, far]).T, family)
-    form = FormForPass(summary, X.dtype)(mixture)
-    assert type(form) is Packed
-    exact = log_density(Exact(mixture), far)
-    assert (np.abs(log_density(form, far) - exact) <= PROMISE + 1e-12 * np.abs(exact)).all()
+    form = EStepForPass(summary, X.dtype)(mixture)
+    assert type(form) is ExpandedEStep
+    exact = log_density(CentredEStep(mixture), far)
+    assert (np.abs(log_density(form, far) - exact) <= MAX_ERROR + 1e-12 * np.abs(exact)).all()
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES.values() if not f.shared], ids=str)
@@ -169,11 +173,14 @@ def test_a_narrow_component_far_from_the_mean_has_the_centre_to_itself(family):
     X = np.concatenate(
         [m + s * random.normal(size=(100, 3)) for m, s in zip(means, scales, strict=True)]
     )
-    form = FormForPass(DataSummary.of(X.T, family), X.dtype)(mixture)
-    assert type(form) is Packed
-    error = np.abs(log_density(form, X) - log_density(Exact(mixture), X)).max()
-    assert error <= PROMISE
-    assert np.abs(log_density(Packed(mixture), X) - log_density(Exact(mixture), X)).max() > error
+    form = EStepForPass(DataSummary.of(X.T, family), X.dtype)(mixture)
+    assert type(form) is ExpandedEStep
+    error = np.abs(log_density(form, X) - log_density(CentredEStep(mixture), X)).max()
+    assert error <= MAX_ERROR
+    assert (
+        np.abs(log_density(ExpandedEStep(mixture), X) - log_density(CentredEStep(mixture), X)).max()
+        > error
+    )
 
 
 @pytest.mark.parametrize(("sds", "n_exact"), [((1e-4, 1.0), 0), ((1e-4, 1e-4), 1)])
@@ -191,23 +198,23 @@ def test_moments_are_taken_again_about_one_point_where_that_will_do(
     )
     broad = family.add_ridge(np.zeros(family.element_shape(2, 3)), 1.0)
     before = Mixture.of(np.array([0.5, 0.5]), means, broad, family)
-    about_means = Exact(before, np.array([X[:100].mean(axis=0), X[100:].mean(axis=0)]))
+    about_means = CentredEStep(before, np.array([X[:100].mean(axis=0), X[100:].mean(axis=0)]))
     em = EM(ArraySource(X), family, 2, 0.0)
     expected = em.m_step.maximise(about_means.sums(Block(0, X.T)), before)
-    exact_sums, taken = Exact.sums, []
+    exact_sums, taken = CentredEStep.sums, []
 
     def sums(form, block):
         taken.append(form)
         return exact_sums(form, block)
 
-    monkeypatch.setattr(Exact, "sums", sums)
+    monkeypatch.setattr(CentredEStep, "sums", sums)
     statistics = em.expect(before)
     passes = em.passes
     found = em.maximise(before, statistics)
     assert (em.passes - passes, len(taken)) == (1, n_exact)
     hasty = em.m_step.maximise(statistics, before)
-    assert abs(hasty.covariances / expected.covariances - 1).max() > PROMISE
-    np.testing.assert_allclose(found.covariances, expected.covariances, rtol=PROMISE)
+    assert abs(hasty.covariances / expected.covariances - 1).max() > MAX_ERROR
+    np.testing.assert_allclose(found.covariances, expected.covariances, rtol=MAX_ERROR)
     np.testing.assert_allclose(found.means, expected.means, rtol=1e-14, atol=1e-17)
 
 
@@ -222,8 +229,10 @@ def test_no_point_is_sought_where_a_covariance_is_but_rounding(seed):
 
 def test_without_the_guard_the_promise_would_be_broken():
     X, mixture = hostile(FAMILIES["full"], sd=1e-7)
-    error = np.abs(log_density(Packed(mixture), X) - log_density(Exact(mixture), X)).max()
-    assert error > 1000 * PROMISE
+    error = np.abs(
+        log_density(ExpandedEStep(mixture), X) - log_density(CentredEStep(mixture), X)
+    ).max()
+    assert error > 1000 * MAX_ERROR
 
 
 def test_the_largest_is_the_first_of_equals():
@@ -241,7 +250,7 @@ def test_rows_of_one_block_do_not_decide_the_form_of_another():
     X, mixture = some_mixture(FAMILIES["full"])
     far = X.copy()
     far[-1] += 1e9
-    form = FormForBlock(mixture, 10**4)
+    form = EStepForBlock(mixture, 10**4)
     here, there = (form.log_joint(Block(0, rows[:100].T)) for rows in (X, far))
     np.testing.assert_array_equal(here, there)
 
@@ -250,8 +259,8 @@ def test_rows_of_one_block_do_not_decide_the_form_of_another():
 def test_a_pass_gives_the_same_statistics_in_both_forms(family):
     X, mixture = some_mixture(family)
     summary = DataSummary.of(X.T, family)
-    packed = Packed(mixture, summary)
-    exact = Exact(mixture, np.broadcast_to(packed.centre, mixture.means.shape))
+    packed = ExpandedEStep(mixture, summary)
+    exact = CentredEStep(mixture, np.broadcast_to(packed.centre, mixture.means.shape))
     sums = [form.complete(form.sums(Block(0, X.T))) for form in (packed, exact)]
     assert_same_statistics(*sums)
     again = [MStep(family, 0.0, np.dtype(float)).maximise(s) for s in sums]
@@ -261,9 +270,9 @@ def test_a_pass_gives_the_same_statistics_in_both_forms(family):
 @families
 def test_the_log_likelihood_of_a_pass_is_the_sum_over_rows(family):
     X, mixture = some_mixture(family)
-    for form in (Packed(mixture, DataSummary.of(X.T, family)), Exact(mixture)):
+    for form in (ExpandedEStep(mixture, DataSummary.of(X.T, family)), CentredEStep(mixture)):
         total = form.complete(form.sums(Block(0, X.T))).log_likelihood
-        assert total == pytest.approx(log_density(Exact(mixture), X).sum(), rel=1e-12)
+        assert total == pytest.approx(log_density(CentredEStep(mixture), X).sum(), rel=1e-12)
 
 
 @given(
@@ -296,17 +305,19 @@ def test_a_single_component_is_like_one_beside_others_that_weigh_nothing(dtype):
 
 
 @families
-@pytest.mark.parametrize("form", [Exact, Packed])
+@pytest.mark.parametrize("form", [CentredEStep, ExpandedEStep])
 def test_a_component_of_weight_zero_takes_no_part(family, form):
     X, mixture = some_mixture(family)
     weights = np.array([0.0, 0.4, 0.6])
-    silent = Mixture(weights, mixture.means, mixture.covariances, mixture.whiteners, family)
+    silent = Mixture(
+        weights, mixture.means, mixture.covariances, mixture.precisions_cholesky, family
+    )
     density = log_density(form(silent), X)
     others = log_density(form(mixture), X)
     assert np.isfinite(density).all()
     with np.errstate(divide="ignore"):
         shift = np.log(weights) - np.log(mixture.weights)
-    expected = logsumexp(Exact(mixture).log_joint(X.T) + shift[:, None], axis=0)
+    expected = logsumexp(CentredEStep(mixture).log_joint(X.T) + shift[:, None], axis=0)
     np.testing.assert_allclose(density, expected, rtol=1e-12)
     assert not np.allclose(density, others)
 
@@ -320,7 +331,7 @@ def test_blocks_stay_small(family, n_components, n_features):
     nothing = np.zeros(family.element_shape(n_components, n_features))
     covariances = family.add_ridge(nothing, 1.0)
     mixture = Mixture.of(np.full(n_components, 1 / n_components), means, covariances, family)
-    for form in (Packed(mixture), Exact(mixture)):
+    for form in (ExpandedEStep(mixture), CentredEStep(mixture)):
         assert 256 <= form.block_rows <= 2**15
         held = form.block_rows * (n_components + n_features)
         assert held <= max(2**20, 512 * (n_components + n_features))
@@ -329,7 +340,7 @@ def test_blocks_stay_small(family, n_components, n_features):
 def test_predictions_of_float32_rows_are_made_in_float64():
     X = clusters(n_features=D).astype(np.float32)
     _, mixture = some_mixture(FAMILIES["full"])
-    for form in (Packed(mixture), Exact(mixture)):
+    for form in (ExpandedEStep(mixture), CentredEStep(mixture)):
         single = form.log_joint(X.T)
         assert single.dtype == np.float64
         np.testing.assert_allclose(single, form.log_joint(X.astype(float).T), rtol=1e-14)
@@ -337,12 +348,14 @@ def test_predictions_of_float32_rows_are_made_in_float64():
 
 def test_phi_of_a_block_that_lasts_is_made_once_and_any_other_anew(monkeypatch):
     made = []
-    own = Phi.of_rows
-    monkeypatch.setattr(Phi, "of_rows", lambda self, rows: made.append(rows) or own(self, rows))
+    own = QuadraticFeatures.of_rows
+    monkeypatch.setattr(
+        QuadraticFeatures, "of_rows", lambda self, rows: made.append(rows) or own(self, rows)
+    )
     X = np.random.default_rng(0).normal(size=(20, 3))
-    phi = Phi(X.mean(axis=0), OUTER)
+    phi = QuadraticFeatures(X.mean(axis=0), DENSE)
     blocks = [Block(0, X[:10].T, lasts=True), Block(10, X[10:].T, lasts=True)]
-    expected = [Phi(phi.centre, OUTER).of_rows(block.rows) for block in blocks]
+    expected = [QuadraticFeatures(phi.centre, DENSE).of_rows(block.rows) for block in blocks]
     made.clear()
     for number in (0, 0, 1, 1, 0):
         np.testing.assert_array_equal(phi.of(blocks[number]), expected[number])
@@ -365,16 +378,16 @@ def single_precision(family, spread, n_features=16):
     mixture = Mixture.of(np.full(K, 1 / K), means, covariances, family)
     X = mixture.sample(2000, np.random.RandomState(0))[0].astype(np.float32)
     summary = DataSummary.of(X.T, family)
-    return X, mixture, FormForPass(summary, X.dtype)(mixture), summary
+    return X, mixture, EStepForPass(summary, X.dtype)(mixture), summary
 
 
-@pytest.fixture(params=[Packed, Compiled])
+@pytest.fixture(params=[ExpandedEStep, CompiledEStep])
 def kind(request, monkeypatch):
-    """The packed form that `FormForPass` chooses, as for few rows and for many."""
-    if request.param is Compiled and kernel() is None:
+    """The packed form that `EStepForPass` chooses, as for few rows and for many."""
+    if request.param is CompiledEStep and kernel() is None:
         pytest.skip("the kernel is compiled by numba, an optional package")
-    worth = 0 if request.param is Compiled else np.inf
-    monkeypatch.setattr("emgmm.expectation.choice.COMPILED_FROM", worth)
+    worth = 0 if request.param is CompiledEStep else np.inf
+    monkeypatch.setattr("emgmm.estep.dispatch.COMPILED_FROM", worth)
     return request.param
 
 
@@ -385,12 +398,14 @@ def test_products_in_float32_keep_their_promise(family, n_features, kind):
     assert type(form) is kind
     assert form.theta.dtype == np.float32
     statistics = form.complete(form.sums(Block(0, X.T)))
-    exact = log_density(Exact(mixture), X)
-    assert abs(statistics.objective - exact.mean()) < promise_single(n_features) / 4
+    exact = log_density(CentredEStep(mixture), X)
+    assert abs(statistics.objective - exact.mean()) < max_error_single(n_features) / 4
     if not family.shared:
         error = np.abs(log_density(form, X) - exact)
-        assert (error <= promise_single(n_features) + 1e-6 * np.abs(exact)).all()
-    double = Packed(mixture, summary, Phi(summary.mean, mixture.quadratic_shape))
+        assert (error <= max_error_single(n_features) + 1e-6 * np.abs(exact)).all()
+    double = ExpandedEStep(
+        mixture, summary, QuadraticFeatures(summary.mean, mixture.quadratic_shape)
+    )
     assert_same_statistics(statistics, double.complete(double.sums(Block(0, X.T))), rtol=1e-5)
 
 
@@ -399,9 +414,11 @@ def test_float32_is_left_where_it_would_not_keep_its_promise(family, kind):
     X, mixture, form, summary = single_precision(family, 100.0)
     assert type(form) is kind
     assert form.theta.dtype == np.float64
-    single = kind(mixture, summary, Phi(summary.mean, mixture.quadratic_shape, np.float32))
+    single = kind(
+        mixture, summary, QuadraticFeatures(summary.mean, mixture.quadratic_shape, np.float32)
+    )
     wrong = single.complete(single.sums(Block(0, X.T))).objective
-    assert abs(wrong - log_density(Exact(mixture), X).mean()) > promise_single(16)
+    assert abs(wrong - log_density(CentredEStep(mixture), X).mean()) > max_error_single(16)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e6])
@@ -410,13 +427,13 @@ def test_float32_serves_rows_that_have_a_constant_feature(value, kind):
     X[:, 2] = value
     moved = GaussianMixture(2, covariance_type="diag", random_state=0).fit(X)._mixture()
     summary = DataSummary.of(X.T, moved.family)
-    summary = replace(summary, mean=summary.mean * (1 + UNIT))  # as sums of many blocks are
-    form = FormForPass(summary, X.dtype)(moved)
+    summary = replace(summary, mean=summary.mean * (1 + EPS))  # as sums of many blocks are
+    form = EStepForPass(summary, X.dtype)(moved)
     assert type(form) is kind
     assert form.theta.dtype == np.float32
     objective = form.complete(form.sums(Block(0, X.T))).objective
-    exact = log_density(Exact(moved), X).mean()
-    assert abs(objective - exact) < promise_single(X.shape[1])
+    exact = log_density(CentredEStep(moved), X).mean()
+    assert abs(objective - exact) < max_error_single(X.shape[1])
 
 
 @pytest.mark.parametrize("scale", [1e-20, 1e20])
@@ -426,7 +443,7 @@ def test_float32_is_left_where_squares_are_beyond_its_range(scale):
     scaled = Mixture.of(
         mixture.weights, mixture.means * scale, mixture.covariances * scale**2, mixture.family
     )
-    form = FormForPass(DataSummary.of(X.T, mixture.family), np.dtype(np.float32))(scaled)
+    form = EStepForPass(DataSummary.of(X.T, mixture.family), np.dtype(np.float32))(scaled)
     assert form.theta.dtype == np.float64
 
 
@@ -437,8 +454,8 @@ def test_float32_is_left_where_the_inverse_of_a_variance_is_beyond_its_range():
     covariances[:, 2] = 1e-40
     narrow = Mixture.of(mixture.weights, mixture.means, covariances, mixture.family)
     summary = DataSummary.of(X.T, mixture.family)
-    assert FormForPass(summary, X.dtype)(mixture).theta.dtype == np.float32
-    form = FormForPass(summary, X.dtype)(narrow)
+    assert EStepForPass(summary, X.dtype)(mixture).theta.dtype == np.float32
+    form = EStepForPass(summary, X.dtype)(narrow)
     assert form.theta.dtype == np.float64
     assert np.isfinite(form.complete(form.sums(Block(0, X.T))).objective)
 

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from conftest import clusters
 
-from emgmm import CheckpointWarning, GaussianMixture, files
-from emgmm.files import BusyError, NoLocksError, held, replaced, replaced_together
+from emgmm import CheckpointWarning, GaussianMixture
+from emgmm.storage import files
+from emgmm.storage.files import BusyError, NoLocksError, held, replaced, replaced_together
 
 posix = pytest.mark.skipif(
     sys.platform == "win32", reason="Windows has no modes, pipes and signals"
@@ -141,7 +142,7 @@ def test_the_last_writer_wins(tmp_path):
 @posix
 def test_what_killed_writers_left_is_removed_and_what_others_write_is_not(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from emgmm.files import replaced\n"
+        "import sys, time; from pathlib import Path; from emgmm.storage.files import replaced\n"
         "with replaced(Path(sys.argv[1])) as file:\n"
         "    file.write(b'half'); file.flush(); print('begun', flush=True); time.sleep(60)"
     )

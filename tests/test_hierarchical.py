@@ -10,10 +10,10 @@ from conftest import clusters
 from sklearn.metrics import adjusted_rand_score
 
 from emgmm import GaussianMixture
+from emgmm.initialization import STARTS
+from emgmm.initialization.hierarchical import Tree, agglomerate
+from emgmm.initialization.whitening import whitened
 from emgmm.sources import Rows
-from emgmm.starts import STARTS
-from emgmm.starts.agglomeration import Tree, agglomerate
-from emgmm.starts.whitening import whitened
 
 DATA = Path(__file__).parent / "data"
 NOBODY = 0  # the seed of a choice that is not made
@@ -166,8 +166,8 @@ def test_a_tree_is_grown_once_for_its_rows(monkeypatch):
         grown.append(len(points))
         return agglomerate(points, masses)
 
-    monkeypatch.setattr("emgmm.starts.agglomeration.agglomerate", spy)
-    monkeypatch.setattr("emgmm.starts.agglomeration.TREE_ROWS", 50)
+    monkeypatch.setattr("emgmm.initialization.hierarchical.agglomerate", spy)
+    monkeypatch.setattr("emgmm.initialization.hierarchical.TREE_ROWS", 50)
     rows = Rows(clusters(120, 3))
     starts = [
         STARTS["hierarchical"](rows, n_components, np.random.RandomState(0))
@@ -201,7 +201,7 @@ def test_holes_are_filled_with_the_mean_and_rows_that_tell_nothing_left_out():
 
 
 def test_theta_0_is_of_the_rows_that_were_clustered(monkeypatch):
-    monkeypatch.setattr("emgmm.starts.agglomeration.TREE_ROWS", 80)
+    monkeypatch.setattr("emgmm.initialization.hierarchical.TREE_ROWS", 80)
     X = clusters(300, 3, spread=8.0)
     model = GaussianMixture(3, init_params="hierarchical", max_iter=0, reg_covar=0, random_state=1)
     model.fit(X)

@@ -18,7 +18,8 @@ import zarr
 from conftest import STARTS, TYPES, clusters, fit, given_start, relative_error
 from pyarrow import dataset, parquet
 
-from emgmm import GaussianMixture, blocks, escape, fitting
+from emgmm import GaussianMixture, blocks
+from emgmm.fitting import multistart, split
 from emgmm.sources import ArraySource, BlocksSource, SlicedSource, cut, sliced
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
@@ -180,8 +181,8 @@ def test_missing_values(source, covariance_type, weights, tmp_path):
 def test_from_starts_on_all_rows_and_on_a_sample(
     source, start, weights, from_rows, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(fitting, "START_FROM", from_rows)
-    monkeypatch.setattr(fitting, "START_ROWS", 300)
+    monkeypatch.setattr(multistart, "START_FROM", from_rows)
+    monkeypatch.setattr(multistart, "START_ROWS", 300)
     arguments = {"init_params": start, "n_init": 2, "random_state": 3, "break_symmetry": False}
     in_memory = fit(GaussianMixture(3, **arguments), X, sample_weight=weights)
     model = fit(GaussianMixture(3, **arguments), source(tmp_path, X), sample_weight=weights)
@@ -190,8 +191,8 @@ def test_from_starts_on_all_rows_and_on_a_sample(
 
 @few_sources
 def test_callables_are_handed_the_same_sample(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "START_FROM", 1000)
-    monkeypatch.setattr(fitting, "START_ROWS", 300)
+    monkeypatch.setattr(multistart, "START_FROM", 1000)
+    monkeypatch.setattr(multistart, "START_ROWS", 300)
     seen = []
 
     def start(rows, n_components, random):
@@ -206,7 +207,7 @@ def test_callables_are_handed_the_same_sample(source, tmp_path, monkeypatch):
 
 @few_sources
 def test_the_way_out_of_coincident_components(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(escape, "SAMPLE_ROWS", 200)
+    monkeypatch.setattr(split, "SAMPLE_ROWS", 200)
     arguments = {"means_init": [X.mean(axis=0)] * 3, "random_state": 0, "init_params": "random"}
     in_memory = fit(GaussianMixture(3, **arguments), X)
     assert "escape" in in_memory.history_["event"]
@@ -454,8 +455,8 @@ def test_a_small_table_has_the_same_blocks_for_all_who_ask_for_one_size():
 @pytest.mark.parametrize("task", ["fit", "predict"])
 def test_memory_does_not_grow_with_the_rows(dtype, task, tmp_path, monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setattr(fitting, "START_FROM", 2**14)
-    monkeypatch.setattr(fitting, "START_ROWS", 2**12)
+    monkeypatch.setattr(multistart, "START_FROM", 2**14)
+    monkeypatch.setattr(multistart, "START_ROWS", 2**12)
     monkeypatch.setattr("emgmm.threads._allowed", lambda _: 1)  # who is how far is left to chance
     peaks = []
     chunk = 100 + 10 * clusters(2**16, 2, 2)

@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from emgmm import GaussianMixture, NormalInverseWishart, blocks
-from emgmm.families import FAMILIES, DegenerateCovarianceError
+from emgmm.covariances import FAMILIES, DegenerateCovarianceError
 from emgmm.mixture import Mixture
 
 X = clusters(400, 2, 2, seed=1)

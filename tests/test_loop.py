@@ -8,11 +8,11 @@ from conftest import TYPES, clusters, dense, fit, given_start
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emgmm import Ending, GaussianMixture, door
+from emgmm import Ending, GaussianMixture, validation
+from emgmm.acceleration import Plain, steps
+from emgmm.covariances import FAMILIES
 from emgmm.em import EM
-from emgmm.families import FAMILIES
 from emgmm.mixture import Mixture
-from emgmm.schemes import Plain, steps
 from emgmm.sources import ArraySource
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
@@ -31,7 +31,7 @@ class SpySource(ArraySource):
 @pytest.fixture
 def spy(monkeypatch):
     monkeypatch.setattr(SpySource, "passes", 0)
-    monkeypatch.setattr(door, "ArraySource", SpySource)
+    monkeypatch.setattr(validation, "ArraySource", SpySource)
     return SpySource
 
 

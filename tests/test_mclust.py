@@ -11,7 +11,7 @@ import pytest
 from conftest import dense, fit
 
 from emgmm import GaussianMixture
-from emgmm.families import FAMILIES
+from emgmm.covariances import FAMILIES
 
 HERE = Path(__file__).parent / "data"
 SCIKIT_LEARNS = {"EEE": "tied", "VVV": "full", "VVI": "diag", "VII": "spherical"}

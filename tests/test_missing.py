@@ -29,16 +29,17 @@ from emgmm import (
     GaussianMixture,
     UnobservedPairWarning,
 )
-from emgmm.block import Block
-from emgmm.diagnosis import gain_left
-from emgmm.expectation import FormForBlock, Incomplete
-from emgmm.expectation import incomplete as module
-from emgmm.families import FAMILIES, outer
-from emgmm.families.conditional import invert
-from emgmm.families.orientation import CommonAxes
-from emgmm.maximization import MStep
+from emgmm.covariances import FAMILIES
+from emgmm.covariances import dense as outer
+from emgmm.covariances.conditional import invert
+from emgmm.covariances.eigenvectors import CommonAxes
+from emgmm.degeneracy import gain_left
+from emgmm.estep import EStepForBlock, MissingEStep
+from emgmm.estep import missing as module
 from emgmm.mixture import Mixture
+from emgmm.mstep import MStep
 from emgmm.sources import ArraySource
+from emgmm.sources.block import Block
 from emgmm.sources.sliced import SlicedSource
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
@@ -80,7 +81,7 @@ def marginal_log_density(weights, means, covariances, rows):
 def test_densities_are_scipys_marginals(family):
     _, mixture = some_mixture(family)
     expected = marginal_log_density(mixture.weights, mixture.means, mixture.dense_covariances(), Z)
-    found = FormForBlock(mixture, len(Z)).log_joint(Block(0, Z.T, complete=False))
+    found = EStepForBlock(mixture, len(Z)).log_joint(Block(0, Z.T, complete=False))
     np.testing.assert_allclose(logsumexp(found, axis=0), expected, rtol=1e-11, atol=1e-11)
 
 
@@ -124,13 +125,15 @@ def test_an_em_step_is_that_of_rows_completed_one_by_one(family, weighted):
     mass, first, second = statistics_in_long_form(mixture, rows, counts)
     means = first / mass[:, None]
     scatters = second - mass[:, None, None] * np.einsum("ki,kj->kij", means, means)
-    elements = np.array([family.shape.weigh(np.linalg.cholesky(s), np.ones(D)) for s in scatters])
+    elements = np.array(
+        [family.structure.weigh(np.linalg.cholesky(s), np.ones(D)) for s in scatters]
+    )
     expected = family.estimate(family.pool(elements), mass, D)
     block = Block(0, rows.T, counts.astype(float) if weighted else None, False)
-    statistics = Incomplete(mixture).sums(block)
+    statistics = MissingEStep(mixture).sums(block)
     assert statistics.weight == counts.sum()
     assert statistics.unseen == counts[3]
-    np.testing.assert_allclose(statistics.mass, mass, rtol=1e-10)
+    np.testing.assert_allclose(statistics.counts, mass, rtol=1e-10)
     found = MStep(family, 0.0, np.dtype(float)).maximise(statistics)
     np.testing.assert_allclose(found.weights, mass / mass.sum(), rtol=1e-10)
     np.testing.assert_allclose(found.means, means, rtol=1e-9, atol=1e-10)
@@ -209,7 +212,7 @@ def test_without_nan_nothing_is_different(covariance_type, monkeypatch):
     def refuse(*_):
         raise AssertionError("complete rows took the form for missing values")
 
-    monkeypatch.setattr(module.Incomplete, "__init__", refuse)
+    monkeypatch.setattr(module.MissingEStep, "__init__", refuse)
     again = fit(model_of(covariance_type), X)
     for name in ("weights_", "means_", "covariances_", "lower_bounds_"):
         np.testing.assert_array_equal(getattr(again, name), getattr(expected, name))
@@ -284,7 +287,7 @@ def test_a_source_hands_out_rows_with_one_pattern_together(source, tmp_path):
 
 def test_rows_need_not_come_sorted():
     _, mixture = some_mixture(FAMILIES["full"])
-    form = Incomplete(mixture)
+    form = MissingEStep(mixture)
     order = np.random.default_rng(0).permutation(len(Z))
     np.testing.assert_allclose(
         form.log_joint(Z[order].T), form.log_joint(Z.T)[:, order], rtol=1e-12, atol=1e-12
@@ -499,15 +502,17 @@ def test_every_row_may_have_its_own_pattern(covariance_type, near_singular, shar
     rows[random.random(rows.shape) < share] = np.nan
     rows[40:58, 3:] = np.nan  # and many have the same one
     mixture = Mixture.of(weights, means, public, FAMILIES[covariance_type])
-    form = Incomplete(mixture)
+    form = MissingEStep(mixture)
     expected = marginal_log_density(weights, means, covariances, rows)
     np.testing.assert_allclose(form.log_densities(rows.T), expected, rtol=1e-11, atol=1e-11)
     mass, first, second = statistics_in_long_form(mixture, rows, np.ones(len(rows)))
     found = form.sums(Block(0, rows.T, None, False))
     about = second - np.einsum("ki,kj->kij", first, means)
     about -= np.einsum("ki,kj->kij", means, first - mass[:, None] * means)
-    np.testing.assert_allclose(found.mass, mass, rtol=1e-10)
-    np.testing.assert_allclose(found.drift, first - mass[:, None] * means, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(found.counts, mass, rtol=1e-10)
+    np.testing.assert_allclose(
+        found.first_moment, first - mass[:, None] * means, rtol=1e-9, atol=1e-10
+    )
     scatter = about.sum(axis=0) if covariance_type == "tied" else about
     np.testing.assert_allclose(found.scatter, scatter, rtol=1e-9, atol=1e-9)
 
@@ -537,8 +542,8 @@ def exact_conditionals(mixture, rows):
     K, n_features = mixture.means.shape
     joint = np.empty((K, len(rows)))
     first, second = np.empty((K, *rows.shape)), np.empty((K, *rows.shape, n_features))
-    for k, whitener in enumerate(map(exactly, mixture.each_whitener)):
-        covariance, _ = inverse_and_determinant(whitener @ whitener.T)
+    for k, precision_cholesky in enumerate(map(exactly, mixture.each_precision_cholesky)):
+        covariance, _ = inverse_and_determinant(precision_cholesky @ precision_cholesky.T)
         for i, row in enumerate(rows):
             o = np.flatnonzero(~np.isnan(row))
             inverse, determinant = inverse_and_determinant(covariance[np.ix_(o, o)])
@@ -571,7 +576,7 @@ def test_conditionals_near_singularity_are_those_of_fractions(covariance_type, l
     holes = random.random(rows.shape) < 0.4
     rows[holes & ~holes.all(axis=1, keepdims=True)] = np.nan
     joint, first, second = exact_conditionals(mixture, rows)
-    form = Incomplete(mixture)
+    form = MissingEStep(mixture)
     # A whitener has a relative error of the root of the covariance's condition number.
     rtol = 1e-12 + 1e-16 / np.sqrt(least) * 100
     np.testing.assert_allclose(form.log_joint(rows.T), joint, rtol=rtol, atol=rtol)
@@ -579,7 +584,7 @@ def test_conditionals_near_singularity_are_those_of_fractions(covariance_type, l
     found = form.given(Block(0, rows.T, None, False), shares)
     expected = np.einsum("kn,knij->kij", shares, second)
     scale = np.sqrt(np.einsum("kii->ki", expected))
-    errors = found.drift - np.einsum("kn,kni->ki", shares, first)
+    errors = found.first_moment - np.einsum("kn,kni->ki", shares, first)
     assert np.abs(errors / scale).max() < rtol
     errors = found.scatter - (expected.sum(axis=0) if covariance_type == "tied" else expected)
     assert np.abs(errors / (scale[:, :, None] * scale[:, None])).max() < rtol

@@ -8,7 +8,7 @@ from conftest import MODELS, TYPES, clusters, fit, given_start
 from sklearn.base import clone
 
 from emgmm import CoincidentComponentsWarning, GaussianMixture
-from emgmm.families import FAMILIES
+from emgmm.covariances import FAMILIES
 
 models = pytest.mark.parametrize("model", MODELS)
 X = clusters(400, 3, 3, seed=2, spread=2.0)

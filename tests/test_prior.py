@@ -18,8 +18,8 @@ from test_families import statistics_in_long_form
 from test_mclust import HERE, rows
 
 from emgmm import EMWarning, GaussianMixture, NormalInverseWishart
+from emgmm.covariances import FAMILIES
 from emgmm.em import EM
-from emgmm.families import FAMILIES
 from emgmm.sources import ArraySource
 from emgmm.summary import DataSummary
 

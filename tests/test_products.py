@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from emgmm.expectation.phi import WIDE, Phi
-from emgmm.expectation.products import BY_ENTRY, BY_ROW, SMALL, joint_of, sums_of
-from emgmm.families import AXIS, OUTER, TRACE
+from emgmm.covariances import DENSE, DIAGONAL, ISOTROPIC
+from emgmm.estep.blas import BY_ENTRY, BY_ROW, SMALL, joint_of, sums_of
+from emgmm.estep.features import WIDE, QuadraticFeatures
 
 # Few lines by many entries and the other way round; rows that fill pieces and rows that do not;
 # small products, products of which pieces are made, and large ones.
@@ -62,18 +62,18 @@ def test_small_products_add_up_to_the_sums(factors, order):
     assert_is_product(sums, shares, phi.T)
 
 
-@pytest.mark.parametrize("shape", [OUTER, AXIS, TRACE, None])
+@pytest.mark.parametrize("shape", [DENSE, DIAGONAL, ISOTROPIC, None])
 @pytest.mark.parametrize("n_features", [WIDE - 1, WIDE])
 def test_phi_is_the_same_of_rows_that_lie_by_row_and_by_feature(shape, n_features, dtype):
     X = np.random.default_rng(3).normal(size=(70, n_features)).astype(dtype)
-    phi = Phi(X.mean(axis=0), shape, dtype)
+    phi = QuadraticFeatures(X.mean(axis=0), shape, dtype)
     by_row = phi.of_rows(X.T).copy()
-    by_feature = Phi(phi.centre, shape, dtype).of_rows(np.ascontiguousarray(X.T))
+    by_feature = QuadraticFeatures(phi.centre, shape, dtype).of_rows(np.ascontiguousarray(X.T))
     tolerance = 4 * np.finfo(dtype).eps  # a sum of squares may be added in another order
     np.testing.assert_allclose(by_row, by_feature, rtol=tolerance)
     np.testing.assert_array_equal(by_row[0], 1.0)
     y = (X - phi.centre).T
-    monomials = {AXIS: y**2, TRACE: (y**2).sum(axis=0)[None], None: y[:0]}
+    monomials = {DIAGONAL: y**2, ISOTROPIC: (y**2).sum(axis=0)[None], None: y[:0]}
     if shape in monomials:
         expected = np.concatenate([y, monomials[shape]])
         np.testing.assert_allclose(by_row[1:], expected, rtol=20 * np.finfo(dtype).eps)
@@ -82,6 +82,6 @@ def test_phi_is_the_same_of_rows_that_lie_by_row_and_by_feature(shape, n_feature
 def test_phi_of_float32_loses_nothing_but_the_rounding_of_each_entry():
     random = np.random.default_rng(5)
     X = (1e3 + random.normal(size=(400, 3))).astype(np.float32)
-    phi = Phi(X.mean(axis=0, dtype=np.float64), AXIS, np.float32)
+    phi = QuadraticFeatures(X.mean(axis=0, dtype=np.float64), DIAGONAL, np.float32)
     centred = phi.of_rows(X.T)[1:4]
     np.testing.assert_array_equal(centred, (X - phi.centre).T.astype(np.float32))

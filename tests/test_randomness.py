@@ -8,7 +8,7 @@ from conftest import fit
 from sklearn.utils import check_random_state
 
 from emgmm import GaussianMixture
-from emgmm.randomness import lent
+from emgmm.randomness import generator
 
 
 def drawn(random):
@@ -19,31 +19,31 @@ def drawn(random):
 def test_a_seed_gives_the_same_numbers_each_time(seed):
     expected = drawn(check_random_state(seed))
     for _ in range(3):
-        with lent(seed) as random:
+        with generator(seed) as random:
             assert drawn(random) == expected
 
 
 def test_generators_in_use_at_once_are_different():
-    with lent(3) as outer:
+    with generator(3) as outer:
         first = outer.normal()
-        with lent(3) as inner:
+        with generator(3) as inner:
             assert inner.normal() == first
         assert outer.normal() != first
-        with lent(3) as another:
+        with generator(3) as another:
             assert another is not outer
 
 
 def test_others_are_passed_on():
     own = np.random.RandomState(1)
-    with lent(own) as random:
+    with generator(own) as random:
         assert random is own
-    with lent(None) as random:
+    with generator(None) as random:
         assert random is np.random.mtrand._rand
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_a_seed_that_will_not_do(seed):
-    with pytest.raises(ValueError, match="Seed must be between"), lent(seed):
+    with pytest.raises(ValueError, match="Seed must be between"), generator(seed):
         pass
 
 

@@ -25,9 +25,9 @@ from emgmm import (
     InformationCriterionDisplay,
     blocks,
 )
-from emgmm.candidates import CRITERIA, NEGLIGIBLE
-from emgmm.families import FAMILIES
-from emgmm.starts import STARTS
+from emgmm.covariances import FAMILIES
+from emgmm.initialization import STARTS
+from emgmm.selection.candidates import CRITERIA, NEGLIGIBLE
 
 X = clusters(300, 3, 3)
 # What speaks of one fit.
@@ -269,7 +269,7 @@ def test_tol_by_default_is_not_enough_where_much_is_left():
 
 
 def test_a_candidate_that_is_ahead_unconverged_is_run_on(monkeypatch):
-    monkeypatch.setattr("emgmm.selection.MAX_ITER", 8)
+    monkeypatch.setattr("emgmm.selection.estimator.MAX_ITER", 8)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = GaussianMixtureIC(
@@ -284,7 +284,7 @@ def test_a_candidate_that_is_ahead_unconverged_is_run_on(monkeypatch):
 
 
 def test_one_that_does_not_converge_keeps_its_rank_with_one_warning(monkeypatch):
-    monkeypatch.setattr("emgmm.selection.MAX_ITER", 2)
+    monkeypatch.setattr("emgmm.selection.estimator.MAX_ITER", 2)
     model = GaussianMixtureIC(
         [1, 3], covariance_type=["VVI"], max_iter=2, acceleration=None, random_state=0
     )

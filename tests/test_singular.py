@@ -5,9 +5,9 @@ import pytest
 from conftest import clusters, identity_precisions
 
 from emgmm import GaussianMixture, GaussianMixtureIC, blocks
-from emgmm.families import FAMILIES, OUTER
+from emgmm.covariances import DENSE, FAMILIES
 
-DENSE = [name for name, family in FAMILIES.items() if family.shape == OUTER]
+DENSE = [name for name, family in FAMILIES.items() if family.structure == DENSE]
 DIAGONAL = ["diag", "EEI", "EVI", "VEI", "VVI"]
 N = 90
 

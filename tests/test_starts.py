@@ -10,12 +10,13 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
-from emgmm import GaussianMixture, fitting
+from emgmm import GaussianMixture
+from emgmm.covariances import FAMILIES, DegenerateCovarianceError
 from emgmm.em import EM
-from emgmm.expectation import exact
-from emgmm.families import FAMILIES, DegenerateCovarianceError
+from emgmm.estep import centred
+from emgmm.fitting import multistart
+from emgmm.initialization import STARTS, hierarchical, short_runs
 from emgmm.sources import Rows
-from emgmm.starts import STARTS, agglomeration, short
 
 K = 3
 X = clusters(200, 4)
@@ -40,7 +41,7 @@ def test_a_start_gives_a_mixture_and_the_same_one_again(name, covariance_type):
 
 @starts
 def test_another_seed_is_another_start(name, monkeypatch):
-    monkeypatch.setattr(agglomeration, "TREE_ROWS", 100)  # up to here nothing is drawn for it
+    monkeypatch.setattr(hierarchical, "TREE_ROWS", 100)  # up to here nothing is drawn for it
     cloud = np.random.default_rng(0).normal(size=(200, 4))
     one, other = (begin(name, cloud, random_state=seed) for seed in range(2))
     assert not np.array_equal(one.means_, other.means_)
@@ -85,8 +86,8 @@ def test_hostile_rows_crash_no_start(name, case, weighted, dtype):
 
 @starts
 def test_a_start_on_many_rows_looks_at_a_bounded_sample_of_them(name, monkeypatch):
-    monkeypatch.setattr(fitting, "START_FROM", len(X) - 1)
-    monkeypatch.setattr(fitting, "START_ROWS", 50)
+    monkeypatch.setattr(multistart, "START_FROM", len(X) - 1)
+    monkeypatch.setattr(multistart, "START_ROWS", 50)
     seen = []
     original = STARTS[name]
 
@@ -121,7 +122,7 @@ def assert_mixture(model, expected):
 
 @pytest.mark.parametrize("together", [0, 10**6])
 def test_a_callable_may_return_labels(together, monkeypatch):
-    monkeypatch.setattr(exact, "TOGETHER", together)  # rows sorted by component, or all at once
+    monkeypatch.setattr(centred, "TOGETHER", together)  # rows sorted by component, or all at once
     assert_mixture(begin(lambda *_: LABELS), weighted_moments(np.eye(K)[LABELS]))
     assert_mixture(begin(lambda *_: LABELS.astype(np.uint8)), weighted_moments(np.eye(K)[LABELS]))
     assert_mixture(begin(lambda *_: LABELS.tolist()), weighted_moments(np.eye(K)[LABELS]))
@@ -129,7 +130,7 @@ def test_a_callable_may_return_labels(together, monkeypatch):
 
 @pytest.mark.parametrize("together", [0, 10**6])
 def test_labels_may_be_the_largest_of_their_type(together, monkeypatch):
-    monkeypatch.setattr(exact, "TOGETHER", together)
+    monkeypatch.setattr(centred, "TOGETHER", together)
     labels = np.arange(1024) % 256
     rows = np.random.default_rng(0).normal(size=(1024, 2)) + labels[:, None]
 
@@ -285,8 +286,8 @@ def test_an_affine_map_changes_no_whitened_clusters():
 # -- short runs -----------------------------------------------------------------------------------
 def test_the_best_of_the_short_runs_goes_on(monkeypatch):
     """No run stopped above the mixture that is handed out, and that one is a run's."""
-    objectives = {short.STEPS: [], short.MORE_STEPS: []}
-    original = short.plain_steps
+    objectives = {short_runs.STEPS: [], short_runs.MORE_STEPS: []}
+    original = short_runs.plain_steps
 
     def spy(em, step, number):
         assert em.source.n_rows == 150
@@ -294,18 +295,18 @@ def test_the_best_of_the_short_runs_goes_on(monkeypatch):
         objectives[number].append(ended.objective)
         return ended
 
-    monkeypatch.setattr(short, "plain_steps", spy)
+    monkeypatch.setattr(short_runs, "plain_steps", spy)
     cloud = np.random.default_rng(0).normal(size=(150, 2))
     model = begin("short-runs", cloud, n_components=4, reg_covar=0)
     shorter, longer = objectives.values()
-    assert (len(shorter), len(longer)) == (short.RUNS, short.BEST)
-    assert len(set(shorter)) > short.RUNS / 2
+    assert (len(shorter), len(longer)) == (short_runs.RUNS, short_runs.BEST)
+    assert len(set(shorter)) > short_runs.RUNS / 2
     assert model.score(cloud) == pytest.approx(max(longer), rel=1e-12)
     assert max(longer) >= max(shorter)
 
 
 def test_short_runs_look_at_a_sample_of_the_rows_that_count(monkeypatch):
-    monkeypatch.setattr(short, "SHORT_ROWS", 60)
+    monkeypatch.setattr(short_runs, "SHORT_ROWS", 60)
     weights = np.ones(len(X))
     weights[::2] = 0
     looked_at = []
@@ -325,17 +326,17 @@ def test_short_runs_look_at_a_sample_of_the_rows_that_count(monkeypatch):
 
 def test_runs_that_fail_are_dropped_and_where_all_do_the_error_says_so(monkeypatch):
     calls = []
-    original = short.plain_steps
+    original = short_runs.plain_steps
 
     def failing(em, step, number):
         calls.append(number)
-        if len(calls) < short.RUNS or len(calls) > short.RUNS + 1:
+        if len(calls) < short_runs.RUNS or len(calls) > short_runs.RUNS + 1:
             raise DegenerateCovarianceError((0,))
         return original(em, step, number)
 
-    monkeypatch.setattr(short, "plain_steps", failing)
+    monkeypatch.setattr(short_runs, "plain_steps", failing)
     begin("short-runs")
-    assert calls == [short.STEPS] * short.RUNS + [short.MORE_STEPS]
+    assert calls == [short_runs.STEPS] * short_runs.RUNS + [short_runs.MORE_STEPS]
     flat = np.column_stack([X, np.ones(len(X))])
     with pytest.raises(ValueError, match=r"Singular: all, because X is constant"):
         begin("short-runs", flat, reg_covar=0)

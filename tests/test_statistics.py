@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_families import families, some_mixture
 
-from emgmm.block import Block
-from emgmm.expectation import Exact, Packed
-from emgmm.families import FAMILIES
+from emgmm.covariances import FAMILIES
+from emgmm.estep import CentredEStep, ExpandedEStep
 from emgmm.sources import ArraySource
+from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
 
@@ -25,7 +25,7 @@ CUTS = st.lists(st.integers(1, 399), max_size=6, unique=True)
 
 def assert_same_statistics(a, b, rtol=1e-11):
     scale = np.abs(b.scatter).max()
-    for name in ("centres", "mass", "drift", "scatter"):
+    for name in ("centres", "counts", "first_moment", "scatter"):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=rtol, atol=rtol * scale)
     assert a.log_likelihood == pytest.approx(b.log_likelihood, rel=rtol)
     assert a.weight == b.weight
@@ -38,7 +38,7 @@ def assert_same_statistics(a, b, rtol=1e-11):
 def test_statistics_of_the_whole_are_the_sum_over_any_partition(family, exact, cuts):
     X, mixture = some_mixture(family)
     edges = [0, *sorted(cuts), len(X)]
-    form = Exact(mixture) if exact else Packed(mixture, DataSummary.of(X.T, family))
+    form = CentredEStep(mixture) if exact else ExpandedEStep(mixture, DataSummary.of(X.T, family))
     parts = [form.sums(Block(a, X[a:b].T)) for a, b in pairwise(edges)]
     whole = form.complete(form.sums(Block(0, X.T)))
     assert_same_statistics(form.complete(reduce(add, parts)), whole)
@@ -55,7 +55,7 @@ def test_an_extrapolation_is_linear_in_every_sum():
     base, other, less = some(), some(), some()
     found = base.plus(0.3, other, less)
     twice = base.times(2.0)
-    for name in ("mass", "drift", "scatter", "noise"):
+    for name in ("counts", "first_moment", "scatter", "noise"):
         here, there, nearer = (getattr(each, name) for each in (base, other, less))
         np.testing.assert_allclose(getattr(found, name), here + 0.3 * there - 0.3 * nearer)
         np.testing.assert_allclose(getattr(twice, name), 2 * here)
@@ -74,7 +74,7 @@ def test_summaries_add_up_and_keep_their_digits_far_from_zero(family, cuts, offs
     np.testing.assert_allclose(total.mean, mean, rtol=1e-14, atol=1e-12)
     deviations = X - mean
     np.testing.assert_allclose(
-        total.scatter, family.shape.weigh(deviations.T, np.ones(len(X))), rtol=1e-6
+        total.scatter, family.structure.weigh(deviations.T, np.ones(len(X))), rtol=1e-6
     )
     assert total.weight == len(X)
     np.testing.assert_array_equal(total.minimum, X.min(axis=0))
@@ -82,7 +82,7 @@ def test_summaries_add_up_and_keep_their_digits_far_from_zero(family, cuts, offs
     point = mean + 2.0
     np.testing.assert_allclose(
         total.scatter_about(point),
-        family.shape.weigh((X - point).T, np.ones(len(X))),
+        family.structure.weigh((X - point).T, np.ones(len(X))),
         rtol=1e-6,
     )
 

@@ -17,7 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from emgmm import Ending, GaussianMixture, NormalInverseWishart, blocks, maximization
+from emgmm import Ending, GaussianMixture, NormalInverseWishart, blocks, mstep
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
 X = clusters(600, 3, 3)
@@ -209,7 +209,7 @@ def test_a_narrow_component_is_measured_about_its_own_mean():
 
 @types
 def test_moments_that_are_taken_again_are_blended_too(covariance_type, monkeypatch):
-    monkeypatch.setattr(maximization, "PROMISE", 0.0)  # none are good enough the first time
+    monkeypatch.setattr(mstep, "MAX_ERROR", 0.0)  # none are good enough the first time
     model = model_of(covariance_type)
     long_form = LongForm(model)
     for call, rows in enumerate(BLOCKS, start=1):
@@ -578,9 +578,9 @@ def test_a_saved_stream_of_other_shapes_is_damaged(covariance_type, tmp_path):
     model_of(covariance_type).partial_fit(X).save(path)
     document = json.loads(path.read_text())
     statistics = document["fitted"]["_stream"]["items"]["statistics"]["items"]
-    statistics["drift"] = statistics["mass"]
+    statistics["first_moment"] = statistics["counts"]
     path.write_text(json.dumps(document))
-    with pytest.raises(ValueError, match="is a damaged model: the statistics' drift"):
+    with pytest.raises(ValueError, match="is a damaged model: the statistics' first_moment"):
         GaussianMixture.load(path)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import emgmm
-from emgmm.families import FAMILIES
+from emgmm.covariances import FAMILIES
 
 PACKAGE = Path(emgmm.__file__).parent
 
@@ -131,7 +131,7 @@ def test_modules_are_small(path):
 def test_optional_packages_are_imported_only_where_used():
     code = (
         "import sys, sklearn.mixture; before = set(sys.modules);"
-        "import emgmm, emgmm.datasets, emgmm.plots, emgmm.__main__;"
+        "import emgmm, emgmm.datasets, emgmm.drawing, emgmm.__main__;"
         "print({m.partition('.')[0] for m in set(sys.modules) - before})"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

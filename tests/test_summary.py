@@ -12,10 +12,10 @@ from conftest import MODELS, TYPES, clusters, dense, fit
 from numpy.testing import assert_allclose, assert_array_equal
 
 from emgmm import GaussianMixture, GaussianMixtureIC, blocks
-from emgmm.candidates import SHOWN
 from emgmm.datasets import old_faithful
-from emgmm.diagnosis.summary import MOST_PAIRS, WIDTH
-from emgmm.loop import Ending
+from emgmm.diagnostics.summary import MOST_PAIRS, WIDTH
+from emgmm.fitting.loop import Ending
+from emgmm.selection.candidates import SHOWN
 
 LETTERS = list("abcdefghijklmnopqrstuvwxyz")
 QUICK = "whitened-kmeans"  # one start for each number of components

@@ -13,7 +13,8 @@ import pytest
 from conftest import clusters, fit
 from sklearn.base import clone
 
-from emgmm import GaussianMixture, NormalInverseWishart, checkpoint
+from emgmm import GaussianMixture, NormalInverseWishart
+from emgmm.storage import checkpoint
 
 X = clusters(120, 2, 3, spread=1.5)
 
@@ -101,12 +102,12 @@ WRONG = {
         "history_ is not a table of objective, passes, event",
     ),
     "stream": (
-        ("fitted", "_stream", "items", "statistics", "items", "mass", "values", 0),
+        ("fitted", "_stream", "items", "statistics", "items", "counts", "values", 0),
         -1.0,
         "statistics are of rows of a negative weight",
     ),
     "stream's shape": (
-        ("fitted", "_stream", "items", "statistics", "items", "mass", "shape"),
+        ("fitted", "_stream", "items", "statistics", "items", "counts", "shape"),
         [3, 1],
         r"statistics' mass has the shape \(3, 1\)",
     ),
@@ -323,7 +324,7 @@ RECORDS = {
     "iterations": ("Progress", {"n_iter": 99}, "a Progress in it contradicts itself"),
     "history": ("Run", {"objectives": []}, "a Run in it contradicts itself"),
     "failure": (
-        "Ended",
+        "FinishedRun",
         {
             "failure": {
                 "class": "Failure",
@@ -333,7 +334,7 @@ RECORDS = {
         "a Ended in it contradicts itself|a Standing in it",
     ),
     "component": (
-        "Standing",
+        "StartsSoFar",
         {
             "failure": {
                 "class": "Failure",
@@ -342,7 +343,7 @@ RECORDS = {
         },
         "a Failure in it contradicts itself",
     ),
-    "nothing": ("Standing", {"best": None}, "a Standing in it contradicts itself"),
+    "nothing": ("StartsSoFar", {"best": None}, "a Standing in it contradicts itself"),
     "weight": ("Statistics", {"weight": -1.0}, "the weight of the statistics' rows is -1.0"),
     "no class": ("Content", {"record": {"class": "os", "parts": {}}}, "it has no 'os'"),
     "no part": ("Content", {"record": {"class": "Record", "parts": {}}}, "missing 3 required"),
@@ -361,11 +362,11 @@ def test_a_record_of_no_such_fit_is_refused(kind, new, message, stopped):
     document, arrays = members(model.checkpoint.read_bytes())
     parts = find(document, kind)
     if parts is None:  # of what has ended in this start there is nothing yet
-        assert kind == "Ended"
+        assert kind == "FinishedRun"
         record = find(document, "Record")
-        run = find(document, "Standing")["best"]
+        run = find(document, "StartsSoFar")["best"]
         record["ended"] = {
-            "tuple": [{"class": "Ended", "parts": {"run": run, "failure": None, "passes": 3}}]
+            "tuple": [{"class": "FinishedRun", "parts": {"run": run, "failure": None, "passes": 3}}]
         }
         parts = find(document, kind)
     parts.update(new)

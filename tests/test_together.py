@@ -11,7 +11,7 @@ from conftest import STARTS, clusters, fit, given_start, relative_error
 from sklearn.exceptions import NotFittedError
 
 from emgmm import Ending, GaussianMixture, blocks
-from emgmm.families import FAMILIES
+from emgmm.covariances import FAMILIES
 
 N, D, K = 360, 3, 3
 CUTS = (0, 50, 51, 200, N)
@@ -263,8 +263,8 @@ def test_silent_rows_are_no_seeds_and_no_rows_for_components():
 
 
 def test_a_sample_with_too_few_rows_that_count_is_said_to_be(monkeypatch):
-    monkeypatch.setattr("emgmm.fitting.START_FROM", 100)
-    monkeypatch.setattr("emgmm.fitting.START_ROWS", 20)
+    monkeypatch.setattr("emgmm.fitting.multistart.START_FROM", 100)
+    monkeypatch.setattr("emgmm.fitting.multistart.START_ROWS", 20)
     weights = np.zeros(N)
     weights[:4] = 1.0
     with pytest.raises(ValueError, match=r"only . have a weight above 0"):

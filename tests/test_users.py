@@ -170,7 +170,7 @@ def test_a_pickle_of_another_version_is_announced(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pickle.loads(data)
-    monkeypatch.setattr("emgmm.portable.__version__", "99.0")
+    monkeypatch.setattr("emgmm.interchange.__version__", "99.0")
     with pytest.warns(InconsistentVersionWarning, match="pickled by emgmm 0.1.0"):
         pickle.loads(data)
 

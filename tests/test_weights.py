@@ -26,17 +26,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emgmm import (
-    GaussianMixture,
-    StarvedComponentWarning,
-    StoppedShortWarning,
-    blocks,
-    fitting,
-)
-from emgmm.expectation import choice
-from emgmm.families import FAMILIES
+from emgmm import GaussianMixture, StarvedComponentWarning, StoppedShortWarning, blocks
+from emgmm.covariances import FAMILIES
+from emgmm.estep import dispatch
+from emgmm.fitting import multistart
+from emgmm.initialization import STARTS as START_FUNCTIONS
 from emgmm.sources import Rows
-from emgmm.starts import STARTS as START_FUNCTIONS
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
 X = clusters(300, 3, 3)
@@ -71,7 +66,7 @@ def test_far_rows_take_the_exact_form_with_their_weights(covariance_type, monkey
     weighted = fit(GaussianMixture(**start), far, sample_weight=COUNTS)
     repeated = fit(GaussianMixture(**start), far.repeat(COUNTS, axis=0))
     assert relative_error(weighted, repeated) < 1e-8
-    monkeypatch.setattr(choice, "PROMISE", 0.0)  # nothing is packed
+    monkeypatch.setattr(dispatch, "MAX_ERROR", 0.0)  # nothing is packed
     exact = fit(model_of(covariance_type), X, sample_weight=COUNTS)
     monkeypatch.undo()
     assert_same_fit(exact, fit(model_of(covariance_type), REPEATED), 1e-9)
@@ -80,7 +75,7 @@ def test_far_rows_take_the_exact_form_with_their_weights(covariance_type, monkey
 @types
 @pytest.mark.parametrize("compiled", [0, np.inf])
 def test_both_packed_forms_weigh_rows(covariance_type, compiled, monkeypatch):
-    monkeypatch.setattr(choice, "COMPILED_FROM", compiled)
+    monkeypatch.setattr(dispatch, "COMPILED_FROM", compiled)
     weighted = fit(model_of(covariance_type), X, sample_weight=COUNTS)
     assert_same_fit(weighted, fit(model_of(covariance_type), REPEATED))
 
@@ -182,7 +177,7 @@ def opened(kind, rows, folder):
 def test_what_a_row_of_weight_0_holds_is_in_no_sum(
     kind, missing, compiled, dtype, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(choice, "COMPILED_FROM", compiled)
+    monkeypatch.setattr(dispatch, "COMPILED_FROM", compiled)
     if kind == "large":
         monkeypatch.setattr("emgmm.sources.array.SMALL", 0)
     rows = X.astype(dtype)
@@ -244,7 +239,7 @@ def test_the_report_is_that_of_the_repeated_rows(covariance_type):
     model = fit(model_of(covariance_type), X, sample_weight=COUNTS)
     weighted = model.diagnose(X, certify=True, sample_weight=COUNTS)
     repeated = model.diagnose(REPEATED, certify=True)
-    np.testing.assert_allclose(weighted.mass, repeated.mass, rtol=1e-12)
+    np.testing.assert_allclose(weighted.counts, repeated.counts, rtol=1e-12)
     np.testing.assert_allclose(weighted.overlap, repeated.overlap, rtol=1e-9, atol=1e-15)
     assert weighted.entropy == pytest.approx(repeated.entropy, rel=1e-12)
     assert weighted.verdict is repeated.verdict
@@ -287,8 +282,8 @@ def test_rows_far_away_that_do_not_count_move_no_start(name):
 
 
 def test_a_sample_of_rows_brings_their_weights(monkeypatch):
-    monkeypatch.setattr(fitting, "START_FROM", 100)
-    monkeypatch.setattr(fitting, "START_ROWS", 60)
+    monkeypatch.setattr(multistart, "START_FROM", 100)
+    monkeypatch.setattr(multistart, "START_ROWS", 60)
     weights = np.where(X[:, 0] > np.median(X[:, 0]), 1.0, 0.0)
     model = fit(
         GaussianMixture(1, max_iter=0, init_params="kmeans", random_state=0),

@@ -6,11 +6,11 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from emgmm import CoincidentComponentsWarning, GaussianMixture, GaussianMixtureDisplay
+from emgmm.covariances import FAMILIES
 from emgmm.datasets import question
+from emgmm.drawing import COLOURS
 from emgmm.em import EM
-from emgmm.escape import splits
-from emgmm.families import FAMILIES
-from emgmm.plots import COLOURS
+from emgmm.fitting.split import splits
 from emgmm.sources import ArraySource
 
 data = question()

@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 
 from emgmm import GaussianMixture
 from emgmm.datasets import question
-from emgmm.plots import COLOURS
+from emgmm.drawing import COLOURS
 
 starts = {
     "full": [np.eye(2) / 10] * 2,

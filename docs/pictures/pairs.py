@@ -8,8 +8,8 @@ from sklearn.datasets import load_iris, load_wine
 
 from emgmm import GaussianMixture
 from emgmm.datasets import old_faithful, question
-from emgmm.diagnosis import divergences
-from emgmm.plots import COLOURS
+from emgmm.degeneracy import divergences
+from emgmm.drawing import COLOURS
 
 LIMIT = 0.2
 data = {

@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 
 from emgmm import GaussianMixture, GaussianMixtureDisplay
 from emgmm.datasets import question
-from emgmm.plots import COLOURS
+from emgmm.drawing import COLOURS
 
 data = question()
 model = GaussianMixture(

@@ -7,8 +7,8 @@ from matplotlib import pyplot as plt
 
 from emgmm import GaussianMixture
 from emgmm.datasets import question
-from emgmm.diagnosis import divergences
-from emgmm.plots import COLOURS
+from emgmm.degeneracy import divergences
+from emgmm.drawing import COLOURS
 
 starts = {
     "full": [np.eye(2) / 10] * 2,

@@ -3,8 +3,8 @@
 from emgmm.sources.array import ArraySource
 from emgmm.sources.blocked import BlocksSource
 from emgmm.sources.blocks import Blocks, blocks
-from emgmm.sources.cluster import ClusterSource
 from emgmm.sources.conversion import as_rows
+from emgmm.sources.dask.source import ClusterSource
 from emgmm.sources.digest import DigestedSource
 from emgmm.sources.finite import is_complete
 from emgmm.sources.sliced import SlicedSource

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.block import Block
+from emgmm.sources.block import Block
 from emgmm.sources.patterns import by_pattern
 from emgmm.sources.source import Rows, Source, chosen_rows
 from emgmm.threads import cached_property

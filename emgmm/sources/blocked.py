@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.block import Block
+from emgmm.sources.block import Block
 from emgmm.sources.blocks import Blocks
 from emgmm.sources.cut import Cut
 from emgmm.sources.source import MANY

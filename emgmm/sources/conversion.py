@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
-from emgmm.precision import FLOATS
 from emgmm.sources.tables import labels_of
+from emgmm.tolerances import FLOATS
 from emgmm.typing import Array
 
 # Libraries whose arrays may be on a device, or part of a graph of gradients.

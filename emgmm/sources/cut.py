@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from emgmm.block import Block
+from emgmm.sources.block import Block
 from emgmm.sources.patterns import by_pattern
 from emgmm.typing import Array
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emgmm.block import Block
+from emgmm.sources.block import Block
 from emgmm.sources.source import Rows, Source, Sum
 from emgmm.typing import Array, Integers
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.precision import FLOATS
 from emgmm.sources.conversion import as_rows
 from emgmm.sources.cut import ENTRIES, Cut, is_sliceable
 from emgmm.sources.streamed import StreamedSource
 from emgmm.sources.weights import check_length, in_slices, weighed
+from emgmm.tolerances import FLOATS
 from emgmm.typing import Array
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from emgmm.block import Block
+from emgmm.sources.block import Block
 from emgmm.threads import cached_property, in_order
 from emgmm.typing import Array, Integers
 

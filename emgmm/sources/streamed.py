@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.block import Block
+from emgmm.sources.block import Block
 from emgmm.sources.cut import ENTRIES, Cut
 from emgmm.sources.finite import is_complete
 from emgmm.sources.source import Rows, Source, chosen_rows

@@ -1,0 +1,107 @@
+"""``python -m emgmm``: fit data that are in the package, and say what was found in them."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emgmm.cli import outputs
+from emgmm.cli.errors import described
+from emgmm.cli.output import say
+from emgmm.cli.report import listed_warnings, summarized
+from emgmm.datasets import Dataset, old_faithful, question
+from emgmm.estimator import GaussianMixture
+from emgmm.plotting import GaussianMixtureDisplay
+from emgmm.version import __version__
+
+DESCRIPTION = "Fit a Gaussian mixture to a data set that comes with the package."
+
+COMMANDS = """\
+commands for your own data:
+  python -m emgmm fit      fit mixtures to the rows of a table and choose one
+  python -m emgmm predict  label the rows of a table by a model that fit saved
+
+Each of them explains its options with --help."""
+
+
+def faithful_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
+    """Fit two components to Old Faithful, from k-means."""
+    data = old_faithful()
+    model = GaussianMixture(2, tol=1e-8, random_state=0).fit(data.rows)
+    return data, {f"Old Faithful: {len(data.rows)} eruptions, in minutes": model}
+
+
+def question_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
+    """Fit the question's data, from its own start of two equal components and from k-means."""
+    data = question()
+    start: dict[str, Any] = {
+        "weights_init": [0.5, 0.5],
+        "means_init": [[10, 10], [10, 10]],
+        "precisions_init": [np.eye(2) / 10] * 2,
+    }
+    common: dict[str, Any] = {"reg_covar": 0, "tol": 1e-8, "random_state": 0}
+    stuck = GaussianMixture(2, **common, **start, break_symmetry=False)
+    parted = GaussianMixture(2, **common, **start)
+    sound = GaussianMixture(2, **common)
+    return data, {
+        "Plain EM from two equal components": stuck.fit(data.rows),
+        "From the same start with break_symmetry, the default": parted.fit(data.rows),
+        "From k-means": sound.fit(data.rows),
+    }
+
+
+def drawn(data: Dataset, fits: dict[str, GaussianMixture]) -> Any:
+    """A figure with one panel for each fit."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.6 * len(fits), 4.6), layout="constrained")
+    for number, (title, model) in enumerate(fits.items(), start=1):
+        ax = figure.add_subplot(1, len(fits), number)
+        GaussianMixtureDisplay.from_estimator(model, data.rows, ax=ax)
+        ax.set_xlabel(data.feature_names[0])
+        ax.set_ylabel(data.feature_names[1])
+        ax.set_title(title, fontsize="medium")
+    return figure
+
+
+@described
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m emgmm",
+        description=DESCRIPTION,
+        epilog=COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "data",
+        nargs="?",
+        choices=("faithful", "question"),
+        default="faithful",
+        help="Old Faithful's eruptions, the default, or two clusters and a start that misleads EM",
+    )
+    parser.add_argument(
+        "--plot", metavar="FILE", type=Path, help="draw the fits (needs matplotlib)"
+    )
+    parser.add_argument("--version", action="version", version=f"emgmm {__version__}")
+    options = parser.parse_args(arguments)
+    outputs.check({"--plot": options.plot}, {})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data, fits = question_fits() if options.data == "question" else faithful_fits()
+    texts = (
+        f"{title}\n\n{summarized(model, data.rows, data.feature_names)}"
+        for title, model in fits.items()
+    )
+    say("\n\n\n".join(texts))
+    for text in listed_warnings(caught, data.feature_names):
+        say(f"\n{text}")
+    if options.plot is not None:
+        writer = outputs.figure_writer(options.plot, lambda: drawn(data, fits))
+        outputs.write({options.plot: writer})
+        say(f"\nPicture written to {options.plot}")
+    return 0

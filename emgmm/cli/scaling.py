@@ -1,0 +1,171 @@
+"""Standardized columns: fitted in place of the columns themselves, and converted back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from emgmm.cli.errors import CommandError
+from emgmm.cli.rows import InputRows
+from emgmm.covariances import DENSE, FAMILIES
+from emgmm.diagnostics import MixtureSummary
+from emgmm.estimator import GaussianMixture
+from emgmm.mixture import Mixture
+from emgmm.noise import Box, Noise
+from emgmm.selection.estimator import GaussianMixtureIC
+from emgmm.typing import Array
+
+# How many times the logarithms of the standard deviations each figure changes by on the way back.
+FACTORS = {"log_likelihood": -1.0, "bic": 2.0, "aic": 2.0, "icl": 2.0}
+
+UNITS = (
+    "The columns were standardized for the fit (--scale). Means, standard deviations, the "
+    "log-likelihood and the criteria are given in the original units, condition numbers for the "
+    "standardized columns."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Standardization:
+    """Subtraction of each column's mean and division by its standard deviation.
+
+    Parameters
+    ----------
+    means, sds : ndarray of shape (D,)
+        Means and standard deviations of the columns, weighted, over the values that are known.
+    weight : float
+        Total weight of the rows.
+    logs : float
+        The sum over columns of the logarithm of the standard deviation times the weight of the
+        known values. The log-likelihood of the standardized rows is larger by this than that of
+        the rows in the original units.
+    """
+
+    means: Array
+    sds: Array
+    weight: float
+    logs: float
+
+    @classmethod
+    def of(cls, rows: InputRows) -> Standardization:
+        """The standardization of the columns of rows."""
+        weight, observed, sums, squares = 0.0, *np.zeros((3, len(rows.names)))
+        for values, counts in weighted(rows):
+            known = np.logical_not(np.isnan(values))
+            weight += float(counts.sum())
+            observed += counts @ known
+            sums += counts @ np.where(known, values, 0.0)
+        means = sums / observed
+        with np.errstate(over="ignore"):
+            for values, counts in weighted(rows):
+                known = np.logical_not(np.isnan(values))
+                squares += counts @ np.where(known, values - means, 0.0) ** 2
+            sds = np.sqrt(squares / observed)
+        usable = np.isfinite(sds) & (sds > 0)
+        if not usable.all():
+            raise CommandError(
+                f"--scale: the standard deviation of column {rows.names[np.argmin(usable)]!r} "
+                "cannot be computed: express the column in other units"
+            )
+        return cls(means, sds, weight, float(observed @ np.log(sds)))
+
+    def forward(self, rows: InputRows) -> InputRows:
+        """Rows, standardized."""
+        return rows.mapped(lambda values: (values - self.means) / self.sds)
+
+    def summary(self, summary: MixtureSummary) -> MixtureSummary:
+        """The summary of a fit to standardized rows, in the original units."""
+        figures = ("log_likelihood", "bic", "icl")
+        notes = [UNITS]
+        if not FAMILIES[summary.covariance_type].closed_under_scaling:
+            notes.append(
+                f"The family {summary.covariance_type} holds for the standardized columns: in the "
+                "original units the covariances are of the type 'full', and the model is saved as "
+                "such."
+            )
+        return replace(
+            summary,
+            means=self.means + self.sds * summary.means,
+            standard_deviations=self.sds * summary.standard_deviations,
+            notes=(*summary.notes, *notes),
+            candidates={
+                name: [
+                    (K, family, self._back(name, value), more) for K, family, value, more in best
+                ]
+                for name, best in summary.candidates.items()
+            },
+            **{name: self._back(name, getattr(summary, name)) for name in figures},
+        )
+
+    def convert(self, grid: GaussianMixtureIC) -> None:
+        """Convert what a grid found in standardized rows to the original units."""
+        grid.best_estimator_ = model = self.model(grid.best_estimator_)
+        grid.weights_, grid.means_ = model.weights_, model.means_
+        grid.covariances_ = model.covariances_
+        for name in FACTORS:
+            grid.results_[name] = self._back(name, grid.results_[name])
+
+    def model(self, fitted: GaussianMixture) -> GaussianMixture:
+        """The model in the original units; it gives rows the labels and probabilities of `fitted`.
+
+        Its `covariance_type` is 'full' where the family is not closed under scaling. `reg_covar` is
+        set to 0, because in the original units the ridge is a different one for each column.
+        """
+        old, objective = fitted._mixture(), self.logs / self.weight
+        name, covariances = "full", old.dense_covariances()
+        precisions_cholesky = old.family.dense(
+            old.precisions_cholesky, old.n_components, old.n_features
+        )
+        products, lengths = np.outer(self.sds, self.sds), self.sds[:, None]
+        if old.family.closed_under_scaling:
+            name, covariances, precisions_cholesky = (
+                old.family.name,
+                old.covariances,
+                old.precisions_cholesky,
+            )
+            if old.family.structure != DENSE:
+                products, lengths = self.sds**2, self.sds
+        new = Mixture(
+            old.weights,
+            self.means + self.sds * old.means,
+            covariances * products,
+            precisions_cholesky / lengths,
+            FAMILIES[name],
+            None if old.noise is None else self._noise(old.noise),
+        )
+        parameters = {"covariance_type": name, "reg_covar": 0.0}
+        model = GaussianMixture(**{**fitted.get_params(deep=False), **parameters})
+        model._adopt(
+            new,
+            n_features_in_=new.n_features,
+            converged_=fitted.converged_,
+            n_iter_=fitted.n_iter_,
+            ending_=fitted.ending_,
+            remaining_gain_=fitted.remaining_gain_,
+            lower_bound_=fitted.lower_bound_ - objective,
+            lower_bounds_=[bound - objective for bound in fitted.lower_bounds_],
+            history_=fitted.history_ | {"objective": fitted.history_["objective"] - objective},
+        )
+        return model
+
+    def _back(self, name: str, value: Any) -> Any:
+        """A figure of the fit to standardized rows, in the original units."""
+        return value + FACTORS[name] * self.logs
+
+    def _noise(self, noise: Noise) -> Noise:
+        """Noise with the same share, in the box of the original units."""
+        box = noise.density
+        assert isinstance(box, Box)
+        assert box.edges is not None
+        assert box.corner is not None
+        corner = self.means + self.sds * box.corner
+        return Noise(noise.weight, Box(box.sides * self.sds, box.edges * self.sds, corner))
+
+
+def weighted(rows: InputRows) -> Iterator[tuple[Array, Array]]:
+    """Rows piece by piece with weights, 1 where they have none."""
+    for values, counts in rows.pieces():
+        yield values, np.ones(len(values)) if counts is None else counts

@@ -1,0 +1,246 @@
+"""Tables in CSV and Parquet files: their columns, and their rows a few at a time."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import reprlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from emgmm.cli import csv_files
+from emgmm.cli.arrow import arrow
+from emgmm.cli.csv_files import Format, check_once, missing_markers, number_with
+from emgmm.cli.errors import CommandError
+from emgmm.cli.output import together
+from emgmm.typing import Array
+
+SUFFIXES = (".csv", ".parquet")
+
+# Values, and rows, that are read at a time: text may take much more memory than numbers.
+VALUES, ROWS = 2**19, 2**15
+
+# Bytes of each column of a Parquet file that are read at a time.
+BUFFER = 2**16
+
+ENCODING = "say how its text is encoded, as in --encoding latin-1"
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table of which only what is asked for is read.
+
+    Parameters
+    ----------
+    path : Path
+        The file, as it is named in messages.
+    source : Path or pyarrow.Table
+        The rows: a Parquet file, which may be a copy, or a table in memory.
+    schema : pyarrow.Schema
+        The columns.
+    n_rows : int
+        The number of rows.
+    decimal : str
+        The decimal mark that numbers have in the file.
+    """
+
+    path: Path
+    source: Any
+    schema: Any
+    n_rows: int
+    decimal: str = "."
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.schema.names)
+
+    def batches(self, names: list[str]) -> Iterator[Any]:
+        """Record batches of some columns, in the order of the rows."""
+        n_rows = max(1, min(ROWS, VALUES // len(names)))
+        if not isinstance(self.source, Path):
+            yield from self.source.select(names).to_batches(max_chunksize=n_rows)
+            return
+        with reading(self.path), parquet_file(self.source) as file:
+            for batch in file.iter_batches(n_rows, columns=names, use_threads=False):
+                yield batch.select(names)
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether a column holds numbers, or no value at all."""
+        types, kind = arrow().types, self.schema.field(name).type
+        return bool(
+            types.is_integer(kind)
+            or types.is_floating(kind)
+            or types.is_decimal(kind)
+            or types.is_null(kind)
+        )
+
+    def counting_rows(self, names: Sequence[str]) -> list[str]:
+        """Columns that hold the integers 0, 1, 2, ... or 1, 2, 3, ... in the order of the rows."""
+        types = arrow().types
+        left = [name for name in names if types.is_integer(self.schema.field(name).type)]
+        if self.n_rows < 2 or not left:
+            return []
+        first: dict[str, int] = {}
+        start = 0
+        for batch in self.batches(left):
+            numbers = np.arange(start, start + batch.num_rows)
+            for name in left:
+                column = batch.column(name)
+                values = np.zeros(0) if column.null_count else column.to_numpy()
+                first.setdefault(name, values[0] if len(values) else -1)
+                if first[name] not in (0, 1) or not np.array_equal(values, numbers + first[name]):
+                    first[name] = -1
+            left = [name for name in left if first[name] >= 0]
+            start += batch.num_rows
+            if not left:
+                break
+        return left
+
+    def cause(self, name: str) -> str:
+        """Describe the value that keeps a column from being numeric, as in "'?' in row 7".
+
+        It is the first value of a column of text that is neither a number nor missing, or else its
+        first value. Rows are counted from 1. The result is empty if the column has no value.
+        """
+        start, first = 0, ""
+        for batch in self.batches([name]):
+            column = batch.column(0)
+            if arrow().types.is_dictionary(column.type):
+                column = column.dictionary_decode()
+            wrong, valid = self._wrong(column)
+            if wrong >= 0:
+                return described(column[wrong], start + wrong, self.decimal)
+            if not first and valid >= 0:
+                first = described(column[valid], start + valid, self.decimal)
+            start += batch.num_rows
+        return first
+
+    def _wrong(self, column: Any) -> tuple[int, int]:
+        """The number of the first value that is no number, and of the first; -1 if none is."""
+        pa = arrow()
+        pc = pa.compute
+        wrong = valid = pc.is_valid(column)
+        if is_text(column.type):
+            numbers = pc.match_substring_regex(column, number_with(self.decimal))
+            missing = pa.array(missing_markers(), column.type)
+            known = pc.or_(pc.fill_null(numbers, False), pc.is_in(column, value_set=missing))
+            wrong = pc.and_(valid, pc.invert(known))
+        return pc.index(wrong, True).as_py(), pc.index(valid, True).as_py()
+
+    def check_names(self, names: list[str], option: str) -> None:
+        """Check that the table has these columns, and that each is named once."""
+        for name in names:
+            if names.count(name) > 1:
+                raise CommandError(f"{option}: column {name!r} is named twice, name it once")
+            if name not in self.names:
+                known = together(self.names)
+                raise CommandError(f"{option}: there is no column {name!r}; there are {known}")
+
+    def check_columns(self, names: list[str], option: str) -> None:
+        """Check that the table has these columns, each named once, and that they hold numbers."""
+        self.check_names(names, option)
+        for name in names:
+            if not self.is_numeric(name):
+                found = self.cause(name)
+                raise CommandError(
+                    f"{option}: column {name!r} is not numeric{found and f' ({found})'}"
+                )
+
+    def check_free(self, names: Sequence[str], option: str) -> None:
+        """Check that the table has none of these columns yet."""
+        taken = [name for name in names if name in self.names]
+        if taken:
+            raise CommandError(
+                f"{option}: the data already have a column {taken[0]!r}: rename it or remove it"
+            )
+
+
+@contextmanager
+def opened(path: Path, form: Format) -> Iterator[Table]:
+    """The table in a file."""
+    arrow()
+    if not os.path.isfile(path):  # which is False for what cannot be a path
+        raise CommandError(f"there is no file {path}")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise CommandError(f"{path}: its name must end in .csv or .parquet")
+    with ExitStack() as stack:
+        with reading(path):
+            source: Any = path
+            if suffix == ".csv":
+                folder = stack.enter_context(TemporaryDirectory(prefix="emgmm-"))
+                source = csv_files.opened(path, form, Path(folder))
+            schema, n_rows = shape(source)
+        check_once(path, schema.names)
+        for field in schema:
+            if suffix == ".csv" and arrow().types.is_binary(field.type):
+                raise CommandError(f"{path}: column {field.name!r} is not UTF-8 text; {ENCODING}")
+        if not n_rows:
+            raise CommandError(f"{path} has no rows")
+        yield Table(path, source, schema, n_rows, form.decimal)
+
+
+def shape(source: Any) -> tuple[Any, int]:
+    """The schema and the number of rows of a Parquet file or a table in memory."""
+    if not isinstance(source, Path):
+        return source.schema, source.num_rows
+    with parquet_file(source) as file:
+        return file.schema_arrow, file.metadata.num_rows
+
+
+def parquet_file(path: Path) -> Any:
+    """A Parquet file of which a small part is in memory, whatever its row groups."""
+    return arrow().parquet.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Report what prevents a file from being read as the command's error."""
+    try:
+        yield
+    except (arrow().ArrowException, csv.Error, OSError, UnicodeError) as error:
+        what = " ".join(str(error).split())
+        encoded = isinstance(error, UnicodeError) or "UTF8" in what
+        hint = f"; {ENCODING}" if encoded and path.suffix.lower() == ".csv" else ""
+        raise CommandError(
+            f"{path} cannot be read as {path.suffix[1:].upper()}: {what}{hint}"
+        ) from None
+
+
+def is_text(kind: Any) -> bool:
+    """Whether a column holds text."""
+    types = arrow().types
+    return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def described(value: Any, number: int, decimal: str) -> str:
+    """A value and its row."""
+    where = f"in row {number + 1}"
+    try:
+        content = value.as_py()
+    except (ValueError, OverflowError):  # a time that Python has no type for
+        return f"{value.type} {where}"
+    if not is_text(value.type):
+        return f"{reprlib.repr(str(content))[1:-1]} {where}"
+    other = re.search(number_with("," if decimal == "." else "."), content)
+    return f"{reprlib.repr(content)} {where}{'; see --decimal' if other else ''}"
+
+
+def matrix(batch: Any) -> Array:
+    """(N, D): the columns as float64, with NaN where a value is missing."""
+    pa = arrow()
+    columns = [
+        # Not every version of pyarrow converts half precision.
+        column.to_numpy(zero_copy_only=False).astype(np.float64)
+        if pa.types.is_float16(column.type)
+        else column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        for column in batch.columns
+    ]
+    return np.column_stack(columns)

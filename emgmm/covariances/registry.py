@@ -1,0 +1,77 @@
+"""What ``covariance_type`` may be: scikit-learn's four names and the fourteen of mclust.
+
+mclust's letters are volume, shape and orientation, Equal or Variable, or I where axes are not
+turned. scikit-learn's names are other words for four of them: spherical = VII, diag = VVI, tied =
+EEE, full = VVV.
+
+References
+----------
+Banfield and Raftery (1993), Biometrics 49:803, doi 10.2307/2532201.
+Celeux and Govaert (1995), Pattern Recognition 28:781, doi 10.1016/0031-3203(94)00125-6.
+"""
+
+from __future__ import annotations
+
+from emgmm.covariances.closed_form import EqualVolumes, Unconstrained, Univariate
+from emgmm.covariances.dense import DENSE
+from emgmm.covariances.diagonal import DIAGONAL, ISOTROPIC
+from emgmm.covariances.eigenvectors import CommonAxes, OwnAxes
+from emgmm.covariances.family import Family
+from emgmm.covariances.proportional import Proportional
+
+_EEI = Unconstrained("EEI", DIAGONAL, shared=True)
+_VEI = Proportional("VEI", DIAGONAL)
+_EVI = EqualVolumes("EVI", DIAGONAL)
+_VVI = Unconstrained("VVI", DIAGONAL)
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Unconstrained("full", DENSE),
+        Unconstrained("tied", DENSE, shared=True),
+        Unconstrained("diag", DIAGONAL),
+        Unconstrained("spherical", ISOTROPIC),
+        Unconstrained("EII", ISOTROPIC, shared=True),
+        Unconstrained("VII", ISOTROPIC),
+        _EEI,
+        _VEI,
+        _EVI,
+        _VVI,
+        Unconstrained("EEE", DENSE, shared=True),
+        Proportional("VEE", DENSE),
+        CommonAxes("EVE", _EVI),
+        CommonAxes("VVE", _VVI),
+        OwnAxes("EEV", _EEI),
+        OwnAxes("VEV", _VEI),
+        EqualVolumes("EVV", DENSE),
+        Unconstrained("VVV", DENSE),
+        Univariate("E", ISOTROPIC, shared=True),
+        Univariate("V", ISOTROPIC),
+    )
+}
+
+
+def all_for(n_features: int) -> list[str]:
+    """Names, those of mclust, of all families for so many features."""
+    most = 1 if n_features == 1 else None
+    return [
+        name for name, family in FAMILIES.items() if name.isupper() and family.most_features == most
+    ]
+
+
+VOLUME_AND_SHAPE = {"E": "equal", "V": "variable"}
+
+
+def in_words(name: str) -> str:
+    """What the covariances of a family have in common."""
+    letters = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}.get(name, name)
+    volume = VOLUME_AND_SHAPE[letters[0]]
+    if len(letters) == 1:
+        return f"{volume} variance"
+    if letters[1] == "I":
+        return f"spherical, {volume} volume"
+    shape = VOLUME_AND_SHAPE[letters[1]]
+    if letters[2] == "I":
+        return f"diagonal, {volume} volume, {shape} shape"
+    orientation = VOLUME_AND_SHAPE[letters[2]]
+    return f"{volume} volume, {shape} shape, {orientation} orientation"

@@ -1,0 +1,275 @@
+"""The summary of a fitted mixture: its components, its likelihood, and how EM ended."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from emgmm.covariances import in_words
+from emgmm.fitting.loop import Ending
+from emgmm.mixture import Mixture
+from emgmm.typing import Array
+
+# Columns of the text.
+WIDTH = 100
+
+# Letters of a name that stands beside its figures; longer ones have lines of their own.
+LONGEST_NAME = 40
+
+# Pairs of features whose correlations are shown; of more, the strongest.
+MOST_PAIRS = 45
+
+# Endings of what was no run of EM to an end.
+NO_RUN = (Ending.GIVEN, Ending.START_ONLY, Ending.STREAM)
+
+Table = tuple[str, list[str], list[list[str]]]
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureSummary:
+    """What a fitted mixture looks like; prints as text and shows as a table in a notebook.
+
+    Attributes
+    ----------
+    covariance_type : str
+        Name of the family.
+    feature_names : tuple of str
+        Names of the features, or ``x0``, ``x1``, ... where X had none.
+    weights : ndarray of shape (K,)
+        Weights of the components.
+    means, standard_deviations : ndarray of shape (K, D)
+        In the units of X.
+    noise_weight : float or None
+        Weight of noise; None where the mixture has none.
+    n_parameters : int
+        Free parameters.
+    correlations : ndarray of shape (K, D, D) or None
+        Correlations within each component, where they were asked for.
+    correlated : bool
+        Whether the family has correlations. Those of a diagonal or spherical one are identity
+        matrices, which are not shown.
+    counts : ndarray of shape (K,) or (K + 1,) or None
+        Rows whose most probable component this is, or the sum of their weights; noise comes last.
+        None without X, as are the next three.
+    log_likelihood : float or None
+        In nats, summed over the rows.
+    bic, icl : float or None
+        Information criteria; lower is better.
+    ending : Ending or None
+        Why EM ended; None where the attributes of the estimator do not say it.
+    n_iter : int
+        Iterations of EM.
+    notes : tuple of str
+        What else should be known.
+    candidates : dict of str to list
+        Of a choice among models: for each criterion, the best candidates as tuples of the number of
+        components, the family, the criterion, and its difference to the best.
+    """
+
+    covariance_type: str
+    feature_names: tuple[str, ...]
+    weights: Array
+    means: Array
+    standard_deviations: Array
+    noise_weight: float | None
+    n_parameters: int
+    correlations: Array | None = None
+    correlated: bool = True
+    counts: Array | None = None
+    log_likelihood: float | None = None
+    bic: float | None = None
+    icl: float | None = None
+    ending: Ending | None = None
+    n_iter: int = 0
+    notes: tuple[str, ...] = ()
+    candidates: dict[str, list[tuple[int, str, float, float]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, mixture: Mixture, names: Sequence[str] | None, *, correlations: bool, **figures: Any
+    ) -> MixtureSummary:
+        """The summary of a mixture, with further figures by name."""
+        covariances = mixture.dense_covariances().astype(np.float64)
+        sds = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+        D = mixture.n_features
+        return cls(
+            mixture.family.name,
+            tuple(f"x{j}" for j in range(D)) if names is None else tuple(map(str, names)),
+            mixture.weights.astype(np.float64),
+            mixture.means.astype(np.float64),
+            sds,
+            None if mixture.noise is None else mixture.noise.weight,
+            mixture.n_parameters,
+            covariances / (sds[:, :, None] * sds[:, None, :]) if correlations else None,
+            mixture.family.structure.n_monomials(D) > D,  # products of two features among them
+            **figures,
+        )
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with a row for each component, and one for noise if there is any.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``weight``, ``rows`` (where X was given), and ``mean`` and ``sd`` followed by
+            the name of each feature.
+        """
+        import pandas as pd
+
+        missing = [] if self.noise_weight is None else [np.nan]
+        columns = [("weight", self._with_noise(self.weights))]
+        if self.counts is not None:
+            columns.append(("rows", self.counts))
+        for what, values in (("mean", self.means), ("sd", self.standard_deviations)):
+            for j, name in enumerate(self.feature_names):
+                columns.append((f"{what} {name}", np.append(values[:, j], missing)))
+        index = pd.Index(self._headings(), name="component")
+        frame = pd.DataFrame(np.stack([column for _, column in columns], axis=1), index=index)
+        frame.columns = pd.Index([name for name, _ in columns])  # two of them may be the same
+        return frame
+
+    def _headings(self) -> list[str]:
+        own = [str(k) for k in range(len(self.weights))]
+        return own if self.noise_weight is None else [*own, "noise"]
+
+    def _with_noise(self, values: Array) -> Array:
+        return values if self.noise_weight is None else np.append(values, self.noise_weight)
+
+    # -- the parts of the text ------------------------------------------------------------------
+    def _title(self) -> str:
+        K, D = self.means.shape
+        return (
+            f"Gaussian mixture of {counted(K, 'component')} in {counted(D, 'feature')}: "
+            f"{self.covariance_type} ({in_words(self.covariance_type)})"
+        )
+
+    def _tables(self) -> Iterator[Table]:
+        """Title, heading and rows of each table."""
+        absent = [] if self.noise_weight is None else [""]
+        rows = [["weight", *(f"{weight:.4f}" for weight in self._with_noise(self.weights))]]
+        if self.counts is not None:
+            rows.append(["rows", *map(how_many, self.counts)])
+        for j, name in enumerate(self.feature_names):
+            cells = zip(self.means[:, j], self.standard_deviations[:, j], strict=True)
+            rows.append([name, *(mean_and_sd(*cell) for cell in cells), *absent])
+        yield (
+            "Means, with standard deviations in parentheses",
+            ["component", *self._headings()],
+            rows,
+        )
+        if self.correlations is not None and self.correlated:
+            yield self._correlation_table(self.correlations)
+        for criterion, best in self.candidates.items():
+            yield (
+                f"The best candidates by {criterion.upper()}",
+                ["model", "components", criterion.upper(), "difference"],
+                [[name, str(K), f"{value:.2f}", f"{more:.2f}"] for K, name, value, more in best],
+            )
+
+    def _correlation_table(self, correlations: Array) -> Table:
+        pairs = np.argwhere(np.triu(np.ones(correlations.shape[1:]), k=1))
+        title = "Correlations"
+        if len(pairs) > MOST_PAIRS:
+            title = f"The {MOST_PAIRS} strongest of {len(pairs)} correlations"
+            strength = np.abs(correlations[:, pairs[:, 0], pairs[:, 1]]).max(axis=0)
+            pairs = pairs[np.argsort(-strength, kind="stable")[:MOST_PAIRS]]
+        heading = ["features", *(str(k) for k in range(len(correlations)))]
+        rows = [
+            [
+                f"{self.feature_names[i]}, {self.feature_names[j]}",
+                *(f"{value:.2f}" for value in correlations[:, i, j]),
+            ]
+            for i, j in pairs
+        ]
+        return title, heading, rows
+
+    def _lines(self) -> Iterator[str]:
+        """Sentences about the whole."""
+        if self.log_likelihood is not None and self.bic is not None and self.icl is not None:
+            yield (
+                f"Log-likelihood {self.log_likelihood:.4f}{self._per_row()}, "
+                f"{counted(self.n_parameters, 'free parameter')}; BIC {self.bic:.4f}, "
+                f"ICL {self.icl:.4f} (lower is better)."
+            )
+        else:
+            yield f"{counted(self.n_parameters, 'free parameter').capitalize()}."
+        if self.ending is not None:
+            made = f"EM ended after {counted(self.n_iter, 'iteration')} ({self.ending.name}). "
+            yield f"{'' if self.ending in NO_RUN else made}{self.ending.sentence}"
+        yield from self.notes
+
+    def _per_row(self) -> str:
+        if self.counts is None or self.log_likelihood is None:
+            return ""
+        return f" ({self.log_likelihood / self.counts.sum():.6f} per row)"
+
+    def __str__(self) -> str:
+        parts = [textwrap.fill(self._title(), WIDTH)]
+        parts += [f"{title}:\n{aligned(heading, rows)}" for title, heading, rows in self._tables()]
+        parts += [textwrap.fill(line, WIDTH) for line in self._lines()]
+        return "\n\n".join(parts)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        tables = []
+        for title, heading, rows in self._tables():
+            cells = ["".join(f"<th>{escape(cell)}</th>" for cell in heading)]
+            cells += [
+                f"<th>{escape(name)}</th>" + "".join(f"<td>{escape(cell)}</td>" for cell in others)
+                for name, *others in rows
+            ]
+            lines = "".join(f"<tr>{line}</tr>" for line in cells)
+            tables.append(f"<table><caption>{escape(title)}</caption>{lines}</table>")
+        sentences = "".join(f"<p>{escape(line)}</p>" for line in self._lines())
+        return f"<p>{escape(self._title())}</p>{''.join(tables)}{sentences}"
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 row', '2 rows'."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def how_many(count: float) -> str:
+    """A number of rows, whole where it is; a sum of their weights with six digits."""
+    return f"{count:.0f}" if count < 1e15 and float(count).is_integer() else f"{count:.6g}"
+
+
+def mean_and_sd(mean: float, sd: float) -> str:
+    """Both with as many decimals as show three digits of the standard deviation."""
+    if not 1e-8 < sd < 1e8 or abs(mean) >= 1e9:
+        return f"{mean:.5g} ({sd:.3g})"
+    decimals = max(0, 2 - math.floor(math.log10(sd)))
+    return f"{mean:.{decimals}f} ({sd:.{decimals}f})"
+
+
+def aligned(heading: list[str], rows: list[list[str]]) -> str:
+    """A table as text, in as many parts side by side as the width allows."""
+    names = [heading[0], *(row[0] for row in rows if len(row[0]) <= LONGEST_NAME)]
+    first = max(map(len, names))
+    columns = list(zip(heading[1:], *(row[1:] for row in rows), strict=True))
+    widths = [2 + max(map(len, column)) for column in columns]
+    lines = []
+    start = 0
+    while start < len(columns):
+        stop, used = start, 2 + first
+        while stop < len(columns) and (stop == start or used + widths[stop] <= WIDTH):
+            used += widths[stop]
+            stop += 1
+        for row in [heading, *rows]:
+            name = row[0]
+            if len(name) > LONGEST_NAME:
+                lines += textwrap.wrap(name, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+                name = ""
+            cells = zip(row[1 + start : 1 + stop], widths[start:stop], strict=True)
+            lines.append(
+                f"  {name:<{first}}" + "".join(f"{cell:>{width}}" for cell, width in cells)
+            )
+        start = stop
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,24 @@
+"""The E-step of one block: rows and a mixture in, statistics out; no array of N x K anywhere."""
+
+from emgmm.estep.base import EStep
+from emgmm.estep.centred import CentredEStep, in_one_call, moments, shared_out
+from emgmm.estep.dispatch import EStepForBlock, EStepForPass, check_in_reach
+from emgmm.estep.expanded import ExpandedEStep
+from emgmm.estep.missing import MissingEStep
+from emgmm.estep.scratch import Scratch
+from emgmm.estep.softmax import softmax
+
+__all__ = [
+    "CentredEStep",
+    "EStep",
+    "EStepForBlock",
+    "EStepForPass",
+    "ExpandedEStep",
+    "MissingEStep",
+    "Scratch",
+    "check_in_reach",
+    "in_one_call",
+    "moments",
+    "shared_out",
+    "softmax",
+]

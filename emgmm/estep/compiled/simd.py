@@ -1,0 +1,388 @@
+"""Vectors of rows, as numba is to see them: their types, arithmetic and exponential.
+
+numba's `math.exp` takes one number at a time, and so does all that is written around it. What an
+array's vectors are follows from the type of its numbers: whoever loads from one need not say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
+from numba import extending, njit, types
+from numba.extending import models, register_model
+
+from emgmm.estep.softmax import FLOOR, FLOOR_SINGLE
+
+intrinsic: Any = (
+    extending.intrinsic
+)  # whose types forget that the compiler gives the first argument
+
+
+def widest() -> int:
+    """Bits of this processor's vectors; what has less than 256 is given two for one."""
+    try:
+        return 512 if get_host_cpu_features().get("avx512f") else 256
+    except RuntimeError:  # nobody knows
+        return 256
+
+
+REGISTER = widest()  # bits of a vector
+CONTRACT = ("contract",)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A type of numbers.
+
+    Parameters
+    ----------
+    scalar : llvmlite's type
+        One of them.
+    floor : float
+        Below this the exponential is not needed.
+    fraction : int
+        Bits of the mantissa, but for its first.
+    log2 : (float, float)
+        log(2) in two parts; the first, times any exponent, is exact.
+    terms : tuple of float
+        exp(r) = 1 + r + r^2 q(r) for |r| <= log(2)/2: q, which interpolates at the Chebyshev
+        points.
+    """
+
+    scalar: Any
+    floor: float
+    fraction: int
+    log2: tuple[float, float]
+    terms: tuple[float, ...]
+
+
+# What q leaves is 2e-17 relative, and 1e-8 in single precision. exp(0) is exactly 1.
+DOUBLE = Kind(
+    ir.DoubleType(),
+    FLOOR,
+    52,
+    (0.6931471805582987, 1.6465949582897082e-12),
+    (
+        0.5000000000000001,
+        0.16666666666666669,
+        0.041666666666624164,
+        0.008333333333330065,
+        0.0013888888917196719,
+        0.00019841269863040545,
+        2.4801521322368692e-05,
+        2.7557268480310024e-06,
+        2.7620075879983367e-07,
+        2.5100375832561234e-08,
+    ),
+)
+SINGLE = Kind(
+    ir.FloatType(),
+    FLOOR_SINGLE,
+    23,
+    (0.693145751953125, 1.4286068203094287e-06),
+    (0.5, 0.16666577, 0.041666556, 0.008363173, 0.0013926176),
+)
+KINDS = {types.float64: DOUBLE, types.float32: SINGLE}
+
+
+class Lanes(types.Type):
+    """A vector of numbers of one type."""
+
+    def __init__(self, element: Any, width: int) -> None:
+        super().__init__(name=f"{element}x{width}")
+        self.element = element
+        self.width = width
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.element]
+
+    @property
+    def vector(self) -> Any:
+        return ir.VectorType(self.kind.scalar, self.width)
+
+    @property
+    def bits(self) -> Any:
+        return ir.VectorType(ir.IntType(self.element.bitwidth), self.width)
+
+    def constant(self, value: float) -> Any:
+        """A number in every lane, known when compiled."""
+        return ir.Constant(self.vector, [value] * self.width)
+
+
+@register_model(Lanes)
+class LanesModel(models.PrimitiveModel):
+    """Held as the processor holds it."""
+
+    def __init__(self, manager: Any, fe_type: Any) -> None:
+        super().__init__(manager, fe_type, fe_type.vector)
+
+
+def lanes_of(array_type: Any) -> Lanes:
+    """The vectors that an array is read in."""
+    return Lanes(array_type.dtype, REGISTER // array_type.dtype.bitwidth)
+
+
+def in_double(lanes: Lanes) -> Lanes:
+    """As many float64."""
+    return Lanes(types.float64, lanes.width)
+
+
+# -- what vectors can do ------------------------------------------------------------------------
+def place(
+    context: Any, builder: Any, array_type: Any, array: Any, index: Any, lanes: Lanes | None = None
+) -> Any:
+    """Pointer to a vector, of those that the array is read in if not `lanes`, at an element."""
+    data = context.make_array(array_type)(context, builder, array).data
+    pointer = (lanes or lanes_of(array_type)).vector.as_pointer()
+    return builder.bitcast(builder.gep(data, [index]), pointer)
+
+
+def fetch(builder: Any, pointer: Any) -> Any:
+    """The vector at a place."""
+    return builder.load(pointer, align=alignment(pointer))
+
+
+def put(builder: Any, vector: Any, pointer: Any) -> None:
+    """Leave a vector at a place."""
+    builder.store(vector, pointer, align=alignment(pointer))
+
+
+def alignment(pointer: Any) -> int:
+    """Bytes of an element: a vector may begin at any."""
+    return 4 if pointer.type.pointee.element == SINGLE.scalar else 8
+
+
+def fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """Product a * b, plus c: rounded once where the processor can."""
+    return builder.fadd(builder.fmul(a, b, flags=CONTRACT), c, flags=CONTRACT)
+
+
+def chosen(builder: Any, vector: Any, lanes: Any, other: Any = None) -> Any:
+    """Those lanes of a vector, in this order; another's are numbered on from its last."""
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
+    other = ir.Constant(vector.type, ir.Undefined) if other is None else other
+    return builder.shuffle_vector(vector, other, mask)
+
+
+def spread(builder: Any, scalar: Any, lanes: Lanes) -> Any:
+    """A scalar in every lane."""
+    nothing = ir.Constant(lanes.vector, ir.Undefined)
+    single = builder.insert_element(nothing, scalar, ir.IntType(32)(0))
+    return chosen(builder, single, [0] * lanes.width)
+
+
+def converted(builder: Any, vector: Any, lanes: Lanes) -> Any:
+    """A vector's numbers as another's."""
+    if vector.type == lanes.vector:
+        return vector
+    widens = lanes.element == types.float64
+    return (builder.fpext if widens else builder.fptrunc)(vector, lanes.vector)
+
+
+def neighbours(builder: Any, a: Any, b: Any = None) -> Any:
+    """Sums of each two lanes side by side: those of `a`, and then those of `b`, if there is one."""
+    n = a.type.count * (1 if b is None else 2)
+    even, odd = (chosen(builder, a, range(first, n, 2), b) for first in (0, 1))
+    return builder.fadd(even, odd)
+
+
+def across(builder: Any, vectors: list[Any]) -> Any:
+    """A vector of the sums of each vector's lanes: powers of two, of lanes at least as many."""
+    n = len(vectors)
+    while len(vectors) > 1:
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        vectors = [neighbours(builder, *pair) for pair in pairs]
+    (vector,) = vectors
+    while vector.type.count > n:
+        vector = neighbours(builder, vector)
+    return vector
+
+
+def folded(builder: Any, vector: Any, lanes: Lanes) -> Any:
+    """A vector's lanes added up to the fewer of another, and these as that one's."""
+    while (width := vector.type.count) > lanes.width:
+        low = chosen(builder, vector, range(width // 2))
+        vector = builder.fadd(low, chosen(builder, vector, range(width // 2, width)))
+    return converted(builder, vector, lanes)
+
+
+def known(of: Callable[[Lanes], int | float]) -> Any:
+    """A number that goes with an array's vectors, known when compiled."""
+
+    @intrinsic
+    def number(typing: Any, array: Any) -> Any:
+        lanes = lanes_of(array)
+        value = of(lanes)
+        kind = types.intp if isinstance(value, int) else lanes.element
+
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return context.get_constant(kind, value)
+
+        return kind(array), code
+
+    return number
+
+
+width_of = known(lambda lanes: lanes.width)
+floor_of = known(lambda lanes: lanes.kind.floor)
+least_of = known(lambda lanes: float(np.finfo(str(lanes.element)).min))
+
+
+@intrinsic
+def load(typing: Any, array: Any, index: Any) -> Any:
+    """The vector that begins at an element of a flat array."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return fetch(builder, place(context, builder, signature.args[0], *arguments))
+
+    return lanes_of(array)(array, types.intp), code
+
+
+@intrinsic
+def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Put a vector where an element of a flat array begins it."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, index, vector = arguments
+        put(builder, vector, place(context, builder, signature.args[0], array, index))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, lanes_of(array)), code
+
+
+@intrinsic
+def gather(typing: Any, array: Any, index: Any, step: Any, centre: Any, target: Any) -> Any:
+    """Elements `step` apart, less `centre`: a difference of float64, as a vector of `target`'s."""
+    lanes = lanes_of(target)
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, index, step, centre, _ = arguments
+        source = signature.args[0]
+        data = context.make_array(source)(context, builder, array).data
+        vector = ir.Constant(Lanes(source.dtype, lanes.width).vector, ir.Undefined)
+        for i in range(lanes.width):
+            element = builder.load(builder.gep(data, [index]))
+            vector = builder.insert_element(vector, element, ir.IntType(32)(i))
+            index = builder.add(index, step)
+        wide = in_double(lanes)
+        vector = converted(builder, vector, wide)
+        return converted(builder, builder.fsub(vector, spread(builder, centre, wide)), lanes)
+
+    return lanes(array, types.intp, types.intp, types.float64, target), code
+
+
+@intrinsic
+def every(typing: Any, scalar: Any, array: Any) -> Any:
+    """A scalar in every lane of one of an array's vectors."""
+    lanes = lanes_of(array)
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return spread(builder, arguments[0], lanes)
+
+    return lanes(lanes.element, array), code
+
+
+@intrinsic
+def doubled(typing: Any, vector: Any) -> Any:
+    """The same numbers as float64."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return converted(builder, arguments[0], signature.return_type)
+
+    return in_double(vector)(vector), code
+
+
+@intrinsic
+def lane(typing: Any, vector: Any, index: Any) -> Any:
+    """The scalar in one lane."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.extract_element(*arguments)
+
+    return vector.element(vector, types.intp), code
+
+
+def operation(name: str) -> Any:
+    """One of the builder's operations on two vectors."""
+
+    @intrinsic
+    def operate(typing: Any, a: Any, b: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, name)(*arguments)
+
+        return a(a, a), code
+
+    return operate
+
+
+add, subtract, multiply, divide = map(operation, ("fadd", "fsub", "fmul", "fdiv"))
+
+
+@intrinsic
+def at_least(typing: Any, a: Any, b: Any) -> Any:
+    """The larger of two; a NaN in `a` stays."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, b = arguments
+        return builder.select(builder.fcmp_ordered(">", b, a), b, a)
+
+    return a(a, a), code
+
+
+@intrinsic
+def where_above(typing: Any, bound: Any, x: Any, a: Any, b: Any) -> Any:
+    """`a`, but `b` where x <= bound; a NaN in `a` stays where x is one."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bound, x, a, b = arguments
+        return builder.select(builder.fcmp_ordered("<=", x, bound), b, a)
+
+    return a(a, a, a, a), code
+
+
+@intrinsic
+def exponential(typing: Any, x: Any) -> Any:
+    """exp(x) for floor <= x <= -floor, to 1.1 ulp; x = n log(2) + r (Cody and Waite)."""
+    kind = x.kind
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, constant = arguments[0], x.constant
+        # Added, this leaves a number rounded to an integer, in the lowest bits.
+        rounder = constant(1.5 * 2.0**kind.fraction)
+        shifted = fused(builder, value, constant(1.0 / math.log(2.0)), rounder)
+        n = builder.fsub(shifted, rounder)
+        r = value
+        for part in kind.log2:
+            r = fused(builder, n, constant(-part), r)
+        power, terms = r, [constant(term) for term in kind.terms]
+        while len(terms) > 1:  # Estrin: pairs, then pairs of pairs
+            odd = terms[len(terms) // 2 * 2 :]
+            pairs = zip(terms[::2], terms[1::2], strict=False)
+            terms = [fused(builder, power, high, low) for low, high in pairs] + odd
+            power = builder.fmul(power, power)
+        square = builder.fmul(r, r)
+        mantissa = builder.fadd(fused(builder, square, terms[0], r), constant(1.0))
+        shift = ir.Constant(x.bits, [kind.fraction] * x.width)
+        exponent = builder.shl(builder.bitcast(shifted, x.bits), shift)
+        whole = builder.add(builder.bitcast(mantissa, x.bits), exponent)
+        return builder.bitcast(whole, x.vector)
+
+    return x(x), code
+
+
+@njit
+def exponentials(x: Any) -> Any:
+    """The exponential of an array, as the kernel takes it: for tests."""
+    width = width_of(x)
+    padded = np.zeros((x.size + width - 1) // width * width, x.dtype)
+    padded[: x.size] = x
+    for i in range(0, padded.size, width):
+        store(padded, i, exponential(load(padded, i)))
+    return padded[: x.size]

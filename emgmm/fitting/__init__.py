@@ -1,0 +1,1 @@
+"""Fits as functions of frozen values: a source, a problem and options."""

@@ -1,0 +1,61 @@
+"""Values whose squares, or whose distances from a mixture, are no finite numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from emgmm.mixture import Mixture
+from emgmm.sources import Source
+from emgmm.summary import DataSummary, TooLargeError
+
+# Rows that are searched together for the value that an error names.
+TOGETHER = 2**16
+
+
+def too_large(feature: int, source: Source) -> ValueError:
+    """The error of a feature whose squares overflow: scikit-learn's words, and which value."""
+    return ValueError(
+        "Input X contains infinity or a value too large for dtype('float64'): the squares that "
+        f"covariances are made of overflow. The largest is {_largest(feature, source)}: drop such "
+        "rows, set what is not known to NaN, or rescale the column."
+    )
+
+
+@contextmanager
+def values_named(source: Source) -> Iterator[None]:
+    """Errors of features whose squares overflow say which value of the rows of a source it is."""
+    try:
+        yield
+    except TooLargeError as error:
+        raise too_large(error.feature, source) from None
+
+
+def check_reach(summary: DataSummary, mixture: Mixture, source: Source) -> None:
+    """Raise where a row lies so far from the components of a mixture that its density overflows."""
+    reach = np.maximum(summary.reach(mixture.means.astype(np.float64)), 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(summary.weight * mixture.magnitude(reach)):
+            return
+    variances = mixture.family.structure.variances(mixture.covariance_stack, mixture.n_features)
+    feature = int(np.argmax((reach / np.sqrt(variances)).max(axis=0)))
+    raise ValueError(
+        "X has a value so far from the fitted components that the log-density of its row "
+        f"overflows, {_largest(feature, source)}, so nothing was changed: correct the value, or "
+        "drop the row."
+    )
+
+
+def _largest(feature: int, source: Source) -> str:
+    """The value of a feature with the largest magnitude, and where it stands."""
+    found, row = 0.0, 0
+    for block in source.blocks(TOGETHER):
+        values = np.nan_to_num(block.rows[feature])
+        at = int(np.argmax(np.abs(values)))
+        if abs(values[at]) > abs(found):
+            found = float(values[at])
+            row = int(block.start + at if block.numbers is None else block.numbers[at])
+    name = "" if source.feature_names is None else f" ({source.feature_names[feature]!r})"
+    return f"{found:g} in row {row}, column {feature}{name}, counted from 0"

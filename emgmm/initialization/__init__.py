@@ -1,0 +1,20 @@
+"""Starts: where EM begins. A start looks at rows; an ordinary M-step makes a mixture of it."""
+
+from emgmm.initialization.assignment import Assignment, Labels, Responsibilities, SingleRows
+from emgmm.initialization.denoising import cleaned
+from emgmm.initialization.from_callable import from_callable
+from emgmm.initialization.methods import AUTO, STARTS, Start, auto, of_a_sample
+
+__all__ = [
+    "AUTO",
+    "STARTS",
+    "Assignment",
+    "Labels",
+    "Responsibilities",
+    "SingleRows",
+    "Start",
+    "auto",
+    "cleaned",
+    "from_callable",
+    "of_a_sample",
+]

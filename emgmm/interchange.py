@@ -1,0 +1,368 @@
+"""Carrying fitted mixtures in and out: parameters, scikit-learn's models, files, pickles."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any, Never, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emgmm import attributes, validation
+from emgmm.constraints import check_parameters
+from emgmm.criteria import ComparableEstimator
+from emgmm.fitting.loop import Ending, history
+from emgmm.fitting.stepwise import Stream
+from emgmm.mixture import Mixture
+from emgmm.noise import Box
+from emgmm.statistics import Statistics
+from emgmm.storage import conversion, models, restored
+from emgmm.storage.archive import check_type, made
+from emgmm.typing import Array
+from emgmm.version import InconsistentVersionWarning, __version__
+
+# What every fitted estimator holds, and what one may hold, with its type in a file.
+FITTED: dict[str, Any] = {
+    "weights_": Array,
+    "means_": Array,
+    "covariances_": Array,
+    "precisions_": Array,
+    "precisions_cholesky_": Array,
+    "noise_weight_": float,
+    "converged_": bool,
+    "n_iter_": int,
+    "lower_bound_": float,
+    "lower_bounds_": list[float],
+    "ending_": str,
+    "history_": dict[str, NDArray[Any]],
+    "remaining_gain_": float,
+    "n_features_in_": int,
+    "_noise_density": dict[str, Any] | None,
+}
+MAYBE_FITTED: dict[str, Any] = {
+    "feature_names_in_": NDArray[Any],
+    "_stream": dict[str, Any],
+    "_starts": dict[str, NDArray[Any]],
+    "_waiting": Never,  # the rows of an estimator that is not fitted yet
+}
+
+# Columns, and the kinds of their types.
+HISTORY = {"objective": "f", "passes": "i", "event": "U"}
+STARTS = {"objective": "f", "n_iter": "i", "converged": "b", "ending": "U"}
+
+
+def _given() -> dict[str, Any]:
+    """Attributes of an estimator whose parameters were given."""
+    return {
+        "converged_": True,
+        "n_iter_": 0,
+        "lower_bound_": math.nan,
+        "lower_bounds_": [],
+        "ending_": Ending.GIVEN,
+        "history_": history([], [], []),
+        "remaining_gain_": math.nan,
+    }
+
+
+class PortableEstimator(ComparableEstimator):
+    """An estimator whose mixture is its attributes, however they came."""
+
+    n_components: int
+    covariance_type: str
+    _stream: Stream
+    _starts: dict[str, NDArray[Any]]  # what each start of the last fit came to
+
+    def _adopt(self, mixture: Mixture, **fitted: Any) -> None:
+        attributes.adopt(self, mixture)
+        for name, value in fitted.items():
+            setattr(self, name, value)
+
+    @contextmanager
+    def _unchanged_by_errors(self) -> Iterator[None]:
+        """Whatever is raised inside, the estimator is then as it was before."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _forget(self) -> None:
+        for name in self._fitted():
+            del self.__dict__[name]
+
+    def _fitted(self) -> dict[str, Any]:
+        known = {*FITTED, *MAYBE_FITTED}
+        return {name: value for name, value in vars(self).items() if name in known}
+
+    def _complete(self) -> dict[str, Any]:
+        """All fitted attributes, also where only some of the parameters were set by hand."""
+        mixture = self._mixture()
+        given = {**_given(), "n_features_in_": mixture.n_features}
+        return {**given, **self._fitted(), **attributes.attributes_of(mixture)}
+
+    def _mixture(self) -> Mixture:
+        """The mixture that the attributes describe."""
+        return attributes.mixture_of(self)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return attributes.are_fitted(self)
+
+    # -- models that were not fitted here ------------------------------------------------------
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: Any,
+        means: Any,
+        *,
+        covariances: Any = None,
+        precisions: Any = None,
+        covariance_type: str = "full",
+        feature_names: Any = None,
+        noise: float | Callable[..., Any] | None = None,
+        noise_weight: float = 0.0,
+    ) -> Self:
+        """A fitted estimator with given parameters; no EM is run.
+
+        Parameters
+        ----------
+        weights : array-like of shape (K,)
+            Shares, summing to one, or to 1 - `noise_weight`.
+        means : array-like of shape (K, D)
+            Means.
+        covariances, precisions : array-like
+            Exactly one of them, in the shape that goes with `covariance_type`.
+        covariance_type : str, default='full'
+            How the covariances hang together, as for the constructor.
+        feature_names : sequence of str, default=None
+            Names of the features.
+        noise : float or callable, default=None
+            The noise component: its constant density, or its log-density, a function of rows.
+        noise_weight : float, default=0.0
+            Its share.
+
+        Returns
+        -------
+        GaussianMixture
+            With ``n_iter_ = 0``, ``converged_ = True`` and ``lower_bound_ = nan``.
+
+        Raises
+        ------
+        ValueError
+            Where a parameter has the wrong shape or is not what its name says.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> gm = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> gm.predict([[1.0], [3.0]])
+        array([0, 1])
+        """
+        family = validation.family(covariance_type)
+        mixture = validation.mixture(
+            weights, means, covariances, precisions, family, noise, noise_weight
+        )
+        model = cls(mixture.n_components, covariance_type=covariance_type, noise=noise)
+        model.n_features_in_ = mixture.n_features
+        if feature_names is not None:
+            model.feature_names_in_ = validation.feature_names(feature_names, mixture.n_features)
+        model._adopt(mixture, **_given())
+        return model
+
+    @classmethod
+    def from_sklearn(cls, model: Any) -> Self:
+        """The estimator that predicts as a fitted scikit-learn model does.
+
+        Parameters
+        ----------
+        model : sklearn.mixture.GaussianMixture or BayesianGaussianMixture
+            Fitted. Of a Bayesian one, `weights_` become those with which a plain mixture gives the
+            same `predict_proba`, which are not quite the model's own.
+
+        Returns
+        -------
+        GaussianMixture
+            With the model's parameters, `converged_` and `n_iter_`; ``lower_bound_`` is nan, since
+            scikit-learn's belongs to the parameters one step before.
+
+        Raises
+        ------
+        TypeError
+            For any other model.
+        NotFittedError
+            Where it is not fitted.
+
+        Examples
+        --------
+        >>> from sklearn.mixture import GaussianMixture as Theirs
+        >>> from emgmm import GaussianMixture
+        >>> theirs = Theirs(random_state=0).fit([[0.0], [1.0], [5.0]])
+        >>> GaussianMixture.from_sklearn(theirs).means_
+        array([[2.]])
+        """
+        mixture = conversion.from_sklearn(model)
+        known = cls._get_param_names()
+        params = model.get_params(deep=False)
+        converted = cls(**{name: value for name, value in params.items() if name in known})
+        given = {**_given(), "converged_": bool(model.converged_), "n_iter_": int(model.n_iter_)}
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(model, name):
+                given[name] = getattr(model, name)
+        converted._adopt(mixture, **given)
+        attributes.described_by(converted)  # a user may have set the model's attributes by hand
+        return converted
+
+    def to_sklearn(self) -> Any:
+        """scikit-learn's own fitted class with this mixture, for tools that know only that one.
+
+        Returns
+        -------
+        sklearn.mixture.GaussianMixture
+            Fitted. A callable `init_params` becomes scikit-learn's default.
+
+        Raises
+        ------
+        ValueError
+            Where there is noise, which that class does not know.
+        NotFittedError
+            Where there is no mixture yet.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture(random_state=0).fit([[0.0], [1.0], [5.0]])
+        >>> type(model.to_sklearn())
+        <class 'sklearn.mixture._gaussian_mixture.GaussianMixture'>
+        """
+        if self._mixture().noise is not None:
+            raise ValueError(
+                "This model has a noise component, which scikit-learn's class does not know: fit "
+                "one with noise=None."
+            )
+        ours_alone = (
+            *("ending_", "history_", "remaining_gain_", "noise_weight_"),
+            *("_noise_density", "_starts", "_stream"),
+        )
+        fitted = {n: value for n, value in self._complete().items() if n not in ours_alone}
+        mixture, params = self._mixture(), self.get_params(deep=False)
+        params["n_components"] = mixture.n_components
+        params["covariance_type"] = mixture.family.scikit_learn
+        return conversion.to_sklearn(params, deepcopy(fitted))
+
+    # -- keeping --------------------------------------------------------------------------------
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the estimator to a JSON file, which `load` reads back exact to the last bit.
+
+        Parameters
+        ----------
+        path : path
+            The file; it is replaced whole or left alone.
+
+        Raises
+        ------
+        ValueError
+            Where a constructor parameter cannot be written, such as a function.
+        NotFittedError
+            Where there is no mixture yet.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture(random_state=0).fit([[0.0], [1.0], [5.0]])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(Path(folder) / "model.json")
+        ...     GaussianMixture.load(Path(folder) / "model.json").means_
+        array([[2.]])
+        """
+        fitted = self._complete()
+        self._check_portable()
+        fitted["ending_"] = fitted["ending_"].name
+        if "_stream" in fitted:
+            fitted["_stream"] = fitted["_stream"].plain()
+        if isinstance(fitted.get("_noise_density"), Box):
+            fitted["_noise_density"] = vars(fitted["_noise_density"])
+        models.write(path, __version__, self.get_params(deep=False), fitted)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read an estimator that `save` wrote; no code in the file is run.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        GaussianMixture
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            Where the file is not such a model.
+
+        Examples
+        --------
+        See `save`.
+        """
+        params, fitted = models.read(path, cls._get_param_names(), FITTED, MAYBE_FITTED)
+        try:
+            for name, value in fitted.items():
+                check_type(name, value, {**FITTED, **MAYBE_FITTED}[name])
+            return cls._restored(params, fitted)
+        except (TypeError, ValueError) as error:
+            raise models.damaged(path, error) from None
+
+    @classmethod
+    def _restored(cls, params: dict[str, Any], fitted: dict[str, Any]) -> Self:
+        """The estimator with these parameters and attributes, once they are validated."""
+        model = cls(**params)
+        model.__dict__.update(fitted)
+        model.ending_ = restored.ending(fitted["ending_"])
+        if fitted["_noise_density"] is not None:
+            model._noise_density = made(Box, fitted["_noise_density"])
+        model._check_portable()
+        mixture = model._mixture()
+        restored.check_possible(mixture)
+        K, D = mixture.means.shape
+        if "_stream" in fitted:
+            statistics = made(Statistics, fitted["_stream"].get("statistics"))
+            model._stream = stream = made(Stream, {**fitted["_stream"], "statistics": statistics})
+            restored.check_weight("the stream", stream.weight)
+            with np.errstate(over="ignore"):  # what overflows is refused
+                sums = statistics.times(stream.weight)
+            restored.check_statistics(sums, mixture.family, K, D)
+            if stream.calls < 0:
+                raise ValueError(f"the stream has {stream.calls} calls")
+        restored.check_table("history_", fitted["history_"], HISTORY)
+        if "_starts" in fitted:
+            restored.check_table("_starts", fitted["_starts"], STARTS)
+        if "feature_names_in_" in fitted:
+            validation.feature_names(fitted["feature_names_in_"], D)
+        return model
+
+    def _check_portable(self) -> None:
+        """A file may hold the estimator: its parameters are valid, and so is its width."""
+        check_parameters(self)
+        validation.check_width(self, self._mixture().n_features)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_emgmm_version": __version__}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        state = dict(state)
+        pickled = state.pop("_emgmm_version", "of an unknown version")
+        if pickled != __version__:
+            warnings.warn(InconsistentVersionWarning(pickled), stacklevel=2)
+        super().__setstate__(state)

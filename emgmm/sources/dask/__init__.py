@@ -1,0 +1,1 @@
+"""Dask arrays and data frames, read where their chunks are."""

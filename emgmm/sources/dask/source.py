@@ -1,0 +1,209 @@
+"""Rows of a Dask array or DataFrame: every chunk is summed where it lies, and only sums travel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import isnan
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from emgmm.sources.array import ArraySource
+from emgmm.sources.block import Block
+from emgmm.sources.conversion import as_weights, check_no_times
+from emgmm.sources.dask.chunk import (
+    Choosing,
+    EachRow,
+    Layout,
+    Summing,
+    Total,
+    rows_of_partition,
+    run_on_block,
+)
+from emgmm.sources.dask.graph import Chunks, has_known_lengths
+from emgmm.sources.source import MANY, Rows, Source, Sum, chosen_rows
+from emgmm.sources.weights import check_some
+from emgmm.typing import Array
+
+# Rows of a block where nothing is made of them.
+UNCUT = 2**62
+
+
+class ClusterSource(Source):
+    """The rows of an (N, D) Dask array whose chunks hold whole rows.
+
+    Parameters
+    ----------
+    rows : dask Array
+        How many rows its chunks have may be unknown.
+    weights : dask Array, optional
+        What each row counts, in the same chunks.
+    feature_names : (D,) array of str, optional
+        Of the DataFrame that the array was.
+    """
+
+    tells_places = False
+
+    def __init__(self, rows: Any, weights: Any = None, feature_names: Array | None = None) -> None:
+        self.rows = rows
+        self.feature_names = feature_names
+        self.n_features = rows.shape[1]
+        self.dtype = np.dtype(np.float32 if rows.dtype == np.float32 else np.float64)
+        self._layout = Layout(self.dtype, self.n_features, feature_names)
+        self._chunks = Chunks(rows, weights)
+        self._complete: bool | None = None  # until a pass has said
+
+    @property
+    def likely_rows(self) -> int:
+        return MANY
+
+    @classmethod
+    def accepts(cls, X: Any) -> bool:
+        return type(X).__module__.partition(".")[0] in {"dask", "dask_expr"}
+
+    @classmethod
+    def of(cls, X: Any, sample_weight: Any) -> ClusterSource:
+        rows = _array(X, "X")
+        if rows.ndim != 2 or isnan(rows.shape[1]) or rows.shape[1] < 1:
+            raise ValueError(
+                f"Expected 2D array, got a Dask {type(X).__name__} of shape {rows.shape} instead: "
+                "give rows with a known number of features, at least one."
+            )
+        rows = rows.rechunk({1: -1})
+        names = list(getattr(X, "columns", ()))
+        are_names = bool(names) and all(isinstance(name, str) for name in names)
+        feature_names = np.array(names, dtype=object) if are_names else None
+        if sample_weight is None:
+            return cls(rows, None, feature_names)
+        return cls(rows, _weights_beside(sample_weight, rows), feature_names)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many rows each chunk has; where Dask does not know, a pass has to be spent first."""
+        if self._chunks.lengths is None:
+            self._look()
+        assert self._chunks.lengths is not None
+        return self._chunks.lengths
+
+    @property
+    def n_rows(self) -> int:  # type: ignore[override]
+        return sum(self.lengths)
+
+    def _look(self) -> None:
+        """Spend a pass on what any pass says of the chunks."""
+        self.sum(attrgetter("weight"), UNCUT)
+
+    def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
+        total = self._chunks.total(Summing(self._layout, function, size))
+        self._check(total)
+        self._chunks.lengths, self._complete = total.lengths, total.complete
+        return total.sum
+
+    def _check(self, total: Total) -> None:
+        """A pass must have seen rows that count, and as many as the passes before."""
+        for number, (length, known) in enumerate(
+            zip(total.lengths, self._chunks.lengths or total.lengths, strict=True)
+        ):
+            if length != known:
+                raise ValueError(
+                    f"Chunk {number} of X, counted from 0, has {length} rows where it should have "
+                    f"{known}: X must give the same rows in every pass over it."
+                )
+        if not sum(total.lengths):
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape=(0, {self.n_features})) while a minimum of 1 "
+                "is required: every chunk of X is empty."
+            )
+        check_some(total.counts)
+
+    def sample(self, limit: int, random: np.random.RandomState) -> Rows:
+        if self._complete is None:
+            self._look()
+        shares = None
+        if self.n_rows > limit:
+            numbers = chosen_rows(self.n_rows, limit, random)
+            firsts = np.cumsum((0, *self.lengths[:-1]))
+            cut = np.split(numbers, np.searchsorted(numbers, firsts)[1:])
+            shares = {i: (own - firsts[i],) for i, own in enumerate(cut) if len(own)}
+        found: list[Rows] = self._chunks.each(Choosing(self._layout), shares)
+        weights = [part.weights for part in found if part.weights is not None]
+        return Rows(
+            np.concatenate([part.values for part in found]),
+            np.concatenate(weights) if weights else None,
+            bool(self._complete),
+        )
+
+    def each_row(
+        self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
+    ) -> Any:
+        """A Dask array in the chunks of the rows; nothing is computed yet."""
+        from dask import delayed
+
+        result = np.dtype(dtype)
+        work = EachRow(self._layout, function, size, shape, result)
+        return self.rows.map_blocks(
+            run_on_block,
+            work=delayed(work, traverse=False),  # a value of the graph, not a part of every task
+            places=delayed(self._chunks.places, traverse=False),
+            chunks=(self.rows.chunks[0], *((length,) for length in shape)),
+            drop_axis=[] if shape else 1,
+            dtype=result,
+            meta=np.empty((0, *shape), result),
+        )
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """All rows, brought here chunk by chunk."""
+        start, work = 0, Choosing(self._layout)
+        for number in range(len(self._chunks)):
+            rows: Rows = self._chunks.each(work, {number: ()})[0]
+            for block in ArraySource(rows.values, rows.weights).blocks(size):
+                yield Block(start + block.start, block.rows, block.weights, rows.complete)
+            start += len(rows.values)
+
+
+def _array(collection: Any, name: str) -> Any:
+    """The Dask array in a Dask array, DataFrame or Series."""
+    if hasattr(collection, "to_dask_array"):
+        check_no_times(collection._meta, name)
+        if collection.ndim == 1:
+            return collection.map_partitions(as_weights, meta=np.empty(0))
+        single = all(dtype == np.float32 for dtype in collection.dtypes)
+        meta = np.empty((0, len(collection.columns)), np.float32 if single else np.float64)
+        columns = list(collection.columns)
+        return collection.map_partitions(rows_of_partition, columns, meta=meta)
+    if not hasattr(collection, "map_blocks"):
+        raise TypeError(
+            f"{name} is a Dask {type(collection).__name__}: give a Dask array or DataFrame."
+        )
+    if collection.dtype.kind not in "biufO":
+        raise ValueError(f"{name} has the type {collection.dtype}: give real numbers.")
+    return collection
+
+
+def _weights_beside(sample_weight: Any, rows: Any) -> Any:
+    """Weights as a Dask array in the chunks of the rows."""
+    import dask.array
+
+    if ClusterSource.accepts(sample_weight):
+        weights = _array(sample_weight, "sample_weight")
+    else:
+        weights = dask.array.from_array(as_weights(sample_weight))
+    if weights.ndim != 1:
+        raise ValueError(
+            f"sample_weight has the shape {weights.shape}: give one number for each row."
+        )
+    if not has_known_lengths(weights):
+        if len(weights.chunks[0]) != len(rows.chunks[0]):
+            raise ValueError(
+                f"sample_weight has {len(weights.chunks[0])} chunks of unknown sizes and X has "
+                f"{len(rows.chunks[0])} chunks: call compute_chunk_sizes() on both."
+            )
+        return weights  # whether they fit is seen chunk by chunk
+    lengths = ClusterSource(rows).lengths
+    if weights.shape[0] != sum(lengths):
+        raise ValueError(
+            f"sample_weight has the shape {weights.shape}, but X has {sum(lengths)} rows: give one "
+            "number for each."
+        )
+    return weights.rechunk((lengths,))

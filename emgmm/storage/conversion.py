@@ -1,0 +1,81 @@
+"""Between our mixture and scikit-learn's fitted models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import digamma
+from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
+from sklearn.utils.validation import check_is_fitted
+
+from emgmm.covariances import FAMILIES
+from emgmm.mixture import Mixture
+from emgmm.typing import Array
+
+
+def from_sklearn(model: GaussianMixture | BayesianGaussianMixture) -> Mixture:
+    """The mixture that a fitted scikit-learn model predicts with."""
+    if not isinstance(model, GaussianMixture | BayesianGaussianMixture):
+        raise TypeError(
+            "from_sklearn takes a fitted sklearn.mixture.GaussianMixture or "
+            f"BayesianGaussianMixture, but got {type(model).__name__}"
+        )
+    check_is_fitted(model)
+    weights = model.weights_
+    if isinstance(model, BayesianGaussianMixture):
+        weights = _variational_weights(model)
+    return Mixture(
+        np.array(weights),
+        np.array(model.means_),
+        np.array(model.covariances_),
+        np.array(model.precisions_cholesky_),
+        FAMILIES[model.covariance_type],
+    )
+
+
+def _variational_weights(model: BayesianGaussianMixture) -> Array:
+    """Weights with which a plain mixture gives a variational one's responsibilities.
+
+    The variational E-step differs from ours in one constant per component: E[log pi_k] in place
+    of log pi_k, and E[log |Lambda_k|] / 2 - D / (2 kappa_k) in place of log |Lambda_k| / 2
+    (Bishop 2006, Pattern Recognition and Machine Learning, eq. 10.64 to 10.67). A constant per
+    component is a weight.
+    """
+    n_features = model.means_.shape[1]
+    concentration = model.weight_concentration_
+    if isinstance(concentration, tuple):  # a Dirichlet process, by breaking sticks
+        a, b = concentration
+        log_left = digamma(b) - digamma(a + b)
+        log_weights = digamma(a) - digamma(a + b) + np.hstack((0, np.cumsum(log_left)[:-1]))
+    else:
+        log_weights = digamma(concentration) - digamma(concentration.sum())
+    freedom = np.broadcast_to(model.degrees_of_freedom_, log_weights.shape)
+    log_lambda = n_features * np.log(2.0) + digamma(
+        0.5 * (freedom - np.arange(n_features)[:, None])
+    ).sum(axis=0)
+    log_weights = log_weights + 0.5 * (
+        log_lambda - n_features * np.log(freedom) - n_features / model.mean_precision_
+    )
+    weights = np.exp(log_weights - log_weights.max())
+    return weights / weights.sum()
+
+
+def to_sklearn(params: dict[str, Any], fitted: dict[str, Any]) -> GaussianMixture:
+    """scikit-learn's own model.
+
+    Parameters
+    ----------
+    params : dict
+        Constructor parameters; those that scikit-learn's class does not have are left out.
+    fitted : dict
+        Its attributes.
+    """
+    theirs = GaussianMixture().get_params()
+    kept = {name: value for name, value in params.items() if name in theirs}
+    if callable(kept["init_params"]):
+        kept["init_params"] = theirs["init_params"]
+    model = GaussianMixture(**kept)
+    for name, value in fitted.items():
+        setattr(model, name, value)
+    return model

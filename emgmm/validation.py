@@ -1,0 +1,402 @@
+"""The door: what a user hands in is checked here, once; the mathematics behind assumes shapes.
+
+scikit-learn's messages stay word for word at the front of ours, because code matches them; what was
+wrong exactly, and what to do, follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from emgmm.constraints import suggestion
+from emgmm.covariances import FAMILIES, DegenerateCovarianceError, Family, are_symmetric
+from emgmm.exceptions import listed, named
+from emgmm.mixture import Mixture
+from emgmm.noise import Box, Density, Function, Noise
+from emgmm.sources import KINDS, ArraySource, Blocks, Source, as_rows, is_complete, row_weights
+from emgmm.summary import DataSummary
+from emgmm.tolerances import FLOATS
+from emgmm.typing import Array
+
+
+def source(
+    estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool, least: int = 1
+) -> Source:
+    """Where the rows of X, of which there are `least`, come from: the only look at what X is."""
+    if isinstance(sample_weight, Blocks) and not isinstance(X, Blocks):
+        raise TypeError("sample_weight is blocks, but X is not: give both in the same blocks.")
+    for kind in KINDS:
+        if kind.accepts(X):
+            opened = kind.of(X, sample_weight)
+            _check_features(estimator, opened.n_features, opened.feature_names, reset=reset)
+            return opened
+    array = rows(estimator, X, reset=reset, least=least)
+    names = getattr(estimator, "feature_names_in_", None)
+    weights = None if sample_weight is None else row_weights(sample_weight, len(array))
+    opened = ArraySource(array, weights, complete=is_complete(array, names))
+    opened.feature_names = names
+    return opened
+
+
+def _check_features(
+    estimator: BaseEstimator, width: int, names: Array | None, *, reset: bool
+) -> None:
+    """The estimator takes a width and names (reset), or they must be those it knows."""
+    if reset:
+        estimator.n_features_in_ = width
+        if names is not None:
+            estimator.feature_names_in_ = names
+        elif hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+        return
+    check_width(estimator, width)
+    known = getattr(estimator, "feature_names_in_", None)
+    if names is not None and known is not None and list(names) != list(known):
+        raise ValueError(
+            "The feature names should match those that were passed during fit: expected "
+            f"{list(known)}, but got {list(names)}."
+        )
+
+
+def check_width(estimator: BaseEstimator, width: int) -> None:
+    """The estimator has as many features."""
+    known = getattr(estimator, "n_features_in_", None)
+    if hasattr(estimator, "means_"):  # which may have been set by hand
+        columns = np.shape(estimator.means_)[-1]
+        if known not in (None, columns):
+            raise ValueError(
+                f"means_ has {columns} columns, but n_features_in_ is {known}: set both, or fit "
+                "again."
+            )
+        known = columns
+    if known not in (None, width):
+        raise ValueError(
+            f"X has {width} features, but {type(estimator).__name__} is expecting "
+            f"{known} features as input."
+        )
+
+
+def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Array:
+    """The (N, D) float array in X; in `fit` (reset) the estimator takes its width and names."""
+    ready = _is_floats(X) and X.ndim == 2 and len(X) >= least and X.shape[1] > 0
+    if ready and (reset or not hasattr(estimator, "feature_names_in_")):
+        # scikit-learn looks for names in arrays too, which takes as long as an iteration
+        _check_features(estimator, X.shape[1], None, reset=reset)
+        return X
+    array = X if ready else as_rows(X, ensure_min_samples=least, estimator=estimator)
+    validate_data(estimator, X, reset=reset, skip_check_array=True)  # width and names
+    if not reset:
+        check_width(estimator, array.shape[1])
+    return array
+
+
+def _is_floats(value: Any) -> bool:
+    """Whether scikit-learn, which takes a while over it, would find nothing to convert."""
+    return type(value) is np.ndarray and value.dtype in FLOATS
+
+
+def check_some_observed(summary: DataSummary) -> None:
+    """Something was observed in some row that counts."""
+    if not summary.n_rows:
+        raise ValueError(
+            "Nothing was observed in any row of X that counts, so that there is nothing to report "
+            "on: pass the rows that were fitted."
+        )
+
+
+def check_observed(summary: DataSummary, names: Array | None) -> None:
+    """Every feature was observed in some row that counts."""
+    never = np.flatnonzero(summary.observed <= 0)
+    if len(never):
+        name = "" if names is None else f" ({names[never[0]]!r})"
+        raise ValueError(
+            f"Feature {never[0]}{name}, counted from 0, is missing in every row that counts: "
+            "nothing can be said of it, leave it out."
+        )
+
+
+def count(value: Any, name: str) -> int:
+    """A number of things, at least one."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, but got {value!r}")
+    if value < 1:
+        raise ValueError(
+            f"Invalid value for '{name}': {value} . The sampling requires at least one sample."
+        )
+    return int(value)
+
+
+def constant_features(features: tuple[int, ...], names: Array | None) -> ValueError:
+    """The error of a prior that would take its scale from features that do not vary."""
+    return ValueError(
+        f"X is constant in column {named(features, names)}, counted from 0, so that the prior's "
+        "scale, which is taken from the columns' variances, would be singular: drop such columns, "
+        "or give NormalInverseWishart(scale=...)."
+    )
+
+
+def whole(X: Any) -> None:
+    """Refuse what `predict` answers with an iterator."""
+    if isinstance(X, Blocks):
+        raise TypeError(
+            "fit_predict would have to hold the labels of all rows at once: call fit(X), and then "
+            "predict(X), which returns an iterator of arrays, one for each of the blocks."
+        )
+
+
+def check_enough_rows(n_all: int, n_rows: int, weight: float, n_components: int) -> None:
+    """At least two rows, and one that counts to each component; a weight of 2 is a row twice."""
+    if n_all < 2:
+        raise ValueError(f"Found array with {n_all} sample(s) while a minimum of 2 is required.")
+    if max(n_rows, weight) < n_components:
+        raise ValueError(
+            f"Expected n_samples >= n_components but got n_components = {n_components}, "
+            f"n_samples = {n_rows}"
+        )
+
+
+def family(covariance_type: Any) -> Family:
+    """The family with a name that was given."""
+    found = FAMILIES.get(covariance_type) if isinstance(covariance_type, str) else None
+    if found is None:
+        raise ValueError(
+            f"covariance_type must be one of {sorted(FAMILIES)}, but got {covariance_type!r}."
+            f"{suggestion(covariance_type, FAMILIES)}"
+        )
+    return found
+
+
+def check_features(family: Family, n_features: int) -> None:
+    """No more features than the family is for."""
+    if family.most_features is not None and n_features > family.most_features:
+        raise ValueError(
+            f"covariance_type={family.name!r} is for one feature, but there are {n_features}: "
+            "choose a type of three letters, such as 'EII' or 'VII'."
+        )
+
+
+def _check_shape(value: Array, shape: tuple[int, ...], name: str) -> None:
+    if value.shape != shape:
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of {shape}, but got {value.shape}"
+        )
+
+
+def _array(value: Any, name: str) -> Array:
+    if _is_floats(value) and np.isfinite(value).all() and value.size:
+        return value.copy()
+    return check_array(
+        value, dtype=FLOATS, ensure_2d=False, allow_nd=True, input_name=name, copy=True
+    )
+
+
+def weights(value: Any, n_components: int, noise: float | None = 0.0) -> Array:
+    """(K,) weights in [0, 1] that sum to one less the share of `noise`; None is any share."""
+    array = _array(value, "weights")
+    _check_shape(array, (n_components,), "weights")
+    tolerance = 1e-6 if array.dtype == np.float32 else 1e-8
+    outside = (array < 0) | (array > 1 + tolerance)
+    if outside.any():
+        k = int(np.argmax(outside))
+        # The minimum stands where "max" is written, as in scikit-learn: code matches it.
+        raise ValueError(
+            "The parameter 'weights' should be in the range [0, 1], but got max value "
+            f"{array.min():.5f}, min value {array.max():.5f}: component {k} has {array[k]:.5f}"
+        )
+    rest = 1.0 - array.sum()
+    if rest < -tolerance if noise is None else abs(rest - noise) > tolerance:
+        wanted = "" if noise is None else f", where 1 - noise_weight is {1.0 - noise:.5f}"
+        raise ValueError(
+            "The parameter 'weights' should be normalized, but got sum(weights) = "
+            f"{array.sum():.5f}{wanted if noise else ''}"
+        )
+    return array
+
+
+def means(value: Any, n_components: int, n_features: int) -> Array:
+    """(K, D) means."""
+    array = _array(value, "means")
+    _check_shape(array, (n_components, n_features), "means")
+    return array
+
+
+def mean_table(value: Any) -> Array:
+    """(K, D) means, of which both K and D are taken."""
+    array: Array = check_array(value, dtype=FLOATS, input_name="means", copy=True)
+    return array
+
+
+def precisions_cholesky(value: Any, family: Family, n_components: int, n_features: int) -> Array:
+    """Factors U of the precisions, precision = U U^T, as scikit-learn has them."""
+    name = f"{family.name} precisions_cholesky"
+    array = _array(value, name)
+    _check_shape(array, family.element_shape(n_components, n_features), name)
+    _check_equal(array, family, name)
+    stacked = family.stack(array)
+    if stacked.ndim == 3:
+        wanted = "upper triangular with a positive diagonal"
+        below = np.tril(stacked, -1) == 0
+        right = (np.diagonal(stacked, axis1=1, axis2=2) > 0) & below.all(axis=1)
+    else:
+        wanted, right = "positive", stacked > 0
+    wrong = np.logical_not(right.reshape(len(stacked), -1).all(axis=1))
+    if wrong.any():
+        where = "" if family.pooled else f": that of component {np.argmax(wrong)} is not"
+        raise ValueError(f"'{name}' should be {wanted}{where}")
+    return array
+
+
+def _number(value: Any) -> float:
+    """A number as a float, nan for anything else, booleans included."""
+    return np.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+
+
+def noise_component(density: Density | None, weight: Any) -> Noise | None:
+    """The noise component of a model whose attributes may have been set by hand."""
+    if not 0 <= _number(weight) <= 1:
+        raise ValueError(f"noise_weight_ must be a number in [0, 1], but is {weight!r}")
+    if density is not None:
+        return Noise(float(weight), density)
+    if float(weight) > 0:
+        raise ValueError(f"noise_weight_ is {weight}, but the model has no noise component")
+    return None
+
+
+def cholesky_of_precisions(value: Any, family: Family, n_components: int, n_features: int) -> Array:
+    """The factors U of the given precisions."""
+    name = f"{family.name} precision"
+    array = _array(value, name)
+    _check_shape(array, family.element_shape(n_components, n_features), name)
+    _check_equal(array, family, name)
+    try:
+        return family.cholesky_of_precisions(array.astype(np.float64))
+    except DegenerateCovarianceError as error:
+        raise ValueError(_not_definite(name, array, family, error)) from None
+
+
+def covariances(value: Any, family: Family, n_components: int, n_features: int) -> Array:
+    """Covariances in the family's shape, every one positive definite."""
+    name = f"{family.name} covariance"
+    array = _array(value, name)
+    _check_shape(array, family.element_shape(n_components, n_features), name)
+    stacked = family.stack(array)
+    try:
+        if stacked.ndim == 3:
+            family.refuse(np.logical_not(are_symmetric(stacked)))
+        family.precisions_cholesky(array)
+    except DegenerateCovarianceError as error:
+        raise ValueError(_not_definite(name, array, family, error)) from None
+    _check_equal(array, family, name)
+    return array
+
+
+def _check_equal(array: Array, family: Family, name: str) -> None:
+    """Elements of a shared covariance, which stand once for each component, are the same."""
+    stacked = family.stack(array)
+    if family.shared and (stacked != stacked[0]).any():
+        raise ValueError(f"'{name}' should be the same for all components")
+
+
+def _not_definite(name: str, array: Array, family: Family, error: DegenerateCovarianceError) -> str:
+    matrix = family.stack(array).ndim == 3
+    wanted = "symmetric, positive-definite" if matrix else "positive"
+    where = f": that of component {error.components[0]} is not" if error.components else ""
+    return f"'{name}' should be {wanted}{where}"
+
+
+def mixture(
+    given_weights: Any,
+    given_means: Any,
+    given_covariances: Any,
+    precisions: Any,
+    family: Family,
+    noise: float | Callable[..., Any] | None = None,
+    noise_weight: float = 0.0,
+) -> Mixture:
+    """The mixture with these parameters, of which exactly one is covariances or precisions."""
+    if (given_covariances is None) == (precisions is None):
+        raise ValueError("Give exactly one of covariances and precisions.")
+    mean_array = mean_table(given_means)
+    K, D = mean_array.shape
+    check_features(family, D)
+    component = given_noise(noise, noise_weight, D)
+    weight_array = weights(given_weights, K, noise_weight)
+    if precisions is None:
+        covariance_array = covariances(given_covariances, family, K, D)
+        dtype = np.result_type(weight_array, mean_array, covariance_array)
+        factors = None
+    else:
+        factors = cholesky_of_precisions(precisions, family, K, D)
+        covariance_array = family.covariances(factors)
+        dtype = np.result_type(weight_array, mean_array, np.asarray(precisions))
+    return assembled(
+        weight_array, mean_array.astype(dtype), covariance_array, family, component, factors
+    )
+
+
+def assembled(
+    weights: Array,
+    means: Array,
+    covariances: Array,
+    family: Family,
+    noise: Noise | None,
+    precisions_cholesky: Array | None,
+) -> Mixture:
+    """The mixture with parameters that were validated one by one, in the precision of means."""
+    try:
+        return Mixture.of(weights, means, covariances, family, noise, precisions_cholesky)
+    except DegenerateCovarianceError as error:
+        advice = "" if means.dtype == np.float64 else " or use float64"
+        raise ValueError(
+            f"The covariance or the precision of {listed(error.components) or 'all components'} is "
+            f"beyond the range of {means.dtype}: rescale the features{advice}."
+        ) from None
+
+
+def given_noise(noise: Any, noise_weight: Any, n_features: int) -> Noise | None:
+    """The noise component with a density and a share that were given."""
+    weight = _number(noise_weight)
+    if not 0 <= weight < 1:
+        raise ValueError(f"noise_weight must be a number in [0, 1), but got {noise_weight!r}")
+    if noise is None:
+        if weight > 0:
+            raise ValueError(
+                f"noise_weight is {weight:g}, but noise is None: give its density, a number or a "
+                "function of rows that returns log-densities."
+            )
+        return None
+    if callable(noise):
+        return Noise(weight, Function(noise))
+    density = _number(noise)
+    if not 0 < density < np.inf:
+        raise ValueError(
+            f"noise is {noise!r}; without data to take a volume from it must be a density above 0, "
+            "or a function of rows that returns log-densities."
+        )
+    return Noise(weight, Box(np.ones(n_features)).of_density(density))
+
+
+def no_volume(features: tuple[int, ...], names: Array | None) -> ValueError:
+    """The error of noise that would be uniform over data without a volume."""
+    return ValueError(
+        f"X is constant in column {named(features, names)}, counted from 0, so that the data fill "
+        "no volume over which noise could be uniform: drop such columns, or give noise a function."
+    )
+
+
+def feature_names(names: Any, n_features: int) -> NDArray[np.object_]:
+    """(D,) names of features."""
+    array = np.array(list(names), dtype=object)
+    if array.shape != (n_features,) or not all(isinstance(name, str) for name in array):
+        raise ValueError(
+            f"feature_names must be {n_features} strings, one for each feature, but got {names!r}"
+        )
+    return array
