@@ -1,23 +1,55 @@
-"""The mixture that an estimator's attributes describe, whether they were fitted or set by hand.
+"""The fitted attributes of an estimator, and the mixture that they describe.
 
-Attributes are plain storage, as they are in scikit-learn: setting one of them changes no other.
-So they are validated when they are used, and again only after one of them has changed.
+Attributes are plain storage, as they are in scikit-learn: users may set them, and setting one
+changes no other. They are validated when they are used, and again only after one has changed.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Never
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from emgmm import validation as door
+from emgmm import validation
 from emgmm.covariances import Family
+from emgmm.fitting.loop import Ending, history
 from emgmm.mixture import Mixture
 from emgmm.tolerances import FLOATS
 from emgmm.typing import Array
+
+# Attributes of every fitted estimator, and those that some have, with their types in a file.
+FITTED: dict[str, Any] = {
+    "weights_": Array,
+    "means_": Array,
+    "covariances_": Array,
+    "precisions_": Array,
+    "precisions_cholesky_": Array,
+    "noise_weight_": float,
+    "converged_": bool,
+    "n_iter_": int,
+    "lower_bound_": float,
+    "lower_bounds_": list[float],
+    "ending_": str,
+    "history_": dict[str, NDArray[Any]],
+    "remaining_gain_": float,
+    "n_features_in_": int,
+    "_noise_density": dict[str, Any] | None,
+}
+OPTIONAL: dict[str, Any] = {
+    "feature_names_in_": NDArray[Any],
+    "_stream": dict[str, Any],
+    "_starts": dict[str, NDArray[Any]],
+    "_waiting": Never,  # the rows of an estimator that is not fitted yet
+}
+
+TYPES = {**FITTED, **OPTIONAL}
 
 # Each of these determines the covariances, so that one of them is enough.
 COVARIANCES = ("covariances_", "precisions_", "precisions_cholesky_")
@@ -70,9 +102,9 @@ class Description:
 _descriptions: WeakKeyDictionary[BaseEstimator, Description] = WeakKeyDictionary()
 
 
-def adopt(estimator: BaseEstimator, mixture: Mixture) -> None:
-    """Set the attributes of the estimator to the parameters of a mixture that was fitted."""
-    for name, value in attributes_of(mixture).items():
+def adopt(estimator: BaseEstimator, mixture: Mixture, **others: Any) -> None:
+    """Set the fitted attributes of an estimator: the parameters of a mixture, and others."""
+    for name, value in {**attributes_of(mixture), **others}.items():
         setattr(estimator, name, value)
     _descriptions[estimator] = Description(estimator, mixture)
 
@@ -100,6 +132,58 @@ def are_fitted(estimator: BaseEstimator) -> bool:
     return {"weights_", "means_"} <= present and not present.isdisjoint(COVARIANCES)
 
 
+def without_fit() -> dict[str, Any]:
+    """Return the attributes about the fit of an estimator whose parameters were given."""
+    return {
+        "converged_": True,
+        "n_iter_": 0,
+        "lower_bound_": math.nan,
+        "lower_bounds_": [],
+        "ending_": Ending.GIVEN,
+        "history_": history([], [], []),
+        "remaining_gain_": math.nan,
+    }
+
+
+def present(estimator: BaseEstimator) -> dict[str, Any]:
+    """Return the fitted attributes that an estimator has."""
+    return {name: value for name, value in vars(estimator).items() if name in TYPES}
+
+
+def complete(estimator: BaseEstimator) -> dict[str, Any]:
+    """Return all fitted attributes, also if only some of the parameters were set by hand."""
+    mixture = mixture_of(estimator)
+    width = {"n_features_in_": mixture.n_features}
+    return {**without_fit(), **width, **present(estimator), **attributes_of(mixture)}
+
+
+@contextmanager
+def unchanged_by_errors(estimator: BaseEstimator) -> Iterator[None]:
+    """Leave the estimator as it was before if anything is raised inside."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise
+
+
+def check_same_model(estimator: Any, n_features: int, caller: str, otherwise: str) -> None:
+    """Check that the parameters request a model of the kind from which `caller` continues."""
+    mixture = mixture_of(estimator)
+    for name, was, now in (
+        ("n_components", mixture.n_components, estimator.n_components),
+        ("the number of features", mixture.n_features, n_features),
+        ("whether there is noise", mixture.noise is not None, estimator.noise is not None),
+    ):
+        if was != now:
+            raise ValueError(
+                f"{caller} goes on from the last fit, but {name} was {was!r} then and is {now!r} "
+                f"now; {otherwise} to start anew."
+            )
+
+
 def attributes_of(mixture: Mixture) -> dict[str, Any]:
     """The attributes that describe a mixture."""
     noise = mixture.noise
@@ -116,31 +200,33 @@ def attributes_of(mixture: Mixture) -> dict[str, Any]:
 
 def described_by(estimator: Any) -> Mixture:
     """The mixture that the attributes describe, after all of them were validated."""
-    family = door.family(estimator.covariance_type)
-    means = door.mean_table(estimator.means_)
+    family = validation.family(estimator.covariance_type)
+    means = validation.mean_table(estimator.means_)
     K, D = means.shape
-    door.check_features(family, D)
+    validation.check_features(family, D)
     share = getattr(estimator, "noise_weight_", 0.0)
-    noise = door.noise_component(getattr(estimator, "_noise_density", None), share)
+    noise = validation.noise_component(getattr(estimator, "_noise_density", None), share)
     weights = estimator.weights_
     if np.shape(weights) == (1, K):
         weights = np.reshape(weights, K)
-    weights = door.weights(weights, K, share)
+    weights = validation.weights(weights, K, share)
     given = _covariances_of(estimator, family, K, D)
     floats = {value.dtype for value in (weights, means, *given.values())} & {*map(np.dtype, FLOATS)}
     dtype = np.result_type(*floats)
     means = means.astype(dtype)
     if [*given] == ["covariances_"]:
-        covariances = door.covariances(given["covariances_"], family, K, D)
-        return door.assembled(weights, means, covariances, family, noise, None)
+        covariances = validation.covariances(given["covariances_"], family, K, D)
+        return validation.assembled(weights, means, covariances, family, noise, None)
     if "precisions_cholesky_" in given:
-        precisions_cholesky = door.precisions_cholesky(given["precisions_cholesky_"], family, K, D)
+        precisions_cholesky = validation.precisions_cholesky(
+            given["precisions_cholesky_"], family, K, D
+        )
     else:
-        precisions_cholesky = door.cholesky_of_precisions(given["precisions_"], family, K, D)
+        precisions_cholesky = validation.cholesky_of_precisions(given["precisions_"], family, K, D)
     exact = precisions_cholesky.astype(np.float64, copy=False)
     _check_agreement(given, exact, family, D, float(np.finfo(dtype).eps))
     covariances = given.get("covariances_", family.covariances(exact))
-    return door.assembled(weights, means, covariances, family, noise, precisions_cholesky)
+    return validation.assembled(weights, means, covariances, family, noise, precisions_cholesky)
 
 
 def _covariances_of(estimator: Any, family: Family, K: int, D: int) -> dict[str, Array]:

@@ -1,37 +1,52 @@
-"""The face: scikit-learn's conventions on one side, the mixture and its fit on the other."""
+"""`GaussianMixture`: the estimator, under scikit-learn's conventions."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval
+from sklearn.utils import check_random_state
 
 from emgmm import validation
 from emgmm.acceleration import SCHEMES
-from emgmm.constraints import one_of
+from emgmm.attributes import (
+    adopt,
+    are_fitted,
+    check_same_model,
+    mixture_of,
+    present,
+    unchanged_by_errors,
+)
+from emgmm.base import BaseMixture
 from emgmm.covariances import FAMILIES, DegenerateCovarianceError
+from emgmm.diagnostics import Diagnosis, diagnose
 from emgmm.exceptions import issue
 from emgmm.failures import FailedFitError
 from emgmm.fitting import discrete
-from emgmm.fitting.fit import fit_mixture
-from emgmm.fitting.loop import history
+from emgmm.fitting.fit import fit_mixture, map_of
+from emgmm.fitting.loop import history, last_of_plain_em
+from emgmm.fitting.problem import Problem, given_of, options_of, problem_of
 from emgmm.fitting.progress import Reporter
-from emgmm.incremental import IncrementalEstimator
-from emgmm.initialization import STARTS
+from emgmm.incremental import PartialFitMixin
+from emgmm.initialization import STARTS, start_of
+from emgmm.interchange import InterchangeMixin
+from emgmm.mixture import Mixture
 from emgmm.prior import NormalInverseWishart
+from emgmm.randomness import generator
 from emgmm.sources import Source
 from emgmm.storage.checkpoint import journal
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Integers
+from emgmm.validation import Interval, one_of
 
 
-class GaussianMixture(IncrementalEstimator):
-    """Gaussian mixture fitted by expectation-maximisation, a drop-in for scikit-learn's.
+class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
+    """Gaussian mixture fitted by expectation-maximisation, a drop-in for scikit-learn's class.
 
     Parameters
     ----------
@@ -40,68 +55,68 @@ class GaussianMixture(IncrementalEstimator):
     covariance_type : {'full', 'tied', 'diag', 'spherical', 'EII', 'VII', 'EEI', 'VEI', 'EVI', \
             'VVI', 'EEE', 'VEE', 'EVE', 'VVE', 'EEV', 'VEV', 'EVV', 'VVV', 'E', 'V'}, \
             default='full'
-        scikit-learn's names: each component its own covariance matrix; one for all; each its own
-        variances; each one variance. Or mclust's, whose letters say whether volume, shape and
-        orientation are Equal or Variable, I standing for spheres and for axes that are not turned:
-        full is VVV, tied EEE, diag VVI, spherical VII. E and V are for one feature. EVI, EVE and
-        EVV need more rows than features in every component.
+        Constraint on the covariances, by a name of scikit-learn (one matrix per component, one
+        common matrix, variances per component, one variance per component) or of mclust, whose
+        letters say whether volume, shape and orientation are Equal or Variable among the
+        components, or the Identity: full is VVV, tied EEE, diag VVI and spherical VII. E and V are
+        for one feature. EVI, EVE and EVV need more rows than features in every component.
     tol : float, default=1e-3
-        EM stops when the mean log-likelihood per row (in nats) changes by less in one iteration.
-        It is a gain per iteration, not the distance to the maximum.
+        EM stops if an iteration changes the mean log-likelihood per row, in nats, by less. This
+        is a gain per iteration, not the distance to the maximum.
     reg_covar : float, default=1e-6
-        Added to the diagonal of every covariance after each M-step, in squared units of X. 0 gives
-        the maximum likelihood; a singular covariance is then an error.
+        Ridge added to the diagonal of every covariance in each M-step, in squared units of X.
+        With 0 the maximum likelihood is found, and a singular covariance is an error.
     max_iter : int, default=100
-        Most iterations of EM. 0 returns what the start gives.
+        Maximum number of iterations of EM; 0 returns the initial mixture.
     n_init : int, default=1
-        Starts; the one with the highest `lower_bound_` is kept. A start that fails is left out.
+        Number of initializations, of which the one with the highest `lower_bound_` is kept. Those
+        that fail are ignored.
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data', 'hierarchical', \
             'whitened-kmeans', 'short-runs'} or callable, default='kmeans'
-        Where EM starts. Beside scikit-learn's four, 'hierarchical' merges rows into clusters by
-        their likelihood, as R's mclust does, of more than 2000 rows a random choice of so many;
-        'whitened-kmeans' is k-means in coordinates that no unit of X has a part in; 'short-runs'
-        goes on from the best of twenty short runs of EM on at most 2**13 rows. A callable gets
-        ``(X, n_components, random_state)``, `random_state` being a ``RandomState``, and returns
-        integers (n,), the label of each row, with noise -1 for it; or floats (n, K),
-        responsibilities that sum to one in each row, with noise (n, K + 1) if it is to have some;
-        or floats (K, D), means, each starting from the rows nearest to it. n is the number of rows
-        it was handed: all up to 2**20, of more than these a random choice of 2**17.
+        Initialization. Besides scikit-learn's four methods, 'hierarchical' is the model-based
+        agglomerative clustering of R's mclust, on a random sample of 2000 rows if there are more;
+        'whitened-kmeans' is k-means in coordinates that do not depend on the units of X; and
+        'short-runs' continues from the best of twenty short runs of EM on at most 2**13 rows. A
+        callable is called as ``init_params(X, n_components, random_state)`` with a
+        ``RandomState``, and returns integers (n,), the label of each row, with -1 for noise; or
+        floats (n, K), responsibilities that sum to one in each row, with an additional last column
+        for noise; or floats (K, D), means, each of which starts from the rows nearest to it. n is
+        the number of rows that it is passed: all up to 2**20, and a random sample of 2**17 if there
+        are more.
     weights_init : array-like of shape (K,), default=None
-        Weights to start from, instead of the start's. With noise, what they lack of 1 is its share.
+        Initial weights. With noise, its initial weight is 1 minus their sum.
     means_init : array-like of shape (K, D), default=None
-        Means to start from, instead of the start's.
+        Initial means.
     precisions_init : array-like, default=None
-        Inverse covariances to start from, in the shape of `precisions_`, instead of the start's.
+        Initial precisions, in the shape of `precisions_`.
     random_state : int, RandomState instance or None, default=None
-        Of the starts, and of `sample`.
+        Seed of the initialization, and the default seed of `sample`.
     warm_start : bool, default=False
-        Whether `fit` goes on from where the last one ended, as if it had not been interrupted.
+        Whether `fit` continues from the previous fit, as if it had not been interrupted.
     verbose : int, default=0
-        1 prints starts and iterations, 2 also changes and times.
+        1 prints initializations and iterations, 2 also changes and times.
     verbose_interval : int, default=10
-        Iterations between two lines.
+        Number of iterations between two printed lines.
     break_symmetry : bool, default=True
-        Whether components that EM cannot part are split, and EM goes on from there. False gives
-        plain EM. Both warn.
+        Whether components that coincide, which EM cannot separate, are split before EM continues.
+        False gives plain EM. A warning is issued in both cases.
     acceleration : {None, 'anderson'}, default=None
-        How one mixture follows another. None is plain EM. 'anderson' extrapolates from the last few
-        steps and keeps what raises the likelihood; where EM is slow it needs a fraction of the
-        passes over X, and it may end at another maximum than plain EM does from the same start.
-        Each mixture on the way is an iteration. `tol` speaks of EM's own steps all the same: two of
-        them end a fit.
+        Acceleration of EM. None is plain EM. 'anderson' extrapolates from the last few steps and
+        accepts what raises the likelihood. Where EM is slow this takes a fraction of the passes
+        over X; it may end at another maximum than plain EM. Every mixture on the way counts as an
+        iteration. `tol` still applies to steps of plain EM, of which two end the fit.
     prior : {None, 'conjugate'} or NormalInverseWishart, default=None
-        Prior of the components' means and covariances: fits are then the mode of the posterior,
-        which exists where the likelihood has no maximum, and `reg_covar` is not added. 'conjugate'
-        is ``NormalInverseWishart()``, whose scale is that of the data.
+        Prior of the components' means and covariances. The fit is then the mode of the posterior,
+        which exists even if the likelihood has no maximum, and `reg_covar` is not used. 'conjugate'
+        is ``NormalInverseWishart()``, whose scale is estimated from the data.
     weight_concentration : float, default=1.0
-        Of the weights' Dirichlet prior, at least 1, which is none. Each component has so many rows
-        more, less one.
+        Concentration of the Dirichlet prior of the weights, at least 1, which is no prior. It acts
+        as `weight_concentration` - 1 additional rows in each component.
     noise : {None, 'uniform'}, float or callable, default=None
-        One more component, of rows that belong to none, whose density is not estimated. 'uniform'
-        is that of the data's volume: of the box along the features that holds them all, or of the
-        one along their principal axes where that is smaller (where nothing is missing). A number is
-        the density itself, the same everywhere; a function of (n, D) rows returns their (n,)
-        log-densities.
+        Density of an additional component for outliers, which is not estimated. 'uniform' is the
+        uniform density over the volume of the data: the box that contains all rows, along the
+        features or, if that is smaller and nothing is missing, along the principal axes. A number
+        is a constant density; a function of (n, D) rows returns their (n,) log-densities.
     learning_decay : float, default=0.6
         Used by `partial_fit`, in (1/2, 1]. At call t the statistics move towards those of the block
         by the factor (t + learning_offset)^-learning_decay. Values near 1/2 forget the start and
@@ -109,53 +124,52 @@ class GaussianMixture(IncrementalEstimator):
     learning_offset : float, default=2
         Slows down early updates: larger values give the first blocks less influence.
     forgetting : float, default=None
-        A constant share in (0, 1] in place of that formula, for a stream that changes: a block's
-        part in the mixture is halved in about 0.7 / forgetting calls.
+        Constant factor in (0, 1] in place of that formula, for data that change over time: the
+        influence of a block is halved in about 0.7 / forgetting calls.
     checkpoint : str or path, default=None
-        A file in which `fit` keeps how far it has come. A fit that was interrupted, or whose
-        process was killed, goes on from there when `fit` is called again with the same path, the
-        same X and the same parameters, `max_iter` and `verbose` aside, and ends as if it had not
-        been. When `fit` is over the file is removed. It holds arrays and JSON, no code.
+        File in which `fit` saves its state. If a fit is interrupted or its process is killed, the
+        next `fit` with the same path, X and parameters (except `max_iter` and `verbose`) continues
+        from there and gives the same result. The file is removed at the end of `fit`. It contains
+        arrays and JSON, no code.
     checkpoint_every : float, default=60
-        Seconds between two times that it is written; 0 writes it after every iteration.
+        Seconds between two writes of that file; 0 writes it after every iteration.
 
     Attributes
     ----------
     weights_ : ndarray of shape (K,)
-        Shares of the components; with noise they sum to 1 - `noise_weight_`.
+        Weights of the components; with noise they sum to 1 - `noise_weight_`.
     means_ : ndarray of shape (K, D)
-        Means.
+        Means of the components.
     covariances_ : ndarray
         Covariances: (K, D, D) if full, (D, D) if tied or EEE, (K, D) if diag, EEI, VEI, EVI or VVI,
         (K,) if spherical, EII, VII, E or V, and (K, D, D) of the other families.
     precisions_ : ndarray
         Their inverses, in the same shape.
     precisions_cholesky_ : ndarray
-        U upper triangular with precision = U U^T; 1/sd for diag and spherical. Where parameters
-        are set by hand, `weights_`, `means_` and any one of `covariances_`, `precisions_` and this
-        are enough; those of the three that are present must agree to 1e-6.
+        Upper triangular factors U with precision = U U^T; 1/sd for diag and spherical. If
+        parameters are set by hand, `weights_`, `means_` and one of `covariances_`, `precisions_`
+        and `precisions_cholesky_` suffice; those of the three that are present must agree to 1e-6.
     noise_weight_ : float
-        Share of noise; 0 without.
+        Weight of the noise component; 0 if there is none.
     converged_ : bool
-        Whether the change fell below `tol`.
+        Whether an iteration changed the objective by less than `tol`.
     n_iter_ : int
-        Iterations of the start that was kept.
+        Number of iterations of the best initialization.
     lower_bound_ : float
-        Mean log-likelihood per row of the fitted parameters: ``score(X)`` of the X that was fitted.
-        With a prior, what EM climbs instead: the log-likelihood plus the log-density of the priors,
-        but for a constant, per row.
+        Mean log-likelihood per row of the fitted parameters, which is ``score(X)`` for the fitted
+        X. With a prior, the objective of EM instead: the log-likelihood plus the log-density of the
+        priors up to a constant, per row.
     lower_bounds_ : list of float
-        The same after each of the `n_iter_` iterations.
+        `lower_bound_` after each of the `n_iter_` iterations.
     ending_ : Ending
-        Why EM ended; ``ending_.sentence`` says it in words.
+        Reason why EM ended; ``ending_.sentence`` explains it.
     history_ : dict of ndarray
-        ``objective``, ``passes`` over the data so far, and ``event``, for the start and after each
-        iteration. An event is ``start``, ``step`` of EM, ``escape`` of coincident components, or
-        ``leap`` by acceleration.
+        ``objective``, ``passes`` over the data so far, and ``event``, initially and after each
+        iteration. An event is ``start``, ``step`` (of EM), ``escape`` (coincident components were
+        split) or ``leap`` (of the acceleration).
     remaining_gain_ : float
-        Aitken's estimate of the gain in mean log-likelihood that was left when EM ended, to the
-        point it was heading for; nan where the last gains were rounding or too few, inf where they
-        grew.
+        Aitken's estimate of the distance in mean log-likelihood from the end of EM to the limit
+        that it was approaching; nan if the last gains are rounding or too few, inf if they grew.
     n_features_in_ : int
         Number of features, D.
     feature_names_in_ : ndarray of str
@@ -163,7 +177,7 @@ class GaussianMixture(IncrementalEstimator):
 
     See Also
     --------
-    sklearn.mixture.GaussianMixture : The class that this one stands in for.
+    sklearn.mixture.GaussianMixture : The class that this one replaces.
 
     References
     ----------
@@ -294,17 +308,17 @@ class GaussianMixture(IncrementalEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or blocks
-            Rows, at least two and at least `n_components`; NaN where something is missing. The
-            likelihood is that of what was observed, nothing is filled in (Ghahramani and Jordan
-            1994); a row of which nothing was observed tells nothing, and counts as a row. An array
-            that is not in memory (``numpy.memmap``, ``h5py.Dataset``, ``zarr.Array``) is read by
-            slices in each pass, and never whole. A Dask array or DataFrame is fitted where its
-            chunks are, and predictions for one are Dask arrays.
+            Rows, at least two and at least `n_components`, with NaN where a value is missing. The
+            likelihood is that of the observed values, and nothing is imputed (Ghahramani and
+            Jordan 1994); a row without observed values only counts as a row. An array that is not
+            in memory (``numpy.memmap``, ``h5py.Dataset``, ``zarr.Array``) is read in slices in each
+            pass. The chunks of a Dask array or DataFrame are processed where they are, and
+            predictions for one are Dask arrays.
         y : Ignored
-            For scikit-learn's conventions.
+            Present for API consistency.
         sample_weight : array-like of shape (n_samples,), or blocks, default=None
-            What each row counts; 1 by default. A weight of 2 is the row twice, 0 no row. Where X is
-            `blocks`, it may be `blocks` too, with the same cuts.
+            Weight of each row; 1 by default. A weight of 2 is the row twice, and 0 is no row. If X
+            is `blocks`, `blocks` of the same lengths are accepted.
 
         Returns
         -------
@@ -314,61 +328,147 @@ class GaussianMixture(IncrementalEstimator):
         Raises
         ------
         ValueError
-            Where X or a parameter will not do, in which case nothing is changed; or where every
-            start meets a singular covariance, after which the estimator is not fitted.
+            If X or a parameter is invalid, in which case the estimator is unchanged, or if every
+            initialization leads to a singular covariance, after which the estimator is not fitted.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If EM stopped at `max_iter`.
+        EMWarning
+            If the fit is questionable; the subclasses name the reasons: coincident, collapsed or
+            starved components, a fit that stopped far from its maximum, or a large ridge.
+        UnobservedPairWarning
+            If two features were never observed in the same row.
         """
         try:
-            with self._unchanged_by_errors(), one_blas_thread(), self._generator() as random:
+            with unchanged_by_errors(self), one_blas_thread(), self._generator() as random:
                 source = validation.source(self, X, sample_weight, reset=True, least=2)
                 found = self._fit(source, random)
         except FailedFitError:
-            self._forget()
+            for name in present(self):
+                delattr(self, name)
             raise
         issue(found)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Integers:
-        """Fit to the rows of X and label them: ``fit(X).predict(X)``.
+        """Fit to the rows of X and predict their components: ``fit(X).predict(X)``.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
         y : Ignored
-            For scikit-learn's conventions.
+            Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
-            What each row counts; 1 by default. A weight of 2 is the row twice, 0 no row.
+            Weight of each row; 1 by default. A weight of 2 is the row twice, and 0 is no row.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            Each row's most probable component.
+            Most probable component of each row; -1 means noise.
 
         Raises
         ------
         TypeError
-            Where X is `blocks`: call ``fit``, and then ``predict``, which returns an iterator.
+            If X is `blocks`: call ``fit``, and then ``predict``, which returns an iterator.
         """
         validation.whole(X)
         return self.fit(X, y, sample_weight).predict(X)
 
+    def diagnose(self, X: Any, *, certify: bool = False, sample_weight: Any = None) -> Diagnosis:
+        """Examine the fitted mixture for coincident, collapsed, starved and overlapping components.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows that were fitted.
+        certify : bool, default=False
+            Whether to make up to 75 more passes over X that examine whether EM ended at a local
+            maximum: one more EM step, EM's rate of convergence by power iteration, and finite moves
+            of components.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row in `fit`.
+
+        Returns
+        -------
+        Diagnosis
+            Report that prints as text, is shown as a table in a notebook, and has ``to_dict`` and
+            ``plot``. It takes three passes over X without the certificate.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X contains infinity or does not have the features of the fit, or if `sample_weight`
+            is not one finite, non-negative weight per row.
+
+        References
+        ----------
+        Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1,
+        doi 10.1111/j.2517-6161.1977.tb01600.x (EM's rate).
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> from emgmm.datasets import old_faithful
+        >>> X = old_faithful().rows
+        >>> gm = GaussianMixture(2, tol=1e-9, random_state=0).fit(X)
+        >>> gm.diagnose(X, certify=True).verdict.name
+        'LOCAL_MAXIMUM'
+        """
+        mixture = self._mixture()
+        source = validation.source(self, X, sample_weight, reset=False)
+        objectives = last_of_plain_em(getattr(self, "history_", history([], [], [])))
+        with one_blas_thread():
+            em = map_of(source, self._problem(mixture))
+            validation.check_some_observed(em.summary)
+            random = check_random_state(self.random_state)
+            return diagnose(em, mixture, objectives, random, certified=certify)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return are_fitted(self)
+
+    def _mixture(self) -> Mixture:
+        return mixture_of(self)
+
+    def _problem(self, fitted: Mixture | None = None) -> Problem:
+        """Return the problem of a fit, which continues from a fitted mixture if there is one."""
+        if fitted is None:
+            return problem_of(self, FAMILIES[self.covariance_type], self.n_components)
+        noise = None if fitted.noise is None else fitted.noise.density
+        return problem_of(self, fitted.family, fitted.n_components, noise=noise)
+
+    def _generator(self) -> AbstractContextManager[np.random.RandomState]:
+        """Return the random numbers of a fit; a user's function may keep what it is passed."""
+        if callable(self.init_params):
+            return nullcontext(check_random_state(self.random_state))
+        return generator(self.random_state)
+
     def _fit(self, source: Source, random: np.random.RandomState) -> tuple[UserWarning, ...]:
-        """Fit to the rows of a source; the warnings of the fit are returned."""
-        goes_on = self.warm_start and self.__sklearn_is_fitted__()
-        options = self._options(source.n_features)
-        if goes_on:
-            self._check_same_model(source.n_features, "warm_start=True", "set warm_start=False")
-        here = self._mixture() if goes_on else None
-        problem, parameters = self._problem(here), self.get_params(deep=False)
+        """Fit to the rows of a source, and return the warnings of the fit."""
+        given = given_of(self, FAMILIES[self.covariance_type], source.n_features)
+        start = start_of(self.init_params, noise=self.noise is not None)
+        fitted, before = None, -np.inf
+        if self.warm_start and are_fitted(self):
+            check_same_model(self, source.n_features, "warm_start=True", "set warm_start=False")
+            fitted = self._mixture()
+            objectives = getattr(self, "history_", {}).get("objective", ())
+            before = float(objectives[-2]) if len(objectives) > 1 else -np.inf
+        parameters = self.get_params(deep=False)
         try:
-            with journal(self.checkpoint, self.checkpoint_every, parameters, source, here) as kept:
+            with journal(
+                self.checkpoint, self.checkpoint_every, parameters, source, fitted
+            ) as kept:
                 result = fit_mixture(
                     source,
-                    problem,
-                    options,
+                    self._problem(fitted),
+                    options_of(self, start, given),
                     random,
-                    initial=here,
-                    before=self._before_last() if goes_on else -np.inf,
+                    initial=fitted,
+                    before=before,  # the stopping rule compares the first objective to it
                     reporter=Reporter(int(self.verbose), self.verbose_interval),
                     journal=kept,
                 )
@@ -376,10 +476,5 @@ class GaussianMixture(IncrementalEstimator):
             ridge = self.reg_covar if self.prior is None else None
             raise FailedFitError(error, source, ridge, discrete.note(source)) from None
         self.__dict__.pop("_waiting", None)
-        self._adopt(result.mixture, **result.attributes())
+        adopt(self, result.mixture, **result.attributes())
         return result.warnings
-
-    def _before_last(self) -> float:
-        """The last objective but one: the stopping rule compares a warm start's first to it."""
-        objective = getattr(self, "history_", history([], [], []))["objective"]
-        return float(objective[-2]) if len(objective) > 1 else -np.inf

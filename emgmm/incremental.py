@@ -1,8 +1,7 @@
-"""Fitting by and by: `partial_fit`, under scikit-learn's conventions."""
+"""`partial_fit`: stepwise EM on one block of rows after another."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Self
@@ -11,18 +10,19 @@ import numpy as np
 from sklearn import get_config
 from sklearn.utils import check_random_state
 
-from emgmm import validation
-from emgmm.climbing import ClimbingEstimator
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError
+from emgmm import attributes, validation
+from emgmm.covariances import FAMILIES, DegenerateCovarianceError, Family
 from emgmm.em import EM
 from emgmm.failures import FailedBlockError
 from emgmm.fitting.fit import map_of
-from emgmm.fitting.loop import Ending, history
-from emgmm.fitting.multistart import START_ROWS, first_mixture
+from emgmm.fitting.loop import Ending
+from emgmm.fitting.multistart import START_ROWS, Given, first_mixture
 from emgmm.fitting.overflow import check_reach, values_named
-from emgmm.fitting.problem import Options
-from emgmm.fitting.stepwise import gathered, step_size, stepwise_update
+from emgmm.fitting.problem import given_of, problem_of
+from emgmm.fitting.stepwise import Stream, gathered, step_size, stepwise_update
+from emgmm.initialization import start_of
 from emgmm.mixture import Mixture
+from emgmm.prior import NormalInverseWishart
 from emgmm.sources import ArraySource, Rows, Source
 from emgmm.threads import one_blas_thread
 
@@ -30,12 +30,21 @@ from emgmm.threads import one_blas_thread
 AMPLE = 10
 
 
-class IncrementalEstimator(ClimbingEstimator):
-    """An estimator that can follow a stream."""
+class PartialFitMixin:
+    """Mixin of an estimator whose mixture can be updated with further rows."""
 
+    n_components: int
+    n_features_in_: int
+    covariance_type: str
+    prior: str | NormalInverseWishart | None
+    init_params: str | Callable[..., Any]
+    noise: Any
+    random_state: Any
     learning_decay: float
     learning_offset: float
     forgetting: float | None
+    _validate_params: Callable[[], None]
+    _stream: Stream
     _waiting: Rows
 
     def partial_fit(
@@ -104,25 +113,26 @@ class IncrementalEstimator(ClimbingEstimator):
         >>> model.n_iter_, model.ending_.name
         (100, 'STREAM')
         """
-        with self._unchanged_by_errors(), one_blas_thread():
-            # scikit-learn's decorator of such methods would look at the first call's parameters.
+        with attributes.unchanged_by_errors(self), one_blas_thread():
+            # scikit-learn's decorator of such methods would validate at the first call only.
             if not get_config()["skip_parameter_validation"]:
                 self._validate_params()
-            goes_on = self.__sklearn_is_fitted__()
-            begun = goes_on or hasattr(self, "_waiting")
-            block = validation.source(self, X, sample_weight, reset=not begun)
-            if goes_on:
-                self._check_same_model(block.n_features, "partial_fit", "use fit, or a clone,")
-            options = self._options(block.n_features)
-            if goes_on:
-                here = self._mixture()
-                self._step(block, lambda _: here, here)
+            fitted = attributes.are_fitted(self)
+            started = fitted or hasattr(self, "_waiting")
+            block = validation.source(self, X, sample_weight, reset=not started)
+            D, family = block.n_features, FAMILIES[self.covariance_type]
+            if fitted:
+                attributes.check_same_model(self, D, "partial_fit", "use fit, or a clone,")
+            given = given_of(self, family, D)
+            if fitted:
+                mixture = attributes.mixture_of(self)
+                self._step(block, lambda _: mixture, mixture)
             else:
-                self._begin(block, options)
+                self._start(block, family, given)
         return self
 
-    def _begin(self, block: Source, options: Options) -> None:
-        """Start from the block and the rows that wait, where they are enough."""
+    def _start(self, block: Source, family: Family, given: Given) -> None:
+        """Make the first step from the block and the waiting rows, if these are enough."""
         random = check_random_state(self.random_state)
         waiting = getattr(self, "_waiting", None)
         rows = gathered(waiting, block.sample(START_ROWS, random))
@@ -134,49 +144,48 @@ class IncrementalEstimator(ClimbingEstimator):
         if waiting is not None:
             block = ArraySource(rows.values, rows.weights, complete=rows.complete)
         self.__dict__.pop("_waiting", None)
+        start = start_of(self.init_params, noise=self.noise is not None)
         try:
-            start, given = options.start, options.given
             with values_named(block):
                 self._step(block, lambda em: first_mixture(em, start, given, random))
         except FailedBlockError:
-            if len(rows.values) >= self._enough():
+            enough = AMPLE * self.n_components * max(1, family.least_mass(block.n_features))
+            if len(rows.values) >= enough:  # however the start distributes them
                 raise
-            self._waiting = rows  # more of them may have a covariance
-
-    def _enough(self) -> int:
-        """Distinct rows from which a first step that fails is an error, however a start shares."""
-        family, D = FAMILIES[self.covariance_type], self.n_features_in_
-        return AMPLE * self.n_components * max(1, family.least_mass(D))
+            self._waiting = rows  # with more of them, every covariance may be definite
 
     def _step(
-        self, block: Source, first: Callable[[EM], Mixture], here: Mixture | None = None
+        self, block: Source, first: Callable[[EM], Mixture], fitted: Mixture | None = None
     ) -> None:
-        """One step of stepwise EM from the `first` mixture; `here` is the fitted one."""
-        stream = getattr(self, "_stream", None)
-        if stream is not None and here is not None and not stream.led_to(here):
+        """Make one step of stepwise EM from the `first` mixture, which may be the fitted one."""
+        stream: Stream | None = getattr(self, "_stream", None)
+        if stream is not None and fitted is not None and not stream.led_to(fitted):
             stream = None
-        kept = None if self.prior is None or stream is None else stream.prior
-        em = map_of(block, self._problem(here, kept))
-        if here is not None:
-            check_reach(em.summary, here, block)
-            em.m_step = replace(em.m_step, dtype=np.result_type(em.m_step.dtype, here.means))
+        if fitted is None:
+            problem = problem_of(self, FAMILIES[self.covariance_type], self.n_components)
+        else:
+            noise = None if fitted.noise is None else fitted.noise.density
+            prior = None if stream is None else stream.prior
+            problem = problem_of(self, fitted.family, fitted.n_components, noise=noise, prior=prior)
+        em = map_of(block, problem)
+        if fitted is not None:
+            check_reach(em.summary, fitted, block)
+            em.m_step = replace(em.m_step, dtype=np.result_type(em.m_step.dtype, fitted.means))
         if stream is None:
             validation.check_observed(em.summary, block.feature_names)
         call = stream.calls + 1 if stream else 1
         gamma = step_size(call, self.learning_decay, self.learning_offset, self.forgetting)
         try:
-            self._stream, following = stepwise_update(stream, em, first(em), gamma)
+            stream, following = stepwise_update(stream, em, first(em), gamma)
         except DegenerateCovarianceError as error:
             ridge = None if em.m_step.prior else em.ridge
             raise FailedBlockError(error, ridge) from None
         self.__dict__.pop("_starts", None)
-        self._adopt(
-            following,
-            converged_=False,
-            n_iter_=call,
-            lower_bound_=self._stream.statistics.objective,
-            lower_bounds_=[],
-            ending_=Ending.STREAM,
-            history_=history([], [], []),
-            remaining_gain_=math.nan,
-        )
+        about_the_fit = {
+            "converged_": False,
+            "n_iter_": call,
+            "lower_bound_": stream.statistics.objective,
+            "ending_": Ending.STREAM,
+            "_stream": stream,
+        }
+        attributes.adopt(self, following, **{**attributes.without_fit(), **about_the_fit})

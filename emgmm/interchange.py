@@ -1,120 +1,34 @@
-"""Carrying fitted mixtures in and out: parameters, scikit-learn's models, files, pickles."""
+"""Conversion of fitted estimators: parameters, scikit-learn's models, files and pickles."""
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any, Never, Self
+from typing import Any, Self, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emgmm import attributes, validation
-from emgmm.constraints import check_parameters
-from emgmm.criteria import ComparableEstimator
-from emgmm.fitting.loop import Ending, history
 from emgmm.fitting.stepwise import Stream
-from emgmm.mixture import Mixture
 from emgmm.noise import Box
 from emgmm.statistics import Statistics
 from emgmm.storage import conversion, models, restored
 from emgmm.storage.archive import check_type, made
-from emgmm.typing import Array
+from emgmm.validation import ValidatedParameters
 from emgmm.version import InconsistentVersionWarning, __version__
-
-# What every fitted estimator holds, and what one may hold, with its type in a file.
-FITTED: dict[str, Any] = {
-    "weights_": Array,
-    "means_": Array,
-    "covariances_": Array,
-    "precisions_": Array,
-    "precisions_cholesky_": Array,
-    "noise_weight_": float,
-    "converged_": bool,
-    "n_iter_": int,
-    "lower_bound_": float,
-    "lower_bounds_": list[float],
-    "ending_": str,
-    "history_": dict[str, NDArray[Any]],
-    "remaining_gain_": float,
-    "n_features_in_": int,
-    "_noise_density": dict[str, Any] | None,
-}
-MAYBE_FITTED: dict[str, Any] = {
-    "feature_names_in_": NDArray[Any],
-    "_stream": dict[str, Any],
-    "_starts": dict[str, NDArray[Any]],
-    "_waiting": Never,  # the rows of an estimator that is not fitted yet
-}
 
 # Columns, and the kinds of their types.
 HISTORY = {"objective": "f", "passes": "i", "event": "U"}
 STARTS = {"objective": "f", "n_iter": "i", "converged": "b", "ending": "U"}
 
 
-def _given() -> dict[str, Any]:
-    """Attributes of an estimator whose parameters were given."""
-    return {
-        "converged_": True,
-        "n_iter_": 0,
-        "lower_bound_": math.nan,
-        "lower_bounds_": [],
-        "ending_": Ending.GIVEN,
-        "history_": history([], [], []),
-        "remaining_gain_": math.nan,
-    }
+class InterchangeMixin(ValidatedParameters):
+    """Mixin that converts fitted estimators from and to other forms."""
 
+    get_params: Callable[..., dict[str, Any]]
 
-class PortableEstimator(ComparableEstimator):
-    """An estimator whose mixture is its attributes, however they came."""
-
-    n_components: int
-    covariance_type: str
-    _stream: Stream
-    _starts: dict[str, NDArray[Any]]  # what each start of the last fit came to
-
-    def _adopt(self, mixture: Mixture, **fitted: Any) -> None:
-        attributes.adopt(self, mixture)
-        for name, value in fitted.items():
-            setattr(self, name, value)
-
-    @contextmanager
-    def _unchanged_by_errors(self) -> Iterator[None]:
-        """Whatever is raised inside, the estimator is then as it was before."""
-        before = dict(vars(self))
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    def _forget(self) -> None:
-        for name in self._fitted():
-            del self.__dict__[name]
-
-    def _fitted(self) -> dict[str, Any]:
-        known = {*FITTED, *MAYBE_FITTED}
-        return {name: value for name, value in vars(self).items() if name in known}
-
-    def _complete(self) -> dict[str, Any]:
-        """All fitted attributes, also where only some of the parameters were set by hand."""
-        mixture = self._mixture()
-        given = {**_given(), "n_features_in_": mixture.n_features}
-        return {**given, **self._fitted(), **attributes.attributes_of(mixture)}
-
-    def _mixture(self) -> Mixture:
-        """The mixture that the attributes describe."""
-        return attributes.mixture_of(self)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return attributes.are_fitted(self)
-
-    # -- models that were not fitted here ------------------------------------------------------
     @classmethod
     def from_parameters(
         cls,
@@ -170,12 +84,14 @@ class PortableEstimator(ComparableEstimator):
         mixture = validation.mixture(
             weights, means, covariances, precisions, family, noise, noise_weight
         )
-        model = cls(mixture.n_components, covariance_type=covariance_type, noise=noise)
+        model: Any = cast(Any, cls)(
+            mixture.n_components, covariance_type=covariance_type, noise=noise
+        )
         model.n_features_in_ = mixture.n_features
         if feature_names is not None:
             model.feature_names_in_ = validation.feature_names(feature_names, mixture.n_features)
-        model._adopt(mixture, **_given())
-        return model
+        attributes.adopt(model, mixture, **attributes.without_fit())
+        return cast(Self, model)
 
     @classmethod
     def from_sklearn(cls, model: Any) -> Self:
@@ -211,12 +127,18 @@ class PortableEstimator(ComparableEstimator):
         mixture = conversion.from_sklearn(model)
         known = cls._get_param_names()
         params = model.get_params(deep=False)
-        converted = cls(**{name: value for name, value in params.items() if name in known})
-        given = {**_given(), "converged_": bool(model.converged_), "n_iter_": int(model.n_iter_)}
+        converted: Self = cast(Any, cls)(
+            **{name: value for name, value in params.items() if name in known}
+        )
+        given = {
+            **attributes.without_fit(),
+            "converged_": bool(model.converged_),
+            "n_iter_": int(model.n_iter_),
+        }
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(model, name):
                 given[name] = getattr(model, name)
-        converted._adopt(mixture, **given)
+        attributes.adopt(converted, mixture, **given)
         attributes.described_by(converted)  # a user may have set the model's attributes by hand
         return converted
 
@@ -242,7 +164,7 @@ class PortableEstimator(ComparableEstimator):
         >>> type(model.to_sklearn())
         <class 'sklearn.mixture._gaussian_mixture.GaussianMixture'>
         """
-        if self._mixture().noise is not None:
+        if attributes.mixture_of(self).noise is not None:
             raise ValueError(
                 "This model has a noise component, which scikit-learn's class does not know: fit "
                 "one with noise=None."
@@ -251,13 +173,12 @@ class PortableEstimator(ComparableEstimator):
             *("ending_", "history_", "remaining_gain_", "noise_weight_"),
             *("_noise_density", "_starts", "_stream"),
         )
-        fitted = {n: value for n, value in self._complete().items() if n not in ours_alone}
-        mixture, params = self._mixture(), self.get_params(deep=False)
+        fitted = {n: value for n, value in attributes.complete(self).items() if n not in ours_alone}
+        mixture, params = attributes.mixture_of(self), self.get_params(deep=False)
         params["n_components"] = mixture.n_components
         params["covariance_type"] = mixture.family.scikit_learn
         return conversion.to_sklearn(params, deepcopy(fitted))
 
-    # -- keeping --------------------------------------------------------------------------------
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the estimator to a JSON file, which `load` reads back exact to the last bit.
 
@@ -284,7 +205,7 @@ class PortableEstimator(ComparableEstimator):
         ...     GaussianMixture.load(Path(folder) / "model.json").means_
         array([[2.]])
         """
-        fitted = self._complete()
+        fitted = attributes.complete(self)
         self._check_portable()
         fitted["ending_"] = fitted["ending_"].name
         if "_stream" in fitted:
@@ -316,10 +237,12 @@ class PortableEstimator(ComparableEstimator):
         --------
         See `save`.
         """
-        params, fitted = models.read(path, cls._get_param_names(), FITTED, MAYBE_FITTED)
+        params, fitted = models.read(
+            path, cls._get_param_names(), attributes.FITTED, attributes.OPTIONAL
+        )
         try:
             for name, value in fitted.items():
-                check_type(name, value, {**FITTED, **MAYBE_FITTED}[name])
+                check_type(name, value, attributes.TYPES[name])
             return cls._restored(params, fitted)
         except (TypeError, ValueError) as error:
             raise models.damaged(path, error) from None
@@ -327,13 +250,13 @@ class PortableEstimator(ComparableEstimator):
     @classmethod
     def _restored(cls, params: dict[str, Any], fitted: dict[str, Any]) -> Self:
         """The estimator with these parameters and attributes, once they are validated."""
-        model = cls(**params)
+        model: Any = cast(Any, cls)(**params)
         model.__dict__.update(fitted)
         model.ending_ = restored.ending(fitted["ending_"])
         if fitted["_noise_density"] is not None:
             model._noise_density = made(Box, fitted["_noise_density"])
         model._check_portable()
-        mixture = model._mixture()
+        mixture = attributes.mixture_of(model)
         restored.check_possible(mixture)
         K, D = mixture.means.shape
         if "_stream" in fitted:
@@ -350,19 +273,20 @@ class PortableEstimator(ComparableEstimator):
             restored.check_table("_starts", fitted["_starts"], STARTS)
         if "feature_names_in_" in fitted:
             validation.feature_names(fitted["feature_names_in_"], D)
-        return model
+        return cast(Self, model)
 
     def _check_portable(self) -> None:
         """A file may hold the estimator: its parameters are valid, and so is its width."""
-        check_parameters(self)
-        validation.check_width(self, self._mixture().n_features)
+        validation.check_parameters(self)
+        validation.check_width(self, attributes.mixture_of(self).n_features)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_emgmm_version": __version__}
+        state: Any = super().__getstate__()
+        return {**state, "_emgmm_version": __version__}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         state = dict(state)
         pickled = state.pop("_emgmm_version", "of an unknown version")
         if pickled != __version__:
             warnings.warn(InconsistentVersionWarning(pickled), stacklevel=2)
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[misc]

@@ -54,7 +54,7 @@ class Mixture:
         noise: Noise | None = None,
         precisions_cholesky: Array | None = None,
     ) -> Mixture:
-        """The mixture with these covariances, factorised in float64 unless `precisions_cholesky` is given.
+        """Make a mixture of these parameters; covariances are factorised in float64.
 
         All numbers are kept in the precision of `means`.
 

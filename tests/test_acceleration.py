@@ -51,7 +51,7 @@ class SpySource(ArraySource):
 @pytest.fixture
 def spy(monkeypatch):
     monkeypatch.setattr(SpySource, "passes", 0)
-    monkeypatch.setattr(validation, "ArraySource", SpySource)
+    monkeypatch.setattr(validation.data, "ArraySource", SpySource)
     return SpySource
 
 

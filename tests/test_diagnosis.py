@@ -120,7 +120,7 @@ def test_two_components_on_one_gaussian_are_flat():
 @types
 @pytest.mark.parametrize("certify", [False, True])
 def test_passes_spent_are_counted_and_bounded(covariance_type, certify, monkeypatch):
-    monkeypatch.setattr(validation, "ArraySource", SpySource)
+    monkeypatch.setattr(validation.data, "ArraySource", SpySource)
     model = sound(covariance_type)
     monkeypatch.setattr(SpySource, "passes", 0)
     diagnosis = model.diagnose(X, certify=certify)

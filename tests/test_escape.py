@@ -361,7 +361,7 @@ def story(case, **more):
 @pytest.fixture
 def spy(monkeypatch):
     monkeypatch.setattr(SpySource, "passes", 0)
-    monkeypatch.setattr(validation, "ArraySource", SpySource)
+    monkeypatch.setattr(validation.data, "ArraySource", SpySource)
     return SpySource
 
 

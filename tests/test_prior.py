@@ -17,7 +17,7 @@ from sklearn.base import clone
 from test_families import statistics_in_long_form
 from test_mclust import HERE, rows
 
-from emgmm import EMWarning, GaussianMixture, NormalInverseWishart
+from emgmm import EMWarning, GaussianMixture, NormalInverseWishart, attributes
 from emgmm.covariances import FAMILIES
 from emgmm.em import EM
 from emgmm.sources import ArraySource
@@ -146,7 +146,7 @@ def test_em_climbs_the_stated_objective_to_where_its_gradient_is_zero(covariance
         responsibilities *= len(X) / responsibilities.sum()  # weights sum to one
         statistics = statistics_in_long_form(X, responsibilities, em.family)
         moved = clone(model)
-        moved._adopt(em.m_step.maximise(statistics, end))
+        attributes.adopt(moved, em.m_step.maximise(statistics, end))
         return objective_in_long_form(moved, X, **numbers)
 
     for _ in range(10):

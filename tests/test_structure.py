@@ -1,117 +1,184 @@
-"""The house: who may import whom, who may name a family, and what is imported lazily."""
+"""The structure of the package: its layers, private names, and what is imported lazily."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from sklearn.base import BaseEstimator
 
 import emgmm
 from emgmm.covariances import FAMILIES
 
 PACKAGE = Path(emgmm.__file__).parent
 
-# Floors of the house, lowest first. A module imports from floors below its own, or from its own
-# package; nothing else.
-FLOORS = [
+# Layers of the package, lowest first. A module imports from lower layers, or from its own entry.
+LAYERS = [
+    {"typing"},
     {
-        "typing",
-        "precision",
-        "version",
+        "tolerances",
+        "exceptions",
         "threads",
-        "verbosity",
-        "notices",
-        "files",
-        "archive",
+        "version",
         "randomness",
-        "constraints",
-        "plots",
+        "datasets",
+        "drawing",
     },
-    {"families", "clustering"},
+    {"covariances"},
     {"noise"},
-    {"mixture", "statistics", "summary", "block"},
-    {"prior"},
+    {"mixture", "statistics", "summary"},
+    {"criteria", "prior", "degeneracy"},
     {"sources"},
-    {"expectation", "maximization"},
-    {"em", "prediction", "discrete"},
-    {"schemes", "streaming"},
-    {"loop"},
-    {"escape", "journal"},
-    {"diagnosis"},
-    {"starts"},
+    {"failures"},
+    {"validation"},
+    {"estep", "mstep"},
+    {"em", "prediction"},
+    {"acceleration"},
+    {"initialization"},
     {"fitting"},
-    {"problem"},
-    {"door", "failures", "conversion", "persistence", "overflow"},
-    {"parameters"},
-    {"restored"},
-    {"records"},
-    {"checkpoint", "fit"},
-    {"methods"},
-    {"criteria"},
-    {"portable"},
-    {"climbing"},
-    {"incremental"},
+    {"attributes"},
+    {"storage", "diagnostics"},
+    {"base"},
+    {"interchange", "incremental"},
     {"estimator"},
-    {"candidates"},
     {"selection"},
-    {"displays"},
-    {"datasets"},
-    {"commands"},
+    {"plotting"},
+    {"cli"},
     {"__main__"},
 ]
-ROOM_OF_PUBLIC_NAMES = "__init__"
+LAYER = {entry: number for number, layer in enumerate(LAYERS) for entry in layer}
+
+# What the layers alone would allow.
+FORBIDDEN = [
+    ("sources", "mixture"),
+    ("sources", "statistics"),
+    ("mstep", "sources"),
+    ("mstep", "estep"),
+    ("estep", "mstep"),
+    ("covariances", "threads"),
+    ("acceleration", "validation"),
+    ("initialization", "validation"),
+    ("storage", "diagnostics"),
+]
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+EACH = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 
 
-def room(path):
+def name_of(path):
+    """The dotted name of a module within the package; that of a package for its `__init__`."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return parts[0]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = {name_of(path): path for path in MODULES}
+
+
+def entry(name):
+    """The top-level entry to which a module belongs."""
+    return name.partition(".")[0]
 
 
 def imports(path):
-    """(room, line) of every import from the package, whether at the top or inside a function."""
-    tree = ast.parse(path.read_text())
-    for_types = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in set(ast.walk(tree)) - for_types:
-        names = []
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("emgmm"):
-            inner = node.module.split(".")[1:]
-            names = [inner[0]] if inner else [alias.name for alias in node.names]
+    """(module, line) of every import from the package, also inside functions and for types."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        found = []
+        if isinstance(node, ast.ImportFrom) and re.match(r"emgmm\b", node.module or ""):
+            base = node.module[len("emgmm.") :]
+            for alias in node.names:
+                full = f"{base}.{alias.name}".strip(".")
+                found.append(full if full in NAMES else base)
         elif isinstance(node, ast.Import):
-            names = [a.name.split(".")[1] for a in node.names if a.name.startswith("emgmm.")]
-        yield from ((name, node.lineno) for name in names)
+            found = [a.name[len("emgmm.") :] for a in node.names if a.name.startswith("emgmm.")]
+        yield from ((name, node.lineno) for name in found)
 
 
-MODULES = sorted(PACKAGE.rglob("*.py"))
+def test_every_entry_has_its_layer():
+    assert {entry(name) for name in NAMES} - {""} == set(LAYER)
 
 
-def test_every_room_has_its_floor():
-    rooms = {room(path) for path in MODULES} - {ROOM_OF_PUBLIC_NAMES}
-    assert rooms == set().union(*FLOORS)
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_down(path):
-    own = room(path)
-    if own == ROOM_OF_PUBLIC_NAMES:
+@EACH
+def test_imports_point_to_lower_layers(path):
+    own = entry(name_of(path))
+    if not own:  # the package itself, which exports the public names
         return
-    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
     for name, line in imports(path):
-        below = floor[name] < floor[own] or name == own
-        top = own in FLOORS[-1] and name in FLOORS[-1]
-        assert below or top, f"{path.name}:{line}: {own} may not import {name}"
+        other = entry(name)
+        allowed = other == own or (LAYER[other] < LAYER[own] and (own, other) not in FORBIDDEN)
+        assert allowed, f"{path.name}:{line}: {own} must not import {other}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_modules_import_each_other():
+    graph = {
+        name: {other for other, _ in imports(path)} - {name, entry(name)}
+        for name, path in NAMES.items()
+        if name
+    }
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+@EACH
+def test_no_module_reads_a_private_attribute_of_another(path):
+    tree = ast.parse(path.read_text())
+    own = {"self", "cls", "super"}
+    defined = {
+        node.name if isinstance(node, ast.FunctionDef | ast.ClassDef) else node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        or (isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
+    }
+    defined |= {
+        node.target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr):
+            owner = node.value.id if isinstance(node.value, ast.Name) else ""
+            known = owner in own or node.attr in defined or (owner, node.attr) in PRIVATE_OF_OTHERS
+            assert known, f"{path.name}:{node.lineno}: {owner}.{node.attr} belongs to another"
+
+
+# Private names of the standard library and of namedtuples that have no public counterpart.
+PRIVATE_OF_OTHERS = {
+    ("sys", "_getframe"),
+    ("os", "_exit"),
+    ("Outcome", "_fields"),
+    ("value", "_asdict"),
+    ("collection", "_meta"),
+    ("kind", "_parameter_constraints"),
+}
+
+
+@EACH
+def test_one_module_uses_scikit_learns_private_interface(path):
+    if name_of(path) == "validation.parameters":
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sklearn"):
+            names = [*node.module.split("."), *(alias.name for alias in node.names)]
+            private = {name for name in names if name.startswith("_")} - {"_fit_context"}
+            assert not private, f"{path.name}:{node.lineno}: {private}"
+
+
+def test_estimators_have_two_levels():
+    for estimator in (emgmm.GaussianMixture, emgmm.GaussianMixtureIC):
+        ours = [
+            each
+            for each in estimator.__mro__
+            if each.__module__.startswith("emgmm.") and issubclass(each, BaseEstimator)
+        ]
+        assert len(ours) == 2
+
+
+@EACH
 def test_only_families_compare_a_familys_name(path):
-    if room(path) == "families":
+    if entry(name_of(path)) == "covariances":
         return
     for node in ast.walk(ast.parse(path.read_text())):
         operands = []
@@ -123,7 +190,7 @@ def test_only_families_compare_a_familys_name(path):
         assert not compared & set(FAMILIES), f"{path.name}:{node.lineno} compares a family's name"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@EACH
 def test_modules_are_small(path):
     assert len(path.read_text().splitlines()) <= 450
 
@@ -143,5 +210,5 @@ def test_optional_packages_are_imported_only_where_used():
 def test_public_names_exist_and_no_others_do():
     assert len(set(emgmm.__all__)) == len(emgmm.__all__)
     public = {name for name in vars(emgmm) if not name.startswith("_")}
-    modules = {room(path) for path in MODULES}
+    modules = {entry(name) for name in NAMES}
     assert public - modules == set(emgmm.__all__) - {"__version__"}

@@ -9,8 +9,8 @@ from warnings import WarningMessage
 
 import numpy as np
 
+from emgmm.base import BaseMixture
 from emgmm.cli.output import printable, together, wrapped
-from emgmm.criteria import ComparableEstimator
 from emgmm.diagnostics import Diagnosis, MixtureSummary
 from emgmm.exceptions import listed
 
@@ -19,7 +19,7 @@ SHOWN = 10
 
 
 def summarized(
-    model: ComparableEstimator, rows: Any, names: Sequence[str], weights: Any = None
+    model: BaseMixture, rows: Any, names: Sequence[str], weights: Any = None
 ) -> MixtureSummary:
     """The summary of a model that was fitted to rows without names, with the names of columns."""
     summary = model.summary(rows, sample_weight=weights, correlations=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from emgmm.attributes import adopt
 from emgmm.cli.errors import CommandError
 from emgmm.cli.rows import InputRows
 from emgmm.covariances import DENSE, FAMILIES
@@ -138,7 +139,8 @@ class Standardization:
         )
         parameters = {"covariance_type": name, "reg_covar": 0.0}
         model = GaussianMixture(**{**fitted.get_params(deep=False), **parameters})
-        model._adopt(
+        adopt(
+            model,
             new,
             n_features_in_=new.n_features,
             converged_=fitted.converged_,

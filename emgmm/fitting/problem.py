@@ -1,13 +1,14 @@
-"""What a fit is asked: the mixture that is to be estimated, and how."""
+"""The problem and the options of a fit, as frozen values and as read from an estimator."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from emgmm.acceleration import Scheme
+from emgmm import validation
+from emgmm.acceleration import SCHEMES, Scheme
 from emgmm.covariances import Family
 from emgmm.em import EM
 from emgmm.fitting.multistart import Given
@@ -92,3 +93,69 @@ class Options:
     n_init: int = 1
     break_symmetry: bool = True
     negligible: float = math.inf
+
+
+def problem_of(
+    estimator: Any,
+    family: Family,
+    n_components: int,
+    *,
+    noise: Density | None = None,
+    prior: NormalInverseWishart | None = None,
+) -> Problem:
+    """Read the problem from an estimator's parameters.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Estimator with `reg_covar`, `prior`, `weight_concentration` and `noise`.
+    family : Family
+        Family of the covariances.
+    n_components : int
+        Number of components.
+    noise : Density, optional
+        Distribution of the noise in the mixture from which the fit continues.
+    prior : NormalInverseWishart, optional
+        Prior of an earlier part of the data, which supplies the values that are not given.
+    """
+    given = NormalInverseWishart() if isinstance(estimator.prior, str) else estimator.prior
+    if given is not None and prior is not None:
+        values = {name: value for name, value in vars(given).items() if value is not None}
+        given = replace(prior, **values)
+    return Problem(
+        family,
+        n_components,
+        estimator.reg_covar,
+        given,
+        estimator.weight_concentration,
+        noise or estimator.noise,
+    )
+
+
+def options_of(estimator: Any, start: Start, given: Given) -> Options:
+    """Read the options from an estimator's parameters; the arguments are those of `Options`."""
+    return Options(
+        estimator.tol,
+        estimator.max_iter,
+        SCHEMES[estimator.acceleration],
+        start,
+        given,
+        estimator.n_init,
+        estimator.break_symmetry,
+    )
+
+
+def given_of(estimator: Any, family: Family, n_features: int) -> Given:
+    """Validate the initial parameters that an estimator was given."""
+    K = estimator.n_components
+    validation.check_features(family, n_features)
+    weights, means, precisions = (
+        getattr(estimator, name) for name in ("weights_init", "means_init", "precisions_init")
+    )
+    if weights is not None:
+        weights = validation.weights(weights, K, 0.0 if estimator.noise is None else None)
+    if means is not None:
+        means = validation.means(means, K, n_features)
+    if precisions is not None:
+        precisions = validation.cholesky_of_precisions(precisions, family, K, n_features)
+    return Given(weights, means, precisions)

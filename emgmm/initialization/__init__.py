@@ -4,6 +4,7 @@ from emgmm.initialization.assignment import Assignment, Labels, Responsibilities
 from emgmm.initialization.denoising import cleaned
 from emgmm.initialization.from_callable import from_callable
 from emgmm.initialization.methods import AUTO, STARTS, Start, auto, of_a_sample
+from emgmm.initialization.registry import start_of
 
 __all__ = [
     "AUTO",
@@ -17,4 +18,5 @@ __all__ = [
     "cleaned",
     "from_callable",
     "of_a_sample",
+    "start_of",
 ]

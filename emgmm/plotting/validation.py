@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from emgmm.base import BaseMixture
 from emgmm.drawing import needs_matplotlib
-from emgmm.methods import MixtureEstimator
 
 KINDS = ("ellipses", "density")
 
@@ -20,7 +20,7 @@ MOST_FEATURES = 6
 def check_model(model: Any, display: str) -> None:
     """The model is one of ours, fitted, and can be drawn here."""
     needs_matplotlib(f"{display}.from_estimator")
-    if not isinstance(model, MixtureEstimator):
+    if not isinstance(model, BaseMixture):
         raise TypeError(
             f"{display} draws a fitted GaussianMixture of emgmm, but got a "
             f"{type(model).__name__}: GaussianMixture.from_sklearn takes scikit-learn's."

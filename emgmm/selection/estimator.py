@@ -15,15 +15,16 @@ from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from emgmm import validation as door
+from emgmm import attributes, validation
 from emgmm.acceleration import after_short_runs
-from emgmm.constraints import one_of, suggestion
+from emgmm.base import BaseMixture
 from emgmm.covariances import FAMILIES, all_for
-from emgmm.criteria import ComparableEstimator
 from emgmm.diagnostics import Diagnosis
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import EMWarning, issue
-from emgmm.initialization import AUTO, STARTS, auto, cleaned, of_a_sample
+from emgmm.fitting.multistart import Given
+from emgmm.fitting.problem import options_of, problem_of
+from emgmm.initialization import AUTO, STARTS, auto, cleaned, of_a_sample, start_of
 from emgmm.mixture import Mixture
 from emgmm.prior import NormalInverseWishart
 from emgmm.selection.candidates import (
@@ -44,6 +45,7 @@ from emgmm.selection.candidates import (
 from emgmm.sources import Source
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Integers
+from emgmm.validation import one_of, suggestion
 
 # Parameters of GaussianMixture that every candidate gets; the others are about a single fit.
 PASSED_ON = (
@@ -58,7 +60,7 @@ TOL, MAX_ITER = 1e-6, 1000
 OF_THE_BEST = ("weights_", "means_", "covariances_", "lower_bound_", "remaining_gain_")
 
 
-class GaussianMixtureIC(ComparableEstimator):
+class GaussianMixtureIC(BaseMixture):
     """Gaussian mixture whose number of components and family are chosen by a criterion.
 
     All pairs of `n_components` and `covariance_type` are fitted to the same rows, and the best is
@@ -233,39 +235,34 @@ class GaussianMixtureIC(ComparableEstimator):
         ValueError
             Where X or a parameter will not do, or no candidate could be fitted.
         """
-        before = dict(vars(self))
-        try:
+        with attributes.unchanged_by_errors(self):
             with one_blas_thread():
-                source = door.source(self, X, sample_weight, reset=True, least=2)
+                source = validation.source(self, X, sample_weight, reset=True, least=2)
                 candidates = self._fitted(self._search(source))
             found = self._keep(candidates, source.n_features)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
         issue(found)
         return self
 
     def _search(self, source: Source) -> Search:
         """What all candidates share."""
-        parameters = self._passed_on()
         by_default = (self.tol, self.max_iter) == (TOL, MAX_ITER)
         several = self.init_params == "auto"
-        template = GaussianMixture(**parameters)
-        options = template._options(source.n_features)
-        starts = [auto, *map(of_a_sample, AUTO)] if several else [options.start]
-        if several and self.noise is not None:
-            starts = [cleaned(start) for start in starts]
+        if several:
+            starts = [auto, *map(of_a_sample, AUTO)]
+            if self.noise is not None:
+                starts = [cleaned(start) for start in starts]
+        else:
+            starts = [start_of(self.init_params, noise=self.noise is not None)]
         first, *others = map(SharedStart, starts)
+        options = options_of(self, first, Given())
         seed = self.random_state
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
         return Search(
             source,
-            template._problem(),
+            problem_of(self, FAMILIES["full"], 1),
             replace(
                 options,
-                start=first,
                 scheme=after_short_runs(options.scheme) if several else options.scheme,
                 negligible=NEGLIGIBLE if by_default else math.inf,
             ),
@@ -351,7 +348,7 @@ class GaussianMixtureIC(ComparableEstimator):
             random_state=self.random_state,
             **self._passed_on(),
         )
-        model._adopt(result.mixture, **result.attributes())
+        attributes.adopt(model, result.mixture, **result.attributes())
         model.n_features_in_ = n_features
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_
@@ -419,7 +416,7 @@ class GaussianMixtureIC(ComparableEstimator):
         ndarray of shape (n_samples,)
             Each row's most probable component; -1 is noise.
         """
-        door.whole(X)
+        validation.whole(X)
         return self.fit(X, y, sample_weight).predict(X)
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -1,4 +1,4 @@
-"""Validation of constructor parameters, in scikit-learn's words and with a few of our own."""
+"""Validation of constructor parameters; the one module that uses scikit-learn's private API."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import (
+    Interval,
     InvalidParameterError,
     StrOptions,
     validate_parameter_constraints,
 )
+
+__all__ = ["Interval", "ValidatedParameters", "check_parameters", "one_of", "suggestion"]
 
 # Constraints that a boolean satisfies. It satisfies all those of numbers as well, being an integer
 # to Python, and is refused there.
@@ -65,3 +68,17 @@ def suggestion(value: Any, names: Iterable[str]) -> str:
     lower = {name.lower(): name for name in names}
     near = get_close_matches(value.lower(), lower, n=1) if isinstance(value, str) else []
     return f" Did you mean {lower[near[0]]!r}?" if near else ""
+
+
+class ValidatedParameters:
+    """Mixin of estimators that validate the parameters that are not at their defaults."""
+
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        """Cache the names of the parameters, which scikit-learn collects anew for every fit."""
+        names: list[str] = super()._get_param_names()  # type: ignore[misc]
+        return names
+
+    def _validate_params(self) -> None:
+        check_parameters(self)

@@ -1,0 +1,566 @@
+"""`BaseMixture`: the methods of every estimator that holds a fitted mixture."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils import check_random_state
+
+from emgmm import prediction, validation
+from emgmm.criteria import criteria
+from emgmm.diagnostics import MixtureSummary, gain_ahead, is_cheap
+from emgmm.em import EM
+from emgmm.estep import EStepForBlock
+from emgmm.exceptions import issue
+from emgmm.fitting.messages import LEFT_IN_TOTAL, stopped_short
+from emgmm.mixture import Mixture
+from emgmm.sources import ArraySource
+from emgmm.sources.block import Block
+from emgmm.statistics import Statistics
+from emgmm.threads import one_blas_thread
+from emgmm.typing import Array, Integers
+from emgmm.validation import ValidatedParameters
+
+# Relative difference below which the log-likelihood of rows is the one that was fitted.
+SAME = 1e-12
+
+
+class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]
+    """An estimator that holds a mixture once it is fitted."""
+
+    random_state: Any
+    reg_covar: float
+    remaining_gain_: float
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    @abstractmethod
+    def _mixture(self) -> Mixture:
+        """Return the fitted mixture, or raise `NotFittedError`."""
+
+    def _row_by_row(
+        self,
+        X: Any,
+        function: Callable[[EStepForBlock, Block], Any],
+        *shape: int,
+        dtype: Any = None,
+    ) -> Any:
+        mixture = self._mixture()
+        source = validation.source(self, X, reset=False)
+        with one_blas_thread():
+            return prediction.row_by_row(mixture, source, function, *shape, dtype=dtype)
+
+    def predict(self, X: Any) -> Integers:
+        """Predict the most probable component of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or blocks
+            Rows, with NaN where a value is missing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Components, 0 to K - 1; -1 means noise.
+            For `blocks`, an iterator over one such array per block.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X contains infinity or does not have the features of the fit.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> model.predict([[1.0], [3.0]])
+        array([0, 1])
+        """
+        return self._row_by_row(X, prediction.labels, dtype=np.int64)
+
+    def predict_proba(self, X: Any) -> Array:
+        """Compute the responsibility of each component for each row; noise is the last column.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or blocks
+            Rows, with NaN where a value is missing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, K), or (n_samples, K + 1) with noise
+            Probabilities; each row sums to one.
+            For `blocks`, an iterator over one such array per block.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X contains infinity or does not have the features of the fit.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> model.predict_proba([[2.0], [0.0]]).round(3)
+        array([[0.5, 0.5],
+               [1. , 0. ]])
+        """
+        return self._row_by_row(X, prediction.responsibilities, self._n_lines())
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Compute the logarithm of `predict_proba`, which is exact where probabilities underflow.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or blocks
+            Rows, with NaN where a value is missing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, K), or (n_samples, K + 1) with noise
+            Log-probabilities.
+            For `blocks`, an iterator over one such array per block.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X contains infinity or does not have the features of the fit.
+        """
+        return self._row_by_row(X, prediction.log_responsibilities, self._n_lines())
+
+    def _n_lines(self) -> int:
+        return self._mixture().n_lines
+
+    def score_samples(self, X: Any) -> Array:
+        """Compute the log-density of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or blocks
+            Rows, with NaN where a value is missing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Natural logarithms of the density.
+            For `blocks`, an iterator over one such array per block.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X contains infinity or does not have the features of the fit.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> model.score_samples([[0.0], [2.0]]).round(3)
+        array([-1.612, -2.919])
+        """
+        return self._row_by_row(X, prediction.log_density)
+
+    def impute(self, X: Any, *, sample: bool = False, random_state: Any = None) -> Array:
+        """Fill in missing values by their conditional expectation, or by a draw.
+
+        Imputed values are meant for inspection and for tools that require complete rows. `fit`
+        does not need them: a fit to conditional means underestimates the covariances. The noise
+        component is ignored, as it carries no information about missing values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), blocks or Dask
+            Rows, with NaN where a value is missing.
+        sample : bool, default=False
+            Whether to draw from the conditional distribution instead of taking its mean.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draw; None uses the constructor's.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Rows in which observed values are unchanged. For `blocks`, an iterator over such arrays;
+            for Dask, a Dask array.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X contains infinity or does not have the features of the fit.
+        TypeError
+            If a draw is requested for a Dask array or blocks of unknown length.
+
+        References
+        ----------
+        Ghahramani and Jordan (1994), Advances in Neural Information Processing Systems 6:120.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from emgmm import GaussianMixture
+        >>> X = np.array([[0.0, 0.1], [1.0, 0.9], [2.0, 2.1], [3.0, 2.9], [4.0, np.nan]])
+        >>> GaussianMixture(reg_covar=0).fit(X).impute(X)[-1].round(1)
+        array([4. , 3.9])
+        """
+        mixture = self._mixture()
+        source = validation.source(self, X, reset=False)
+        chosen = self.random_state if random_state is None else random_state
+        with one_blas_thread():
+            if sample:
+                return prediction.draw(mixture, source, check_random_state(chosen))
+            return prediction.impute(mixture, source)
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, Integers]:
+        """Draw random rows from the fitted mixture.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draw; None uses the constructor's, so that an integer there gives the same
+            rows at every call.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Rows in float64, grouped by component.
+        y : ndarray of shape (n_samples,)
+            Component of each row; -1 means noise.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is below 1, or if a row of noise must be drawn that has no distribution,
+            as it was given as a constant density or a function.
+        TypeError
+            If `n_samples` is not an integer.
+        NotFittedError
+            If the estimator is not fitted.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> X, y = model.sample(5, random_state=0)
+        >>> X.shape, y
+        ((5, 1), array([0, 0, 0, 1, 1]))
+        """
+        mixture = self._mixture()
+        n_rows = validation.count(n_samples, "n_samples")
+        chosen = self.random_state if random_state is None else random_state
+        return mixture.sample(n_rows, check_random_state(chosen))
+
+    def _em(self, X: Any, sample_weight: Any) -> EM:
+        """Return EM's map over the rows of X."""
+        mixture = self._mixture()
+        source = validation.source(self, X, sample_weight, reset=False)
+        return EM(source, mixture.family, mixture.n_components, ridge=0.0)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: ARG002
+        """Compute the mean log-density of the rows.
+
+        For the fitted X it equals `lower_bound_`, unless there is a prior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), blocks or Dask
+            Rows.
+        y : Ignored
+            For scikit-learn's conventions.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; 1 by default.
+
+        Returns
+        -------
+        float
+            Mean log-density in nats per row; higher is better.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X contains infinity or does not have the features of the fit, or if `sample_weight`
+            is not one finite, non-negative weight per row.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> round(model.score([[0.0], [4.0]]), 3)
+        -1.612
+        """
+        with one_blas_thread():  # the same sum, in the same order, as in `fit`
+            return self._em(X, sample_weight).expect(self._mixture()).objective
+
+    def n_parameters(self) -> int:
+        """Count the free parameters: weights, means and covariances, and 2 for noise.
+
+        Noise counts for its weight and its density, as in R's mclust.
+
+        Returns
+        -------
+        int
+            Number of free parameters.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> model.n_parameters()  # a weight, two means, two variances
+        5
+        """
+        return self._mixture().n_parameters
+
+    def _n_parameters(self) -> int:
+        return self.n_parameters()
+
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
+        """Compute Akaike's information criterion, -2 log L + 2 n_parameters; lower is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), blocks or Dask
+            Rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; 1 by default.
+
+        Returns
+        -------
+        float
+            The criterion.
+
+        Warns
+        -----
+        StoppedShortWarning
+            If X is the fitted data and EM stopped more than half a nat below the maximum that it
+            was approaching.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X contains infinity or does not have the features of the fit, or if `sample_weight`
+            is not one finite, non-negative weight per row.
+
+        References
+        ----------
+        Akaike (1974), IEEE Trans. Autom. Control 19:716, doi 10.1109/TAC.1974.1100705.
+        """
+        return self._criterion("aic", X, sample_weight)
+
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
+        """Compute the Bayesian information criterion, -2 log L + n_parameters log n.
+
+        Lower is better. n is the number of rows, or the sum of their weights. The latter is right
+        if a weight is a number of identical rows, but not if it expresses how reliable a row is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), blocks or Dask
+            Rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; 1 by default.
+
+        Returns
+        -------
+        float
+            The criterion.
+
+        Warns
+        -----
+        StoppedShortWarning
+            If X is the fitted data and EM stopped more than half a nat below the maximum that it
+            was approaching.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X contains infinity or does not have the features of the fit, or if `sample_weight`
+            is not one finite, non-negative weight per row.
+
+        References
+        ----------
+        Schwarz (1978), Ann. Statist. 6:461, doi 10.1214/aos/1176344136.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> round(model.bic([[0.0], [1.0], [4.0], [5.0]]), 2)
+        21.79
+        """
+        return self._criterion("bic", X, sample_weight)
+
+    def icl(self, X: Any, sample_weight: Any = None) -> float:
+        """Compute the integrated completed likelihood; lower is better.
+
+        It is `bic` plus the penalty -2 sum_i w_i log max_k r_ik for uncertain labels, which is the
+        definition of R's mclust with the opposite sign.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), blocks or Dask
+            Rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; 1 by default.
+
+        Returns
+        -------
+        float
+            The criterion.
+
+        Warns
+        -----
+        StoppedShortWarning
+            If X is the fitted data and EM stopped more than half a nat below the maximum that it
+            was approaching.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X contains infinity or does not have the features of the fit, or if `sample_weight`
+            is not one finite, non-negative weight per row.
+
+        References
+        ----------
+        Biernacki, Celeux and Govaert (2000), IEEE Trans. Pattern Anal. 22:719,
+        doi 10.1109/34.865189.
+        """
+        return self._criterion("icl", X, sample_weight)
+
+    def _criterion(self, name: str, X: Any, sample_weight: Any) -> float:
+        """Compute one of the criteria, and warn if EM stopped far below its maximum."""
+        with one_blas_thread():
+            em = self._em(X, sample_weight)
+            seen, figures = self._figures(em, certainty=name == "icl")
+            found = stopped_short(self._left_to_gain(em, seen), LEFT_IN_TOTAL)
+        issue(found)
+        return figures[name]
+
+    def _figures(self, em: EM, *, certainty: bool) -> tuple[Statistics, dict[str, float]]:
+        """Return the statistics of one more pass, and all criteria."""
+        mixture, total = self._mixture(), 0.0
+        seen = em.expect(mixture)
+        if certainty:
+            function = prediction.Certainty(mixture, em.summary.n_rows)
+            total = em.sum(function, function.form.block_rows)
+        return seen, criteria(seen, mixture.n_parameters, total)
+
+    def _left_to_gain(self, em: EM, seen: Statistics) -> float:
+        """Estimate the nats in total that EM left to gain; nan for rows that were not fitted.
+
+        The estimate comes from a few more passes where these are cheap, otherwise from Aitken's
+        formula.
+        """
+        bound = getattr(self, "lower_bound_", math.nan)
+        if not abs(seen.objective - bound) <= SAME * abs(bound):
+            return math.nan
+        mixture = self._mixture()
+        if not isinstance(em.source, ArraySource) or not is_cheap(mixture, em.source.n_rows):
+            return seen.weight * self.remaining_gain_
+        density = None if mixture.noise is None else mixture.noise.density
+        fitted = EM(em.source, mixture.family, mixture.n_components, self.reg_covar, noise=density)
+        return gain_ahead(fitted, mixture, LEFT_IN_TOTAL)
+
+    def summary(
+        self, X: Any = None, *, sample_weight: Any = None, correlations: bool = False
+    ) -> MixtureSummary:
+        """Summarize the components, the likelihood and the end of EM.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), blocks or Dask, default=None
+            Rows; the numbers of rows, the log-likelihood and the criteria require them.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; 1 by default.
+        correlations : bool, default=False
+            Whether to include the correlations within each component.
+
+        Returns
+        -------
+        MixtureSummary
+            Summary that prints as text, is shown as tables in a notebook, and has ``to_frame()``.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X contains infinity or does not have the features of the fit, or if `sample_weight`
+            is not one finite, non-negative weight per row.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.25, 0.75], [[0.0], [4.0]], covariances=[1.0, 4.0], covariance_type="V"
+        ... )
+        >>> model.summary()
+        Gaussian mixture of 2 components in 1 feature: V (variable variance)
+        <BLANKLINE>
+        Means, with standard deviations in parentheses:
+          component            0            1
+          weight          0.2500       0.7500
+          x0         0.00 (1.00)  4.00 (2.00)
+        <BLANKLINE>
+        5 free parameters.
+        <BLANKLINE>
+        The parameters were given, no EM was run.
+        """
+        mixture = self._mixture()
+        figures: dict[str, Any] = self._about_the_fit()
+        if X is not None:
+            with one_blas_thread():
+                em = self._em(X, sample_weight)
+                found = self._figures(em, certainty=True)[1]
+                counts = prediction.counts(mixture, em.source)
+            figures |= {name: found[name] for name in ("log_likelihood", "bic", "icl")}
+            figures["counts"] = counts
+        names = getattr(self, "feature_names_in_", None)
+        return MixtureSummary.of(mixture, names, correlations=correlations, **figures)
+
+    def _about_the_fit(self) -> dict[str, Any]:
+        """Return how EM ended, as far as the attributes tell."""
+        return {"ending": getattr(self, "ending_", None), "n_iter": getattr(self, "n_iter_", 0)}

@@ -1,0 +1,175 @@
+"""Validation of X and of what belongs to its rows and features.
+
+scikit-learn's messages stay word for word at the front of ours, because code matches them; what is
+wrong, and what to do about it, follows.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from emgmm.exceptions import named
+from emgmm.sources import KINDS, ArraySource, Blocks, Source, as_rows, is_complete, row_weights
+from emgmm.summary import DataSummary
+from emgmm.tolerances import FLOATS
+from emgmm.typing import Array
+
+
+def source(
+    estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool, least: int = 1
+) -> Source:
+    """Where the rows of X, of which there are `least`, come from: the only look at what X is."""
+    if isinstance(sample_weight, Blocks) and not isinstance(X, Blocks):
+        raise TypeError("sample_weight is blocks, but X is not: give both in the same blocks.")
+    for kind in KINDS:
+        if kind.accepts(X):
+            opened = kind.of(X, sample_weight)
+            _check_features(estimator, opened.n_features, opened.feature_names, reset=reset)
+            return opened
+    array = rows(estimator, X, reset=reset, least=least)
+    names = getattr(estimator, "feature_names_in_", None)
+    weights = None if sample_weight is None else row_weights(sample_weight, len(array))
+    opened = ArraySource(array, weights, complete=is_complete(array, names))
+    opened.feature_names = names
+    return opened
+
+
+def _check_features(
+    estimator: BaseEstimator, width: int, names: Array | None, *, reset: bool
+) -> None:
+    """The estimator takes a width and names (reset), or they must be those it knows."""
+    if reset:
+        estimator.n_features_in_ = width
+        if names is not None:
+            estimator.feature_names_in_ = names
+        elif hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+        return
+    check_width(estimator, width)
+    known = getattr(estimator, "feature_names_in_", None)
+    if names is not None and known is not None and list(names) != list(known):
+        raise ValueError(
+            "The feature names should match those that were passed during fit: expected "
+            f"{list(known)}, but got {list(names)}."
+        )
+
+
+def check_width(estimator: BaseEstimator, width: int) -> None:
+    """The estimator has as many features."""
+    known = getattr(estimator, "n_features_in_", None)
+    if hasattr(estimator, "means_"):  # which may have been set by hand
+        columns = np.shape(estimator.means_)[-1]
+        if known not in (None, columns):
+            raise ValueError(
+                f"means_ has {columns} columns, but n_features_in_ is {known}: set both, or fit "
+                "again."
+            )
+        known = columns
+    if known not in (None, width):
+        raise ValueError(
+            f"X has {width} features, but {type(estimator).__name__} is expecting "
+            f"{known} features as input."
+        )
+
+
+def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Array:
+    """The (N, D) float array in X; in `fit` (reset) the estimator takes its width and names."""
+    ready = is_floats(X) and X.ndim == 2 and len(X) >= least and X.shape[1] > 0
+    if ready and (reset or not hasattr(estimator, "feature_names_in_")):
+        # scikit-learn looks for names in arrays too, which takes as long as an iteration
+        _check_features(estimator, X.shape[1], None, reset=reset)
+        return X
+    array = X if ready else as_rows(X, ensure_min_samples=least, estimator=estimator)
+    validate_data(estimator, X, reset=reset, skip_check_array=True)  # width and names
+    if not reset:
+        check_width(estimator, array.shape[1])
+    return array
+
+
+def is_floats(value: Any) -> bool:
+    """Whether scikit-learn, which takes a while over it, would find nothing to convert."""
+    return type(value) is np.ndarray and value.dtype in FLOATS
+
+
+def check_some_observed(summary: DataSummary) -> None:
+    """Something was observed in some row that counts."""
+    if not summary.n_rows:
+        raise ValueError(
+            "Nothing was observed in any row of X that counts, so that there is nothing to report "
+            "on: pass the rows that were fitted."
+        )
+
+
+def check_observed(summary: DataSummary, names: Array | None) -> None:
+    """Every feature was observed in some row that counts."""
+    never = np.flatnonzero(summary.observed <= 0)
+    if len(never):
+        name = "" if names is None else f" ({names[never[0]]!r})"
+        raise ValueError(
+            f"Feature {never[0]}{name}, counted from 0, is missing in every row that counts: "
+            "nothing can be said of it, leave it out."
+        )
+
+
+def count(value: Any, name: str) -> int:
+    """A number of things, at least one."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, but got {value!r}")
+    if value < 1:
+        raise ValueError(
+            f"Invalid value for '{name}': {value} . The sampling requires at least one sample."
+        )
+    return int(value)
+
+
+def constant_features(features: tuple[int, ...], names: Array | None) -> ValueError:
+    """The error of a prior that would take its scale from features that do not vary."""
+    return ValueError(
+        f"X is constant in column {named(features, names)}, counted from 0, so that the prior's "
+        "scale, which is taken from the columns' variances, would be singular: drop such columns, "
+        "or give NormalInverseWishart(scale=...)."
+    )
+
+
+def whole(X: Any) -> None:
+    """Refuse what `predict` answers with an iterator."""
+    if isinstance(X, Blocks):
+        raise TypeError(
+            "fit_predict would have to hold the labels of all rows at once: call fit(X), and then "
+            "predict(X), which returns an iterator of arrays, one for each of the blocks."
+        )
+
+
+def check_enough_rows(n_all: int, n_rows: int, weight: float, n_components: int) -> None:
+    """At least two rows, and one that counts to each component; a weight of 2 is a row twice."""
+    if n_all < 2:
+        raise ValueError(f"Found array with {n_all} sample(s) while a minimum of 2 is required.")
+    if max(n_rows, weight) < n_components:
+        raise ValueError(
+            f"Expected n_samples >= n_components but got n_components = {n_components}, "
+            f"n_samples = {n_rows}"
+        )
+
+
+def no_volume(features: tuple[int, ...], names: Array | None) -> ValueError:
+    """The error of noise that would be uniform over data without a volume."""
+    return ValueError(
+        f"X is constant in column {named(features, names)}, counted from 0, so that the data fill "
+        "no volume over which noise could be uniform: drop such columns, or give noise a function."
+    )
+
+
+def feature_names(names: Any, n_features: int) -> NDArray[np.object_]:
+    """(D,) names of features."""
+    array = np.array(list(names), dtype=object)
+    if array.shape != (n_features,) or not all(isinstance(name, str) for name in array):
+        raise ValueError(
+            f"feature_names must be {n_features} strings, one for each feature, but got {names!r}"
+        )
+    return array
