@@ -181,6 +181,18 @@ def test_text_page_and_dictionary_agree():
     json.dumps({k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in named.items()})
 
 
+def test_text_names_the_components_of_each_condition():
+    rows = question().rows
+    met = str(fit(own_start(tol=0, max_iter=5), rows).diagnose(rows)).splitlines()
+    sound_fit = str(sound().diagnose(X)).splitlines()
+    for condition in ("Coincident", "Overlapping"):
+        assert f"{condition:19}components 0 and 1" in met
+    for condition in ("Collapsed", "Starved"):
+        assert f"{condition:19}none" in met
+    for condition in ("Coincident", "Collapsed", "Starved", "Overlapping"):
+        assert f"{condition:19}none" in sound_fit
+
+
 def test_every_verdict_has_a_sentence_of_its_own():
     assert len({verdict.sentence for verdict in Verdict}) == len(Verdict)
 

@@ -406,6 +406,26 @@ def test_what_cannot_be_drawn_is_said_in_one_sentence(case):
     assert "\n" not in str(caught.value)
 
 
+LEVELS = ["kind", "sds", "a number of sds", "probabilities"]
+
+
+@pytest.mark.parametrize("case", LEVELS)
+def test_levels_that_cannot_be_drawn_are_refused_when_a_display_is_drawn_again(case):
+    options, kind, message = BAD[case]
+    display = of_mixture(*mixture(3), ax=panel())
+    drawn_before = display.ax_
+    with pytest.raises(kind, match=message):
+        display.plot(**options)
+    assert display.ax_ is drawn_before
+
+
+@pytest.mark.parametrize("case", LEVELS)
+def test_levels_that_cannot_be_drawn_are_refused_before_any_row_is_read(case):
+    options, kind, message = BAD[case]
+    with pytest.raises(kind, match=message):
+        of_mixture(mixture(3)[0], "no rows", **options)
+
+
 def test_models_and_rows_that_cannot_be_drawn():
     model, rows = mixture(3)
     with pytest.raises(NotFittedError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from conftest import TYPES, clusters, dense, fit, given_start
@@ -9,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emgmm import Ending, GaussianMixture, validation
-from emgmm.acceleration import Plain, steps
+from emgmm.acceleration import LEAP, PLAIN, Plain, Step, steps
 from emgmm.covariances import FAMILIES
 from emgmm.em import EM
+from emgmm.fitting.loop import Mark, Progress, Rules, run
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource
 
@@ -180,3 +183,30 @@ def test_no_array_of_rows_times_components_is_made(monkeypatch):
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
     assert peaks[1] < 480_000 * 50 * 8 / 8
+
+
+class Scripted:
+    """A scheme that leaps wherever it is not asked for a plain step; each step gains as much."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def next(self, em, *, plainly):
+        event = PLAIN if plainly else LEAP
+        return Scripted(Step(None, None, self.step.objective + 0.5, self.step.passes + 1, event))
+
+
+def test_plain_steps_that_do_not_settle_are_at_most_four_in_a_row():
+    judged = []
+
+    def settled(objectives):
+        judged.append(len(objectives))
+        return False
+
+    position = Scripted(Step(None, None, 1.0, 1))
+    progress = Progress(position, [Mark(1.0, 1, "start")], 0, 0.5, 1)
+    found = run(SimpleNamespace(passes=1), progress, rules=Rules(1.0, 14, settled=settled))
+    four = [PLAIN] * 4
+    assert found.events == ["start", *four, LEAP, *four, LEAP, *four]
+    # With the step that they began at; a step after a leap alone is not judged.
+    assert judged == [2, 3, 4, 5, 3, 4, 5, 3, 4, 5]

@@ -201,6 +201,18 @@ def test_far_from_the_origin(covariance_type):
     assert other.noise_weight_ == pytest.approx(one.noise_weight_, rel=1e-6)
 
 
+@pytest.mark.parametrize("unit", [2.0**-20, 2.0**20])
+def test_the_units_of_the_rows_change_no_probability(unit):
+    """Densities change by the determinant of the map, those of noise as those of components."""
+    X = noisy_rows()
+    arguments = {"noise": "uniform", "reg_covar": 0, "random_state": 0, "max_iter": 20, "tol": 0}
+    model, other = (fit(GaussianMixture(K, **arguments), rows) for rows in (X, unit * X))
+    assert model.noise_weight_ > 0.05
+    assert other.noise_weight_ == pytest.approx(model.noise_weight_, rel=1e-9)
+    assert_allclose(other.predict_proba(unit * X), model.predict_proba(X), atol=1e-9)
+    assert_allclose(other.score_samples(unit * X), model.score_samples(X) - 2 * np.log(unit))
+
+
 def test_a_number_and_a_function_are_the_same_noise():
     X = noisy_rows()
     density = 1 / np.ptp(X, axis=0).prod()

@@ -13,7 +13,7 @@ import pytest
 from conftest import clusters
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from test_mclust import HERE, converged, rows
 
@@ -365,6 +365,13 @@ def test_a_start_is_made_once_for_all_families(monkeypatch):
     assert sorted(asked) == [2, 2, 3, 3, 4, 4]
 
 
+def test_only_the_three_best_of_sound_candidates_are_fitted_from_further_starts(capsys):
+    """Each fit prints a line where it begins: one from the best start, and three for the best."""
+    found = chosen(range(1, 6), covariance_type=["EEI"], verbose=2)
+    assert found.results_["sound"].all()
+    assert capsys.readouterr().out.count("Initialization 0") == 5 + 3 * 3
+
+
 def test_jobs_change_nothing():
     other = chosen(range(1, 5), covariance_type=["full", "tied", "EEI", "VVE"], n_jobs=2)
     for name in FIGURES:
@@ -463,6 +470,21 @@ def test_if_all_fail_it_says_why_and_changes_nothing():
 def test_bad_parameters(arguments, message):
     with pytest.raises(ValueError, match=message):
         GaussianMixtureIC(**arguments).fit(X)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda model: model.save("model.json"),
+        lambda model: model.diagnose(X),
+        lambda model: model.predict(X),
+        lambda model: model.summary(X),
+    ],
+    ids=["save", "diagnose", "predict", "summary"],
+)
+def test_nothing_can_be_done_with_a_choice_before_it_is_fitted(use):
+    with pytest.raises(NotFittedError, match="This GaussianMixtureIC instance is not fitted yet"):
+        use(GaussianMixtureIC(2))
 
 
 def test_warnings_are_kept_and_only_the_best_ones_issued():
