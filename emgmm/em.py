@@ -18,7 +18,7 @@ from emgmm.sources import Source, Sum
 from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
 from emgmm.summary import CONSTANT, DataSummary
-from emgmm.tolerances import EPS
+from emgmm.tolerances import EPS, judged_afterwards
 from emgmm.typing import Array
 
 # Entries of a block of the first pass: half a megabyte, which a core's own cache holds.
@@ -42,8 +42,7 @@ SHARE = 1e-6
 
 def summary(block: Block, family: Family) -> DataSummary:
     """What the first pass sees of a block."""
-    with np.errstate(over="ignore", invalid="ignore"):  # squares of rows that are far out
-        return DataSummary.of(block.rows, family, block.weights, complete=block.complete)
+    return DataSummary.of(block.rows, family, block.weights, complete=block.complete)
 
 
 def along(block: Block, axes: Array, family: Family) -> DataSummary:
@@ -105,8 +104,7 @@ class EM:
         self.n_components = n_components
         self.ridge = ridge if prior is None else 0.0
         self.passes = 0
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.summary = self._look(partial(summary, family=family))
+        self.summary = self._look(partial(summary, family=family))
         if prior is not None:
             self.summary.check_squares()
         self._form_for_pass = EStepForPass(self.summary, source.dtype, source.block_dtype)
@@ -114,6 +112,7 @@ class EM:
         density = self._density(noise)
         self.m_step = MStep(family, self.ridge, source.dtype, known, concentration, density)
 
+    @judged_afterwards()
     def _look(self, function: Callable[[Block], DataSummary]) -> DataSummary:
         """A first pass."""
         return self.sum(function, max(256, SUMMARY_ENTRIES // self.source.n_features))
@@ -123,6 +122,7 @@ class EM:
             return noise
         if callable(noise):
             return Function(noise)
+        self.summary.check_squares()
         box = Box.between(self.summary.minimum, self.summary.maximum)
         if not isinstance(noise, str):
             return box.of_density(float(noise))
@@ -134,7 +134,7 @@ class EM:
         seen = self.summary
         if self.family.structure != full.structure:
             seen = self._look(partial(summary, family=full))
-        if not np.isfinite(seen.scatter).all() or is_collinear(seen.scatter):
+        if is_collinear(seen.scatter):
             return box
         axes = np.linalg.eigh(seen.scatter)[1]
         turned = self._look(partial(along, axes=axes, family=FAMILIES["diag"]))
@@ -155,8 +155,6 @@ class EM:
             return tuple(np.flatnonzero(varying == 0).tolist())
         scatter = shape.dense(seen.scatter[None], D)[0]
         covariance = scatter / seen.seen + self.ridge * np.eye(D)
-        if not np.isfinite(covariance).all():  # rows that are too far away, which noise takes
-            return ()
         sds = np.sqrt(np.diag(covariance))
         variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
         axes = vectors / sds[:, None]
@@ -186,10 +184,12 @@ class EM:
     def _statistics(self, form: EStep) -> Statistics:
         return form.complete(self.sum(form.sums, form.block_rows))
 
+    @judged_afterwards()
     def expect(self, mixture: Mixture) -> Statistics:
         """The E-step over all rows: one pass."""
         return self._statistics(self._form_for_pass(mixture))
 
+    @judged_afterwards()
     def expect_about(self, mixture: Mixture, centres: Array) -> Statistics:
         """The E-step with moments about (K, D) centres: one pass."""
         return self._statistics(self._form_for_pass.about(mixture, centres))

@@ -17,9 +17,9 @@ from emgmm.failures import FailedBlockError
 from emgmm.fitting.fit import map_of
 from emgmm.fitting.loop import Ending
 from emgmm.fitting.multistart import START_ROWS, Given, first_mixture
-from emgmm.fitting.overflow import check_reach, values_named
+from emgmm.fitting.overflow import out_of_reach
 from emgmm.fitting.problem import given_of, problem_of
-from emgmm.fitting.stepwise import Stream, gathered, step_size, stepwise_update
+from emgmm.fitting.stepwise import OutOfReachError, Stream, gathered, step_size, stepwise_update
 from emgmm.initialization import start_of
 from emgmm.mixture import Mixture
 from emgmm.prior import NormalInverseWishart
@@ -146,8 +146,7 @@ class PartialFitMixin:
         self.__dict__.pop("_waiting", None)
         start = start_of(self.init_params, noise=self.noise is not None)
         try:
-            with values_named(block):
-                self._step(block, lambda em: first_mixture(em, start, given, random))
+            self._step(block, lambda em: first_mixture(em, start, given, random))
         except FailedBlockError:
             enough = AMPLE * self.n_components * max(1, family.least_mass(block.n_features))
             if len(rows.values) >= enough:  # however the start distributes them
@@ -169,14 +168,16 @@ class PartialFitMixin:
             problem = problem_of(self, fitted.family, fitted.n_components, noise=noise, prior=prior)
         em = map_of(block, problem)
         if fitted is not None:
-            check_reach(em.summary, fitted, block)
             em.m_step = replace(em.m_step, dtype=np.result_type(em.m_step.dtype, fitted.means))
         if stream is None:
             validation.check_observed(em.summary, block.feature_names)
         call = stream.calls + 1 if stream else 1
         gamma = step_size(call, self.learning_decay, self.learning_offset, self.forgetting)
         try:
-            stream, following = stepwise_update(stream, em, first(em), gamma)
+            mixture = first(em)
+            stream, following = stepwise_update(stream, em, mixture, gamma)
+        except OutOfReachError:
+            raise out_of_reach(em.summary, mixture, block) from None
         except DegenerateCovarianceError as error:
             ridge = None if em.m_step.prior else em.ridge
             raise FailedBlockError(error, ridge) from None

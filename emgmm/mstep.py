@@ -14,12 +14,14 @@ from emgmm.mixture import Mixture
 from emgmm.noise import Density, Noise
 from emgmm.prior import Prior
 from emgmm.statistics import Statistics
-from emgmm.tolerances import EPS, MAX_ERROR
+from emgmm.tolerances import EPS, MAX_ERROR, judged_afterwards
 from emgmm.typing import Array
 
-# Added to every counts, as scikit-learn does, so that an empty component has a mean: the origin. Of
-# weights that sum to less than 1 it is this share, so that their scale does not matter.
-EMPTY = 10 * EPS
+# Share of the total weight that is added to every counts, so that an empty component has a mean: the
+# origin, as in scikit-learn, which adds 10 units of rounding to the counts. A share keeps the result
+# independent of the scale of the weights, and so small a one of what rounding does to a component
+# that is all but empty.
+EMPTY = 1e-30
 
 # A standard deviation below so many of the mean's own units of rounding is no more than rounding.
 ROUNDING = 8 * EPS
@@ -41,7 +43,7 @@ def identity_of(structure: Structure, n_features: int) -> Array:
 
 def empty(statistics: Statistics) -> float:
     """The counts that every component has, whatever the rows say."""
-    return EMPTY * min(1.0, statistics.weight)
+    return EMPTY * statistics.weight
 
 
 def new_means(statistics: Statistics) -> Array:
@@ -59,7 +61,8 @@ def _check_above_rounding(mixture: Mixture) -> None:
     """Raise for covariances that are but the rounding of rows as large as the means."""
     family = mixture.family
     noise = ROUNDING * np.abs(mixture.means, dtype=np.float64)
-    family.refuse(family.structure.magnitude(mixture.precision_cholesky_stack, noise) > 1)
+    magnitudes = family.structure.magnitude(mixture.precision_cholesky_stack, noise)
+    family.refuse(np.logical_not(magnitudes <= 1))
 
 
 def _check_definite(mixture: Mixture) -> None:
@@ -71,24 +74,26 @@ def _check_definite(mixture: Mixture) -> None:
     """
     family, D = mixture.family, mixture.n_features
     sds = np.sqrt(family.structure.variances(mixture.covariance_stack, D))
-    family.refuse(
-        EPS * family.structure.magnitude(mixture.precision_cholesky_stack, sds) > SINGULAR
-    )
+    inflation = family.structure.magnitude(mixture.precision_cholesky_stack, sds)
+    family.refuse(np.logical_not(EPS * inflation <= SINGULAR))
 
 
+@judged_afterwards()
 def relative_error(mixture: Mixture, statistics: Statistics) -> float:
     """Bound of the covariances' relative error, for means that lie away from the centres."""
     return EPS * mixture.magnitude(np.abs(mixture.means - statistics.centres))
 
 
-def is_accurate(mixture: Mixture, centres: Array) -> bool:
+def is_accurate(mixture: Mixture, centres: Array, times: Array | float = 1.0) -> bool:
     """Whether covariances from moments about (K, D) centres have the digits we promise.
 
-    And whether they are more than rounding, both in one.
+    And whether they are more than rounding, both in one. They are so many `times` those of the
+    components' own moments.
     """
     reach = np.abs(mixture.means - centres)
     reach += GRAIN * np.abs(mixture.means)
-    return EPS * mixture.magnitude(reach) <= MAX_ERROR
+    magnitudes = mixture.family.structure.magnitude(mixture.precision_cholesky_stack, reach)
+    return bool(EPS * np.max(magnitudes * times) <= MAX_ERROR)
 
 
 def one_centre(mixture: Mixture) -> Array | None:
@@ -126,6 +131,7 @@ class MStep:
     concentration: float = 1.0
     density: Density | None = None
 
+    @judged_afterwards()
     def of_single_rows(
         self, rows: Array, weights: Array, mean: Array, total: float, n_rows: int
     ) -> Mixture:
@@ -152,6 +158,7 @@ class MStep:
         """The noise component with that share, if there is to be one."""
         return None if self.density is None else Noise(weight, self.density)
 
+    @judged_afterwards()
     def maximise(self, statistics: Statistics, before: Mixture | None = None) -> Mixture:
         """The mixture that maximises the expected log-likelihood, the ridge on its covariances.
 
@@ -183,13 +190,15 @@ class MStep:
         steps = seen.first_moment / counts[:, None]
         means = _moved(seen, counts, steps)
         between = family.pool(times_counts(counts, family.structure.outer(steps)))
-        scatter = seen.scatter - between
+        scatter = family.structure.symmetric(seen.scatter - between)
         if self.ridge:
             # Where each component has its own covariance, or all share one, this is the ridge on
             # its diagonal. Covariances that constrain one another are fitted with it, and keep
             # their form.
             identity = identity_of(family.structure, means.shape[1])
             scatter = scatter + family.pool(np.multiply.outer(self.ridge * occupied, identity))
+        if not np.isfinite(scatter).all():
+            raise DegenerateCovarianceError(())
         earlier = None if before is None else before.covariance_stack
         covariances = family.estimate(scatter, occupied, means.shape[1], earlier)
         means = means.astype(self.dtype, copy=False)
@@ -198,6 +207,7 @@ class MStep:
             _check_definite(mixture)
         return mixture
 
+    @judged_afterwards()
     def maximise_recentred(
         self,
         statistics: Statistics,
@@ -213,15 +223,23 @@ class MStep:
         """
         mixture = self._maximum_if_any(statistics, before)
         if mixture is not None:
-            if is_accurate(mixture, statistics.centres):
+            if is_accurate(mixture, statistics.centres, self._times(mixture, statistics)):
                 return mixture
             one = one_centre(mixture)
             if one is not None:
-                mixture = self._maximum_if_any(again(one), before)
-                if mixture is not None and is_accurate(mixture, one):
+                seen = again(one)
+                mixture = self._maximum_if_any(seen, before)
+                if mixture is not None and is_accurate(mixture, one, self._times(mixture, seen)):
                     return mixture
         seen = statistics if self.prior is None else self.prior.added_to(statistics)
         return self.maximise(again(new_means(seen)), before)
+
+    def _times(self, mixture: Mixture, statistics: Statistics) -> Array | float:
+        """How many times the covariances of their own moments the covariances are."""
+        if self.prior is not None:
+            return 1.0
+        own = statistics.scatter, statistics.counts, statistics.steps_to_means
+        return self.family.enlargement(mixture.covariance_stack, *own)
 
     def _maximum_if_any(self, statistics: Statistics, before: Mixture | None) -> Mixture | None:
         """The maximum, if there is one; it may be no more than rounding."""

@@ -85,6 +85,11 @@ class Statistics:
         return float(self.counts.sum() + self.noise) if self.unseen else self.weight
 
     @property
+    def is_finite(self) -> bool:
+        """Whether no row was so far from all components that a sum over the rows overflowed."""
+        return bool(np.isfinite(self.log_likelihood) and np.isfinite(self.scatter).all())
+
+    @property
     def objective(self) -> float:
         """Mean log-likelihood per unit weight."""
         return self.log_likelihood / self.weight

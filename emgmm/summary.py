@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emgmm.covariances import Family, Structure
-from emgmm.tolerances import EPS
+from emgmm.tolerances import EPS, judged_afterwards
 from emgmm.typing import Array
 
 # Sums of squares beyond this may overflow in what is made of them.
@@ -156,11 +156,16 @@ class DataSummary:
         )
         return both._without_cross_moments() if both.has_parts else both
 
+    @judged_afterwards()
     def check_squares(self) -> None:
-        """Raise `TooLargeError` where the sum of squares of some feature overflows, or nearly."""
-        wrong = np.logical_not(self.squares < LARGEST)
+        """Raise `TooLargeError` where squares of a feature's values, or their sum, overflow nearly.
+
+        Squares about 0 too: k-means expands distances.
+        """
+        known = np.where(self.observed > 0, self.largest, 0.0)
+        wrong = np.logical_not(np.maximum(self.squares, known**2) < LARGEST)
         if wrong.any():
-            raise TooLargeError(int(np.argmax(np.where(wrong, self.largest, 0.0))))
+            raise TooLargeError(int(np.argmax(np.where(wrong, known, 0.0))))
 
     @property
     def largest(self) -> Array:

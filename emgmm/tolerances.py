@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -13,6 +15,17 @@ FLOATS = [np.float64, np.float32]
 
 # The unit of rounding of the numbers that statistics are added in.
 EPS = float(np.finfo(np.float64).eps)
+
+
+@contextmanager
+def judged_afterwards() -> Iterator[None]:
+    """Results may exceed the range of floating-point numbers, as they are checked afterwards.
+
+    For the E-step, whose statistics are not finite where a row is too far from all components, and
+    for the M-step, whose covariances are refused where they or their inverses are not finite.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        yield
 
 
 @cache

@@ -148,6 +148,35 @@ def test_scikit_learns_words_come_first(name):
     assert said[1].startswith(said[0])
 
 
+WORDS = {
+    "weights": ({"weights_init": [0.5, "half"]}, "'half' (weights holds it in row 1, "),
+    "means": ({"means_init": [[0, 1, 2], [0, "x", 2]]}, "'x' (means holds it in row 1, column 1, "),
+    "precisions": (
+        {"precisions_init": [[[1, "y", 0]] * 3] * 2},
+        "'y' (full precision holds it in row 0, ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "place"), WORDS.values(), ids=WORDS)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_word_in_a_start_is_named_with_its_parameter_and_its_place(arguments, place, method):
+    with pytest.raises(ValueError, match="counted from 0: give numbers") as caught:
+        getattr(GaussianMixture(2, **arguments), method)(X)
+    assert place in str(caught.value)
+
+
+def test_a_word_in_given_parameters_is_named_too():
+    with pytest.raises(ValueError, match=r"'a' .means holds it in row 0, column 1"):
+        GaussianMixture.from_parameters([1.0], [[0, "a"]], covariances=[np.eye(2)])
+
+
+def test_a_masked_entry_of_a_start_is_missing():
+    means = np.ma.masked_equal([[0.0, 1.0, 2.0], [0.0, 999.0, 2.0]], 999.0)
+    with pytest.raises(ValueError, match="Input means contains NaN"):
+        GaussianMixture(2, means_init=means).fit(X)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -7,11 +7,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from conftest import clusters
+from conftest import clusters, dense, fit
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 from scipy.stats import multivariate_normal
 
+from emgmm import GaussianMixture
 from emgmm.covariances import FAMILIES, DegenerateCovarianceError
 from emgmm.covariances.eigenvectors import disjoint_planes
 from emgmm.estep import CentredEStep, ExpandedEStep, Scratch, moments
@@ -516,3 +517,58 @@ def test_the_first_m_step_finds_the_best_axes(family):
         covariances = family.estimate(scatter, mass, 3)
         ours = float(mass @ np.linalg.slogdet(covariances)[1])
         assert ours <= best + 1e-4
+
+
+@pytest.mark.parametrize("name", ["EVI", "EVV"])
+def test_a_small_component_that_is_scaled_up_to_the_common_volume_keeps_its_digits(name):
+    """Its own variances are 1e-10, and the start's mean is a standard deviation of all away."""
+    random = np.random.default_rng(0)
+    wide, narrow = random.normal(size=(50, 2)), 50 + 1e-5 * random.normal(size=(50, 2))
+    parts = [part.astype(np.longdouble) for part in (wide, narrow)]
+    scatters = np.array(
+        [(part - part.mean(axis=0)).T @ (part - part.mean(axis=0)) for part in parts]
+    )
+    scatters *= np.eye(2) if name == "EVI" else 1
+    roots = np.sqrt(scatters[:, 0, 0] * scatters[:, 1, 1] - scatters[:, 0, 1] ** 2)
+    expected = (roots.sum() / 100 / roots)[:, None, None] * scatters
+    precisions = np.ones((2, 2)) if name == "EVI" else np.array([np.eye(2)] * 2)
+    model = GaussianMixture(
+        2,
+        covariance_type=name,
+        weights_init=[0.5, 0.5],
+        means_init=[[0.0, 0.0], [51.0, 49.0]],
+        precisions_init=precisions,
+        reg_covar=0,
+        max_iter=1,
+    )
+    found = dense(fit(model, np.concatenate([wide, narrow])))
+    sds = np.sqrt(np.diagonal(expected, axis1=1, axis2=2)).astype(float)
+    errors = np.abs(found - expected.astype(float)) / sds[:, :, None] / sds[:, None, :]
+    assert errors.max() < 1e-8
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, family in FAMILIES.items() if family.scikit_learn in ("full", "tied")]
+)
+@pytest.mark.parametrize("missing", [False, True])
+def test_matrices_are_symmetric_to_the_last_bit(name, missing):
+    """Of the rows' own moments nothing is left but rounding beside the ridge."""
+    random = np.random.default_rng(5)
+    rows = np.eye(5)[random.integers(5, size=60)]
+    weights = random.uniform(size=60)
+    if missing:
+        rows[random.random(rows.shape) < 0.05] = np.nan
+    model = GaussianMixture(3, covariance_type=name, random_state=0, max_iter=3)
+    found = dense(fit(model, rows, sample_weight=weights))
+    np.testing.assert_allclose(found, np.swapaxes(found, 1, 2), rtol=0, atol=1e-15 * 1e-6)
+
+
+@pytest.mark.parametrize("name", ["EEV", "VEV", "EVE", "VVE"])
+@pytest.mark.parametrize("prior", [None, "conjugate"])
+def test_axes_of_columns_in_units_that_are_too_far_apart_are_refused(name, prior):
+    """Rounding of the variance 1e20 along one axis exceeds the variance 1 along the other."""
+    X = clusters(200, 2, 2, seed=3)
+    model = GaussianMixture(2, covariance_type=name, prior=prior, reg_covar=0, random_state=0)
+    with pytest.raises(ValueError, match="scale the input data"):
+        fit(model, X * [1.0, 1e10])
+    assert np.isfinite(fit(model, X * [1.0, 1e4]).lower_bound_)

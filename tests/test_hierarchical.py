@@ -239,3 +239,13 @@ def test_one_feature_starts_near_mclusts():
     for n_components, theirs in cuts.items():
         # mclust interpolates between two rows where a quantile lies, so that one may differ.
         assert adjusted_rand_score(hierarchical(X, n_components), theirs) > 0.9
+
+
+def test_rows_of_next_to_no_weight_leave_the_others_their_clusters():
+    X = clusters(60, 2, 2, seed=4)
+    X[::2] += 100
+    weights = np.where(np.arange(60) % 4 < 2, 1.0, 10.0 ** -np.linspace(290, 310, 60))
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        labels = hierarchical(X, 2, weights)
+    heavy = weights == 1
+    assert adjusted_rand_score(labels[heavy], np.arange(60)[heavy] % 2) == 1

@@ -133,18 +133,87 @@ def test_a_fit_names_the_row_that_no_component_reaches():
         fit(GaussianMixture(2, **start, reg_covar=0, max_iter=3), rows)
 
 
-@pytest.mark.parametrize("far", [1e155, 1e200, 1e307])
-@pytest.mark.parametrize("direction", [(1, -1), (1, 0), (0, 1)])
+@pytest.mark.parametrize("far", FAR)
 @pytest.mark.parametrize("noise", ["uniform", 1e-3])
-def test_a_fit_with_noise_leaves_a_far_row_to_it(noise, direction, far):
-    rows = with_far_row(0.0)
-    rows[7] = far * np.array(direction)
-    start = {"means_init": [[0.0, 0.0], [5.0, 5.0]], "precisions_init": [np.eye(2)] * 2}
-    start["weights_init"] = [0.45, 0.45]
-    model = fit(GaussianMixture(2, noise=noise, **start), rows)
-    assert np.isfinite(model.lower_bound_)
-    assert_array_equal(model.predict_proba(rows[7:8]), [[0, 0, 1]])
-    assert np.abs(model.means_).max() < 100
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_with_noise_too_a_fit_names_the_column_whose_squares_overflow(
+    covariance_type, noise, far, method
+):
+    model = fit(GaussianMixture(2, covariance_type=covariance_type, noise=noise, random_state=0), X)
+    before = pickle.dumps(vars(model))
+    with pytest.raises(ValueError, match=r"in row 7, column 0, counted from 0: drop"):
+        getattr(model, method)(with_far_row(far))
+    assert pickle.dumps(vars(model)) == before
+
+
+@pytest.mark.parametrize("init_params", ["kmeans", "k-means++", "hierarchical"])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_equal_rows_whose_squares_overflow_are_refused_although_they_do_not_vary(
+    init_params, method
+):
+    rows = X.copy()
+    rows[:, 1] = 2.0**600  # the mean is exact, so that squares about it are 0
+    with pytest.raises(ValueError, match=r"4.14952e\+180 in row 0, column 1, counted from 0: drop"):
+        getattr(GaussianMixture(1, init_params=init_params, random_state=0), method)(rows)
+
+
+@pytest.mark.parametrize("covariance_type", [name for name in FAMILIES if name not in "EV"])
+@pytest.mark.parametrize("acceleration", [None, "anderson"])
+@pytest.mark.parametrize("reg_covar", [0, 1e-300])
+def test_a_fit_that_meets_extreme_precisions_ends_as_with_overflow_ignored(
+    covariance_type, acceleration, reg_covar
+):
+    """A single far row and a column of few values: precisions of 1e300 beside distances of 1e12."""
+    rows = np.column_stack([X[:60], np.repeat([0.0, 1.0, 0.0, 1.0, 0.0], 12)])
+    rows[7] = [1e12, -1e11, 1.0]
+    parameters = {"covariance_type": covariance_type, "reg_covar": reg_covar, "random_state": 0}
+    ends = []
+    for how in ("raise", "ignore"):
+        model = GaussianMixture(3, **parameters, acceleration=acceleration)
+        with np.errstate(over=how, invalid=how), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            try:
+                ends.append(model.fit(rows).score_samples(rows).tolist())
+            except ValueError as error:
+                ends.append(str(error))
+    assert ends[0] == ends[1]
+
+
+def test_a_conditional_mean_whose_square_overflows_is_out_of_reach():
+    """An ordinary value of one column; what it says of the other is beyond the range of squares."""
+    sds = np.array([1.0, 1e147])
+    covariance = np.outer(sds, sds) * [[1.0, 0.9], [0.9, 1.0]]
+    model = GaussianMixture.from_parameters([1.0], [[0.0, 0.0]], covariances=[covariance])
+    rows = X * sds
+    rows[:9, 1] = np.nan
+    rows[3, 0] = 1e9
+    before = pickle.dumps(vars(model))
+    with pytest.raises(ValueError, match=r"1e\+09 in row 3, column 0, counted from 0, so nothing"):
+        model.partial_fit(rows)
+    assert pickle.dumps(vars(model)) == before
+
+
+@pytest.mark.parametrize("far", FAR)
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_noise_takes_a_far_row_that_misses_something(covariance_type, far):
+    shape = FAMILIES[covariance_type].element_shape(1, 2)
+    covariance = (
+        np.array([[1e-4, 9e-5], [9e-5, 1e-4]])
+        if len(shape) > 1 and shape[-2:] == (2, 2)
+        else np.full(shape, 1e-4)
+    )
+    model = GaussianMixture.from_parameters(
+        [0.5],
+        [[0.0, 0.0]],
+        covariances=np.broadcast_to(covariance, shape),
+        covariance_type=covariance_type,
+        noise=1e-3,
+        noise_weight=0.5,
+    )
+    for row in ([far, np.nan], [np.nan, -far]):
+        assert_array_equal(model.predict_proba([row]), [[0, 1]])
+        assert np.isfinite(model.score_samples([row])).all()
 
 
 # -- small units --------------------------------------------------------------------------------

@@ -382,3 +382,26 @@ def test_r_mclusts_weighted_fits(iris, size, model, kind):
     np.testing.assert_allclose(found.weights_, expected["pro"], atol=1e-5)
     np.testing.assert_allclose(found.means_, expected["mean"], atol=1e-5)
     np.testing.assert_allclose(dense(found), np.reshape(expected["sigma"], (size, 4, 4)), atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**40, 2.0**-40, 1e-300])
+@pytest.mark.parametrize("covariance_type", ["spherical", "diag", "full"])
+def test_a_component_that_is_all_but_empty_is_where_its_few_shares_say(covariance_type, scale):
+    """Its shares of the rows, about 1e-17, are in no digit of the rows' weight, at any scale."""
+    rows = np.linspace(-1, 1, 20)[:, None] ** 3
+    weights = np.linspace(1, 2, 20)
+    start = {
+        "covariance_type": covariance_type,
+        "weights_init": [0.5, 0.5],
+        "means_init": [[0.0], [10.0]],
+        "precisions_init": identity_precisions(covariance_type, 2, 1),
+    }
+    model = GaussianMixture(2, **start, reg_covar=0, max_iter=1)
+    fit(model, rows, sample_weight=scale * weights)
+    x = rows[:, 0].astype(np.longdouble)
+    shares = weights / (1 + np.exp(50 - 10 * x))
+    mean = (shares @ x) / shares.sum()
+    assert model.weights_[1] == pytest.approx(float(shares.sum() / weights.sum()), rel=1e-9)
+    assert model.means_[1, 0] == pytest.approx(float(mean), rel=1e-9)
+    variance = (shares @ (x - mean) ** 2) / shares.sum()
+    assert dense(model)[1, 0, 0] == pytest.approx(float(variance), rel=1e-9)

@@ -137,7 +137,7 @@ class Chart:
         if not (statistics.counts.min() > 0 and statistics.noise >= 0):  # nan is not, either
             raise DegenerateCovarianceError(())
         mixture = self.em.m_step.maximise(statistics, before)
-        if relative_error(mixture, statistics) > MAX_ERROR:
+        if not relative_error(mixture, statistics) <= MAX_ERROR:
             raise DegenerateCovarianceError(())
         return mixture
 

@@ -12,6 +12,8 @@ from emgmm.typing import Array
 # lost this much of its digits. Its volume is then that of rounding.
 SINGULAR = 0.1
 
+TINY = float(np.finfo(float).tiny)
+
 
 class Unconstrained(Family):
     """Each covariance, or the shared one, is its scatter divided by its counts."""
@@ -57,12 +59,24 @@ class EqualVolumes(Family):
         precisions_cholesky = self.precisions_cholesky(shape.estimate(scatter, counts, n_features))
         together = shape.variances(scatter, n_features).sum(axis=0) / counts.sum()
         reach = np.broadcast_to(np.sqrt(together), (len(counts), n_features))
-        self.refuse(EPS * shape.magnitude(precisions_cholesky, reach) > SINGULAR)
+        self.refuse(np.logical_not(EPS * shape.magnitude(precisions_cholesky, reach) <= SINGULAR))
         log_volumes = (
             np.log(counts) - 2 * shape.log_det(precisions_cholesky, n_features) / n_features
         )
         log_volume = np.logaddexp.reduce(log_volumes) - np.log(counts.sum())
         return times_counts(np.exp(log_volume - log_volumes), scatter)
+
+    def enlargement(
+        self, covariances: Array, scatter: Array, counts: Array, steps: Array
+    ) -> Array | float:
+        # One volume for all: a scatter that is small in every direction is scaled up.
+        D = steps.shape[1]
+        counts = np.maximum(counts, TINY)
+        own = (self.structure.variances(scatter, D) / counts[:, None] - steps**2).sum(axis=1)
+        enlarged: Array = self.structure.variances(covariances, D).sum(axis=1) / np.maximum(
+            own, TINY
+        )
+        return enlarged
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * self.structure.n_monomials(n_features) - (n_components - 1)

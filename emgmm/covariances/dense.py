@@ -74,6 +74,10 @@ class Dense(Structure):
 
     scikit_learn = "full"
 
+    def symmetric(self, elements: Array) -> Array:
+        half = 0.5 * elements
+        return half + np.swapaxes(half, -1, -2)
+
     def outer(self, vectors: Array) -> Array:
         return vectors[:, :, None] * vectors[:, None, :]
 

@@ -63,6 +63,15 @@ class _Turned(Family):
         """No rows have such scatters; extrapolated statistics may."""
         self.refuse(eigenvalues[:, 0] < -INDEFINITE * eigenvalues[:, -1].sum())
 
+    def _refuse_unresolved(self, variances: Array) -> None:
+        """No variances that are less than the rounding of the largest along another axis.
+
+        Columns in units that are so far apart have no axes of their own in numbers, and other units
+        would make another model of them.
+        """
+        least = EPS * variances.shape[1] * variances.max(axis=1)
+        self.refuse(np.logical_not(variances.min(axis=1) > least))
+
     def _variances(
         self, profiles: Array, counts: Array, n_features: int, before: Array | None = None
     ) -> Array:
@@ -89,6 +98,7 @@ class OwnAxes(_Turned):
         self._refuse_indefinite(profiles)
         earlier = None if before is None else np.linalg.eigvalsh(before)
         variances = self._variances(np.maximum(profiles, 0.0), counts, n_features, earlier)
+        self._refuse_unresolved(variances)
         return _turned(axes, variances)
 
     def least_mass(self, n_features: int) -> int:
@@ -127,6 +137,7 @@ class CommonAxes(_Turned):
         axes = stack[0]
         profiles = _diagonals(axes.T @ scatter @ axes)
         variances = self._variances(np.maximum(profiles, 0.0), counts, n_features)
+        self._refuse_unresolved(variances)
         return _turned(axes[None], variances)
 
     def _held(self, profiles: Array, counts: Array) -> Array:

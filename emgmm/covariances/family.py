@@ -102,6 +102,30 @@ class Family(ABC):
             Where the likelihood has no maximum.
         """
 
+    def enlargement(
+        self,
+        covariances: Array,
+        scatter: Array,
+        counts: Array,
+        steps: Array,
+    ) -> Array | float:
+        """How many times as large a covariance may be as the moments that alone it is made of.
+
+        By so much it enlarges their rounding. Most families add moments up instead.
+
+        Parameters
+        ----------
+        covariances : stack of elements
+            Covariances.
+        scatter : pooled elements
+            Scatters about centres.
+        counts : (K,)
+            Masses.
+        steps : (K, D)
+            From the centres to the means.
+        """
+        return 1.0
+
     @abstractmethod
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         """Free parameters of the covariances."""

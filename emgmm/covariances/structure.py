@@ -56,6 +56,10 @@ class Structure(ABC):
     scikit_learn: str
 
     # -- second moments -------------------------------------------------------------------------
+    def symmetric(self, elements: Array) -> Array:
+        """Elements as symmetric as what they stand for, where rounding has made them differ."""
+        return elements
+
     @abstractmethod
     def outer(self, vectors: Array) -> Array:
         """Element of v v^T for each of the (K, D) vectors."""

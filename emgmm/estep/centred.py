@@ -147,10 +147,6 @@ class CentredEStep(EStep):
             norms[k, far] = np.fmin(np.square(whitened, out=whitened).sum(axis=0), np.inf)
 
     def sums(self, block: Block) -> Statistics:
-        with np.errstate(over="ignore", invalid="ignore"):  # rows may be out of every reach
-            return self._sums(block)
-
-    def _sums(self, block: Block) -> Statistics:
         rows = np.ascontiguousarray(block.rows, dtype=self.dtype)
         responsibilities = self.log_joint(rows)
         log_likelihood = block.total(softmax(responsibilities, self._scratch))

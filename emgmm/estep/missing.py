@@ -188,7 +188,9 @@ class MissingEStep(EStep):
         used = self._scratch("used", deviations.shape)
         np.copyto(used, deviations)
         of_components = joint[: len(self.means)]
-        np.multiply(-0.5, self.structure.norms(self.precisions_cholesky, used), out=of_components)
+        norms = self.structure.norms(self.precisions_cholesky, used)
+        # A norm that is not a number is of a row as far as can be.
+        np.multiply(-0.5, np.fmin(norms, np.inf), out=of_components)
         of_components += batch.patterns.each_row(self.log_peaks + conditional.constants)
         if self.mixture.noise is not None:
             joint[-1] = self.mixture.noise.log_joint(batch.rows)

@@ -121,8 +121,7 @@ def map_of(source: Source, problem: Problem) -> EM:
     try:
         with values_named(source):
             em = problem.em(source)
-            if em.m_step.density is None:  # noise takes rows that are too far away
-                em.summary.check_squares()
+            em.summary.check_squares()
     except ConstantFeaturesError as error:
         raise validation.constant_features(error.features, source.feature_names) from None
     except NoVolumeError as error:
@@ -184,22 +183,21 @@ def fit_mixture(
         settled = partial(is_settled, weight=em.summary.weight, allowed=options.negligible)
     begin: Callable[[np.random.RandomState], Mixture]
     begin = partial(first_mixture, em, options.start, options.given)
-    with values_named(source):
-        best, outcomes = best_run(
-            em,
-            options.scheme,
-            [begin] * options.n_init if initial is None else [lambda _: initial],
-            rules=Rules(
-                options.tol,
-                options.max_iter,
-                has_coincident if options.break_symmetry else no_groups,
-                settled,
-            ),
-            before=before,
-            reporter=reporter or Reporter(0, 1),
-            random=random,
-            journal=journal,
-        )
+    best, outcomes = best_run(
+        em,
+        options.scheme,
+        [begin] * options.n_init if initial is None else [lambda _: initial],
+        rules=Rules(
+            options.tol,
+            options.max_iter,
+            has_coincident if options.break_symmetry else no_groups,
+            settled,
+        ),
+        before=before,
+        reporter=reporter or Reporter(0, 1),
+        random=random,
+        journal=journal,
+    )
     if best.step.objective == -math.inf:
         prediction.counts(best.step.mixture, source)  # names the first row that is out of reach
     found = warnings_of_fit(em, best, break_symmetry=options.break_symmetry)

@@ -52,7 +52,6 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
     weights, means, precisions_cholesky = given.weights, given.means, given.precisions_cholesky
     dtype, astray = em.source.dtype, 0.0
     if weights is None or means is None or precisions_cholesky is None:
-        em.summary.check_squares()
         n_rows = em.source.n_rows
         rows = em.source.sample(n_rows if n_rows <= START_FROM else START_ROWS, random)
         rows = at_least(em.n_components, rows)

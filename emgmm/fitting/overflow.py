@@ -33,15 +33,13 @@ def values_named(source: Source) -> Iterator[None]:
         raise too_large(error.feature, source) from None
 
 
-def check_reach(summary: DataSummary, mixture: Mixture, source: Source) -> None:
-    """Raise where a row lies so far from the components of a mixture that its density overflows."""
+def out_of_reach(summary: DataSummary, mixture: Mixture, source: Source) -> ValueError:
+    """The error of rows that lie so far from a mixture that their log-density overflows."""
     reach = np.maximum(summary.reach(mixture.means.astype(np.float64)), 0.0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(summary.weight * mixture.magnitude(reach)):
-            return
     variances = mixture.family.structure.variances(mixture.covariance_stack, mixture.n_features)
-    feature = int(np.argmax((reach / np.sqrt(variances)).max(axis=0)))
-    raise ValueError(
+    with np.errstate(over="ignore"):
+        feature = int(np.argmax((reach / np.sqrt(variances)).max(axis=0)))
+    return ValueError(
         "X has a value so far from the fitted components that the log-density of its row "
         f"overflows, {_largest(feature, source)}, so nothing was changed: correct the value, or "
         "drop the row."

@@ -21,6 +21,7 @@ from emgmm.mixture import Mixture
 from emgmm.prior import NormalInverseWishart, Prior
 from emgmm.sources import Rows
 from emgmm.statistics import Statistics
+from emgmm.tolerances import judged_afterwards
 from emgmm.typing import Array
 
 
@@ -37,6 +38,10 @@ def checksum(mixture: Mixture) -> int:
     for parameters in (mixture.weights, mixture.means, mixture.precisions_cholesky):
         found = zlib.crc32(parameters.tobytes(), found)
     return found
+
+
+class OutOfReachError(ValueError):
+    """Rows are so far from a mixture that their statistics are not finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +88,7 @@ class Stream:
         return {**vars(self), "statistics": statistics}
 
 
+@judged_afterwards()
 def stepwise_update(
     stream: Stream | None, em: EM, mixture: Mixture, step_size: float
 ) -> tuple[Stream, Mixture]:
@@ -93,6 +99,8 @@ def stepwise_update(
 
     Raises
     ------
+    OutOfReachError
+        If rows are so far from the mixture that their statistics are not finite.
     DegenerateCovarianceError
         With the components whose covariance is not positive definite.
     """
@@ -109,6 +117,8 @@ def stepwise_update(
     calls = 1 + (stream.calls if stream else 0)
     if stream is not None and not seen.seen > 0:  # nothing was observed in this block
         return replace(stream, weight=weight, calls=calls), mixture
+    if not seen.is_finite:
+        raise OutOfReachError
     blend = blended(seen)
 
     def again(centres: Array) -> Statistics:

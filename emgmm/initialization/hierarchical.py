@@ -39,6 +39,10 @@ SAME = 1e-9
 # Most times that a row counts as repeated: beyond, every multiple is a whole number in float64.
 MOST_TIMES = 2.0**32
 
+# Share of the largest weight that each row has at the least: it adds to no digit of a cost, and a
+# variance divided by it is in the range of floating-point numbers.
+LIGHTEST = 1e-100
+
 TINY = float(np.finfo(float).tiny)
 
 
@@ -107,7 +111,7 @@ def masses_of(rows: Rows) -> Array:
         multiples = rows.counts / rows.counts.min()
     whole = multiples.round()
     repeated = multiples.max() < MOST_TIMES and np.allclose(multiples, whole, rtol=SAME, atol=0.0)
-    return whole if repeated else rows.counts
+    return whole if repeated else np.maximum(rows.counts, LIGHTEST * rows.counts.max())
 
 
 def by_quantiles(values: Array, masses: Array, n_clusters: int) -> Integers:

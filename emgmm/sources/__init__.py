@@ -3,7 +3,7 @@
 from emgmm.sources.array import ArraySource
 from emgmm.sources.blocked import BlocksSource
 from emgmm.sources.blocks import Blocks, blocks
-from emgmm.sources.conversion import as_rows
+from emgmm.sources.conversion import as_parameters, as_rows
 from emgmm.sources.dask.source import ClusterSource
 from emgmm.sources.digest import DigestedSource
 from emgmm.sources.finite import is_complete
@@ -24,6 +24,7 @@ __all__ = [
     "Rows",
     "Source",
     "Sum",
+    "as_parameters",
     "as_rows",
     "blocks",
     "check_ordinary",

@@ -42,7 +42,7 @@ def as_rows(value: Any, **checks: Any) -> Array:
     ready = _is_plain(value) and value.ndim == 2 and value.dtype in FLOATS
     if ready and len(value) >= least and value.shape[1] > 0:
         return np.asarray(value)  # `check_array` takes as long as an iteration on a small table
-    return _converted(value, "X", dtype=FLOATS, **checks)
+    return _converted(value, "X", dtype=FLOATS, ensure_all_finite=False, **checks)
 
 
 def as_weights(value: Any) -> Array:
@@ -50,8 +50,24 @@ def as_weights(value: Any) -> Array:
     if _is_plain(value) and value.dtype == np.float64:
         return np.asarray(value)
     return _converted(
-        value, "sample_weight", dtype=np.float64, ensure_2d=False, ensure_min_samples=0
+        value,
+        "sample_weight",
+        dtype=np.float64,
+        ensure_2d=False,
+        ensure_min_samples=0,
+        ensure_all_finite=False,
     )
+
+
+def as_parameters(value: Any, name: str, **checks: Any) -> Array:
+    """A copy of the finite numbers in `value`, float32 or float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an entry is not a finite number; the message contains `name`.
+    """
+    return _converted(value, name, dtype=FLOATS, copy=True, **checks)
 
 
 def _is_plain(value: Any) -> bool:
@@ -91,7 +107,7 @@ def _converted(value: Any, name: str, **checks: Any) -> Array:
     value = _unmasked(value)
     try:
         with np.errstate(all="ignore"):  # what overflows becomes infinity, which is refused
-            return check_array(_stacked(value), ensure_all_finite=False, input_name=name, **checks)
+            return check_array(_stacked(value), input_name=name, **checks)
     except (OverflowError, TypeError, ValueError) as error:
         _name_entry(value, name, error)
         raise

@@ -7,13 +7,12 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_array
 
 from emgmm.covariances import FAMILIES, DegenerateCovarianceError, Family, are_symmetric
 from emgmm.exceptions import listed
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Density, Function, Noise
-from emgmm.tolerances import FLOATS
+from emgmm.sources import as_parameters
 from emgmm.typing import Array
 from emgmm.validation.data import is_floats
 from emgmm.validation.parameters import suggestion
@@ -49,9 +48,7 @@ def _check_shape(value: Array, shape: tuple[int, ...], name: str) -> None:
 def _array(value: Any, name: str) -> Array:
     if is_floats(value) and np.isfinite(value).all() and value.size:
         return value.copy()
-    return check_array(
-        value, dtype=FLOATS, ensure_2d=False, allow_nd=True, input_name=name, copy=True
-    )
+    return as_parameters(value, name, ensure_2d=False, allow_nd=True)
 
 
 def weights(value: Any, n_components: int, noise: float | None = 0.0) -> Array:
@@ -86,8 +83,7 @@ def means(value: Any, n_components: int, n_features: int) -> Array:
 
 def mean_table(value: Any) -> Array:
     """(K, D) means, of which both K and D are taken."""
-    array: Array = check_array(value, dtype=FLOATS, input_name="means", copy=True)
-    return array
+    return as_parameters(value, "means")
 
 
 def precisions_cholesky(value: Any, family: Family, n_components: int, n_features: int) -> Array:
