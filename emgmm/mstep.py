@@ -17,10 +17,10 @@ from emgmm.statistics import Statistics
 from emgmm.tolerances import EPS, MAX_ERROR, judged_afterwards
 from emgmm.typing import Array
 
-# Share of the total weight that is added to every counts, so that an empty component has a mean: the
-# origin, as in scikit-learn, which adds 10 units of rounding to the counts. A share keeps the result
-# independent of the scale of the weights, and so small a one of what rounding does to a component
-# that is all but empty.
+# Share of the total weight that is added to every count, so that an empty component has a mean, the
+# origin, as in scikit-learn, which adds 10 units of rounding. A share keeps the result independent
+# of the scale of the weights, and so small a one of what rounding does to a component that is all
+# but empty.
 EMPTY = 1e-30
 
 # A standard deviation below so many of the mean's own units of rounding is no more than rounding.
