@@ -146,7 +146,7 @@ class IncrementalEstimator(ClimbingEstimator):
     def _enough(self) -> int:
         """Distinct rows from which a first step that fails is an error, however a start shares."""
         family, D = FAMILIES[self.covariance_type], self.n_features_in_
-        return AMPLE * self.n_components * max(1, family.least_mass(D))
+        return AMPLE * self.n_components * max(1, family.min_count(D))
 
     def _step(
         self, block: Source, first: Callable[[EM], Mixture], here: Mixture | None = None

@@ -54,7 +54,7 @@ class Mixture:
         noise: Noise | None = None,
         precisions_cholesky: Array | None = None,
     ) -> Mixture:
-        """The mixture with these covariances, factorised in float64 unless `precisions_cholesky` is given.
+        """The mixture with these covariances, factorised in float64 without `precisions_cholesky`.
 
         All numbers are kept in the precision of `means`.
 
@@ -99,7 +99,7 @@ class Mixture:
     def each_precision_cholesky(self) -> Array:
         """One whitener per component, in float64."""
         precisions_cholesky = self.precisions_cholesky.astype(np.float64, copy=False)
-        return self.family.for_each(precisions_cholesky, self.n_components)
+        return self.family.per_component(precisions_cholesky, self.n_components)
 
     @property
     def quadratic_shape(self) -> Structure | None:

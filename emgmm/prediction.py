@@ -50,7 +50,7 @@ def shares_of_components(form: EStepForBlock, block: Block) -> Array:
 
 def responsibilities(form: EStepForBlock, block: Block) -> Array:
     """(B, K): probabilities of the components."""
-    return form.shares(block)
+    return form.responsibilities(block)
 
 
 def log_responsibilities(form: EStepForBlock, block: Block) -> Array:
@@ -106,7 +106,7 @@ def impute(mixture: Mixture, source: Source) -> Any:
         if block.complete:
             return block.rows.T
         shares = shares_of_components(form, block)
-        return form.incomplete.expected(block.rows, shares).T
+        return form.missing.conditional_means(block.rows, shares).T
 
     return source.each_row(fill, form.block_rows, (mixture.n_features,), source.dtype)
 
@@ -132,7 +132,9 @@ def draw(mixture: Mixture, source: Source, random: np.random.RandomState) -> Any
         above = np.cumsum(shares, axis=0) < chances[block.place]
         components = np.minimum(above.sum(axis=0), len(shares) - 1)
         own = (components == np.arange(len(shares))[:, None]).astype(float)
-        means = form.incomplete.expected(block.rows, own)
-        return (means + form.incomplete.spread(block.rows, components, noise[block.place].T)).T
+        means = form.missing.conditional_means(block.rows, own)
+        return (
+            means + form.missing.conditional_draws(block.rows, components, noise[block.place].T)
+        ).T
 
     return source.each_row(fill, form.block_rows, (mixture.n_features,), source.dtype)

@@ -56,12 +56,12 @@ class _Turned(Family):
         super().__init__(name, DENSE, pooled=along.pooled)
         self.along = along
 
-    def least_mass(self, n_features: int) -> int:
-        return self.along.least_mass(n_features)
+    def min_count(self, n_features: int) -> int:
+        return self.along.min_count(n_features)
 
     def _refuse_indefinite(self, eigenvalues: Array) -> None:
         """No rows have such scatters; extrapolated statistics may."""
-        self.refuse(eigenvalues[:, 0] < -INDEFINITE * eigenvalues[:, -1].sum())
+        self.raise_degenerate(eigenvalues[:, 0] < -INDEFINITE * eigenvalues[:, -1].sum())
 
     def _variances(
         self, profiles: Array, counts: Array, n_features: int, before: Array | None = None
@@ -91,9 +91,9 @@ class OwnAxes(_Turned):
         variances = self._variances(np.maximum(profiles, 0.0), counts, n_features, earlier)
         return _turned(axes, variances)
 
-    def least_mass(self, n_features: int) -> int:
+    def min_count(self, n_features: int) -> int:
         # Of fewer rows some axes have no variance at all, and others are left open.
-        return DENSE.least_rows(n_features)
+        return DENSE.min_rows(n_features)
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         turns = n_components * n_features * (n_features - 1) // 2

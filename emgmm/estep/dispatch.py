@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.estep.base import EStep, largest
-from emgmm.estep.centred import CentredEStep, in_one_call
-from emgmm.estep.compiled.estep import CompiledEStep, kernel, pays
+from emgmm.estep.base import EStep, most_probable
+from emgmm.estep.centred import CentredEStep, fits_in_one_batch
+from emgmm.estep.compiled.estep import CompiledEStep, kernel, outperforms_numpy
 from emgmm.estep.expanded import JOINT, ExpandedEStep, piece
 from emgmm.estep.features import QuadraticFeatures
 from emgmm.estep.missing import MissingEStep
@@ -54,7 +54,7 @@ def _is_worth_compiling(mixture: Mixture, n_rows: float) -> bool:
     n_lines, n_entries = mixture.size
     if n_rows * n_lines * n_entries < COMPILED_FROM:
         return False
-    return pays(shape, n_lines, mixture.n_features) and kernel() is not None
+    return outperforms_numpy(shape, n_lines, mixture.n_features) and kernel() is not None
 
 
 def _packed_kind(mixture: Mixture, n_rows: float) -> type[ExpandedEStep] | None:
@@ -68,7 +68,7 @@ def _is_small(mixture: Mixture, n_rows: float) -> bool:
 
     That is theta, phi, and the bound of its error; a fit has phi from its first pass on.
     """
-    return in_one_call(mixture.n_components, mixture.n_features * n_rows)
+    return fits_in_one_batch(mixture.n_components, mixture.n_features * n_rows)
 
 
 def _has_few_components(mixture: Mixture, kind: type[ExpandedEStep]) -> bool:
@@ -207,7 +207,7 @@ class EStepForBlock:
     def log_joint(self, block: Block) -> Array:
         """(K, B): the log-joint of a block; what is out of reach is -inf or NaN."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._form_for(block).log_joint(block.rows)
+            return self._estep_for(block).log_joint(block.rows)
 
     def labels(self, block: Block) -> Integers:
         """(B,): the most probable component of each row of a block.
@@ -217,28 +217,28 @@ class EStepForBlock:
         ValueError
             Where a row is out of reach of all components, as in `shares`.
         """
-        form = self._form_for(block)
+        form = self._estep_for(block)
         if form is self.packed:
             return form.labels(block.rows)
         with np.errstate(over="ignore", invalid="ignore"):
-            joint = form.relative_joint(block.rows)
+            joint = form.relative_log_joint(block.rows)
         check_in_reach(np.fmax.reduce(joint), block)
-        return largest(joint)
+        return most_probable(joint)
 
-    def shares(self, block: Block) -> Array:
+    def responsibilities(self, block: Block) -> Array:
         """(B, K): the responsibilities of a block."""
-        form = self._form_for(block)
+        form = self._estep_for(block)
         if form is self.packed:
-            return form.shares(block.rows)
+            return form.responsibilities(block.rows)
         with np.errstate(over="ignore", invalid="ignore"):
-            joint = form.relative_joint(block.rows)
+            joint = form.relative_log_joint(block.rows)
         check_in_reach(softmax(joint), block)
         return joint.T
 
     def log_densities(self, block: Block) -> Array:
         """(B,): log p(x) of each row of a block."""
         with np.errstate(over="ignore", invalid="ignore"):
-            found = self._form_for(block).log_densities(block.rows)
+            found = self._estep_for(block).log_densities(block.rows)
         return found if block.complete else np.fmax(found, -np.inf)
 
     @cached_property
@@ -247,13 +247,13 @@ class EStepForBlock:
         return CentredEStep(self.mixture)
 
     @cached_property
-    def incomplete(self) -> MissingEStep:
+    def missing(self) -> MissingEStep:
         """The form for blocks in which something is missing."""
         return MissingEStep(self.mixture)
 
-    def _form_for(self, block: Block) -> EStep:
+    def _estep_for(self, block: Block) -> EStep:
         if not block.complete:
-            return self.incomplete
+            return self.missing
         packed, rows = self.packed, block.rows
         if packed is None or not max(float(rows.max()), -float(rows.min())) < self._extent:
             return self.exact

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from emgmm import validation as door
 from emgmm.acceleration import after_short_runs
 from emgmm.constraints import one_of, suggestion
-from emgmm.covariances import FAMILIES, all_for
+from emgmm.covariances import FAMILIES, family_names
 from emgmm.criteria import ComparableEstimator
 from emgmm.diagnostics import Diagnosis
 from emgmm.estimator import GaussianMixture
@@ -392,7 +392,7 @@ class GaussianMixtureIC(ComparableEstimator):
     def _families(self, n_features: int) -> list[str]:
         given = self.covariance_type
         if given == "all":
-            return all_for(n_features)
+            return family_names(n_features)
         names = [given] if isinstance(given, str) else list(given)
         unknown = [name for name in names if name not in FAMILIES]
         if unknown or not names:
