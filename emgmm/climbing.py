@@ -18,7 +18,7 @@ from emgmm.fitting.fit import map_of
 from emgmm.fitting.loop import history, last_of_plain_em
 from emgmm.fitting.multistart import Given
 from emgmm.fitting.problem import Options, Problem
-from emgmm.initialization import STARTS, Start, cleaned, from_callable
+from emgmm.initialization import STARTS, Start, denoised, from_callable
 from emgmm.interchange import PortableEstimator
 from emgmm.mixture import Mixture
 from emgmm.prior import NormalInverseWishart
@@ -164,4 +164,4 @@ def start_of(init_params: str | Callable[..., Any], *, noise: bool) -> Start:
     """The start that `init_params` asks for, in a mixture that may have noise."""
     if callable(init_params):
         return from_callable(init_params, noise=noise)
-    return cleaned(STARTS[init_params]) if noise else STARTS[init_params]
+    return denoised(STARTS[init_params]) if noise else STARTS[init_params]

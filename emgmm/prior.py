@@ -197,7 +197,7 @@ class Prior:
     freedom: float
     diagonal: bool
 
-    def told(self) -> NormalInverseWishart:
+    def explicit(self) -> NormalInverseWishart:
         """What a user would write for it, with nothing left to the data."""
         D = len(self.mean)
         shape = self.family.structure

@@ -354,7 +354,7 @@ def test_phi_of_a_block_that_lasts_is_made_once_and_any_other_anew(monkeypatch):
     )
     X = np.random.default_rng(0).normal(size=(20, 3))
     phi = QuadraticFeatures(X.mean(axis=0), DENSE)
-    blocks = [Block(0, X[:10].T, lasts=True), Block(10, X[10:].T, lasts=True)]
+    blocks = [Block(0, X[:10].T, is_persistent=True), Block(10, X[10:].T, is_persistent=True)]
     expected = [QuadraticFeatures(phi.centre, DENSE).transform(block.rows) for block in blocks]
     made.clear()
     for number in (0, 0, 1, 1, 0):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emgmm.covariances.dense import DENSE
 from emgmm.covariances.family import Family
-from emgmm.tolerances import EPS, differs
+from emgmm.tolerances import EPS, distinct_factors
 from emgmm.typing import Array, Integers
 
 # Most sweeps of rotations in one M-step where EM brings the axes of its last step.
@@ -208,7 +208,7 @@ def beginnings(scatter: Array, before: Array | None) -> Array:
     """
     candidates = [np.eye(scatter.shape[-1])[None]]
     if before is not None:
-        shares = differs(len(before))
+        shares = distinct_factors(len(before))
         shares = shares / np.trace(before, axis1=1, axis2=2)
         variances, axes = np.linalg.eigh(np.tensordot(shares, before, axes=1))
         if (np.diff(variances) > TIED * variances[1:]).all():

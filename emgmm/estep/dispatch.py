@@ -109,14 +109,14 @@ class EStepForPass:
             return self._exact(mixture, self.dtype)
         small = _is_small(mixture, summary.n_rows)
         for centre in [summary.mean] if small else _centres(mixture, summary.mean):
-            if self.held == np.float32 and _is_within_range(mixture, summary.reach(centre)):
+            if self.held == np.float32 and _is_within_range(mixture, summary.max_distances(centre)):
                 single = kind(mixture, summary, self._phi_about(centre, mixture, np.float32))
                 if single.error_near(TYPICAL) <= max_error_single(mixture.n_features):
                     return single
             double = kind(mixture, summary, self._phi_about(centre, mixture, np.float64))
             if double.error_near(IN_SIGHT) <= MAX_ERROR:
                 return double
-            if double.error(summary.reach(centre)) <= MAX_ERROR:
+            if double.error(summary.max_distances(centre)) <= MAX_ERROR:
                 return double
         return self._exact(mixture, self.held)
 
@@ -138,7 +138,9 @@ class EStepForPass:
 
     def _is_in_range(self, mixture: Mixture) -> bool:
         """Whether no square overflows that the packed form adds up."""
-        return bool(self.summary.reach(np.zeros(mixture.n_features)).max() < mixture.extent())
+        return bool(
+            self.summary.max_distances(np.zeros(mixture.n_features)).max() < mixture.extent()
+        )
 
     def _kind(self, mixture: Mixture) -> type[ExpandedEStep] | None:
         size = mixture.size
@@ -162,7 +164,7 @@ class EStepForPass:
     def _is_enough(self, mixture: Mixture) -> bool:
         """Whether the exact form keeps its promise in float32."""
         error = eps_of(np.float32) * mixture.magnitude_near(TYPICAL)
-        in_range = _is_within_range(mixture, self.summary.reach(mixture.centre))
+        in_range = _is_within_range(mixture, self.summary.max_distances(mixture.centre))
         return in_range and error <= max_error_single(mixture.n_features)
 
 

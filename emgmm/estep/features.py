@@ -53,7 +53,7 @@ class QuadraticFeatures:
         """(P, B): what `transform` makes of a block."""
         if getattr(self._held, "block", None) is not block:
             self._held.phi = self.transform(block.rows)
-            self._held.block = block if block.lasts else None
+            self._held.block = block if block.is_persistent else None
         phi: Array = self._held.phi
         return phi
 

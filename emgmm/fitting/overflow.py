@@ -35,7 +35,7 @@ def values_named(source: Source) -> Iterator[None]:
 
 def check_reach(summary: DataSummary, mixture: Mixture, source: Source) -> None:
     """Raise where a row lies so far from the components of a mixture that its density overflows."""
-    reach = np.maximum(summary.reach(mixture.means.astype(np.float64)), 0.0)
+    reach = np.maximum(summary.max_distances(mixture.means.astype(np.float64)), 0.0)
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(summary.weight * mixture.magnitude(reach)):
             return

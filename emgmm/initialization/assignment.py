@@ -55,7 +55,7 @@ class _Shares(Assignment):
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         if not rows.complete:
-            block = rows.block.counting
+            block = rows.block.without_zero_weights
             observed = np.logical_not(np.isnan(block.rows).all(axis=0))
             shares, astray = self.shares(block) * observed, self.astray(block) * observed
             check_some_held(shares)
@@ -141,13 +141,13 @@ class SingleRows(Assignment):
 class OfSome(Assignment):
     """What is said of some rows, (n,) row numbers; the others have no part in theta_0."""
 
-    def __init__(self, numbers: Integers, said: Assignment) -> None:
+    def __init__(self, numbers: Integers, assignment: Assignment) -> None:
         self.numbers = numbers
-        self.said = said
-        self.n_components = said.n_components
+        self.assignment = assignment
+        self.n_components = assignment.n_components
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
-        return self.said.first_mixture(rows.take(self.numbers), m_step)
+        return self.assignment.first_mixture(rows.take(self.numbers), m_step)
 
 
 def check_some_held(shares: Array) -> None:

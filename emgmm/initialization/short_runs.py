@@ -62,7 +62,7 @@ class ShortRuns(Assignment):
             The first run's, where every run meets a covariance that is not positive definite.
         """
         random = np.random.RandomState(self.seed)
-        sample = rows.take(rows.chosen(SHORT_ROWS, random))
+        sample = rows.take(rows.choose(SHORT_ROWS, random))
         em = map_under(m_step, sample, self.n_components)
         runs = ranked(em, sample, self._beginnings(sample, random), STEPS)
         ended = [runs[0]]

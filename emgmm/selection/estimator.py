@@ -23,7 +23,7 @@ from emgmm.criteria import ComparableEstimator
 from emgmm.diagnostics import Diagnosis
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import EMWarning, issue
-from emgmm.initialization import AUTO, STARTS, auto, cleaned, of_a_sample
+from emgmm.initialization import AUTO, STARTS, auto, denoised, from_sample
 from emgmm.mixture import Mixture
 from emgmm.prior import NormalInverseWishart
 from emgmm.selection.candidates import (
@@ -253,9 +253,9 @@ class GaussianMixtureIC(ComparableEstimator):
         several = self.init_params == "auto"
         template = GaussianMixture(**parameters)
         options = template._options(source.n_features)
-        starts = [auto, *map(of_a_sample, AUTO)] if several else [options.start]
+        starts = [auto, *map(from_sample, AUTO)] if several else [options.start]
         if several and self.noise is not None:
-            starts = [cleaned(start) for start in starts]
+            starts = [denoised(start) for start in starts]
         first, *others = map(SharedStart, starts)
         seed = self.random_state
         if not isinstance(seed, Integral):
