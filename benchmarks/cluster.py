@@ -182,8 +182,7 @@ def traffic(problem: Problem, processes: int) -> Traffic:
     from emgmm.em import EM
     from emgmm.estep import EStepForPass
     from emgmm.sources import ClusterSource
-    from emgmm.sources.dask.chunk import Layout, Summing
-    from emgmm.sources.dask.chunk import Place as Where
+    from emgmm.sources.dask.chunk import ChunkPosition, Layout, Summing
 
     place = Place("processes", processes)
     rows, client = rows_at(place, problem), client_of(processes)
@@ -193,7 +192,7 @@ def traffic(problem: Problem, processes: int) -> Traffic:
     form = EStepForPass(em.summary, source.dtype)(model._mixture())
     layout = Layout(source.dtype, source.n_features)
     work = Summing(layout, form.sums, form.block_rows)
-    answer = work(Where(0, 0), made(problem)[0][:1000])
+    answer = work(ChunkPosition(0, 0), made(problem)[0][:1000])
     listen()
     client.run(listen)
     passes = 10

@@ -56,10 +56,10 @@ def one_way(a: Mixture, b: Mixture) -> Array:
     """
     shape, K, D = a.family.structure, a.n_components, a.n_features
     precisions_cholesky = a.each_precision_cholesky
-    covariances = b.family.for_each(b.covariances.astype(np.float64, copy=False), K)
+    covariances = b.family.per_component(b.covariances.astype(np.float64, copy=False), K)
     traces = shape.traces(shape.precisions(precisions_cholesky), covariances, D)
     steps = a.means[:, :, None].astype(np.float64) - b.means.T
-    return 0.5 * (traces - D + shape.norms(precisions_cholesky, steps))
+    return 0.5 * (traces - D + shape.squared_norms(precisions_cholesky, steps))
 
 
 def divergences(mixture: Mixture) -> Array:
@@ -123,18 +123,18 @@ def narrow(
     empirical = family.add_ridge(covariances, -ridge)
     if conditional is not None:
         empirical = empirical - conditional
-    found = family.least_variance(empirical + floor, total + floor) < COLLAPSED
+    found = family.min_variance(empirical + floor, total + floor) < COLLAPSED
     if conditional is not None:
-        found = found & (family.least_variance(covariances, total + floor) < SMALL)
+        found = found & (family.min_variance(covariances, total + floor) < SMALL)
     if found.any():
         stacked = family.stack(empirical)
         shares = mixture.weights if len(stacked) > 1 else np.ones(1)
         rounding = 8 * np.finfo(mixture.means.dtype).eps * family.structure.diagonal(total)
         within = np.tensordot(shares / shares.sum(), stacked, axes=1) + floor + rounding
         one = family.structure.add_ridge(np.zeros_like(floor)[None], 1.0)[0]
-        held = family.least_variance(empirical, one) < ridge
+        held = family.min_variance(empirical, one) < ridge
         try:
-            beside_others = family.least_variance(empirical + floor, within) < COLLAPSED
+            beside_others = family.min_variance(empirical + floor, within) < COLLAPSED
         except DegenerateCovarianceError:  # without the ridge all of them together have no volume
             return np.broadcast_to(found, mixture.n_components)
         found = found & np.logical_or(held, beside_others)
@@ -170,7 +170,7 @@ def collapsed(
     How many these are the family says, if not `least_mass`; they are counted in their mean weight.
     """
     if least_mass is None:
-        least_mass = mixture.family.least_mass(mixture.n_features)
+        least_mass = mixture.family.min_count(mixture.n_features)
     few = statistics.counts * n_rows / statistics.weight < least_mass - ROUNDING
     conditional = statistics.conditional_covariances(mixture.family)
     return np.flatnonzero(narrow(mixture, total, ridge, conditional) | few).tolist()

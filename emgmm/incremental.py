@@ -148,7 +148,7 @@ class PartialFitMixin:
         try:
             self._step(block, lambda em: first_mixture(em, start, given, random))
         except FailedBlockError:
-            enough = AMPLE * self.n_components * max(1, family.least_mass(block.n_features))
+            enough = AMPLE * self.n_components * max(1, family.min_count(block.n_features))
             if len(rows.values) >= enough:  # however the start distributes them
                 raise
             self._waiting = rows  # with more of them, every covariance may be definite

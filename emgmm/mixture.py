@@ -99,7 +99,7 @@ class Mixture:
     def each_precision_cholesky(self) -> Array:
         """One whitener per component, in float64."""
         precisions_cholesky = self.precisions_cholesky.astype(np.float64, copy=False)
-        return self.family.for_each(precisions_cholesky, self.n_components)
+        return self.family.per_component(precisions_cholesky, self.n_components)
 
     @property
     def quadratic_shape(self) -> Structure | None:

@@ -62,7 +62,7 @@ def _check_above_rounding(mixture: Mixture) -> None:
     family = mixture.family
     noise = ROUNDING * np.abs(mixture.means, dtype=np.float64)
     magnitudes = family.structure.magnitude(mixture.precision_cholesky_stack, noise)
-    family.refuse(np.logical_not(magnitudes <= 1))
+    family.raise_degenerate(np.logical_not(magnitudes <= 1))
 
 
 def _check_definite(mixture: Mixture) -> None:
@@ -75,7 +75,7 @@ def _check_definite(mixture: Mixture) -> None:
     family, D = mixture.family, mixture.n_features
     sds = np.sqrt(family.structure.variances(mixture.covariance_stack, D))
     inflation = family.structure.magnitude(mixture.precision_cholesky_stack, sds)
-    family.refuse(np.logical_not(EPS * inflation <= SINGULAR))
+    family.raise_degenerate(np.logical_not(EPS * inflation <= SINGULAR))
 
 
 @judged_afterwards()
@@ -148,7 +148,7 @@ class MStep:
             return replace(self.maximise(alone), means=rows)
         own = (weights * (n_rows / total)).astype(dtype)  # in units of their mean
         counts = own + dtype.type(10 * np.finfo(dtype).eps)  # scikit-learn's
-        covariances = family.of_single_rows(rows, counts / own, mean)
+        covariances = family.single_row_covariances(rows, counts / own, mean)
         # Weights are shares of all rows, as in scikit-learn: 1/n each, not 1/K.
         shares, means = (counts / n_rows).astype(dtype), rows / (counts / own)[:, None]
         covariances = family.add_ridge(covariances, self.ridge)
@@ -250,7 +250,7 @@ class MStep:
 
     def least_mass(self, n_features: int) -> int:
         """Rows that a component needs for a definite covariance; none where a prior gives one."""
-        return self.family.least_mass(n_features) if self.prior is None else 0
+        return self.family.min_count(n_features) if self.prior is None else 0
 
     def log_prior(self, mixture: Mixture) -> float:
         """Log-density of all priors at a mixture, but for a constant; 0 where there are none."""

@@ -25,7 +25,7 @@ def row_by_row(
 
     The type is that of rows and mixture, unless `dtype` says otherwise.
     """
-    form = EStepForBlock(mixture, source.likely_rows)
+    form = EStepForBlock(mixture, source.n_rows_hint)
     return source.each_row(
         lambda block: function(form, block),
         form.block_rows,
@@ -50,7 +50,7 @@ def shares_of_components(form: EStepForBlock, block: Block) -> Array:
 
 def responsibilities(form: EStepForBlock, block: Block) -> Array:
     """(B, K): probabilities of the components."""
-    return form.shares(block)
+    return form.responsibilities(block)
 
 
 def log_responsibilities(form: EStepForBlock, block: Block) -> Array:
@@ -80,7 +80,7 @@ class Counts:
 
 def counts(mixture: Mixture, source: Source) -> Array:
     """(K,), or (K + 1,) with noise: how many rows, by weight, have each label."""
-    function = Counts(mixture, source.likely_rows)
+    function = Counts(mixture, source.n_rows_hint)
     return source.sum(function, function.form.block_rows)
 
 
@@ -100,13 +100,13 @@ class Certainty:
 
 def impute(mixture: Mixture, source: Source) -> Any:
     """(N, D): rows, with the conditional mean of what is missing."""
-    form = EStepForBlock(mixture, source.likely_rows)
+    form = EStepForBlock(mixture, source.n_rows_hint)
 
     def fill(block: Block) -> Array:
         if block.complete:
             return block.rows.T
         shares = shares_of_components(form, block)
-        return form.incomplete.expected(block.rows, shares).T
+        return form.missing.conditional_means(block.rows, shares).T
 
     return source.each_row(fill, form.block_rows, (mixture.n_features,), source.dtype)
 
@@ -116,12 +116,12 @@ def draw(mixture: Mixture, source: Source, random: np.random.RandomState) -> Any
 
     Random numbers go with a row's number: what is drawn does not depend on blocks.
     """
-    if not source.tells_places:
+    if not source.knows_positions:
         raise TypeError(
             "A draw of what is missing goes by a row's number, which the parts of this X do not "
             "know: draw for them one by one, as arrays, or take the conditional mean."
         )
-    form = EStepForBlock(mixture, source.likely_rows)
+    form = EStepForBlock(mixture, source.n_rows_hint)
     chances = random.uniform(size=source.n_rows)
     noise = random.standard_normal((source.n_rows, mixture.n_features))
 
@@ -132,7 +132,9 @@ def draw(mixture: Mixture, source: Source, random: np.random.RandomState) -> Any
         above = np.cumsum(shares, axis=0) < chances[block.place]
         components = np.minimum(above.sum(axis=0), len(shares) - 1)
         own = (components == np.arange(len(shares))[:, None]).astype(float)
-        means = form.incomplete.expected(block.rows, own)
-        return (means + form.incomplete.spread(block.rows, components, noise[block.place].T)).T
+        means = form.missing.conditional_means(block.rows, own)
+        return (
+            means + form.missing.conditional_draws(block.rows, components, noise[block.place].T)
+        ).T
 
     return source.each_row(fill, form.block_rows, (mixture.n_features,), source.dtype)

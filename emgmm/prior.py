@@ -197,7 +197,7 @@ class Prior:
     freedom: float
     diagonal: bool
 
-    def told(self) -> NormalInverseWishart:
+    def explicit(self) -> NormalInverseWishart:
         """What a user would write for it, with nothing left to the data."""
         D = len(self.mean)
         shape = self.family.structure
@@ -229,6 +229,6 @@ class Prior:
         precisions_cholesky = mixture.each_precision_cholesky
         traces = [shape.inner(p, self.scale, D) for p in shape.precisions(precisions_cholesky)]
         steps = mixture.means.astype(np.float64) - self.mean
-        pulls = self.shrinkage * shape.norms(precisions_cholesky, steps[:, :, None])[:, 0]
+        pulls = self.shrinkage * shape.squared_norms(precisions_cholesky, steps[:, :, None])[:, 0]
         log_dets = -2 * shape.log_det(precisions_cholesky, D)
         return -0.5 * float(np.sum(traces + pulls + self.freedom * log_dets))

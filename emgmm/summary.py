@@ -49,7 +49,7 @@ class DataSummary:
         Of each feature.
     structure : Shape
         The family's.
-    together : (D, D), optional
+    pair_weights : (D, D), optional
         Total weight of the rows in which two features were both observed, where some are missing.
 
     References
@@ -67,12 +67,12 @@ class DataSummary:
     minimum: Array
     maximum: Array
     structure: Structure
-    together: Array | None = None
+    pair_weights: Array | None = None
 
     @property
     def complete(self) -> bool:
         """Whether nothing is missing."""
-        return self.together is None
+        return self.pair_weights is None
 
     @classmethod
     def of(
@@ -126,9 +126,9 @@ class DataSummary:
     @property
     def has_parts(self) -> bool:
         """Whether some rows miss some features and not others: no one scatter is theirs."""
-        if self.together is None:
+        if self.pair_weights is None:
             return False
-        return bool(np.ptp(self.together) > 1e-12 * self.together.max())
+        return bool(np.ptp(self.pair_weights) > 1e-12 * self.pair_weights.max())
 
     def _without_cross_moments(self) -> DataSummary:
         return replace(self, scatter=self.structure.diagonal(self.scatter))
@@ -139,9 +139,9 @@ class DataSummary:
         step = other.mean - self.mean
         scatter: Array = self.scatter + other.scatter
         scatter = scatter + self.structure.outer((np.sqrt(self.observed * share) * step)[None])[0]
-        together = None
+        pair_weights = None
         if not (self.complete and other.complete):
-            together = self._together() + other._together()
+            pair_weights = self._together() + other._together()
         both = DataSummary(
             self.weight + other.weight,
             self.n_rows + other.n_rows,
@@ -152,7 +152,7 @@ class DataSummary:
             np.minimum(self.minimum, other.minimum),
             np.maximum(self.maximum, other.maximum),
             self.structure,
-            together,
+            pair_weights,
         )
         return both._without_cross_moments() if both.has_parts else both
 
@@ -208,14 +208,14 @@ class DataSummary:
         return self.structure.diagonal(self.structure.outer(np.sqrt(self.squares * more)[None])[0])
 
     def _together(self) -> Array:
-        if self.together is not None:
-            return self.together
+        if self.pair_weights is not None:
+            return self.pair_weights
         return np.full((len(self.mean), len(self.mean)), self.weight)
 
     def scatter_about(self, centre: Array) -> Array:
         """Scatter about another (D,) point: the parallel-axis theorem."""
         return self.scatter + self.weight * self.structure.outer((self.mean - centre)[None])[0]
 
-    def reach(self, centre: Array) -> Array:
+    def max_distances(self, centre: Array) -> Array:
         """(D,): the largest distance of any row from `centre`, feature by feature."""
         return np.maximum(self.maximum - centre, centre - self.minimum)

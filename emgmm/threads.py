@@ -80,7 +80,7 @@ class _OneThread:
         self._controller: ThreadpoolController | None = None  # 5 ms to make, so made once
         self._before: list[tuple[LibController, int]] = []
         self._forked = False
-        self.hands = 1
+        self.n_threads = 1
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -89,7 +89,7 @@ class _OneThread:
             if self._controller is None:
                 self._controller = ThreadpoolController()
             if self._inside == 0:
-                self.hands = _allowed(self._controller)
+                self.n_threads = _allowed(self._controller)
                 self._before = _limited(self._controller, "blas")
                 _set_to_one(self._before)
             self._inside += 1
@@ -110,7 +110,7 @@ class _OneThread:
     def _leave(self) -> None:
         _restore(self._before)
         self._before = []
-        self.hands = 1
+        self.n_threads = 1
 
     def after_fork(self) -> None:
         """In the new process nobody is inside."""
@@ -219,7 +219,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
     items = iter(items)
     first_two = list(islice(items, 2))
     items = chain(first_two, items)
-    hands = one_blas_thread.hands
+    hands = one_blas_thread.n_threads
     if hands == 1 or len(first_two) < 2:
         yield from map(function, items)
         return

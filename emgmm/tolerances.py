@@ -49,7 +49,7 @@ def max_error_single(n_features: int) -> float:
 
 
 @cache
-def differs(n: int) -> NDArray[np.floating[Any]]:
+def distinct_factors(n: int) -> NDArray[np.floating[Any]]:
     """(n,): numbers from 1 to 2 of which no two are alike, and no two sums of a few."""
     numbers = 1 + np.arange(1, n + 1) * ((5**0.5 - 1) / 2) % 1  # the golden ratio's multiples
     numbers.setflags(write=False)

@@ -37,7 +37,7 @@ LEFT_OUT = shutil.ignore_patterns(".*", "results", "environments", "_build", "ge
 # Imported once; the package itself is imported anew for each mutant.
 LIBRARIES = ["hypothesis", "pytest", "scipy.stats", "scipy.spatial", "sklearn.mixture"]
 LIBRARIES += ["sklearn.cluster", "sklearn.datasets", "sklearn.model_selection"]
-COMPILED = ("kernel.py", "lanes.py", "tiles.py", "softmax.py")
+COMPILED = ("kernel.py", "simd.py", "tiles.py", "softmax.py")
 LONGEST = 60  # seconds of computing after which a test hangs
 # Tests of the source's text would notice every mutant.
 TEXTUAL = ["tests/test_compiled.py::test_the_kernels_file_changes_with_those_that_it_is_made_of"]

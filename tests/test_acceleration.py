@@ -23,7 +23,7 @@ from emgmm import (
     validation,
 )
 from emgmm.acceleration import LEAP, SCHEMES, Plain, em_step, steps
-from emgmm.acceleration.anderson import Change, Chart, Point, extrapolated
+from emgmm.acceleration.anderson import Change, Chart, Point, extrapolate
 from emgmm.covariances import FAMILIES, DegenerateCovarianceError
 from emgmm.degeneracy import aitken
 from emgmm.em import EM
@@ -218,9 +218,9 @@ def test_a_leap_of_small_gain_does_not_end_a_fit(monkeypatch):
     asked = []
 
     class Lame(Plain):
-        def next(self, em, *, plainly):
-            asked.append(plainly)
-            return Lame(em_step(em, self.step) if plainly else self.step._replace(event=LEAP))
+        def next(self, em, *, force_plain):
+            asked.append(force_plain)
+            return Lame(em_step(em, self.step) if force_plain else self.step._replace(event=LEAP))
 
     monkeypatch.setitem(SCHEMES, "anderson", Lame)
     model = fit(climbing("full", "anderson", tol=1e-6, max_iter=5000), X)
@@ -235,7 +235,7 @@ def test_a_leap_of_small_gain_does_not_end_a_fit(monkeypatch):
 def leaps_to(monkeypatch, x_of):
     """Make every leap go to statistics of our choice."""
     module = import_module("emgmm.acceleration.anderson")
-    monkeypatch.setattr(module, "extrapolated", lambda point, memory, reach: (x_of(point), True))
+    monkeypatch.setattr(module, "extrapolate", lambda point, memory, reach: (x_of(point), True))
 
 
 def chart_of(noise=0.0, prior=None):
@@ -320,23 +320,23 @@ def test_where_em_is_linear_a_leap_with_all_directions_arrives(seed):
     linear = Linear(seed=seed)
     points = [linear.point(linear.random.normal(size=4)) for _ in range(5)]
     memory = [em_step.since(before) for before, em_step in pairwise(points)]
-    found, held = extrapolated(points[-1], memory, reach=1e6)
+    found, held = extrapolate(points[-1], memory, reach=1e6)
     np.testing.assert_allclose(found, linear.limit, rtol=1e-6, atol=1e-6)
     assert not held
-    assert extrapolated(points[-1], memory, reach=5.0)[1]  # 1 / (1 - 0.9) is 10
+    assert extrapolate(points[-1], memory, reach=5.0)[1]  # 1 / (1 - 0.9) is 10
 
 
 def test_changes_that_depend_on_others_or_are_rounding_are_left_out():
     linear = Linear()
     points = [linear.point(linear.random.normal(size=4)) for _ in range(3)]
     memory = [em_step.since(before) for before, em_step in pairwise(points)]
-    expected, _ = extrapolated(points[-1], memory, reach=1e6)
+    expected, _ = extrapolate(points[-1], memory, reach=1e6)
     assert np.abs(expected - points[-1].x).max() > 0.1
     again = memory[1]._replace(residual=memory[1].residual + 1e-7)
     dust = Change(*(1e-15 * linear.random.normal(size=4) for _ in range(3)))
     nothing = Change(*np.zeros((3, 4)))
     for more in (again, dust, nothing):
-        found, _ = extrapolated(points[-1], [more, *memory], reach=1e6)
+        found, _ = extrapolate(points[-1], [more, *memory], reach=1e6)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 

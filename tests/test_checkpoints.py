@@ -393,7 +393,7 @@ def test_the_digest_is_its_formula(monkeypatch):
         expected += term * pow(digest.R, int(number), 2**64)
     for hands in (1, 3):
         with one_blas_thread():
-            monkeypatch.setattr(one_blas_thread, "hands", hands)
+            monkeypatch.setattr(one_blas_thread, "n_threads", hands)
             source = digest.DigestedSource(ArraySource(rows, weights, complete=False))
             EM(source, FAMILIES["full"], 3, 0.0)
         assert source.digest == expected % 2**64
@@ -625,8 +625,8 @@ def test_a_position_is_a_value(acceleration, covariance_type, tmp_path):
         with (tmp_path / "position").open("wb") as file:
             checkpoint.archive().write(file, position)
         copy = checkpoint.archive().read(tmp_path / "position")
-        plainly = number % 5 == 4
-        position, other = (each.next(em, plainly=plainly) for each in (position, copy))
+        force_plain = number % 5 == 4
+        position, other = (each.next(em, force_plain=force_plain) for each in (position, copy))
         assert type(position) is type(other)
         assert position.step.event == other.step.event
         assert position.step.objective == other.step.objective

@@ -11,7 +11,7 @@ from scipy.stats import gamma
 
 from emgmm import GaussianMixture, NormalInverseWishart
 from emgmm.initialization import STARTS as BY_NAME
-from emgmm.initialization import cleaned, denoising
+from emgmm.initialization import denoised, denoising
 from emgmm.sources import Rows
 
 K = 3
@@ -50,7 +50,7 @@ def test_cleaning_is_byers_and_rafterys_in_long_form(n_features, share):
     X = noisy(n_features, share=share)
     expected = looks_like_noise(X)
     assert 0 < expected.mean() < 0.6
-    np.testing.assert_array_equal(denoising.stray(X), expected)
+    np.testing.assert_array_equal(denoising.looks_like_noise(X), expected)
     model = GaussianMixture(K, noise="uniform", random_state=0, max_iter=0).fit(X)
     assert model.noise_weight_ == pytest.approx(expected.mean(), rel=1e-12)
     clean = GaussianMixture(K, random_state=0, max_iter=0).fit(X[~expected])
@@ -81,7 +81,7 @@ def test_of_many_rows_a_random_choice_is_cleaned(monkeypatch):
         looked_at.append(rows.values)
         return BY_NAME["kmeans"](rows, n_components, random)
 
-    begun = [cleaned(start)(Rows(X), K, np.random.RandomState(seed)) for seed in range(5)]
+    begun = [denoised(start)(Rows(X), K, np.random.RandomState(seed)) for seed in range(5)]
     for each, kept in zip(begun, looked_at, strict=True):
         assert len(kept) == pytest.approx(400 * (1 - each.share))
         # Of 400 rows one in five is noise, with a standard deviation of 0.02.
@@ -97,7 +97,7 @@ def test_where_cleaning_would_leave_too_few_rows_nothing_is_cleaned(init_params,
     random = np.random.default_rng(0)
     few = random.normal(size=(6, 2))
     X = {"few": few, "alike": np.vstack([np.zeros((40, 2)), 5 * few, 9 * few])}[rows]
-    assert len(np.unique(X[~denoising.stray(X)], axis=0)) < 5
+    assert len(np.unique(X[~denoising.looks_like_noise(X)], axis=0)) < 5
     path = tmp_path / "fit"
     options = {"init_params": init_params, "random_state": 0, "max_iter": 0}
     model = GaussianMixture(5, noise="uniform", checkpoint=path, **options).fit(X)

@@ -20,7 +20,7 @@ from emgmm import GaussianMixture, GaussianMixtureDisplay, GaussianMixtureIC
 from emgmm.__main__ import main
 from emgmm.cli.rows import InputRows
 from emgmm.cli.scaling import Standardization
-from emgmm.covariances import FAMILIES, all_for
+from emgmm.covariances import FAMILIES, family_names
 from emgmm.datasets import old_faithful
 from emgmm.diagnostics.summary import mean_and_sd
 from emgmm.selection import estimator
@@ -675,7 +675,7 @@ def standardization(rows, weights):
     return found.means, found.sds, observed @ np.log(found.sds)
 
 
-SCALED = [*all_for(3), "spherical", "tied"]
+SCALED = [*family_names(3), "spherical", "tied"]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -11,15 +11,15 @@ import pytest
 
 from emgmm import GaussianMixture
 from emgmm.covariances import DENSE, DIAGONAL, FAMILIES, ISOTROPIC
-from emgmm.estep.base import largest
+from emgmm.estep.base import most_probable
 from emgmm.estep.compiled import estep
 from emgmm.estep.compiled.estep import (
-    packed_densities,
-    packed_joint,
-    packed_labels,
-    packed_shares,
-    packed_sums,
-    pays,
+    expanded_labels,
+    expanded_log_densities,
+    expanded_log_joint,
+    expanded_responsibilities,
+    expanded_sums,
+    outperforms_numpy,
     strip_tiles,
 )
 from emgmm.estep.softmax import FLOOR, FLOOR_SINGLE, softmax
@@ -85,7 +85,7 @@ def assert_agrees(rows, centre, theta, shape, dtype=np.float64, times=1):
     """Products of this type are as the long form's, to its digits or so many times worse."""
     rows, theta = rows.astype(dtype, copy=False), theta.astype(dtype)
     of_sums, of_logarithm = np.array(DIGITS[dtype]) * times
-    sums, log_likelihood = packed_sums(rows, centre, theta, shape)
+    sums, log_likelihood = expanded_sums(rows, centre, theta, shape)
     expected, scale, expected_log_likelihood = in_long_form(rows, centre, theta, shape)
     assert (np.abs(sums - expected) / scale).max() <= of_sums
     of_rows = np.abs(expected_log_likelihood) + rows.shape[1]
@@ -130,7 +130,7 @@ def test_many_entries(shape, n_features, n_components, dtype):
             X = random.normal(size=(n_rows, n_features))
             assert_agrees(X.T, X.mean(axis=0), theta, shape, dtype, times=4)
     times = random.integers(0, 3, size=len(X))
-    weighted = packed_sums(
+    weighted = expanded_sums(
         X.T.astype(dtype), np.zeros(n_features), theta, shape, times.astype(float)
     )
     rows = np.repeat(X, times, axis=0).T.astype(dtype)
@@ -141,7 +141,8 @@ def test_many_entries(shape, n_features, n_components, dtype):
 def test_the_kernels_file_changes_with_those_that_it_is_made_of():
     """By its text numba finds what it compiled before, and knows nothing of what it imports."""
     folder = Path(kernel.__file__).parent
-    texts = [(folder / f"{name}.py").read_text("utf-8") for name in ("lanes", "softmax", "tiles")]
+    paths = (folder / "simd.py", folder.parent / "softmax.py", folder / "tiles.py")
+    texts = [path.read_text("utf-8") for path in paths]
     digest = hashlib.sha256("".join(texts).encode()).hexdigest()[:12]
     assert digest == kernel.MADE_OF, f"set it to {digest!r}, or what was compiled before is used"
 
@@ -160,9 +161,9 @@ def test_rows_whose_log_joint_overflows_are_as_in_numpy(n_components, dtype):
         joint = (theta @ phi_of(rows, np.zeros(3), DENSE)).astype(dtype)
         densities = softmax(shares := joint.copy())
     for found, expected in (
-        (packed_labels, largest(joint)),
-        (packed_shares, shares.T),
-        (packed_densities, densities),
+        (expanded_labels, most_probable(joint)),
+        (expanded_responsibilities, shares.T),
+        (expanded_log_densities, densities),
     ):
         seen = found(rows, np.zeros(3), theta, DENSE)
         np.testing.assert_allclose(seen, expected, rtol=1e-4, atol=1e-6)
@@ -183,26 +184,28 @@ def test_the_log_joint_is_that_of_the_long_form(shape, n_rows, n_features, n_com
     X, centre = random.normal(size=(n_rows, n_features)), random.normal(size=n_features)
     theta = some_theta(shape, n_components, n_features, random).astype(dtype)
     rows = X.T.astype(dtype)
-    joint = packed_joint(rows, centre, theta, shape)
+    joint = expanded_log_joint(rows, centre, theta, shape)
     assert joint.dtype == dtype
     phi = phi_of(rows, centre, shape)
     error = np.abs(joint - theta.astype(np.longdouble) @ phi)
     assert (error <= 20 * np.finfo(dtype).eps * (np.abs(theta) @ np.abs(phi))).all()
     twice = np.concatenate([theta, theta])  # of equals, the first
-    labels = packed_labels(rows, centre, twice, shape)
+    labels = expanded_labels(rows, centre, twice, shape)
     np.testing.assert_array_equal(labels, joint.argmax(axis=0))
     own = joint.astype(np.longdouble)
     density = np.log(np.exp(own - own.max(axis=0)).sum(axis=0)) + own.max(axis=0)
-    error = np.abs(packed_densities(rows, centre, theta, shape) - density)
+    error = np.abs(expanded_log_densities(rows, centre, theta, shape) - density)
     assert (error <= 4 * np.finfo(dtype).eps * (1 + np.abs(density))).all()
-    error = np.abs(packed_shares(rows, centre, theta, shape) - np.exp(own - density).T)
+    error = np.abs(expanded_responsibilities(rows, centre, theta, shape) - np.exp(own - density).T)
     assert error.max() <= 8 * np.finfo(dtype).eps
 
 
 @dtypes
 def test_a_component_that_is_out_of_reach_has_a_share_of_exactly_0(dtype):
     theta = np.array([[0, 0, -1], [0, 1000, -1]], dtype=dtype)
-    shares = packed_shares(np.array([[1.0, -1.0]], dtype=dtype), np.zeros(1), theta, DIAGONAL)
+    shares = expanded_responsibilities(
+        np.array([[1.0, -1.0]], dtype=dtype), np.zeros(1), theta, DIAGONAL
+    )
     np.testing.assert_array_equal(shares, [[0, 1], [1, 0]])
 
 
@@ -214,8 +217,8 @@ def test_a_row_counts_as_often_as_its_weight_says(shape, n_components, dtype):
     X, centre = random.normal(size=(1000, 3)), random.normal(size=3)
     theta = some_theta(shape, n_components, 3, random).astype(dtype)
     times = random.integers(0, 4, size=len(X))
-    weighted = packed_sums(X.T.astype(dtype), centre, theta, shape, times.astype(float))
-    repeated = packed_sums(np.repeat(X, times, axis=0).T.astype(dtype), centre, theta, shape)
+    weighted = expanded_sums(X.T.astype(dtype), centre, theta, shape, times.astype(float))
+    repeated = expanded_sums(np.repeat(X, times, axis=0).T.astype(dtype), centre, theta, shape)
     rtol = 100 * DIGITS[dtype][0]
     scale = np.abs(repeated[0]).max()
     np.testing.assert_allclose(weighted[0], repeated[0], rtol=rtol, atol=rtol * scale)
@@ -228,26 +231,28 @@ def test_rows_are_read_where_they_lie(shape):
     wide = random.normal(size=(900, 8))
     theta = some_theta(shape, 3, 4, random)
     rows = wide[::3, 1::2].T
-    expected = packed_sums(rows.copy(), np.zeros(4), theta, shape)
+    expected = expanded_sums(rows.copy(), np.zeros(4), theta, shape)
     for same in (rows, np.asfortranarray(rows), rows[:, ::-1].copy()[:, ::-1]):
-        sums, log_likelihood = packed_sums(same, np.zeros(4), theta, shape)
+        sums, log_likelihood = expanded_sums(same, np.zeros(4), theta, shape)
         np.testing.assert_array_equal(sums, expected[0])
         assert log_likelihood == expected[1]
 
 
 @dtypes
 def test_no_rows_are_no_sums(dtype):
-    sums, log_likelihood = packed_sums(np.empty((2, 0)), np.zeros(2), np.ones((3, 6), dtype), DENSE)
+    sums, log_likelihood = expanded_sums(
+        np.empty((2, 0)), np.zeros(2), np.ones((3, 6), dtype), DENSE
+    )
     np.testing.assert_array_equal(sums, np.zeros((3, 6)))
     assert log_likelihood == 0.0
 
 
 def test_what_does_not_pay_is_known_by_its_size():
-    assert pays(DENSE, 2, 2)
-    assert pays(None, 64, 64)
-    assert pays(DENSE, 64, 64)
-    assert pays(DENSE, 64, 128)
-    assert not pays(DENSE, 128, 128)
+    assert outperforms_numpy(DENSE, 2, 2)
+    assert outperforms_numpy(None, 64, 64)
+    assert outperforms_numpy(DENSE, 64, 64)
+    assert outperforms_numpy(DENSE, 64, 128)
+    assert not outperforms_numpy(DENSE, 128, 128)
 
 
 @dtypes
@@ -285,7 +290,7 @@ def test_a_strip_after_a_fuller_one_forgets_it(shape, dtype):
     X[: n_rows // 2] *= 1e8
     X[n_rows // 2 + 20 :] = 0.0
     theta = some_theta(shape, 3, 3, random).astype(dtype)
-    mass = packed_sums(X.T, np.zeros(3), theta, shape)[0][:, 0]
+    mass = expanded_sums(X.T, np.zeros(3), theta, shape)[0][:, 0]
     # One row would be 1; float32 is off by its unit times the rows that one lane adds up, an eighth.
     assert mass.sum() == pytest.approx(n_rows, abs=1e-9 if dtype is np.float64 else 1e-2)
 
@@ -312,7 +317,7 @@ def test_rows_of_any_layout_and_type(shape, dtype):
     wide = random.normal(size=(503, 6)).astype(np.float32)
     X = wide.astype(np.float64)
     theta, centre = some_theta(shape, 4, 3, random).astype(dtype), np.array([0.1, -0.2, 0.3])
-    expected = packed_sums(np.ascontiguousarray(X[:, ::2]).T, centre, theta, shape)
+    expected = expanded_sums(np.ascontiguousarray(X[:, ::2]).T, centre, theta, shape)
     unaligned = np.frombuffer(b"x" + X[:, ::2].tobytes(), dtype=np.uint8)[1:]
     read_only = X[:, ::2].copy()
     read_only.flags.writeable = False
@@ -327,7 +332,7 @@ def test_rows_of_any_layout_and_type(shape, dtype):
         X.T[::2].astype(np.longdouble),
     )
     for rows in layouts:
-        sums, log_likelihood = packed_sums(rows, centre, theta, shape)
+        sums, log_likelihood = expanded_sums(rows, centre, theta, shape)
         np.testing.assert_array_equal(sums, expected[0])
         assert log_likelihood == expected[1]
 
@@ -337,8 +342,8 @@ def test_rows_of_any_layout_and_type(shape, dtype):
 def test_same_block_same_bits(shape, dtype):
     random = np.random.default_rng(0)
     X, theta = random.normal(size=(2000, 4)), some_theta(shape, 5, 4, random).astype(dtype)
-    first = packed_sums(X[100:].T, np.zeros(4), theta, shape)
-    again = packed_sums(X[100:].copy().T, np.zeros(4), theta, shape)
+    first = expanded_sums(X[100:].T, np.zeros(4), theta, shape)
+    again = expanded_sums(X[100:].copy().T, np.zeros(4), theta, shape)
     np.testing.assert_array_equal(first[0], again[0])
     assert first[1] == again[1]
 
@@ -362,7 +367,7 @@ def test_rows_far_from_every_component(exponent):
     theta[:, 0] = np.rint(theta[:, 0])
     random = np.random.default_rng(0)
     X = np.rint(random.normal(size=(1001, 2)) * 2.0 ** (20 - exponent))
-    sums, log_likelihood = packed_sums(X.T, np.zeros(2), theta, DENSE)
+    sums, log_likelihood = expanded_sums(X.T, np.zeros(2), theta, DENSE)
     expected, expected_log_likelihood = in_numpy(X.T, np.zeros(2), theta, DENSE)
     assert log_likelihood < -1e12
     np.testing.assert_allclose(sums, expected, rtol=1e-13, atol=1e-13 * np.abs(expected).max())
@@ -375,7 +380,7 @@ def test_out_of_reach_is_exactly_nothing(dtype):
     X, bound, most = np.ones((10, 1)), -FLOORS[dtype], float(np.finfo(dtype).max)
     for gap, nothing in ((bound, True), (1e9, True), (most / 2, True), (bound - 1e-3, False)):
         theta = np.array([[0.0, 0.0], [-gap, 0.0]], dtype)
-        sums, log_likelihood = packed_sums(X.T, np.zeros(1), theta, None)
+        sums, log_likelihood = expanded_sums(X.T, np.zeros(1), theta, None)
         assert (sums[1, 0] == 0.0) == nothing
         assert sums[0, 0] == 10.0
         assert log_likelihood == 0.0
@@ -385,10 +390,10 @@ def test_out_of_reach_is_exactly_nothing(dtype):
 def test_a_component_of_no_weight_takes_nothing(dtype):
     random = np.random.default_rng(0)
     X, theta = random.normal(size=(101, 2)), some_theta(DENSE, 3, 2, random).astype(dtype)
-    sums, log_likelihood = packed_sums(X.T, np.zeros(2), theta, DENSE)
+    sums, log_likelihood = expanded_sums(X.T, np.zeros(2), theta, DENSE)
     theta = np.concatenate([theta[:1], np.zeros((1, 6), dtype), theta[1:]])
     theta[1, 0] = -np.inf
-    with_it, same = packed_sums(X.T, np.zeros(2), theta, DENSE)
+    with_it, same = expanded_sums(X.T, np.zeros(2), theta, DENSE)
     np.testing.assert_array_equal(with_it[1], 0.0)
     np.testing.assert_array_equal(np.delete(with_it, 1, axis=0), sums)
     assert same == log_likelihood
@@ -401,7 +406,7 @@ def test_a_row_beyond_every_reach_is_nobodys(n_rows, dtype):
     for constant in (-np.inf, np.finfo(dtype).min / 1e7, np.finfo(dtype).min):
         theta = np.array([[constant, 1.0], [constant, 2.0]], dtype)
         X = np.ones((n_rows, 1))
-        sums, log_likelihood = packed_sums(X.T, np.zeros(1), theta, None)
+        sums, log_likelihood = expanded_sums(X.T, np.zeros(1), theta, None)
         expected, expected_log_likelihood = in_numpy(X.T, np.zeros(1), theta, None)
         np.testing.assert_allclose(sums, expected, rtol=1e-15)
         assert not np.isnan(log_likelihood)
@@ -412,7 +417,7 @@ def test_a_row_beyond_every_reach_is_nobodys(n_rows, dtype):
 def test_nan_is_not_hidden(dtype):
     X, theta = np.ones((50, 1)), np.array([[0.0, 1.0], [0.0, 2.0]], dtype)
     X[17] = np.nan
-    sums, log_likelihood = packed_sums(X.T, np.zeros(1), theta, None)
+    sums, log_likelihood = expanded_sums(X.T, np.zeros(1), theta, None)
     assert np.isnan(sums).all()
     assert np.isnan(log_likelihood)
 
@@ -443,7 +448,7 @@ def test_strips_and_logarithms_are_added_in_float64():
     """Equal rows, whose sums in float32 would all be rounded the same way."""
     n_rows, y = 4_000_000, np.float32(1 / 3)
     X, theta = np.full((n_rows, 1), y), np.full((3, 2), [-0.7, 0.0], dtype=np.float32)
-    sums, log_likelihood = packed_sums(X.T, np.zeros(1), theta, None)
+    sums, log_likelihood = expanded_sums(X.T, np.zeros(1), theta, None)
     np.testing.assert_allclose(sums, [[n_rows / 3, n_rows * float(y) / 3]] * 3, rtol=2e-6)
     expected = n_rows * (float(theta[0, 0]) + np.log(3.0))
     assert log_likelihood == pytest.approx(expected, rel=1e-12)
@@ -462,9 +467,9 @@ def test_numbers_are_of_the_type_of_theta():
     single = theta.astype(np.float32)
     expected, scale, _ = in_long_form(X.T, np.zeros(2), single, DENSE)
     for rows in (X, X.astype(float)):
-        wide, _ = packed_sums(rows.T, np.zeros(2), single.astype(float), DENSE)
+        wide, _ = expanded_sums(rows.T, np.zeros(2), single.astype(float), DENSE)
         assert (np.abs(wide - expected) / scale).max() <= DIGITS[np.float64][0]
-        narrow, _ = packed_sums(rows.T, np.zeros(2), single, DENSE)
+        narrow, _ = expanded_sums(rows.T, np.zeros(2), single, DENSE)
         assert 1e-8 < (np.abs(narrow - expected) / scale).max() <= DIGITS[np.float32][0]
 
 

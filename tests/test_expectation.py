@@ -21,7 +21,7 @@ from emgmm.covariances import DENSE, FAMILIES
 from emgmm.em import EM
 from emgmm.estep import CentredEStep, EStepForBlock, EStepForPass, ExpandedEStep, softmax
 from emgmm.estep import centred as module
-from emgmm.estep.base import largest
+from emgmm.estep.base import most_probable
 from emgmm.estep.compiled.estep import CompiledEStep, kernel
 from emgmm.estep.features import QuadraticFeatures
 from emgmm.mixture import Mixture
@@ -71,7 +71,7 @@ def test_the_bounds_are_the_largest_terms_of_the_expanded_form(family, dtype):
     """A row y from the centre enters by y - m: each may be as large, and signs may all agree."""
     _, mixture = some_mixture(family)
     packed = ExpandedEStep(
-        mixture, phi=QuadraticFeatures(mixture.centre, mixture.quadratic_shape, dtype)
+        mixture, features=QuadraticFeatures(mixture.centre, mixture.quadratic_shape, dtype)
     )
     reach = np.array([3.0, 1.0, 0.5, 2.0])
     covariances = mixture.dense_covariances()
@@ -128,7 +128,7 @@ def test_few_rows_are_predicted_without_a_bound_of_what_they_lose(n_rows, kind, 
     monkeypatch.setattr(Mixture, "magnitude", lambda *_: asked.append(0) or 0.0)
     form = EStepForBlock(mixture, n_rows)
     assert bool(asked) == (kind is ExpandedEStep)
-    assert type(form._form_for(Block(0, X.T))) is kind
+    assert type(form._estep_for(Block(0, X.T))) is kind
 
 
 def test_few_rows_for_which_the_mean_will_not_do_get_the_exact_form():
@@ -239,11 +239,11 @@ def test_the_largest_is_the_first_of_equals():
     random = np.random.default_rng(0)
     lines = random.integers(0, 4, size=(7, 500)).astype(float)
     lines[:, :20] = -np.inf
-    np.testing.assert_array_equal(largest(lines), lines.argmax(axis=0))
+    np.testing.assert_array_equal(most_probable(lines), lines.argmax(axis=0))
     lines[random.random(lines.shape) < 0.3] = np.nan
     lines[:, -1] = np.nan
     best = np.where(np.isnan(lines), -np.inf, lines).argmax(axis=0)
-    np.testing.assert_array_equal(largest(lines)[20:], best[20:])
+    np.testing.assert_array_equal(most_probable(lines)[20:], best[20:])
 
 
 def test_rows_of_one_block_do_not_decide_the_form_of_another():
@@ -348,25 +348,25 @@ def test_predictions_of_float32_rows_are_made_in_float64():
 
 def test_phi_of_a_block_that_lasts_is_made_once_and_any_other_anew(monkeypatch):
     made = []
-    own = QuadraticFeatures.of_rows
+    own = QuadraticFeatures.transform
     monkeypatch.setattr(
-        QuadraticFeatures, "of_rows", lambda self, rows: made.append(rows) or own(self, rows)
+        QuadraticFeatures, "transform", lambda self, rows: made.append(rows) or own(self, rows)
     )
     X = np.random.default_rng(0).normal(size=(20, 3))
     phi = QuadraticFeatures(X.mean(axis=0), DENSE)
-    blocks = [Block(0, X[:10].T, lasts=True), Block(10, X[10:].T, lasts=True)]
-    expected = [QuadraticFeatures(phi.centre, DENSE).of_rows(block.rows) for block in blocks]
+    blocks = [Block(0, X[:10].T, is_persistent=True), Block(10, X[10:].T, is_persistent=True)]
+    expected = [QuadraticFeatures(phi.centre, DENSE).transform(block.rows) for block in blocks]
     made.clear()
     for number in (0, 0, 1, 1, 0):
-        np.testing.assert_array_equal(phi.of(blocks[number]), expected[number])
+        np.testing.assert_array_equal(phi.transform_block(blocks[number]), expected[number])
     assert len(made) == 3
     passing = Block(0, X[:10].T.copy())
-    phi.of(passing)
+    phi.transform_block(passing)
     passing.rows[:] = 7.0
-    assert (phi.of(passing)[1:4] == 7.0 - phi.centre[:, None]).all()
-    np.testing.assert_array_equal(phi.of(blocks[0]), expected[0])
-    phi.of_rows(X[10:].T)
-    np.testing.assert_array_equal(phi.of(blocks[0]), expected[0])
+    assert (phi.transform_block(passing)[1:4] == 7.0 - phi.centre[:, None]).all()
+    np.testing.assert_array_equal(phi.transform_block(blocks[0]), expected[0])
+    phi.transform(X[10:].T)
+    np.testing.assert_array_equal(phi.transform_block(blocks[0]), expected[0])
 
 
 def single_precision(family, spread, n_features=16):
@@ -396,7 +396,7 @@ def kind(request, monkeypatch):
 def test_products_in_float32_keep_their_promise(family, n_features, kind):
     X, mixture, form, summary = single_precision(family, 1.0, n_features)
     assert type(form) is kind
-    assert form.theta.dtype == np.float32
+    assert form.natural_parameters.dtype == np.float32
     statistics = form.complete(form.sums(Block(0, X.T)))
     exact = log_density(CentredEStep(mixture), X)
     assert abs(statistics.objective - exact.mean()) < max_error_single(n_features) / 4
@@ -413,7 +413,7 @@ def test_products_in_float32_keep_their_promise(family, n_features, kind):
 def test_float32_is_left_where_it_would_not_keep_its_promise(family, kind):
     X, mixture, form, summary = single_precision(family, 100.0)
     assert type(form) is kind
-    assert form.theta.dtype == np.float64
+    assert form.natural_parameters.dtype == np.float64
     single = kind(
         mixture, summary, QuadraticFeatures(summary.mean, mixture.quadratic_shape, np.float32)
     )
@@ -430,7 +430,7 @@ def test_float32_serves_rows_that_have_a_constant_feature(value, kind):
     summary = replace(summary, mean=summary.mean * (1 + EPS))  # as sums of many blocks are
     form = EStepForPass(summary, X.dtype)(moved)
     assert type(form) is kind
-    assert form.theta.dtype == np.float32
+    assert form.natural_parameters.dtype == np.float32
     objective = form.complete(form.sums(Block(0, X.T))).objective
     exact = log_density(CentredEStep(moved), X).mean()
     assert abs(objective - exact) < max_error_single(X.shape[1])
@@ -444,7 +444,7 @@ def test_float32_is_left_where_squares_are_beyond_its_range(scale):
         mixture.weights, mixture.means * scale, mixture.covariances * scale**2, mixture.family
     )
     form = EStepForPass(DataSummary.of(X.T, mixture.family), np.dtype(np.float32))(scaled)
-    assert form.theta.dtype == np.float64
+    assert form.natural_parameters.dtype == np.float64
 
 
 def test_float32_is_left_where_the_inverse_of_a_variance_is_beyond_its_range():
@@ -454,9 +454,9 @@ def test_float32_is_left_where_the_inverse_of_a_variance_is_beyond_its_range():
     covariances[:, 2] = 1e-40
     narrow = Mixture.of(mixture.weights, mixture.means, covariances, mixture.family)
     summary = DataSummary.of(X.T, mixture.family)
-    assert EStepForPass(summary, X.dtype)(mixture).theta.dtype == np.float32
+    assert EStepForPass(summary, X.dtype)(mixture).natural_parameters.dtype == np.float32
     form = EStepForPass(summary, X.dtype)(narrow)
-    assert form.theta.dtype == np.float64
+    assert form.natural_parameters.dtype == np.float64
     assert np.isfinite(form.complete(form.sums(Block(0, X.T))).objective)
 
 

@@ -379,11 +379,11 @@ def test_stacks_are_weighed_and_measured_as_one_block_after_the_other(family, n_
     for k, (block, own) in enumerate(zip(blocks, weights, strict=True)):
         together = shape.weigh(blocks.copy(), weights)[k]
         np.testing.assert_allclose(together, shape.weigh(block.copy(), own), rtol=1e-13, atol=1e-13)
-        together = shape.norms(precisions_cholesky, blocks.copy())[k]
+        together = shape.squared_norms(precisions_cholesky, blocks.copy())[k]
         whitened = shape.whiten(precisions_cholesky[k], block)
         np.testing.assert_allclose(together, (whitened**2).sum(axis=0), rtol=1e-12)
         np.testing.assert_allclose(
-            shape.norms(precisions_cholesky[k], block.copy()), together, rtol=1e-13
+            shape.squared_norms(precisions_cholesky[k], block.copy()), together, rtol=1e-13
         )
         np.testing.assert_array_equal(shape.whiten(precisions_cholesky, blocks)[k], whitened)
 
@@ -391,7 +391,7 @@ def test_stacks_are_weighed_and_measured_as_one_block_after_the_other(family, n_
 @families
 def test_colour_undoes_whiten(family):
     X, mixture = some_mixture(family)
-    precision_cholesky = family.for_each(mixture.precisions_cholesky, K)[1]
+    precision_cholesky = family.per_component(mixture.precisions_cholesky, K)[1]
     block = np.ascontiguousarray(X.T)
     there_and_back = family.structure.colour(
         precision_cholesky, family.structure.whiten(precision_cholesky, block)
@@ -446,7 +446,7 @@ def test_a_ridge_is_added_to_every_diagonal(family):
 def test_magnitude_bounds_the_whitened_length(family):
     X, mixture = some_mixture(family)
     reach = np.abs(X).max(axis=0)
-    precisions_cholesky = family.for_each(mixture.precisions_cholesky, K)
+    precisions_cholesky = family.per_component(mixture.precisions_cholesky, K)
     bound = family.structure.magnitude(precisions_cholesky, np.tile(reach, (K, 1)))
     for k in range(K):
         whitened = family.structure.whiten(precisions_cholesky[k], np.ascontiguousarray(X.T))
@@ -476,7 +476,7 @@ def test_every_sampled_row_is_its_components_colouring_of_white_noise(family):
     counts = random.multinomial(50, mixture.weights / mixture.weights.sum())
     white = random.standard_normal((50, D))
     np.testing.assert_array_equal(components, np.repeat(np.arange(K), counts))
-    precisions_cholesky = family.for_each(mixture.precisions_cholesky, K)
+    precisions_cholesky = family.per_component(mixture.precisions_cholesky, K)
     for row, k, expected in zip(rows, components, white, strict=True):
         back = family.structure.whiten(precisions_cholesky[k], (row - mixture.means[k])[:, None])[
             :, 0

@@ -94,7 +94,7 @@ def test_constant_and_collinear_columns_have_no_part_in_whitened_rows(dtype):
 
 def hierarchical(X, n_components, weights=None, complete=True):
     rows = Rows(X, weights, complete)
-    return STARTS["hierarchical"](rows, n_components, np.random.RandomState(0)).said.labels
+    return STARTS["hierarchical"](rows, n_components, np.random.RandomState(0)).assignment.labels
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 5])
@@ -206,7 +206,7 @@ def test_theta_0_is_of_the_rows_that_were_clustered(monkeypatch):
     model = GaussianMixture(3, init_params="hierarchical", max_iter=0, reg_covar=0, random_state=1)
     model.fit(X)
     seed = np.random.RandomState(1).randint(np.iinfo(np.int32).max)
-    numbers = np.sort(Rows(X).chosen(80, np.random.RandomState(seed)))
+    numbers = np.sort(Rows(X).choose(80, np.random.RandomState(seed)))
     own = X[numbers]
     labels = Tree.of(Rows(own), NOBODY).cut(3)
     assert len(np.unique(numbers)) == 80

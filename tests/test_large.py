@@ -446,7 +446,7 @@ def test_a_small_table_has_the_same_blocks_for_all_who_ask_for_one_size():
     source = ArraySource(X)
     first = {size: list(source.blocks(size)) for size in (N // 2, N, 10 * N)}
     for size, own in first.items():
-        assert all(block.lasts for block in own)
+        assert all(block.is_persistent for block in own)
         assert all(a is b for a, b in zip(source.blocks(size), own, strict=True))
     assert first[N][0] is first[10 * N][0]
 

@@ -582,7 +582,7 @@ def test_conditionals_near_singularity_are_those_of_fractions(covariance_type, l
     rtol = 1e-12 + 1e-16 / np.sqrt(least) * 100
     np.testing.assert_allclose(form.log_joint(rows.T), joint, rtol=rtol, atol=rtol)
     shares = random.random((K, len(rows)))
-    found = form.given(Block(0, rows.T, None, False), shares)
+    found = form.statistics(Block(0, rows.T, None, False), shares)
     expected = np.einsum("kn,knij->kij", shares, second)
     scale = np.sqrt(np.einsum("kii->ki", expected))
     errors = found.first_moment - np.einsum("kn,kni->ki", shares, first)

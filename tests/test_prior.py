@@ -282,7 +282,7 @@ def test_the_scale_of_data_with_missing_values_is_numpys_variance(covariance_typ
     X[np.random.default_rng(0).random(X.shape) < [0, 0.3, 0.8]] = np.nan
     family = FAMILIES[covariance_type]
     parts = [DataSummary.of(X[a:b].T, family, complete=False) for a, b in pairwise(cuts)]
-    prior = NormalInverseWishart().resolved(reduce(add, parts), family, 2).told()
+    prior = NormalInverseWishart().resolved(reduce(add, parts), family, 2).explicit()
     variances = np.nanvar(X, axis=0) * 90 / 89
     if family.scikit_learn == "spherical":
         variances = np.full(3, variances.mean())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emgmm.covariances import DENSE, DIAGONAL, ISOTROPIC
-from emgmm.estep.blas import BY_ENTRY, BY_ROW, SMALL, joint_of, sums_of
+from emgmm.estep.blas import BY_ENTRY, BY_ROW, SMALL, feature_sums, log_joint_product
 from emgmm.estep.features import WIDE, QuadraticFeatures
 
 # Few lines by many entries and the other way round; rows that fill pieces and rows that do not;
@@ -50,14 +50,14 @@ def assert_is_product(found, left, right):
 def test_small_products_are_parts_of_the_log_joint(factors, order):
     theta, phi, shares = factors
     joint = np.full_like(shares, np.nan)
-    joint_of(theta, np.asarray(phi, order=order), joint)
+    log_joint_product(theta, np.asarray(phi, order=order), joint)
     assert_is_product(joint, theta, phi)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_small_products_add_up_to_the_sums(factors, order):
     _, phi, shares = factors
-    sums = sums_of(shares, np.asarray(phi, order=order))
+    sums = feature_sums(shares, np.asarray(phi, order=order))
     assert sums.dtype == np.float64
     assert_is_product(sums, shares, phi.T)
 
@@ -67,8 +67,8 @@ def test_small_products_add_up_to_the_sums(factors, order):
 def test_phi_is_the_same_of_rows_that_lie_by_row_and_by_feature(shape, n_features, dtype):
     X = np.random.default_rng(3).normal(size=(70, n_features)).astype(dtype)
     phi = QuadraticFeatures(X.mean(axis=0), shape, dtype)
-    by_row = phi.of_rows(X.T).copy()
-    by_feature = QuadraticFeatures(phi.centre, shape, dtype).of_rows(np.ascontiguousarray(X.T))
+    by_row = phi.transform(X.T).copy()
+    by_feature = QuadraticFeatures(phi.centre, shape, dtype).transform(np.ascontiguousarray(X.T))
     tolerance = 4 * np.finfo(dtype).eps  # a sum of squares may be added in another order
     np.testing.assert_allclose(by_row, by_feature, rtol=tolerance)
     np.testing.assert_array_equal(by_row[0], 1.0)
@@ -83,5 +83,5 @@ def test_phi_of_float32_loses_nothing_but_the_rounding_of_each_entry():
     random = np.random.default_rng(5)
     X = (1e3 + random.normal(size=(400, 3))).astype(np.float32)
     phi = QuadraticFeatures(X.mean(axis=0, dtype=np.float64), DIAGONAL, np.float32)
-    centred = phi.of_rows(X.T)[1:4]
+    centred = phi.transform(X.T)[1:4]
     np.testing.assert_array_equal(centred, (X - phi.centre).T.astype(np.float32))

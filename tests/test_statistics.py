@@ -91,7 +91,7 @@ def test_reach_is_the_farthest_row_in_each_feature():
     X = clusters()
     summary = DataSummary.of(X.T, FAMILIES["full"])
     centre = np.array([1.0, -2.0, 0.5])
-    np.testing.assert_allclose(summary.reach(centre), np.abs(X - centre).max(axis=0))
+    np.testing.assert_allclose(summary.max_distances(centre), np.abs(X - centre).max(axis=0))
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 399, 400, 1000])

@@ -252,14 +252,14 @@ def test_the_number_of_threads_changes_no_bit(covariance_type, far, hands):
 def test_the_users_limit_is_ours(limit, monkeypatch):
     monkeypatch.setattr("emgmm.threads._cores", lambda: 64)
     with threadpool_limits(limit), one_blas_thread():
-        assert one_blas_thread.hands == limit
-    assert one_blas_thread.hands == 1
+        assert one_blas_thread.n_threads == limit
+    assert one_blas_thread.n_threads == 1
 
 
 def test_no_more_threads_than_cores_are_ours(monkeypatch):
     monkeypatch.setattr("emgmm.threads._cores", lambda: 1)
     with one_blas_thread():
-        assert one_blas_thread.hands == 1
+        assert one_blas_thread.n_threads == 1
 
 
 def blas():

@@ -12,7 +12,7 @@ residual is gone over 1 / (1 - lambda) times along each of them, to where its ge
 Aitken's extrapolation in several directions at once. That is Anderson's method of type I (Fang and
 Saad 2009), its projection taken in the metric G.
 
-What is extrapolated are statistics about common centres, in which they are linear: whatever the
+What is extrapolate are statistics about common centres, in which they are linear: whatever the
 family, its own M-step turns the result into a member of the family, or refuses it.
 
 References
@@ -168,7 +168,7 @@ class Warmup:
     step: Step
     made: int = 0
 
-    def next(self, em: EM, *, plainly: bool) -> Warmup | Accelerated:  # noqa: ARG002
+    def next(self, em: EM, *, force_plain: bool) -> Warmup | Accelerated:  # noqa: ARG002
         following = em_step(em, self.step)
         if self.made + 1 < BURN_IN:
             return Warmup(following, self.made + 1)
@@ -209,12 +209,12 @@ class Accelerated:
     def step(self) -> Step:
         return self.point.step
 
-    def next(self, em: EM, *, plainly: bool) -> Accelerated:
+    def next(self, em: EM, *, force_plain: bool) -> Accelerated:
         chart = Chart(em, self.origin)
         memory, reach, fall = self.memory, self.reach, self.fall
         arrived = None
-        if memory and not plainly:
-            x, held = extrapolated(self.point, memory, reach)
+        if memory and not force_plain:
+            x, held = extrapolate(self.point, memory, reach)
             arrived = leap(chart, x, self.step, self.step.objective - reach * fall)
             fall /= 2
             if arrived is None:
@@ -244,7 +244,7 @@ def leap(chart: Chart, x: Array, before: Step, least: float) -> Point | None:
     return Point.of(chart, x, step) if step.objective >= least else None
 
 
-def extrapolated(point: Point, memory: Sequence[Change], reach: float) -> tuple[Array, bool]:
+def extrapolate(point: Point, memory: Sequence[Change], reach: float) -> tuple[Array, bool]:
     """Statistics to leap to, and whether `reach` held the leap back.
 
     The changes V = (dx), with JV = V + d(residual), span a few directions, and products with d eta

@@ -21,5 +21,5 @@ class Plain:
 
     step: Step
 
-    def next(self, em: EM, *, plainly: bool) -> Plain:  # noqa: ARG002
+    def next(self, em: EM, *, force_plain: bool) -> Plain:  # noqa: ARG002
         return Plain(em_step(em, self.step))

@@ -47,8 +47,8 @@ class SchemeState(Protocol):
     def step(self) -> Step:
         """The last step."""
 
-    def next(self, em: EM, *, plainly: bool) -> SchemeState:
-        """One step on; `plainly` asks for one of plain EM."""
+    def next(self, em: EM, *, force_plain: bool) -> SchemeState:
+        """One step on; `force_plain` asks for one of plain EM."""
 
 
 # A scheme begins at a step, and goes on without end.
@@ -60,4 +60,4 @@ def steps(em: EM, scheme: Scheme, mixture: Mixture) -> Iterator[Step]:
     position = scheme(evaluate(em, mixture))
     while True:
         yield position.step
-        position = position.next(em, plainly=False)
+        position = position.next(em, force_plain=False)

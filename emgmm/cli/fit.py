@@ -25,7 +25,7 @@ from emgmm.cli.report import candidates, conditions, listed_warnings, summarized
 from emgmm.cli.rows import InputRows
 from emgmm.cli.scaling import Standardization
 from emgmm.cli.tables import Table
-from emgmm.covariances import FAMILIES, all_for
+from emgmm.covariances import FAMILIES, family_names
 from emgmm.estimator import GaussianMixture
 from emgmm.initialization import STARTS
 from emgmm.plotting import GaussianMixtureDisplay, InformationCriterionDisplay
@@ -188,13 +188,13 @@ def fit(asked: argparse.Namespace, table: Table) -> None:
 def families_for(asked: str | list[str], n_features: int) -> list[str]:
     """Families to try, all of which must be for so many features."""
     if isinstance(asked, str):
-        return all_for(n_features)
+        return family_names(n_features)
     for name in asked:
         most = FAMILIES[name].most_features
         if most is not None and n_features > most:
             raise CommandError(
                 f"--families: {name} is for one column, but there are {n_features}: choose among "
-                f"{', '.join(all_for(n_features))}"
+                f"{', '.join(family_names(n_features))}"
             )
     return asked
 

@@ -4,7 +4,7 @@ from emgmm.covariances.conditional import Conditional, Patterns
 from emgmm.covariances.dense import DENSE, are_symmetric
 from emgmm.covariances.diagonal import DIAGONAL, ISOTROPIC
 from emgmm.covariances.family import Family, times_counts
-from emgmm.covariances.registry import FAMILIES, all_for, in_words
+from emgmm.covariances.registry import FAMILIES, describe_family, family_names
 from emgmm.covariances.structure import DegenerateCovarianceError, Structure
 
 __all__ = [
@@ -17,8 +17,8 @@ __all__ = [
     "Family",
     "Patterns",
     "Structure",
-    "all_for",
     "are_symmetric",
-    "in_words",
+    "describe_family",
+    "family_names",
     "times_counts",
 ]

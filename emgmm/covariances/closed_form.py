@@ -59,7 +59,8 @@ class EqualVolumes(Family):
         precisions_cholesky = self.precisions_cholesky(shape.estimate(scatter, counts, n_features))
         together = shape.variances(scatter, n_features).sum(axis=0) / counts.sum()
         reach = np.broadcast_to(np.sqrt(together), (len(counts), n_features))
-        self.refuse(np.logical_not(EPS * shape.magnitude(precisions_cholesky, reach) <= SINGULAR))
+        errors = EPS * shape.magnitude(precisions_cholesky, reach)
+        self.raise_degenerate(np.logical_not(errors <= SINGULAR))
         log_volumes = (
             np.log(counts) - 2 * shape.log_det(precisions_cholesky, n_features) / n_features
         )

@@ -109,7 +109,7 @@ class Dense(Structure):
     def estimate(self, scatters: Array, masses: Array, n_features: int) -> Array:
         return scatters / masses[:, None, None]
 
-    def of_single_rows(self, rows: Array, counts: Array) -> Array:
+    def single_row_covariances(self, rows: Array, counts: Array) -> Array:
         return np.zeros((*rows.shape, rows.shape[1]), dtype=rows.dtype)
 
     def add_ridge(self, covariances: Array, ridge: float) -> Array:
@@ -173,7 +173,7 @@ class Dense(Structure):
             np.matmul(turned[..., slab, :stop], block[..., :stop, :], out=out)
         return whitened
 
-    def norms(self, precision_cholesky: Array, block: Array) -> Array:
+    def squared_norms(self, precision_cholesky: Array, block: Array) -> Array:
         whitened = self.whiten(precision_cholesky, block)
         return np.einsum("...jb,...jb->...b", whitened, whitened)
 
@@ -194,10 +194,10 @@ class Dense(Structure):
         flat = covariances.reshape(len(covariances), -1)
         return precisions.reshape(len(precisions), -1) @ flat.T
 
-    def least_variance(self, covariances: Array, precision_cholesky: Array) -> Array:
+    def min_variance(self, covariances: Array, precision_cholesky: Array) -> Array:
         return np.linalg.eigvalsh(precision_cholesky.T @ covariances @ precision_cholesky)[:, 0]
 
-    def least_rows(self, n_features: int) -> int:
+    def min_rows(self, n_features: int) -> int:
         return n_features + 1
 
     def inner(self, a: Array, b: Array, n_features: int) -> float:

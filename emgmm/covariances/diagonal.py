@@ -53,10 +53,10 @@ class _Independent(Structure, ABC):
     def diagonal(self, element: Array) -> Array:
         return element
 
-    def least_variance(self, covariances: Array, precision_cholesky: Array) -> Array:
+    def min_variance(self, covariances: Array, precision_cholesky: Array) -> Array:
         return (covariances * precision_cholesky**2).reshape(len(covariances), -1).min(axis=1)
 
-    def least_rows(self, n_features: int) -> int:
+    def min_rows(self, n_features: int) -> int:
         return 2
 
 
@@ -86,7 +86,7 @@ class Diagonal(_Independent):
     def estimate(self, scatters: Array, masses: Array, n_features: int) -> Array:
         return scatters / masses[:, None]
 
-    def of_single_rows(self, rows: Array, counts: Array) -> Array:
+    def single_row_covariances(self, rows: Array, counts: Array) -> Array:
         return rows * rows / counts[:, None] - (rows / counts[:, None]) ** 2
 
     def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
@@ -98,7 +98,7 @@ class Diagonal(_Independent):
     def whiten(self, precision_cholesky: Array, block: Array) -> Array:
         return precision_cholesky[..., None] * block
 
-    def norms(self, precision_cholesky: Array, block: Array) -> Array:
+    def squared_norms(self, precision_cholesky: Array, block: Array) -> Array:
         return _times(np.multiply(block, block, out=block).swapaxes(-1, -2), precision_cholesky**2)
 
     def colour(self, precision_cholesky: Array, block: Array) -> Array:
@@ -150,8 +150,8 @@ class Isotropic(_Independent):
     def estimate(self, scatters: Array, masses: Array, n_features: int) -> Array:
         return scatters / (masses * n_features)
 
-    def of_single_rows(self, rows: Array, counts: Array) -> Array:
-        return DIAGONAL.of_single_rows(rows, counts).mean(axis=1)
+    def single_row_covariances(self, rows: Array, counts: Array) -> Array:
+        return DIAGONAL.single_row_covariances(rows, counts).mean(axis=1)
 
     def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
         return n_features * np.log(precisions_cholesky)
@@ -162,7 +162,7 @@ class Isotropic(_Independent):
     def whiten(self, precision_cholesky: Array, block: Array) -> Array:
         return np.asarray(precision_cholesky)[..., None, None] * block
 
-    def norms(self, precision_cholesky: Array, block: Array) -> Array:
+    def squared_norms(self, precision_cholesky: Array, block: Array) -> Array:
         return np.asarray(precision_cholesky)[..., None] ** 2 * _squares(block)
 
     def colour(self, precision_cholesky: Array, block: Array) -> Array:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emgmm.covariances.dense import DENSE
 from emgmm.covariances.family import Family
-from emgmm.tolerances import EPS, differs
+from emgmm.tolerances import EPS, distinct_factors
 from emgmm.typing import Array, Integers
 
 # Most sweeps of rotations in one M-step where EM brings the axes of its last step.
@@ -56,12 +56,12 @@ class _Turned(Family):
         super().__init__(name, DENSE, pooled=along.pooled)
         self.along = along
 
-    def least_mass(self, n_features: int) -> int:
-        return self.along.least_mass(n_features)
+    def min_count(self, n_features: int) -> int:
+        return self.along.min_count(n_features)
 
     def _refuse_indefinite(self, eigenvalues: Array) -> None:
         """No rows have such scatters; extrapolated statistics may."""
-        self.refuse(eigenvalues[:, 0] < -INDEFINITE * eigenvalues[:, -1].sum())
+        self.raise_degenerate(eigenvalues[:, 0] < -INDEFINITE * eigenvalues[:, -1].sum())
 
     def _refuse_unresolved(self, variances: Array) -> None:
         """No variances that are less than the rounding of the largest along another axis.
@@ -70,7 +70,7 @@ class _Turned(Family):
         would make another model of them.
         """
         least = EPS * variances.shape[1] * variances.max(axis=1)
-        self.refuse(np.logical_not(variances.min(axis=1) > least))
+        self.raise_degenerate(np.logical_not(variances.min(axis=1) > least))
 
     def _variances(
         self, profiles: Array, counts: Array, n_features: int, before: Array | None = None
@@ -101,9 +101,9 @@ class OwnAxes(_Turned):
         self._refuse_unresolved(variances)
         return _turned(axes, variances)
 
-    def least_mass(self, n_features: int) -> int:
+    def min_count(self, n_features: int) -> int:
         # Of fewer rows some axes have no variance at all, and others are left open.
-        return DENSE.least_rows(n_features)
+        return DENSE.min_rows(n_features)
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         turns = n_components * n_features * (n_features - 1) // 2
@@ -219,7 +219,7 @@ def beginnings(scatter: Array, before: Array | None) -> Array:
     """
     candidates = [np.eye(scatter.shape[-1])[None]]
     if before is not None:
-        shares = differs(len(before))
+        shares = distinct_factors(len(before))
         shares = shares / np.trace(before, axis1=1, axis2=2)
         variances, axes = np.linalg.eigh(np.tensordot(shares, before, axes=1))
         if (np.diff(variances) > TIED * variances[1:]).all():

@@ -134,14 +134,14 @@ class Family(ABC):
         """K elements as the family keeps its scatter: their sum where the covariance is shared."""
         return elements.sum(axis=0) if self.shared else elements
 
-    def of_single_rows(self, rows: Array, counts: Array, mean: Array) -> Array:
+    def single_row_covariances(self, rows: Array, counts: Array, mean: Array) -> Array:
         """Covariances, without a ridge, of components that hold one of the (K, D) rows each.
 
         A shared covariance is that of the rows about the data's (D,) mean. scikit-learn takes it
         from all rows about zero, divided by K: it is N / K off scale and grows with an offset.
         """
         if not self.shared:
-            return self.structure.of_single_rows(rows, counts)
+            return self.structure.single_row_covariances(rows, counts)
         return self.estimate(self.pool(self.structure.outer(rows - mean)), counts, rows.shape[1])
 
     # -- public shape <-> stack of elements -----------------------------------------------------
@@ -158,7 +158,7 @@ class Family(ABC):
         stacked = self.stack(elements)
         return stacked[:1] if self.shared else stacked
 
-    def for_each(self, elements: Array, n_components: int) -> Array:
+    def per_component(self, elements: Array, n_components: int) -> Array:
         """One element per component, a view."""
         if not self.single:
             return elements
@@ -193,7 +193,7 @@ class Family(ABC):
         finite = np.isfinite(covariances)
         if not finite.all():
             stacked = self.stack(finite)
-            self.refuse(np.logical_not(stacked.reshape(len(stacked), -1).all(axis=1)))
+            self.raise_degenerate(np.logical_not(stacked.reshape(len(stacked), -1).all(axis=1)))
 
     def check_invertible(
         self, precisions_cholesky: Array, dtype: np.dtype[Any], n_features: int
@@ -207,9 +207,11 @@ class Family(ABC):
         sizes = np.abs(precisions_cholesky)
         if not sizes.max() <= largest:
             stacked = self.stack(sizes)
-            self.refuse(np.logical_not(stacked.reshape(len(stacked), -1).max(axis=1) <= largest))
+            self.raise_degenerate(
+                np.logical_not(stacked.reshape(len(stacked), -1).max(axis=1) <= largest)
+            )
 
-    def refuse(self, wrong: NDArray[np.bool_]) -> None:
+    def raise_degenerate(self, wrong: NDArray[np.bool_]) -> None:
         """Raise `DegenerateCovarianceError`, naming the components, where any is wrong."""
         if wrong.any():
             raise self._named(DegenerateCovarianceError(tuple(np.flatnonzero(wrong).tolist())))
@@ -217,17 +219,17 @@ class Family(ABC):
     def _named(self, error: DegenerateCovarianceError) -> DegenerateCovarianceError:
         return DegenerateCovarianceError(() if self.pooled else error.components)
 
-    def least_variance(self, covariances: Array, reference: Array) -> Array:
+    def min_variance(self, covariances: Array, reference: Array) -> Array:
         """(K,) or, of a single one, (1,): smallest variance in units of a reference element.
 
         The smallest generalised eigenvalue of each covariance against `reference`.
         """
         precision_cholesky = self.structure.precisions_cholesky(reference[None])[0]
-        return self.structure.least_variance(self.stack(covariances), precision_cholesky)
+        return self.structure.min_variance(self.stack(covariances), precision_cholesky)
 
-    def least_mass(self, n_features: int) -> int:
+    def min_count(self, n_features: int) -> int:
         """Rows that a component needs for a definite covariance; 0 where all give theirs."""
-        return 0 if self.pooled else self.structure.least_rows(n_features)
+        return 0 if self.pooled else self.structure.min_rows(n_features)
 
     def precisions(self, precisions_cholesky: Array) -> Array:
         """U U^T; those that overflow are infinite."""
@@ -241,7 +243,7 @@ class Family(ABC):
 
     def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
         """(K, D, D): each component's covariance written out."""
-        return self.structure.dense(self.for_each(covariances, n_components), n_features)
+        return self.structure.dense(self.per_component(covariances, n_components), n_features)
 
 
 def times_counts(counts: Array, elements: Array) -> Array:

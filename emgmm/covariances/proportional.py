@@ -67,5 +67,5 @@ class Proportional(Family):
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return self.structure.n_monomials(n_features) + n_components - 1
 
-    def least_mass(self, n_features: int) -> int:
-        return DIAGONAL.least_rows(n_features)  # enough for a volume; the shape is that of all
+    def min_count(self, n_features: int) -> int:
+        return DIAGONAL.min_rows(n_features)  # enough for a volume; the shape is that of all

@@ -51,7 +51,7 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def all_for(n_features: int) -> list[str]:
+def family_names(n_features: int) -> list[str]:
     """Names, those of mclust, of all families for so many features."""
     most = 1 if n_features == 1 else None
     return [
@@ -62,7 +62,7 @@ def all_for(n_features: int) -> list[str]:
 VOLUME_AND_SHAPE = {"E": "equal", "V": "variable"}
 
 
-def in_words(name: str) -> str:
+def describe_family(name: str) -> str:
     """What the covariances of a family have in common."""
     letters = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}.get(name, name)
     volume = VOLUME_AND_SHAPE[letters[0]]

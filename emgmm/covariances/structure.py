@@ -94,7 +94,7 @@ class Structure(ABC):
         """Maximum-likelihood covariances of scatters about the means, one counts to each."""
 
     @abstractmethod
-    def of_single_rows(self, rows: Array, counts: Array) -> Array:
+    def single_row_covariances(self, rows: Array, counts: Array) -> Array:
         """Covariances of components that hold one row each, (K, D), with masses just above 1.
 
         Nothing but rounding; yet from so sharp a start rounding decides where EM goes. Where
@@ -138,7 +138,7 @@ class Structure(ABC):
         """U^T x for every column of a (D, B) block, or of a stack of blocks, one to each U."""
 
     @abstractmethod
-    def norms(self, precision_cholesky: Array, block: Array) -> Array:
+    def squared_norms(self, precision_cholesky: Array, block: Array) -> Array:
         """(B,): |U^T x| squared for every column of a (D, B) block, whose memory may be used.
 
         Of K whiteners and a stack of blocks, (K, D, B), it is (K, B).
@@ -169,11 +169,11 @@ class Structure(ABC):
         """(K, n): trace(precision_k covariance_l) of K precisions and n covariances."""
 
     @abstractmethod
-    def least_variance(self, covariances: Array, precision_cholesky: Array) -> Array:
+    def min_variance(self, covariances: Array, precision_cholesky: Array) -> Array:
         """(K,): smallest eigenvalue of each covariance in the metric of `precision_cholesky`."""
 
     @abstractmethod
-    def least_rows(self, n_features: int) -> int:
+    def min_rows(self, n_features: int) -> int:
         """Fewest rows in general position whose covariance is definite."""
 
     @abstractmethod

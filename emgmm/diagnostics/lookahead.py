@@ -30,7 +30,7 @@ def gain_ahead(em: EM, mixture: Mixture, enough: float) -> float:
     position, gain, begun = SCHEMES["anderson"](step), 0.0, em.passes
     try:
         while em.passes < begun + PASSES:
-            position = position.next(em, plainly=False)
+            position = position.next(em, force_plain=False)
             gain = max(gain, em.summary.weight * (position.step.objective - step.objective))
             if gain > enough:
                 break

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.covariances import in_words
+from emgmm.covariances import describe_family
 from emgmm.fitting.loop import Ending
 from emgmm.mixture import Mixture
 from emgmm.typing import Array
@@ -146,7 +146,7 @@ class MixtureSummary:
         K, D = self.means.shape
         return (
             f"Gaussian mixture of {counted(K, 'component')} in {counted(D, 'feature')}: "
-            f"{self.covariance_type} ({in_words(self.covariance_type)})"
+            f"{self.covariance_type} ({describe_family(self.covariance_type)})"
         )
 
     def _tables(self) -> Iterator[Table]:

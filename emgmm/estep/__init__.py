@@ -1,7 +1,7 @@
 """The E-step of one block: rows and a mixture in, statistics out; no array of N x K anywhere."""
 
 from emgmm.estep.base import EStep
-from emgmm.estep.centred import CentredEStep, in_one_call, moments, shared_out
+from emgmm.estep.centred import CentredEStep, component_batches, fits_in_one_batch, moments
 from emgmm.estep.dispatch import EStepForBlock, EStepForPass, check_in_reach
 from emgmm.estep.expanded import ExpandedEStep
 from emgmm.estep.missing import MissingEStep
@@ -17,8 +17,8 @@ __all__ = [
     "MissingEStep",
     "Scratch",
     "check_in_reach",
-    "in_one_call",
+    "component_batches",
+    "fits_in_one_batch",
     "moments",
-    "shared_out",
     "softmax",
 ]

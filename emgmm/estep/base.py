@@ -13,8 +13,8 @@ from emgmm.statistics import Statistics
 from emgmm.typing import Array, Integers
 
 
-def largest(lines: Array) -> Integers:
-    """(B,): which of the (K, B) lines is largest, the first of equals; faster than `argmax`.
+def most_probable(lines: Array) -> Integers:
+    """(B,): which of the (K, B) lines is most_probable, the first of equals; faster than `argmax`.
 
     What is NaN is none of them; if all are, it is the first.
     """
@@ -39,17 +39,17 @@ class EStep(ABC):
     def log_joint(self, rows: Array) -> Array:
         """(K, B): log pi_k + log N(x_i; mu_k, Sigma_k) of a (D, B) block."""
 
-    def relative_joint(self, rows: Array) -> Array:
+    def relative_log_joint(self, rows: Array) -> Array:
         """(K, B): the same, but for what all components share: enough for labels and shares."""
         return self.log_joint(rows)
 
     def labels(self, rows: Array) -> Integers:
         """(B,): the most probable component of each row, the first of equals."""
-        return largest(self.relative_joint(rows))
+        return most_probable(self.relative_log_joint(rows))
 
-    def shares(self, rows: Array) -> Array:
+    def responsibilities(self, rows: Array) -> Array:
         """(B, K): the responsibilities of a block."""
-        shares = self.relative_joint(rows)
+        shares = self.relative_log_joint(rows)
         softmax(shares)
         return shares.T
 

@@ -50,7 +50,7 @@ def _pieces(lines: Array, width: int) -> tuple[Array, Array]:
     return whole, lines[:, n * width :]
 
 
-def joint_of(theta: Array, phi: Array, out: Array) -> None:
+def log_joint_product(theta: Array, phi: Array, out: Array) -> None:
     """(K, B) `out`: theta phi of (K, P) and (P, B)."""
     width = _width(len(theta), phi) if _by_row(phi) else phi.shape[1]
     if width == phi.shape[1]:
@@ -61,7 +61,7 @@ def joint_of(theta: Array, phi: Array, out: Array) -> None:
         np.matmul(theta, part, out=own)
 
 
-def sums_of(responsibilities: Array, phi: Array) -> Array:
+def feature_sums(responsibilities: Array, phi: Array) -> Array:
     """(K, P) float64: R phi^T of (K, B) and (P, B)."""
     width = _width(len(responsibilities), phi)
     if width == phi.shape[1]:

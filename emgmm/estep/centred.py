@@ -36,7 +36,7 @@ ENTRIES = 2**17
 TOGETHER = 3 * 2**12
 
 
-def in_one_call(n_components: int, n_numbers: float) -> bool:
+def fits_in_one_batch(n_components: int, n_numbers: float) -> bool:
     """Whether all components of a table with so many numbers are looked at together."""
     return n_components * n_numbers <= TOGETHER
 
@@ -47,7 +47,7 @@ def groups(n_components: int, rows: Array) -> Iterator[slice]:
     return (slice(k, k + size) for k in range(0, n_components, size))
 
 
-def shared_out(rows: Array, responsibilities: Array) -> Iterator[tuple[Array, Array]]:
+def component_batches(rows: Array, responsibilities: Array) -> Iterator[tuple[Array, Array]]:
     """A (D, B) block and its (K, B) responsibilities in the parts that `moments` takes."""
     return ((rows, responsibilities[some]) for some in groups(len(responsibilities), rows))
 
@@ -126,7 +126,7 @@ class CentredEStep(EStep):
             means = self.means[some, :, None]
             deviations = self._scratch("deviations", (len(means), *rows.shape), self.dtype)
             np.subtract(rows, means, out=deviations)
-            components[some] = self.mixture.family.structure.norms(
+            components[some] = self.mixture.family.structure.squared_norms(
                 self.precisions_cholesky[some], deviations
             )
         if not components.max(initial=0.0) < np.inf:
@@ -155,7 +155,9 @@ class CentredEStep(EStep):
         held, astray = responsibilities[: len(self.means)], responsibilities[len(self.means) :]
         return Statistics(
             self.centres.astype(np.float64, copy=False),
-            *moments(shared_out(rows, held), self.centres, self.mixture.family, self._scratch),
+            *moments(
+                component_batches(rows, held), self.centres, self.mixture.family, self._scratch
+            ),
             log_likelihood,
             block.weight,
             noise=float(astray.sum(dtype=float)),

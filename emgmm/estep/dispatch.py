@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.estep.base import EStep, largest
-from emgmm.estep.centred import CentredEStep, in_one_call
-from emgmm.estep.compiled.estep import CompiledEStep, kernel, pays
+from emgmm.estep.base import EStep, most_probable
+from emgmm.estep.centred import CentredEStep, fits_in_one_batch
+from emgmm.estep.compiled.estep import CompiledEStep, kernel, outperforms_numpy
 from emgmm.estep.expanded import JOINT, ExpandedEStep, piece
 from emgmm.estep.features import QuadraticFeatures
 from emgmm.estep.missing import MissingEStep
@@ -54,7 +54,7 @@ def _is_worth_compiling(mixture: Mixture, n_rows: float) -> bool:
     n_lines, n_entries = mixture.size
     if n_rows * n_lines * n_entries < COMPILED_FROM:
         return False
-    return pays(shape, n_lines, mixture.n_features) and kernel() is not None
+    return outperforms_numpy(shape, n_lines, mixture.n_features) and kernel() is not None
 
 
 def _packed_kind(mixture: Mixture, n_rows: float) -> type[ExpandedEStep] | None:
@@ -68,7 +68,7 @@ def _is_small(mixture: Mixture, n_rows: float) -> bool:
 
     That is theta, phi, and the bound of its error; a fit has phi from its first pass on.
     """
-    return in_one_call(mixture.n_components, mixture.n_features * n_rows)
+    return fits_in_one_batch(mixture.n_components, mixture.n_features * n_rows)
 
 
 def _has_few_components(mixture: Mixture, kind: type[ExpandedEStep]) -> bool:
@@ -109,14 +109,14 @@ class EStepForPass:
             return self._exact(mixture, self.dtype)
         small = _is_small(mixture, summary.n_rows)
         for centre in [summary.mean] if small else _centres(mixture, summary.mean):
-            if self.held == np.float32 and _is_within_range(mixture, summary.reach(centre)):
+            if self.held == np.float32 and _is_within_range(mixture, summary.max_distances(centre)):
                 single = kind(mixture, summary, self._phi_about(centre, mixture, np.float32))
                 if single.error_near(TYPICAL) <= max_error_single(mixture.n_features):
                     return single
             double = kind(mixture, summary, self._phi_about(centre, mixture, np.float64))
             if double.error_near(IN_SIGHT) <= MAX_ERROR:
                 return double
-            if double.error(summary.reach(centre)) <= MAX_ERROR:
+            if double.error(summary.max_distances(centre)) <= MAX_ERROR:
                 return double
         return self._exact(mixture, self.held)
 
@@ -138,7 +138,9 @@ class EStepForPass:
 
     def _is_in_range(self, mixture: Mixture) -> bool:
         """Whether no square overflows that the packed form adds up."""
-        return bool(self.summary.reach(np.zeros(mixture.n_features)).max() < mixture.extent())
+        return bool(
+            self.summary.max_distances(np.zeros(mixture.n_features)).max() < mixture.extent()
+        )
 
     def _kind(self, mixture: Mixture) -> type[ExpandedEStep] | None:
         size = mixture.size
@@ -162,7 +164,7 @@ class EStepForPass:
     def _is_enough(self, mixture: Mixture) -> bool:
         """Whether the exact form keeps its promise in float32."""
         error = eps_of(np.float32) * mixture.magnitude_near(TYPICAL)
-        in_range = _is_within_range(mixture, self.summary.reach(mixture.centre))
+        in_range = _is_within_range(mixture, self.summary.max_distances(mixture.centre))
         return in_range and error <= max_error_single(mixture.n_features)
 
 
@@ -207,7 +209,7 @@ class EStepForBlock:
     def log_joint(self, block: Block) -> Array:
         """(K, B): the log-joint of a block; what is out of reach is -inf or NaN."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._form_for(block).log_joint(block.rows)
+            return self._estep_for(block).log_joint(block.rows)
 
     def labels(self, block: Block) -> Integers:
         """(B,): the most probable component of each row of a block.
@@ -217,28 +219,28 @@ class EStepForBlock:
         ValueError
             Where a row is out of reach of all components, as in `shares`.
         """
-        form = self._form_for(block)
+        form = self._estep_for(block)
         if form is self.packed:
             return form.labels(block.rows)
         with np.errstate(over="ignore", invalid="ignore"):
-            joint = form.relative_joint(block.rows)
+            joint = form.relative_log_joint(block.rows)
         check_in_reach(np.fmax.reduce(joint), block)
-        return largest(joint)
+        return most_probable(joint)
 
-    def shares(self, block: Block) -> Array:
+    def responsibilities(self, block: Block) -> Array:
         """(B, K): the responsibilities of a block."""
-        form = self._form_for(block)
+        form = self._estep_for(block)
         if form is self.packed:
-            return form.shares(block.rows)
+            return form.responsibilities(block.rows)
         with np.errstate(over="ignore", invalid="ignore"):
-            joint = form.relative_joint(block.rows)
+            joint = form.relative_log_joint(block.rows)
         check_in_reach(softmax(joint), block)
         return joint.T
 
     def log_densities(self, block: Block) -> Array:
         """(B,): log p(x) of each row of a block."""
         with np.errstate(over="ignore", invalid="ignore"):
-            found = self._form_for(block).log_densities(block.rows)
+            found = self._estep_for(block).log_densities(block.rows)
         return found if block.complete else np.fmax(found, -np.inf)
 
     @cached_property
@@ -247,13 +249,13 @@ class EStepForBlock:
         return CentredEStep(self.mixture)
 
     @cached_property
-    def incomplete(self) -> MissingEStep:
+    def missing(self) -> MissingEStep:
         """The form for blocks in which something is missing."""
         return MissingEStep(self.mixture)
 
-    def _form_for(self, block: Block) -> EStep:
+    def _estep_for(self, block: Block) -> EStep:
         if not block.complete:
-            return self.incomplete
+            return self.missing
         packed, rows = self.packed, block.rows
         if packed is None or not max(float(rows.max()), -float(rows.min())) < self._extent:
             return self.exact

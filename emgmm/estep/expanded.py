@@ -25,7 +25,7 @@ from functools import lru_cache
 import numpy as np
 
 from emgmm.estep.base import EStep
-from emgmm.estep.blas import joint_of, sums_of
+from emgmm.estep.blas import feature_sums, log_joint_product
 from emgmm.estep.features import QuadraticFeatures
 from emgmm.estep.softmax import softmax
 from emgmm.mixture import Mixture
@@ -97,7 +97,7 @@ class ExpandedEStep(EStep):
         Whose E-step.
     summary : DataSummary or None
         Of the rows to be summed over; not needed for log-joints.
-    phi : Phi, optional
+    features : QuadraticFeatures, optional
         Of the rows, about any centre; by default about the mixture's own, in float64. Its type is
         that of the two products of a block; blocks are added in float64.
     """
@@ -106,32 +106,32 @@ class ExpandedEStep(EStep):
         self,
         mixture: Mixture,
         summary: DataSummary | None = None,
-        phi: QuadraticFeatures | None = None,
+        features: QuadraticFeatures | None = None,
     ) -> None:
         self.mixture = mixture
         self.summary = summary
-        self.phi = phi or QuadraticFeatures(mixture.centre, mixture.quadratic_shape)
+        self.features = features or QuadraticFeatures(mixture.centre, mixture.quadratic_shape)
         self.means = mixture.means - self.centre
         self.precisions_cholesky = mixture.precision_cholesky_stack
         self.block_rows = self.most_rows
         if summary is not None:
-            pieces = piece(mixture.n_lines, self.phi.n_entries, summary.n_rows)
+            pieces = piece(mixture.n_lines, self.features.n_entries, summary.n_rows)
             self.block_rows = min(self.block_rows, pieces)
 
     @property
     def most_rows(self) -> int:
         """Rows of a block, where there are enough of them."""
         n_lines = self.mixture.n_lines
-        entries = self.phi.n_entries + 2 * n_lines
+        entries = self.features.n_entries + 2 * n_lines
         return max(512, min(ENTRIES // entries, JOINT // n_lines, 32768))
 
     @property
     def centre(self) -> Array:
         """(D,): of phi."""
-        return self.phi.centre
+        return self.features.centre
 
     @cached_property
-    def theta(self) -> Array:
+    def natural_parameters(self) -> Array:
         """(K, P): the components' coefficients of phi; a form that is not chosen needs none.
 
         With noise it has a line more, as all that is K x B has.
@@ -151,8 +151,8 @@ class ExpandedEStep(EStep):
             theta = np.vstack((theta, np.zeros(theta.shape[1])))
             theta[-1, 0] = noise.log_weight + (noise.density.constant or 0.0)
         # BLAS makes an invalid operation of the infinite logarithm of a weight that is 0.
-        theta[:, 0] = np.maximum(theta[:, 0], 0.25 * np.finfo(self.phi.dtype).min)
-        return theta.astype(self.phi.dtype, copy=False)
+        theta[:, 0] = np.maximum(theta[:, 0], 0.25 * np.finfo(self.features.dtype).min)
+        return theta.astype(self.features.dtype, copy=False)
 
     def error(self, reach: Array) -> float:
         """Bound of the error of any log-joint, for rows within `reach` (D,) of the centre.
@@ -168,12 +168,14 @@ class ExpandedEStep(EStep):
         Rows that lie farther from all of them lose no more of their logarithm than these: it grows
         as the square of the distance, and so does the error.
         """
-        return eps_of(self.phi.dtype) * self.mixture.magnitude_near(sds, 2 * np.abs(self.means))
+        return eps_of(self.features.dtype) * self.mixture.magnitude_near(
+            sds, 2 * np.abs(self.means)
+        )
 
-    def relative_joint(self, rows: Array) -> Array:
-        phi = self.phi.of_rows(rows)
-        joint = np.empty((len(self.theta), phi.shape[1]), phi.dtype)
-        joint_of(self.theta, phi, joint)
+    def relative_log_joint(self, rows: Array) -> Array:
+        phi = self.features.transform(rows)
+        joint = np.empty((len(self.natural_parameters), phi.shape[1]), phi.dtype)
+        log_joint_product(self.natural_parameters, phi, joint)
         self._add_noise(joint, rows)
         return joint
 
@@ -184,27 +186,27 @@ class ExpandedEStep(EStep):
             joint[-1] += noise.density.log_density(rows)
 
     def log_joint(self, rows: Array) -> Array:
-        return self._with_shared(self.relative_joint(rows), rows)
+        return self._with_shared(self.relative_log_joint(rows), rows)
 
     def _with_shared(self, linear: Array, rows: Array) -> Array:
         """What was linear in phi, with the quadratic term that all components share."""
         if self.mixture.quadratic_shape is None:
             centred = np.subtract(rows, self.centre[:, None])
-            linear -= 0.5 * self.mixture.family.structure.norms(
+            linear -= 0.5 * self.mixture.family.structure.squared_norms(
                 self.precisions_cholesky[0], centred
             )
         return linear
 
     def sums(self, block: Block) -> Products:
-        phi = self.phi.of(block)
-        size = (len(self.theta), phi.shape[1])
-        responsibilities = self.phi.scratch("responsibilities", size, phi.dtype)
-        joint_of(self.theta, phi, responsibilities)
+        phi = self.features.transform_block(block)
+        size = (len(self.natural_parameters), phi.shape[1])
+        responsibilities = self.features.scratch("responsibilities", size, phi.dtype)
+        log_joint_product(self.natural_parameters, phi, responsibilities)
         self._add_noise(responsibilities, block.rows)
-        log_likelihood = block.total(softmax(responsibilities, self.phi.scratch))
+        log_likelihood = block.total(softmax(responsibilities, self.features.scratch))
         if block.weights is not None:
             responsibilities *= block.weights
-        return Products(sums_of(responsibilities, phi), log_likelihood, block.weight)
+        return Products(feature_sums(responsibilities, phi), log_likelihood, block.weight)
 
     def complete(self, sums: Products) -> Statistics:
         quadratics = 1 + self.mixture.n_features

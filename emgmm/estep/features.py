@@ -49,15 +49,15 @@ class QuadraticFeatures:
             self.dtype,
         )  # another process has memory of its own
 
-    def of(self, block: Block) -> Array:
-        """(P, B): what `of_rows` makes of a block."""
+    def transform_block(self, block: Block) -> Array:
+        """(P, B): what `transform` makes of a block."""
         if getattr(self._held, "block", None) is not block:
-            self._held.phi = self.of_rows(block.rows)
-            self._held.block = block if block.lasts else None
+            self._held.phi = self.transform(block.rows)
+            self._held.block = block if block.is_persistent else None
         phi: Array = self._held.phi
         return phi
 
-    def of_rows(self, rows: Array) -> Array:
+    def transform(self, rows: Array) -> Array:
         """(P, B): phi of (D, B) rows, there until the same thread asks for the next."""
         n_features = len(rows)
         self._held.block = None

@@ -153,7 +153,7 @@ class MissingEStep(EStep):
             )
         return total
 
-    def given(self, block: Block, responsibilities: Array) -> Statistics:
+    def statistics(self, block: Block, responsibilities: Array) -> Statistics:
         """Statistics under (K, B) responsibilities; the mixture judges only what is missing."""
         total = self._nothing(block)
         for batch, conditional in self._patterns(block.rows):
@@ -188,7 +188,7 @@ class MissingEStep(EStep):
         used = self._scratch("used", deviations.shape)
         np.copyto(used, deviations)
         of_components = joint[: len(self.means)]
-        norms = self.structure.norms(self.precisions_cholesky, used)
+        norms = self.structure.squared_norms(self.precisions_cholesky, used)
         # A norm that is not a number is of a row as far as can be.
         np.multiply(-0.5, np.fmin(norms, np.inf), out=of_components)
         of_components += batch.patterns.each_row(self.log_peaks + conditional.constants)
@@ -213,7 +213,7 @@ class MissingEStep(EStep):
         )
 
     # -- filling in -----------------------------------------------------------------------------
-    def expected(self, rows: Array, responsibilities: Array) -> Array:
+    def conditional_means(self, rows: Array, responsibilities: Array) -> Array:
         """(D, B): rows with the conditional mean of what is missing, given (K, B) shares.
 
         Noise says nothing of what is missing: only the components share rows out.
@@ -226,7 +226,7 @@ class MissingEStep(EStep):
             whole[:, batch.place] = np.where(np.isnan(batch.rows), guess, batch.rows)
         return whole
 
-    def spread(self, rows: Array, components: Integers, noise: Array) -> Array:
+    def conditional_draws(self, rows: Array, components: Integers, noise: Array) -> Array:
         """(D, B): (D, B) standard normal noise as draws about the conditional means.
 
         Row i is taken to be of component components[i]; what was observed has no spread.

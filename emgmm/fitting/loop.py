@@ -269,7 +269,7 @@ def run(
         change = seen[-1] - seen[-2]  # the step before; see above
         small, last = math.fabs(change) < rules.tol, n_iter > rules.max_iter - 2
         asks = small and len(tail(marks)) <= LONGEST_TAIL
-        position = position.next(em, plainly=asks or resting or last)
+        position = position.next(em, force_plain=asks or resting or last)
         step = position.step
         seen.append(step.objective)
         marks.append(Mark(step.objective, step.passes, step.event))

@@ -107,9 +107,9 @@ def large_ridge(summary: DataSummary, ridge: float) -> list[EMWarning]:
 def unobserved_pairs(summary: DataSummary, family: Family) -> list[UnobservedPairWarning]:
     """What must be said of features whose covariance no row tells, where the family has one."""
     D = len(summary.mean)
-    if summary.together is None or family.structure.n_monomials(D) <= D:
+    if summary.pair_weights is None or family.structure.n_monomials(D) <= D:
         return []
-    pairs = np.argwhere(np.triu(summary.together <= 0, k=1))
+    pairs = np.argwhere(np.triu(summary.pair_weights <= 0, k=1))
     if not len(pairs):
         return []
     named = tuple((int(i), int(j)) for i, j in pairs)
@@ -194,5 +194,5 @@ def _narrowest(mixture: Mixture) -> Array:
     """(K,): the smallest standard deviation of each component, in any direction."""
     shape, stack = mixture.family.structure, mixture.covariance_stack
     unit = shape.add_ridge(np.zeros_like(stack[:1]), 1.0)[0]
-    least = np.broadcast_to(shape.least_variance(stack, unit), mixture.n_components)
+    least = np.broadcast_to(shape.min_variance(stack, unit), mixture.n_components)
     return np.sqrt(np.maximum(least, 0.0))

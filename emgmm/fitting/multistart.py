@@ -102,10 +102,10 @@ def at_least(n_components: int, rows: Rows) -> Rows:
     ValueError
         Where too few of the rows have a weight and something observed.
     """
-    counting = len(rows.counting)
+    counting = len(rows.informative)
     if counting >= n_components:
         return rows
-    if rows.weights is None or rows.weights[rows.counting].sum() < n_components:
+    if rows.weights is None or rows.weights[rows.informative].sum() < n_components:
         raise ValueError(
             f"Of the {len(rows.values)} rows that the start looks at, only {counting} have a "
             f"weight above 0 and something observed, for n_components = {n_components}: leave rows "

@@ -35,7 +35,7 @@ def values_named(source: Source) -> Iterator[None]:
 
 def out_of_reach(summary: DataSummary, mixture: Mixture, source: Source) -> ValueError:
     """The error of rows that lie so far from a mixture that their log-density overflows."""
-    reach = np.maximum(summary.reach(mixture.means.astype(np.float64)), 0.0)
+    reach = np.maximum(summary.max_distances(mixture.means.astype(np.float64)), 0.0)
     variances = mixture.family.structure.variances(mixture.covariance_stack, mixture.n_features)
     with np.errstate(over="ignore"):
         feature = int(np.argmax((reach / np.sqrt(variances)).max(axis=0)))

@@ -171,7 +171,7 @@ def sample_of(em: EM, mixture: Mixture, random: np.random.RandomState) -> tuple[
     if not rows.complete:
         shares = joint[: mixture.n_components].copy()
         softmax(shares)
-        values = form.incomplete.expected(rows.values.T, shares).T
+        values = form.missing.conditional_means(rows.values.T, shares).T
     softmax(joint)
     responsibilities = joint[: mixture.n_components]
     return values, responsibilities if rows.weights is None else responsibilities * rows.weights

@@ -73,7 +73,7 @@ class Stream:
     @classmethod
     def after_fit(cls, statistics: Statistics, prior: Prior | None, mixture: Mixture) -> Stream:
         """To go on from a fit that ended with these statistics, under that prior."""
-        told = None if prior is None else prior.told()
+        told = None if prior is None else prior.explicit()
         scaled = statistics.times(1 / statistics.weight)
         return cls(scaled, statistics.weight, 0, told, checksum(mixture))
 
@@ -129,7 +129,7 @@ def stepwise_update(
     following = em.m_step.maximise_recentred(blend.times(weight), again, mixture)
     prior = stream.prior if stream else None
     if prior is None and em.m_step.prior is not None:
-        prior = em.m_step.prior.told()
+        prior = em.m_step.prior.explicit()
     return Stream(blend, weight, calls, prior, checksum(following)), following
 
 
@@ -141,7 +141,7 @@ def gathered(waiting: Rows | None, block: Rows) -> Rows:
         [np.ones(len(part.values)) if part.weights is None else part.weights for part in parts]
     )
     complete = all(part.complete for part in parts)
-    counting = Rows(values, weights, complete).counting
+    counting = Rows(values, weights, complete).informative
     values, weights = values[counting], weights[counting]
     # Compared by their bytes, in which what is missing equals itself; -0.0 + 0.0 is 0.0.
     as_bytes = np.ascontiguousarray(values + 0.0).view(f"V{values[:1].nbytes}").ravel()

@@ -1,9 +1,9 @@
 """Starts: where EM begins. A start looks at rows; an ordinary M-step makes a mixture of it."""
 
 from emgmm.initialization.assignment import Assignment, Labels, Responsibilities, SingleRows
-from emgmm.initialization.denoising import cleaned
+from emgmm.initialization.denoising import denoised
 from emgmm.initialization.from_callable import from_callable
-from emgmm.initialization.methods import AUTO, STARTS, Start, auto, of_a_sample
+from emgmm.initialization.methods import AUTO, STARTS, Start, auto, from_sample
 from emgmm.initialization.registry import start_of
 
 __all__ = [
@@ -15,8 +15,8 @@ __all__ = [
     "SingleRows",
     "Start",
     "auto",
-    "cleaned",
+    "denoised",
     "from_callable",
-    "of_a_sample",
+    "from_sample",
     "start_of",
 ]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from emgmm.covariances import Family, times_counts
-from emgmm.estep import MissingEStep, Scratch, in_one_call, moments, shared_out
+from emgmm.estep import MissingEStep, Scratch, component_batches, fits_in_one_batch, moments
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
 from emgmm.sources import ArraySource, Rows
@@ -43,7 +43,7 @@ class _Shares(Assignment):
         """Rows (D, n), and what they count in the next g components (g, n)."""
         rows = np.ascontiguousarray(block.rows, dtype=np.float64)
         shares = self.shares(block)
-        return shared_out(rows, shares if block.weights is None else shares * block.weights)
+        return component_batches(rows, shares if block.weights is None else shares * block.weights)
 
     @abstractmethod
     def shares(self, block: Block) -> Array:
@@ -55,7 +55,7 @@ class _Shares(Assignment):
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         if not rows.complete:
-            block = rows.block.counting
+            block = rows.block.without_zero_weights
             observed = np.logical_not(np.isnan(block.rows).all(axis=0))
             shares, astray = self.shares(block) * observed, self.astray(block) * observed
             check_some_held(shares)
@@ -84,7 +84,7 @@ class Labels(_Shares):
         self.n_components = n_components
 
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
-        if in_one_call(self.n_components, block.rows.size):
+        if fits_in_one_batch(self.n_components, block.rows.size):
             return super()._parts(block)
         return self._sorted(block)
 
@@ -141,13 +141,13 @@ class SingleRows(Assignment):
 class OfSome(Assignment):
     """What is said of some rows, (n,) row numbers; the others have no part in theta_0."""
 
-    def __init__(self, numbers: Integers, said: Assignment) -> None:
+    def __init__(self, numbers: Integers, assignment: Assignment) -> None:
         self.numbers = numbers
-        self.said = said
-        self.n_components = said.n_components
+        self.assignment = assignment
+        self.n_components = assignment.n_components
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
-        return self.said.first_mixture(rows.take(self.numbers), m_step)
+        return self.assignment.first_mixture(rows.take(self.numbers), m_step)
 
 
 def check_some_held(shares: Array) -> None:
@@ -180,7 +180,7 @@ def observed_statistics(block: Block, shares: Array, mean: Array, family: Family
     counts = np.maximum(weighted.sum(axis=1), FLOOR * weighted.sum())
     covariances = family.estimate(family.pool(times_counts(counts, diagonals)), counts, n_features)
     judge = Mixture.of(counts / counts.sum(), mean + steps, covariances, family)
-    return MissingEStep(judge).given(block, shares)
+    return MissingEStep(judge).statistics(block, shares)
 
 
 def nearest(rows: Array, means: Array) -> Labels:

@@ -39,16 +39,16 @@ MOST = 0.9
 TINY = float(np.finfo(float).tiny)
 
 
-def cleaned(start: Start) -> Start:
+def denoised(start: Start) -> Start:
     """The start from rows that do not look like noise, where they are enough for it."""
 
     def begin(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
-        looked_at = rows.counting
+        looked_at = rows.informative
         if len(looked_at) > MOST_ROWS:
             looked_at = np.sort(random.choice(looked_at, MOST_ROWS, replace=False))
         some = rows.take(looked_at)
         values = some.filled.astype(np.float64)
-        astray = stray(values)
+        astray = looks_like_noise(values)
         if len(np.unique(values[np.logical_not(astray)], axis=0)) < n_components:
             astray[:] = False  # what is left could not make so many clusters
         weights = np.ones(len(astray)) if some.weights is None else some.weights
@@ -75,7 +75,7 @@ class Cleaned(Assignment):
         return replace(mixture, weights=weights, noise=m_step.noise(self.share))
 
 
-def stray(rows: Array) -> NDArray[np.bool_]:
+def looks_like_noise(rows: Array) -> NDArray[np.bool_]:
     """(n,): which of the (n, D) rows look like noise; none where that would be nearly all."""
     n_rows, n_features = rows.shape
     sides = np.ptp(rows, axis=0)

@@ -67,13 +67,13 @@ class Tree:
 
         It is kept with the rows, because another cut of the same tree costs next to nothing.
         """
-        if (cls, seed) not in rows.kept:
-            numbers = rows.chosen(TREE_ROWS, np.random.RandomState(seed))
+        if (cls, seed) not in rows.cache:
+            numbers = rows.choose(TREE_ROWS, np.random.RandomState(seed))
             own = rows.take(numbers)
             masses = masses_of(own)
             merges = agglomerate(principal_coordinates(own, float(masses.sum())), masses)
-            rows.kept[cls, seed] = cls(numbers, merges)
-        return rows.kept[cls, seed]
+            rows.cache[cls, seed] = cls(numbers, merges)
+        return rows.cache[cls, seed]
 
     def cut(self, n_clusters: int) -> Integers:
         """(n,): each row's label in `n_clusters` clusters, in the order of their first rows."""
@@ -92,9 +92,9 @@ def hierarchical(rows: Rows, n_components: int, random: np.random.RandomState) -
     """
     seed = random.randint(np.iinfo(np.int32).max)
     if rows.values.shape[1] == 1:
-        own = rows.take(rows.counting)
+        own = rows.take(rows.informative)
         labels = by_quantiles(own.filled[:, 0], masses_of(own), n_components)
-        return OfSome(rows.counting, Labels(labels, n_components))
+        return OfSome(rows.informative, Labels(labels, n_components))
     tree = Tree.of(rows, seed)
     return OfSome(tree.numbers, Labels(tree.cut(n_components), n_components))
 

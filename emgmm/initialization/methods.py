@@ -35,7 +35,7 @@ def of_those_that_count(start: Start) -> Start:
 
     @wraps(start)
     def begin(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
-        numbers = rows.counting
+        numbers = rows.informative
         if len(numbers) == len(rows.values):
             return start(rows, n_components, random)
         return OfSome(numbers, start(rows.take(numbers), n_components, random))
@@ -117,14 +117,14 @@ def standardized_kmeans(rows: Rows, n_components: int, random: np.random.RandomS
 def sampled(rows: Rows, random: np.random.RandomState) -> tuple[Integers, Rows]:
     """The rows that stand for all, and their numbers; kept, so that a tree serves every cut."""
     seed = random.randint(np.iinfo(np.int32).max)
-    if (sampled, seed) not in rows.kept:
-        numbers = rows.chosen(SHORT_ROWS, np.random.RandomState(seed))
-        rows.kept[sampled, seed] = numbers, rows.take(numbers)
-    numbers, sample = rows.kept[sampled, seed]
+    if (sampled, seed) not in rows.cache:
+        numbers = rows.choose(SHORT_ROWS, np.random.RandomState(seed))
+        rows.cache[sampled, seed] = numbers, rows.take(numbers)
+    numbers, sample = rows.cache[sampled, seed]
     return numbers, sample
 
 
-def of_a_sample(start: Start) -> Start:
+def from_sample(start: Start) -> Start:
     """The start from a bounded sample of the rows."""
 
     @wraps(start)
@@ -155,7 +155,7 @@ def distinct(assignments: Sequence[Assignment], n_rows: int) -> list[Assignment]
         numbers: Integers = np.arange(n_rows)
         labels: Assignment = assignment
         if isinstance(labels, OfSome):
-            numbers, labels = labels.numbers, labels.said
+            numbers, labels = labels.numbers, labels.assignment
         assert isinstance(labels, Labels)
         _, first, places = np.unique(labels.labels, return_index=True, return_inverse=True)
         partition = np.full(n_rows, -1)

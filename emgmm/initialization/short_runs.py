@@ -62,7 +62,7 @@ class ShortRuns(Assignment):
             The first run's, where every run meets a covariance that is not positive definite.
         """
         random = np.random.RandomState(self.seed)
-        sample = rows.take(rows.chosen(SHORT_ROWS, random))
+        sample = rows.take(rows.choose(SHORT_ROWS, random))
         em = map_under(m_step, sample, self.n_components)
         runs = ranked(em, sample, self._beginnings(sample, random), STEPS)
         ended = [runs[0]]
@@ -116,7 +116,7 @@ class BestOf(Assignment):
 
 
 def map_under(m_step: MStep, sample: Rows, n_components: int) -> EM:
-    """EM's map over a sample of the rows, from which noise is cleaned before."""
+    """EM's map over a sample of the rows, from which noise is denoised before."""
     source = ArraySource(sample.values, sample.weights, complete=sample.complete)
     return EM.under(replace(m_step, density=None), source, n_components)
 

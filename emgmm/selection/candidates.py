@@ -273,7 +273,7 @@ def _better(one: FitResult, other: FitResult) -> bool:
 def figures_of(source: Source, result: FitResult) -> dict[str, float]:
     """The criteria of a fit, of which one pass over the rows finds the certainty of labels."""
     statistics, mixture = result.statistics, result.mixture
-    certainty = Certainty(mixture, source.likely_rows)
+    certainty = Certainty(mixture, source.n_rows_hint)
     certain = source.sum(certainty, certainty.form.block_rows)
     return criteria(statistics, mixture.n_parameters, certain)
 

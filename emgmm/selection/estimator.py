@@ -18,13 +18,13 @@ from sklearn.utils.validation import check_is_fitted
 from emgmm import attributes, validation
 from emgmm.acceleration import after_short_runs
 from emgmm.base import BaseMixture
-from emgmm.covariances import FAMILIES, all_for
+from emgmm.covariances import FAMILIES, family_names
 from emgmm.diagnostics import Diagnosis
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import EMWarning, issue
 from emgmm.fitting.multistart import Given
 from emgmm.fitting.problem import options_of, problem_of
-from emgmm.initialization import AUTO, STARTS, auto, cleaned, of_a_sample, start_of
+from emgmm.initialization import AUTO, STARTS, auto, denoised, from_sample, start_of
 from emgmm.mixture import Mixture
 from emgmm.prior import NormalInverseWishart
 from emgmm.selection.candidates import (
@@ -248,9 +248,9 @@ class GaussianMixtureIC(BaseMixture):
         by_default = (self.tol, self.max_iter) == (TOL, MAX_ITER)
         several = self.init_params == "auto"
         if several:
-            starts = [auto, *map(of_a_sample, AUTO)]
+            starts = [auto, *map(from_sample, AUTO)]
             if self.noise is not None:
-                starts = [cleaned(start) for start in starts]
+                starts = [denoised(start) for start in starts]
         else:
             starts = [start_of(self.init_params, noise=self.noise is not None)]
         first, *others = map(SharedStart, starts)
@@ -389,7 +389,7 @@ class GaussianMixtureIC(BaseMixture):
     def _families(self, n_features: int) -> list[str]:
         given = self.covariance_type
         if given == "all":
-            return all_for(n_features)
+            return family_names(n_features)
         names = [given] if isinstance(given, str) else list(given)
         unknown = [name for name in names if name not in FAMILIES]
         if unknown or not names:

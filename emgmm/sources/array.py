@@ -9,7 +9,7 @@ import numpy as np
 
 from emgmm.sources.block import Block
 from emgmm.sources.patterns import by_pattern
-from emgmm.sources.source import Rows, Source, chosen_rows
+from emgmm.sources.source import Rows, Source, sample_indices
 from emgmm.threads import cached_property
 from emgmm.typing import Array, Integers
 
@@ -59,7 +59,7 @@ class ArraySource(Source):
             place = slice(start, start + size)
             if self.complete:
                 weights = None if self.weights is None else self.weights[place]
-                yield Block(start, self._features[:, place], weights, lasts=self._is_small)
+                yield Block(start, self._features[:, place], weights, is_persistent=self._is_small)
             else:
                 numbers = self._by_pattern[place]
                 weights = None if self.weights is None else self.weights[numbers]
@@ -73,6 +73,6 @@ class ArraySource(Source):
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         if self.n_rows <= limit:
             return Rows(self.rows, self.weights, self.complete)
-        chosen = chosen_rows(self.n_rows, limit, random)
+        chosen = sample_indices(self.n_rows, limit, random)
         weights = None if self.weights is None else self.weights[chosen]
         return Rows(self.rows[chosen], weights, self.complete)

@@ -26,7 +26,7 @@ class Block:
         Whether nothing is missing; else NaN marks what is.
     numbers : (B,) integers, optional
         The rows' numbers in their source, where they are not consecutive.
-    lasts : bool
+    is_persistent : bool
         Whether its source hands out this very block again, to all who ask for the same size.
     """
 
@@ -35,7 +35,7 @@ class Block:
     weights: Array | None = None
     complete: bool = True
     numbers: Integers | None = None
-    lasts: bool = False
+    is_persistent: bool = False
 
     @property
     def place(self) -> slice | Integers:
@@ -49,7 +49,7 @@ class Block:
         return slice(self.start - first, self.start - first + self.rows.shape[1])
 
     @property
-    def counting(self) -> Block:
+    def without_zero_weights(self) -> Block:
         """The rows whose weight is above 0: nothing adds up what others hold, however large."""
         return self._part or self
 

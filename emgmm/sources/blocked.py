@@ -47,7 +47,7 @@ class BlocksSource(StreamedSource):
         super().__init__(first.rows.shape[1], first.rows.dtype, first.names)
 
     @property
-    def likely_rows(self) -> int:
+    def n_rows_hint(self) -> int:
         return MANY
 
     @classmethod

@@ -115,8 +115,8 @@ class DigestedSource(Source):
         self.digest: int | None = None
 
     @property
-    def likely_rows(self) -> int:
-        return self.source.likely_rows
+    def n_rows_hint(self) -> int:
+        return self.source.n_rows_hint
 
     @property
     def block_dtype(self) -> np.dtype[Any]:

@@ -42,14 +42,14 @@ class Rows:
         What each counts; 1 by default.
     complete : bool
         Whether nothing is missing.
-    kept : dict
+    cache : dict
         What a start has found in these rows and may be asked for again, by its type.
     """
 
     values: Array
     weights: Array | None = None
     complete: bool = True
-    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+    cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def mean(self) -> Array:
@@ -86,14 +86,14 @@ class Rows:
             return shares * (np.count_nonzero(weights) / shares.sum())
 
     @property
-    def counting(self) -> Integers:
+    def informative(self) -> Integers:
         """Numbers of the rows that have a weight above 0 and something observed, in their order."""
         return np.arange(len(self.values)) if self.counts is None else np.flatnonzero(self.counts)
 
-    def chosen(self, limit: int, random: np.random.RandomState) -> Integers:
+    def choose(self, limit: int, random: np.random.RandomState) -> Integers:
         """Numbers of the rows that count, in their order; of more than `limit` a random choice."""
-        counting = self.counting
-        return counting[chosen_rows(len(counting), limit, random)]
+        informative = self.informative
+        return informative[sample_indices(len(informative), limit, random)]
 
     def take(self, numbers: Integers) -> Rows:
         """Those of the rows that have these numbers."""
@@ -106,7 +106,7 @@ class Rows:
         return Block(0, self.values.T, self.weights, self.complete)
 
 
-def chosen_rows(n_rows: int, limit: int, random: np.random.RandomState) -> Integers:
+def sample_indices(n_rows: int, limit: int, random: np.random.RandomState) -> Integers:
     """Numbers of the rows that stand for all, in their order: all up to `limit`, or as many.
 
     They depend on `random` and the number of rows only, so that every source chooses the same.
@@ -151,10 +151,10 @@ class Source(ABC):
     feature_names: Array | None = None
 
     #: Whether the blocks of `each_row` say where they stand among all rows.
-    tells_places = True
+    knows_positions = True
 
     @property
-    def likely_rows(self) -> int:
+    def n_rows_hint(self) -> int:
         """How many rows there are, as far as is known without a pass."""
         return self.n_rows
 
@@ -185,7 +185,7 @@ class Source(ABC):
 
     @abstractmethod
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
-        """The rows that stand for all, those of `chosen_rows`."""
+        """The rows that stand for all, those of `sample_indices`."""
 
     def each_row(
         self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
@@ -207,9 +207,11 @@ class Source(ABC):
 
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
         """Sum of a function of blocks over the rows that count, added in block order: one pass."""
-        return reduce(add, self.map(function, counting(self.blocks(size))))
+        return reduce(add, self.map(function, without_zero_weights(self.blocks(size))))
 
 
-def counting(blocks: Iterable[Block]) -> Iterator[Block]:
+def without_zero_weights(blocks: Iterable[Block]) -> Iterator[Block]:
     """Blocks without their rows of weight 0; those that have no others are left out."""
-    return (block for block in (each.counting for each in blocks) if block.rows.shape[1])
+    return (
+        block for block in (each.without_zero_weights for each in blocks) if block.rows.shape[1]
+    )

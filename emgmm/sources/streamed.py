@@ -12,7 +12,7 @@ import numpy as np
 from emgmm.sources.block import Block
 from emgmm.sources.cut import ENTRIES, Cut
 from emgmm.sources.finite import is_complete
-from emgmm.sources.source import Rows, Source, chosen_rows
+from emgmm.sources.source import Rows, Source, sample_indices
 from emgmm.sources.weights import check_each, check_ordinary, check_some
 from emgmm.typing import Array
 
@@ -64,7 +64,7 @@ class StreamedSource(Source):
             yield from cut.blocks(size)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
-        chosen = chosen_rows(self.n_rows, limit, random)
+        chosen = sample_indices(self.n_rows, limit, random)
         values = np.empty((len(chosen), self.n_features), self.dtype)
         weights = None
         for cut in self.cuts(max(1, ENTRIES // self.n_features)):

@@ -39,7 +39,7 @@ def kernel() -> ModuleType | None:
     return kernel
 
 
-def pays(structure: Structure | None, n_components: int, n_features: int) -> bool:
+def outperforms_numpy(structure: Structure | None, n_components: int, n_features: int) -> bool:
     """Whether the kernel is faster than two matrix products in NumPy.
 
     How many times as fast its sums were, both on one thread of a processor with AVX-512, whose
@@ -124,39 +124,43 @@ def _run(
     )
 
 
-def packed_joint(rows: Array, centre: Array, theta: Array, structure: Structure | None) -> Array:
-    """(K, B): theta @ phi, the log-joint of a block; the arguments are those of `packed_sums`."""
+def expanded_log_joint(
+    rows: Array, centre: Array, theta: Array, structure: Structure | None
+) -> Array:
+    """(K, B): theta @ phi, the log-joint of a block; the arguments are those of `expanded_sums`."""
     joint = np.empty((len(theta), rows.shape[1]), theta.dtype)
     _run("joint", rows, centre, theta, structure, joint)
     return joint
 
 
-def packed_labels(
+def expanded_labels(
     rows: Array, centre: Array, theta: Array, structure: Structure | None
 ) -> Integers:
-    """(B,): the line of theta @ phi that is largest; the arguments are those of `packed_sums`."""
+    """(B,): the line of theta @ phi that is largest; the arguments are those of `expanded_sums`."""
     labels = np.empty(rows.shape[1], np.int64)
     _run("labels", rows, centre, theta, structure, len(theta), labels)
     return labels
 
 
-def packed_shares(rows: Array, centre: Array, theta: Array, structure: Structure | None) -> Array:
-    """(B, K): softmax of theta @ phi; the arguments are those of `packed_sums`."""
+def expanded_responsibilities(
+    rows: Array, centre: Array, theta: Array, structure: Structure | None
+) -> Array:
+    """(B, K): softmax of theta @ phi; the arguments are those of `expanded_sums`."""
     shares = np.empty((rows.shape[1], len(theta)), theta.dtype)
     _run("shares", rows, centre, theta, structure, shares)
     return shares
 
 
-def packed_densities(
+def expanded_log_densities(
     rows: Array, centre: Array, theta: Array, structure: Structure | None
 ) -> Array:
-    """(B,): log-sum-exp of theta @ phi; the arguments are those of `packed_sums`."""
+    """(B,): log-sum-exp of theta @ phi; the arguments are those of `expanded_sums`."""
     densities = np.empty(rows.shape[1], theta.dtype)
     _run("densities", rows, centre, theta, structure, len(theta), densities)
     return densities
 
 
-def packed_sums(
+def expanded_sums(
     rows: Array,
     centre: Array,
     theta: Array,
@@ -201,31 +205,31 @@ class CompiledEStep(ExpandedEStep):
     @property
     def _own(self) -> tuple[Array, Array, Structure | None]:
         """What goes with rows."""
-        return self.centre, self.theta, self.mixture.quadratic_shape
+        return self.centre, self.natural_parameters, self.mixture.quadratic_shape
 
     # What was chosen where there is a kernel may be asked of a worker whose machine has none.
-    def relative_joint(self, rows: Array) -> Array:
+    def relative_log_joint(self, rows: Array) -> Array:
         if kernel() is None:
-            return super().relative_joint(rows)
-        return packed_joint(rows, *self._own)
+            return super().relative_log_joint(rows)
+        return expanded_log_joint(rows, *self._own)
 
     def labels(self, rows: Array) -> Integers:
         if kernel() is None:
             return super().labels(rows)
-        return packed_labels(rows, *self._own)
+        return expanded_labels(rows, *self._own)
 
-    def shares(self, rows: Array) -> Array:
+    def responsibilities(self, rows: Array) -> Array:
         if kernel() is None:
-            return super().shares(rows)
-        return packed_shares(rows, *self._own)
+            return super().responsibilities(rows)
+        return expanded_responsibilities(rows, *self._own)
 
     def log_densities(self, rows: Array) -> Array:
         if kernel() is None:
             return super().log_densities(rows)
-        return self._with_shared(packed_densities(rows, *self._own), rows)
+        return self._with_shared(expanded_log_densities(rows, *self._own), rows)
 
     def sums(self, block: Block) -> Products:
         if kernel() is None:
             return super().sums(block)
-        products, log_likelihood = packed_sums(block.rows, *self._own, block.weights)
+        products, log_likelihood = expanded_sums(block.rows, *self._own, block.weights)
         return Products(products, log_likelihood, block.weight)

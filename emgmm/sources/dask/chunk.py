@@ -36,7 +36,7 @@ class ChunkError(ValueError):
 
 
 @dataclass(frozen=True)
-class Place:
+class ChunkPosition:
     """Where a chunk stands among the others.
 
     Parameters
@@ -176,7 +176,7 @@ class Work(ABC):
 
     layout: Layout
 
-    def __call__(self, place: Place, rows: Any, weights: Any = None, *more: Any) -> Any:
+    def __call__(self, place: ChunkPosition, rows: Any, weights: Any = None, *more: Any) -> Any:
         """Do it with one chunk: its place, its rows, and their weights.
 
         Raises
@@ -191,7 +191,7 @@ class Work(ABC):
     def done(self, source: ChunkSource, *more: Any) -> Any:
         """Do it with the rows of one chunk."""
 
-    def _opened(self, rows: Any, weights: Any, place: Place) -> ChunkSource:
+    def _opened(self, rows: Any, weights: Any, place: ChunkPosition) -> ChunkSource:
         values = as_rows(rows, ensure_min_samples=0)
         if values.shape[1] != self.layout.n_features:
             raise ChunkError(
@@ -208,7 +208,7 @@ class Work(ABC):
 
 
 @contextmanager
-def _named(place: Place) -> Iterator[None]:
+def _named(place: ChunkPosition) -> Iterator[None]:
     try:
         yield
     except ChunkError:
@@ -217,14 +217,14 @@ def _named(place: Place) -> Iterator[None]:
         raise ChunkError(failure(place, error)) from error
 
 
-def failure(place: Place, error: Exception) -> str:
+def failure(place: ChunkPosition, error: Exception) -> str:
     """The sentence about a chunk that raised."""
     return (
         f"{place.title} raised {type(error).__name__}: {error} (chunks and rows are counted from 0)"
     )
 
 
-def _has_all(values: Array, place: Place, names: Array | None) -> bool:
+def _has_all(values: Array, place: ChunkPosition, names: Array | None) -> bool:
     """Whether nothing is NaN; infinity is an error."""
     infinite = np.argwhere(np.isinf(values))
     if len(infinite):
@@ -238,7 +238,7 @@ def _has_all(values: Array, place: Place, names: Array | None) -> bool:
     return not np.isnan(values).any()
 
 
-def _checked(weights: Array, values: Array, place: Place) -> Array:
+def _checked(weights: Array, values: Array, place: ChunkPosition) -> Array:
     """(B,) weights that are finite and not negative."""
     if weights.shape != (len(values),):
         raise ChunkError(
@@ -297,7 +297,9 @@ def run(work: Work, *arguments: Any) -> Any:
     return work(*arguments)
 
 
-def run_on_several(work: Work, n_chunks: int, places: list[Place], *parts: list[Any]) -> Sums:
+def run_on_several(
+    work: Work, n_chunks: int, places: list[ChunkPosition], *parts: list[Any]
+) -> Sums:
     """Totals of the work done with each of some chunks: their places, rows and weights."""
     sums = Sums(n_chunks)
     for place, *own in zip(places, *parts, strict=True):
@@ -306,7 +308,7 @@ def run_on_several(work: Work, n_chunks: int, places: list[Place], *parts: list[
 
 
 def run_on_block(
-    rows: Any, work: Work, places: Sequence[Place], block_id: tuple[int, ...]
+    rows: Any, work: Work, places: Sequence[ChunkPosition], block_id: tuple[int, ...]
 ) -> Array:
     """The same for a block of a Dask array, whose number Dask tells."""
     return work(places[block_id[0]], rows)

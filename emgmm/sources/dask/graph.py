@@ -20,7 +20,7 @@ from uuid import uuid4
 from emgmm.sources.dask.chunk import (
     BRANCHES,
     ChunkError,
-    Place,
+    ChunkPosition,
     Total,
     Work,
     failure,
@@ -68,11 +68,13 @@ class Chunks:
         return self._number
 
     @property
-    def places(self) -> list[Place]:
+    def places(self) -> list[ChunkPosition]:
         """Where each stands."""
         if self.lengths is None:
-            return [Place(number, None) for number in range(len(self))]
-        return [Place(*pair) for pair in enumerate(accumulate(self.lengths[:-1], initial=0))]
+            return [ChunkPosition(number, None) for number in range(len(self))]
+        return [
+            ChunkPosition(*pair) for pair in enumerate(accumulate(self.lengths[:-1], initial=0))
+        ]
 
     def each(self, work: Work, more: Mapping[int, tuple[Any, ...]] | None = None) -> list[Any]:
         """What the work makes of each chunk, or of some, which have arguments of their own."""
@@ -136,7 +138,7 @@ class Chunks:
         for array in self._arrays:
             yield (array.name, number, *[0] * (array.ndim - 1))
 
-    def _task(self, name: str, place: Place, *more: Any) -> tuple[Any, ...]:
+    def _task(self, name: str, place: ChunkPosition, *more: Any) -> tuple[Any, ...]:
         rows, weights = [*self._parts(place.number), None][:2]
         return (run, name, place, rows, weights, *more)
 

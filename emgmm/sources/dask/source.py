@@ -22,7 +22,7 @@ from emgmm.sources.dask.chunk import (
     run_on_block,
 )
 from emgmm.sources.dask.graph import Chunks, has_known_lengths
-from emgmm.sources.source import MANY, Rows, Source, Sum, chosen_rows
+from emgmm.sources.source import MANY, Rows, Source, Sum, sample_indices
 from emgmm.sources.weights import check_some
 from emgmm.typing import Array
 
@@ -43,7 +43,7 @@ class ClusterSource(Source):
         Of the DataFrame that the array was.
     """
 
-    tells_places = False
+    knows_positions = False
 
     def __init__(self, rows: Any, weights: Any = None, feature_names: Array | None = None) -> None:
         self.rows = rows
@@ -55,7 +55,7 @@ class ClusterSource(Source):
         self._complete: bool | None = None  # until a pass has said
 
     @property
-    def likely_rows(self) -> int:
+    def n_rows_hint(self) -> int:
         return MANY
 
     @classmethod
@@ -122,7 +122,7 @@ class ClusterSource(Source):
             self._look()
         shares = None
         if self.n_rows > limit:
-            numbers = chosen_rows(self.n_rows, limit, random)
+            numbers = sample_indices(self.n_rows, limit, random)
             firsts = np.cumsum((0, *self.lengths[:-1]))
             cut = np.split(numbers, np.searchsorted(numbers, firsts)[1:])
             shares = {i: (own - firsts[i],) for i, own in enumerate(cut) if len(own)}
