@@ -238,7 +238,7 @@ class MStep:
         """How many times the covariances of their own moments the covariances are."""
         if self.prior is not None:
             return 1.0
-        own = statistics.scatter, statistics.counts, statistics.steps_to_means
+        own = statistics.scatter, statistics.counts, statistics.mean_offsets
         return self.family.enlargement(mixture.covariance_stack, *own)
 
     def _maximum_if_any(self, statistics: Statistics, before: Mixture | None) -> Mixture | None:

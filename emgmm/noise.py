@@ -1,4 +1,4 @@
-"""Noise: one more component, whose density is not a Gaussian and is not estimated; its weight is.
+"""The noise component, whose density is fixed and whose weight is estimated.
 
 References
 ----------
@@ -19,7 +19,7 @@ from emgmm.typing import Array
 
 
 class NoVolumeError(ValueError):
-    """Features that do not vary span no volume; `features` says which."""
+    """Error for a box of volume 0, because the features `features` do not vary."""
 
     def __init__(self, features: tuple[int, ...]) -> None:
         super().__init__(f"constant: {features}")
@@ -27,25 +27,25 @@ class NoVolumeError(ValueError):
 
 
 class Density(ABC):
-    """How noise is distributed: what is known before a fit, and stays as it is."""
+    """Base class of the densities of noise, which are fixed before a fit."""
 
     @property
     def constant(self) -> float | None:
-        """The log-density of rows of which all is observed; None where they differ in it."""
+        """Log-density of complete rows if it is the same for all of them, otherwise None."""
         return None
 
     @abstractmethod
     def log_density(self, rows: Array) -> Array:
-        """(B,): of (D, B) rows; the marginal one of those that miss something."""
+        """Return the log-densities of (D, B) rows: (B,); marginal ones for incomplete rows."""
 
     @abstractmethod
     def sample(self, n_rows: int, random: np.random.RandomState) -> Array:
-        """(n, D): draws.
+        """Draw rows, shape (n, D).
 
         Raises
         ------
         ValueError
-            Where it is not known from where.
+            If the density cannot be sampled.
         """
 
 
@@ -53,17 +53,17 @@ class Density(ABC):
 class Box(Density):
     """Uniform noise.
 
-    Its density is the same everywhere, outside the box too: a row that lies there is as likely to
-    be noise as one inside. Of a row that misses features it is the marginal over those observed.
+    The density has the same value outside the box, so that rows there can be noise as well. For a
+    row with missing features it is the marginal density of the observed ones.
 
     Parameters
     ----------
     sides : (D,)
-        Lengths along the features, whose product is the volume.
+        Lengths of the sides along the features, whose product is the volume.
     edges : (D, D), optional
-        Edges of the box, one to a line; None where only the volume is known.
+        Edge vectors of the box in rows; None if only the volume is known.
     corner : (D,), optional
-        Where they begin.
+        Corner from which the edges start.
     """
 
     sides: Array
@@ -72,12 +72,12 @@ class Box(Density):
 
     @classmethod
     def between(cls, low: Array, high: Array) -> Box:
-        """The box between two corners, along the features.
+        """Return the axis-aligned box between two corners.
 
         Raises
         ------
         NoVolumeError
-            Where it has none.
+            If its volume is 0.
         """
         sides = np.asarray(high - low, dtype=np.float64)
         flat = np.flatnonzero(np.logical_not(sides > 0))
@@ -86,26 +86,27 @@ class Box(Density):
         return cls(sides, np.diag(sides), np.asarray(low, dtype=np.float64))
 
     def turned(self, axes: Array, low: Array, high: Array) -> Box:
-        """A box with edges along orthogonal `axes`, in columns, between coordinates along these.
+        """Return the box with orthogonal edges along the columns of `axes`.
 
-        Rows that miss features meet sides in proportion to those of this one.
+        `low` and `high` are the coordinates of opposite corners along the axes. For marginal
+        densities, the new sides are proportional to those of this box.
         """
         edges = ((high - low) * axes).T
         scaled = self.sides * math.exp((np.log(high - low).sum() + self.constant) / len(self.sides))
         return Box(scaled, edges, axes @ low)
 
     def of_density(self, density: float) -> Box:
-        """A box about the same centre, of the same proportions, with that density.
+        """Return the box with the same centre and proportions that has the given density.
 
         Raises
         ------
         ValueError
-            Where its sides are beyond the range of floating-point numbers.
+            If its sides are outside the range of floating-point numbers.
         """
-        log_times = -(math.log(density) - self.constant) / len(self.sides)
+        log_factor = -(math.log(density) - self.constant) / len(self.sides)
         with np.errstate(over="ignore", under="ignore"):
-            times = np.exp(log_times)
-            sides = np.exp(log_times + np.log(self.sides))
+            factor = np.exp(log_factor)
+            sides = np.exp(log_factor + np.log(self.sides))
         if not (np.isfinite(sides).all() and (sides > 0).all()):
             raise ValueError(
                 f"noise={density!r} cannot be the density of a box: in the units of this X its "
@@ -115,7 +116,7 @@ class Box(Density):
         if self.edges is None or self.corner is None:
             return Box(sides)
         centre = self.corner + 0.5 * self.edges.sum(axis=0)
-        edges = times * self.edges
+        edges = factor * self.edges
         return Box(sides, edges, centre - 0.5 * edges.sum(axis=0))
 
     @property
@@ -136,27 +137,27 @@ class Box(Density):
 
 @dataclass(frozen=True, eq=False)
 class Function(Density):
-    """A log-density that the user wrote: a function of (n, D) rows, in nats."""
+    """A log-density given by the user, as a function of (n, D) rows, in nats."""
 
     function: Callable[[Array], Any]
 
     def log_density(self, rows: Array) -> Array:
         n_rows = rows.shape[1]
-        looked_at = rows.T.view()
-        looked_at.flags.writeable = False  # they may be the user's own
-        found = np.asarray(self.function(looked_at), dtype=np.float64)
-        if found.shape != (n_rows,):
+        values = rows.T.view()
+        values.flags.writeable = False  # the memory may be that of the user's X
+        log_densities = np.asarray(self.function(values), dtype=np.float64)
+        if log_densities.shape != (n_rows,):
             raise ValueError(
-                f"noise returned an array of shape {found.shape} for {n_rows} rows: return the "
-                "log-density of each, one number to a row."
+                f"noise returned an array of shape {log_densities.shape} for {n_rows} rows: return "
+                "the log-density of each row, one number per row."
             )
-        wrong = np.flatnonzero(np.isnan(found) | (found == np.inf))
+        wrong = np.flatnonzero(np.isnan(log_densities) | (log_densities == np.inf))
         if len(wrong):
             raise ValueError(
-                f"noise returned {found[wrong[0]]} for the row {rows[:, wrong[0]]}: return "
+                f"noise returned {log_densities[wrong[0]]} for the row {rows[:, wrong[0]]}: return "
                 "log-densities, finite or -inf."
             )
-        return found
+        return log_densities
 
     def sample(self, n_rows: int, random: np.random.RandomState) -> Array:  # noqa: ARG002
         raise ValueError(
@@ -172,9 +173,9 @@ class Noise:
     Parameters
     ----------
     weight : float
-        Its share; those of the Gaussian components sum to one less it.
+        Weight of the component; those of the Gaussian components sum to one minus this weight.
     density : Density
-        Of its rows.
+        Density of the rows of the component.
     """
 
     weight: float
@@ -182,9 +183,9 @@ class Noise:
 
     @property
     def log_weight(self) -> float:
-        """Its logarithm."""
+        """Logarithm of the weight."""
         return math.log(self.weight) if self.weight > 0 else -math.inf
 
     def log_joint(self, rows: Array) -> Array:
-        """(B,): log-weight plus log-density of (D, B) rows."""
+        """Return the log-weight plus the log-densities of (D, B) rows, shape (B,)."""
         return self.log_weight + self.density.log_density(rows)

@@ -1,4 +1,4 @@
-"""Priors on means and covariances: pseudo-statistics in the M-step, a density in the objective."""
+"""The conjugate prior of means and covariances, for maximum a posteriori (MAP) estimation."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
 from emgmm.typing import Array
 
-# Smallest eigenvalue of a correlation matrix below which features are collinear.
+# Features are collinear if an eigenvalue of their correlation matrix is at most this.
 COLLINEAR = 1e-12
 
 
 class ConstantFeaturesError(ValueError):
-    """No scale can be taken from features that do not vary; `features` says which."""
+    """Error for a scale that cannot be estimated, because the features `features` do not vary."""
 
     def __init__(self, features: tuple[int, ...]) -> None:
         super().__init__(f"constant: {features}")
@@ -28,29 +28,32 @@ class ConstantFeaturesError(ValueError):
 
 @dataclass(frozen=True)
 class NormalInverseWishart:
-    """The conjugate prior of each component's mean and covariance; fits are then MAP.
+    """Conjugate prior of each component's mean and covariance, for MAP estimation.
 
-    mu_k given Sigma_k is normal with mean `mean` and covariance Sigma_k / `shrinkage`, and Sigma_k
-    is inverse Wishart with `dof` degrees of freedom and scale `scale`, restricted to the family of
-    the covariances. What is None is taken from the data, so that the prior scales with them.
+    Given Sigma_k, mu_k is normal with mean `mean` and covariance Sigma_k / `shrinkage`. Sigma_k is
+    inverse Wishart with `dof` degrees of freedom and scale matrix `scale`, restricted to the family
+    of the covariances. Parameters that are None are derived from the data, so that the prior adapts
+    to their location and scale.
 
     Parameters
     ----------
     shrinkage : float, default=0.01
-        Rows that the prior's mean is worth, kappa. 0 leaves the means alone.
+        Number of rows to which the prior of the means is equivalent, kappa. With 0 the means have
+        no prior.
     mean : array-like of shape (D,), default=None
-        Where means are drawn to; None is the data's mean.
+        Prior mean of the components' means. By default, the mean of the data.
     dof : float, default=None
-        Degrees of freedom, nu, more than D - 1; None is D + 2.
+        Degrees of freedom, nu, greater than D - 1. By default, D + 2.
     scale : array-like of shape (D, D), default=None
-        Symmetric and positive definite, in squared units of X. Axis-aligned families use its
-        diagonal, spherical ones the mean of that. None is the data's covariance over K^(2/D), as in
-        R's mclust; where that is singular, its diagonal.
+        Scale matrix, symmetric and positive definite, in squared units of X. Axis-aligned families
+        use its diagonal, and spherical families the mean of the diagonal. By default, the
+        covariance of the data divided by K^(2/D), as in R's mclust, or only its diagonal if the
+        covariance is singular.
 
     Raises
     ------
     ValueError
-        Where a value cannot be what its name says.
+        If a parameter has an invalid value.
 
     References
     ----------
@@ -104,14 +107,14 @@ class NormalInverseWishart:
             object.__setattr__(self, "scale", tuple(map(tuple, scale.tolist())))
 
     def resolved(self, summary: DataSummary, family: Family, n_components: int) -> Prior:
-        """The prior for the data that `summary` saw.
+        """Return the prior with unset parameters derived from the data that `summary` describes.
 
         Raises
         ------
         ConstantFeaturesError
-            Where the scale would be taken from data of which a feature is constant.
+            If the scale has to be derived from data with a constant feature.
         ValueError
-            Where the prior is for another number of features.
+            If the parameters do not match the number of features.
         """
         D = len(summary.mean)
         for name, value in (("mean", self.mean), ("scale", self.scale)):
@@ -126,7 +129,7 @@ class NormalInverseWishart:
         if self.scale is None:
             scale, diagonal = scale_of(summary, n_components)
         else:
-            # The sum of outer products of a root's columns, in the family's shape.
+            # A sum of outer products of the columns of a root has the family's structure.
             root = np.linalg.cholesky(np.array(self.scale))
             scale = family.structure.weigh(root, np.ones(D))
         freedom = dof + D + 1 + (self.shrinkage > 0)
@@ -134,7 +137,7 @@ class NormalInverseWishart:
 
 
 def _numbers(value: Any, name: str) -> Array:
-    """The finite numbers of an array that the prior was given."""
+    """Return a parameter of the prior as a float64 array of finite numbers."""
     try:
         array = np.asarray(value)
         numbers = array.astype(np.float64) if array.dtype.kind in "fiuO" else None
@@ -148,11 +151,11 @@ def _numbers(value: Any, name: str) -> Array:
 
 
 def scale_of(summary: DataSummary, n_components: int) -> tuple[Array, bool]:
-    """The data's covariance over K^(2/D), and whether only its diagonal could be taken."""
+    """Return the covariance of the data over K^(2/D), and whether only its diagonal is used."""
     constant = np.logical_not(summary.varies)
     if constant.any():
         raise ConstantFeaturesError(tuple(np.flatnonzero(constant).tolist()))
-    # Weights may sum to less than one row.
+    # The sum of the weights may be less than 1.
     freedom = max(summary.seen - 1, summary.seen / 2)
     scale = summary.whole_scatter / freedom / n_components ** (2 / len(summary.mean))
     if summary.structure == DENSE and is_collinear(scale):
@@ -168,24 +171,24 @@ def is_collinear(covariance: Array) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """A normal-inverse-Wishart prior of every component, in numbers: one rule for all families.
+    """A normal-inverse-Wishart prior of every component, with all parameters determined.
 
-    In the M-step W_k becomes scale + W_k + what the mean's pull adds, and N_k under a covariance
-    becomes N_k + freedom. That minimises the criterion of the M-step plus minus twice the prior's
-    log-density, whatever the family.
+    In the M-step, the scatter W_k becomes W_k + scale plus a term for the prior mean, and the count
+    N_k of a covariance becomes N_k + freedom. For every family, this minimises the criterion of the
+    M-step minus twice the log-density of the prior.
 
     Parameters
     ----------
     family : Family
-        Of the covariances.
+        Family of the covariances.
     shrinkage : float
-        kappa.
+        Shrinkage, kappa.
     mean : (D,)
-        mu_P.
-    scale : element of the family's shape
-        Lambda, as a scatter.
+        Prior mean, mu_P.
+    scale : element of the family's structure
+        Scale matrix, Lambda, as a scatter.
     freedom : float
-        nu + D + 2, or nu + D + 1 where shrinkage is 0.
+        Pseudo-count of the covariances: nu + D + 2, or nu + D + 1 if shrinkage is 0.
     diagonal : bool
         Whether the scale is diagonal because the data's covariance is singular.
     """
@@ -198,37 +201,39 @@ class Prior:
     diagonal: bool
 
     def explicit(self) -> NormalInverseWishart:
-        """What a user would write for it, with nothing left to the data."""
+        """Return the equivalent `NormalInverseWishart` in which no parameter is None."""
         D = len(self.mean)
-        shape = self.family.structure
-        each = shape.estimate(self.scale[None], np.ones(1), D)
+        structure = self.family.structure
+        each = structure.estimate(self.scale[None], np.ones(1), D)
         dof = self.freedom - D - 1 - (self.shrinkage > 0)
         prior = NormalInverseWishart(self.shrinkage, self.mean, dof)
-        # Not validated again: rounding may decide otherwise on a scale that is nearly singular.
-        scale = tuple(map(tuple, shape.dense(each[0], D).tolist()))
+        # Validation is skipped: after rounding it might reject a nearly singular scale.
+        scale = tuple(map(tuple, structure.dense(each[0], D).tolist()))
         object.__setattr__(prior, "scale", scale)
         return prior
 
     def added_to(self, statistics: Statistics) -> Statistics:
-        """Statistics of the rows and of those that the prior is worth, but for `freedom`."""
-        steps = self.mean - statistics.centres
-        each = self.scale + self.shrinkage * self.family.structure.outer(steps)
+        """Return the statistics plus the pseudo-statistics of the prior, apart from `freedom`."""
+        offsets = self.mean - statistics.centres
+        each = self.scale + self.shrinkage * self.family.structure.outer(offsets)
         return replace(
             statistics,
             counts=statistics.counts + self.shrinkage,
-            first_moment=statistics.first_moment + self.shrinkage * steps,
+            first_moment=statistics.first_moment + self.shrinkage * offsets,
             scatter=statistics.scatter + self.family.pool(each),
         )
 
     def log_density(self, mixture: Mixture) -> float:
-        """Summed over components, but for a constant.
+        """Return the log-density of the parameters of all components, up to a constant.
 
         -1/2 sum_k [tr(Lambda Sigma_k^-1) + kappa |mu_k - mu_P|^2 in Sigma_k + freedom log|Sigma_k|]
         """
-        shape, D = self.family.structure, mixture.n_features
+        structure, D = self.family.structure, mixture.n_features
         precisions_cholesky = mixture.each_precision_cholesky
-        traces = [shape.inner(p, self.scale, D) for p in shape.precisions(precisions_cholesky)]
-        steps = mixture.means.astype(np.float64) - self.mean
-        pulls = self.shrinkage * shape.squared_norms(precisions_cholesky, steps[:, :, None])[:, 0]
-        log_dets = -2 * shape.log_det(precisions_cholesky, D)
-        return -0.5 * float(np.sum(traces + pulls + self.freedom * log_dets))
+        precisions = structure.precisions(precisions_cholesky)
+        traces = [structure.inner(precision, self.scale, D) for precision in precisions]
+        offsets = mixture.means.astype(np.float64) - self.mean
+        distances = structure.squared_norms(precisions_cholesky, offsets[:, :, None])[:, 0]
+        log_dets = -2 * structure.log_det(precisions_cholesky, D)
+        terms = traces + self.shrinkage * distances + self.freedom * log_dets
+        return -0.5 * float(np.sum(terms))

@@ -1,4 +1,4 @@
-"""Random numbers: the generator that a fit draws from."""
+"""The random number generator of a fit."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-# Generators that nobody uses now. To make one takes a hundred times as long as to seed it, and as
+# Generators that are not in use. Creating one takes a hundred times as long as seeding it, and as
 # long as an EM iteration of a small fit.
 _idle: list[np.random.RandomState] = []
 
 
 @contextmanager
 def generator(random_state: Any) -> Iterator[np.random.RandomState]:
-    """scikit-learn's `check_random_state`; where a number is the seed, only for the time inside."""
+    """Yield the generator of scikit-learn's `check_random_state`.
+
+    For an integer seed, the generator is valid inside the context only, because it is reused.
+    """
     if not isinstance(random_state, Integral):
         yield check_random_state(random_state)
         return

@@ -1,6 +1,7 @@
-"""The sufficient statistics: all that EM needs to know of the rows, and they add up.
+"""The sufficient statistics of EM, which are sums over rows.
 
-`Statistics` is what one pass returns. Blocks, threads, files and machines differ only in who adds.
+One pass over the rows returns `Statistics`. Those of blocks, chunks or files are computed
+separately and then added.
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ class Statistics:
     Parameters
     ----------
     centres : (K, D)
-        c_k. All blocks of a pass share them, so that ``+`` is plain addition.
+        Centres c_k, which all blocks of a pass share, so that ``+`` is plain addition.
     counts : (K,)
-        sum_i r_ik.
+        Effective numbers of rows, N_k = sum_i r_ik.
     first_moment : (K, D)
         sum_i r_ik (x_i - c_k).
-    scatter : array in the family's shape
+    scatter : array in the family's structure
         sum_i r_ik (x_i - c_k)(x_i - c_k)^T, summed over k where the covariance is shared.
     log_likelihood : float
         sum_i log p(x_i).
     weight : float
-        Total weight of the rows; their number, if each counts 1.
+        Total weight of the rows; their number, if all weights are 1.
     unseen : float
-        How much of it is of rows of which nothing was observed: no component holds them.
+        Weight of the rows without any observed value, which belong to no component.
     noise : float
-        How much of it noise holds.
-    conditional : array in the family's shape, optional
-        How much of the scatter is the conditional covariances of what is missing; None where
-        nothing is.
+        Effective number of rows of the noise component.
+    conditional : array in the family's structure, optional
+        Part of the scatter that the conditional covariances of missing values contribute; None if
+        no value is missing.
     """
 
     centres: Array
@@ -66,7 +67,7 @@ class Statistics:
         )
 
     def times(self, factor: float) -> Statistics:
-        """The same sums of rows that count `factor` times as much."""
+        """Return the statistics of rows whose weights are `factor` times as large."""
         return Statistics(
             self.centres,
             self.counts * factor,
@@ -81,7 +82,7 @@ class Statistics:
 
     @property
     def seen(self) -> float:
-        """Weight of the rows of which something was observed, which components and noise share."""
+        """Weight of the rows with an observed value, distributed over the components and noise."""
         return float(self.counts.sum() + self.noise) if self.unseen else self.weight
 
     @property
@@ -95,49 +96,52 @@ class Statistics:
         return self.log_likelihood / self.weight
 
     @property
-    def steps_to_means(self) -> Array:
-        """(K, D): from the centres to each component's own mean; none where it holds nothing."""
+    def mean_offsets(self) -> Array:
+        """Means of the components minus the centres, shape (K, D); 0 for an empty component."""
         return self.first_moment / np.maximum(self.counts, np.finfo(float).tiny)[:, None]
 
     def about_means(self, family: Family) -> Statistics:
-        """The same sums about each component's own mean: nothing drifts (parallel axes)."""
-        steps = self.steps_to_means
-        between = family.pool(times_counts(self.counts, family.structure.outer(steps)))
+        """Return the statistics about the components' means, by the parallel-axis theorem.
+
+        Their first moments are 0.
+        """
+        offsets = self.mean_offsets
+        between = family.pool(times_counts(self.counts, family.structure.outer(offsets)))
         return replace(
             self,
-            centres=self.centres + steps,
+            centres=self.centres + offsets,
             first_moment=np.zeros_like(self.first_moment),
             scatter=self.scatter - between,
         )
 
     def about(self, centres: Array, family: Family) -> Statistics:
-        """The same sums about other (K, D) centres."""
+        """Return the statistics about other (K, D) centres."""
         here = self.about_means(family)
-        steps = here.centres - centres
-        between = family.pool(times_counts(here.counts, family.structure.outer(steps)))
-        first_moment = here.counts[:, None] * steps
+        offsets = here.centres - centres
+        between = family.pool(times_counts(here.counts, family.structure.outer(offsets)))
+        first_moment = here.counts[:, None] * offsets
         return replace(
             here, centres=centres, first_moment=first_moment, scatter=here.scatter + between
         )
 
     def total_covariance(self, family: Family) -> Array:
-        """Covariance of all rows that are not noise, an element of the family's shape.
+        """Return the covariance of all rows that are not noise, in the family's structure.
 
-        By the parallel-axis theorem; 0 where all rows are noise.
+        It follows from the parallel-axis theorem, and is 0 if all rows are noise.
         """
         outer = family.structure.outer
         weight = np.maximum(self.counts.sum(keepdims=True), np.finfo(float).tiny)
-        inner = self.steps_to_means
+        inner = self.mean_offsets
         means = self.centres + inner
-        steps = means - self.counts @ means / weight
-        moved = times_counts(self.counts, outer(steps) - outer(inner)).sum(axis=0)
+        offsets = means - self.counts @ means / weight
+        between = times_counts(self.counts, outer(offsets) - outer(inner)).sum(axis=0)
         scatter = self.scatter if family.shared else self.scatter.sum(axis=0)
-        return family.structure.estimate((scatter + moved)[None], weight, steps.shape[1])[0]
+        return family.structure.estimate((scatter + between)[None], weight, offsets.shape[1])[0]
 
     def conditional_covariances(self, family: Family) -> Array | None:
-        """What the conditional covariances of what is missing add to the covariances, in the mean.
+        """Return the mean contribution of missing values to the covariances.
 
-        None where nothing is missing. A shared covariance has one element.
+        It is None if no value is missing, and has one element if the covariance is shared.
         """
         if self.conditional is None:
             return None
@@ -146,21 +150,21 @@ class Statistics:
             stack, counts = self.conditional[None], counts.sum(keepdims=True)
         else:
             stack = self.conditional
-        found = family.structure.estimate(stack, counts, self.centres.shape[1])
-        return found[0] if family.shared else found
+        covariances = family.structure.estimate(stack, counts, self.centres.shape[1])
+        return covariances[0] if family.shared else covariances
 
-    def plus(self, share: float, other: Statistics, less: Statistics) -> Statistics:
-        """Self + share (other - less), for three that have the same centres."""
+    def plus(self, factor: float, other: Statistics, less: Statistics) -> Statistics:
+        """Return self + factor (other - less), for three statistics about the same centres."""
         return replace(
             self,
-            counts=self.counts + share * (other.counts - less.counts),
-            first_moment=self.first_moment + share * (other.first_moment - less.first_moment),
-            scatter=self.scatter + share * (other.scatter - less.scatter),
-            noise=self.noise + share * (other.noise - less.noise),
+            counts=self.counts + factor * (other.counts - less.counts),
+            first_moment=self.first_moment + factor * (other.first_moment - less.first_moment),
+            scatter=self.scatter + factor * (other.scatter - less.scatter),
+            noise=self.noise + factor * (other.noise - less.noise),
         )
 
     def difference(self, other: Statistics, less: Statistics) -> Array:
-        """(n,): other - less as one vector, in units of these statistics."""
+        """Return other - less as one vector, shape (n,), in units of these statistics."""
         sd = np.sqrt(np.abs(self.scatter).max() / self.counts.sum())
         parts = (
             (other.counts - less.counts) / self.counts.sum(),

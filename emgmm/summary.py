@@ -1,4 +1,4 @@
-"""What the first pass sees of the rows: moments, ranges and what is missing; summaries add up."""
+"""Summary of the rows computed by the first pass: moments, ranges and missing values."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from emgmm.covariances import Family, Structure
 from emgmm.tolerances import EPS, judged_afterwards
 from emgmm.typing import Array
 
-# Sums of squares beyond this may overflow in what is made of them.
+# Sums of squares above this limit may overflow in later computations.
 LARGEST = 1e300
 
-# A feature is constant where its range is so small beside its largest value.
+# A feature is constant if its range, relative to its largest absolute value, is at most this.
 CONSTANT = 8 * EPS
 
 
 class TooLargeError(ValueError):
-    """Squares of a feature's values overflow; `feature` says which one's."""
+    """Error for an overflow of the squares of a feature, whose index is `feature`."""
 
     def __init__(self, feature: int) -> None:
         super().__init__(f"too large: {feature}")
@@ -28,29 +28,32 @@ class TooLargeError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class DataSummary:
-    """What the first pass saw of the rows; adds up by Chan, Golub and LeVeque's rule.
+    """Summary of the rows computed by the first pass.
+
+    Summaries of parts of the rows are added by the rule of Chan, Golub and LeVeque.
 
     Parameters
     ----------
     weight : float
         Total weight of the rows.
     n_rows : int
-        How many of them count: have a weight above 0 and something observed.
+        Number of informative rows: those with positive weight and at least one observed value.
     observed : (D,)
-        Total weight of the rows in which a feature was observed.
+        Total weight of the rows in which each feature is observed.
     mean : (D,)
-        Mean of what was observed.
+        Mean of the observed values of each feature.
     scatter : element of the family's structure
-        sum_i (x_i - mean)(x_i - mean)^T; where rows miss some features and not others, only its
-        diagonal, over what was observed.
+        sum_i (x_i - mean)(x_i - mean)^T; only its diagonal, over the observed values, if some rows
+        are partially observed.
     squares : (D,)
-        sum_i (x_ij - mean_j)^2 of each feature, over what was observed.
+        sum_i (x_ij - mean_j)^2 of each feature, over the observed values.
     minimum, maximum : (D,)
-        Of each feature.
-    structure : Shape
-        The family's.
+        Range of each feature.
+    structure : Structure
+        Structure of the family's covariances.
     pair_weights : (D, D), optional
-        Total weight of the rows in which two features were both observed, where some are missing.
+        Total weight of the rows in which both features of a pair are observed; None if no value is
+        missing.
 
     References
     ----------
@@ -71,29 +74,29 @@ class DataSummary:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether no value is missing."""
         return self.pair_weights is None
 
     @classmethod
     def of(
         cls, rows: Array, family: Family, weights: Array | None = None, *, complete: bool = True
     ) -> DataSummary:
-        """DataSummary of a (D, B) block of rows that count."""
+        """Return the summary of a (D, B) block of rows of positive weight."""
         rows = np.ascontiguousarray(rows, dtype=np.float64)
         n_features, n_rows = rows.shape
-        shares = np.ones(n_rows) if weights is None else weights
-        weight = float(shares.sum())
+        row_weights = np.ones(n_rows) if weights is None else weights
+        weight = float(row_weights.sum())
         if not complete:
-            return cls._of_observed(rows, family.structure, shares)
+            return cls._of_observed(rows, family.structure, row_weights)
         mean = rows.mean(axis=1) if weights is None else rows @ weights / (weight or 1.0)
         deviations = rows - mean[:, None]
-        squares = deviations**2 @ shares
+        squares = deviations**2 @ row_weights
         return cls(
             weight,
             n_rows,
             np.full(n_features, weight),
             mean,
-            family.structure.weigh(deviations, shares),
+            family.structure.weigh(deviations, row_weights),
             squares,
             np.minimum.reduce(rows, axis=1, initial=np.inf),
             np.maximum.reduce(rows, axis=1, initial=-np.inf),
@@ -101,31 +104,31 @@ class DataSummary:
         )
 
     @classmethod
-    def _of_observed(cls, rows: Array, structure: Structure, shares: Array) -> DataSummary:
+    def _of_observed(cls, rows: Array, structure: Structure, weights: Array) -> DataSummary:
         seen = np.logical_not(np.isnan(rows))
-        observed = seen @ shares
+        observed = seen @ weights
         known = np.where(seen, rows, 0.0)
-        sums = known @ shares
+        sums = known @ weights
         mean = np.divide(sums, observed, out=np.zeros(len(rows)), where=observed > 0)
         deviations = np.where(seen, rows - mean[:, None], 0.0)
-        squares = deviations**2 @ shares
-        found = cls(
-            float(shares.sum()),
+        squares = deviations**2 @ weights
+        summary = cls(
+            float(weights.sum()),
             int(np.count_nonzero(seen.any(axis=0))),
             observed,
             mean,
-            structure.weigh(deviations, shares),
+            structure.weigh(deviations, weights),
             squares,
             np.fmin.reduce(rows, axis=1, initial=np.inf),
             np.fmax.reduce(rows, axis=1, initial=-np.inf),
             structure,
-            (seen * shares) @ seen.T,
+            (seen * weights) @ seen.T,
         )
-        return found._without_cross_moments() if found.has_parts else found
+        return summary._without_cross_moments() if summary.has_partial_rows else summary
 
     @property
-    def has_parts(self) -> bool:
-        """Whether some rows miss some features and not others: no one scatter is theirs."""
+    def has_partial_rows(self) -> bool:
+        """Whether some rows miss some but not all features, so that they have no common scatter."""
         if self.pair_weights is None:
             return False
         return bool(np.ptp(self.pair_weights) > 1e-12 * self.pair_weights.max())
@@ -135,26 +138,30 @@ class DataSummary:
 
     def __add__(self, other: DataSummary) -> DataSummary:
         observed = self.observed + other.observed
-        share = np.divide(other.observed, observed, out=np.zeros_like(observed), where=observed > 0)
-        step = other.mean - self.mean
+        fraction = np.divide(
+            other.observed, observed, out=np.zeros_like(observed), where=observed > 0
+        )
+        shift = other.mean - self.mean
         scatter: Array = self.scatter + other.scatter
-        scatter = scatter + self.structure.outer((np.sqrt(self.observed * share) * step)[None])[0]
+        scatter = (
+            scatter + self.structure.outer((np.sqrt(self.observed * fraction) * shift)[None])[0]
+        )
         pair_weights = None
         if not (self.complete and other.complete):
-            pair_weights = self._together() + other._together()
+            pair_weights = self._pair_weights() + other._pair_weights()
         both = DataSummary(
             self.weight + other.weight,
             self.n_rows + other.n_rows,
             observed,
-            self.mean + share * step,
+            self.mean + fraction * shift,
             scatter,
-            self.squares + other.squares + self.observed * share * step**2,
+            self.squares + other.squares + self.observed * fraction * shift**2,
             np.minimum(self.minimum, other.minimum),
             np.maximum(self.maximum, other.maximum),
             self.structure,
             pair_weights,
         )
-        return both._without_cross_moments() if both.has_parts else both
+        return both._without_cross_moments() if both.has_partial_rows else both
 
     @judged_afterwards()
     def check_squares(self) -> None:
@@ -169,28 +176,28 @@ class DataSummary:
 
     @property
     def largest(self) -> Array:
-        """(D,): the largest absolute value of each feature."""
+        """Largest absolute value of each feature, shape (D,)."""
         return np.maximum(np.abs(self.minimum), np.abs(self.maximum))
 
     @property
     def seen(self) -> float:
-        """Weight of the rows of which something was observed, if each feature is in one of them."""
+        """Weight of the rows with an observed value, if one feature is observed in all of these."""
         return float(self.observed.max())
 
     @property
     def variances(self) -> Array:
-        """(D,): the variance of each feature, over what was observed; 0 where nothing was."""
+        """Variance of the observed values of each feature, shape (D,); 0 if there are none."""
         return self.squares / np.maximum(self.observed, np.finfo(float).tiny)
 
     @property
     def varies(self) -> NDArray[np.bool_]:
-        """(D,): whether the values of each feature differ by more than their own rounding."""
+        """Whether the values of each feature differ by more than rounding errors, shape (D,)."""
         return self.maximum - self.minimum > CONSTANT * self.largest
 
     def residual_variances(self) -> Array:
-        """(D,): the variance of each feature about its regression on the others.
+        """Return the residual variance of the regression of each feature on the others: (D,).
 
-        Of complete rows, whose scatter is a matrix.
+        The rows must be complete, and the scatter a matrix.
         """
         covariance = self.scatter / (self.weight or 1.0)
         sds = np.sqrt(np.diag(covariance))
@@ -201,21 +208,21 @@ class DataSummary:
 
     @property
     def whole_scatter(self) -> Array:
-        """Scatter as if features were as scattered where they are missing; then a diagonal one."""
-        if not self.has_parts:
+        """Scatter, extrapolated to the missing values; diagonal if rows are partially observed."""
+        if not self.has_partial_rows:
             return self.scatter
         more = self.seen / np.maximum(self.observed, np.finfo(float).tiny)
         return self.structure.diagonal(self.structure.outer(np.sqrt(self.squares * more)[None])[0])
 
-    def _together(self) -> Array:
+    def _pair_weights(self) -> Array:
         if self.pair_weights is not None:
             return self.pair_weights
         return np.full((len(self.mean), len(self.mean)), self.weight)
 
     def scatter_about(self, centre: Array) -> Array:
-        """Scatter about another (D,) point: the parallel-axis theorem."""
+        """Return the scatter about another (D,) point, by the parallel-axis theorem."""
         return self.scatter + self.weight * self.structure.outer((self.mean - centre)[None])[0]
 
     def max_distances(self, centre: Array) -> Array:
-        """(D,): the largest distance of any row from `centre`, feature by feature."""
+        """Return the largest absolute deviation from `centre` in each feature, shape (D,)."""
         return np.maximum(self.maximum - centre, centre - self.minimum)

@@ -1,19 +1,19 @@
-"""Threads: ours run over blocks, and BLAS is held to one while they do.
+"""Parallel processing of blocks by threads, during which BLAS is limited to one thread.
 
-OpenBLAS with one thread and with two are not the same to the last bit, and several of its threads
-under several of ours would fight for the cores. So BLAS gets one, always; blocks are shared out to
-as many threads as BLAS and OpenMP were allowed, and their results come back in order: nothing that
-is computed depends on how many there were. NumPy's error handling belongs to a thread; ours have
-that of the caller, but for underflow, which is no error in densities: what is too small is 0.
+The results of OpenBLAS differ in the last bits between one thread and two, and threads of BLAS
+within several threads would compete for the cores. Therefore BLAS always uses one thread. Blocks
+are distributed over as many threads as BLAS and OpenMP may use, and their results are returned in
+order, so that no result depends on the number of threads. The threads use the caller's settings for
+floating-point errors, except that underflow is ignored: it is no error in densities.
 
-Two overlapping uses of threadpoolctl's limiter, from two threads, leave BLAS at one thread for the
-rest of the process: the second remembers the first's limit as the original. So there is one limiter
-for the process, which counts who is inside.
+If two threads use threadpoolctl's limiter at overlapping times, BLAS remains limited for the rest
+of the process, because the second takes the limit of the first for the original setting. Therefore
+the process has one limiter, which counts the active contexts.
 
-A forked process has one thread, whatever the others were doing: locks that they held are never
-released, and limits that they set are never restored. So both are reset there. GNU's OpenMP does
-not notice that its threads are gone and waits for them for ever; in a forked process OpenMP, which
-scikit-learn's k-means uses, is therefore held to one thread too.
+After a fork the new process has one thread. Locks that other threads held are never released, and
+limits that they set are never restored, so both are reset. GNU OpenMP does not notice that its
+threads no longer exist, and waits for them forever. Therefore OpenMP, which scikit-learn's k-means
+uses, is limited to one thread in a forked process.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-# What affinity and a container's limits leave; it reads files, so it is asked once.
+# Cores available under CPU affinity and container limits; cached, because it reads files.
 _cores = cache(cpu_count)
 
 
 def _allowed(controller: ThreadpoolController) -> int:
-    """As many threads as the cores, and the strictest of the libraries' limits."""
+    """Return the number of threads that the cores and the limits of all libraries allow."""
     return min([_cores(), *(library.num_threads for library in controller.lib_controllers)])
 
 
 def _limited(controller: ThreadpoolController, user_api: str) -> list[tuple[LibController, int]]:
-    """The libraries with that interface, and the numbers of threads that they have now."""
+    """Return the libraries with an interface, and their present numbers of threads."""
     libraries = [each for each in controller.lib_controllers if each.user_api == user_api]
     return [(library, library.num_threads) for library in libraries]
 
 
 def _set(library: LibController, number: int) -> None:
-    """Set a library's number of threads, whoever set it before.
+    """Set the number of threads of a library, even if another thread has set it.
 
-    From version 3.7 on threadpoolctl lets only one thread at a time set that of OpenBLAS, and does
-    nothing for others until that one has released it.
+    Since version 3.7, threadpoolctl ignores requests to OpenBLAS from other threads than the one
+    that made the first request, until this one releases its control.
     """
     release = getattr(library, "clear_controlling_thread", lambda force: None)  # noqa: ARG005
     release(force=True)
@@ -76,8 +76,8 @@ def _restore(libraries: list[tuple[LibController, int]]) -> None:
 class _OneThread:
     def __init__(self) -> None:
         self._lock = Lock()
-        self._inside = 0
-        self._controller: ThreadpoolController | None = None  # 5 ms to make, so made once
+        self._n_active = 0
+        self._controller: ThreadpoolController | None = None  # created once, which takes 5 ms
         self._before: list[tuple[LibController, int]] = []
         self._forked = False
         self.n_threads = 1
@@ -88,56 +88,56 @@ class _OneThread:
         with lock:
             if self._controller is None:
                 self._controller = ThreadpoolController()
-            if self._inside == 0:
+            if self._n_active == 0:
                 self.n_threads = _allowed(self._controller)
                 self._before = _limited(self._controller, "blas")
                 _set_to_one(self._before)
-            self._inside += 1
-        # OpenMP's limit belongs to the thread that sets it.
+            self._n_active += 1
+        # The limit of OpenMP applies only to the thread that sets it.
         openmp = _limited(self._controller, "openmp") if self._forked else []
         _set_to_one(openmp)
         try:
-            with np.errstate(under="ignore"):  # shares and squares that underflow are 0
+            with np.errstate(under="ignore"):  # responsibilities and squares become 0
                 yield
         finally:
             _restore(openmp)
-            if lock is self._lock:  # otherwise the process was forked inside, and all was restored
+            if lock is self._lock:  # otherwise the process has been forked, and all was restored
                 with lock:
-                    self._inside -= 1
-                    if self._inside == 0:
-                        self._leave()
+                    self._n_active -= 1
+                    if self._n_active == 0:
+                        self._reset()
 
-    def _leave(self) -> None:
+    def _reset(self) -> None:
         _restore(self._before)
         self._before = []
         self.n_threads = 1
 
     def after_fork(self) -> None:
-        """In the new process nobody is inside."""
+        """Reset the state in the new process, where no context is active."""
         self._lock = Lock()
-        self._inside = 0
+        self._n_active = 0
         self._forked = True
-        self._leave()
+        self._reset()
 
 
 one_blas_thread = _OneThread()
 
 
 @cache
-def _crew(hands: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(hands, thread_name_prefix="emgmm")
+def _executor(n_threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="emgmm")
 
 
 if hasattr(os, "register_at_fork"):  # threads do not survive a fork
     os.register_at_fork(after_in_child=one_blas_thread.after_fork)
-    os.register_at_fork(after_in_child=_crew.cache_clear)
+    os.register_at_fork(after_in_child=_executor.cache_clear)
 
 
 class cached_property(Generic[Result]):  # noqa: N801
-    """As in functools, without the lock that Python 3.11 shares among all instances.
+    """A `functools.cached_property` without the lock that Python 3.11 shares among all instances.
 
-    Threads would wait for each other, and a process that is forked meanwhile would wait for ever.
-    Two threads may both compute the value.
+    With this lock, threads would wait for each other, and a process forked meanwhile would wait
+    forever. Without it, two threads may both compute the value.
     """
 
     def __init__(self, function: Callable[[Any], Result]) -> None:
@@ -151,45 +151,45 @@ class cached_property(Generic[Result]):  # noqa: N801
 
 
 class _Task(Generic[Result]):
-    """Something to do, done by the crew or by whoever takes it from them."""
+    """A function call that either the executor or the caller's thread performs."""
 
-    def __init__(self, crew: ThreadPoolExecutor, function: Callable[[], Result]) -> None:
+    def __init__(self, executor: ThreadPoolExecutor, function: Callable[[], Result]) -> None:
         self._function = function
-        self._future = crew.submit(function)
+        self._future = executor.submit(function)
 
     @property
     def is_done(self) -> bool:
         return self._future.done()
 
-    def withdraw(self) -> bool:
-        """See to it that nobody begins it; False if somebody has."""
+    def cancel(self) -> bool:
+        """Prevent the call; return False if it has already started."""
         return self._future.cancel()
 
-    def take(self) -> bool:
-        """Do it here, unless somebody has begun it."""
-        if not self.withdraw():
+    def call_here(self) -> bool:
+        """Perform the call in this thread; return False if it has already started."""
+        if not self.cancel():
             return False
         self._future = Future()
         try:
             self._future.set_result(self._function())
-        except Exception as error:  # its turn comes after the results before
+        except Exception as error:  # raised after the preceding results
             self._future.set_exception(error)
         return True
 
     def wait(self) -> None:
         wait([self._future])
 
-    def outcome(self) -> Result:
-        """What it came to, once it is done."""
+    def result(self) -> Result:
+        """Wait for the call, and return its result or raise its exception."""
         return self._future.result()
 
 
 def _calls(
     function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Callable[[], Result]]:
-    """The function of each item, to be called; where there should be an item and is an error, it.
+    """Yield a call of the function for each item; if the iterator raises, a call that raises this.
 
-    So what goes wrong with the items has its turn too: after the results of those before.
+    An error of the iterator is thus raised after the results of the preceding items.
     """
     try:
         for item in items:
@@ -202,47 +202,47 @@ def _raise(error: Exception) -> NoReturn:
     raise error
 
 
-def _under(errors: dict[str, Any], call: Callable[[], Result]) -> Result:
-    """The result of a call that handles NumPy's floating-point errors like this."""
+def _with_errstate(errors: dict[str, Any], call: Callable[[], Result]) -> Result:
+    """Perform a call with the given settings for floating-point errors."""
     with np.errstate(**errors):
         return call()
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """The function of each item, in the order of the items; inside `one_blas_thread`, on threads.
+    """Yield the function of each item in order, in several threads inside `one_blas_thread`.
 
-    The caller's thread is one of them: it takes the items, no more than keep all busy, and lends a
-    hand in between, for to be woken up for each result takes longer than a small block. While no
-    item is there nobody waits for it. When the iterator is closed, or a function raises, nothing is
-    left running.
+    The calling thread alone draws the items, no more than keep all threads busy. Meanwhile it
+    processes items as well, since being woken up for each result takes longer than a small block.
+    No other thread waits for items. When the iterator is closed, or a function raises, no thread
+    is left running.
     """
     items = iter(items)
     first_two = list(islice(items, 2))
     items = chain(first_two, items)
-    hands = one_blas_thread.n_threads
-    if hands == 1 or len(first_two) < 2:
+    n_threads = one_blas_thread.n_threads
+    if n_threads == 1 or len(first_two) < 2:
         yield from map(function, items)
         return
-    crew, errors = _crew(hands - 1), {"call": np.geterrcall(), **np.geterr()}
-    under_way: deque[_Task[Result]] = deque()
+    executor, errors = _executor(n_threads - 1), {"call": np.geterrcall(), **np.geterr()}
+    tasks: deque[_Task[Result]] = deque()
 
-    def lend_a_hand() -> bool:
-        return any(task.take() for task in under_way)
+    def process_one() -> bool:
+        return any(task.call_here() for task in tasks)
 
     def first() -> Result:
-        while not under_way[0].is_done and lend_a_hand():
+        while not tasks[0].is_done and process_one():
             pass
-        return under_way.popleft().outcome()
+        return tasks.popleft().result()
 
     try:
         for call in _calls(function, items):
-            under_way.append(_Task(crew, partial(_under, errors, call)))
-            if len(under_way) > 2 * hands:
-                lend_a_hand()
-                while under_way and (under_way[0].is_done or len(under_way) > 2 * hands):
+            tasks.append(_Task(executor, partial(_with_errstate, errors, call)))
+            if len(tasks) > 2 * n_threads:
+                process_one()
+                while tasks and (tasks[0].is_done or len(tasks) > 2 * n_threads):
                     yield first()
-        while under_way:
+        while tasks:
             yield first()
     finally:
-        for task in [task for task in under_way if not task.withdraw()]:
+        for task in [task for task in tasks if not task.cancel()]:
             task.wait()

@@ -1,4 +1,4 @@
-"""How many digits we promise; everything that trades digits for speed is measured against it."""
+"""Numerical tolerances: the error bounds that every faster, less accurate computation respects."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Numbers that rows are kept in; all others become the first.
+# Floating-point types of rows; rows of other types are converted to the first.
 FLOATS = [np.float64, np.float32]
 
-# The unit of rounding of the numbers that statistics are added in.
+# Machine epsilon of float64, in which statistics are added.
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -30,27 +30,28 @@ def judged_afterwards() -> Iterator[None]:
 
 @cache
 def eps_of(dtype: Any) -> float:
-    """Half the distance from 1 to the next number: what one operation loses, relatively."""
+    """Return the relative rounding error of one operation, half the machine epsilon of `dtype`."""
     return float(np.finfo(dtype).eps) / 2
 
 
-# The largest error, in nats, that the packed form may add to a row's log-density; and the largest
-# relative error that a covariance may owe to the point about which its moments were taken.
+# Largest error, in nats, that the expanded E-step may add to the log-density of a row, and largest
+# relative error of a covariance that the centre of its moments may cause.
 MAX_ERROR = 1e-9
 
 
 def max_error_single(n_features: int) -> float:
-    """The first of these for rows that come in float32, with products that are made in it.
+    """Return the largest error, in nats, of the log-density of a row if products are in float32.
 
-    For rows as near to a component as its own rows are; where they are farther it is a millionth of
-    the logarithm. With many features it grows with them, as the logarithm does.
+    The bound applies to rows at typical distances from a component. For farther rows, the bound is
+    1e-6 of the log-density. With many features the bound is proportional to their number, as the
+    log-density is.
     """
     return 1e-4 * max(1.0, n_features / 32)
 
 
 @cache
 def distinct_factors(n: int) -> NDArray[np.floating[Any]]:
-    """(n,): numbers from 1 to 2 of which no two are alike, and no two sums of a few."""
-    numbers = 1 + np.arange(1, n + 1) * ((5**0.5 - 1) / 2) % 1  # the golden ratio's multiples
+    """Return n factors between 1 and 2 that are distinct, as are sums of a few of them."""
+    numbers = 1 + np.arange(1, n + 1) * ((5**0.5 - 1) / 2) % 1  # multiples of the golden ratio
     numbers.setflags(write=False)
     return numbers

@@ -482,5 +482,5 @@ def test_natural_parameters_are_dual_to_the_statistics():
             )
             for k in range(3)
         )
-        product = chart.natural(mixture) @ chart.vector(statistics)
+        product = chart.natural_parameters(mixture) @ chart.vector(statistics)
         assert product == pytest.approx(expected / len(X), rel=1e-10)

@@ -358,7 +358,7 @@ def test_infinity_is_named(known, place):
         (cut(X), np.ones((600, 1)), "one number for each row"),
         (cut(X), np.zeros(600), "zero for every row"),
         (cut(X), unknown(da.ones(600, chunks=100)), "6 chunks of unknown sizes and X has 5"),
-        (cut(X), unknown(da.ones(600, chunks=120)), r"shape \(120,\) in chunk \d"),
+        (cut(X), unknown(da.ones(600, chunks=120)), r"shape \(120,\), but chunk \d of X"),
         (cut(X), np.r_[np.ones(402), -1, np.ones(197)], "row 402, in chunk 3, .* is -1"),
         (cut(X[:, :2]), None, "expecting 3 features"),
     ],

@@ -20,7 +20,7 @@ from pyarrow import dataset, parquet
 
 from emgmm import GaussianMixture, blocks
 from emgmm.fitting import multistart, split
-from emgmm.sources import ArraySource, BlocksSource, SlicedSource, cut, sliced
+from emgmm.sources import ArraySource, BlocksSource, SlicedSource, row_group, sliced
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
 N = 1500
@@ -33,7 +33,7 @@ CUTS = (0, 1, 1, 700, 703, 1400, N)  # unequal ones, of which one is empty
 @pytest.fixture(autouse=True)
 def _small_reads(monkeypatch):
     """So that even these rows are read in several slices."""
-    for module in (cut, sliced):
+    for module in (row_group, sliced):
         monkeypatch.setattr(module, "ENTRIES", 1200)
 
 
@@ -500,11 +500,11 @@ first, second = X[:800], X[800:]
 BAD = {
     "fewer rows": (
         lambda: changing([first], [first, second], [first, second[1:]]),
-        r"Block 1, counted from 0, has 699 rows, but was 700 rows in the first pass",
+        r"Block 1, counted from 0, has 699 rows, but had 700 in the first pass",
     ),
     "fewer blocks": (
         lambda: changing([first], [first, second], [first]),
-        r"Block 1, counted from 0, is missing, but was there in the first pass, which had 2",
+        r"Block 1, counted from 0, is missing, although the first pass read 2 blocks",
     ),
     "no blocks": (
         lambda: changing([first], [first, second], []),
@@ -512,7 +512,7 @@ BAD = {
     ),
     "more blocks": (
         lambda: changing([first], [first, second], [first, second, first]),
-        r"Block 2, counted from 0, has 800 rows, but was not there in the first pass",
+        r"Block 2, counted from 0, has 800 rows, but did not exist in the first pass",
     ),
     "another width": (
         lambda: blocks([first, second[:, :2]]),
@@ -528,7 +528,7 @@ BAD = {
     ),
     "another type": (
         lambda: blocks([first.astype(np.float32), second]),
-        "Block 1, counted from 0, holds float64, but the first block float32",
+        "has the type float64, but the first block has float32",
     ),
     "no such column": (
         lambda: blocks([first, second], columns=[0, 3]),
@@ -603,11 +603,11 @@ BAD_WEIGHTS = {
     "too many": (np.ones(N + 1), r"sample_weight has the shape \(1501,\), but X has 1500 rows"),
     "cut otherwise": (
         blocks([WEIGHTS[:1], WEIGHTS[1:]]),
-        "Block 1, counted from 0: X has 0 rows, but sample_weight 1499 rows; give both the same",
+        "Block 1, counted from 0: X has 0 rows, but sample_weight has 1499 rows; divide both",
     ),
     "fewer blocks": (
         blocks(parts(WEIGHTS)[:-1]),
-        "Block 5, counted from 0: X has 100 rows, but sample_weight none",
+        "Block 5, counted from 0: X has 100 rows, but sample_weight has no block",
     ),
     "two columns": (blocks(parts(X[:, :2])), r"Block 0, .*: sample_weight has the shape \(1, 2\)"),
 }

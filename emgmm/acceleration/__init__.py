@@ -1,4 +1,4 @@
-"""Schemes: how one mixture follows another. A scheme owns its memory and never stops by itself."""
+"""Acceleration schemes: iterators over mixtures, from plain EM to Anderson acceleration."""
 
 from functools import partial
 
@@ -6,16 +6,17 @@ from emgmm.acceleration.anderson import BURN_IN, Accelerated, Change, Point, War
 from emgmm.acceleration.plain import Plain, plain_steps
 from emgmm.acceleration.step import LEAP, PLAIN, Scheme, SchemeState, Step, em_step, evaluate, steps
 
-# What ``acceleration`` calls them, by the position at which each begins. To add one: its module
-# beside these, a line here, and below what its positions are made of.
+# The initial states of the schemes, by the value of ``acceleration``. To add a scheme, write its
+# module, enter it here, and enter the classes of its states in `MEMORIES`.
 SCHEMES: dict[str | None, Scheme] = {None: Plain, "anderson": Warmup}
 
 
 def after_short_runs(scheme: Scheme) -> Scheme:
-    """The scheme for a fit that begins where some steps of EM were made: it has less to burn in."""
+    """Return the scheme with a shorter warm-up, for a fit that starts after some steps of EM."""
     return partial(Warmup, made=BURN_IN - 2) if scheme is Warmup else scheme
 
 
+# Classes that the states of schemes consist of, which a checkpoint can store.
 MEMORIES: tuple[type, ...] = (Step, Plain, Warmup, Accelerated, Point, Change)
 
 __all__ = [

@@ -1,19 +1,20 @@
-r"""Anderson acceleration of EM, on the statistics, in EM's own metric.
+r"""Anderson acceleration of EM on the sufficient statistics.
 
-EM is a fixed-point iteration on statistics, x -> F(x): the M-step makes a mixture of x, the E-step
-takes that mixture's statistics. Near its limit F is linear, and a change dx goes over into J dx.
+EM is a fixed-point iteration on statistics, x -> F(x): the M-step computes a mixture from x, and
+the E-step computes the statistics of the rows under this mixture. Near the limit F is approximately
+linear, and maps a change dx to J dx.
 
-Statistics x and natural parameters eta are dual: the complete-data log-likelihood is their inner
-product, so changes dx and d eta = G dx pair without units, G being the inverse of the complete
-data's information in x. In the metric G the Jacobian J of EM is self-adjoint, with eigenvalues in
-[0, 1): it is the missing information over the complete (Dempster, Laird and Rubin 1977). So the
-last few changes give, by a small symmetric eigenproblem, directions and their 1 - lambda, and EM's
-residual is gone over 1 / (1 - lambda) times along each of them, to where its geometric series ends:
-Aitken's extrapolation in several directions at once. That is Anderson's method of type I (Fang and
-Saad 2009), its projection taken in the metric G.
+The statistics x and the natural parameters eta are dual: the complete-data log-likelihood is their
+inner product. Therefore the product of the changes dx and d eta = G dx has no unit, where G is the
+inverse of the complete-data information in x. In the metric G the Jacobian J of EM is self-adjoint.
+Its eigenvalues lambda, the fractions of missing information, lie in [0, 1) (Dempster, Laird and
+Rubin 1977). So a small symmetric eigenproblem in the last few changes gives directions and their
+1 - lambda. Along each direction, the residual of EM is multiplied by 1 / (1 - lambda), the sum of
+the geometric series of its further steps. This is Aitken's extrapolation in several directions at
+once, or Anderson's method of type I (Fang and Saad 2009) with a projection in the metric G.
 
-What is extrapolate are statistics about common centres, in which they are linear: whatever the
-family, its own M-step turns the result into a member of the family, or refuses it.
+The method extrapolates statistics about common centres, which are linear in the rows. For every
+covariance family, the M-step makes a member of the family of the result, or rejects it.
 
 References
 ----------
@@ -41,35 +42,31 @@ from emgmm.statistics import Statistics
 from emgmm.tolerances import MAX_ERROR
 from emgmm.typing import Array
 
-# Measured on 265 problems (Gaussian clusters 0.5 to 6 standard deviations apart, all types, good
-# and bad starts, iris, wine, Old Faithful) in passes to within 1e-7 nats of plain EM's end, and in
-# how many ended lower, or higher, than plain EM. Depth 5: 4.8 times fewer, 4 lower, 15 higher.
-# Depth 3: 4.7, 7 and 21. With the same guard SQUAREM in the metric G: 2.9, 6 and 5, and
-# over-relaxation whose factor grows by half: 2.5, 8 and 9.
+# Number of changes in the memory. On 265 problems, this depth reached the end of plain EM in fewer
+# passes than smaller depths, SQUAREM and over-relaxation, and lower optima were rare.
 DEPTH = 5
 
-# Plain steps that the memory does not hold: leaps from a poor start would choose another optimum
-# more often. On all these problems: 6, as above; 11: 4.4 times fewer, 6 lower and 17 higher; until
-# the ratio of two gains changes by less than 0.1: 4.6, 6 and 13.
+# Number of initial plain steps, which the memory does not hold. Leaps from a poor start would reach
+# other optima more often; a longer warm-up was slower without ending lower less often.
 BURN_IN = 6
 
-# The longest step along a direction, in plain steps, at first; it is multiplied by this factor when
-# it was what held an accepted leap back, and divided by it when a leap is rejected. Beginning at 4
-# and with factor 4: 5 of 128 lower instead of 2; with no limit 4.2 times fewer instead of 5.2.
+# Initial limit of the step along a direction, in plain steps, and the factor by which the limit is
+# multiplied when it restricted an accepted leap, and divided when a leap is rejected. Larger values
+# led to lower optima more often, and without a limit the iteration was slower.
 REACH = 2.0
 
-# Eigenvalue of the changes' matrix of cosines below which they depend on each other. From 1e-6 to
-# 1e-2 the figures hardly differ.
+# Changes are linearly dependent if an eigenvalue of their matrix of cosines is below this value.
+# Values from 1e-6 to 1e-2 perform alike.
 DEPENDENT = 1e-3
 
-# Squared length of a change, beside the longest, below which it is rounding.
-NOTHING = 1e-28
+# Squared length of a change, relative to the longest, below which the change is rounding error.
+NEGLIGIBLE = 1e-28
 
 TINY = float(np.finfo(float).tiny)
 
 
 class Change(NamedTuple):
-    """From one mixture to the next: of its statistics, of EM's step from it, of its parameters."""
+    """Differences of the statistics, the residuals and the natural parameters of two points."""
 
     x: Array
     residual: Array
@@ -78,63 +75,70 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """Statistics about fixed centres as vectors per unit weight, and the parameters dual to them.
+    """Statistics about fixed centres as vectors per unit weight, and the dual natural parameters.
 
     Parameters
     ----------
     em : EM
         EM's map.
     origin : Statistics
-        Any, about the (K, D) centres.
+        Any statistics about the (K, D) centres.
     """
 
     em: EM
     origin: Statistics
 
     def vector(self, statistics: Statistics) -> Array:
-        """Masses, with that of noise where there is any, first_moment and scatter."""
+        """Return counts (with that of noise, if any), first moments and scatter as one vector."""
         here = statistics.about(self.origin.centres, self.em.family)
-        astray: Any = [] if self.em.m_step.density is None else here.noise
+        noise: Any = [] if self.em.m_step.density is None else here.noise
         return (
-            np.concatenate((here.counts, astray, here.first_moment, here.scatter), axis=None)
+            np.concatenate((here.counts, noise, here.first_moment, here.scatter), axis=None)
             / here.seen
         )
 
     def statistics(self, vector: Array) -> Statistics:
-        """The inverse of `vector`, for masses that sum to the rows' weight."""
-        (K, D), lines = self.origin.centres.shape, self.n_lines
-        masses, first_moment, scatter = np.split(vector * self.origin.seen, (lines, lines + K * D))
+        """Invert `vector`, for counts that sum to the weight of the rows."""
+        (K, D), n = self.origin.centres.shape, self.n_counts
+        counts, first_moment, scatter = np.split(vector * self.origin.seen, (n, n + K * D))
         return replace(
             self.origin,
-            counts=masses[:K],
+            counts=counts[:K],
             first_moment=first_moment.reshape(K, D),
             scatter=scatter.reshape(self.origin.scatter.shape),
-            noise=float(masses[K:].sum()),
+            noise=float(counts[K:].sum()),
         )
 
     @property
-    def n_lines(self) -> int:
-        """Components, and noise where there is any: so many masses."""
+    def n_counts(self) -> int:
+        """Number of components, including noise if there is any."""
         return len(self.origin.counts) + (self.em.m_step.density is not None)
 
-    def natural(self, mixture: Mixture) -> Array:
-        """Natural parameters: the expected complete-data log-likelihood is their product with x.
+    def natural_parameters(self, mixture: Mixture) -> Array:
+        """Return the vector whose product with x is the complete-data log-likelihood.
 
-        The log-joint of a row at y from a component's centre is a + b y - y P y / 2; that of noise
-        is its log-weight, and what does not change.
+        The log-joint of a component for a row at a difference y from the centre is
+        a + b y - y P y / 2. That of noise is the logarithm of its weight, plus a constant.
         """
-        family, shape = self.em.family, self.em.family.structure
-        steps = mixture.means.astype(float) - self.origin.centres
-        linear = shape.apply(shape.precisions(mixture.each_precision_cholesky), steps)
-        constant = mixture.log_peaks() - 0.5 * (linear * steps).sum(axis=1)
-        astray: Any = [] if mixture.noise is None else np.log(max(mixture.noise.weight, TINY))
-        precisions = shape.precisions(family.distinct(mixture.precisions_cholesky.astype(float)))
-        return np.concatenate((constant, astray, linear, -0.5 * precisions), axis=None)
+        family, structure = self.em.family, self.em.family.structure
+        offsets = mixture.means.astype(float) - self.origin.centres
+        linear = structure.apply(structure.precisions(mixture.each_precision_cholesky), offsets)
+        constant = mixture.log_peaks() - 0.5 * (linear * offsets).sum(axis=1)
+        noise: Any = [] if mixture.noise is None else np.log(max(mixture.noise.weight, TINY))
+        cholesky = family.distinct(mixture.precisions_cholesky.astype(float))
+        precisions = structure.precisions(cholesky)
+        return np.concatenate((constant, noise, linear, -0.5 * precisions), axis=None)
 
     def mixture(self, vector: Array, before: Mixture) -> Mixture:
-        """The M-step from statistics that no rows have; not where digits would be lost."""
+        """Apply the M-step to extrapolated statistics.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            If the statistics are not those of a mixture, or if too many digits would be lost.
+        """
         statistics = self.statistics(vector)
-        if not (statistics.counts.min() > 0 and statistics.noise >= 0):  # nan is not, either
+        if not (statistics.counts.min() > 0 and statistics.noise >= 0):  # also true for NaN
             raise DegenerateCovarianceError(())
         mixture = self.em.m_step.maximise(statistics, before)
         if not relative_error(mixture, statistics) <= MAX_ERROR:
@@ -144,7 +148,7 @@ class Chart:
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A step, the statistics x that its mixture was made of, EM's residual F(x) - x, and eta."""
+    """A step, the statistics x that gave its mixture, the residual F(x) - x of EM, and eta."""
 
     step: Step
     x: Array
@@ -153,17 +157,18 @@ class Point:
 
     @classmethod
     def of(cls, chart: Chart, x: Array, step: Step) -> Point:
-        """Where the M-step of `x` was `step`'s mixture."""
-        return cls(step, x, chart.vector(step.statistics) - x, chart.natural(step.mixture))
+        """Return the point of a step whose mixture is the M-step of the statistics `x`."""
+        eta = chart.natural_parameters(step.mixture)
+        return cls(step, x, chart.vector(step.statistics) - x, eta)
 
     def since(self, other: Point) -> Change:
-        """The change from another point."""
+        """Return the change from another point to this one."""
         return Change(self.x - other.x, self.residual - other.residual, self.eta - other.eta)
 
 
 @dataclass(frozen=True, eq=False)
 class Warmup:
-    """Anderson's method before its memory begins: plain steps, so many of them `made`."""
+    """State of Anderson's method after `made` of its initial plain steps."""
 
     step: Step
     made: int = 0
@@ -179,24 +184,24 @@ class Warmup:
 
 @dataclass(frozen=True, eq=False)
 class Accelerated:
-    """EM that leaps where the likelihood is the higher for it, and makes a plain step where not.
+    """State of Anderson's method: leaps that raise the objective, and plain steps otherwise.
 
-    A leap that is rejected has cost a pass. The plain step that follows starts from the mixture
-    before it, and the memory is emptied. With a ridge the objective may fall in EM's own steps: a
-    leap that stands for `reach` of them may then fall as much, and half of that the next time.
+    A rejected leap costs one pass. The plain step that follows starts from the mixture before the
+    leap, and the memory is cleared. With a ridge, the objective may decrease in a plain EM step. A
+    leap may then decrease it by `reach` times as much, and the next leap by half of that.
 
     Parameters
     ----------
     origin : Statistics
-        Of the chart.
+        Origin of the chart.
     point : Point
-        The last.
+        Last point.
     memory : tuple of Change
-        Between the last few points, oldest first.
+        Changes between the last few points, oldest first.
     reach : float
-        The longest step along a direction, in plain steps.
+        Limit of the step along a direction, in plain steps.
     fall : float
-        By how much EM's own steps fell.
+        Decrease of the objective in the last plain step, halved in each leap since.
     """
 
     origin: Statistics
@@ -214,27 +219,27 @@ class Accelerated:
         memory, reach, fall = self.memory, self.reach, self.fall
         arrived = None
         if memory and not force_plain:
-            x, held = extrapolate(self.point, memory, reach)
+            x, is_limited = extrapolate(self.point, memory, reach)
             arrived = leap(chart, x, self.step, self.step.objective - reach * fall)
             fall /= 2
             if arrived is None:
                 memory = ()
                 reach = max(reach / REACH, REACH)
-            elif held:
+            elif is_limited:
                 reach *= REACH
         if arrived is None:
             x = chart.vector(self.step.statistics)
             arrived = Point.of(chart, x, em_step(em, self.step))
-            if em.ridge:  # without one, EM falls by rounding only
+            if em.ridge:  # otherwise the objective decreases by rounding only
                 fall = max(0.0, self.step.objective - arrived.step.objective)
         memory = (*memory, arrived.since(self.point))[-DEPTH:]
         return Accelerated(self.origin, arrived, memory, reach, fall)
 
 
 def leap(chart: Chart, x: Array, before: Step, least: float) -> Point | None:
-    """The point that statistics `x` lead to from `before`; None where it is below `least`.
+    """Return the point with the statistics `x`, or None if its objective is below `least`.
 
-    A mixture that cannot be made costs no pass.
+    If the M-step rejects the statistics, the result is None as well, at the cost of no pass.
     """
     try:
         mixture = chart.mixture(x, before.mixture)
@@ -245,28 +250,29 @@ def leap(chart: Chart, x: Array, before: Step, least: float) -> Point | None:
 
 
 def extrapolate(point: Point, memory: Sequence[Change], reach: float) -> tuple[Array, bool]:
-    """Statistics to leap to, and whether `reach` held the leap back.
+    """Return the statistics to leap to, and whether `reach` limited the leap.
 
     The changes V = (dx), with JV = V + d(residual), span a few directions, and products with d eta
-    are products in the metric G. A Ritz pair has (1 - lambda) <z, z> = -<z, d residual>. Along its
-    direction the residual is gone over 1 / (1 - lambda) times, and once where nothing is known.
+    are products in the metric G. A Ritz pair satisfies (1 - lambda) <z, z> = -<z, d residual>. The
+    residual is multiplied by 1 / (1 - lambda) along its direction, and by 1 in the complement.
     """
     x, residuals, eta = (np.stack(part) for part in zip(*memory, strict=True))
     squares = np.einsum("mi,mi->m", eta, x)
-    long = squares > max(TINY, NOTHING * squares.max())  # the others are rounding
+    long = squares > max(TINY, NEGLIGIBLE * squares.max())
     x, residuals, eta = x[long], residuals[long], eta[long]
-    metric, bend = eta @ x.T, -eta @ residuals.T
-    metric, bend = metric + metric.T, bend + bend.T
+    metric, curvature = eta @ x.T, -eta @ residuals.T
+    metric, curvature = metric + metric.T, curvature + curvature.T
     lengths = np.sqrt(np.diagonal(metric))
     cosines = np.outer(lengths, lengths)
     values, axes = np.linalg.eigh(metric / cosines)
-    known = values > DEPENDENT
-    basis = axes[:, known] / np.sqrt(values[known]) / lengths[:, None]
-    ritz, turns = np.linalg.eigh(basis.T @ bend @ basis)
-    basis = basis @ turns * np.sqrt(2)  # as metric and bend are twice their means
-    times = 1 / np.clip(ritz, 1 / reach, 1)
-    shares = basis @ (times * (basis.T @ (eta @ point.residual)))
-    moved = point.x + point.residual + shares @ (x + residuals)
-    # Masses sum to the weight: else the guard would prefer mixtures whose density sums to more.
+    independent = values > DEPENDENT
+    basis = axes[:, independent] / np.sqrt(values[independent]) / lengths[:, None]
+    ritz, rotation = np.linalg.eigh(basis.T @ curvature @ basis)
+    basis = basis @ rotation * np.sqrt(2)  # as metric and curvature are twice their means
+    factors = 1 / np.clip(ritz, 1 / reach, 1)
+    coefficients = basis @ (factors * (basis.T @ (eta @ point.residual)))
+    moved = point.x + point.residual + coefficients @ (x + residuals)
+    # The counts must sum to the weight, otherwise the objective would favour mixtures whose density
+    # integrates to more than 1.
     total = moved[: point.step.mixture.n_lines].sum()
     return moved / total, bool((ritz <= 1 / reach).any())

@@ -1,4 +1,4 @@
-"""EM as it is."""
+"""Plain EM, without acceleration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from emgmm.em import EM
 
 
 def plain_steps(em: EM, step: Step, number: int) -> Step:
-    """The step that so many plain steps of EM lead to from another: as many passes."""
+    """Return the step after `number` further plain steps of EM, each of which takes one pass."""
     for _ in range(number):
         step = em_step(em, step)
     return step
@@ -17,7 +17,7 @@ def plain_steps(em: EM, step: Step, number: int) -> Step:
 
 @dataclass(frozen=True, eq=False)
 class Plain:
-    """EM: M-step, E-step, and so on. It remembers nothing but its last step."""
+    """State of plain EM, which consists of the last step only."""
 
     step: Step
 

@@ -1,4 +1,4 @@
-"""What schemes hand out, and what they are asked."""
+"""Steps of a fit, and the protocol of the schemes that make them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from emgmm.em import EM
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 
-# Events: how a mixture came from the one before it.
+# Events, which tell how a mixture was computed from the preceding one.
 PLAIN = "step"
 LEAP = "leap"
 
 
 class Step(NamedTuple):
-    """One mixture on the way, with what a pass over the rows says of it."""
+    """A mixture in the course of a fit, with its statistics, its objective and the passes made."""
 
     mixture: Mixture
     statistics: Statistics
@@ -25,22 +25,22 @@ class Step(NamedTuple):
 
 
 def evaluate(em: EM, mixture: Mixture, event: str = PLAIN) -> Step:
-    """A step to `mixture`: one pass."""
+    """Return the step to `mixture`, which takes one pass."""
     statistics = em.expect(mixture)
     return Step(mixture, statistics, em.objective(mixture, statistics), em.passes, event)
 
 
 def em_step(em: EM, step: Step) -> Step:
-    """The plain step of EM after another."""
+    """Return the plain EM step that follows another step."""
     return evaluate(em, em.maximise(step.mixture, step.statistics))
 
 
 @runtime_checkable
 class SchemeState(Protocol):
-    """Where a scheme stands: its last step and all that it remembers, as a value.
+    """State of a scheme: its last step and its memory, as a value.
 
-    It is a frozen dataclass of arrays, numbers and other such values, so that a fit which was
-    interrupted can be kept in a file, and goes on from there as if nothing had happened.
+    Implementations are frozen dataclasses of arrays, numbers and such dataclasses, so that a
+    checkpoint can store the state and an interrupted fit can resume from it exactly.
     """
 
     @property
@@ -48,16 +48,16 @@ class SchemeState(Protocol):
         """The last step."""
 
     def next(self, em: EM, *, force_plain: bool) -> SchemeState:
-        """One step on; `force_plain` asks for one of plain EM."""
+        """Return the state after one more step, a plain EM step if `force_plain` is true."""
 
 
-# A scheme begins at a step, and goes on without end.
+# A scheme makes its initial state from a step. It does not stop by itself.
 Scheme = Callable[[Step], SchemeState]
 
 
 def steps(em: EM, scheme: Scheme, mixture: Mixture) -> Iterator[Step]:
-    """All steps of a scheme that is asked for nothing."""
-    position = scheme(evaluate(em, mixture))
+    """Yield the steps of a scheme without end, none of them forced to be plain."""
+    state = scheme(evaluate(em, mixture))
     while True:
-        yield position.step
-        position = position.next(em, force_plain=False)
+        yield state.step
+        state = state.next(em, force_plain=False)

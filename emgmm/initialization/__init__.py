@@ -1,4 +1,4 @@
-"""Starts: where EM begins. A start looks at rows; an ordinary M-step makes a mixture of it."""
+"""Initialization: methods that assign rows to components, from which an M-step makes a mixture."""
 
 from emgmm.initialization.assignment import Assignment, Labels, Responsibilities, SingleRows
 from emgmm.initialization.denoising import denoised

@@ -1,4 +1,4 @@
-"""What a start says of its rows, and the mixture that an ordinary M-step makes of it."""
+"""Assignments of rows to components, and the initial mixture that an M-step makes of them."""
 
 from __future__ import annotations
 
@@ -19,65 +19,68 @@ from emgmm.typing import Array, Integers
 
 TINY = float(np.finfo(float).tiny)
 
-# Smallest variance by which the missing is judged, as a share of all rows'.
+# Smallest variance for the imputation of missing values, relative to the variance of all rows.
 FLOOR = 1e-6
 
-# Of a block: enough to keep a thread busy, few enough for a core's cache.
+# Rows per block: enough to occupy a thread, few enough for the cache of a core.
 BLOCK_ROWS = 8192
 
 
 class Assignment(ABC):
-    """Which rows, or how much of each, every component starts with."""
+    """Base class of assignments of rows, in whole or in part, to components."""
 
     n_components: int
 
     @abstractmethod
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
-        """theta_0, from the rows that the assignment is about."""
+        """Return the initial mixture, given the rows to which the assignment refers."""
 
 
-class _Shares(Assignment):
-    """Every row is given to the components, or to noise, so that theta_0 is an M-step."""
+class _RowAssignment(Assignment):
+    """Responsibilities for all rows, to which an M-step is applied."""
 
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
-        """Rows (D, n), and what they count in the next g components (g, n)."""
+        """Yield rows (D, n) and their weighted responsibilities (g, n) for the next components."""
         rows = np.ascontiguousarray(block.rows, dtype=np.float64)
-        shares = self.shares(block)
-        return component_batches(rows, shares if block.weights is None else shares * block.weights)
+        responsibilities = self.component_responsibilities(block)
+        if block.weights is not None:
+            responsibilities = responsibilities * block.weights
+        return component_batches(rows, responsibilities)
 
     @abstractmethod
-    def shares(self, block: Block) -> Array:
-        """(K, B): how much of each row every component has."""
+    def component_responsibilities(self, block: Block) -> Array:
+        """Return the responsibilities of the Gaussian components, shape (K, B)."""
 
     @abstractmethod
-    def astray(self, block: Block) -> Array:
-        """(B,): how much of each row is noise."""
+    def noise_responsibilities(self, block: Block) -> Array:
+        """Return the responsibilities of the noise component, shape (B,)."""
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         if not rows.complete:
             block = rows.block.without_zero_weights
             observed = np.logical_not(np.isnan(block.rows).all(axis=0))
-            shares, astray = self.shares(block) * observed, self.astray(block) * observed
-            check_some_held(shares)
-            statistics = observed_statistics(block, shares, rows.mean, m_step.family)
-            return m_step.maximise(replace(statistics, noise=block.total(astray)))
+            responsibilities = self.component_responsibilities(block) * observed
+            noise = block.total(self.noise_responsibilities(block) * observed)
+            check_any_assigned(responsibilities)
+            statistics = incomplete_statistics(block, responsibilities, rows.mean, m_step.family)
+            return m_step.maximise(replace(statistics, noise=noise))
         source, scratch = ArraySource(rows.values, rows.weights), Scratch()
 
         def about(centres: Array) -> Statistics:
             def of_block(block: Block) -> Statistics:
                 sums = moments(self._parts(block), centres, m_step.family, scratch)
-                astray = block.total(self.astray(block))
-                return Statistics(centres, *sums, 0.0, block.weight, noise=astray)
+                noise = block.total(self.noise_responsibilities(block))
+                return Statistics(centres, *sums, 0.0, block.weight, noise=noise)
 
             return source.sum(of_block, BLOCK_ROWS)
 
         statistics = about(np.broadcast_to(rows.mean, (self.n_components, len(rows.mean))))
-        check_some_held(statistics.counts)
+        check_any_assigned(statistics.counts)
         return m_step.maximise_recentred(statistics, about)
 
 
-class Labels(_Shares):
-    """One component for each row: (n,) integers, of which -1 is noise."""
+class Labels(_RowAssignment):
+    """A component for each row: (n,) integers, where -1 is noise."""
 
     def __init__(self, labels: Integers, n_components: int) -> None:
         self.labels = labels.astype(np.intp, copy=False)
@@ -89,7 +92,7 @@ class Labels(_Shares):
         return self._sorted(block)
 
     def _sorted(self, block: Block) -> Iterator[tuple[Array, Array]]:
-        """Each component's own rows."""
+        """Yield the rows of each component, which are sorted by component."""
         labels = self.labels[block.place]
         order = np.argsort(labels, kind="stable")
         rows = block.rows[:, order].astype(np.float64, copy=False)
@@ -99,29 +102,29 @@ class Labels(_Shares):
             yield rows[:, start:stop], weights[None, start:stop]
             start = stop
 
-    def shares(self, block: Block) -> Array:
+    def component_responsibilities(self, block: Block) -> Array:
         return (self.labels[block.place] == np.arange(self.n_components)[:, None]).astype(float)
 
-    def astray(self, block: Block) -> Array:
+    def noise_responsibilities(self, block: Block) -> Array:
         return (self.labels[block.place] < 0).astype(float)
 
 
-class Responsibilities(_Shares):
-    """A share of each row for each component, and maybe for noise: (n, K) or (n, K + 1)."""
+class Responsibilities(_RowAssignment):
+    """Responsibilities of the components, and optionally of noise: (n, K) or (n, K + 1)."""
 
     def __init__(self, responsibilities: Array, n_components: int) -> None:
         self.responsibilities = responsibilities
         self.n_components = n_components
 
-    def shares(self, block: Block) -> Array:
+    def component_responsibilities(self, block: Block) -> Array:
         return self.responsibilities[block.place, : self.n_components].T.astype(np.float64)
 
-    def astray(self, block: Block) -> Array:
+    def noise_responsibilities(self, block: Block) -> Array:
         return self.responsibilities[block.place, self.n_components :].sum(axis=1, dtype=float)
 
 
 class SingleRows(Assignment):
-    """One row for each component, and all others for none: (K,) row numbers."""
+    """A single row for each component: (K,) row numbers. The other rows are not assigned."""
 
     def __init__(self, indices: Integers) -> None:
         self.indices = indices
@@ -138,8 +141,8 @@ class SingleRows(Assignment):
         )
 
 
-class OfSome(Assignment):
-    """What is said of some rows, (n,) row numbers; the others have no part in theta_0."""
+class SubsetAssignment(Assignment):
+    """An assignment of a subset of the rows, given by their (n,) numbers, to the components."""
 
     def __init__(self, numbers: Integers, assignment: Assignment) -> None:
         self.numbers = numbers
@@ -150,41 +153,44 @@ class OfSome(Assignment):
         return self.assignment.first_mixture(rows.take(self.numbers), m_step)
 
 
-def check_some_held(shares: Array) -> None:
-    """Raise where a start leaves to noise all rows of which components could have shares."""
-    if not shares.any():
+def check_any_assigned(responsibilities: Array) -> None:
+    """Raise if every informative row is assigned to noise."""
+    if not responsibilities.any():
         raise ValueError(
-            "init_params leaves every row that counts to noise: return labels from 0 up, or "
-            "responsibilities of components, for some of them."
+            "init_params assigns every row of positive weight to noise: return labels from 0 up, "
+            "or positive responsibilities of components, for some of them."
         )
 
 
-def observed_statistics(block: Block, shares: Array, mean: Array, family: Family) -> Statistics:
-    """Expected statistics of rows that miss something, under (K, B) responsibilities.
+def incomplete_statistics(
+    block: Block, responsibilities: Array, mean: Array, family: Family
+) -> Statistics:
+    """Return the expected statistics of rows with missing values, given (K, B) responsibilities.
 
-    What is missing is judged by the means and variances of what each component was given, as if its
-    features were independent. `mean` is that of all rows.
+    Their conditional distribution is that of independent features, with the mean and the variance
+    of the values observed in each component. `mean` is the mean of all rows.
     """
-    shape, n_features = family.structure, len(block.rows)
-    weighted = shares if block.weights is None else shares * block.weights
+    structure, n_features = family.structure, len(block.rows)
+    weighted = responsibilities if block.weights is None else responsibilities * block.weights
     seen = np.logical_not(np.isnan(block.rows.T)).astype(float)
     deviations = np.where(seen > 0, block.rows.T - mean, 0.0)
     observed = weighted @ seen
     per_row = np.divide(1.0, observed, out=np.zeros_like(observed), where=observed > TINY)
-    steps = (weighted @ deviations) * per_row
+    offsets = (weighted @ deviations) * per_row
     total = weighted.sum(axis=0) @ deviations**2 / np.maximum(observed.sum(axis=0), TINY)
-    variances = (weighted @ deviations**2) * per_row - steps**2
+    variances = (weighted @ deviations**2) * per_row - offsets**2
     floor = FLOOR * np.where(total > 0, total, 1.0)
     variances = np.maximum(np.where(variances > floor, variances, total), floor)
-    diagonals = np.array([shape.diagonal(one) for one in shape.outer(np.sqrt(variances))])
+    outer_products = structure.outer(np.sqrt(variances))
+    diagonals = np.array([structure.diagonal(one) for one in outer_products])
     counts = np.maximum(weighted.sum(axis=1), FLOOR * weighted.sum())
     covariances = family.estimate(family.pool(times_counts(counts, diagonals)), counts, n_features)
-    judge = Mixture.of(counts / counts.sum(), mean + steps, covariances, family)
-    return MissingEStep(judge).statistics(block, shares)
+    mixture = Mixture.of(counts / counts.sum(), mean + offsets, covariances, family)
+    return MissingEStep(mixture).statistics(block, responsibilities)
 
 
-def nearest(rows: Array, means: Array) -> Labels:
-    """Every row goes to the nearest of the (K, D) means, by what was observed of it."""
+def nearest_means(rows: Array, means: Array) -> Labels:
+    """Assign each row to the nearest of the (K, D) means, in terms of its observed features."""
     labels = np.empty(len(rows), dtype=np.intp)
     for block in ArraySource(rows).blocks(BLOCK_ROWS):
         distances = [np.nansum((block.rows - mean[:, None]) ** 2, axis=0) for mean in means]

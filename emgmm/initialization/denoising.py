@@ -1,8 +1,8 @@
-"""Cleaning: rows that look like noise are kept from a start, which would give them to components.
+"""Removal of rows that resemble noise before an initialization method assigns the others.
 
-A row among others that are uniform about it, `rate` of them to a unit of volume, has its k-th
-neighbour at a distance d of which the ball's volume, so d^D, has a gamma distribution with shape k.
-Rows of clusters and noise make a mixture of two of these.
+If the rows around a row are uniformly distributed, and d is the distance to its k-th nearest
+neighbour, the volume of the ball of radius d, and so d^D, has a gamma distribution with shape k and
+a rate proportional to the density. Rows of clusters and of noise follow a mixture of two of these.
 
 References
 ----------
@@ -24,76 +24,80 @@ from emgmm.mstep import MStep
 from emgmm.sources import Rows
 from emgmm.typing import Array
 
-# Rows that are looked at, at the most: neighbours of more take longer than EM.
+# Largest number of rows that are used: for more, the neighbour search would take longer than EM.
 MOST_ROWS = 2**14
 
-# k: with fewer the distances scatter more, with more small clusters look like noise.
+# k: with a smaller value the distances vary more, with a larger one small clusters resemble noise.
 NEIGHBOUR = 12
 
-# EM steps for the two distributions, from their halves.
-STEPS = 50
+# EM iterations for the two gamma distributions, from a split at the median.
+N_ITER = 50
 
-# Share of noise beyond which what is left would be no clusters.
-MOST = 0.9
+# Largest plausible fraction of noise: the remaining rows would not be clusters.
+MOST_NOISE = 0.9
 
 TINY = float(np.finfo(float).tiny)
 
 
 def denoised(start: Start) -> Start:
-    """The start from rows that do not look like noise, where they are enough for it."""
+    """Return the start restricted to rows that do not resemble noise, if these are enough."""
 
     def begin(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
-        looked_at = rows.informative
-        if len(looked_at) > MOST_ROWS:
-            looked_at = np.sort(random.choice(looked_at, MOST_ROWS, replace=False))
-        some = rows.take(looked_at)
-        values = some.filled.astype(np.float64)
-        astray = looks_like_noise(values)
-        if len(np.unique(values[np.logical_not(astray)], axis=0)) < n_components:
-            astray[:] = False  # what is left could not make so many clusters
-        weights = np.ones(len(astray)) if some.weights is None else some.weights
-        share = float(weights[astray].sum() / weights.sum())
-        kept = some.take(np.flatnonzero(np.logical_not(astray)))
-        return Cleaned(start(kept, n_components, random), n_components, kept, share)
+        indices = rows.informative
+        if len(indices) > MOST_ROWS:
+            indices = np.sort(random.choice(indices, MOST_ROWS, replace=False))
+        sample = rows.take(indices)
+        values = sample.filled.astype(np.float64)
+        is_noise = looks_like_noise(values)
+        if len(np.unique(values[np.logical_not(is_noise)], axis=0)) < n_components:
+            is_noise[:] = False  # too few distinct rows would remain for the clusters
+        weights = np.ones(len(is_noise)) if sample.weights is None else sample.weights
+        noise_weight = float(weights[is_noise].sum() / weights.sum())
+        kept = sample.take(np.flatnonzero(np.logical_not(is_noise)))
+        assignment = start(kept, n_components, random)
+        return DenoisedAssignment(assignment, n_components, kept, noise_weight)
 
     return begin
 
 
 @dataclass(frozen=True, eq=False)
-class Cleaned(Assignment):
-    """What a start says of some rows, where a share of all is noise."""
+class DenoisedAssignment(Assignment):
+    """An assignment of the rows that remain after denoising, and the weight of the noise."""
 
     assignment: Assignment
     n_components: int
     kept: Rows
-    share: float
+    noise_weight: float
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:  # noqa: ARG002
         mixture = self.assignment.first_mixture(self.kept, m_step)
-        shares = mixture.weights / mixture.weights.sum()
-        weights = (shares * (1 - self.share)).astype(mixture.weights.dtype)
-        return replace(mixture, weights=weights, noise=m_step.noise(self.share))
+        relative = mixture.weights / mixture.weights.sum()
+        weights = (relative * (1 - self.noise_weight)).astype(mixture.weights.dtype)
+        return replace(mixture, weights=weights, noise=m_step.noise(self.noise_weight))
 
 
 def looks_like_noise(rows: Array) -> NDArray[np.bool_]:
-    """(n,): which of the (n, D) rows look like noise; none where that would be nearly all."""
+    """Return a mask, shape (n,), of the (n, D) rows that resemble noise.
+
+    No row is selected if nearly all would be.
+    """
     n_rows, n_features = rows.shape
     sides = np.ptp(rows, axis=0)
     neighbour = min(NEIGHBOUR, n_rows - 1)
-    nobody = np.zeros(n_rows, dtype=bool)
+    none = np.zeros(n_rows, dtype=bool)
     if neighbour < 1:
-        return nobody
-    near = NearestNeighbors(n_neighbors=neighbour).fit(rows / np.where(sides > 0, sides, 1.0))
-    distances = near.kneighbors()[0][:, -1]
+        return none
+    neighbours = NearestNeighbors(n_neighbors=neighbour).fit(rows / np.where(sides > 0, sides, 1.0))
+    distances = neighbours.kneighbors()[0][:, -1]
     logs = n_features * np.log(np.maximum(distances, TINY))
     volumes = np.exp(np.clip(logs - np.median(logs), -300, 300))
-    share = (volumes > np.median(volumes)).astype(float)
-    for _ in range(STEPS):
-        shares = np.array([1 - share, share])
-        mass = np.maximum(shares.sum(axis=1), TINY)
-        rates = neighbour * mass / np.maximum(shares @ volumes, TINY)
-        joint = np.log(mass / n_rows) + neighbour * np.log(rates)
-        close, far = joint[:, None] - rates[:, None] * volumes
-        share = 1 / (1 + np.exp(np.clip(close - far, -300, 300)))
-    astray = share > 0.5
-    return nobody if np.count_nonzero(astray) > MOST * n_rows else astray
+    noise = (volumes > np.median(volumes)).astype(float)
+    for _ in range(N_ITER):
+        responsibilities = np.array([1 - noise, noise])
+        counts = np.maximum(responsibilities.sum(axis=1), TINY)
+        rates = neighbour * counts / np.maximum(responsibilities @ volumes, TINY)
+        constants = np.log(counts / n_rows) + neighbour * np.log(rates)
+        log_cluster, log_noise = constants[:, None] - rates[:, None] * volumes
+        noise = 1 / (1 + np.exp(np.clip(log_cluster - log_noise, -300, 300)))
+    is_noise = noise > 0.5
+    return none if np.count_nonzero(is_noise) > MOST_NOISE * n_rows else is_noise

@@ -1,4 +1,4 @@
-"""A start that the user wrote: a callable whose array can mean three things."""
+"""Initialization by a user's callable that returns labels, responsibilities or means."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.initialization.assignment import Assignment, Labels, Responsibilities, nearest
+from emgmm.initialization.assignment import Assignment, Labels, Responsibilities, nearest_means
 from emgmm.initialization.methods import Start
 from emgmm.sources import Rows
 from emgmm.typing import Array
 
 
 def from_callable(function: Callable[..., Any], *, noise: bool = False) -> Start:
-    """The start that calls `function(X, n_components, random_state)` and reads its answer.
+    """Return the start that calls `function(X, n_components, random_state)`.
 
-    Of `noise` the answer may speak where the mixture has any.
+    If `noise` is true, the function may assign rows to the noise component.
     """
 
     def start(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
-        looked_at = rows.values.view()
-        looked_at.flags.writeable = False  # they may be the user's own
-        answer = np.asarray(function(looked_at, n_components, random))
-        return assignment_of(answer, looked_at, n_components, noise=noise)
+        values = rows.values.view()
+        values.flags.writeable = False  # the memory may be that of the user's X
+        answer = np.asarray(function(values, n_components, random))
+        return assignment_of(answer, values, n_components, noise=noise)
 
     return start
 
@@ -31,22 +31,22 @@ def from_callable(function: Callable[..., Any], *, noise: bool = False) -> Start
 def assignment_of(
     answer: Any, rows: Array, n_components: int, *, noise: bool = False
 ) -> Assignment:
-    """Labels, responsibilities or means, by type and shape.
+    """Interpret an array as labels, responsibilities or means, by its type and shape.
 
     Raises
     ------
     ValueError
-        Where the answer is none of these, is ambiguous, or does not fit the rows.
+        If the array is none of these, is ambiguous, or does not match the rows.
     """
     n_rows, n_features = rows.shape
-    said = f"init_params returned an array of shape {answer.shape} and type {answer.dtype}"
+    given = f"init_params returned an array of shape {answer.shape} and type {answer.dtype}"
     if answer.dtype.kind not in "iuf":
-        raise ValueError(f"{said}; return integer labels, or responsibilities or means as floats.")
+        raise ValueError(f"{given}; return integer labels, or responsibilities or means as floats.")
     if answer.dtype.kind == "f" and not np.isfinite(answer).all():
-        raise ValueError(f"{said} with NaN or infinity in it.")
+        raise ValueError(f"{given} with NaN or infinity in it.")
     if answer.dtype.kind in "iu" and answer.shape == (n_rows,):
-        least = -1 if noise else 0
-        wrong = np.flatnonzero((answer < least) | (answer >= n_components))
+        smallest = -1 if noise else 0
+        wrong = np.flatnonzero((answer < smallest) | (answer >= n_components))
         if len(wrong):
             raise ValueError(
                 f"init_params returned label {answer[wrong[0]]} for row {wrong[0]}; "
@@ -54,16 +54,16 @@ def assignment_of(
                 + (", and -1 is noise." if noise else "; -1 is noise where noise is set.")
             )
         return Labels(answer, n_components)
-    are_shares = answer.shape == (n_rows, n_components) or (
+    are_responsibilities = answer.shape == (n_rows, n_components) or (
         noise and answer.shape == (n_rows, n_components + 1)
     )
     are_means = answer.shape == (n_components, n_features)
-    if answer.dtype.kind == "f" and are_shares and are_means:
+    if answer.dtype.kind == "f" and are_responsibilities and are_means:
         raise ValueError(
-            f"{said}: with as many rows as components and features these could be responsibilities "
-            "or means; return integer labels instead."
+            f"{given}: with as many rows as components and features these could be "
+            "responsibilities or means; return integer labels instead."
         )
-    if answer.dtype.kind == "f" and are_shares:
+    if answer.dtype.kind == "f" and are_responsibilities:
         wrong = np.flatnonzero((answer < 0).any(axis=1) | (np.abs(answer.sum(axis=1) - 1) > 1e-6))
         if len(wrong):
             raise ValueError(
@@ -72,8 +72,8 @@ def assignment_of(
             )
         return Responsibilities(answer, n_components)
     if answer.dtype.kind == "f" and are_means:
-        return nearest(rows, answer)
+        return nearest_means(rows, answer)
     raise ValueError(
-        f"{said}; expected integer labels of shape ({n_rows},), responsibilities of shape "
+        f"{given}; expected integer labels of shape ({n_rows},), responsibilities of shape "
         f"({n_rows}, {n_components}) or means of shape ({n_components}, {n_features})."
     )

@@ -1,4 +1,4 @@
-"""k-means, which is scikit-learn's."""
+"""k-means clustering by scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from emgmm.typing import Array, Integers
 def kmeans_labels(
     rows: Array, n_clusters: int, *, n_init: int, random: Any, weights: Array | None
 ) -> Integers:
-    """The cluster of each row, in the best of some runs of k-means.
+    """Return the cluster label of each row, from the best of `n_init` runs of k-means.
 
-    Rows and parameters were validated before, which takes as long as a run on few rows. The warning
-    that there are fewer distinct rows than clusters is left out: EM says what became of these.
+    The validation of rows and parameters is skipped: the caller has validated them, and on few rows
+    it takes as long as k-means. The warning that there are fewer distinct rows than clusters is
+    suppressed, because EM reports such components.
     """
     with (
         config_context(assume_finite=True, skip_parameter_validation=True),

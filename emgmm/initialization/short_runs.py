@@ -1,4 +1,4 @@
-"""Short runs of EM: several beginnings are taken a few steps, and the best is kept.
+"""Initialization by short runs of EM from several starts, of which the best is kept.
 
 References
 ----------
@@ -18,23 +18,24 @@ from emgmm.acceleration import Step, evaluate, plain_steps
 from emgmm.covariances import DegenerateCovarianceError
 from emgmm.degeneracy import collapsed
 from emgmm.em import EM
-from emgmm.initialization.assignment import Assignment, nearest
+from emgmm.initialization.assignment import Assignment, nearest_means
 from emgmm.initialization.whitening import whitened
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
 from emgmm.sources import ArraySource, Rows
 from emgmm.typing import Integers
 
-# Rows that the runs are made on: enough for a good guess, so that what they cost is bounded.
+# Largest number of rows that short runs use, which bounds their cost.
 SHORT_ROWS = 2**13
 
-# Of 'short-runs': runs, and steps of EM in each; how many of the best go on, for how many more.
+# For 'short-runs': number of runs and of EM steps in each; number of the best runs that are
+# continued, and of the further EM steps.
 RUNS = 20
 STEPS = 5
 BEST = 3
 MORE_STEPS = 20
 
-# Of the best of several starts: steps of EM from each.
+# For the best of several assignments: number of EM steps from each.
 COMPARED_AFTER = 6
 
 
@@ -44,9 +45,9 @@ class ShortRuns(Assignment):
     Parameters
     ----------
     n_components : int
-        K.
+        Number of components, K.
     seed : int
-        Of the choice of the rows that runs are made on, and of those that they begin at.
+        Seed for the choice of the sample and of the initial rows of each run.
     """
 
     def __init__(self, n_components: int, seed: int) -> None:
@@ -54,27 +55,28 @@ class ShortRuns(Assignment):
         self.seed = seed
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
-        """The mixture at which the best run ended.
+        """Return the mixture at which the best run ended.
 
         Raises
         ------
         DegenerateCovarianceError
-            The first run's, where every run meets a covariance that is not positive definite.
+            If every run meets a covariance that is not positive definite; the error is the first
+            run's.
         """
         random = np.random.RandomState(self.seed)
         sample = rows.take(rows.choose(SHORT_ROWS, random))
-        em = map_under(m_step, sample, self.n_components)
-        runs = ranked(em, sample, self._beginnings(sample, random), STEPS)
+        em = em_on_sample(m_step, sample, self.n_components)
+        runs = rank_runs(em, sample, self._assignments(sample, random), STEPS)
         ended = [runs[0]]
         for step in runs[:BEST]:
             try:
                 ended.append(plain_steps(em, step, MORE_STEPS))
             except DegenerateCovarianceError:
                 continue
-        return max(ended, key=lambda step: rank(em, step)).mixture
+        return max(ended, key=lambda step: sort_key(em, step)).mixture
 
-    def _beginnings(self, sample: Rows, random: np.random.RandomState) -> Iterator[Assignment]:
-        """Rows drawn as k-means++ draws its seeds, and to each of them those that are nearest.
+    def _assignments(self, sample: Rows, random: np.random.RandomState) -> Iterator[Assignment]:
+        """Yield assignments of the rows to the nearest of K rows chosen by k-means++.
 
         Distances are those of whitened rows.
         """
@@ -83,7 +85,7 @@ class ShortRuns(Assignment):
             seeds, _ = kmeans_plusplus(
                 points, self.n_components, sample_weight=sample.counts, random_state=random
             )
-            yield nearest(points, seeds)
+            yield nearest_means(points, seeds)
 
 
 class BestOf(Assignment):
@@ -92,9 +94,9 @@ class BestOf(Assignment):
     Parameters
     ----------
     numbers : (n,)
-        The rows that the assignments are about.
+        Numbers of the rows to which the assignments refer.
     assignments : sequence of Assignment
-        Of equals the first is kept.
+        Assignments to compare; the first of several equally good ones is kept.
     """
 
     def __init__(self, numbers: Integers, assignments: Sequence[Assignment]) -> None:
@@ -103,34 +105,35 @@ class BestOf(Assignment):
         self.n_components = assignments[0].n_components
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
-        """The mixture at which the best run ended.
+        """Return the mixture at which the best run ended.
 
         Raises
         ------
         DegenerateCovarianceError
-            The first run's, where every run meets a covariance that is not positive definite.
+            If every run meets a covariance that is not positive definite; the error is the first
+            run's.
         """
         sample = rows.take(self.numbers)
-        em = map_under(m_step, sample, self.n_components)
-        return ranked(em, sample, self.assignments, COMPARED_AFTER)[0].mixture
+        em = em_on_sample(m_step, sample, self.n_components)
+        return rank_runs(em, sample, self.assignments, COMPARED_AFTER)[0].mixture
 
 
-def map_under(m_step: MStep, sample: Rows, n_components: int) -> EM:
-    """EM's map over a sample of the rows, from which noise is denoised before."""
+def em_on_sample(m_step: MStep, sample: Rows, n_components: int) -> EM:
+    """Return EM's map for a sample of the rows, without a noise component."""
     source = ArraySource(sample.values, sample.weights, complete=sample.complete)
     return EM.under(replace(m_step, density=None), source, n_components)
 
 
-def ranked(em: EM, sample: Rows, begun: Iterable[Assignment], n_steps: int) -> list[Step]:
-    """Where so many steps of EM lead from each assignment, the best first.
+def rank_runs(em: EM, sample: Rows, assignments: Iterable[Assignment], n_steps: int) -> list[Step]:
+    """Return the steps that `n_steps` steps of EM reach from each assignment, the best first.
 
     Raises
     ------
     DegenerateCovarianceError
-        The first one's, where every run meets a covariance that is not positive definite.
+        If every run meets a covariance that is not positive definite; the error is the first run's.
     """
     runs, failures = [], []
-    for assignment in begun:
+    for assignment in assignments:
         try:
             first = evaluate(em, assignment.first_mixture(sample, em.m_step))
             runs.append(plain_steps(em, first, n_steps))
@@ -138,17 +141,17 @@ def ranked(em: EM, sample: Rows, begun: Iterable[Assignment], n_steps: int) -> l
             failures.append(error)
     if not runs:
         raise failures[0]
-    return sorted(runs, key=lambda step: rank(em, step), reverse=True)
+    return sorted(runs, key=lambda step: sort_key(em, step), reverse=True)
 
 
-def rank(em: EM, step: Step) -> tuple[bool, float]:
-    """What makes one run better than another: no component that collapsed, then the objective.
+def sort_key(em: EM, step: Step) -> tuple[bool, float]:
+    """Return the key by which runs are compared: whether no component collapsed, and the objective.
 
-    A component that shrinks onto a few rows has a likelihood as high as one likes. Objectives that
-    differ by rounding are the same, so that of equals the first is the best.
+    The likelihood of a component that collapses onto a few rows is unbounded. The objective is
+    rounded, so that the first of several equally good runs is the best.
     """
     statistics, m_step = step.statistics, em.m_step
-    fallen = collapsed(
+    collapsed_components = collapsed(
         step.mixture,
         statistics,
         statistics.total_covariance(em.family),
@@ -156,4 +159,4 @@ def rank(em: EM, step: Step) -> tuple[bool, float]:
         em.summary.n_rows,
         least_mass=m_step.least_mass(em.source.n_features),
     )
-    return not fallen, round(step.objective, 9)
+    return not collapsed_components, round(step.objective, 9)

@@ -1,4 +1,4 @@
-"""Coordinates that depend on no unit: standardized, principal, and whitened rows."""
+"""Standardized, principal and whitened coordinates, which do not depend on units."""
 
 from __future__ import annotations
 
@@ -7,49 +7,50 @@ import numpy as np
 from emgmm.sources import Rows
 from emgmm.typing import Array
 
-# A column whose standard deviation is so many of its own units of rounding is constant.
+# A column is constant if its standard deviation is at most this number of its rounding units.
 CONSTANT = 16
 
 
 def standardized(rows: Rows) -> Array:
-    """(n, r) float64: the columns that vary, each with mean 0 and standard deviation 1.
+    """Return the columns that vary, scaled to mean 0 and standard deviation 1: (n, r) float64.
 
-    What is missing is taken to be the mean. Values are rounded to two thirds of their digits, so
-    that they, and with them ties between distances, are the same in any units. There is one column,
-    all zero, where the rows are all the same.
+    Missing values are replaced by the mean. Values are rounded to two thirds of their digits, so
+    that they, and thereby ties between distances, are the same in any units. If all rows are equal,
+    the result is one column of zeros.
     """
     values, counts = rows.filled.astype(np.float64), rows.counts
-    shares = np.full(len(values), 1 / len(values)) if counts is None else counts / counts.sum()
-    unit = float(np.finfo(rows.values.dtype).eps)
-    largest = np.abs(values[shares > 0]).max(axis=0)
+    weights = np.full(len(values), 1 / len(values)) if counts is None else counts / counts.sum()
+    eps = float(np.finfo(rows.values.dtype).eps)
+    largest = np.abs(values[weights > 0]).max(axis=0)
     values -= rows.mean
-    values -= shares @ values  # the mean's own rounding, which of a constant column is all there is
-    spread = np.sqrt(shares @ values**2)
-    varies = spread > CONSTANT * unit * largest
+    values -= weights @ values  # removes the mean's rounding error, all that a constant column has
+    sds = np.sqrt(weights @ values**2)
+    varies = sds > CONSTANT * eps * largest
     if not varies.any():
         return np.zeros((len(values), 1))
-    digits = int(-2 / 3 * np.log10(unit))
-    return (values[:, varies] / spread[varies]).round(digits)
+    digits = int(-2 / 3 * np.log10(eps))
+    return (values[:, varies] / sds[varies]).round(digits)
 
 
 def _axes(standard: Array, rows: Rows) -> tuple[Array, Array]:
-    """(r, q) principal axes of standardized rows, and the standard deviations (q,) along them.
+    """Return the (r, q) principal axes of standardized rows, and the (q,) standard deviations.
 
-    Of collinear columns the directions in which they do not vary, but for rounding, are left out.
+    Directions in which collinear columns vary by rounding errors only are omitted.
     """
     counts = np.ones(len(standard)) if rows.counts is None else rows.counts
     triangle = np.linalg.qr(np.sqrt(counts / counts.sum())[:, None] * standard, mode="r")
-    _, widths, axes = np.linalg.svd(triangle)
-    unit = float(np.finfo(rows.values.dtype).eps)
-    spanned = widths > np.sqrt(unit) * widths[0]
-    return axes[: len(widths)][spanned].T, widths[spanned]
+    _, sds, axes = np.linalg.svd(triangle)
+    eps = float(np.finfo(rows.values.dtype).eps)
+    spanned = sds > np.sqrt(eps) * sds[0]
+    return axes[: len(sds)][spanned].T, sds[spanned]
 
 
 def principal_coordinates(rows: Rows, n_rows: float) -> Array:
-    """(n, q): standardized rows along their principal axes, over the roots of singular values.
+    """Return principal components over the square roots of their singular values, shape (n, q).
 
-    These are the coordinates in which R's mclust grows the tree of `n_rows` rows. They lie between
-    standardized and whitened rows: wide directions stay wider, but by the square root only.
+    R's mclust uses these coordinates of the standardized rows for hierarchical clustering of
+    `n_rows` rows. They are intermediate between standardized and whitened coordinates: the standard
+    deviation along an axis is proportional to its square root.
 
     References
     ----------
@@ -58,19 +59,19 @@ def principal_coordinates(rows: Rows, n_rows: float) -> Array:
     standard = standardized(rows)
     if not standard.any():
         return standard
-    axes, widths = _axes(standard, rows)
-    return standard @ (axes / np.sqrt(widths * np.sqrt(n_rows)))
+    axes, sds = _axes(standard, rows)
+    return standard @ (axes / np.sqrt(sds * np.sqrt(n_rows)))
 
 
 def whitened(rows: Rows) -> Array:
-    """(n, q): the rows with mean 0 and covariance I, in the q directions that they span.
+    """Return rows with mean 0 and covariance I in the q directions that they span: (n, q).
 
-    For any non-singular affine map of the rows this is the same but for a rotation, so that what is
-    found by distances in it depends on no unit. Constant columns have no part in it, nor have the
-    directions in which collinear columns do not vary.
+    A non-singular affine map of the rows changes the result by a rotation only, so that methods
+    based on distances do not depend on units. Constant columns, and directions in which collinear
+    columns do not vary, are omitted.
     """
     standard = standardized(rows)
     if not standard.any():
         return standard
-    axes, widths = _axes(standard, rows)
-    return standard @ (axes / widths)
+    axes, sds = _axes(standard, rows)
+    return standard @ (axes / sds)

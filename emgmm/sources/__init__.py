@@ -1,4 +1,4 @@
-"""Sources: where rows come from, in blocks. A source maps and sums functions, and knows no EM."""
+"""Data sources: they yield the rows in blocks and apply and sum functions of these blocks."""
 
 from emgmm.sources.array import ArraySource
 from emgmm.sources.blocked import BlocksSource
@@ -11,8 +11,9 @@ from emgmm.sources.sliced import SlicedSource
 from emgmm.sources.source import Rows, Source, Sum
 from emgmm.sources.weights import check_ordinary, row_weights
 
-# Sources that know their own kind of X; what none of them accepts is an array, or becomes one. To
-# add one: its module beside these, and a line here. The last takes whatever hands out slices.
+# Sources that recognise a specific kind of X, tried in this order; any other X is converted to an
+# array. To add a source, write its module and enter it here. `SlicedSource` is the last because it
+# accepts every array-like that supports slicing.
 KINDS: tuple[type[Source], ...] = (BlocksSource, ClusterSource, SlicedSource)
 
 __all__ = [

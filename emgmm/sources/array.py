@@ -1,4 +1,4 @@
-"""Rows of an array in memory."""
+"""The source of the rows of an array in memory."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from emgmm.sources.source import Rows, Source, sample_indices
 from emgmm.threads import cached_property
 from emgmm.typing import Array, Integers
 
-# Numbers in a table of which there is a copy with its features along the first axis, in float64.
-# Every pass lays its blocks out so; with 64 features that takes as long as all the rest.
+# Largest number of entries of an array that is copied once in the layout of blocks (float64, one
+# feature per row). Otherwise each pass converts its blocks, which with 64 features takes as long as
+# the rest of the pass.
 SMALL = 2**18
 
 
 class ArraySource(Source):
-    """The rows of an (N, D) array; of a small one a float64 copy, laid out as blocks are.
+    """Rows of an (N, D) array; a small array is copied once to float64 in the layout of blocks.
 
     Parameters
     ----------
     rows : (N, D)
-        float64 or float32; NaN where something is missing.
+        Rows in float64 or float32; NaN marks a missing value.
     weights : (N,) float64, optional
-        What each row counts; 1 by default.
+        Weight of each row; 1 by default.
     complete : bool
-        Whether nothing is missing. Rows that miss the same features are handed out together.
+        Whether no value is missing. Otherwise, rows with the same missing features are adjacent in
+        the blocks.
     """
 
     def __init__(self, rows: Array, weights: Array | None = None, *, complete: bool = True) -> None:
@@ -39,7 +41,7 @@ class ArraySource(Source):
         self.dtype = rows.dtype
         self._is_small = complete and rows.size <= SMALL
         self._features = np.ascontiguousarray(rows.T, np.float64) if self._is_small else rows.T
-        self._lasting: dict[int, list[Block]] = {}  # by their size
+        self._persistent: dict[int, list[Block]] = {}  # by block size
 
     @property
     def block_dtype(self) -> np.dtype[Any]:
@@ -47,19 +49,20 @@ class ArraySource(Source):
 
     def blocks(self, size: int) -> Iterator[Block]:
         if not self._is_small:
-            return self._cut(size)
+            return self._divide(size)
         size = min(size, max(1, self.n_rows))
-        blocks = self._lasting.get(size)
+        blocks = self._persistent.get(size)
         if blocks is None:
-            blocks = self._lasting[size] = list(self._cut(size))
+            blocks = self._persistent[size] = list(self._divide(size))
         return iter(blocks)
 
-    def _cut(self, size: int) -> Iterator[Block]:
+    def _divide(self, size: int) -> Iterator[Block]:
         for start in range(0, self.n_rows, size):
             place = slice(start, start + size)
             if self.complete:
                 weights = None if self.weights is None else self.weights[place]
-                yield Block(start, self._features[:, place], weights, is_persistent=self._is_small)
+                rows = self._features[:, place]
+                yield Block(start, rows, weights, is_persistent=self._is_small)
             else:
                 numbers = self._by_pattern[place]
                 weights = None if self.weights is None else self.weights[numbers]
@@ -67,7 +70,7 @@ class ArraySource(Source):
 
     @cached_property
     def _by_pattern(self) -> Integers:
-        """(N,): row numbers, those that miss the same features side by side."""
+        """Row numbers, shape (N,), ordered by the pattern of missing features."""
         return by_pattern(self.rows)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:

@@ -1,4 +1,4 @@
-"""A block: what a pass hands to the E-step, one at a time."""
+"""A block of rows, the unit of data that the E-step processes."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from emgmm.typing import Array, Integers
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some rows of a source.
+    """A block of rows of a source.
 
     Parameters
     ----------
     start : int
-        Number of the first row in its source, where they are consecutive.
+        Number of the first row in the source, if the rows are consecutive.
     rows : (D, B)
-        Features along the first axis; a view of the source's own memory and precision.
+        Transposed rows; a view of the source's memory, in the source's precision.
     weights : (B,) float64, optional
-        What each row counts; 1 by default.
+        Weight of each row; 1 by default.
     complete : bool
-        Whether nothing is missing; else NaN marks what is.
+        Whether no value is missing. Missing values are NaN.
     numbers : (B,) integers, optional
-        The rows' numbers in their source, where they are not consecutive.
+        Numbers of the rows in the source, if they are not consecutive.
     is_persistent : bool
-        Whether its source hands out this very block again, to all who ask for the same size.
+        Whether the source yields this same object in every pass with the same block size.
     """
 
     start: int
@@ -39,23 +39,23 @@ class Block:
 
     @property
     def place(self) -> slice | Integers:
-        """Where the rows stand in their source."""
+        """Index of the rows among all rows of the source."""
         return self.place_from(0)
 
     def place_from(self, first: int) -> slice | Integers:
-        """Where the rows stand in what begins with row number `first`."""
+        """Return the index of the rows in an array whose first row has the number `first`."""
         if self.numbers is not None:
             return self.numbers - first
         return slice(self.start - first, self.start - first + self.rows.shape[1])
 
     @property
     def without_zero_weights(self) -> Block:
-        """The rows whose weight is above 0: nothing adds up what others hold, however large."""
-        return self._part or self
+        """The block restricted to rows of positive weight; other rows may not affect any sum."""
+        return self._positive_part or self
 
     @cached_property
-    def _part(self) -> Block | None:
-        # None where all rows count: a block that held itself would live on when it has been used.
+    def _positive_part(self) -> Block | None:
+        # None if all weights are positive: a reference to itself would keep a block in memory.
         if self.weights is None or self.weights.all():
             return None
         some = np.flatnonzero(self.weights)
@@ -64,11 +64,11 @@ class Block:
 
     @cached_property
     def weight(self) -> float:
-        """What all rows count together."""
+        """Total weight of the rows."""
         return float(self.rows.shape[1]) if self.weights is None else float(self.weights.sum())
 
     def total(self, each: Array) -> float:
-        """The weighted sum of one number for each row, in float64."""
+        """Return the weighted sum, in float64, of one value per row."""
         if self.weights is None:
             return float(each.sum(dtype=float))
         return float(self.weights @ each)

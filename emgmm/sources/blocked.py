@@ -1,4 +1,4 @@
-"""The source of rows that the user hands over in blocks."""
+"""The source of rows that the user provides in blocks."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ import numpy as np
 
 from emgmm.sources.block import Block
 from emgmm.sources.blocks import Blocks
-from emgmm.sources.cut import Cut
-from emgmm.sources.source import MANY
+from emgmm.sources.row_group import RowGroup
+from emgmm.sources.source import UNKNOWN_N_ROWS
 from emgmm.sources.streamed import StreamedSource
-from emgmm.sources.weights import in_slices, weighed
+from emgmm.sources.weights import attach_weights, sliceable_weights
 from emgmm.threads import cached_property, in_order, one_blas_thread
 from emgmm.typing import Array
 
 
 class BlocksSource(StreamedSource):
-    """The rows of `blocks`.
+    """Rows of a `Blocks` object.
 
     Parameters
     ----------
     X : Blocks
-        The rows.
+        Blocks of rows.
     sample_weight : array-like of shape (N,) or Blocks, optional
-        What each row counts; 1, or what the weight column says, by default.
+        Weight of each row; the weight column of X, or 1, by default.
     """
 
     def __init__(self, X: Blocks, sample_weight: Any = None) -> None:
-        cuts = X.read()
-        first = next(cuts, None)
+        groups = X.read()
+        first = next(groups, None)
         if first is None:
-            raise ValueError("There is no row in X: its blocks end before the first.")
-        cuts.close()  # type: ignore[attr-defined]
+            raise ValueError("There is no row in X: it yields no blocks.")
+        groups.close()  # type: ignore[attr-defined]
         if first.weights is not None and sample_weight is not None:
             raise ValueError(
-                f"X has a column of weights, {X.weight_column!r}, and sample_weight is given too: "
-                "give one of them."
+                f"X has a column of weights, {X.weight_column!r}, and sample_weight is given as "
+                "well: give only one of them."
             )
-        self._read = _read_with(X, sample_weight)
+        self._read = _reader(X, sample_weight)
         self._lengths: list[int] = []
         super().__init__(first.rows.shape[1], first.rows.dtype, first.names)
 
     @property
     def n_rows_hint(self) -> int:
-        return MANY
+        return UNKNOWN_N_ROWS
 
     @classmethod
     def accepts(cls, X: Any) -> bool:
@@ -61,83 +61,82 @@ class BlocksSource(StreamedSource):
     @cached_property
     def n_rows(self) -> int:
         if not self._lengths:
-            deque(self.cuts(1), maxlen=0)
+            deque(self.row_groups(1), maxlen=0)
         return sum(self._lengths)
 
-    def read(self, size: int) -> Iterator[Cut]:  # noqa: ARG002
+    def read(self, size: int) -> Iterator[RowGroup]:  # noqa: ARG002
         known, lengths = self._lengths, []
-        for number, cut in enumerate(self._read()):
-            self._check_alike(number, cut)
-            if known and (number >= len(known) or known[number] != len(cut)):
-                then = f"{known[number]} rows" if number < len(known) else "not there"
+        for number, group in enumerate(self._read()):
+            self._check_consistency(number, group)
+            if known and (number >= len(known) or known[number] != len(group)):
+                before = f"had {known[number]}" if number < len(known) else "did not exist"
                 raise ValueError(
-                    f"Block {number}, counted from 0, has {len(cut)} rows, but was {then} in the "
+                    f"Block {number}, counted from 0, has {len(group)} rows, but {before} in the "
                     "first pass: the rows must stay the same while they are read."
                 )
-            yield replace(cut, rows=cut.rows.astype(self.dtype, copy=False))
-            lengths.append(len(cut))
+            yield replace(group, rows=group.rows.astype(self.dtype, copy=False))
+            lengths.append(len(group))
         if len(lengths) < len(known):
             raise ValueError(
-                f"Block {len(lengths)}, counted from 0, is missing, but was there in the first "
-                f"pass, which had {len(known)} blocks: the rows must stay the same while they are "
-                "read."
+                f"Block {len(lengths)}, counted from 0, is missing, although the first pass read "
+                f"{len(known)} blocks: the rows must stay the same while they are read."
             )
         self._lengths = lengths
 
-    def _check_alike(self, number: int, cut: Cut) -> None:
-        """A block has the width, the names and the type of the first."""
-        if cut.rows.shape[1] != self.n_features:
+    def _check_consistency(self, number: int, group: RowGroup) -> None:
+        """Raise if a block differs from the first in its number or names of features or type."""
+        if group.rows.shape[1] != self.n_features:
             raise ValueError(
-                f"Block {number}, counted from 0, has {cut.rows.shape[1]} features, but the first "
-                f"block has {self.n_features}."
+                f"Block {number}, counted from 0, has {group.rows.shape[1]} features, but the "
+                f"first block has {self.n_features}."
             )
         one, other = (
-            None if names is None else list(names) for names in (cut.names, self.feature_names)
+            None if names is None else list(names) for names in (group.names, self.feature_names)
         )
         if one != other:
             raise ValueError(
                 f"Block {number}, counted from 0, has the columns {one}, but the first block has "
                 f"{other}."
             )
-        if not np.can_cast(cut.rows.dtype, self.dtype):
+        if not np.can_cast(group.rows.dtype, self.dtype):
             raise ValueError(
-                f"Block {number}, counted from 0, holds {cut.rows.dtype}, but the first block "
-                f"{self.dtype}: convert all blocks to one type."
+                f"Block {number}, counted from 0, has the type {group.rows.dtype}, but the first "
+                f"block has {self.dtype}: convert all blocks to one type."
             )
 
     def each_row(
         self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
     ) -> Iterator[Array]:
-        """The (B, *shape) function of every block, an array for each block that the user gave."""
-        for cut in self.cuts(size):
-            out = np.empty((len(cut), *shape), dtype=dtype)
+        """Yield the values of a (B, *shape) function, one array for each block of the user's."""
+        for group in self.row_groups(size):
+            out = np.empty((len(group), *shape), dtype=dtype)
 
-            def fill(block: Block, out: Array = out, first: int = cut.start) -> None:
+            def fill(block: Block, out: Array = out, first: int = group.start) -> None:
                 out[block.place_from(first)] = function(block)
 
             with one_blas_thread():
-                for _ in in_order(fill, cut.blocks(size)):
+                for _ in in_order(fill, group.blocks(size)):
                     pass
             yield out
 
 
-def _read_with(X: Blocks, sample_weight: Any) -> Callable[[], Iterator[Cut]]:
-    """What reads the rows of blocks with their weights."""
+def _reader(X: Blocks, sample_weight: Any) -> Callable[[], Iterator[RowGroup]]:
+    """Return a function that reads the rows of blocks with their weights."""
     if sample_weight is None:
         return X.read
     if isinstance(sample_weight, Blocks):
-        return lambda: _side_by_side(X.read(), sample_weight.read_weights())
-    weights = in_slices(sample_weight)
-    return lambda: weighed(X.read(), weights)
+        return lambda: _attach_blocks(X.read(), sample_weight.read_weights())
+    weights = sliceable_weights(sample_weight)
+    return lambda: attach_weights(X.read(), weights)
 
 
-def _side_by_side(cuts: Iterator[Cut], weights: Iterator[Cut]) -> Iterator[Cut]:
-    """Cuts with the weights that are cut alike."""
-    for number, (cut, own) in enumerate(zip_longest(cuts, weights)):
-        if cut is None or own is None or len(cut) != len(own):
-            has, weighs = ("none" if c is None else f"{len(c)} rows" for c in (cut, own))
+def _attach_blocks(groups: Iterator[RowGroup], weights: Iterator[RowGroup]) -> Iterator[RowGroup]:
+    """Yield row groups with their weights, which must come in groups of the same lengths."""
+    for number, (group, own) in enumerate(zip_longest(groups, weights)):
+        if group is None or own is None or len(group) != len(own):
+            rows, entries = ("no block" if g is None else f"{len(g)} rows" for g in (group, own))
             raise ValueError(
-                f"Block {number}, counted from 0: X has {has}, but sample_weight {weighs}; give "
-                "both the same cuts."
+                f"Block {number}, counted from 0: X has {rows}, but sample_weight has {entries}; "
+                "divide both into the same blocks."
             )
-        yield replace(cut, weights=own.rows[:, 0])
+        yield replace(group, weights=own.rows[:, 0])

@@ -1,4 +1,4 @@
-"""Blocks: rows that come piece by piece, from wherever the user has them."""
+"""`blocks`: data sets of any origin that are read block by block."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from numbers import Integral
 from typing import Any
 
 from emgmm.sources.conversion import as_rows, as_weights
-from emgmm.sources.cut import ENTRIES, Cut, is_sliceable
-from emgmm.sources.parquet import batches, opened
-from emgmm.sources.sliced import slabs
-from emgmm.sources.tables import as_names, chosen, is_number, labels_of, select, width_of
+from emgmm.sources.parquet import batches, open_dataset
+from emgmm.sources.row_group import ENTRIES, RowGroup, is_sliceable
+from emgmm.sources.sliced import read_slices
+from emgmm.sources.tables import (
+    as_names,
+    column_labels,
+    is_number,
+    n_columns,
+    resolve_columns,
+    select,
+)
 from emgmm.typing import Array
 
 ONCE = (
@@ -24,8 +31,8 @@ ONCE = (
 
 
 @contextmanager
-def naming(number: int) -> Iterator[None]:
-    """Errors say which block it was."""
+def naming_block(number: int) -> Iterator[None]:
+    """Prepend the number of the block to the messages of errors."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -35,18 +42,18 @@ def naming(number: int) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Rows in blocks, to be read again and again; `blocks` makes them.
+    """Rows in blocks that can be read repeatedly; `blocks` creates such objects.
 
     Parameters
     ----------
     opened : callable
-        Returns the blocks, two-dimensional arrays or tables, from the first on.
+        Function that returns an iterable of all blocks: two-dimensional arrays or tables.
     columns : list of str or int, optional
-        The features; all columns by default.
+        Columns of the features; all columns by default.
     weight_column : str or int, optional
-        The column of weights.
+        Column of the weights.
     block_rows : int, optional
-        Most rows of a block; larger ones are cut.
+        Maximum number of rows per block; larger blocks are divided.
     """
 
     opened: Callable[[], Iterable[Any]]
@@ -55,50 +62,51 @@ class Blocks:
     block_rows: int | None = None
 
     def __iter__(self) -> Iterator[Array]:
-        """Arrays of shape (rows, n_features), one for each block."""
-        return (cut.rows for cut in self.read())
+        """Yield an array of shape (rows, n_features) for each block."""
+        return (group.rows for group in self.read())
 
-    def read(self) -> Iterator[Cut]:
-        """One pass over the rows."""
-        return self._each(self._cut)
+    def read(self) -> Iterator[RowGroup]:
+        """Yield the rows of each block."""
+        return self._read(self._rows)
 
-    def read_weights(self) -> Iterator[Cut]:
-        """One pass over what are weights: blocks with one dimension, or one column."""
-        return self._each(self._column)
+    def read_weights(self) -> Iterator[RowGroup]:
+        """Yield the weights in each block, which must be one-dimensional or have one column."""
+        return self._read(self._weights)
 
-    def _each(self, of_block: Callable[[Any], Cut]) -> Iterator[Cut]:
+    def _read(self, convert: Callable[[Any], RowGroup]) -> Iterator[RowGroup]:
         number = 0
         raws = iter(self.opened())
         try:
             for raw in raws:
-                with naming(number):
-                    cut = of_block(raw)
-                size = self.block_rows or max(1, len(cut))
-                for at in range(0, max(1, len(cut)), size):
-                    yield cut.part(slice(at, at + size))
+                with naming_block(number):
+                    group = convert(raw)
+                size = self.block_rows or max(1, len(group))
+                for at in range(0, max(1, len(group)), size):
+                    yield group.part(slice(at, at + size))
                     number += 1
         finally:
-            if hasattr(raws, "close"):  # a generator's file, where not all of it was wanted
+            if hasattr(raws, "close"):  # releases a generator's file if not all of it was read
                 raws.close()
 
-    def _cut(self, raw: Any) -> Cut:
-        labels = labels_of(raw)
+    def _rows(self, raw: Any) -> RowGroup:
+        labels = column_labels(raw)
         raw = as_rows(raw, ensure_min_samples=0) if labels is None else raw
-        features, weights = chosen(self.columns, self.weight_column, labels, width_of(raw))
-        return Cut(
+        width = n_columns(raw)
+        features, weights = resolve_columns(self.columns, self.weight_column, labels, width)
+        return RowGroup(
             as_rows(select(raw, features), ensure_min_samples=0),
             None if weights is None else as_weights(select(raw, [weights])).ravel(),
             None if labels is None else as_names([labels[feature] for feature in features]),
         )
 
-    def _column(self, raw: Any) -> Cut:
-        labels = labels_of(raw)
+    def _weights(self, raw: Any) -> RowGroup:
+        labels = column_labels(raw)
         if labels is not None or self.columns is not None:
-            raw = select(raw, chosen(self.columns, None, labels, width_of(raw))[0])
+            raw = select(raw, resolve_columns(self.columns, None, labels, n_columns(raw))[0])
         array = as_weights(raw)
         if array.ndim > 1 and array.shape[1:] != (1,):
             raise ValueError(f"sample_weight has the shape {array.shape}; it must be one column.")
-        return Cut(array.reshape(-1, 1))
+        return RowGroup(array.reshape(-1, 1))
 
 
 def blocks(
@@ -108,48 +116,48 @@ def blocks(
     weight_column: Any = None,
     block_rows: Any = None,
 ) -> Blocks:
-    """Rows that do not fit in memory, block by block, to be used as X wherever an array is.
+    """Make an X of rows that are read block by block, for data that do not fit in memory.
 
-    Every pass of EM reads all blocks anew, one at a time, and lets go of them. From the same
-    `random_state` the fit is that of the same rows in one array. Of blocks, ``predict`` and its
-    kin return iterators of arrays, one for each block.
+    Every pass of EM reads all blocks anew, one at a time, and does not retain them. With the same
+    `random_state` the fit is the same as for an array of these rows. For such an X, ``predict`` and
+    the other methods with one result per row return an iterator of arrays, one for each block.
 
     Parameters
     ----------
     source : re-iterable, callable, path, dataset or array
         One of:
 
-        - a sequence of blocks, or whatever else gives them each time it is iterated over:
-          array-likes of shape (rows, n_features), DataFrames, pyarrow tables. A block must stay as
-          it is once it is handed over, for several are at work at once;
-        - a function without arguments that returns a new iterator of them each time;
-        - the path of a Parquet file, of a folder of them, or a list of paths; a pyarrow dataset
-          (these need the extra ``parquet``);
+        - a sequence of blocks, or another iterable that yields all blocks each time it is iterated
+          over: array-likes of shape (rows, n_features), DataFrames or pyarrow tables. A block must
+          not be modified once it has been yielded, because several blocks are processed at once;
+        - a function without arguments that returns a new iterator of such blocks each time;
+        - the path of a Parquet file or of a folder of such files, a list of paths, or a pyarrow
+          dataset (these require the extra ``parquet``);
         - a two-dimensional array that is read by slices: ``h5py.Dataset``, ``zarr.Array``,
           ``numpy.memmap``.
     columns : list of str or int, default=None
-        Names or numbers of the columns that are features; all but `weight_column` by default.
+        Names or numbers of the feature columns; all columns but `weight_column` by default.
     weight_column : str or int, default=None
-        The column that says what each row counts, as `sample_weight` does.
+        Column of the weights of the rows, an alternative to `sample_weight`.
     block_rows : int, default=None
-        Most rows of a block. By default a sequence or a function has the blocks that it gives, a
-        file or an array some of about half a million numbers.
+        Maximum number of rows per block. By default the blocks of a sequence or a function are not
+        divided, and files and arrays are read in blocks of about half a million values.
 
     Returns
     -------
     Blocks
-        To be used as X. Iterating over it gives the blocks' rows as arrays.
+        Object to be used as X. Iterating over it yields the rows of each block as an array.
 
     Raises
     ------
     TypeError
-        Where the source can be read only once.
+        If the source can be read only once.
     ValueError
-        Where there is no such column, a column is given twice, no feature is left, or `block_rows`
-        is below 1. What blocks hold is looked at when they are read: there, an error names the
+        If a column does not exist or is given twice, if no feature is left, or if `block_rows` is
+        less than 1. The content of blocks is validated when they are read; the error then names the
         block.
     ImportError
-        Where a Parquet file is to be read without pyarrow.
+        If a Parquet file is given and pyarrow is not installed.
 
     Examples
     --------
@@ -168,13 +176,13 @@ def blocks(
     if isinstance(columns, str | Integral):
         columns = [columns]
     columns = None if columns is None else list(columns)
-    limit = None if block_rows is None else _count(block_rows)
+    limit = None if block_rows is None else _checked_size(block_rows)
     if _is_path(source) or hasattr(source, "scanner"):
         return _of_dataset(source, columns, weight_column, limit)
     return Blocks(_opener(source, limit), columns, weight_column, limit)
 
 
-def _count(block_rows: Any) -> int:
+def _checked_size(block_rows: Any) -> int:
     if not is_number(block_rows) or int(block_rows) < 1:
         raise ValueError(
             f"block_rows must be a number of rows, at least 1, but got {block_rows!r}."
@@ -190,30 +198,30 @@ def _is_path(source: Any) -> bool:
 def _of_dataset(
     source: Any, columns: list[Any] | None, weight_column: Any, block_rows: int | None
 ) -> Blocks:
-    """Blocks of a pyarrow dataset, which reads no other columns than these."""
-    dataset = source if hasattr(source, "scanner") else opened(source)
+    """Return the blocks of a pyarrow dataset, from which only the required columns are read."""
+    dataset = source if hasattr(source, "scanner") else open_dataset(source)
     labels = list(dataset.schema.names)
-    features, weights = chosen(columns, weight_column, labels, len(labels))
-    wanted = [labels[column] for column in (*features, weights) if column is not None]
-    repeated = next((label for label in wanted if labels.count(label) > 1), None)
+    features, weights = resolve_columns(columns, weight_column, labels, len(labels))
+    required = [labels[column] for column in (*features, weights) if column is not None]
+    repeated = next((label for label in required if labels.count(label) > 1), None)
     if repeated is not None:
         raise ValueError(f"there is more than one column {repeated!r}: rename one of them.")
-    n_rows = block_rows or max(1, ENTRIES // len(wanted))
-    names = wanted[: len(features)]
+    n_rows = block_rows or max(1, ENTRIES // len(required))
+    names = required[: len(features)]
     weight_name = None if weights is None else labels[weights]
-    return Blocks(partial(batches, dataset, wanted, n_rows), names, weight_name, block_rows)
+    return Blocks(partial(batches, dataset, required, n_rows), names, weight_name, block_rows)
 
 
 def _opener(source: Any, block_rows: int | None) -> Callable[[], Iterable[Any]]:
-    """What opens a source that is no file."""
+    """Return a function that yields the blocks of a source other than a file."""
     if is_sliceable(source, 2):
-        return partial(slabs, source, block_rows or 1)
-    if labels_of(source) is not None:  # a single table
+        return partial(read_slices, source, block_rows or 1)
+    if column_labels(source) is not None:  # a single table
         return lambda: (source,)
     if isinstance(source, Iterator):
         raise TypeError(f"blocks was given a {type(source).__name__}, {ONCE}")
     if callable(source):
-        return _Anew(source)
+        return _CheckedFunction(source)
     if not isinstance(source, Iterable):
         raise TypeError(
             f"blocks was given a {type(source).__name__}; it takes a sequence of arrays or tables, "
@@ -223,8 +231,8 @@ def _opener(source: Any, block_rows: int | None) -> Callable[[], Iterable[Any]]:
     return lambda: source
 
 
-class _Anew:
-    """Calls a function that is to return a new iterator each time, and sees that it does."""
+class _CheckedFunction:
+    """A function that must return a new iterator each time; a repeated iterator is an error."""
 
     def __init__(self, function: Callable[[], Iterable[Any]]) -> None:
         self.function = function

@@ -1,8 +1,8 @@
-"""Conversion of rows and weights to floating-point arrays, whatever they are passed in.
+"""Conversion of rows and weights of any type to floating-point arrays.
 
-scikit-learn's `check_array` converts. It takes datetimes as numbers of nanoseconds and ignores
-masks, so datetimes are refused and masked entries become NaN before it is called. The row and the
-column of an entry that is not a number are appended to its message.
+The conversion is that of scikit-learn's `check_array`. As it takes datetimes for numbers of
+nanoseconds and ignores masks, datetimes are rejected and masked entries are replaced by NaN first.
+Its error message is extended by the row and the column of the entry that is not a number.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
-from emgmm.sources.tables import labels_of
+from emgmm.sources.tables import column_labels
 from emgmm.tolerances import FLOATS
 from emgmm.typing import Array
 
-# Libraries whose arrays may be on a device, or part of a graph of gradients.
+# Libraries whose arrays may be on a device or require gradients.
 DEVICE_LIBRARIES = frozenset({"torch", "cupy", "jax", "jaxlib"})
 TIMES = (np.datetime64, np.timedelta64, date, time, timedelta)
 
 
 def as_rows(value: Any, **checks: Any) -> Array:
-    """The (N, D) array in `value`, float32 or float64; floating-point arrays are not copied.
+    """Return `value` as an (N, D) array of float32 or float64, without copying arrays of these.
 
     Parameters
     ----------
     value : array-like or table
-        Masked entries become NaN.
+        Rows; masked entries become NaN.
     **checks
-        Further arguments of `check_array`.
+        Further arguments to `check_array`.
 
     Raises
     ------
@@ -41,12 +41,12 @@ def as_rows(value: Any, **checks: Any) -> Array:
     least = checks.get("ensure_min_samples", 1)
     ready = _is_plain(value) and value.ndim == 2 and value.dtype in FLOATS
     if ready and len(value) >= least and value.shape[1] > 0:
-        return np.asarray(value)  # `check_array` takes as long as an iteration on a small table
+        return np.asarray(value)  # `check_array` takes as long as an EM iteration on a small array
     return _converted(value, "X", dtype=FLOATS, ensure_all_finite=False, **checks)
 
 
 def as_weights(value: Any) -> Array:
-    """The float64 array in `value`; masked entries become NaN, which no weight may be."""
+    """Return `value` as a float64 array; masked entries become NaN, which is no valid weight."""
     if _is_plain(value) and value.dtype == np.float64:
         return np.asarray(value)
     return _converted(
@@ -75,16 +75,16 @@ def _is_plain(value: Any) -> bool:
 
 
 def check_no_times(value: Any, name: str) -> None:
-    """Refuse datetimes and timedeltas, which are numbers only in units that nobody has chosen.
+    """Raise if there are datetimes or timedeltas, whose conversion would need a choice of unit.
 
     Raises
     ------
     ValueError
-        If there are any; the message names the column.
+        If there are any. The message names the column.
     """
-    if isinstance(value, Sequence):  # `_converted` has made an array of one that holds any
+    if isinstance(value, Sequence):  # `_converted` has replaced those that hold any
         return
-    for where, column in _other_columns(value):
+    for where, column in _unchecked_columns(value):
         kinds = map(type, column.flat) if column.dtype.kind == "O" else [column.dtype.type]
         if any(issubclass(kind, TIMES) for kind in set(kinds)):
             place = f" in {where}, counted from 0" if where else ""
@@ -97,7 +97,7 @@ def check_no_times(value: Any, name: str) -> None:
 def _converted(value: Any, name: str, **checks: Any) -> Array:
     value = _on_host(value, name)
     if isinstance(value, list | tuple):
-        value = _of_sequence(value)
+        value = _from_sequence(value)
     if isinstance(value, np.ndarray) and value.dtype.names is not None:
         raise TypeError(
             f"{name} is a structured array with the fields {', '.join(value.dtype.names)}: give a "
@@ -106,7 +106,7 @@ def _converted(value: Any, name: str, **checks: Any) -> Array:
     check_no_times(value, name)
     value = _unmasked(value)
     try:
-        with np.errstate(all="ignore"):  # what overflows becomes infinity, which is refused
+        with np.errstate(all="ignore"):  # overflow gives infinity, which is rejected later
             return check_array(_stacked(value), input_name=name, **checks)
     except (OverflowError, TypeError, ValueError) as error:
         _name_entry(value, name, error)
@@ -114,12 +114,12 @@ def _converted(value: Any, name: str, **checks: Any) -> Array:
 
 
 def _on_host(value: Any, name: str) -> Any:
-    """The NumPy array in an array of another library."""
+    """Return a device library's array as a NumPy array, and any other value unchanged."""
     library = type(value).__module__.partition(".")[0]
     if library not in DEVICE_LIBRARIES:
         return value
     try:
-        if _is_elsewhere(value):
+        if _is_on_device(value):
             raise TypeError("it is on a device")
         return np.asarray(value.__array__())
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
@@ -129,17 +129,17 @@ def _on_host(value: Any, name: str) -> Any:
         ) from error
 
 
-def _is_elsewhere(value: Any) -> bool:
-    """Whether an array is in the memory of a device, as the DLPack protocol numbers them."""
+def _is_on_device(value: Any) -> bool:
+    """Whether an array is in device memory according to the DLPack protocol."""
     return hasattr(value, "__dlpack_device__") and int(value.__dlpack_device__()[0]) != 1
 
 
-def _of_sequence(rows: Any) -> Any:
-    """A sequence, as an array of objects if it holds datetimes or masked entries.
+def _from_sequence(rows: Any) -> Any:
+    """Return a sequence as an object array if it holds datetimes or masked entries.
 
-    NumPy would convert those without an error.
+    NumPy would convert these entries without an error.
     """
-    kinds = {type(entry) for row in rows for entry in _special(row)}
+    kinds = {type(entry) for row in rows for entry in _unchecked_entries(row)}
     if not any(issubclass(kind, (np.ma.MaskedArray, *TIMES)) for kind in kinds):
         return rows
     is_table = any(map(_is_row, rows))
@@ -152,8 +152,8 @@ def _is_row(value: Any) -> bool:
     return bool(getattr(value, "ndim", isinstance(value, list | tuple)))
 
 
-def _special(row: Any) -> Iterator[Any]:
-    """Entries of a row, without those of which it is known that they are plain numbers."""
+def _unchecked_entries(row: Any) -> Iterator[Any]:
+    """Yield the entries of a row, except of arrays that are known to hold plain numbers."""
     if isinstance(row, list | tuple):
         yield from row
     elif not _is_number(getattr(row, "dtype", None)) or isinstance(row, np.ma.MaskedArray):
@@ -161,7 +161,7 @@ def _special(row: Any) -> Iterator[Any]:
 
 
 def _unmasked(value: Any) -> Any:
-    """The array with NaN in place of masked entries; integers and booleans become float64."""
+    """Replace masked entries of an array by NaN; masked integers and booleans become float64."""
     if not isinstance(value, np.ndarray):
         return value
     if value.dtype.kind == "O":
@@ -176,20 +176,20 @@ def _unmasked(value: Any) -> Any:
 
 
 def _stacked(value: Any) -> Any:
-    """A table of pyarrow as an array of the type that its columns have in common."""
+    """Return a pyarrow table as an array of the common type of its columns."""
     if not hasattr(value, "column_names"):
         return value
     return np.array([column.to_numpy(zero_copy_only=False) for column in value.columns]).T
 
 
 def _is_number(dtype: Any) -> bool:
-    """Whether a type of NumPy or pandas is one of numbers."""
+    """Whether a data type of NumPy or pandas is numeric."""
     return getattr(dtype, "kind", None) in {"b", "i", "u", "f", "c"}
 
 
-def _other_columns(value: Any) -> Iterator[tuple[str, Array]]:
-    """Columns of which it is not known that they hold numbers, and what each is called."""
-    labels = labels_of(value)
+def _unchecked_columns(value: Any) -> Iterator[tuple[str, Array]]:
+    """Yield the columns that are not known to be numeric, each with its name for messages."""
+    labels = column_labels(value)
     if labels is not None:
         columns = getattr(value, "iloc", value)
         for j, label in enumerate(labels):
@@ -207,7 +207,7 @@ def _other_columns(value: Any) -> Iterator[tuple[str, Array]]:
 
 
 def _name_entry(value: Any, name: str, error: Exception) -> None:
-    """Raise the error of the entry that cannot be converted, with its place, if there is one."""
+    """Raise an error that names the first entry that cannot be converted, if there is one."""
     if isinstance(value, Sequence):
         widths = [np.size(row) if _is_row(row) else 1 for row in value]
         other = next((i for i, width in enumerate(widths) if width != widths[0]), None)
@@ -217,7 +217,7 @@ def _name_entry(value: Any, name: str, error: Exception) -> None:
                 f"row has {widths[0]}.)"
             ) from error
         value = np.array(value, dtype=object)
-    for where, column in _other_columns(value):
+    for where, column in _unchecked_columns(value):
         if _error_of(column) is None:
             continue
         low, high = 0, len(column)
@@ -234,7 +234,7 @@ def _name_entry(value: Any, name: str, error: Exception) -> None:
 
 
 def _error_of(column: Array) -> Exception | None:
-    """What keeps entries from becoming numbers."""
+    """Return the error that the conversion of entries to numbers raises, if any."""
     try:
         with np.errstate(all="ignore"):
             column.astype(np.float64)

@@ -1,9 +1,9 @@
-"""A digest of the rows: a number by which they, their weights and their order are recognised.
+"""The digest of a data set: a number that identifies the rows, their weights and their order.
 
-It is sum_i h_i R^i modulo 2^64, where i is the row's number and h_i a linear function of the bits
-of its values and its weight. The terms can be added in any order, so the digest depends neither on
-threads nor on how the rows are divided into blocks. A change of a single value always changes it,
-because R and the coefficients of h_i are odd. It detects accidents, not forgeries.
+The digest is sum_i h_i R^i modulo 2^64, where i is the number of a row and h_i is a linear function
+of the bits of its values and its weight. As the terms can be added in any order, the digest depends
+neither on threads nor on how the rows are divided into blocks. A change of a single value always
+changes it, because R and the coefficients of h_i are odd. It detects accidents, not forgeries.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ Words = NDArray[np.uint64]
 
 MODULUS = 2**64
 
-# Odd numbers whose powers have the longest period, 2^62: they are 5 modulo 8.
+# Numbers that are 5 modulo 8: their powers modulo 2^64 have the longest period, 2^62.
 R = 0xD1342543DE82EF95
 G = 0x9E3779B97F4A7C15
 
-# A power of R is a product of factors from tables of so many entries.
+# A power of R is a product of factors from tables with this number of entries.
 RADIX = 2**12
 
 
 def digest(block: Block) -> int:
-    """The terms of a block's rows."""
+    """Return the sum of the terms of a block's rows."""
     rows = np.ascontiguousarray(block.rows, np.float64)
     if not block.complete:
-        rows = np.where(np.isnan(rows), np.nan, rows)  # NaN has many representations
+        rows = np.where(np.isnan(rows), np.nan, rows)  # NaN has several representations
     first = block.start if block.numbers is None else 0
     powers = _first_powers(R, rows.shape[1]) if block.numbers is None else _powers(block.numbers)
     total = int(_first_powers(G, len(rows) + 1)[1:] @ np.einsum("db,b->d", _bits(rows), powers))
@@ -46,20 +46,23 @@ def digest(block: Block) -> int:
 
 
 def _bits(numbers: Array) -> Words:
-    """The bits of float64 numbers, last byte first: integers have all of theirs in the first."""
+    """Return the bits of float64 numbers in reverse byte order.
+
+    The significant bits of small integers, which are in the first bytes, thus become the low ones.
+    """
     return numbers.view(np.uint64).byteswap()
 
 
 @lru_cache(16)
 def _first_powers(base: int, n: int) -> Words:
-    """(n,): 1, base, base^2 and so on."""
+    """Return 1, base, base^2, ..., shape (n,)."""
     factors = np.full(n, base, np.uint64)
     factors[:1] = 1
     return np.multiply.accumulate(factors)
 
 
 def _powers(numbers: Integers) -> Words:
-    """R to the power of each number."""
+    """Return R to the power of each number."""
     powers, base = np.ones(len(numbers), np.uint64), R
     while numbers.any():
         powers *= _first_powers(base, RADIX)[numbers % RADIX]
@@ -69,7 +72,7 @@ def _powers(numbers: Integers) -> Words:
 
 @dataclass(frozen=True, eq=False)
 class Digested:
-    """A sum over rows, and the digest of the same rows."""
+    """A sum over rows together with the digest of these rows."""
 
     sum: Any
     digest: int
@@ -78,34 +81,34 @@ class Digested:
         return Digested(self.sum + other.sum, (self.digest + other.digest) % MODULUS)
 
     def after(self, n_rows: int) -> Digested:
-        """The same of rows that so many others precede."""
+        """Return the same value for rows that `n_rows` other rows precede."""
         return Digested(self.sum, self.digest * pow(R, n_rows, MODULUS) % MODULUS)
 
 
 @dataclass(frozen=True, eq=False)
 class Digesting:
-    """A function of blocks, and the digest of each."""
+    """A function of blocks that also returns the digest of the block."""
 
     function: Callable[[Block], Any]
 
     def __call__(self, block: Block) -> Digested:
-        rows = np.ascontiguousarray(block.rows, np.float64)  # both work on this one copy
+        rows = np.ascontiguousarray(block.rows, np.float64)  # one copy serves both
         copy = Block(block.start, rows, block.weights, block.complete, block.numbers)
         return Digested(self.function(copy), digest(copy))
 
 
 class DigestedSource(Source):
-    """A source that makes the digest of its rows in the course of the first sum over them.
+    """A source that computes the digest of its rows during its first pass that sums a function.
 
     Parameters
     ----------
     source : Source
-        Where the rows come from.
+        Source of the rows.
 
     Attributes
     ----------
     digest : int or None
-        None before the first sum.
+        Digest of the rows; None before the first sum.
     """
 
     def __init__(self, source: Source) -> None:

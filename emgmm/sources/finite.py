@@ -1,37 +1,43 @@
-"""What is missing, and what is infinite, in rows."""
+"""Detection of missing and infinite values."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from emgmm.typing import Array
 
-# Rows that are looked at together.
-TOGETHER = 2**16
+# Rows that are checked at a time, which bounds the temporary memory.
+CHECKED_ROWS = 2**16
 
 
-def is_complete(rows: Array, names: Array | None = None, start: int = 0) -> bool:
-    """Whether nothing is missing in (B, D) rows, of which the first is number `start`.
+def is_complete(
+    rows: Array, names: Array | None = None, row_name: Callable[[int], str] = "row {}".format
+) -> bool:
+    """Whether no value is missing in (B, D) rows.
+
+    `row_name` returns the name of a row, given its index, for the error message.
 
     Raises
     ------
     ValueError
-        Where one holds infinity.
+        If a value is infinite.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(rows.sum(dtype=np.float64)):
             return True
     complete = True
-    for at in range(0, len(rows), TOGETHER):
-        part = rows[at : at + TOGETHER]
+    for at in range(0, len(rows), CHECKED_ROWS):
+        part = rows[at : at + CHECKED_ROWS]
         found = np.argwhere(np.isinf(part))
         if len(found):
             row, column = found[0]
             name = "" if names is None else f" ({names[column]!r})"
             raise ValueError(
                 f"Input X contains infinity or a value too large for {rows.dtype!r}. The first is "
-                f"in row {start + at + row}, column {column}{name}, counted from 0: drop such "
-                "rows, or set what is not known to NaN."
+                f"in {row_name(at + row)}, column {column}{name}, counted from 0: drop such rows, "
+                "or replace unknown values by NaN."
             )
         complete = complete and not np.isnan(part).any()
     return complete

@@ -1,4 +1,4 @@
-"""Parquet: record batches of a pyarrow dataset, a few at a time."""
+"""Reading of Parquet files and other pyarrow datasets in batches of bounded size."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def opened(source: Any) -> Any:
-    """The dataset at a path, a folder or a list of paths.
+def open_dataset(source: Any) -> Any:
+    """Return the dataset at a path, in a folder or at a list of paths.
 
     Raises
     ------
     ImportError
-        Where there is no pyarrow.
+        If pyarrow is not installed.
     """
     try:
         from pyarrow import dataset
@@ -20,17 +20,17 @@ def opened(source: Any) -> Any:
         raise ImportError(
             "Parquet files are read with pyarrow: pip install 'emgmm[parquet]'."
         ) from error
-    # Otherwise pyarrow holds all that it reads of a file until the file is at its end.
+    # With its default options pyarrow keeps what it has read of a file until the end of the file.
     options = dataset.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
     parquet = dataset.ParquetFileFormat(default_fragment_scan_options=options)
     return dataset.dataset(source, format=parquet)
 
 
 def batches(dataset: Any, columns: list[str], n_rows: int) -> Iterator[Any]:
-    """One pass over some of its columns, at most `n_rows` at a time, in order.
+    """Yield some columns of a dataset in order, in batches of at most `n_rows` rows.
 
-    In this thread alone: with threads of its own pyarrow reads on while EM works, and holds rows
-    that are not wanted yet, more and more of them.
+    Only the calling thread reads. Threads of pyarrow would read ahead during the EM computations,
+    and the number of rows in memory would grow without bound.
     """
     scanner = dataset.scanner(
         columns=columns,

@@ -1,4 +1,4 @@
-"""What a source is: rows in blocks, and what can be done with all of them."""
+"""The base class of data sources, and `Rows`, which are rows in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emgmm.typing import Array, Integers
 
 
 class Addable(Protocol):
-    """Whatever a pass adds up."""
+    """Type of the values that a pass sums."""
 
     def __add__(self, other: Any, /) -> Any: ...
 
@@ -26,24 +26,24 @@ Sum = TypeVar("Sum", bound=Addable)
 Result = TypeVar("Result")
 
 
-# Of a source that has not been counted: enough for whatever pays with many rows only.
-MANY = 2**40
+# Hint for a source of unknown length: a number of rows that justifies any preparatory work.
+UNKNOWN_N_ROWS = 2**40
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Some rows in memory, as a start looks at them.
+    """Rows in memory, with their weights, as initialization methods use them.
 
     Parameters
     ----------
     values : (n, D)
-        The rows; NaN where something is missing.
+        Rows; NaN marks a missing value.
     weights : (n,) float64, optional
-        What each counts; 1 by default.
+        Weight of each row; 1 by default.
     complete : bool
-        Whether nothing is missing.
+        Whether no value is missing.
     cache : dict
-        What a start has found in these rows and may be asked for again, by its type.
+        Intermediate results of initialization methods that later calls reuse.
     """
 
     values: Array
@@ -53,27 +53,30 @@ class Rows:
 
     @cached_property
     def mean(self) -> Array:
-        """(D,): the weighted mean of what was observed."""
+        """Weighted mean of the observed values of each feature, shape (D,)."""
         if self.complete and self.weights is None:
             return self.values.mean(axis=0, dtype=np.float64)
-        shares = np.ones(len(self.values)) if self.weights is None else self.weights
-        with np.errstate(under="ignore"):  # of tiny weights or values, which then do not count
+        weights = np.ones(len(self.values)) if self.weights is None else self.weights
+        with np.errstate(under="ignore"):  # products that underflow are negligible
             if self.complete:
-                return shares @ self.values / shares.sum()
+                return weights @ self.values / weights.sum()
             seen = np.logical_not(np.isnan(self.values))
-            observed = np.maximum(shares @ seen, np.finfo(float).tiny)
-            return shares @ np.where(seen, self.values, 0.0) / observed
+            observed = np.maximum(weights @ seen, np.finfo(float).tiny)
+            return weights @ np.where(seen, self.values, 0.0) / observed
 
     @cached_property
     def filled(self) -> Array:
-        """(n, D): the rows with the mean in place of what is missing: good enough to label them."""
+        """Rows with missing values replaced by the mean, shape (n, D), for clustering methods."""
         if self.complete:
             return self.values
         return np.where(np.isnan(self.values), self.mean, self.values).astype(self.values.dtype)
 
     @cached_property
     def counts(self) -> Array | None:
-        """(n,): weights in units of their mean, 0 for rows that tell nothing; None if all are 1."""
+        """Weights relative to their mean, shape (n,); None if all are 1.
+
+        A row without any observed value has the weight 0.
+        """
         if self.complete and self.weights is None:
             return None
         weights = np.ones(len(self.values)) if self.weights is None else self.weights
@@ -82,34 +85,35 @@ class Rows:
         if not weights.any():
             return weights
         with np.errstate(under="ignore"):
-            shares = weights / weights.max()
-            return shares * (np.count_nonzero(weights) / shares.sum())
+            relative = weights / weights.max()
+            return relative * (np.count_nonzero(weights) / relative.sum())
 
     @property
     def informative(self) -> Integers:
-        """Numbers of the rows that have a weight above 0 and something observed, in their order."""
+        """Indices of the rows with positive weight and at least one observed value, ascending."""
         return np.arange(len(self.values)) if self.counts is None else np.flatnonzero(self.counts)
 
     def choose(self, limit: int, random: np.random.RandomState) -> Integers:
-        """Numbers of the rows that count, in their order; of more than `limit` a random choice."""
+        """Return the indices of the informative rows, or of `limit` of them chosen at random."""
         informative = self.informative
         return informative[sample_indices(len(informative), limit, random)]
 
     def take(self, numbers: Integers) -> Rows:
-        """Those of the rows that have these numbers."""
+        """Return the rows with the given indices."""
         weights = None if self.weights is None else self.weights[numbers]
         return Rows(self.values[numbers], weights, self.complete)
 
     @property
     def block(self) -> Block:
-        """All of them."""
+        """All rows as one block."""
         return Block(0, self.values.T, self.weights, self.complete)
 
 
 def sample_indices(n_rows: int, limit: int, random: np.random.RandomState) -> Integers:
-    """Numbers of the rows that stand for all, in their order: all up to `limit`, or as many.
+    """Return the ascending indices of a random sample of `limit` rows, or of all if fewer.
 
-    They depend on `random` and the number of rows only, so that every source chooses the same.
+    The result depends on `random` and the number of rows only, so that all sources choose the same
+    rows.
     """
     if n_rows <= limit:
         return np.arange(n_rows)
@@ -119,9 +123,10 @@ def sample_indices(n_rows: int, limit: int, random: np.random.RandomState) -> In
 
 
 def _distinct(n_rows: int, size: int, random: np.random.RandomState) -> Integers:
-    """Distinct numbers below `n_rows`, in order: what was drawn before is drawn again.
+    """Draw distinct integers below `n_rows`, in ascending order; duplicates are redrawn.
 
-    Neither time nor memory grows with `n_rows`; scikit-learn's function takes minutes for 1e8.
+    Time and memory do not depend on `n_rows`, unlike those of
+    `sklearn.utils.random.sample_without_replacement`.
     """
     numbers = np.empty(0, dtype=np.int64)
     while len(numbers) < size:
@@ -131,18 +136,18 @@ def _distinct(n_rows: int, size: int, random: np.random.RandomState) -> Integers
 
 
 class Source(ABC):
-    """Rows in blocks.
+    """Base class of data sources, which provide rows in blocks.
 
     Attributes
     ----------
     n_rows : int
-        Their number, N. A source that has to count them does so in its first pass.
+        Number of rows, N. A source that has to count its rows does so in its first pass.
     n_features : int
-        D.
+        Number of features, D.
     dtype : dtype
-        float64 or float32.
+        Type of the rows, float64 or float32.
     feature_names : (D,) array of str, optional
-        Where X has names for its features.
+        Names of the features, if X has names that are all strings.
     """
 
     n_rows: int
@@ -150,51 +155,51 @@ class Source(ABC):
     dtype: np.dtype[Any]
     feature_names: Array | None = None
 
-    #: Whether the blocks of `each_row` say where they stand among all rows.
+    #: Whether the blocks that `each_row` processes know their row numbers.
     knows_positions = True
 
     @property
     def n_rows_hint(self) -> int:
-        """How many rows there are, as far as is known without a pass."""
+        """Number of rows, or `UNKNOWN_N_ROWS` if only a pass could determine it."""
         return self.n_rows
 
     @property
     def block_dtype(self) -> np.dtype[Any]:
-        """What the rows of blocks are held in; at least as precise as the rows themselves."""
+        """Type of the rows in blocks, at least as precise as `dtype`."""
         return self.dtype
 
     @classmethod
     def accepts(cls, X: Any) -> bool:  # noqa: ARG003
-        """Whether X is of this source's own kind; asking imports nothing."""
+        """Whether this source reads objects such as X. Implementations import no other library."""
         return False
 
     @classmethod
     def of(cls, X: Any, sample_weight: Any) -> Source:  # noqa: ARG003
-        """The source of such an X and the weights of its rows.
+        """Return the source for an X that it accepts, with the weights of the rows.
 
         Raises
         ------
         ValueError
-            Where they cannot be read, or do not go together.
+            If X or the weights cannot be read, or if they are inconsistent.
         """
-        raise TypeError(f"{cls.__name__} is not opened from {type(X).__name__}")
+        raise TypeError(f"{cls.__name__} cannot read an object of type {type(X).__name__}")
 
     @abstractmethod
     def blocks(self, size: int) -> Iterator[Block]:
-        """All rows, at most `size` at a time."""
+        """Yield all rows in blocks of at most `size` rows."""
 
     @abstractmethod
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
-        """The rows that stand for all, those of `sample_indices`."""
+        """Return the rows that `sample_indices` chooses."""
 
     def each_row(
         self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
     ) -> Any:
-        """The (B, *shape) function of every block, put together in the order of the rows."""
+        """Return the values of a (B, *shape) function of blocks, in the order of the rows."""
         out = np.empty((self.n_rows, *shape), dtype=dtype)
 
         def fill(block: Block) -> None:
-            with np.errstate(over="ignore"):  # beyond the range of single precision
+            with np.errstate(over="ignore"):  # values beyond the range of single precision
                 out[block.place] = function(block)
 
         for _ in self.map(fill, self.blocks(size)):
@@ -202,16 +207,15 @@ class Source(ABC):
         return out
 
     def map(self, function: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
-        """A function of every block, in order, on as many threads as there may be: one pass."""
+        """Yield the function of each block in order, computed by several threads: one pass."""
         return in_order(function, blocks)
 
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
-        """Sum of a function of blocks over the rows that count, added in block order: one pass."""
+        """Return the sum of a function of blocks without rows of weight 0, in order: one pass."""
         return reduce(add, self.map(function, without_zero_weights(self.blocks(size))))
 
 
 def without_zero_weights(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Blocks without their rows of weight 0; those that have no others are left out."""
-    return (
-        block for block in (each.without_zero_weights for each in blocks) if block.rows.shape[1]
-    )
+    """Yield blocks without their rows of weight 0; blocks that would be empty are skipped."""
+    parts = (block.without_zero_weights for block in blocks)
+    return (part for part in parts if part.rows.shape[1])

@@ -1,4 +1,4 @@
-"""Rows that are read anew, cut by cut, in every pass; the first pass finds out what there is."""
+"""The base class of sources that read their rows anew in every pass."""
 
 from __future__ import annotations
 
@@ -10,68 +10,68 @@ from typing import Any
 import numpy as np
 
 from emgmm.sources.block import Block
-from emgmm.sources.cut import ENTRIES, Cut
 from emgmm.sources.finite import is_complete
+from emgmm.sources.row_group import ENTRIES, RowGroup
 from emgmm.sources.source import Rows, Source, sample_indices
-from emgmm.sources.weights import check_each, check_ordinary, check_some
+from emgmm.sources.weights import check_any_positive, check_ordinary, check_values
 from emgmm.typing import Array
 
 
 class StreamedSource(Source):
-    """Rows that are read in each pass.
+    """A source that reads its rows in each pass.
 
-    The first whole pass looks for infinity, for what is missing and for weights that will not do,
-    so that the later ones need not.
+    The first complete pass checks the rows for infinity and missing values, and validates the
+    weights; later passes rely on its results.
     """
 
     def __init__(self, n_features: int, dtype: np.dtype[Any], names: Array | None = None) -> None:
         self.n_features = n_features
         self.dtype = dtype
         self.feature_names = names
-        self._seen = False
+        self._is_checked = False
         self._complete = False
 
     @abstractmethod
-    def read(self, size: int) -> Iterator[Cut]:
-        """One pass over the rows, best in multiples of `size`."""
+    def read(self, size: int) -> Iterator[RowGroup]:
+        """Yield all rows in order, preferably in groups whose lengths are multiples of `size`."""
 
-    def cuts(self, size: int) -> Iterator[Cut]:
-        """One pass, looked through; each cut knows where it stands."""
-        looking, all_complete, counting = not self._seen, True, False
+    def row_groups(self, size: int) -> Iterator[RowGroup]:
+        """Yield all rows in order, with the numbers of their first rows; the first pass checks."""
+        checking, all_complete, any_positive = not self._is_checked, True, False
         start, width = 0, self.n_features
-        for cut in self.read(size):
-            complete = self._complete
-            if looking:
-                complete = is_complete(cut.rows, self.feature_names, start)
+        for group in self.read(size):
+            group, complete = replace(group, start=start), self._complete
+            if checking:
+                complete = is_complete(group.rows, self.feature_names, group.row_name)
                 all_complete = all_complete and complete
-                if cut.weights is not None:
-                    check_each(cut.weights, start)
-                    check_ordinary(float(cut.weights.max(initial=1.0)))
-                counting = counting or cut.weights is None or bool(cut.weights.any())
-            yield replace(cut, start=start, complete=complete)
-            start += len(cut)
+                if group.weights is not None:
+                    check_values(group.weights, group.row_name)
+                    check_ordinary(float(group.weights.max(initial=1.0)))
+                any_positive = any_positive or group.weights is None or bool(group.weights.any())
+            yield replace(group, complete=complete)
+            start += len(group)
         if not start:
             raise ValueError(
                 f"Found array with 0 sample(s) (shape=(0, {width})) while a minimum of 1 is "
                 "required."
             )
-        if looking:
-            check_some(counting)
-            self._seen, self._complete = True, all_complete
+        if checking:
+            check_any_positive(any_positive)
+            self._is_checked, self._complete = True, all_complete
 
     def blocks(self, size: int) -> Iterator[Block]:
-        for cut in self.cuts(size):
-            yield from cut.blocks(size)
+        for group in self.row_groups(size):
+            yield from group.blocks(size)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         chosen = sample_indices(self.n_rows, limit, random)
         values = np.empty((len(chosen), self.n_features), self.dtype)
         weights = None
-        for cut in self.cuts(max(1, ENTRIES // self.n_features)):
-            first, last = np.searchsorted(chosen, (cut.start, cut.start + len(cut)))
-            own = chosen[first:last] - cut.start
-            values[first:last] = cut.rows[own]
-            if cut.weights is not None:
+        for group in self.row_groups(max(1, ENTRIES // self.n_features)):
+            first, last = np.searchsorted(chosen, (group.start, group.start + len(group)))
+            own = chosen[first:last] - group.start
+            values[first:last] = group.rows[own]
+            if group.weights is not None:
                 weights = np.empty(len(chosen)) if weights is None else weights
-                weights[first:last] = cut.weights[own]
+                weights[first:last] = group.weights[own]
         return Rows(values, weights, self._complete)

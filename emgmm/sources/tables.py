@@ -1,4 +1,4 @@
-"""Tables: columns by name or number, whatever library the table is from."""
+"""Selection of columns, by name or number, from tables of any library."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ import numpy as np
 from emgmm.typing import Array
 
 
-def labels_of(raw: Any) -> list[Any] | None:
-    """What a table calls its columns; None where `raw` is an array."""
-    labels = getattr(raw, "column_names", None)  # pyarrow, whose `columns` are the columns
+def column_labels(raw: Any) -> list[Any] | None:
+    """Return the labels of the columns of a table; None for an array."""
+    labels = getattr(raw, "column_names", None)  # in pyarrow, `columns` holds the data
     if labels is None:
         labels = getattr(raw, "columns", None)
     return None if labels is None else list(labels)
 
 
-def width_of(raw: Any) -> int:
-    """The number of columns of an array or a table."""
-    labels = labels_of(raw)
+def n_columns(raw: Any) -> int:
+    """Return the number of columns of an array or a table."""
+    labels = column_labels(raw)
     return int(raw.shape[1]) if labels is None else len(labels)
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is an integer and no boolean."""
+    """Whether a value is an integer but not a boolean."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def found(column: Any, labels: list[Any] | None, width: int) -> int:
-    """The number of the column with this label or number.
+def column_index(column: Any, labels: list[Any] | None, width: int) -> int:
+    """Return the index of the column with this label or number.
 
     Raises
     ------
     ValueError
-        If there is no such column, or more than one has the label.
+        If no column, or more than one, has the label.
     """
     if is_number(column) and -width <= int(column) < width:
         return range(width)[int(column)]
@@ -45,26 +45,26 @@ def found(column: Any, labels: list[Any] | None, width: int) -> int:
             raise ValueError(f"there is more than one column {column!r}: give their numbers.")
         return labels.index(column)
     if labels is None and not is_number(column):
-        raise ValueError(f"it is an array without names, so that column {column!r} needs a number.")
+        raise ValueError(f"it is an array without names: give the number of column {column!r}.")
     known = f"{width} columns" if labels is None else f"the columns {', '.join(map(str, labels))}"
     raise ValueError(f"there is no column {column!r}; there are {known}.")
 
 
-def chosen(
+def resolve_columns(
     columns: Iterable[Any] | None, weight_column: Any, labels: list[Any] | None, width: int
 ) -> tuple[list[int], int | None]:
-    """Numbers of the features, and of the weights: all columns but that one, or `columns`.
+    """Return the indices of the features, by default all other columns, and of the weights.
 
     Raises
     ------
     ValueError
-        If there is no such column, no feature, or a column is given twice.
+        If a column does not exist or is given twice, or if no feature is left.
     """
-    weights = None if weight_column is None else found(weight_column, labels, width)
+    weights = None if weight_column is None else column_index(weight_column, labels, width)
     if columns is None:
         features = [column for column in range(width) if column != weights]
     else:
-        features = [found(column, labels, width) for column in columns]
+        features = [column_index(column, labels, width) for column in columns]
     if not features:
         raise ValueError("there is no column left as a feature: give at least one in columns.")
     used = [*features, weights]
@@ -77,8 +77,8 @@ def chosen(
 
 
 def select(raw: Any, columns: list[int]) -> Any:
-    """The columns with these numbers of an array or a table."""
-    if columns == list(range(width_of(raw))):
+    """Return the columns of an array or a table that have the given indices."""
+    if columns == list(range(n_columns(raw))):
         return raw
     if hasattr(raw, "column_names"):
         return raw.select(columns)
@@ -86,7 +86,7 @@ def select(raw: Any, columns: list[int]) -> Any:
 
 
 def as_names(labels: Sequence[Any]) -> Array | None:
-    """(D,): names of features, where all are strings."""
+    """Return the (D,) names of features if all labels are strings, otherwise None."""
     if not all(isinstance(label, str) for label in labels):
         return None
     return np.array(labels, dtype=object)

@@ -1,1 +1,1 @@
-"""Dask arrays and data frames, read where their chunks are."""
+"""Sources for Dask arrays and DataFrames, whose chunks are processed by the workers."""

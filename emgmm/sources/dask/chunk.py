@@ -1,8 +1,7 @@
-"""A chunk: what a worker does with its share of the rows. Nothing here knows who sends the work.
+"""Computations on one chunk of a Dask array, independent of Dask.
 
-A `Work` travels to each worker once in a pass; what comes back is as small as the statistics. A
-worker may have several threads of one process, each at a chunk of its own, so within a chunk there
-is one.
+In each pass a `Work` is sent to every worker once, and the results are as small as the statistics.
+A worker may process several chunks in parallel threads, so each chunk is processed by one thread.
 """
 
 from __future__ import annotations
@@ -21,30 +20,32 @@ from emgmm.sources.array import ArraySource
 from emgmm.sources.block import Block
 from emgmm.sources.conversion import as_rows, as_weights
 from emgmm.sources.digest import Digested
+from emgmm.sources.finite import is_complete
 from emgmm.sources.source import Rows
+from emgmm.sources.weights import check_length, check_values
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
 
 Result = TypeVar("Result")
 
-# Totals that are added up to one.
+# Number of totals that are added at a time.
 BRANCHES = 8
 
 
 class ChunkError(ValueError):
-    """A chunk that will not do: which one it is, and why, in one sentence."""
+    """Error that names the chunk whose rows or weights are invalid."""
 
 
 @dataclass(frozen=True)
 class ChunkPosition:
-    """Where a chunk stands among the others.
+    """Position of a chunk among all chunks.
 
     Parameters
     ----------
     number : int
-        Of the chunk, from 0.
+        Number of the chunk, counted from 0.
     first : int, optional
-        Number of its first row, where the lengths of the chunks before it are known.
+        Number of its first row, if the lengths of all preceding chunks are known.
     """
 
     number: int
@@ -56,35 +57,35 @@ class ChunkPosition:
 
     @property
     def title(self) -> str:
-        """The same at the beginning of a sentence."""
+        """Description of the chunk at the beginning of a sentence."""
         return f"{str(self)[0].upper()}{str(self)[1:]}"
 
-    def row(self, number: int) -> str:
-        """What a row of the chunk is called."""
+    def row_name(self, index: int) -> str:
+        """Return the name of a row of the chunk in error messages."""
         if self.first is None:
-            return f"row {number} of chunk {self.number}"
-        return f"row {self.first + number}, in chunk {self.number}"
+            return f"row {index} of chunk {self.number}"
+        return f"row {self.first + index}, in chunk {self.number}"
 
 
 @dataclass(frozen=True, eq=False)
 class Total:
-    """What a chunk adds to a pass.
+    """Result of a pass over some chunks.
 
     Parameters
     ----------
     lengths : tuple of int
-        Rows of each chunk.
+        Number of rows of each chunk.
     complete : bool
-        Whether nothing is missing.
-    counts : bool
-        Whether there is any row with a weight above 0.
+        Whether no value is missing.
+    any_positive : bool
+        Whether any row has a positive weight.
     sum : Any
-        Of the function; None where none counts.
+        Sum of the function; None if no row has a positive weight.
     """
 
     lengths: tuple[int, ...]
     complete: bool
-    counts: bool
+    any_positive: bool
     sum: Any
 
     def __add__(self, other: Total) -> Total:
@@ -95,21 +96,21 @@ class Total:
         return Total(
             self.lengths + other.lengths,
             self.complete and other.complete,
-            self.counts or other.counts,
+            self.any_positive or other.any_positive,
             sums[0] + sums[1] if len(sums) == 2 else next(iter(sums), None),
         )
 
 
 class Sums:
-    """Totals of chunks, added up in an order that depends on the number of chunks alone.
+    """Totals of chunks, added in an order that depends on the number of chunks only.
 
-    They are the leaves of a tree. A node is the sum of its children, `BRANCHES` of them, from the
-    first to the last, and is computed as soon as all of them are there, by whichever task that is.
+    The totals are the leaves of a tree. A node is the sum of its `BRANCHES` children in order. The
+    task that completes the children computes it.
 
     Parameters
     ----------
     n_chunks : int
-        How many there are.
+        Number of chunks.
     """
 
     def __init__(self, n_chunks: int) -> None:
@@ -117,29 +118,29 @@ class Sums:
         self._nodes: dict[tuple[int, int], Total] = {}  # by level and number
 
     def insert(self, level: int, number: int, total: Total) -> None:
-        """Insert a node, and its ancestors as far as their children are complete."""
+        """Insert a node, and those of its ancestors whose children are then complete."""
         self._nodes[level, number] = total
         width = -(-self._n_chunks // BRANCHES**level)
         first = number - number % BRANCHES
         children = [(level, i) for i in range(first, min(first + BRANCHES, width))]
         if width > 1 and all(child in self._nodes for child in children):
-            whole = reduce(add, [self._nodes.pop(child) for child in children])
-            self.insert(level + 1, number // BRANCHES, whole)
+            parent = reduce(add, [self._nodes.pop(child) for child in children])
+            self.insert(level + 1, number // BRANCHES, parent)
 
     def update(self, other: Sums) -> None:
-        """Insert the nodes of others."""
+        """Insert the nodes of another task."""
         for (level, number), total in other._nodes.items():
             self.insert(level, number, total)
 
     @property
     def root(self) -> Total:
-        """The total of all chunks."""
+        """Total of all chunks."""
         (total,) = self._nodes.values()
         return total
 
 
 class ChunkSource(ArraySource):
-    """The rows of one chunk, on one thread."""
+    """Rows of one chunk, processed by one thread."""
 
     def map(self, function: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
         return map(function, blocks)
@@ -147,16 +148,16 @@ class ChunkSource(ArraySource):
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """What the rows of all chunks have in common.
+    """Properties that the rows of all chunks share.
 
     Parameters
     ----------
     dtype : dtype
-        float64 or float32: what rows are converted to.
+        Type that rows are converted to, float64 or float32.
     n_features : int
-        D.
+        Number of features, D.
     names : (D,) array of str, optional
-        Of the features.
+        Names of the features.
     """
 
     dtype: np.dtype[Any]
@@ -166,113 +167,88 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class Work(ABC):
-    """What is done with every chunk.
+    """Base class of the computations on a chunk.
 
     Parameters
     ----------
     layout : Layout
-        Of the chunks.
+        Layout of the chunks.
     """
 
     layout: Layout
 
-    def __call__(self, place: ChunkPosition, rows: Any, weights: Any = None, *more: Any) -> Any:
-        """Do it with one chunk: its place, its rows, and their weights.
+    def __call__(self, position: ChunkPosition, rows: Any, weights: Any = None, *more: Any) -> Any:
+        """Return the result for a chunk, given its position, its rows and their weights.
 
         Raises
         ------
         ChunkError
-            Where it will not do.
+            If the rows or the weights are invalid, or if the computation fails.
         """
-        with one_blas_thread(), _named(place):
-            return self.done(self._opened(rows, weights, place), *more)
+        with one_blas_thread(), _naming_chunk(position):
+            return self.compute(self._source(rows, weights, position), *more)
 
     @abstractmethod
-    def done(self, source: ChunkSource, *more: Any) -> Any:
-        """Do it with the rows of one chunk."""
+    def compute(self, source: ChunkSource, *more: Any) -> Any:
+        """Return the result for the rows of one chunk."""
 
-    def _opened(self, rows: Any, weights: Any, place: ChunkPosition) -> ChunkSource:
+    def _source(self, rows: Any, weights: Any, position: ChunkPosition) -> ChunkSource:
         values = as_rows(rows, ensure_min_samples=0)
         if values.shape[1] != self.layout.n_features:
             raise ChunkError(
-                f"{place.title} has {values.shape[1]} features where X should have "
+                f"{position.title} has {values.shape[1]} features where X should have "
                 f"{self.layout.n_features} (chunks and rows are counted from 0)."
             )
-        with np.errstate(all="ignore"):  # what overflows becomes infinity, which is refused
+        with np.errstate(all="ignore"):  # overflow gives infinity, which is rejected
             values = values.astype(self.layout.dtype, copy=False)
-            total = values.sum(dtype=np.float64)
-        complete = bool(np.isfinite(total)) or _has_all(values, place, self.layout.names)
-        if weights is not None:
-            weights = _checked(as_weights(weights), values, place)
+        weights = None if weights is None else as_weights(weights)
+        try:
+            complete = is_complete(values, self.layout.names, position.row_name)
+            if weights is not None:
+                owner = f"chunk {position.number} of X, counted from 0,"
+                check_length(weights, len(values), owner)
+                check_values(weights, position.row_name)
+        except ValueError as error:  # its message names the chunk already
+            raise ChunkError(str(error)) from error
         return ChunkSource(values, weights, complete=complete)
 
 
 @contextmanager
-def _named(place: ChunkPosition) -> Iterator[None]:
+def _naming_chunk(position: ChunkPosition) -> Iterator[None]:
     try:
         yield
     except ChunkError:
         raise
     except Exception as error:
-        raise ChunkError(failure(place, error)) from error
+        raise ChunkError(failure(position, error)) from error
 
 
-def failure(place: ChunkPosition, error: Exception) -> str:
-    """The sentence about a chunk that raised."""
+def failure(position: ChunkPosition, error: Exception) -> str:
+    """Return the message about an error that a chunk raised."""
     return (
-        f"{place.title} raised {type(error).__name__}: {error} (chunks and rows are counted from 0)"
+        f"{position.title} raised {type(error).__name__}: {error} "
+        "(chunks and rows are counted from 0)"
     )
-
-
-def _has_all(values: Array, place: ChunkPosition, names: Array | None) -> bool:
-    """Whether nothing is NaN; infinity is an error."""
-    infinite = np.argwhere(np.isinf(values))
-    if len(infinite):
-        row, column = infinite[0]
-        name = "" if names is None else f" ({names[column]!r})"
-        raise ChunkError(
-            f"Input X contains infinity or a value too large for {values.dtype!r}. The first is in "
-            f"{place.row(row)}, column {column}{name}, counted from 0: drop such rows or fill them "
-            "in."
-        )
-    return not np.isnan(values).any()
-
-
-def _checked(weights: Array, values: Array, place: ChunkPosition) -> Array:
-    """(B,) weights that are finite and not negative."""
-    if weights.shape != (len(values),):
-        raise ChunkError(
-            f"sample_weight has the shape {weights.shape} in chunk {place.number}, counted from 0, "
-            f"where X has {len(values)} rows: give one number for each, in the same chunks."
-        )
-    wrong = np.flatnonzero(np.logical_not(np.isfinite(weights) & (weights >= 0)))
-    if len(wrong):
-        raise ChunkError(
-            f"sample_weight of {place.row(wrong[0])}, counted from 0, is {weights[wrong[0]]:g}; "
-            "weights must be finite and not negative, and none may be masked: a weight of 0 leaves "
-            "a row out."
-        )
-    return weights
 
 
 @dataclass(frozen=True, eq=False)
 class Summing(Work):
-    """The sum of a function of blocks of at most `size` rows, in their order."""
+    """Summation, in order, of a function of blocks of at most `size` rows."""
 
     function: Callable[[Block], Any]
     size: int
 
-    def done(self, source: ChunkSource, *more: Any) -> Total:  # noqa: ARG002
-        counts = source.n_rows > 0 and (source.weights is None or bool(source.weights.any()))
-        found = source.sum(self.function, self.size) if counts else None
-        return Total((source.n_rows,), source.complete, counts, found)
+    def compute(self, source: ChunkSource, *more: Any) -> Total:  # noqa: ARG002
+        any_positive = source.n_rows > 0 and (source.weights is None or bool(source.weights.any()))
+        result = source.sum(self.function, self.size) if any_positive else None
+        return Total((source.n_rows,), source.complete, any_positive, result)
 
 
 @dataclass(frozen=True, eq=False)
 class Choosing(Work):
-    """Some rows, by their numbers in the chunk; all by default."""
+    """Selection of rows by their indices in the chunk; all rows by default."""
 
-    def done(self, source: ChunkSource, *more: Integers) -> Rows:
+    def compute(self, source: ChunkSource, *more: Integers) -> Rows:
         numbers = more[0] if more else slice(None)
         weights = None if source.weights is None else source.weights[numbers]
         return Rows(source.rows[numbers], weights, source.complete)
@@ -280,42 +256,42 @@ class Choosing(Work):
 
 @dataclass(frozen=True, eq=False)
 class EachRow(Work):
-    """The (B, *shape) function of blocks of at most `size` rows, put together."""
+    """Evaluation of a (B, *shape) function of blocks of at most `size` rows."""
 
     function: Callable[[Block], Array]
     size: int
     shape: tuple[int, ...]
     result: np.dtype[Any]
 
-    def done(self, source: ChunkSource, *more: Any) -> Array:  # noqa: ARG002
+    def compute(self, source: ChunkSource, *more: Any) -> Array:  # noqa: ARG002
         return source.each_row(self.function, self.size, self.shape, self.result)
 
 
 # -- tasks: functions that a graph names -----------------------------------------------------------
-def run(work: Work, *arguments: Any) -> Any:
-    """Work done with one chunk."""
+def process_chunk(work: Work, *arguments: Any) -> Any:
+    """Return the result for one chunk."""
     return work(*arguments)
 
 
-def run_on_several(
-    work: Work, n_chunks: int, places: list[ChunkPosition], *parts: list[Any]
+def sum_chunks(
+    work: Work, n_chunks: int, positions: list[ChunkPosition], *parts: list[Any]
 ) -> Sums:
-    """Totals of the work done with each of some chunks: their places, rows and weights."""
+    """Return the totals of several chunks, given their positions, rows and weights."""
     sums = Sums(n_chunks)
-    for place, *own in zip(places, *parts, strict=True):
-        sums.insert(0, place.number, work(place, *own))
+    for position, *own in zip(positions, *parts, strict=True):
+        sums.insert(0, position.number, work(position, *own))
     return sums
 
 
-def run_on_block(
-    rows: Any, work: Work, places: Sequence[ChunkPosition], block_id: tuple[int, ...]
+def process_block(
+    rows: Any, work: Work, positions: Sequence[ChunkPosition], block_id: tuple[int, ...]
 ) -> Array:
-    """The same for a block of a Dask array, whose number Dask tells."""
-    return work(places[block_id[0]], rows)
+    """Return the result for a block in `dask.array.map_blocks`, which passes its `block_id`."""
+    return work(positions[block_id[0]], rows)
 
 
 def merge(n_chunks: int, parts: list[Sums]) -> Sums:
-    """Totals of several tasks together."""
+    """Merge the totals of several tasks."""
     sums = Sums(n_chunks)
     for part in parts:
         sums.update(part)
@@ -323,7 +299,7 @@ def merge(n_chunks: int, parts: list[Sums]) -> Sums:
 
 
 def rows_of_partition(frame: Any, columns: list[Any]) -> Array:
-    """The array in a partition of a DataFrame, which must have the columns of the others."""
+    """Return a partition of a DataFrame as an array, after checking its columns."""
     own = list(frame.columns)
     if own != columns:
         raise ValueError(f"it has the columns {own} where X should have {columns}")
@@ -331,4 +307,4 @@ def rows_of_partition(frame: Any, columns: list[Any]) -> Array:
 
 
 def touch(*parts: Any) -> None:
-    """Nothing, of chunks that have to be made for it."""
+    """Do nothing; the scheduler computes the chunks that are passed as arguments."""

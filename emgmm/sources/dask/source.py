@@ -1,4 +1,4 @@
-"""Rows of a Dask array or DataFrame: every chunk is summed where it lies, and only sums travel."""
+"""The source of the rows of a Dask array or DataFrame, whose chunks the workers sum in place."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from emgmm.sources.dask.chunk import (
     Layout,
     Summing,
     Total,
+    process_block,
     rows_of_partition,
-    run_on_block,
 )
 from emgmm.sources.dask.graph import Chunks, has_known_lengths
-from emgmm.sources.source import MANY, Rows, Source, Sum, sample_indices
-from emgmm.sources.weights import check_some
+from emgmm.sources.source import UNKNOWN_N_ROWS, Rows, Source, Sum, sample_indices
+from emgmm.sources.weights import check_any_positive, check_length
 from emgmm.typing import Array
 
-# Rows of a block where nothing is made of them.
-UNCUT = 2**62
+# Block size that leaves every chunk undivided.
+UNDIVIDED = 2**62
 
 
 class ClusterSource(Source):
-    """The rows of an (N, D) Dask array whose chunks hold whole rows.
+    """Rows of an (N, D) Dask array whose chunks hold whole rows.
 
     Parameters
     ----------
     rows : dask Array
-        How many rows its chunks have may be unknown.
+        Rows; the lengths of the chunks may be unknown.
     weights : dask Array, optional
-        What each row counts, in the same chunks.
+        Weight of each row, in the same chunks.
     feature_names : (D,) array of str, optional
-        Of the DataFrame that the array was.
+        Names of the features, if the array was made from a DataFrame.
     """
 
     knows_positions = False
@@ -52,11 +52,11 @@ class ClusterSource(Source):
         self.dtype = np.dtype(np.float32 if rows.dtype == np.float32 else np.float64)
         self._layout = Layout(self.dtype, self.n_features, feature_names)
         self._chunks = Chunks(rows, weights)
-        self._complete: bool | None = None  # until a pass has said
+        self._complete: bool | None = None  # unknown before the first pass
 
     @property
     def n_rows_hint(self) -> int:
-        return MANY
+        return UNKNOWN_N_ROWS
 
     @classmethod
     def accepts(cls, X: Any) -> bool:
@@ -80,9 +80,9 @@ class ClusterSource(Source):
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """How many rows each chunk has; where Dask does not know, a pass has to be spent first."""
+        """Number of rows of each chunk; it takes a pass if Dask does not know them."""
         if self._chunks.lengths is None:
-            self._look()
+            self._inspect()
         assert self._chunks.lengths is not None
         return self._chunks.lengths
 
@@ -90,9 +90,9 @@ class ClusterSource(Source):
     def n_rows(self) -> int:  # type: ignore[override]
         return sum(self.lengths)
 
-    def _look(self) -> None:
-        """Spend a pass on what any pass says of the chunks."""
-        self.sum(attrgetter("weight"), UNCUT)
+    def _inspect(self) -> None:
+        """Determine by a pass the lengths of the chunks and whether values are missing."""
+        self.sum(attrgetter("weight"), UNDIVIDED)
 
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
         total = self._chunks.total(Summing(self._layout, function, size))
@@ -101,7 +101,7 @@ class ClusterSource(Source):
         return total.sum
 
     def _check(self, total: Total) -> None:
-        """A pass must have seen rows that count, and as many as the passes before."""
+        """Raise if no row had a positive weight, or if the lengths of the chunks have changed."""
         for number, (length, known) in enumerate(
             zip(total.lengths, self._chunks.lengths or total.lengths, strict=True)
         ):
@@ -115,21 +115,21 @@ class ClusterSource(Source):
                 f"Found array with 0 sample(s) (shape=(0, {self.n_features})) while a minimum of 1 "
                 "is required: every chunk of X is empty."
             )
-        check_some(total.counts)
+        check_any_positive(total.any_positive)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         if self._complete is None:
-            self._look()
-        shares = None
+            self._inspect()
+        selections = None
         if self.n_rows > limit:
             numbers = sample_indices(self.n_rows, limit, random)
             firsts = np.cumsum((0, *self.lengths[:-1]))
-            cut = np.split(numbers, np.searchsorted(numbers, firsts)[1:])
-            shares = {i: (own - firsts[i],) for i, own in enumerate(cut) if len(own)}
-        found: list[Rows] = self._chunks.each(Choosing(self._layout), shares)
-        weights = [part.weights for part in found if part.weights is not None]
+            by_chunk = np.split(numbers, np.searchsorted(numbers, firsts)[1:])
+            selections = {i: (own - firsts[i],) for i, own in enumerate(by_chunk) if len(own)}
+        parts: list[Rows] = self._chunks.each(Choosing(self._layout), selections)
+        weights = [part.weights for part in parts if part.weights is not None]
         return Rows(
-            np.concatenate([part.values for part in found]),
+            np.concatenate([part.values for part in parts]),
             np.concatenate(weights) if weights else None,
             bool(self._complete),
         )
@@ -137,15 +137,15 @@ class ClusterSource(Source):
     def each_row(
         self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
     ) -> Any:
-        """A Dask array in the chunks of the rows; nothing is computed yet."""
+        """Return a lazy Dask array in the chunks of the rows."""
         from dask import delayed
 
         result = np.dtype(dtype)
         work = EachRow(self._layout, function, size, shape, result)
         return self.rows.map_blocks(
-            run_on_block,
-            work=delayed(work, traverse=False),  # a value of the graph, not a part of every task
-            places=delayed(self._chunks.places, traverse=False),
+            process_block,
+            work=delayed(work, traverse=False),  # one value of the graph, not a copy in each task
+            positions=delayed(self._chunks.positions, traverse=False),
             chunks=(self.rows.chunks[0], *((length,) for length in shape)),
             drop_axis=[] if shape else 1,
             dtype=result,
@@ -153,7 +153,7 @@ class ClusterSource(Source):
         )
 
     def blocks(self, size: int) -> Iterator[Block]:
-        """All rows, brought here chunk by chunk."""
+        """Yield all rows, transferred to this process chunk by chunk."""
         start, work = 0, Choosing(self._layout)
         for number in range(len(self._chunks)):
             rows: Rows = self._chunks.each(work, {number: ()})[0]
@@ -163,7 +163,7 @@ class ClusterSource(Source):
 
 
 def _array(collection: Any, name: str) -> Any:
-    """The Dask array in a Dask array, DataFrame or Series."""
+    """Return a Dask array, DataFrame or Series as a Dask array."""
     if hasattr(collection, "to_dask_array"):
         check_no_times(collection._meta, name)
         if collection.ndim == 1:
@@ -182,7 +182,7 @@ def _array(collection: Any, name: str) -> Any:
 
 
 def _weights_beside(sample_weight: Any, rows: Any) -> Any:
-    """Weights as a Dask array in the chunks of the rows."""
+    """Return weights as a Dask array in the chunks of the rows."""
     import dask.array
 
     if ClusterSource.accepts(sample_weight):
@@ -199,11 +199,7 @@ def _weights_beside(sample_weight: Any, rows: Any) -> Any:
                 f"sample_weight has {len(weights.chunks[0])} chunks of unknown sizes and X has "
                 f"{len(rows.chunks[0])} chunks: call compute_chunk_sizes() on both."
             )
-        return weights  # whether they fit is seen chunk by chunk
+        return weights  # the lengths are checked chunk by chunk
     lengths = ClusterSource(rows).lengths
-    if weights.shape[0] != sum(lengths):
-        raise ValueError(
-            f"sample_weight has the shape {weights.shape}, but X has {sum(lengths)} rows: give one "
-            "number for each."
-        )
+    check_length(weights, sum(lengths))
     return weights.rechunk((lengths,))

@@ -1,4 +1,4 @@
-"""What is read at once, and what it is read from."""
+"""Groups of consecutive rows, as streamed sources read them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from emgmm.sources.block import Block
 from emgmm.sources.patterns import by_pattern
 from emgmm.typing import Array
 
-# Entries, rows times features, that are read at once where the source may choose: 4 MB in float64.
+# Entries (rows times features) of a row group whose size the source may choose: 4 MB in float64.
 ENTRIES = 2**19
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
-    """What is read at once.
+class RowGroup:
+    """Consecutive rows that are read together.
 
     Parameters
     ----------
     rows : (B, D)
-        float64 or float32; NaN where something is missing.
+        Rows in float64 or float32; NaN marks a missing value.
     weights : (B,) float64, optional
-        What each row counts; 1 by default.
+        Weight of each row; 1 by default.
     names : (D,) array of str, optional
-        Where the features have names.
+        Names of the features.
     start : int
         Number of the first row.
     complete : bool
-        Whether it is known that nothing is missing.
+        Whether it is known that no value is missing.
     """
 
     rows: Array
@@ -44,15 +44,21 @@ class Cut:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def part(self, place: slice) -> Cut:
-        """Some of its rows."""
+    def row_name(self, index: int) -> str:
+        """Return the name of a row in error messages."""
+        return f"row {self.start + index}"
+
+    def part(self, place: slice) -> RowGroup:
+        """Return the rows in a slice as a row group."""
         weights = None if self.weights is None else self.weights[place]
-        return Cut(self.rows[place], weights, self.names, self.start + place.start, self.complete)
+        start = self.start + place.start
+        return RowGroup(self.rows[place], weights, self.names, start, self.complete)
 
     def blocks(self, size: int) -> Iterator[Block]:
-        """Its rows, at most `size` at a time; those that miss the same features side by side.
+        """Yield the rows in blocks of at most `size`, ordered by pattern of missing features.
 
-        All of its rows are sorted together, so that there are many with the same pattern.
+        The whole group is sorted, and not each block by itself, so that more adjacent rows share a
+        pattern.
         """
         starts = range(0, len(self), size)
         if self.complete or not np.isnan(self.rows).any():
@@ -68,7 +74,7 @@ class Cut:
 
 
 def is_sliceable(value: Any, ndim: int) -> bool:
-    """Whether value is an array of numbers that hands out its rows by slices."""
+    """Whether value is an array of numbers, with `ndim` dimensions, that supports slicing."""
     return (
         getattr(value, "ndim", None) == ndim
         and getattr(getattr(value, "dtype", None), "kind", "") in set("biuf")
