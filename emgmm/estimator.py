@@ -14,9 +14,8 @@ from sklearn.utils._param_validation import Interval
 from emgmm import validation
 from emgmm.acceleration import SCHEMES
 from emgmm.constraints import one_of
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError
-from emgmm.exceptions import issue
-from emgmm.failures import FailedFitError
+from emgmm.covariances import FAMILIES
+from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
 from emgmm.fitting import discrete
 from emgmm.fitting.fit import fit_mixture
 from emgmm.fitting.loop import history
@@ -374,7 +373,9 @@ class GaussianMixture(IncrementalEstimator):
                 )
         except DegenerateCovarianceError as error:
             ridge = self.reg_covar if self.prior is None else None
-            raise FailedFitError(error, source, ridge, discrete.note(source)) from None
+            raise FailedFitError(
+                error, ridge, source.dtype, source.feature_names, discrete.note(source)
+            ) from None
         self.__dict__.pop("_waiting", None)
         self._adopt(result.mixture, **result.attributes())
         return result.warnings

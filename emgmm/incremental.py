@@ -13,9 +13,9 @@ from sklearn.utils import check_random_state
 
 from emgmm import validation
 from emgmm.climbing import ClimbingEstimator
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError
+from emgmm.covariances import FAMILIES
 from emgmm.em import EM
-from emgmm.failures import FailedBlockError
+from emgmm.exceptions import DegenerateCovarianceError, FailedBlockError
 from emgmm.fitting.fit import map_of
 from emgmm.fitting.loop import Ending, history
 from emgmm.fitting.multistart import START_ROWS, first_mixture

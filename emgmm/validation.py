@@ -17,8 +17,8 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from emgmm.constraints import suggestion
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError, Family, are_symmetric
-from emgmm.exceptions import listed, named
+from emgmm.covariances import FAMILIES, Family, are_symmetric
+from emgmm.exceptions import DegenerateCovarianceError, format_components, format_features
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Density, Function, Noise
 from emgmm.sources import KINDS, ArraySource, Blocks, Source, as_rows, is_complete, row_weights
@@ -137,9 +137,9 @@ def count(value: Any, name: str) -> int:
 def constant_features(features: tuple[int, ...], names: Array | None) -> ValueError:
     """The error of a prior that would take its scale from features that do not vary."""
     return ValueError(
-        f"X is constant in column {named(features, names)}, counted from 0, so that the prior's "
-        "scale, which is taken from the columns' variances, would be singular: drop such columns, "
-        "or give NormalInverseWishart(scale=...)."
+        f"X is constant in column {format_features(features, names)}, counted from 0, so that the "
+        "prior's scale, which is taken from the columns' variances, would be singular: drop such "
+        "columns, or give NormalInverseWishart(scale=...)."
     )
 
 
@@ -356,8 +356,9 @@ def assembled(
     except DegenerateCovarianceError as error:
         advice = "" if means.dtype == np.float64 else " or use float64"
         raise ValueError(
-            f"The covariance or the precision of {listed(error.components) or 'all components'} is "
-            f"beyond the range of {means.dtype}: rescale the features{advice}."
+            "The covariance or the precision of "
+            f"{format_components(error.components) or 'all components'} is beyond the range of "
+            f"{means.dtype}: rescale the features{advice}."
         ) from None
 
 
@@ -387,8 +388,9 @@ def given_noise(noise: Any, noise_weight: Any, n_features: int) -> Noise | None:
 def no_volume(features: tuple[int, ...], names: Array | None) -> ValueError:
     """The error of noise that would be uniform over data without a volume."""
     return ValueError(
-        f"X is constant in column {named(features, names)}, counted from 0, so that the data fill "
-        "no volume over which noise could be uniform: drop such columns, or give noise a function."
+        f"X is constant in column {format_features(features, names)}, counted from 0, so that the "
+        "data fill no volume over which noise could be uniform: drop such columns, or give noise a "
+        "function."
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from emgmm.cli.output import printable, together, wrapped
 from emgmm.criteria import ComparableEstimator
 from emgmm.diagnostics import Diagnosis, MixtureSummary
-from emgmm.exceptions import listed
+from emgmm.exceptions import format_components
 
 # How many candidates are shown.
 SHOWN = 10
@@ -74,7 +74,7 @@ def concerned(warning: Any, names: Sequence[str]) -> str:
     components = getattr(warning, "components", ())
     if components:
         groups = components if isinstance(components[0], tuple) else (components,)
-        return "; ".join(map(listed, groups))
+        return "; ".join(map(format_components, groups))
     features = np.ravel(getattr(warning, "features", ())).astype(int)
     columns = together(names[j] for j in dict.fromkeys(features.tolist()))
     return columns and f"columns: {columns}"

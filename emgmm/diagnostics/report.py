@@ -15,7 +15,7 @@ from emgmm.diagnostics.certificate import Certificate, Verdict, certify
 from emgmm.diagnostics.overlap import OVERLAPPING, OverlapOf
 from emgmm.drawing import COLOURS, RED, ascent, bell, ellipses
 from emgmm.em import EM
-from emgmm.exceptions import listed
+from emgmm.exceptions import format_components
 from emgmm.mixture import Mixture
 from emgmm.typing import Array
 
@@ -88,10 +88,10 @@ class Diagnosis:
     def lines(self) -> list[tuple[str, str]]:
         """Pairs of a condition and what was found."""
         clear = [
-            ("Coincident", "; ".join(map(listed, self.coincident))),
-            ("Collapsed", listed(tuple(self.collapsed))),
-            ("Starved", listed(tuple(self.starved))),
-            ("Overlapping", "; ".join(map(listed, self.overlapping))),
+            ("Coincident", "; ".join(map(format_components, self.coincident))),
+            ("Collapsed", format_components(tuple(self.collapsed))),
+            ("Starved", format_components(tuple(self.starved))),
+            ("Overlapping", "; ".join(map(format_components, self.overlapping))),
         ]
         verdict = self.verdict.sentence
         if self.verdict is Verdict.SADDLE:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError
+from emgmm.covariances import FAMILIES
 from emgmm.drawing import normal
-from emgmm.exceptions import listed
+from emgmm.exceptions import DegenerateCovarianceError, format_components
 from emgmm.mixture import Mixture
 from emgmm.prediction import log_density, row_by_row
 from emgmm.sources import ArraySource
@@ -104,6 +104,6 @@ class Marginal:
             return Mixture.of(self.weights, self.means, self.covariances, FAMILIES["full"])
         except DegenerateCovarianceError as error:
             raise ValueError(
-                f"The covariance of {listed(error.components)} is singular and has no density to "
-                "draw: kind='ellipses' needs none."
+                f"The covariance of {format_components(error.components)} is singular, so that "
+                "there is no density to draw: use kind='ellipses'."
             ) from None
