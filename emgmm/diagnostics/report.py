@@ -13,7 +13,7 @@ import numpy as np
 from emgmm.degeneracy import aitken, coincident, collapsed, gain_left, starved
 from emgmm.diagnostics.certificate import Certificate, Verdict, certify
 from emgmm.diagnostics.overlap import OVERLAPPING, OverlapOf
-from emgmm.drawing import COLOURS, RED, ascent, bell, ellipses
+from emgmm.drawing import COLOURS, RED, bell, ellipses, objective_curve
 from emgmm.em import EM
 from emgmm.exceptions import format_components
 from emgmm.mixture import Mixture
@@ -158,7 +158,7 @@ class Diagnosis:
         named = ", ".join(map(str, sorted(offending)))
         ax.set_title(f"in red: {named}" if offending else "components", fontsize="medium")
         if beside is not None:
-            ascent(beside, self._objectives, self.remaining_gain)
+            objective_curve(beside, self._objectives, self.remaining_gain)
             if np.isfinite(self.remaining_gain):
                 beside.legend(frameon=False, fontsize="small", loc="lower right")
             beside.set_ylabel("mean log-likelihood")
