@@ -1,4 +1,4 @@
-"""``python -m emgmm``: fit the rows of a file, predict from a model, or show a demonstration."""
+"""Entry point of ``python -m emgmm``, which runs a command or a demonstration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COMMANDS = {"fit": fit.main, "predict": predict.main}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if words and words[0] in COMMANDS:

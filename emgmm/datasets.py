@@ -1,4 +1,4 @@
-"""Two small data sets: one that everybody knows, and the one that this project began with."""
+"""Two small data sets for examples."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from emgmm.typing import Array
 
 
 class Dataset(NamedTuple):
-    """Rows, (N, D), and the names of their features."""
+    """Rows of a data set and the names of their features."""
 
     rows: Array
     feature_names: tuple[str, ...]
 
 
-Dataset.rows.__doc__ = "(N, D) array."
-Dataset.feature_names.__doc__ = "D names, in the order of the columns."
+Dataset.rows.__doc__ = "Array of shape (N, D)."
+Dataset.feature_names.__doc__ = "D names in the order of the columns."
 
 
 def old_faithful() -> Dataset:
-    """Eruptions of the Old Faithful geyser: duration, and waiting time to the next, in minutes.
+    """Return 272 eruptions of the Old Faithful geyser.
 
-    272 rows; Azzalini and Bowman (1990), Applied Statistics 39:357, doi 10.2307/2347385.
+    The features are the duration and the waiting time to the next eruption, in minutes.
+
+    References
+    ----------
+    Azzalini and Bowman (1990), Applied Statistics 39:357, doi 10.2307/2347385.
     """
     with files("emgmm").joinpath("data/faithful.csv").open(encoding="utf-8") as file:
         header = file.readline().strip().split(",")
@@ -32,7 +36,7 @@ def old_faithful() -> Dataset:
 
 
 def question() -> Dataset:
-    """Two clusters of 1000 rows each, around (0, 0) and (5, 5), both with unit covariance."""
+    """Return two clusters of 1000 rows around (0, 0) and (5, 5) with identity covariance."""
     random = np.random.RandomState(1)
     first = random.normal(0, 1, 1000), random.normal(0, 1, 1000)
     second = random.normal(5, 1, 1000), random.normal(5, 1, 1000)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emgmm.covariances import DegenerateCovarianceError
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.typing import Array

@@ -1,4 +1,4 @@
-"""Palette and strokes that pictures are made of; matplotlib is imported when one is drawn."""
+"""Colours and drawing primitives of plots; matplotlib is imported only when a plot is drawn."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from emgmm.typing import Array
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's palette, told apart by colour-blind readers and in grey, without its yellow, which
-# is too pale for lines.
+# Palette of Okabe and Ito, which colour-blind readers can distinguish, without its yellow, which is
+# too pale for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#8C8C8C"
 RED = "#CC0000"
 
-# Standard deviations at which a component is outlined, unless others are asked for.
+# Default Mahalanobis radii of the ellipses of a component.
 SDS = (1.0, 2.0, 3.0)
 
 
 def needs_matplotlib(caller: str) -> None:
-    """Say what to install where there is no matplotlib."""
+    """Raise an `ImportError` that names the package to install if matplotlib is missing."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -42,7 +42,7 @@ def ellipses(
     scale: float = 1.0,
     **style: Any,
 ) -> None:
-    """Draw a Gaussian of two features at some standard deviations, thinner the farther out."""
+    """Draw ellipses of a bivariate Gaussian; the line width decreases with the radius."""
     from matplotlib.patches import Ellipse
 
     variances, axes = np.linalg.eigh(covariance)
@@ -53,24 +53,24 @@ def ellipses(
         ellipse = Ellipse((mean[0], mean[1]), *size, angle=angle, fill=False, ec=colour, **style)
         ellipse.set_linewidth(thickness)
         ax.add_artist(ellipse)
-    # Exactly the box about the largest; add_patch would find it at many times the cost.
+    # The bounding box of the largest ellipse; add_patch would take much longer to compute it.
     reach = max(radii) * np.sqrt(np.diagonal(covariance))
     ax.update_datalim([mean - reach, mean + reach])
 
 
 def normal(x: Array, mean: float, variance: float) -> Array:
-    """Density of a Gaussian of one feature."""
+    """Return the density of a univariate Gaussian."""
     return np.exp(-0.5 * (x - mean) ** 2 / variance) / np.sqrt(2 * np.pi * variance)
 
 
 def bell(ax: Axes, weight: float, mean: float, variance: float, colour: str, **style: Any) -> None:
-    """Draw the weighted density of one component of a single feature."""
+    """Draw the weighted density of one component of a univariate mixture."""
     x = mean + np.sqrt(variance) * np.linspace(-4, 4, 200)
     ax.plot(x, weight * normal(x, mean, variance), color=colour, **style)
 
 
-def ascent(ax: Axes, objectives: Sequence[float] | Array, remaining_gain: float) -> None:
-    """Draw the objective after each iteration, and where Aitken's estimate puts its limit."""
+def objective_curve(ax: Axes, objectives: Sequence[float] | Array, remaining_gain: float) -> None:
+    """Draw the objective after each iteration and Aitken's estimate of its limit."""
     marker = "." if len(objectives) <= 60 else ""
     ax.plot(range(len(objectives)), objectives, marker=marker, color=COLOURS[0], lw=1.2)
     if len(objectives) and np.isfinite(remaining_gain):

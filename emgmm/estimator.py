@@ -23,10 +23,9 @@ from emgmm.attributes import (
     unchanged_by_errors,
 )
 from emgmm.base import BaseMixture
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError
+from emgmm.covariances import FAMILIES
 from emgmm.diagnostics import Diagnosis, diagnose
-from emgmm.exceptions import issue
-from emgmm.failures import FailedFitError
+from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
 from emgmm.fitting import discrete
 from emgmm.fitting.fit import fit_mixture, map_of
 from emgmm.fitting.loop import history, last_of_plain_em
@@ -474,7 +473,9 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
                 )
         except DegenerateCovarianceError as error:
             ridge = self.reg_covar if self.prior is None else None
-            raise FailedFitError(error, source, ridge, discrete.note(source)) from None
+            raise FailedFitError(
+                error, ridge, source.dtype, source.feature_names, discrete.note(source)
+            ) from None
         self.__dict__.pop("_waiting", None)
         adopt(self, result.mixture, **result.attributes())
         return result.warnings

@@ -1,7 +1,7 @@
-"""Warnings: of a fit whose own statistics show that something is wrong, and of its checkpoint.
+"""Warnings and errors of fits, and the functions that format and issue them.
 
 The text of a warning is the same for every fit, so that Python's default filter shows it once for
-each place in a program. What differs from fit to fit is in the attributes.
+each place in a program. The attributes hold what differs between fits.
 """
 
 from __future__ import annotations
@@ -12,19 +12,122 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
+
+class DegenerateCovarianceError(ValueError):
+    """Some covariances are not positive definite.
+
+    Parameters
+    ----------
+    components : tuple of int, default=()
+        Components concerned, counted from 0; empty if all components share the covariance.
+    features : tuple of int, default=()
+        Features that are constant or linearly dependent, if all covariances are singular because
+        the data are.
+    """
+
+    def __init__(self, components: tuple[int, ...] = (), *, features: tuple[int, ...] = ()) -> None:
+        super().__init__(f"not positive definite: {components}")
+        self.components = components
+        self.features = features
+
+
+class FailedBlockError(ValueError):
+    """The update by a block of a stream would lead to a singular covariance.
+
+    Parameters
+    ----------
+    error : DegenerateCovarianceError
+        Error of the M-step.
+    ridge : float or None
+        Number that was added to the variances; None under a prior.
+    """
+
+    def __init__(self, error: DegenerateCovarianceError, ridge: float | None) -> None:
+        super().__init__(
+            f"This block would lead to a singular covariance ({_location(error)}"
+            f"{_regularization(ridge)}), so nothing was changed: pass more rows at a time, "
+            f"{_remedy(ridge)}, or decrease the number of components."
+        )
+
+
+class FailedFitError(ValueError):
+    """A fit met a singular covariance; the message begins as scikit-learn's does.
+
+    Parameters
+    ----------
+    error : DegenerateCovarianceError
+        Error of the M-step.
+    ridge : float or None
+        Number that was added to the variances; None under a prior.
+    dtype : dtype
+        Type of the rows.
+    feature_names : array-like of str, optional
+        Names of the features.
+    note : str, default=''
+        Sentence that follows the advice.
+    """
+
+    def __init__(
+        self,
+        error: DegenerateCovarianceError,
+        ridge: float | None,
+        dtype: np.dtype[Any],
+        feature_names: Any = None,
+        note: str = "",
+    ) -> None:
+        message = (
+            "Fitting the mixture model failed because some components have ill-defined empirical "
+            "covariance (for instance caused by singleton or collapsed samples). Try to decrease "
+            "the number of components, increase reg_covar, or scale the input data."
+        )
+        if dtype == np.float32:
+            message += (
+                " The numerical accuracy can also be improved by passing float64 data instead of "
+                "float32."
+            )
+        location = _location(error)
+        if error.features:
+            columns = format_features(error.features, feature_names)
+            location = f"all, because X is constant or linearly dependent in column {columns}"
+            message += " Leave such columns out, or increase reg_covar."
+        elif ridge is not None and ridge > 0:
+            message += f" As reg_covar is above 0 already, {_remedy(ridge)}."
+        super().__init__(f"{message}{note} (Singular: {location}{_regularization(ridge)}.)")
+
+
+def _location(error: DegenerateCovarianceError) -> str:
+    """Return the components whose covariance is singular."""
+    return format_components(error.components) or "the covariance that all components share"
+
+
+def _regularization(ridge: float | None) -> str:
+    """Describe the regularization of the covariances; None stands for a prior."""
+    return ", with a prior" if ridge is None else f", with reg_covar={ridge:g}"
+
+
+def _remedy(ridge: float | None) -> str:
+    """Return the advice that goes with the regularization of the covariances."""
+    if ridge is None:
+        return "give the prior a larger scale or more degrees of freedom"
+    if ridge > 0:
+        return "rescale the columns to comparable units or set prior='conjugate'"
+    return "increase reg_covar"
+
 
 class EMWarning(UserWarning):
-    """A fit ended, and its own statistics show that something is wrong.
+    """The statistics of a fit show a problem.
 
     Parameters
     ----------
     message : str
-        What was found, and what to do.
+        Description of the problem and of its remedy.
     components : tuple of int or of tuple of int, default=()
-        Which components are concerned, counted from 0; empty where the whole fit is.
+        Components concerned, counted from 0; empty if the warning concerns the whole fit.
     """
 
-    #: What happened to these components, in a word or two.
+    #: One or two words for what happened to these components.
     finding = ""
 
     def __init__(
@@ -35,31 +138,31 @@ class EMWarning(UserWarning):
 
 
 class CoincidentComponentsWarning(EMWarning):
-    """Two or more components are the same, and EM cannot part them.
+    """Two or more components are identical, and EM cannot separate them.
 
     Attributes
     ----------
     components : tuple of tuple of int
-        A tuple for each group of components that are the same.
+        Groups of identical components.
     before, after : float
-        The mean log-likelihood before the components were split, and at the end of the fit; equal
-        where no split was made.
+        Mean log-likelihood before the components were split, and at the end of the fit. Both are
+        equal if the components were not split.
     """
 
     before = after = math.nan
 
 
 class CollapsedComponentWarning(EMWarning):
-    """A component shrank to nothing beside the data, or holds too few rows for its covariance.
+    """A component is tiny compared with the data, or has too few rows for its covariance.
 
     Attributes
     ----------
     components : tuple of int
-        The collapsed components.
+        Collapsed components.
     masses : tuple of float
-        The effective number of rows of each.
+        Effective number of rows of each of them.
     standard_deviations : tuple of float
-        The smallest standard deviation of each, in any direction.
+        Smallest standard deviation of each of them, in any direction.
     """
 
     finding = "collapsed"
@@ -68,15 +171,15 @@ class CollapsedComponentWarning(EMWarning):
 
 
 class StarvedComponentWarning(EMWarning):
-    """A component holds less than one row.
+    """A component has an effective number of rows below 1.
 
     Attributes
     ----------
     components : tuple of int
-        The starved components.
+        Starved components.
     masses : tuple of float
-        The effective number of rows of each, or that of which its parameters were made if it is
-        less.
+        Effective number of rows of each of them, at the end of the fit or in the last M-step,
+        whichever is smaller.
     """
 
     finding = "starved"
@@ -84,33 +187,33 @@ class StarvedComponentWarning(EMWarning):
 
 
 class UnsoundComponentsWarning(CollapsedComponentWarning, StarvedComponentWarning):
-    """Some components collapsed, and others hold less than one row: both, in one warning."""
+    """Some components collapsed, and others have an effective number of rows below 1."""
 
     finding = "collapsed or starved"
 
 
 class StoppedShortWarning(EMWarning):
-    """EM stopped although much of the log-likelihood was still to be gained.
+    """EM stopped although the log-likelihood could still increase considerably.
 
     Attributes
     ----------
     remaining_gain : float
-        The gain that is left, in nats summed over all rows: an estimate, or what a few more passes
-        were seen to gain; inf where the gains were still growing.
+        Remaining gain in nats, summed over all rows. It is an estimate, or the gain of a few
+        further passes; inf if the gains were still growing.
     """
 
     remaining_gain = math.nan
 
 
 class RegularizationWarning(EMWarning):
-    """`reg_covar` is large beside the variance of a feature, and so decides the fit.
+    """`reg_covar` is large compared with the variance of a feature and dominates the fit.
 
     Attributes
     ----------
     features : tuple of int
-        The features concerned, counted from 0.
+        Features concerned, counted from 0.
     shares : tuple of float
-        For each of them, `reg_covar` divided by the variance of all rows.
+        Ratio of `reg_covar` to the variance of all rows, for each of these features.
     """
 
     features: tuple[int, ...] = ()
@@ -118,14 +221,14 @@ class RegularizationWarning(EMWarning):
 
 
 class UnobservedPairWarning(UserWarning):
-    """Two features were never observed in the same row, and their covariance is free.
+    """Two features were never observed in the same row, so that their covariance is arbitrary.
 
     Parameters
     ----------
     message : str
-        What, and what to do.
-    features : sequence of (int, int)
-        Which features.
+        Description of the problem and of its remedy.
+    features : tuple of (int, int)
+        Pairs of features, counted from 0.
     """
 
     def __init__(self, message: str, features: tuple[tuple[int, int], ...]):
@@ -134,44 +237,45 @@ class UnobservedPairWarning(UserWarning):
 
 
 class CheckpointWarning(UserWarning):
-    """A fit goes on, but it could not be kept in its checkpoint."""
+    """A fit continues, but its checkpoint could not be written, locked or removed."""
 
 
-def listed(components: tuple[Any, ...]) -> str:
-    """'component 1', 'components 0 and 1', 'components 0, 1 and 2'; nothing for none."""
+def format_components(components: tuple[Any, ...]) -> str:
+    """Return 'component 1', 'components 0 and 1' or the like; the empty string for none."""
     if not components:
         return ""
     *most, last = map(str, components)
     return f"components {', '.join(most)} and {last}" if most else f"component {last}"
 
 
-def named(features: tuple[int, ...], names: Any) -> str:
-    """The numbers of features, with their names where they have any."""
+def format_features(features: tuple[int, ...], names: Any) -> str:
+    """Return the numbers of features, with their names if they have any."""
     return ", ".join(f"{j}" if names is None else f"{j} ({names[j]!r})" for j in features)
 
 
-# Packages whose frames lie between a user's line and the fit that it asks for.
-BETWEEN = ("emgmm.", "sklearn.", "joblib.", "contextlib")
+# Packages whose frames lie between the line of a user's program and the fit that it starts.
+INTERMEDIATE = ("emgmm.", "sklearn.", "joblib.", "contextlib")
 
 # Warnings that were issued under the default filter: class, text, file and line.
 _issued: set[tuple[type[Warning], str, str, int]] = set()
 
 
 def frames_to_user() -> int:
-    """The `stacklevel` with which the caller's warning points at the first line outside."""
+    """Return the `stacklevel` with which a warning of the caller points at the user's line."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(BETWEEN):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(INTERMEDIATE):
         frame, level = frame.f_back, level + 1
     return level
 
 
-def issue(found: Iterable[Warning]) -> None:
-    """Issue warnings at the user's line.
+def issue(issued: Iterable[Warning]) -> None:
+    """Issue warnings that point at the user's line.
 
-    Python's default filter shows each once for a line, but scikit-learn resets what it remembers
-    for each task of a search. So it is remembered here; other filters decide as ever.
+    Python's default filter shows each of them once per line, but scikit-learn resets the registry
+    of that filter for each task of a search. Therefore this module keeps a registry of its own.
+    Other filters act as usual.
     """
-    for warning in found:
+    for warning in issued:
         level = frames_to_user()
         frame = sys._getframe(level - 1)
         place = (type(warning), str(warning), frame.f_code.co_filename, frame.f_lineno)
@@ -182,7 +286,7 @@ def issue(found: Iterable[Warning]) -> None:
 
 
 def _is_shown_once(warning: Warning, module: str) -> bool:
-    """Whether the filter that applies to a warning shows it once for each line."""
+    """Whether the filter that applies to a warning shows it once per line."""
     for action, message, category, place, line in warnings.filters:
         if (
             (message is None or message.match(str(warning)))

@@ -11,9 +11,9 @@ from sklearn import get_config
 from sklearn.utils import check_random_state
 
 from emgmm import attributes, validation
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError, Family
+from emgmm.covariances import FAMILIES, Family
 from emgmm.em import EM
-from emgmm.failures import FailedBlockError
+from emgmm.exceptions import DegenerateCovarianceError, FailedBlockError
 from emgmm.fitting.fit import map_of
 from emgmm.fitting.loop import Ending
 from emgmm.fitting.multistart import START_ROWS, Given, first_mixture

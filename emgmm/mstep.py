@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.covariances import DegenerateCovarianceError, Family, Structure, times_counts
+from emgmm.covariances import Family, Structure, times_counts
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 from emgmm.noise import Density, Noise
 from emgmm.prior import Prior

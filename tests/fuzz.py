@@ -39,7 +39,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 import emgmm
 from emgmm import EMWarning, GaussianMixture, GaussianMixtureIC, NormalInverseWishart, blocks
 from emgmm.covariances import FAMILIES
-from emgmm.failures import FailedBlockError, FailedFitError
+from emgmm.exceptions import FailedBlockError, FailedFitError
 from emgmm.initialization import STARTS
 from emgmm.sources import Blocks
 

@@ -26,30 +26,27 @@ from emgmm.plotting.convergence import NO_STARTS
 STORED = Path(__file__).parent / "data" / "pictures"
 
 
-class WithNoise(GaussianMixture):
-    """Labels as those of a mixture with noise: what is improbable is -1."""
-
-    def predict(self, X):
-        return (self._labels(rows) for rows in X)
-
-    def _labels(self, rows):
-        return np.where(self.score_samples(rows) < -6, -1, super().predict(rows))
-
-
-def mixture(n_features, n_components=3, kind=GaussianMixture):
+def mixture(n_features, n_components=3):
     """A mixture with given parameters, and rows of it."""
     random = np.random.RandomState(0)
     factors = random.normal(size=(n_components, n_features, n_features)) / 2
     covariances = factors @ factors.swapaxes(1, 2) + np.eye(n_features) / 4
     means = 2.5 * random.normal(size=(n_components, n_features))
     weights = np.arange(1, n_components + 1) / np.arange(1, n_components + 1).sum()
-    model = kind.from_parameters(weights, means, covariances=covariances)
+    model = GaussianMixture.from_parameters(weights, means, covariances=covariances)
     return model, model.sample(200, random_state=1)[0]
 
 
 def with_noise():
-    """The same, and rows that belong to none."""
-    model, rows = mixture(2, 2, WithNoise)
+    """A mixture that labels improbable rows as noise, and rows of which some are noise."""
+    plain, rows = mixture(2, 2)
+    model = GaussianMixture.from_parameters(
+        (1 - 1e-9) * plain.weights_,
+        plain.means_,
+        covariances=plain.covariances_,
+        noise=lambda rows: np.where(plain.score_samples(rows) < -6, 1e3, -np.inf),
+        noise_weight=1e-9,
+    )
     stray = np.random.RandomState(2).uniform(-8, 8, size=(60, 2))
     return model, np.concatenate([rows, stray])
 

@@ -24,9 +24,10 @@ from emgmm import (
 )
 from emgmm.acceleration import LEAP, SCHEMES, Plain, em_step, steps
 from emgmm.acceleration.anderson import Change, Chart, Point, extrapolate
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError
+from emgmm.covariances import FAMILIES
 from emgmm.degeneracy import aitken
 from emgmm.em import EM
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting.loop import history, last_of_plain_em
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Noise

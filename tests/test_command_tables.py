@@ -72,7 +72,7 @@ def unreachable(*arguments, **named):
 def test_another_encoding_is_refused_and_can_be_named(text, folder, capsys):
     (folder / "a.csv").write_bytes(text.encode("latin-1"))
     sentence = refused(capsys, "fit", "a.csv", *ONE)
-    assert "say how its text is encoded, as in --encoding latin-1" in sentence
+    assert "give the encoding of its text, as in --encoding latin-1" in sentence
     words = ("a.csv", *ONE, "--encoding", "Latin1", "--out", "out.csv")
     model = fitted(*words)
     assert list(model.feature_names_in_) == text.partition("\n")[0].split(",")[:2]
@@ -296,7 +296,7 @@ def test_columns_that_csv_cannot_hold(capsys, monkeypatch):
     monkeypatch.setattr(GaussianMixtureIC, "fit", unreachable)
     sentence = refused(capsys, "fit", "a.parquet", "--out", "out.csv")
     assert "column 'list' holds list<" in sentence
-    assert "which a .csv file cannot: write a .parquet file" in sentence
+    assert "which a .csv file cannot hold: write a .parquet file" in sentence
     monkeypatch.undo()
 
 
@@ -409,7 +409,7 @@ def test_a_small_part_of_a_row_group_is_in_memory(folder):
     pq.write_table(table, "a.parquet", row_group_size=N)
     del table
     before, most, n_rows = pa.total_allocated_bytes(), 0, 0
-    with tables.opened(folder / "a.parquet", Format()) as opened:
+    with tables.open_table(folder / "a.parquet", Format()) as opened:
         for batch in opened.batches(["a", "c"]):
             n_rows += batch.num_rows
             most = max(most, pa.total_allocated_bytes() - before)

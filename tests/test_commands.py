@@ -199,7 +199,7 @@ FAULTS = [
     ("fit header.csv", "has no rows"),
     (
         "fit semicolons.csv",
-        "has no ',' between the fields of its first line: say what separates them, as in --sep ';'",
+        "has no ',' between the fields of its first line: give the character that separates them, as in --sep ';'",
     ),
     ("fit words.csv", "no column is numeric: a ('x' in row 1), b ('y' in row 1)"),
     ("fit twice.csv", "more than one column 'a'"),
@@ -258,12 +258,12 @@ FAULTS = [
         "--columns and --exclude both name 'depth': name it in one of them only",
     ),
     ("fit few.csv --exclude a,b", "no column is left to fit"),
-    ("fit counted.csv", "the numeric columns (a, b) only count the rows; name them in --columns"),
+    ("fit counted.csv", "the numeric columns (a, b) only number the rows; name them in --columns"),
     ("fit data.csv --decimal ,", "--sep and --decimal cannot both be ','"),
     ("predict model.json data.csv --sep . --decimal .", "--sep and --decimal cannot both be '.'"),
     (
         "fit tabs.csv",
-        "between the fields of its first line: say what separates them, as in --sep tab",
+        "between the fields of its first line: give the character that separates them, as in --sep tab",
     ),
     ("fit commas.csv", "has no ',' between the fields of its first line"),
     ("fit commas.csv --sep ;", "no column is numeric: a ('1,5' in row 1; see --decimal), b ('2,5'"),
@@ -507,12 +507,12 @@ def test_more_components_than_rows_that_differ(folder, capsys):
 def test_the_picture_has_the_weights(n_columns, data, monkeypatch):
     drawn = []
 
-    def remembered(*arguments, **named):
-        drawn.append(draw(*arguments, **named))
-        return drawn[-1]
+    def remembered(display, ax):
+        drawn.append(display)
+        return plot(display, ax)
 
-    draw = GaussianMixtureDisplay.from_estimator
-    monkeypatch.setattr(GaussianMixtureDisplay, "from_estimator", remembered)
+    plot = GaussianMixtureDisplay.plot
+    monkeypatch.setattr(GaussianMixtureDisplay, "plot", remembered)
     frame = pd.DataFrame(X[:, :n_columns], columns=list("abc")[:n_columns])
     frame["w"] = weights = np.arange(120) % 3.0
     frame.to_csv(data / "weighted.csv", index=False)
@@ -792,7 +792,9 @@ def test_which_families_are_closed_under_scaling(family):
     mass = np.array([50.0, 50.0, 50.0])
 
     def estimated(scale):
-        outer = [np.stack([rule.shape.outer(r[None])[0] for r in some * scale]) for some in rows]
+        outer = [
+            np.stack([rule.structure.outer(r[None])[0] for r in some * scale]) for some in rows
+        ]
         scatter = rule.pool(np.stack([each.sum(axis=0) for each in outer]))
         covariances = rule.estimate(scatter, mass, D)
         return rule.dense(covariances, 3, D)

@@ -261,6 +261,18 @@ def test_a_model_stored_under_earlier_parameter_names_is_read():
     assert model.n_iter_ == 2
 
 
+@pytest.mark.parametrize("name", ["model_stream.json", "model_stream_mass.json"])
+def test_a_stored_model_with_noise_a_prior_and_a_stream_is_read(name):
+    """The second file was written when `counts` and `first_moment` were called mass and drift."""
+    model = GaussianMixture.load(Path(__file__).parent / "data" / name)
+    X = old_faithful().rows
+    assert model.noise_weight_ == 0.14018484842098727
+    np.testing.assert_array_equal(model.prior.scale, [[0.5, 2.0], [2.0, 50.0]])
+    assert model.score(X) == pytest.approx(-4.159947887495891, rel=1e-12)
+    model.partial_fit(X[236:])
+    assert model.score(X) == pytest.approx(-4.154885890474407, rel=1e-10)
+
+
 def test_a_model_without_a_bound_is_saved_too(tmp_path):
     model = GaussianMixture.from_parameters(
         [1.0], [[0.0]], covariances=[1.0], covariance_type="spherical"

@@ -13,9 +13,10 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import multivariate_normal
 
 from emgmm import GaussianMixture
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError
+from emgmm.covariances import FAMILIES
 from emgmm.covariances.eigenvectors import disjoint_planes
 from emgmm.estep import CentredEStep, ExpandedEStep, Scratch, moments
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
 from emgmm.statistics import Statistics

@@ -13,7 +13,8 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from emgmm import GaussianMixture, NormalInverseWishart, blocks
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError
+from emgmm.covariances import FAMILIES
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 
 X = clusters(400, 2, 2, seed=1)

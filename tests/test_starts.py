@@ -11,9 +11,10 @@ from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
 from emgmm import GaussianMixture
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError
+from emgmm.covariances import FAMILIES
 from emgmm.em import EM
 from emgmm.estep import centred
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting import multistart
 from emgmm.initialization import STARTS, hierarchical, short_runs
 from emgmm.sources import Rows

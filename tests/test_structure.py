@@ -34,7 +34,6 @@ LAYERS = [
     {"mixture", "statistics", "summary"},
     {"criteria", "prior", "degeneracy"},
     {"sources"},
-    {"failures"},
     {"validation"},
     {"estep", "mstep"},
     {"em", "prediction"},

@@ -109,7 +109,7 @@ WRONG = {
     "stream's shape": (
         ("fitted", "_stream", "items", "statistics", "items", "counts", "shape"),
         [3, 1],
-        r"statistics' mass has the shape \(3, 1\)",
+        r"statistics' counts has the shape \(3, 1\)",
     ),
     "stream's calls": (("fitted", "_stream", "items", "calls"), "x", "calls of a Stream is a str"),
     "stream's weight": (
@@ -331,7 +331,7 @@ RECORDS = {
                 "parts": {"components": {"tuple": []}},
             }
         },
-        "a Ended in it contradicts itself|a Standing in it",
+        "a FinishedRun in it contradicts itself|a StartsSoFar in it",
     ),
     "component": (
         "StartsSoFar",
@@ -343,7 +343,7 @@ RECORDS = {
         },
         "a Failure in it contradicts itself",
     ),
-    "nothing": ("StartsSoFar", {"best": None}, "a Standing in it contradicts itself"),
+    "nothing": ("StartsSoFar", {"best": None}, "a StartsSoFar in it contradicts itself"),
     "weight": ("Statistics", {"weight": -1.0}, "the weight of the statistics' rows is -1.0"),
     "no class": ("Content", {"record": {"class": "os", "parts": {}}}, "it has no 'os'"),
     "no part": ("Content", {"record": {"class": "Record", "parts": {}}}, "missing 3 required"),

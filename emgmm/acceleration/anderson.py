@@ -34,8 +34,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emgmm.acceleration.step import LEAP, Step, em_step, evaluate
-from emgmm.covariances import DegenerateCovarianceError
 from emgmm.em import EM
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 from emgmm.mstep import relative_error
 from emgmm.statistics import Statistics

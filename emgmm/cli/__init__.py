@@ -1,1 +1,1 @@
-"""The commands of ``python -m emgmm``."""
+"""Commands of ``python -m emgmm``."""

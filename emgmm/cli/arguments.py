@@ -1,4 +1,4 @@
-"""Values of command-line options: read from text, and refused in a sentence if they are wrong."""
+"""Parsers of the values of command-line options."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections.abc import Sequence
 
 from emgmm.covariances import FAMILIES
 
-# The largest seed that NumPy's generator of random numbers takes.
-LARGEST_SEED = 2**32 - 1
+# Largest seed of NumPy's random number generator.
+MAX_SEED = 2**32 - 1
 
-# Most numbers of components in a range.
-MANY = 1000
+# Largest number of values in a range of numbers of components.
+MAX_LENGTH = 1000
 
 
 def numbers(text: str) -> Sequence[int]:
-    """Numbers of components in increasing order: ``1:9`` (both included), ``3`` or ``2,3,5``."""
+    """Return numbers of components in increasing order, from ``1:9`` (inclusive) or ``2,3,5``."""
     found: Sequence[int]
     try:
         if ":" in text:
             first, last = map(int, text.split(":"))
-            if last - first >= MANY:
+            if last - first >= MAX_LENGTH:
                 raise argparse.ArgumentTypeError(
-                    f"{text!r} has {last - first + 1} numbers of components, more than {MANY}"
+                    f"{text!r} has {last - first + 1} numbers of components, more than {MAX_LENGTH}"
                 )
             found = range(first, last + 1)
         else:
@@ -40,30 +40,30 @@ def numbers(text: str) -> Sequence[int]:
 
 
 def families(text: str) -> str | list[str]:
-    """``all``, or names of families."""
-    names = text.split(",")
-    unknown = [name for name in names if name not in FAMILIES]
+    """Return ``all`` or a list of names of covariance families."""
+    given = text.split(",")
+    unknown = [name for name in given if name not in FAMILIES]
     if text != "all" and unknown:
         raise argparse.ArgumentTypeError(
             f"{unknown[0]!r} is not among the families {', '.join(FAMILIES)}"
         )
-    return "all" if text == "all" else names
+    return "all" if text == "all" else given
 
 
 def seed(text: str) -> int:
-    """A seed of random numbers."""
-    if not text.isdecimal() or int(text) > LARGEST_SEED:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {LARGEST_SEED}")
+    """Return a seed of the random number generator."""
+    if not text.isdecimal() or int(text) > MAX_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {MAX_SEED}")
     return int(text)
 
 
-def listed(text: str) -> list[str]:
-    """Names that are separated by commas."""
+def names(text: str) -> list[str]:
+    """Return names that are separated by commas."""
     return text.split(",")
 
 
-def not_negative(text: str) -> float:
-    """A finite number that is not negative."""
+def non_negative(text: str) -> float:
+    """Return a finite number that is not negative."""
     try:
         value = float(text)
     except ValueError:
@@ -73,15 +73,15 @@ def not_negative(text: str) -> float:
     return value
 
 
-def at_least_one(text: str) -> int:
-    """A whole number of at least 1."""
+def positive_integer(text: str) -> int:
+    """Return a positive integer."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
 def separator(text: str) -> str:
-    """The character between the fields of a CSV file; ``tab`` stands for the tabulator."""
+    """Return the character between the fields of a CSV file; ``tab`` stands for a tab."""
     character = "\t" if text == "tab" else text
     if len(character) != 1 or not character.isascii() or character in '"\r\n':
         raise argparse.ArgumentTypeError(
@@ -92,7 +92,7 @@ def separator(text: str) -> str:
 
 
 def encoding(text: str) -> str:
-    """The name of an encoding of text."""
+    """Return the normalized name of a text encoding."""
     try:
         "a".encode(text)
         return codecs.lookup(text).name
@@ -103,7 +103,7 @@ def encoding(text: str) -> str:
 
 
 def add_csv_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how a CSV file is read."""
+    """Add the options for reading CSV files."""
     parser.add_argument(
         "--sep",
         type=separator,

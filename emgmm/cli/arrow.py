@@ -1,4 +1,4 @@
-"""pyarrow, with the parts that are used."""
+"""Import of pyarrow, which is optional."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from emgmm.cli.errors import FAILED, CommandError
 
 
 def arrow() -> Any:
-    """Import pyarrow with the parts that are used."""
+    """Import pyarrow with the submodules that the commands use."""
     try:
         import pyarrow
         import pyarrow.compute

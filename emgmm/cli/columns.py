@@ -1,4 +1,4 @@
-"""Which columns of a table are fitted, and which are left out and why."""
+"""Choice of the columns of a table that are fitted."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import argparse
 from dataclasses import dataclass, field
 
 from emgmm.cli.errors import CommandError
-from emgmm.cli.output import shown, together
+from emgmm.cli.output import abbreviate, join_names
 from emgmm.cli.tables import Table
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The choice among the columns of a table.
+    """Choice of columns of a table.
 
     Attributes
     ----------
     used : list of str
         Names of the columns that are fitted.
     textual : list of str
-        Columns that are left out because they are not numeric, each with a value that shows it,
-        as they are printed.
+        Columns that are left out because they are not numeric, in the form in which they are
+        printed: each with a value that is not a number.
     identifiers : list of str
-        Names of columns that are left out because they count the rows.
+        Names of columns that are left out because they number the rows.
     """
 
     used: list[str]
@@ -30,38 +30,38 @@ class Columns:
     identifiers: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, table: Table, asked: argparse.Namespace) -> Columns:
-        """Choose the columns that the command line asks for, or else all that hold numbers."""
-        excluded = asked.exclude or []
-        if asked.weights is not None:
-            table.check_columns([asked.weights], "--weights")
+    def of(cls, table: Table, options: argparse.Namespace) -> Columns:
+        """Choose the columns named in the command line, or by default all numeric columns."""
+        excluded = options.exclude or []
+        if options.weights is not None:
+            table.check_columns([options.weights], "--weights")
         table.check_names(excluded, "--exclude")
-        if asked.columns is not None:
-            table.check_columns(asked.columns, "--columns")
-            both = [name for name in asked.columns if name in excluded]
+        if options.columns is not None:
+            table.check_columns(options.columns, "--columns")
+            both = [name for name in options.columns if name in excluded]
             if both:
                 raise CommandError(
                     f"--columns and --exclude both name {both[0]!r}: name it in one of them only"
                 )
-            return cls(asked.columns)
-        names = [name for name in table.names if name not in (*excluded, asked.weights)]
+            return cls(options.columns)
+        names = [name for name in table.names if name not in (*excluded, options.weights)]
         numeric = [name for name in names if table.is_numeric(name)]
         textual = [with_cause(table, name) for name in names if name not in numeric]
-        identifiers = table.counting_rows(numeric)
+        identifiers = table.row_numbers(numeric)
         used = [name for name in numeric if name not in identifiers]
         if not names:
-            raise CommandError(f"{asked.data}: no column is left to fit")
+            raise CommandError(f"{options.data}: no column is left to fit")
         if not numeric:
-            raise CommandError(f"{asked.data}: no column is numeric: {', '.join(textual)}")
+            raise CommandError(f"{options.data}: no column is numeric: {', '.join(textual)}")
         if not used:
             raise CommandError(
-                f"{asked.data}: the numeric columns ({together(identifiers)}) only count the rows; "
-                "name them in --columns if they are to be fitted"
+                f"{options.data}: the numeric columns ({join_names(identifiers)}) only number the "
+                "rows; name them in --columns if they are to be fitted"
             )
         return cls(used, textual, identifiers)
 
 
 def with_cause(table: Table, name: str) -> str:
-    """The name of a column that is not numeric, and the first value that makes it so."""
+    """Return the name of a column that is not numeric, with a value that is not a number."""
     found = table.cause(name)
-    return f"{shown(name)} ({found})" if found else shown(name)
+    return f"{abbreviate(name)} ({found})" if found else abbreviate(name)

@@ -1,4 +1,4 @@
-"""CSV files: what their first line is, and how their fields become columns of numbers or text."""
+"""Reading of CSV files: detection of the header, and conversion of fields to columns."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from emgmm.cli.arrow import arrow
 from emgmm.cli.errors import CommandError
 from emgmm.cli.output import note, printable
 
-# Bytes of a file that is read into memory; a larger one is converted to a temporary Parquet file.
+# Largest size in bytes of a file that is read into memory. A larger file is converted to Parquet.
 IN_MEMORY = 2**26
 
-# Bytes of a larger file that are parsed at a time, and of any file in which the first line ends.
+# Number of bytes that are parsed at a time, and in which the first line must end.
 PARSED = 2**22
 FIRST = 2**20
 
-# What stands for a missing value, besides what pyarrow takes for one.
+# Markers of missing values in addition to those of pyarrow.
 MISSING = ("?", "-", "--", ".", "na", "None", "none", "<NA>")
 
-# Separators that are looked for in the first line of a file that lacks the one that was asked for,
-# and what --sep calls them.
+# Separators that an error suggests if the first line has them but not the given one, as values of
+# --sep.
 SEPARATORS = {";": "';'", "\t": "tab"}
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a CSV file is read.
+    """Format of a CSV file.
 
     Parameters
     ----------
     separator, decimal : str
-        The character between the fields, and the decimal mark of numbers.
+        Character between the fields, and decimal mark of numbers.
     header : {'auto', 'yes', 'no'}
-        Whether the first line has the names of the columns.
+        Whether the first line contains the names of the columns.
     encoding : str
-        Of the text.
+        Encoding of the text.
     """
 
     separator: str = ","
@@ -49,33 +49,33 @@ class Format:
     encoding: str = "utf-8"
 
     @classmethod
-    def of(cls, asked: argparse.Namespace) -> Format:
-        """The format that the command line describes."""
-        return cls(asked.sep, asked.decimal, asked.header, asked.encoding)
+    def of(cls, options: argparse.Namespace) -> Format:
+        """Return the format that the command line describes."""
+        return cls(options.sep, options.decimal, options.header, options.encoding)
 
 
-def number_with(decimal: str) -> str:
-    """A regular expression for a number with that decimal mark."""
+def number_pattern(decimal: str) -> str:
+    """Return a regular expression for a number with a decimal mark."""
     digits = rf"(\d+[{decimal}]?\d*|[{decimal}]\d+)(e[+-]?\d+)?"
     return rf"(?i)^\s*[+-]?({digits}|inf|infinity)\s*$"
 
 
 def missing_markers() -> list[str]:
-    """Fields that stand for a missing value in a column of numbers."""
+    """Return the fields that mark a missing value in a column of numbers."""
     return [*arrow().csv.ConvertOptions().null_values, *MISSING]
 
 
-def opened(path: Path, form: Format, folder: Path) -> Any:
-    """The table in a file, or for a large file the path of a Parquet copy in `folder`."""
+def read(path: Path, form: Format, folder: Path) -> Any:
+    """Return the table in a file, or the path of a Parquet copy in `folder` if it is large."""
     if form.separator == form.decimal:
         raise CommandError(
-            f"--sep and --decimal cannot both be {form.decimal!r}: say how the fields are "
-            "separated, as in --sep ';'"
+            f"--sep and --decimal cannot both be {form.decimal!r}: give the character that "
+            "separates the fields, as in --sep ';'"
         )
     pa = arrow()
     first = first_line(path, form)
     named = has_names(first, form)
-    remark(path, first, form, named)
+    note_header(path, first, form, named)
     if path.stat().st_size <= IN_MEMORY:
         table = pa.csv.read_csv(path, *options(form, named))
         return table.rename_columns(names_of(table.schema, named))
@@ -85,53 +85,53 @@ def opened(path: Path, form: Format, folder: Path) -> Any:
 
 
 def first_line(path: Path, form: Format) -> list[str]:
-    """The fields of the first line that is not empty; none if there is no such line."""
+    """Return the fields of the first line that is not empty; none if there is no such line."""
     encoding = "utf-8-sig" if form.encoding == "utf-8" else form.encoding
     with path.open("rb") as file:
         start = file.read(FIRST)
     text = start.decode(encoding, errors="strict" if len(start) < FIRST else "replace")
     lines = text.splitlines()
     found = next((line for line in lines if line.strip()), "")
-    likely = [word for mark, word in SEPARATORS.items() if mark in found]
+    likely = [option for character, option in SEPARATORS.items() if character in found]
     if likely and form.separator not in found:
         raise CommandError(
-            f"{path} has no {form.separator!r} between the fields of its first line: say what "
-            f"separates them, as in --sep {likely[0]}"
+            f"{path} has no {form.separator!r} between the fields of its first line: give "
+            f"the character that separates them, as in --sep {likely[0]}"
         )
     records = csv.reader(io.StringIO(text, newline=""), delimiter=form.separator)
     return next((record for record in records if record), [])
 
 
 def has_names(first: list[str], form: Format) -> bool:
-    """Whether the first line has the names of the columns.
+    """Whether the first line contains the names of the columns.
 
-    It has none if all its fields are numbers or missing, other than 0, 1, 2, ..., which pandas
-    calls columns without names; or if one of them has decimals.
+    It does not if all its fields are numbers or missing, or if one of them has decimals. The
+    exception is 0, 1, 2, ..., which are the names that pandas gives to columns without names.
     """
     if form.header != "auto":
         return form.header == "yes"
     fields = [field for field in first if field not in missing_markers()]
-    numbers = [field for field in fields if re.match(number_with(form.decimal), field)]
-    if counts(numbers) or not numbers:
+    numbers = [field for field in fields if re.match(number_pattern(form.decimal), field)]
+    if is_range(numbers) or not numbers:
         return True
     return len(numbers) < len(fields) and all(field.strip().isdecimal() for field in numbers)
 
 
-def counts(numbers: list[str]) -> bool:
-    """Whether there are several, which are 0, 1, 2, ..."""
+def is_range(numbers: list[str]) -> bool:
+    """Whether there are at least two numbers, and they are 0, 1, 2, ..."""
     return len(numbers) > 1 and numbers == [str(n) for n in range(len(numbers))]
 
 
-def remark(path: Path, first: list[str], form: Format, named: bool) -> None:
-    """Say on standard error what a first line with numbers in it is taken for."""
+def note_header(path: Path, first: list[str], form: Format, named: bool) -> None:
+    """Write to standard error how a first line that contains numbers is interpreted."""
     if form.header != "auto":
         return
     if not named:
         note(
-            f"the first line of {path} is taken for a row, because there are numbers in it: the "
+            f"the first line of {path} is taken for a row, because it contains numbers: the "
             "columns are called column_0, column_1, ...; if it has their names, add --header yes"
         )
-    elif counts(first) or counts(first[1:]):
+    elif is_range(first) or is_range(first[1:]):
         note(
             f"the first line of {path} (0, 1, ...) is taken for the names of the columns; if it "
             "is a row, add --header no"
@@ -139,12 +139,12 @@ def remark(path: Path, first: list[str], form: Format, named: bool) -> None:
 
 
 def names_of(schema: Any, named: bool) -> list[str]:
-    """The names of columns."""
+    """Return the names of the columns."""
     return list(schema.names) if named else [f"column_{j}" for j in range(len(schema.names))]
 
 
 def options(form: Format, named: bool, **conversion: Any) -> tuple[Any, Any, Any]:
-    """How pyarrow is to read, parse and convert."""
+    """Return the options with which pyarrow reads, parses and converts."""
     pc = arrow().csv
     return (
         pc.ReadOptions(
@@ -156,10 +156,10 @@ def options(form: Format, named: bool, **conversion: Any) -> tuple[Any, Any, Any
 
 
 def convert(path: Path, form: Format, named: bool, target: Path) -> None:
-    """Write the table in a CSV file as Parquet; of neither is more than a part in memory.
+    """Convert a CSV file to Parquet without loading either of them into memory.
 
-    The file is read twice, because pyarrow's streaming reader decides by the file's beginning which
-    columns hold numbers.
+    The file is read twice, because pyarrow's streaming reader infers the types of the columns from
+    the beginning of the file only.
     """
     pa = arrow()
     types = column_types(path, form, named)
@@ -172,7 +172,7 @@ def convert(path: Path, form: Format, named: bool, target: Path) -> None:
 
 
 def column_types(path: Path, form: Format, named: bool) -> dict[str, Any]:
-    """The narrowest type of every column that holds all its fields."""
+    """Return the narrowest type of each column that can represent all its fields."""
     pa = arrow()
     kinds = [pa.null(), pa.int64(), pa.float64(), pa.string()]
     names = open_stream(path, form, named).schema.names
@@ -187,13 +187,13 @@ def column_types(path: Path, form: Format, named: bool) -> dict[str, Any]:
     found = [0] * len(names)
     for batch in texts:
         for j, column in enumerate(batch.columns):
-            while not can_be(column, kinds[found[j]], form.decimal):
+            while not is_convertible(column, kinds[found[j]], form.decimal):
                 found[j] += 1
     return {name: kinds[k] for name, k in zip(names, found, strict=True)}
 
 
-def can_be(texts: Any, kind: Any, decimal: str) -> bool:
-    """Whether all texts that are not missing can be converted."""
+def is_convertible(texts: Any, kind: Any, decimal: str) -> bool:
+    """Whether all texts that are not missing can be converted to a type."""
     pa = arrow()
     if pa.types.is_string(kind) or texts.null_count == len(texts):
         return True
@@ -210,14 +210,14 @@ def can_be(texts: Any, kind: Any, decimal: str) -> bool:
 
 
 def open_stream(path: Path, form: Format, named: bool, **conversion: Any) -> Any:
-    """A reader of record batches."""
+    """Return a reader of record batches."""
     reading, parsing, converting = options(form, named, **conversion)
     reading.use_threads = False
     return arrow().csv.open_csv(path, reading, parsing, converting)
 
 
 def check_once(path: Path, names: list[str]) -> None:
-    """Check that no two columns have the same name."""
+    """Raise an error if two columns have the same name."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise CommandError(f"{path} has more than one column {printable(twice[0])!r}: rename one")

@@ -1,4 +1,4 @@
-"""``python -m emgmm``: fit data that are in the package, and say what was found in them."""
+"""Demonstration of ``python -m emgmm``: fits of a data set of the package."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from emgmm.cli import outputs
-from emgmm.cli.errors import described
-from emgmm.cli.output import say
-from emgmm.cli.report import listed_warnings, summarized
+from emgmm.cli.errors import reporting_errors
+from emgmm.cli.output import write_text
+from emgmm.cli.report import summarized, warning_texts
 from emgmm.datasets import Dataset, old_faithful, question
 from emgmm.estimator import GaussianMixture
 from emgmm.plotting import GaussianMixtureDisplay
@@ -29,14 +29,14 @@ Each of them explains its options with --help."""
 
 
 def faithful_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
-    """Fit two components to Old Faithful, from k-means."""
+    """Fit two components to Old Faithful, initialized by k-means."""
     data = old_faithful()
     model = GaussianMixture(2, tol=1e-8, random_state=0).fit(data.rows)
     return data, {f"Old Faithful: {len(data.rows)} eruptions, in minutes": model}
 
 
 def question_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
-    """Fit the question's data, from its own start of two equal components and from k-means."""
+    """Fit two clusters, initialized with two identical components and by k-means."""
     data = question()
     start: dict[str, Any] = {
         "weights_init": [0.5, 0.5],
@@ -45,17 +45,17 @@ def question_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
     }
     common: dict[str, Any] = {"reg_covar": 0, "tol": 1e-8, "random_state": 0}
     stuck = GaussianMixture(2, **common, **start, break_symmetry=False)
-    parted = GaussianMixture(2, **common, **start)
-    sound = GaussianMixture(2, **common)
+    separated = GaussianMixture(2, **common, **start)
+    from_kmeans = GaussianMixture(2, **common)
     return data, {
         "Plain EM from two equal components": stuck.fit(data.rows),
-        "From the same start with break_symmetry, the default": parted.fit(data.rows),
-        "From k-means": sound.fit(data.rows),
+        "From the same start with break_symmetry, the default": separated.fit(data.rows),
+        "From k-means": from_kmeans.fit(data.rows),
     }
 
 
 def drawn(data: Dataset, fits: dict[str, GaussianMixture]) -> Any:
-    """A figure with one panel for each fit."""
+    """Return a figure with one panel for each fit."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.6 * len(fits), 4.6), layout="constrained")
@@ -68,9 +68,9 @@ def drawn(data: Dataset, fits: dict[str, GaussianMixture]) -> Any:
     return figure
 
 
-@described
+@reporting_errors
 def main(arguments: list[str]) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m emgmm",
         description=DESCRIPTION,
@@ -97,11 +97,11 @@ def main(arguments: list[str]) -> int:
         f"{title}\n\n{summarized(model, data.rows, data.feature_names)}"
         for title, model in fits.items()
     )
-    say("\n\n\n".join(texts))
-    for text in listed_warnings(caught, data.feature_names):
-        say(f"\n{text}")
+    write_text("\n\n\n".join(texts))
+    for text in warning_texts(caught, data.feature_names):
+        write_text(f"\n{text}")
     if options.plot is not None:
         writer = outputs.figure_writer(options.plot, lambda: drawn(data, fits))
         outputs.write({options.plot: writer})
-        say(f"\nPicture written to {options.plot}")
+        write_text(f"\nPicture written to {options.plot}")
     return 0

@@ -1,4 +1,4 @@
-"""How a command ends that cannot do what was asked: with one sentence and an exit status."""
+"""Errors of commands, which are reported as one sentence and an exit status."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 
-from emgmm.cli.output import printable, say
+from emgmm.cli.output import printable, write_text
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
 
 class CommandError(Exception):
-    """What was wrong and what to do about it.
+    """A command cannot be executed.
 
     Parameters
     ----------
     sentence : str
-        What is said to the user.
+        Description of the problem and of its remedy.
     status : int, default=2
-        The exit status: 2 where another command line or other data would have worked; 1 where a
-        fit failed, a file could not be written or a package is missing.
+        Exit status: 2 if the command line or the data are not valid; 1 if a fit failed, a file
+        could not be written or a package is missing.
     """
 
     def __init__(self, sentence: str, status: int = USAGE) -> None:
@@ -28,21 +28,18 @@ class CommandError(Exception):
         self.status = status
 
 
-def described(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
-    """Make a command write its error, or that it was interrupted, to standard error.
-
-    The command returns its exit status.
-    """
+def reporting_errors(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    """Decorate a command to write its error to standard error and to return an exit status."""
 
     @wraps(command)
     def run(arguments: list[str]) -> int:
         try:
             return command(arguments)
         except CommandError as error:
-            say(f"error: {printable(str(error))}", sys.stderr)
+            write_text(f"error: {printable(str(error))}", sys.stderr)
             return error.status
         except KeyboardInterrupt:
-            say("interrupted", sys.stderr)
+            write_text("interrupted", sys.stderr)
             return INTERRUPTED
 
     return run

@@ -1,4 +1,4 @@
-"""``python -m emgmm fit``: choose a mixture for the rows of a file."""
+"""Command ``python -m emgmm fit``, which selects a mixture for the rows of a table."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from typing import IO, Any
 
 import numpy as np
 
+from emgmm import validation
 from emgmm.cli import arguments as types
 from emgmm.cli import labels, outputs, tables
 from emgmm.cli.columns import Columns
 from emgmm.cli.csv_files import Format
-from emgmm.cli.errors import FAILED, CommandError, described
-from emgmm.cli.output import note, printable, say, together, wrapped
-from emgmm.cli.report import candidates, conditions, listed_warnings, summarized
+from emgmm.cli.errors import FAILED, CommandError, reporting_errors
+from emgmm.cli.output import join_names, note, printable, wrap, write_text
+from emgmm.cli.report import candidates, conditions, summarized, warning_texts
 from emgmm.cli.rows import InputRows
 from emgmm.cli.scaling import Standardization
 from emgmm.cli.tables import Table
@@ -29,35 +30,35 @@ from emgmm.covariances import FAMILIES, family_names
 from emgmm.estimator import GaussianMixture
 from emgmm.initialization import STARTS
 from emgmm.plotting import GaussianMixtureDisplay, InformationCriterionDisplay
+from emgmm.plotting.mixture import displayed
 from emgmm.selection.candidates import CRITERIA, Candidate, distinct_families
 from emgmm.selection.estimator import MAX_ITER, TOL, GaussianMixtureIC
-from emgmm.sources import blocks
 from emgmm.typing import Array
 
-# The most features that a picture shows.
-DRAWN = 5
+# Largest number of features that a plot shows.
+MAX_DRAWN = 5
 
 DESCRIPTION = """\
-Fit Gaussian mixtures to the rows of a table, choose one of them, and say what
-it is like."""
+Fit Gaussian mixtures to the rows of a table, choose one of them, and
+describe it."""
 
 EXAMPLE = """\
 example:
   python -m emgmm fit flowers.csv --exclude year --out labelled.csv --model model.json"""
 
 
-class Watched(GaussianMixtureIC):
-    """A grid whose progress is shown on standard error, where that is a terminal."""
+class GridWithProgress(GaussianMixtureIC):
+    """Grid that shows its progress on standard error, if that is a terminal."""
 
-    shown: Any
+    bar: Any
 
     def _report(self, candidate: Candidate, number: int, total: int) -> None:  # noqa: ARG002
-        self.shown.update()
-        self.shown.set_postfix_str(f"{candidate.n_components} {candidate.covariance_type}")
+        self.bar.update()
+        self.bar.set_postfix_str(f"{candidate.n_components} {candidate.covariance_type}")
 
 
-def bars() -> Callable[..., Any]:
-    """What makes a progress bar that is silent where standard error is no terminal."""
+def progress_bar() -> Callable[..., Any]:
+    """Return a constructor of progress bars, which are silent if stderr is not a terminal."""
     try:
         from tqdm import tqdm
     except ImportError:
@@ -65,8 +66,8 @@ def bars() -> Callable[..., Any]:
     return partial(tqdm, file=sys.stderr, disable=None, leave=False, unit="fit")
 
 
-def parsed(arguments: list[str]) -> argparse.Namespace:
-    """Read the command line."""
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m emgmm fit",
         description=DESCRIPTION,
@@ -93,16 +94,16 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         "--criterion",
         choices=CRITERIA,
         default="bic",
-        help="what is lowest in the model that is chosen (default: %(default)s)",
+        help="criterion whose lowest value determines the choice (default: %(default)s)",
     )
     add(
         "--columns",
-        type=types.listed,
+        type=types.names,
         metavar="A,B",
-        help="columns to use (default: all that hold numbers and do not count the rows)",
+        help="columns to use (default: all numeric columns that do not number the rows)",
     )
-    add("--exclude", type=types.listed, metavar="A,B", help="columns to leave out")
-    add("--weights", metavar="COLUMN", help="the column with the weights of the rows")
+    add("--exclude", type=types.names, metavar="A,B", help="columns to leave out")
+    add("--weights", metavar="COLUMN", help="column with the weights of the rows")
     add(
         "--scale",
         action="store_true",
@@ -120,22 +121,27 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         metavar="METHOD",
         help=f"where EM starts: auto, {', '.join(STARTS)} (default: %(default)s)",
     )
-    add("--n-init", type=types.at_least_one, metavar="N", help="starts per candidate (default: 1)")
+    add(
+        "--n-init",
+        type=types.positive_integer,
+        metavar="N",
+        help="starts per candidate (default: 1)",
+    )
     add(
         "--tol",
-        type=types.not_negative,
+        type=types.non_negative,
         help="EM may stop when the mean log-likelihood per row changes by less in one iteration "
         f"(default: {TOL:g})",
     )
     add(
         "--max-iter",
-        type=types.at_least_one,
+        type=types.positive_integer,
         metavar="N",
         help=f"most iterations of EM (default: {MAX_ITER})",
     )
     add(
         "--reg-covar",
-        type=types.not_negative,
+        type=types.non_negative,
         metavar="RIDGE",
         help="number that is added to the variances (default: 0)",
     )
@@ -145,117 +151,120 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-@described
+@reporting_errors
 def main(arguments: list[str]) -> int:
-    """Run the command; returns the exit status."""
-    asked = parsed(arguments)
-    wanted = {f"--{name}": getattr(asked, name) for name in ("out", "model", "plot")}
-    outputs.check(wanted, {"data": asked.data})
-    with tables.opened(asked.data, Format.of(asked)) as table:
-        fit(asked, table)
+    """Run the command and return the exit status."""
+    options = parse(arguments)
+    targets = {f"--{name}": getattr(options, name) for name in ("out", "model", "plot")}
+    outputs.check(targets, {"data": options.data})
+    with tables.open_table(options.data, Format.of(options)) as table:
+        fit(options, table)
     return 0
 
 
-def fit(asked: argparse.Namespace, table: Table) -> None:
-    """Fit the grid to a table, report on it, and write the files that were asked for."""
-    columns = Columns.of(table, asked)
-    rows = InputRows.of(table, columns, asked.weights)
-    names = families_for(asked.families, len(rows.names))
-    different = rows.n_different(asked.components[-1])
-    numbers = components_for(asked.components, different)
-    if asked.out is not None:
-        added = labels.names_added(numbers[-1], noise=asked.noise is not None)
-        labels.check(asked.out, table, added)
-    scaled = Standardization.of(rows) if asked.scale else None
+def fit(options: argparse.Namespace, table: Table) -> None:
+    """Fit the grid to a table, report the results, and write the requested files."""
+    columns = Columns.of(table, options)
+    rows = InputRows.of(table, columns, options.weights)
+    names = families_for(options.families, len(rows.names))
+    n_distinct = rows.n_distinct(options.components[-1])
+    numbers = components_for(options.components, n_distinct)
+    if options.out is not None:
+        added = labels.names_added(numbers[-1], noise=options.noise is not None)
+        labels.check(options.out, table, added)
+    scaled = Standardization.of(rows) if options.scale else None
     X, weights = (rows if scaled is None else scaled.forward(rows)).for_estimator()
-    bar = bars()
-    introduce(asked, rows, numbers, columns, different)
-    with bar(total=sum(len({*distinct_families(names, K).values()}) for K in numbers)) as shown:
-        grid, caught = fitted(asked, X, weights, numbers, names, shown)
+    new_bar = progress_bar()
+    introduce(options, rows, numbers, columns, n_distinct)
+    total = sum(len({*distinct_families(names, K).values()}) for K in numbers)
+    with new_bar(total=total) as bar:
+        grid, caught = fit_grid(options, X, weights, numbers, names, bar)
     summary = summarized(grid, X, rows.names, weights)
     diagnosis = grid.diagnose(X, sample_weight=weights)
     if scaled is not None:
         summary = scaled.summary(summary)
         scaled.convert(grid)
-    say(f"\n{candidates(grid.results_, asked.criterion)}")
-    say(f"\nChosen by {asked.criterion.upper()}:\n\n{summary}")
-    say(f"\n{conditions(diagnosis)}")
-    for text in listed_warnings(caught, rows.names):
-        say(f"\n{text}")
-    keep(asked, table, rows, grid)
+    write_text(f"\n{candidates(grid.results_, options.criterion)}")
+    write_text(f"\nChosen by {options.criterion.upper()}:\n\n{summary}")
+    write_text(f"\n{conditions(diagnosis)}")
+    for text in warning_texts(caught, rows.names):
+        write_text(f"\n{text}")
+    write_files(options, table, rows, grid)
 
 
-def families_for(asked: str | list[str], n_features: int) -> list[str]:
-    """Families to try, all of which must be for so many features."""
-    if isinstance(asked, str):
+def families_for(requested: str | list[str], n_features: int) -> list[str]:
+    """Return the families to fit, all of which must allow this number of features."""
+    if isinstance(requested, str):
         return family_names(n_features)
-    for name in asked:
+    for name in requested:
         most = FAMILIES[name].most_features
         if most is not None and n_features > most:
             raise CommandError(
                 f"--families: {name} is for one column, but there are {n_features}: choose among "
                 f"{', '.join(family_names(n_features))}"
             )
-    return asked
+    return requested
 
 
-def components_for(asked: Sequence[int], different: int) -> list[int]:
-    """Numbers of components to try: no more than there are different rows."""
-    numbers = list(takewhile(lambda number: number <= different, asked))
+def components_for(requested: Sequence[int], n_distinct: int) -> list[int]:
+    """Return the numbers of components to fit, at most the number of distinct rows."""
+    numbers = list(takewhile(lambda number: number <= n_distinct, requested))
     if not numbers:
         raise CommandError(
-            f"--components: {asked[0]} components need as many different rows, but there are "
-            f"only {different}: ask for fewer components"
+            f"--components: {requested[0]} components need as many different rows, but there are "
+            f"only {n_distinct}: decrease the number of components"
         )
     return numbers
 
 
 def introduce(
-    asked: argparse.Namespace,
+    options: argparse.Namespace,
     rows: InputRows,
     numbers: Sequence[int],
     columns: Columns,
-    different: int,
+    n_distinct: int,
 ) -> None:
-    """Say what is fitted, and what is not."""
-    say(wrapped(f"{asked.data}: {rows.n_rows} rows; columns used: {together(rows.names)}", "  "))
+    """Report the columns that are fitted and those that are left out."""
+    write_text(
+        wrap(f"{options.data}: {rows.n_rows} rows; columns used: {join_names(rows.names)}", "  ")
+    )
     for why, names in (
         ("Left out because they are not numeric", ", ".join(columns.textual)),
-        ("Left out as row identifiers", together(columns.identifiers)),
+        ("Left out as row identifiers", join_names(columns.identifiers)),
     ):
         if names:
-            say(wrapped(f"{why}: {names}", "  "))
+            write_text(wrap(f"{why}: {names}", "  "))
     if rows.n_missing:
         what = "1 value is" if rows.n_missing == 1 else f"{rows.n_missing} values are"
-        say(f"{what} missing; the likelihood is that of the others.")
+        write_text(f"{what} missing; the likelihood is that of the others.")
     if rows.constant:
-        note(f"columns that do not vary are left out: {together(rows.constant)}")
-    if numbers[-1] < asked.components[-1]:
-        note(f"only {different} rows differ, so no more than {numbers[-1]} components are tried")
+        note(f"columns that do not vary are left out: {join_names(rows.constant)}")
+    if numbers[-1] < options.components[-1]:
+        note(f"only {n_distinct} rows differ, so no more than {numbers[-1]} components are tried")
 
 
-def fitted(
-    asked: argparse.Namespace,
+def fit_grid(
+    options: argparse.Namespace,
     X: Any,
     weights: Array | None,
     numbers: list[int],
     families: list[str],
-    shown: Any,
+    bar: Any,
 ) -> tuple[GaussianMixtureIC, list[warnings.WarningMessage]]:
-    """The fitted grid and its warnings."""
-    given = {name: getattr(asked, name) for name in ("tol", "max_iter", "n_init", "reg_covar")}
-    grid = Watched(
+    """Return the fitted grid and its warnings."""
+    given = {name: getattr(options, name) for name in ("tol", "max_iter", "n_init", "reg_covar")}
+    grid = GridWithProgress(
         numbers,
         covariance_type=families,
-        criterion=asked.criterion,
-        n_jobs=asked.jobs and min(asked.jobs, len(numbers) * len(families)),
-        init_params=asked.start,
-        random_state=asked.seed,
-        prior=asked.prior,
-        noise=asked.noise,
+        criterion=options.criterion,
+        n_jobs=options.jobs and min(options.jobs, len(numbers) * len(families)),
+        init_params=options.start,
+        random_state=options.seed,
+        prior=options.prior,
+        noise=options.noise,
         **{name: value for name, value in given.items() if value is not None},
     )
-    grid.shown = shown
+    grid.bar = bar
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -265,30 +274,30 @@ def fitted(
     return grid, caught
 
 
-def keep(
-    asked: argparse.Namespace, table: Table, rows: InputRows, chosen: GaussianMixtureIC
+def write_files(
+    options: argparse.Namespace, table: Table, rows: InputRows, grid: GaussianMixtureIC
 ) -> None:
-    """Write the files that were asked for."""
-    model = chosen.best_estimator_
+    """Write the requested files."""
+    model = grid.best_estimator_
     named = copy(model)
     named.feature_names_in_ = np.array(rows.names, dtype=object)
     writers: dict[Path, outputs.Writer] = {}
-    if asked.out is not None:
-        writers[asked.out] = lambda file: labels.write(
-            file, asked.out, table, rows.names, model, asked.safe_csv
+    if options.out is not None:
+        writers[options.out] = lambda file: labels.write(
+            file, options.out, table, rows.names, model._mixture(), options.safe_csv
         )
-    if asked.model is not None:
-        writers[asked.model] = lambda file: save(named, file)
-    if asked.plot is not None:
-        writers[asked.plot] = outputs.figure_writer(asked.plot, lambda: drawn(rows, chosen))
+    if options.model is not None:
+        writers[options.model] = lambda file: save(named, file)
+    if options.plot is not None:
+        writers[options.plot] = outputs.figure_writer(options.plot, lambda: draw(rows, grid))
     outputs.write(writers)
-    for what, path in (
-        ("Labelled rows", asked.out),
-        ("Model", asked.model),
-        ("Picture", asked.plot),
+    for content, path in (
+        ("Labelled rows", options.out),
+        ("Model", options.model),
+        ("Picture", options.plot),
     ):
         if path is not None:
-            say(f"\n{what} written to {path}")
+            write_text(f"\n{content} written to {path}")
 
 
 def save(model: GaussianMixture, file: IO[bytes]) -> None:
@@ -299,26 +308,20 @@ def save(model: GaussianMixture, file: IO[bytes]) -> None:
         file.write(path.read_bytes())
 
 
-def drawn(rows: InputRows, chosen: GaussianMixtureIC) -> Any:
-    """A figure of the components, and beside them the criterion where there was a choice."""
+def draw(rows: InputRows, grid: GaussianMixtureIC) -> Any:
+    """Return a figure of the components and, if there are several candidates, of the criterion."""
     from matplotlib.figure import Figure
 
-    D = len(rows.names)
-    model = copy(chosen.best_estimator_)
-    # Between dollar signs matplotlib would look for formulas.
-    titles = [printable(name).replace("$", r"\$") for name in rows.names]
-    model.feature_names_in_ = np.array(titles, dtype=object)
-    several = len(chosen.results_["rank"]) > 1
+    model = grid.best_estimator_
+    # Matplotlib parses text between dollar signs as formulas.
+    titles = [printable(name).replace("$", r"\$") for name in rows.names[:MAX_DRAWN]]
+    several = len(grid.results_["rank"]) > 1
     figure = Figure(figsize=(14 if several else 7.5, 6), layout="constrained")
     axes = figure.subplots(1, 1 + several, squeeze=False)[0]
-    X, weights = rows.for_estimator()
-    GaussianMixtureDisplay.from_estimator(
-        model,
-        blocks([X]) if rows.in_memory else X,  # blocks need not have the names of features
-        features=0 if D == 1 else tuple(range(min(D, DRAWN))),
-        sample_weight=weights,
-        ax=axes[0],
-    )
+    source = validation.source(model, *rows.for_estimator(), reset=False)
+    features, random = range(len(titles)), np.random.RandomState(0)
+    parameters = displayed(model._mixture(), source, features, titles, random)
+    GaussianMixtureDisplay(**parameters).plot(axes[0])
     if several:
-        InformationCriterionDisplay.from_estimator(chosen, ax=axes[1])
+        InformationCriterionDisplay.from_estimator(grid, ax=axes[1])
     return figure

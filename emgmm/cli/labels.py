@@ -1,31 +1,38 @@
-"""Tables with labels and probabilities beside their columns, written batch by batch."""
+"""Writing of tables with additional columns for labels and probabilities."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 from emgmm.cli.arrow import arrow
 from emgmm.cli.errors import FAILED, CommandError
 from emgmm.cli.tables import Table, is_text, matrix
-from emgmm.estimator import GaussianMixture
+from emgmm.mixture import Mixture
+from emgmm.prediction import labels, responsibilities, row_by_row
+from emgmm.sources import ArraySource
+from emgmm.threads import one_blas_thread
+from emgmm.typing import Array
 
-# Bytes of a group of rows in a Parquet file.
+# Size in bytes of a row group of a Parquet file.
 GROUP = 2**25
 
-# Text that a spreadsheet takes for a formula.
+# Text that a spreadsheet evaluates as a formula.
 FORMULA = r"^([=+\-@\t\r])"
 
 
 def names_added(n_components: int, *, noise: bool) -> list[str]:
-    """Names of the columns that are added to labelled rows."""
+    """Return the names of the columns that are added to the table."""
     own = ["label", *(f"p_{k}" for k in range(n_components))]
     return [*own, "p_noise"] if noise else own
 
 
 def schema_of(table: Table, added: list[str]) -> Any:
-    """The columns of a labelled table."""
+    """Return the schema of a table with additional columns."""
     pa = arrow()
     schema = table.schema
     for name in added:
@@ -34,7 +41,7 @@ def schema_of(table: Table, added: list[str]) -> Any:
 
 
 def check(path: Path, table: Table, added: list[str]) -> None:
-    """Check that a file can hold the columns of a table and those that are added."""
+    """Raise an error if a file cannot hold the columns of a table and the additional ones."""
     table.check_free(added, "--out")
     pa, suffix = arrow(), path.suffix.lower()
     for field in table.schema:
@@ -43,54 +50,63 @@ def check(path: Path, table: Table, added: list[str]) -> None:
         except pa.ArrowException:
             other = ".parquet" if suffix == ".csv" else ".csv"
             raise CommandError(
-                f"--out: column {field.name!r} holds {field.type}, which a {suffix} file cannot: "
-                f"write a {other} file"
+                f"--out: column {field.name!r} holds {field.type}, which a {suffix} file cannot "
+                f"hold: write a {other} file"
             ) from None
 
 
+def evaluate(
+    mixture: Mixture, rows: Array, function: Callable[..., Any], *shape: int, dtype: Any = None
+) -> Any:
+    """Return a function of `emgmm.prediction` for each row of an array."""
+    source = ArraySource(rows, complete=not np.isnan(rows).any())
+    with one_blas_thread():
+        return row_by_row(mixture, source, function, *shape, dtype=dtype)
+
+
 def write(
-    file: IO[bytes], path: Path, table: Table, names: list[str], model: GaussianMixture, safe: bool
+    file: IO[bytes], path: Path, table: Table, names: list[str], mixture: Mixture, safe: bool
 ) -> None:
-    """Write a table with the labels and the probabilities that a model gives its rows.
+    """Write a table with the labels and the probabilities of its rows.
 
     Parameters
     ----------
     file, path
-        Where to write, and the path that the file will have.
+        File object, and path of the file once it is complete.
     table, names
-        The table, and its columns that are the features of the model.
-    model : GaussianMixture
-        A model whose features have no names.
+        Table, and names of its columns that are the features of the mixture.
+    mixture : Mixture
+        Fitted mixture.
     safe : bool
-        Whether a quote is put before text in a CSV file that a spreadsheet would run.
+        Whether to put a quote before text in a CSV file that a spreadsheet would evaluate.
     """
     pa = arrow()
-    mixture = model._mixture()
     added = names_added(mixture.n_components, noise=mixture.noise is not None)
     sink = Sink(file, path.suffix.lower(), schema_of(table, added), safe=safe)
     try:
         for batch in table.batches(table.names):
             rows = matrix(batch.select(names))
-            more = map(pa.array, [model.predict(rows), *model.predict_proba(rows).T])
-            sink.write([*batch.columns, *more])
+            found = evaluate(mixture, rows, labels, dtype=np.int64)
+            probabilities = evaluate(mixture, rows, responsibilities, mixture.n_lines)
+            sink.write([*batch.columns, *map(pa.array, [found, *probabilities.T])])
         sink.close()
-    except pa.ArrowException as error:  # such as bytes that are not text
+    except pa.ArrowException as error:  # for example, bytes that are not text
         raise CommandError(f"cannot write {path}: {error}", FAILED) from None
 
 
 class Sink:
-    """Record batches that are written to a file as CSV or Parquet.
+    """Writer of record batches to a CSV or Parquet file.
 
     Parameters
     ----------
     file : file
-        Where to write.
+        File object.
     suffix : {'.csv', '.parquet'}
-        The format.
+        Format of the file.
     schema : pyarrow.Schema
-        The columns.
+        Columns of the table.
     safe : bool, default=False
-        Whether a quote is put before text in a CSV file that a spreadsheet would run.
+        Whether to put a quote before text in a CSV file that a spreadsheet would evaluate.
     """
 
     def __init__(self, file: Any, suffix: str, schema: Any, *, safe: bool = False) -> None:
@@ -103,25 +119,25 @@ class Sink:
             schema = pa.schema(list(fields))
         self.schema = schema
         self.writer = (pa.csv.CSVWriter if self.is_csv else pa.parquet.ParquetWriter)(file, schema)
-        self.waiting: list[Any] = []
+        self.pending: list[Any] = []
 
     def write(self, columns: list[Any]) -> None:
-        """Write columns, once there are enough rows for a group of them."""
+        """Add columns, and write them once there are enough rows for a row group."""
         if self.is_csv:
             columns = [self._for_csv(column) for column in columns]
-        self.waiting.append(arrow().RecordBatch.from_arrays(columns, schema=self.schema))
-        if sum(batch.nbytes for batch in self.waiting) >= GROUP:
+        self.pending.append(arrow().RecordBatch.from_arrays(columns, schema=self.schema))
+        if sum(batch.nbytes for batch in self.pending) >= GROUP:
             self._flush()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining rows and close the file."""
         self._flush()
         self.writer.close()
 
     def _flush(self) -> None:
-        if self.waiting:
-            self.writer.write_table(arrow().Table.from_batches(self.waiting))
-            self.waiting = []
+        if self.pending:
+            self.writer.write_table(arrow().Table.from_batches(self.pending))
+            self.pending = []
 
     def _for_csv(self, column: Any) -> Any:
         pa = arrow()
@@ -133,10 +149,10 @@ class Sink:
 
 
 def plain(kind: Any) -> Any:
-    """The type of a column without its encoding as a dictionary."""
+    """Return the type of a column without its dictionary encoding."""
     return kind.value_type if arrow().types.is_dictionary(kind) else kind
 
 
 def quoted(text: str) -> str:
-    """A text with a quote before it if a spreadsheet would take it for a formula."""
+    """Put a quote before a text if a spreadsheet would evaluate it as a formula."""
     return re.sub(FORMULA, r"'\1", text)

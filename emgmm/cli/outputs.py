@@ -1,4 +1,4 @@
-"""Files that a command is to write: checked before anything is fitted, then written together."""
+"""Files that a command writes: validation of their paths, and writing of all or none."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ SUFFIXES = {"--out": TABLES, "--plot": (".png", ".pdf", ".svg")}
 Writer = Callable[[IO[bytes]], None]
 
 
-def check(targets: Mapping[str, Path | None], given: Mapping[str, Path]) -> None:
-    """Check that files can be written, as far as that is known before, and replace no other file.
+def check(targets: Mapping[str, Path | None], inputs: Mapping[str, Path]) -> None:
+    """Raise an error if files cannot be written or would replace an input or each other.
 
     Parameters
     ----------
     targets : dict of str to Path or None
-        The files to write, by their options.
-    given : dict of str to Path
-        The files that are read, by what they are.
+        Paths of the files to write, by option.
+    inputs : dict of str to Path
+        Paths of the files that are read, by their role.
     """
     wanted = {option: path for option, path in targets.items() if path is not None}
     for option, path in wanted.items():
         _check_place(path, option, SUFFIXES.get(option, ()))
-        for what, source in given.items():
+        for role, source in inputs.items():
             if same(path, source):
-                raise CommandError(f"{option} is the {what}'s own file: give another")
+                raise CommandError(f"{option} is the file of the {role}: give another file")
     options = list(wanted)
     for number, option in enumerate(options):
         for other in options[:number]:
             if same(wanted[option], wanted[other]):
-                raise CommandError(f"{other} and {option} are the same file: give each its own")
+                raise CommandError(f"{other} and {option} are the same file: give different files")
     if "--plot" in wanted:
         _check_matplotlib()
 
 
 def same(one: Path, other: Path) -> bool:
-    """Whether two paths lead to the same file, which need not exist yet."""
+    """Whether two paths refer to the same file, which need not exist yet."""
     with suppress(OSError, ValueError):
         if one.samefile(other):
             return True
@@ -57,9 +57,9 @@ def _check_place(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
     if suffixes and path.suffix.lower() not in suffixes:
         raise CommandError(f"{option} {path}: its name must end in {' or '.join(suffixes)}")
     try:
-        place = Path(os.path.realpath(path)).parent  # where a link leads
+        place = Path(os.path.realpath(path)).parent  # after following links
         path.exists()
-    except (OSError, ValueError) as error:  # such as a name that is too long
+    except (OSError, ValueError) as error:  # for example, a name that is too long
         raise CommandError(f"{option} {path} cannot be written: {error}") from None
     if not path.parent.is_dir() or not place.is_dir():
         raise CommandError(
@@ -79,7 +79,7 @@ def _check_matplotlib() -> None:
 
 
 def write(writers: Mapping[Path, Writer]) -> None:
-    """Write all files or none; where that fails, report it as the command's error."""
+    """Write all files or none; a failure is reported as an error of the command."""
     names = ", ".join(map(str, writers))
     try:
         with replaced_together(list(writers)) as files:
@@ -90,11 +90,11 @@ def write(writers: Mapping[Path, Writer]) -> None:
 
 
 def figure_writer(path: Path, draw: Callable[[], Any]) -> Writer:
-    """Return a writer of the figure that `draw` makes, in the format of the path's suffix."""
+    """Return a writer of the figure that `draw` returns, in the format of the path's suffix."""
 
     def write_figure(file: IO[bytes]) -> None:
         with warnings.catch_warnings():
-            # No font has every letter that the name of a column may have.
+            # The font may lack characters of the names of columns.
             warnings.filterwarnings("ignore", "Glyph", UserWarning)
             draw().savefig(file, format=path.suffix[1:].lower(), dpi=120)
 

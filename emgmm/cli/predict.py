@@ -1,4 +1,4 @@
-"""``python -m emgmm predict``: apply a saved model to the rows of a file."""
+"""Command ``python -m emgmm predict``, which applies a saved model to the rows of a table."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import numpy as np
 from emgmm.cli import labels, outputs, tables
 from emgmm.cli.arguments import add_csv_options
 from emgmm.cli.csv_files import Format
-from emgmm.cli.errors import CommandError, described
-from emgmm.cli.output import say
-from emgmm.cli.rows import finite
+from emgmm.cli.errors import CommandError, reporting_errors
+from emgmm.cli.output import write_text
+from emgmm.cli.rows import read_finite
 from emgmm.estimator import GaussianMixture
+from emgmm.mixture import Mixture
+from emgmm.prediction import labels as labels_of
+from emgmm.prediction import log_density
 
 DESCRIPTION = "Label the rows of a table by a model that fit --model wrote."
 
@@ -23,9 +26,9 @@ example:
   python -m emgmm predict model.json more.csv --out more_labelled.csv"""
 
 
-@described
+@reporting_errors
 def main(arguments: list[str]) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m emgmm predict",
         description=DESCRIPTION,
@@ -40,47 +43,45 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write the rows with labels and probabilities"
     )
-    asked = parser.parse_args(arguments)
-    outputs.check({"--out": asked.out}, {"data": asked.data, "model": asked.model})
-    model, names = loaded(asked.model)
-    with tables.opened(asked.data, Format.of(asked)) as table:
-        table.check_columns(names, str(asked.model))
-        mixture = model._mixture()
+    options = parser.parse_args(arguments)
+    outputs.check({"--out": options.out}, {"data": options.data, "model": options.model})
+    mixture, names = load(options.model)
+    with tables.open_table(options.data, Format.of(options)) as table:
+        table.check_columns(names, str(options.model))
         noisy = mixture.noise is not None
-        if asked.out is not None:
+        if options.out is not None:
             added = labels.names_added(mixture.n_components, noise=noisy)
-            labels.check(asked.out, table, added)
+            labels.check(options.out, table, added)
         counts = np.zeros(noisy + mixture.n_components, dtype=np.int64)
         total = 0.0
-        for rows, _ in finite(table, names):
-            total += float(model.score_samples(rows).sum())
-            counts += np.bincount(model.predict(rows) + noisy, minlength=len(counts))
-        say(f"{table.n_rows} rows, mean log-density {total / table.n_rows:.6f}")
+        for rows, _ in read_finite(table, names):
+            total += float(labels.evaluate(mixture, rows, log_density).sum())
+            found = labels.evaluate(mixture, rows, labels_of, dtype=np.int64)
+            counts += np.bincount(found + noisy, minlength=len(counts))
+        write_text(f"{table.n_rows} rows, mean log-density {total / table.n_rows:.6f}")
         for k, count in enumerate(counts, start=-int(noisy)):
             name = "noise" if k < 0 else f"component {k}"
-            say(f"  {name:<12}  {count} rows")
-        if asked.out is not None:
+            write_text(f"  {name:<12}  {count} rows")
+        if options.out is not None:
             outputs.write(
                 {
-                    asked.out: lambda file: labels.write(
-                        file, asked.out, table, names, model, asked.safe_csv
+                    options.out: lambda file: labels.write(
+                        file, options.out, table, names, mixture, options.safe_csv
                     )
                 }
             )
-            say(f"Labelled rows written to {asked.out}")
+            write_text(f"Labelled rows written to {options.out}")
     return 0
 
 
-def loaded(path: Path) -> tuple[GaussianMixture, list[str]]:
-    """The model in a file, without the names of its columns, and these names."""
-    if not os.path.isfile(path):  # which is False for what cannot be a path
+def load(path: Path) -> tuple[Mixture, list[str]]:
+    """Return the mixture in a file and the names of its columns."""
+    if not os.path.isfile(path):  # False also for text that cannot be a path
         raise CommandError(f"there is no file {path}")
     try:
         model = GaussianMixture.load(path)
     except ValueError as error:
         raise CommandError(str(error)) from None
     if not hasattr(model, "feature_names_in_"):
-        raise CommandError(f"{path} does not say which columns it is for: fit it to a table")
-    names = list(model.feature_names_in_)
-    del model.feature_names_in_
-    return model, names
+        raise CommandError(f"{path} does not name the columns of its data: fit it to a table")
+    return model._mixture(), list(model.feature_names_in_)

@@ -1,4 +1,4 @@
-"""What a person wants to know of a fit, as text in lines of at most 100 columns."""
+"""Formatting of fits, candidates and warnings as text."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from warnings import WarningMessage
 import numpy as np
 
 from emgmm.base import BaseMixture
-from emgmm.cli.output import printable, together, wrapped
+from emgmm.cli.output import join_names, printable, wrap
 from emgmm.diagnostics import Diagnosis, MixtureSummary
-from emgmm.exceptions import listed
+from emgmm.exceptions import format_components
 
-# How many candidates are shown.
-SHOWN = 10
+# Number of candidates that are printed.
+PRINTED = 10
 
 
 def summarized(
     model: BaseMixture, rows: Any, names: Sequence[str], weights: Any = None
 ) -> MixtureSummary:
-    """The summary of a model that was fitted to rows without names, with the names of columns."""
+    """Return the summary of a model with the names of the columns to which it was fitted."""
     summary = model.summary(rows, sample_weight=weights, correlations=True)
     return replace(summary, feature_names=tuple(map(printable, names)))
 
 
 def candidates(results: dict[str, Any], criterion: str) -> str:
-    """The best candidates of a grid, a line for each, and how many were set aside or failed."""
+    """Return a table of the best candidates and the numbers of those set aside or failed."""
     order = np.argsort(np.where(np.isnan(results["rank"]), np.inf, results["rank"]), kind="stable")
     failed = results["failure"] != ""
     aside = ~failed & ~results["sound"]
@@ -35,7 +35,7 @@ def candidates(results: dict[str, Any], criterion: str) -> str:
         f"  {'K':>3}  {'family':<9}  {criterion.upper():>12}  {'log-likelihood':>14}  "
         f"{'parameters':>10}  ending"
     ]
-    for i in [i for i in order if not failed[i]][:SHOWN]:
+    for i in [i for i in order if not failed[i]][:PRINTED]:
         warned = f" ({results['warnings'][i]})" if results["warnings"][i] else ""
         reason = f", set aside: {results['reason'][i]}" if aside[i] else ""
         lines.append(
@@ -44,37 +44,37 @@ def candidates(results: dict[str, Any], criterion: str) -> str:
             f"{results['n_parameters'][i]:>10.0f}  {results['ending'][i]}{warned}{reason}"
         )
     fitted = int((~failed).sum())
-    head = f"{min(SHOWN, fitted)} of {len(failed)} candidates, the best first"
+    head = f"{min(PRINTED, fitted)} of {len(failed)} candidates, the best first"
     if aside.any():
         head += f"; {int(aside.sum())} set aside because components collapsed or starved"
     if failed.any():
         head += f"; {int(failed.sum())} could not be fitted"
     beside = " " * lines[0].index("ending")
-    return "\n".join([wrapped(head, "  "), *(wrapped(line, beside) for line in lines)])
+    return "\n".join([wrap(head, "  "), *(wrap(line, beside) for line in lines)])
 
 
 def conditions(diagnosis: Diagnosis) -> str:
-    """The diagnosis, with each condition beside its name."""
+    """Return the diagnosis, with each condition beside its name."""
     beside = " " * (2 + max(len(name) for name, _ in diagnosis.lines()))
-    return "\n".join(wrapped(line, beside) for line in str(diagnosis).splitlines())
+    return "\n".join(wrap(line, beside) for line in str(diagnosis).splitlines())
 
 
-def listed_warnings(caught: Iterable[WarningMessage], names: Sequence[str]) -> list[str]:
-    """A paragraph for each different warning, with the components or columns that it is about."""
+def warning_texts(caught: Iterable[WarningMessage], names: Sequence[str]) -> list[str]:
+    """Return the text of each distinct warning with the components or columns concerned."""
     found = []
     for warning in caught:
-        about = concerned(warning.message, names)
-        text = f"{warning.category.__name__}: {warning.message}{about and f' ({about})'}"
-        found.append(wrapped(text))
+        subject = concerned(warning.message, names)
+        text = f"{warning.category.__name__}: {warning.message}{subject and f' ({subject})'}"
+        found.append(wrap(text))
     return list(dict.fromkeys(found))
 
 
 def concerned(warning: Any, names: Sequence[str]) -> str:
-    """The components or else the columns that a warning is about; empty for the whole fit."""
+    """Return the components or columns that a warning concerns; empty for the whole fit."""
     components = getattr(warning, "components", ())
     if components:
         groups = components if isinstance(components[0], tuple) else (components,)
-        return "; ".join(map(listed, groups))
+        return "; ".join(map(format_components, groups))
     features = np.ravel(getattr(warning, "features", ())).astype(int)
-    columns = together(names[j] for j in dict.fromkeys(features.tolist()))
+    columns = join_names(names[j] for j in dict.fromkeys(features.tolist()))
     return columns and f"columns: {columns}"

@@ -1,4 +1,4 @@
-"""Rows of a table that can be fitted: their weights, and the columns that vary among them."""
+"""Rows of a table with their weights, restricted to the columns that vary."""
 
 from __future__ import annotations
 
@@ -11,39 +11,40 @@ from numpy.typing import NDArray
 
 from emgmm.cli.columns import Columns
 from emgmm.cli.errors import CommandError
-from emgmm.cli.output import together
+from emgmm.cli.output import join_names
 from emgmm.cli.tables import Table, matrix
 from emgmm.sources import blocks
 from emgmm.typing import Array, Integers
 
-# Numbers, 32 MB of them, that are kept in memory; of a larger table each pass reads all rows anew.
+# Largest number of values that are kept in memory; each pass over a larger table reads the file.
 IN_MEMORY = 2**22
 
-# Different rows that are counted; a table that has more has enough for any number of components.
-COUNTED = 2**16
+# Largest number of distinct rows that are counted, which is enough for any number of components.
+MAX_DISTINCT = 2**16
 
-# Rows, and their weights if they have any.
+# Rows and their weights, if they have any.
 Piece = tuple[Array, Array | None]
 
 
 @dataclass(frozen=True, eq=False)
 class InputRows:
-    """What is fitted.
+    """Rows to fit.
 
     Parameters
     ----------
     names : list of str
-        Names of the columns that vary among the rows with a weight above 0.
+        Names of the columns that vary among the rows of positive weight.
     n_rows : int
         Number of rows.
     pieces : callable
-        Returns the rows with their weights, piece by piece: float64, NaN where a value is missing.
+        Function that returns an iterable of pieces: float64 rows, with NaN for missing values, and
+        their weights.
     in_memory : bool
-        Whether there is one piece, which is kept in memory.
-    constant : list of str
-        Columns that were left out because they do not vary.
+        Whether there is a single piece, which is kept in memory.
+    constant : tuple of str
+        Names of the columns that were left out because they do not vary.
     n_missing : int
-        How many values are missing.
+        Number of missing values.
     """
 
     names: list[str]
@@ -55,22 +56,22 @@ class InputRows:
 
     @classmethod
     def of(cls, table: Table, columns: Columns, weights: str | None) -> InputRows:
-        """Take columns of a table, and the weights from the column with that name."""
+        """Select columns of a table, and the column with the weights."""
         names = columns.used
-        rows = cls(names, table.n_rows, lambda: finite(table, names, weights), in_memory=False)
+        rows = cls(names, table.n_rows, lambda: read_finite(table, names, weights), in_memory=False)
         if table.n_rows * len(names) <= IN_MEMORY:
             rows = rows.loaded()
-        counting, varies, missing = survey(rows)
-        if weights is not None and not counting:
+        n_positive, varies, missing = survey(rows)
+        if weights is not None and not n_positive:
             raise CommandError(
-                f"--weights: column {weights!r} is 0 in every row, so that none counts"
+                f"--weights: column {weights!r} is 0 in every row, so that there is nothing to fit"
             )
         kept = np.flatnonzero(varies)
         if not len(kept):
             others = ", ".join(columns.textual)
             raise CommandError(
-                f"there is nothing to fit: no column ({together(names)}) varies among the rows "
-                f"with a weight above 0, of which there are {counting}"
+                f"there is nothing to fit: no column ({join_names(names)}) varies among the rows "
+                f"with a weight above 0, of which there are {n_positive}"
                 f"{others and f'; others are not numeric: {others}'}"
             )
         if len(kept) < len(names):
@@ -83,14 +84,14 @@ class InputRows:
         )
 
     def loaded(self) -> InputRows:
-        """The same rows, in memory."""
+        """Read the rows into memory."""
         parts, weights = zip(*self.pieces(), strict=True)
         counts = None if weights[0] is None else np.concatenate(weights)
         piece = np.concatenate(parts), counts
         return replace(self, pieces=lambda: (piece,), in_memory=True)
 
     def mapped(self, function: Callable[[Array], Array]) -> InputRows:
-        """A function of the rows, with their weights."""
+        """Apply a function to the rows and keep their weights."""
         mapped = replace(
             self,
             pieces=lambda: ((function(values), weights) for values, weights in self.pieces()),
@@ -98,7 +99,7 @@ class InputRows:
         return mapped.loaded() if self.in_memory else mapped
 
     def for_estimator(self) -> tuple[Any, Array | None]:
-        """X and `sample_weight`: arrays, or blocks with a column of weights."""
+        """Return X and `sample_weight`, which are arrays, or blocks with a column of weights."""
         if self.in_memory:
             [piece] = self.pieces()
             return piece
@@ -106,39 +107,39 @@ class InputRows:
         return blocks(self._joined, weight_column=len(self.names) if has_weights else None), None
 
     def _joined(self) -> Iterator[Array]:
-        """The rows piece by piece, with the weights as the last column."""
+        """Yield the pieces with the weights as the last column."""
         for values, weights in self.pieces():
             yield values if weights is None else np.column_stack((values, weights))
 
-    def n_different(self, most: int) -> int:
-        """How many different rows have a weight above 0, counted up to `most`."""
+    def n_distinct(self, most: int) -> int:
+        """Count the distinct rows of positive weight, up to `most`."""
         seen: set[bytes] = set()
-        most = min(most, COUNTED)
+        most = min(most, MAX_DISTINCT)
         for values, weights in self.pieces():
             for row in values if weights is None else values[weights > 0]:
-                seen.add((row + 0.0).tobytes())  # which makes -0 a 0
+                seen.add((row + 0.0).tobytes())  # -0.0 + 0.0 is 0.0
                 if len(seen) == most:
-                    return self.n_rows if most == COUNTED else most
+                    return self.n_rows if most == MAX_DISTINCT else most
         return len(seen)
 
 
 def survey(rows: InputRows) -> tuple[int, NDArray[np.bool_], Integers]:
-    """How many rows count, whether each column varies among them, and how many values it misses."""
+    """Return the number of rows of positive weight, which columns vary, and missing counts."""
     D = len(rows.names)
-    counting, missing = 0, np.zeros(D, dtype=np.int64)
+    n_positive, missing = 0, np.zeros(D, dtype=np.int64)
     low, high = np.full(D, np.inf), np.full(D, -np.inf)
     for values, weights in rows.pieces():
         missing += np.isnan(values).sum(axis=0)
         some = values if weights is None else values[weights > 0]
-        counting += len(some)
+        n_positive += len(some)
         if len(some):
             low = np.fmin(low, np.fmin.reduce(some, axis=0))
             high = np.fmax(high, np.fmax.reduce(some, axis=0))
-    return counting, low < high, missing
+    return n_positive, low < high, missing
 
 
-def finite(table: Table, names: list[str], weights: str | None = None) -> Iterator[Piece]:
-    """Columns as float64, NaN where a value is missing, and weights; what cannot be is refused."""
+def read_finite(table: Table, names: list[str], weights: str | None = None) -> Iterator[Piece]:
+    """Yield rows, with NaN for missing values, and weights; raise an error for invalid ones."""
     start = 0
     wanted = names if weights is None else [*names, weights]
     for batch in table.batches(list(dict.fromkeys(wanted))):

@@ -1,4 +1,4 @@
-"""Standardized columns: fitted in place of the columns themselves, and converted back."""
+"""Standardization of columns, and conversion of a fit to their original units."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emgmm.noise import Box, Noise
 from emgmm.selection.estimator import GaussianMixtureIC
 from emgmm.typing import Array
 
-# How many times the logarithms of the standard deviations each figure changes by on the way back.
+# Factor of the log standard deviations in the conversion of each figure to the original units.
 FACTORS = {"log_likelihood": -1.0, "bic": 2.0, "aic": 2.0, "icl": 2.0}
 
 UNITS = (
@@ -36,13 +36,12 @@ class Standardization:
     Parameters
     ----------
     means, sds : ndarray of shape (D,)
-        Means and standard deviations of the columns, weighted, over the values that are known.
+        Weighted means and standard deviations of the columns, over the observed values.
     weight : float
         Total weight of the rows.
     logs : float
-        The sum over columns of the logarithm of the standard deviation times the weight of the
-        known values. The log-likelihood of the standardized rows is larger by this than that of
-        the rows in the original units.
+        Sum over columns of the log standard deviation times the weight of the observed values. It
+        is the difference of the log-likelihoods of the standardized and the original rows.
     """
 
     means: Array
@@ -52,18 +51,18 @@ class Standardization:
 
     @classmethod
     def of(cls, rows: InputRows) -> Standardization:
-        """The standardization of the columns of rows."""
+        """Compute the standardization of the columns of rows."""
         weight, observed, sums, squares = 0.0, *np.zeros((3, len(rows.names)))
         for values, counts in weighted(rows):
-            known = np.logical_not(np.isnan(values))
+            is_observed = np.logical_not(np.isnan(values))
             weight += float(counts.sum())
-            observed += counts @ known
-            sums += counts @ np.where(known, values, 0.0)
+            observed += counts @ is_observed
+            sums += counts @ np.where(is_observed, values, 0.0)
         means = sums / observed
         with np.errstate(over="ignore"):
             for values, counts in weighted(rows):
-                known = np.logical_not(np.isnan(values))
-                squares += counts @ np.where(known, values - means, 0.0) ** 2
+                is_observed = np.logical_not(np.isnan(values))
+                squares += counts @ np.where(is_observed, values - means, 0.0) ** 2
             sds = np.sqrt(squares / observed)
         usable = np.isfinite(sds) & (sds > 0)
         if not usable.all():
@@ -74,11 +73,11 @@ class Standardization:
         return cls(means, sds, weight, float(observed @ np.log(sds)))
 
     def forward(self, rows: InputRows) -> InputRows:
-        """Rows, standardized."""
+        """Return the standardized rows."""
         return rows.mapped(lambda values: (values - self.means) / self.sds)
 
     def summary(self, summary: MixtureSummary) -> MixtureSummary:
-        """The summary of a fit to standardized rows, in the original units."""
+        """Convert the summary of a fit to standardized rows to the original units."""
         figures = ("log_likelihood", "bic", "icl")
         notes = [UNITS]
         if not FAMILIES[summary.covariance_type].closed_under_scaling:
@@ -102,7 +101,7 @@ class Standardization:
         )
 
     def convert(self, grid: GaussianMixtureIC) -> None:
-        """Convert what a grid found in standardized rows to the original units."""
+        """Convert the results of a grid for standardized rows to the original units, in place."""
         grid.best_estimator_ = model = self.model(grid.best_estimator_)
         grid.weights_, grid.means_ = model.weights_, model.means_
         grid.covariances_ = model.covariances_
@@ -110,10 +109,10 @@ class Standardization:
             grid.results_[name] = self._back(name, grid.results_[name])
 
     def model(self, fitted: GaussianMixture) -> GaussianMixture:
-        """The model in the original units; it gives rows the labels and probabilities of `fitted`.
+        """Convert a model to the original units; labels and probabilities of rows do not change.
 
-        Its `covariance_type` is 'full' where the family is not closed under scaling. `reg_covar` is
-        set to 0, because in the original units the ridge is a different one for each column.
+        Its `covariance_type` becomes 'full' if the family is not closed under scaling. `reg_covar`
+        becomes 0, because in the original units the ridge would differ between columns.
         """
         old, objective = fitted._mixture(), self.logs / self.weight
         name, covariances = "full", old.dense_covariances()
@@ -154,11 +153,11 @@ class Standardization:
         return model
 
     def _back(self, name: str, value: Any) -> Any:
-        """A figure of the fit to standardized rows, in the original units."""
+        """Convert a figure of the fit to standardized rows to the original units."""
         return value + FACTORS[name] * self.logs
 
     def _noise(self, noise: Noise) -> Noise:
-        """Noise with the same share, in the box of the original units."""
+        """Return noise with the same weight in the box of the original units."""
         box = noise.density
         assert isinstance(box, Box)
         assert box.edges is not None
@@ -168,6 +167,6 @@ class Standardization:
 
 
 def weighted(rows: InputRows) -> Iterator[tuple[Array, Array]]:
-    """Rows piece by piece with weights, 1 where they have none."""
+    """Yield the pieces of rows with their weights, which are 1 by default."""
     for values, counts in rows.pieces():
         yield values, np.ones(len(values)) if counts is None else counts

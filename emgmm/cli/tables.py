@@ -1,4 +1,4 @@
-"""Tables in CSV and Parquet files: their columns, and their rows a few at a time."""
+"""Tables in CSV and Parquet files, which are read in batches of rows."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ import numpy as np
 
 from emgmm.cli import csv_files
 from emgmm.cli.arrow import arrow
-from emgmm.cli.csv_files import Format, check_once, missing_markers, number_with
+from emgmm.cli.csv_files import Format, check_once, missing_markers, number_pattern
 from emgmm.cli.errors import CommandError
-from emgmm.cli.output import together
+from emgmm.cli.output import join_names
 from emgmm.typing import Array
 
 SUFFIXES = (".csv", ".parquet")
 
-# Values, and rows, that are read at a time: text may take much more memory than numbers.
+# Largest number of values and of rows in a batch; text may take much more memory than numbers.
 VALUES, ROWS = 2**19, 2**15
 
-# Bytes of each column of a Parquet file that are read at a time.
+# Number of bytes of each column of a Parquet file that are read at a time.
 BUFFER = 2**16
 
-ENCODING = "say how its text is encoded, as in --encoding latin-1"
+ENCODING = "give the encoding of its text, as in --encoding latin-1"
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table of which only what is asked for is read.
+    """Table of which only the required columns are read.
 
     Parameters
     ----------
     path : Path
-        The file, as it is named in messages.
+        Path of the file, for messages.
     source : Path or pyarrow.Table
-        The rows: a Parquet file, which may be a copy, or a table in memory.
+        Rows: the path of a Parquet file, which may be a copy, or a table in memory.
     schema : pyarrow.Schema
-        The columns.
+        Names and types of the columns.
     n_rows : int
-        The number of rows.
+        Number of rows.
     decimal : str
-        The decimal mark that numbers have in the file.
+        Decimal mark of numbers in the file.
     """
 
     path: Path
@@ -62,7 +62,7 @@ class Table:
         return list(self.schema.names)
 
     def batches(self, names: list[str]) -> Iterator[Any]:
-        """Record batches of some columns, in the order of the rows."""
+        """Yield record batches of some columns, in the order of the rows."""
         n_rows = max(1, min(ROWS, VALUES // len(names)))
         if not isinstance(self.source, Path):
             yield from self.source.select(names).to_batches(max_chunksize=n_rows)
@@ -72,7 +72,7 @@ class Table:
                 yield batch.select(names)
 
     def is_numeric(self, name: str) -> bool:
-        """Whether a column holds numbers, or no value at all."""
+        """Whether a column contains numbers or no values at all."""
         types, kind = arrow().types, self.schema.field(name).type
         return bool(
             types.is_integer(kind)
@@ -81,8 +81,8 @@ class Table:
             or types.is_null(kind)
         )
 
-    def counting_rows(self, names: Sequence[str]) -> list[str]:
-        """Columns that hold the integers 0, 1, 2, ... or 1, 2, 3, ... in the order of the rows."""
+    def row_numbers(self, names: Sequence[str]) -> list[str]:
+        """Return the columns that contain 0, 1, 2, ... or 1, 2, 3, ... in the order of the rows."""
         types = arrow().types
         left = [name for name in names if types.is_integer(self.schema.field(name).type)]
         if self.n_rows < 2 or not left:
@@ -104,10 +104,10 @@ class Table:
         return left
 
     def cause(self, name: str) -> str:
-        """Describe the value that keeps a column from being numeric, as in "'?' in row 7".
+        """Describe a value because of which a column is not numeric, as in "'?' in row 7".
 
-        It is the first value of a column of text that is neither a number nor missing, or else its
-        first value. Rows are counted from 1. The result is empty if the column has no value.
+        It is the first value that is neither a number nor missing, or else the first value. Rows
+        are counted from 1. The result is empty if the column has no value.
         """
         start, first = 0, ""
         for batch in self.batches([name]):
@@ -116,35 +116,35 @@ class Table:
                 column = column.dictionary_decode()
             wrong, valid = self._wrong(column)
             if wrong >= 0:
-                return described(column[wrong], start + wrong, self.decimal)
+                return describe(column[wrong], start + wrong, self.decimal)
             if not first and valid >= 0:
-                first = described(column[valid], start + valid, self.decimal)
+                first = describe(column[valid], start + valid, self.decimal)
             start += batch.num_rows
         return first
 
     def _wrong(self, column: Any) -> tuple[int, int]:
-        """The number of the first value that is no number, and of the first; -1 if none is."""
+        """Return the indices of the first value that is no number and of the first value, or -1."""
         pa = arrow()
         pc = pa.compute
         wrong = valid = pc.is_valid(column)
         if is_text(column.type):
-            numbers = pc.match_substring_regex(column, number_with(self.decimal))
+            numbers = pc.match_substring_regex(column, number_pattern(self.decimal))
             missing = pa.array(missing_markers(), column.type)
             known = pc.or_(pc.fill_null(numbers, False), pc.is_in(column, value_set=missing))
             wrong = pc.and_(valid, pc.invert(known))
         return pc.index(wrong, True).as_py(), pc.index(valid, True).as_py()
 
     def check_names(self, names: list[str], option: str) -> None:
-        """Check that the table has these columns, and that each is named once."""
+        """Raise an error if the table lacks one of these columns, or if one is named twice."""
         for name in names:
             if names.count(name) > 1:
                 raise CommandError(f"{option}: column {name!r} is named twice, name it once")
             if name not in self.names:
-                known = together(self.names)
+                known = join_names(self.names)
                 raise CommandError(f"{option}: there is no column {name!r}; there are {known}")
 
     def check_columns(self, names: list[str], option: str) -> None:
-        """Check that the table has these columns, each named once, and that they hold numbers."""
+        """Raise an error if one of these columns is missing, named twice or not numeric."""
         self.check_names(names, option)
         for name in names:
             if not self.is_numeric(name):
@@ -154,7 +154,7 @@ class Table:
                 )
 
     def check_free(self, names: Sequence[str], option: str) -> None:
-        """Check that the table has none of these columns yet."""
+        """Raise an error if the table already has one of these columns."""
         taken = [name for name in names if name in self.names]
         if taken:
             raise CommandError(
@@ -163,10 +163,10 @@ class Table:
 
 
 @contextmanager
-def opened(path: Path, form: Format) -> Iterator[Table]:
-    """The table in a file."""
+def open_table(path: Path, form: Format) -> Iterator[Table]:
+    """Open the table in a file."""
     arrow()
-    if not os.path.isfile(path):  # which is False for what cannot be a path
+    if not os.path.isfile(path):  # False also for text that cannot be a path
         raise CommandError(f"there is no file {path}")
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -176,7 +176,7 @@ def opened(path: Path, form: Format) -> Iterator[Table]:
             source: Any = path
             if suffix == ".csv":
                 folder = stack.enter_context(TemporaryDirectory(prefix="emgmm-"))
-                source = csv_files.opened(path, form, Path(folder))
+                source = csv_files.read(path, form, Path(folder))
             schema, n_rows = shape(source)
         check_once(path, schema.names)
         for field in schema:
@@ -188,7 +188,7 @@ def opened(path: Path, form: Format) -> Iterator[Table]:
 
 
 def shape(source: Any) -> tuple[Any, int]:
-    """The schema and the number of rows of a Parquet file or a table in memory."""
+    """Return the schema and the number of rows of a Parquet file or a table in memory."""
     if not isinstance(source, Path):
         return source.schema, source.num_rows
     with parquet_file(source) as file:
@@ -196,13 +196,13 @@ def shape(source: Any) -> tuple[Any, int]:
 
 
 def parquet_file(path: Path) -> Any:
-    """A Parquet file of which a small part is in memory, whatever its row groups."""
+    """Open a Parquet file so that only a small part is in memory, whatever its row groups."""
     return arrow().parquet.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Report what prevents a file from being read as the command's error."""
+    """Report failures to read a file as errors of the command."""
     try:
         yield
     except (arrow().ArrowException, csv.Error, OSError, UnicodeError) as error:
@@ -215,26 +215,26 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def is_text(kind: Any) -> bool:
-    """Whether a column holds text."""
+    """Whether a column of this type contains text."""
     types = arrow().types
     return bool(types.is_string(kind) or types.is_large_string(kind))
 
 
-def described(value: Any, number: int, decimal: str) -> str:
-    """A value and its row."""
+def describe(value: Any, number: int, decimal: str) -> str:
+    """Describe a value and its row."""
     where = f"in row {number + 1}"
     try:
         content = value.as_py()
-    except (ValueError, OverflowError):  # a time that Python has no type for
+    except (ValueError, OverflowError):  # a time without an equivalent type in Python
         return f"{value.type} {where}"
     if not is_text(value.type):
         return f"{reprlib.repr(str(content))[1:-1]} {where}"
-    other = re.search(number_with("," if decimal == "." else "."), content)
+    other = re.search(number_pattern("," if decimal == "." else "."), content)
     return f"{reprlib.repr(content)} {where}{'; see --decimal' if other else ''}"
 
 
 def matrix(batch: Any) -> Array:
-    """(N, D): the columns as float64, with NaN where a value is missing."""
+    """Return the (N, D) float64 values of the columns, with NaN for missing values."""
     pa = arrow()
     columns = [
         # Not every version of pyarrow converts half precision.

@@ -5,7 +5,7 @@ from emgmm.covariances.dense import DENSE, are_symmetric
 from emgmm.covariances.diagonal import DIAGONAL, ISOTROPIC
 from emgmm.covariances.family import Family, times_counts
 from emgmm.covariances.registry import FAMILIES, describe_family, family_names
-from emgmm.covariances.structure import DegenerateCovarianceError, Structure
+from emgmm.covariances.structure import Structure
 
 __all__ = [
     "DENSE",
@@ -13,7 +13,6 @@ __all__ = [
     "FAMILIES",
     "ISOTROPIC",
     "Conditional",
-    "DegenerateCovarianceError",
     "Family",
     "Patterns",
     "Structure",

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from emgmm.covariances.conditional import Conditioning, conditioning
-from emgmm.covariances.structure import DegenerateCovarianceError, Structure
+from emgmm.covariances.structure import Structure
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array
 
 # A triangular matrix of at least so many features is applied in slabs of so many rows, which leave

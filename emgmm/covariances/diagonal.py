@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 
 from emgmm.covariances.conditional import Conditioning, Pooled, Uncoupled
-from emgmm.covariances.structure import DegenerateCovarianceError, Structure
+from emgmm.covariances.structure import Structure
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array
 
 

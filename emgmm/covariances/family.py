@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from emgmm.covariances.dense import DENSE
 from emgmm.covariances.diagonal import ISOTROPIC
-from emgmm.covariances.structure import DegenerateCovarianceError, Structure
+from emgmm.covariances.structure import Structure
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from emgmm.covariances.diagonal import DIAGONAL
 from emgmm.covariances.family import Family, times_counts
-from emgmm.covariances.structure import DegenerateCovarianceError
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array
 
 # Relative change of the volumes at which they have settled, and most rounds until then. The maximum

@@ -27,19 +27,6 @@ from emgmm.covariances.conditional import Conditioning
 from emgmm.typing import Array
 
 
-class DegenerateCovarianceError(ValueError):
-    """Some covariances are not positive definite; `components` says which.
-
-    Where all are singular because the data are, `features` says which features are constant or
-    linearly dependent.
-    """
-
-    def __init__(self, components: tuple[int, ...] = (), *, features: tuple[int, ...] = ()) -> None:
-        super().__init__(f"not positive definite: {components}")
-        self.components = components
-        self.features = features
-
-
 class Structure(ABC):
     """What a family's second moments and quadratic form look like.
 

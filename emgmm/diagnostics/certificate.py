@@ -15,10 +15,9 @@ from itertools import islice
 import numpy as np
 
 from emgmm.acceleration import evaluate, plain_steps
-from emgmm.covariances import DegenerateCovarianceError
 from emgmm.degeneracy import coincident, distance
 from emgmm.em import EM
-from emgmm.exceptions import listed
+from emgmm.exceptions import DegenerateCovarianceError, format_components
 from emgmm.fitting.split import about_mean, sample_of, splits
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
@@ -183,7 +182,7 @@ def moves(
     """Finite moves: splits of coincident groups; else shifts of components and of near pairs."""
     if groups:
         for moved in splits(em, mixture, here, groups, random):
-            yield f"a split of {'; '.join(map(listed, groups))}", moved
+            yield f"a split of {'; '.join(map(format_components, groups))}", moved
         return
     base = here.about_means(em.family)
     for direction, steps in shifts(base, *sample_of(em, mixture, random)):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from emgmm.acceleration import SCHEMES, evaluate
-from emgmm.covariances import DegenerateCovarianceError
 from emgmm.em import EM
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 
 # Passes that are made, accelerated: of 68 fits that stopped more than 5 nats below their maximum,

@@ -13,9 +13,9 @@ import numpy as np
 from emgmm.degeneracy import aitken, coincident, collapsed, gain_left, starved
 from emgmm.diagnostics.certificate import Certificate, Verdict, certify
 from emgmm.diagnostics.overlap import OVERLAPPING, OverlapOf
-from emgmm.drawing import COLOURS, RED, ascent, bell, ellipses
+from emgmm.drawing import COLOURS, RED, bell, ellipses, objective_curve
 from emgmm.em import EM
-from emgmm.exceptions import listed
+from emgmm.exceptions import format_components
 from emgmm.mixture import Mixture
 from emgmm.typing import Array
 
@@ -88,10 +88,10 @@ class Diagnosis:
     def lines(self) -> list[tuple[str, str]]:
         """Pairs of a condition and what was found."""
         clear = [
-            ("Coincident", "; ".join(map(listed, self.coincident))),
-            ("Collapsed", listed(tuple(self.collapsed))),
-            ("Starved", listed(tuple(self.starved))),
-            ("Overlapping", "; ".join(map(listed, self.overlapping))),
+            ("Coincident", "; ".join(map(format_components, self.coincident))),
+            ("Collapsed", format_components(tuple(self.collapsed))),
+            ("Starved", format_components(tuple(self.starved))),
+            ("Overlapping", "; ".join(map(format_components, self.overlapping))),
         ]
         verdict = self.verdict.sentence
         if self.verdict is Verdict.SADDLE:
@@ -158,7 +158,7 @@ class Diagnosis:
         named = ", ".join(map(str, sorted(offending)))
         ax.set_title(f"in red: {named}" if offending else "components", fontsize="medium")
         if beside is not None:
-            ascent(beside, self._objectives, self.remaining_gain)
+            objective_curve(beside, self._objectives, self.remaining_gain)
             if np.isfinite(self.remaining_gain):
                 beside.legend(frameon=False, fontsize="small", loc="lower right")
             beside.set_ylabel("mean log-likelihood")

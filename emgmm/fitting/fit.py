@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from emgmm import prediction, validation
-from emgmm.covariances import DegenerateCovarianceError
 from emgmm.degeneracy import gain_left, has_coincident, is_settled
 from emgmm.em import EM
-from emgmm.exceptions import CollapsedComponentWarning, EMWarning, StarvedComponentWarning
+from emgmm.exceptions import (
+    CollapsedComponentWarning,
+    DegenerateCovarianceError,
+    EMWarning,
+    StarvedComponentWarning,
+)
 from emgmm.fitting import discrete
 from emgmm.fitting.loop import (
     Ending,

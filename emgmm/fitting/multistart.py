@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from emgmm.acceleration import PLAIN, Plain, Scheme, evaluate
-from emgmm.covariances import DegenerateCovarianceError
 from emgmm.degeneracy import coincident
 from emgmm.em import EM
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting.loop import Ending, Rules, Run, no_groups
 from emgmm.fitting.progress import Reporter
 from emgmm.fitting.recorder import Outcome, Recorder

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emgmm.acceleration import Scheme, Step
-from emgmm.covariances import DegenerateCovarianceError
 from emgmm.em import EM
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting.loop import Callbacks, Progress, Rules, Run, run
 from emgmm.sources import Source
 

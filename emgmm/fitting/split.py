@@ -13,9 +13,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from emgmm.covariances import DegenerateCovarianceError, times_counts
+from emgmm.covariances import times_counts
 from emgmm.em import EM
 from emgmm.estep import EStepForBlock, softmax
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.initialization.kmeans import kmeans_labels
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics

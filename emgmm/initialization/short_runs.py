@@ -15,9 +15,9 @@ import numpy as np
 from sklearn.cluster import kmeans_plusplus
 
 from emgmm.acceleration import Step, evaluate, plain_steps
-from emgmm.covariances import DegenerateCovarianceError
 from emgmm.degeneracy import collapsed
 from emgmm.em import EM
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.initialization.assignment import Assignment, nearest_means
 from emgmm.initialization.whitening import whitened
 from emgmm.mixture import Mixture

@@ -1,4 +1,4 @@
-"""Displays: pictures of fitted models, under scikit-learn's conventions for them."""
+"""Displays of fitted models that follow scikit-learn's conventions."""
 
 from emgmm.plotting.convergence import ConvergenceDisplay
 from emgmm.plotting.criterion import InformationCriterionDisplay

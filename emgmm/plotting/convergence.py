@@ -1,4 +1,4 @@
-"""The picture of a fit: how the objective rose, what happened on the way, where starts ended."""
+"""Display of the objective over the iterations of a fit."""
 
 from __future__ import annotations
 
@@ -9,49 +9,49 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from emgmm.drawing import COLOURS, GREY, ascent, needs_matplotlib
-from emgmm.plotting.layout import panel, small_print
+from emgmm.drawing import COLOURS, GREY, needs_matplotlib, objective_curve
+from emgmm.plotting.layout import margin_note, panel
 from emgmm.plotting.validation import check_model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Marker, size and colour of what is no plain step of EM.
+# Marker, size and colour of the events other than a plain step of EM.
 EVENTS = {"escape": ("D", 6, COLOURS[1]), "leap": ("^", 4, COLOURS[2])}
 
-# Of a fit that does not know of its starts.
+# Starts of an estimator that has no record of them.
 NO_STARTS = {name: np.empty(0) for name in ("objective", "n_iter", "converged", "ending")}
 
 
 class ConvergenceDisplay:
-    """Picture of how a fit went: the objective after each iteration, its limit, other starts' ends.
+    """Plot of the objective after each iteration, of its limit and of the ends of all starts.
 
-    Use `from_estimator` to make one.
+    Use `from_estimator` to create a display.
 
     Parameters
     ----------
     history : dict of ndarray
-        ``objective``, ``passes`` and ``event``, as in ``history_``.
+        Arrays ``objective``, ``passes`` and ``event``, as in ``history_``.
     remaining_gain : float
-        Aitken's estimate of what was left to gain; the limit is drawn where it is finite.
+        Aitken's estimate of the remaining gain. The limit is drawn if it is finite.
     ending : str
         Name of the fit's ending.
     starts : dict of ndarray
-        ``objective``, ``n_iter``, ``converged`` and ``ending`` of each start; a start that failed
-        has the objective nan.
+        Arrays ``objective``, ``n_iter``, ``converged`` and ``ending`` with one entry per start. The
+        objective of a start that failed is nan.
     objective_name : str, default='log-likelihood per row'
-        What the objective is.
+        Name of the objective.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        The panel.
+        Axes in which the display was drawn.
     figure_ : matplotlib Figure
-        The figure.
+        Figure that contains the axes.
 
     See Also
     --------
-    GaussianMixtureDisplay : What was fitted.
+    GaussianMixtureDisplay : Plot of a fitted mixture.
 
     Examples
     --------
@@ -85,23 +85,25 @@ class ConvergenceDisplay:
         Parameters
         ----------
         model : GaussianMixture
-            Fitted by `fit`.
+            Estimator that was fitted by `fit`.
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw in. None creates a figure.
 
         Returns
         -------
         ConvergenceDisplay
-            With `ax_` and `figure_`.
+            The display, with `ax_` and `figure_`.
 
         Raises
         ------
+        TypeError
+            If the model is not an estimator of emgmm.
         NotFittedError
-            Where the model is not fitted.
+            If the model is not fitted.
         ValueError
-            Where it has no history: it follows a stream, or its parameters were given.
+            If the model has no history, because it follows a stream or its parameters were given.
         ImportError
-            Without matplotlib, which the extra ``plot`` brings.
+            If matplotlib is not installed; the extra ``plot`` installs it.
         """
         check_model(model, cls.__name__)
         if not len(model.history_["objective"]):
@@ -120,23 +122,23 @@ class ConvergenceDisplay:
         return display.plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
-        """Draw again.
+        """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw in. None creates a figure.
 
         Returns
         -------
         ConvergenceDisplay
-            The display itself.
+            The display itself, with `ax_` and `figure_`.
         """
         needs_matplotlib(f"{type(self).__name__}.plot")
         self.ax_ = panel(ax)
         self.figure_ = self.ax_.figure
         objective, events = self.history["objective"], self.history["event"]
-        ascent(self.ax_, objective, self.remaining_gain)
+        objective_curve(self.ax_, objective, self.remaining_gain)
         for event, (marker, size, colour) in EVENTS.items():
             at = np.flatnonzero(events == event)
             if len(at):
@@ -144,20 +146,20 @@ class ConvergenceDisplay:
                 self.ax_.plot(at, objective[at], label=event, **style)
         if len(self.starts["objective"]) > 1:
             self._draw_starts()
-        said = self._said()
+        notes = self._notes()
         lowest = self._lowest()
         if lowest > objective[0]:
-            said.append(f"begins below, at {objective[0]:.4g}")
+            notes.append(f"begins below, at {objective[0]:.4g}")
             top = self.ax_.get_ylim()[1]
             self.ax_.set_ylim(lowest - 0.1 * (top - lowest), top)
         self.ax_.set_ylabel(self.objective_name)
         if self.ax_.get_legend_handles_labels()[0]:
             self.ax_.legend(frameon=False, fontsize="small", loc="best")
-        small_print(self.ax_, said)
+        margin_note(self.ax_, notes)
         return self
 
     def _draw_starts(self) -> None:
-        """Draw where each start ended, those that did not converge hollow."""
+        """Draw the end of each start, as a hollow point if it did not converge."""
         for converged, filling in ((True, GREY), (False, "white")):
             own = np.flatnonzero(self.starts["converged"] == converged)
             own = own[np.isfinite(self.starts["objective"][own])]
@@ -168,9 +170,10 @@ class ConvergenceDisplay:
                 self.ax_.plot(*where, ls="", label=label, zorder=1.5, **style)
 
     def _lowest(self) -> float:
-        """The lowest place in the picture: where the rest would be too small to see, not the first.
+        """Return the lower end of the vertical axis.
 
-        A start is often so far below all that follows that it would take most of the height.
+        The first objective is often so much lower than the others that it would take up most of the
+        height. In that case it is not included.
         """
         objective = self.history["objective"]
         rest = np.concatenate([objective[1:], self.starts["objective"]])
@@ -179,13 +182,16 @@ class ConvergenceDisplay:
             return float(objective[0])
         return float(rest.min())
 
-    def _said(self) -> list[str]:
+    def _notes(self) -> list[str]:
+        """Return the lines of the note in the margin."""
         n_iter, passes = len(self.history["objective"]) - 1, self.history["passes"][-1]
-        said = [f"{self.ending}, {n_iter} iterations", f"{passes} passes over the rows"]
+        notes = [f"{self.ending}, {n_iter} iterations", f"{passes} passes over the rows"]
         if np.isfinite(self.remaining_gain):
-            said.append(f"Aitken's limit {self.history['objective'][-1] + self.remaining_gain:.6g}")
+            notes.append(
+                f"Aitken's limit {self.history['objective'][-1] + self.remaining_gain:.6g}"
+            )
         endings = self.starts["ending"].tolist()
         if len(endings) > 1:
             for name, count in Counter(endings).items():
-                said.append(f"{name or 'FAILED'}: {count} of {len(endings)} starts")
-        return said
+                notes.append(f"{name or 'FAILED'}: {count} of {len(endings)} starts")
+        return notes

@@ -1,4 +1,4 @@
-"""Picture of a criterion against the number of components, with a line for each family."""
+"""Display of a criterion against the number of components, with a line for each family."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 CRITERIA = ("bic", "aic", "icl")
 
 # One marker for each colour. The best families get these; the others are thin grey lines, because
-# fourteen lines that differ in colour, marker and dashes could not be told apart.
+# fourteen lines with different colours and markers would be hard to distinguish.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 OTHERS = "0.75"
 
-# Gap in points between the axes and what is written to the right of them, and the number of letters
-# in a line of the note, which is as wide as the legend.
+# Gap in points between the axes and the text to the right of them, and the number of letters in a
+# line of the note, which is as wide as the legend.
 GAP, LETTERS = 5, 14
 
 # Width in inches of the axes below which letters are smaller.
@@ -33,7 +33,7 @@ NARROW = 3
 
 
 class InformationCriterionDisplay:
-    """Picture of an information criterion against the number of components, lower is better.
+    """Plot of an information criterion against the number of components; lower is better.
 
     Each covariance family has a line. The vertical axis shows the range in which the choice is
     decided: it begins at the lowest value and extends as far as is necessary to show the best fit
@@ -51,7 +51,7 @@ class InformationCriterionDisplay:
     values : ndarray of shape (n,)
         Criterion of each fit; nan if the fit failed.
     best_index : int
-        Index of the fit that was chosen. It is always in the picture.
+        Index of the fit that was chosen, which is always visible.
     criterion : str
         Name of the criterion that is drawn.
     chosen_by : str
@@ -70,12 +70,12 @@ class InformationCriterionDisplay:
 
     See Also
     --------
-    GaussianMixtureDisplay : Picture of a fitted mixture.
+    GaussianMixtureDisplay : Plot of a fitted mixture.
 
     Notes
     -----
-    The note and the legend are written to the right of the axes. A figure that was created with
-    ``layout="constrained"``, as by `from_estimator`, makes room for them.
+    The note and the legend are to the right of the axes. A figure with ``layout="constrained"``, as
+    `from_estimator` creates it, leaves space for them.
 
     Examples
     --------
@@ -193,17 +193,17 @@ class InformationCriterionDisplay:
         return self
 
     def _on_lines(self) -> NDArray[np.bool_]:
-        """Return which fits the lines go through: those that are sound and did not fail."""
+        """Return which fits are on the lines: those that are sound and did not fail."""
         finite = np.isfinite(self.values)
         return finite if self.sound is None else finite & np.asarray(self.sound, dtype=bool)
 
     def _range(self) -> tuple[float, float]:
-        """Return the limits of the vertical axis, with room below for the name of the choice."""
-        counted = self._on_lines()
-        if not counted.any():
-            counted = np.isfinite(self.values)
+        """Return the limits of the vertical axis, with space below for the name of the choice."""
+        included = self._on_lines()
+        if not included.any():
+            included = np.isfinite(self.values)
         low, high = competitive_range(
-            self.n_components[counted], self.covariance_type[counted], self.values[counted]
+            self.n_components[included], self.covariance_type[included], self.values[included]
         )
         chosen = float(self.values[self.best_index])
         low, high = min(low, chosen), max(high, chosen)
@@ -272,7 +272,7 @@ class InformationCriterionDisplay:
             name += f",\nchosen by {self.chosen_by.upper()}"
         self.ax_.plot(k, value, marker="o", ms=11, mfc="none", mec="black", mew=1.2)
         left, right = self.ax_.get_xlim()
-        # The name extends to where there is most room.
+        # The name extends in the direction in which there is most space.
         side = ("left", "center", "right")[min(int(3 * (k - left) / (right - left)), 2)]
         size = "x-small" if inches_of(self.ax_) < NARROW else "small"
         style: dict[str, Any] = {"ha": side, "va": "top", "fontsize": size, "fontweight": "bold"}
@@ -281,7 +281,7 @@ class InformationCriterionDisplay:
         haloed(self.ax_.annotate(name, (k, value), **where, **style))
 
     def _write_legend(self, families: list[Line2D], unsound: list[Line2D]) -> None:
-        """Write to the right of the axes what the visible lines are, the best family first."""
+        """Write the legend of the visible lines to the right of the axes, the best family first."""
         visible = [line for line in families if self._is_visible(line)]
         named, others = visible[: len(COLOURS)], visible[len(COLOURS) :]
         labels = [str(line.get_label()) for line in named]

@@ -1,4 +1,4 @@
-"""Where pictures go: a new panel, or a grid of them, and the small print beside a panel."""
+"""Figures, grids of panels, and text beside panels."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
     from matplotlib.transforms import Transform
 
-# Inches of a panel, and of one in a grid.
+# Width and height of a single panel, and width of a panel in a grid, in inches.
 PANEL = (5.6, 4.0)
 CELL = 1.7
 
-# Inches of a panel in a grid below which there is no room for figures along its axes.
-NO_ROOM = 0.5
+# Width in inches of a panel in a grid below which its axes have no tick labels.
+UNLABELLED = 0.5
 
 
 def new_figure(width: float, height: float) -> Any:
-    """A figure of pyplot's, which notebooks show, laid out so that nothing is cut off."""
+    """Create a figure by pyplot, so that notebooks show it, with a layout that clips no text."""
     import matplotlib.pyplot as plt
 
     return plt.figure(figsize=(width, height), layout="constrained")
 
 
 def panel(ax: Axes | None) -> Axes:
-    """The panel to draw in: the one that was given, or that of a new figure."""
+    """Return the given axes, or those of a new figure if there are none."""
     return new_figure(*PANEL).add_subplot() if ax is None else ax
 
 
 def triangle(ax: Axes | None, names: Sequence[str]) -> tuple[NDArray[Any], Axes]:
-    """Panels for pairs of features, and the empty corner above them.
+    """Create panels for all pairs of features, and axes for a legend in the upper right corner.
 
     Parameters
     ----------
     ax : Axes, optional
-        Whose place they take; a new figure by default.
+        Axes that the panels replace. By default they are in a new figure.
     names : sequence of str
-        The F features.
+        Names of the F features.
 
     Returns
     -------
     axes : ndarray of shape (F, F)
-        Axes, of the feature of the column against that of the row; None above the diagonal.
+        Axes of the column's feature against the row's feature; None above the diagonal.
     corner : Axes
-        The one on the upper right, for a legend.
+        Axes in the upper right corner.
 
     Raises
     ------
     ValueError
-        Where the Axes has no place in a grid, which could be divided.
+        If the position of the given axes is not a cell of a grid, which could be divided.
     """
     n = len(names)
     if ax is None:
@@ -80,8 +80,8 @@ def triangle(ax: Axes | None, names: Sequence[str]) -> tuple[NDArray[Any], Axes]
         axes[i, j] = cell
         cell.locator_params(nbins=3 if inches > 1 else 2)
         cell.tick_params(labelsize=size, length=2, pad=2)
-        cell.tick_params(labelbottom=i == n - 1 and inches > NO_ROOM)
-        cell.tick_params(labelleft=0 == j < i and inches > NO_ROOM)
+        cell.tick_params(labelbottom=i == n - 1 and inches > UNLABELLED)
+        cell.tick_params(labelleft=0 == j < i and inches > UNLABELLED)
         if i == n - 1:
             cell.set_xlabel(labels[j], fontsize=size)
         if j == 0 < i:
@@ -94,40 +94,40 @@ def triangle(ax: Axes | None, names: Sequence[str]) -> tuple[NDArray[Any], Axes]
 
 
 def wrapped(name: str, inches: float) -> str:
-    """A name of an axis, broken into lines that are no longer than the axis."""
+    """Break the label of an axis into lines that are no longer than the axis."""
     return textwrap.fill(name, max(7, int(14 * inches)), break_long_words=False)
 
 
 def inches_of(ax: Axes) -> float:
-    """Width of a panel, before it is laid out."""
+    """Return the width of axes in inches, before the layout is computed."""
     return float(ax.get_window_extent().width / ax.figure.dpi)
 
 
 def beside(ax: Axes, points: float) -> Transform:
-    """Places in shares of a panel, moved to the right by so many points."""
+    """Return the transform from coordinates of axes, shifted to the right by some points."""
     from matplotlib.transforms import ScaledTranslation
 
     return ax.transAxes + ScaledTranslation(points / 72, 0, ax.figure.dpi_scale_trans)
 
 
-def small_print(ax: Axes, lines: Sequence[str], points: float = 3) -> None:
-    """Write beside a panel, upwards along its right edge, what a reader should know."""
+def margin_note(ax: Axes, lines: Sequence[str], points: float = 3) -> None:
+    """Write lines of text upwards along the right edge of axes."""
     style: dict[str, Any] = {"fontsize": "x-small", "color": "0.4", "rotation": "vertical"}
     where: dict[str, Any] = {"ha": "left", "va": "bottom", "transform": beside(ax, points)}
     ax.text(1, 0, "\n".join(lines), **style, **where)
 
 
 def haloed(text: Text) -> None:
-    """Make a text legible upon points and lines."""
+    """Draw a white outline around a text, so that it is legible on points and lines."""
     from matplotlib.patheffects import withStroke
 
     text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
 
 
-def key(corner: Axes, handles: Sequence[Any], lines: Sequence[str]) -> None:
-    """Write in the corner of a grid what its colours are, under what else is to be said."""
+def legend(corner: Axes, handles: Sequence[Any], lines: Sequence[str]) -> None:
+    """Draw the legend of a grid in its corner, below some lines of text."""
     size = "x-small" if inches_of(corner) > 1 else "xx-small"
-    legend = corner.legend(
+    box = corner.legend(
         handles=handles,
         title="\n".join(lines),
         loc="upper right",
@@ -141,9 +141,9 @@ def key(corner: Axes, handles: Sequence[Any], lines: Sequence[str]) -> None:
         columnspacing=1,
         frameon=False,
     )
-    legend.set_in_layout(False)
+    box.set_in_layout(False)
 
 
 def grouped(number: int) -> str:
-    """A number, its digits in groups of three."""
+    """Return a number with its digits in groups of three."""
     return f"{number:,}".replace(",", " ")

@@ -1,4 +1,4 @@
-"""The marginal of a mixture on some of its features: a mixture again, and its density."""
+"""Marginal distribution of a mixture on some of its features."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError
+from emgmm.covariances import FAMILIES
 from emgmm.drawing import normal
-from emgmm.exceptions import listed
+from emgmm.exceptions import DegenerateCovarianceError, format_components
 from emgmm.mixture import Mixture
 from emgmm.prediction import log_density, row_by_row
 from emgmm.sources import ArraySource
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array
 
-# Places along one axis at which a density is looked at: over all of it, and over each component, so
-# that no component is too narrow to be seen.
-PLACES = 96
-PLACES_OF_COMPONENT = 24
-MOST_PLACES = 400
+# Number of points along an axis at which densities are evaluated: over the whole axis, and around
+# each component, so that the grid resolves narrow components; and the largest total.
+POINTS = 96
+POINTS_PER_COMPONENT = 24
+MAX_POINTS = 400
 
-# Rows drawn from a mixture to find out which densities hold which share of it.
+# Number of rows that are drawn from a mixture to estimate quantiles of its density.
 DRAWS = 2**14
 
 
 @dataclass(frozen=True, eq=False)
 class Marginal:
-    """A mixture of F features, in float64.
+    """Gaussian mixture of F features with dense covariances, in float64.
 
     Parameters
     ----------
     weights : (K,)
-        Shares; with noise, they sum to less than one.
+        Weights; with noise, they sum to less than one.
     means : (K, F)
         Means.
     covariances : (K, F, F)
@@ -46,7 +46,7 @@ class Marginal:
 
     @classmethod
     def of(cls, mixture: Mixture, features: Sequence[int]) -> Marginal:
-        """Projection of a mixture on some of its features: their means, and their covariances."""
+        """Return the marginal of a mixture on some of its features."""
         chosen = list(features)
         return cls(
             mixture.weights.astype(np.float64),
@@ -55,7 +55,7 @@ class Marginal:
         )
 
     def on(self, *features: int) -> Marginal:
-        """The marginal of this one."""
+        """Return the marginal of this mixture on some of its features."""
         chosen = list(features)
         return Marginal(
             self.weights, self.means[:, chosen], self.covariances[:, chosen][:, :, chosen]
@@ -65,31 +65,31 @@ class Marginal:
     def n_components(self) -> int:
         return len(self.weights)
 
-    def places(self, feature: int, low: float, high: float) -> Array:
-        """Where to look along one axis: everywhere between two ends, and closely at components."""
+    def grid(self, feature: int, low: float, high: float) -> Array:
+        """Return points between two ends of an axis, with more of them near the components."""
         means, sds = self.means[:, feature], np.sqrt(self.covariances[:, feature, feature])
-        each = max(5, min(PLACES_OF_COMPONENT, (MOST_PLACES - PLACES) // self.n_components))
+        each = max(5, min(POINTS_PER_COMPONENT, (MAX_POINTS - POINTS) // self.n_components))
         near = means[:, None] + sds[:, None] * np.linspace(-4, 4, each)
-        return np.unique(np.concatenate([np.linspace(low, high, PLACES), near.ravel()]))
+        return np.unique(np.concatenate([np.linspace(low, high, POINTS), near.ravel()]))
 
     def curves(self, x: Array) -> Array:
-        """(K, n): the weighted density of each component of a single feature."""
+        """Return (K, n) weighted densities of the components of a univariate mixture."""
         variances = self.covariances[:, 0, 0]
         parts = zip(self.weights, self.means[:, 0], variances, strict=True)
         return np.stack([weight * normal(x, mean, variance) for weight, mean, variance in parts])
 
     def peaks(self) -> Array:
-        """(K, 2): mean of each component of a single feature, and its weighted density there."""
+        """Return (K, 2) means of a univariate mixture and the weighted densities there."""
         means = self.means[:, 0]
         return np.column_stack([means, np.diagonal(self.curves(means))])
 
     def log_density(self, rows: Array) -> Array:
-        """(n,): log-density of rows of the same features."""
+        """Return (n,) log-densities of rows of the same features."""
         with one_blas_thread():
             return row_by_row(self._mixture, ArraySource(rows), log_density)
 
     def log_levels(self, probabilities: Sequence[float], random: np.random.RandomState) -> Array:
-        """Log-densities above which lie these shares of the mixture, of rows drawn from it.
+        """Estimate the log-densities that bound the densest regions with these probabilities.
 
         References
         ----------
@@ -104,6 +104,6 @@ class Marginal:
             return Mixture.of(self.weights, self.means, self.covariances, FAMILIES["full"])
         except DegenerateCovarianceError as error:
             raise ValueError(
-                f"The covariance of {listed(error.components)} is singular and has no density to "
-                "draw: kind='ellipses' needs none."
+                f"The covariance of {format_components(error.components)} is singular, so that "
+                "there is no density to draw: use kind='ellipses'."
             ) from None

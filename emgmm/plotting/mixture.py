@@ -1,4 +1,4 @@
-"""The picture of a fitted mixture: its rows, its components, and its density."""
+"""Display of a fitted mixture, with its rows, components and density."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.utils import check_random_state
 
-from emgmm import validation
+from emgmm import prediction, validation
 from emgmm.drawing import SDS, needs_matplotlib
-from emgmm.plotting.layout import grouped, inches_of, key, panel, small_print, triangle, wrapped
+from emgmm.mixture import Mixture
+from emgmm.plotting.layout import (
+    grouped,
+    inches_of,
+    legend,
+    margin_note,
+    panel,
+    triangle,
+    wrapped,
+)
 from emgmm.plotting.marginal import Marginal
 from emgmm.plotting.panels import (
     LINES,
@@ -24,55 +33,59 @@ from emgmm.plotting.panels import (
     scatter,
     style_of,
 )
-from emgmm.plotting.validation import check_levels, check_model, chosen
-from emgmm.sources import blocks
+from emgmm.plotting.validation import check_levels, check_model, feature_indices
+from emgmm.sources import ArraySource, Source
+from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Shares of the mixture that the regions inside density contours hold.
+# Default probabilities of the regions inside density contours.
 PROBABILITIES = (0.5, 0.9, 0.99)
+
+# Default for the largest number of points in a display.
+MAX_POINTS = 20_000
 
 
 class GaussianMixtureDisplay:
-    """Picture of a fitted mixture over one feature, two, or a grid of pairs.
+    """Plot of a fitted mixture over one feature, two features, or a grid of pairs of features.
 
-    Use `from_estimator` to make one. What is drawn is the mixture's marginal on the features of the
-    picture, which is a Gaussian mixture: its means and covariances are those of the features.
+    Use `from_estimator` to create a display. It shows the marginal distribution of the mixture on
+    some features, which is a Gaussian mixture with the means and covariances of these features.
 
     Parameters
     ----------
     weights : ndarray of shape (K,)
         Weights of the components.
     means : ndarray of shape (K, F)
-        Means, of the F features that are drawn.
+        Means of the F features that are drawn.
     covariances : ndarray of shape (K, F, F)
         Covariances of these features.
     rows : ndarray of shape (n, F)
-        Rows that are drawn; NaN where something is missing.
+        Rows that are drawn, with NaN for missing values.
     labels : ndarray of shape (n,)
-        Their components; -1 is noise.
+        Component of each row; -1 is noise.
     n_rows : int
-        Rows of which these were drawn, N.
+        Number of rows from which these were drawn.
     feature_names : sequence of str
         F labels of axes.
     row_weights : ndarray of shape (n,), default=None
-        What each row counts in histograms; 1 by default.
+        Weight of each row in histograms; 1 by default.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        The panel; in a grid, the lowest on the left.
+        Axes in which the display was drawn; in a grid, those in the lower left corner.
     axes_ : ndarray of Axes of shape (F, F)
-        Panels of a grid, None above its diagonal; (1, 1) of a single panel.
+        Axes of a grid, None above its diagonal. The shape is (1, 1) for a single panel.
     figure_ : matplotlib Figure
-        The figure.
+        Figure that contains the axes.
 
     See Also
     --------
-    ConvergenceDisplay : How a fit got there.
-    InformationCriterionDisplay : How many components, of which family.
+    ConvergenceDisplay : Plot of the objective over the iterations of a fit.
+    InformationCriterionDisplay : Plot of a criterion for the choice of a model.
 
     Examples
     --------
@@ -117,58 +130,60 @@ class GaussianMixtureDisplay:
         sds: Sequence[float] = SDS,
         probabilities: Sequence[float] | None = None,
         sample_weight: Any = None,
-        max_points: int = 20_000,
+        max_points: int = MAX_POINTS,
         random_state: Any = 0,
         ax: Axes | None = None,
     ) -> Self:
         """Draw a fitted mixture and rows.
 
-        Of many rows a random choice is drawn, which the picture says, and only these are labelled.
+        If there are many rows, a random subset of them is labelled and drawn. A note beside the
+        panel gives its size.
 
         Parameters
         ----------
         model : GaussianMixture
-            Fitted.
+            Fitted estimator.
         X : array-like of shape (n_samples, n_features), blocks or Dask
-            Rows. Those in which a drawn feature is missing are left out of its panel, which the
-            picture says.
+            Rows. A panel omits the rows in which one of its features is missing. A note gives the
+            number of rows with missing values.
         features : int, str, sequence of these or None, default=(0, 1)
-            Numbers or names of the features: one for a histogram with the components' densities and
-            their sum; two for a panel; three to six for a grid of pairs, with single features on
-            its diagonal. None takes all.
+            Indices or names of the features. One feature gives a histogram with the densities of
+            the components and their sum, two give a panel, and three to six give a grid of pairs
+            with the single features on its diagonal. None selects all features.
         kind : {'ellipses', 'density'}, default='ellipses'
-            What is drawn of two features: components at `sds` standard deviations, or contours of
-            the mixture's density. Noise, which has no density on some features alone, is left out
-            of that.
+            Whether to draw ellipses of the components or contours of the density of the mixture.
+            Neither includes noise, whose marginal density is not known.
         sds : sequence of float, default=(1, 2, 3)
-            Standard deviations at which ellipses are drawn.
+            Mahalanobis radii of the ellipses, in standard deviations.
         probabilities : sequence of float, default=None
-            In place of `sds`, shares of its component that an ellipse holds: p lies within
-            sqrt(-2 log(1 - p)) standard deviations. Of 'density', shares of the mixture that lie
-            inside the contours, in the smallest regions that hold so much (Hyndman 1996);
-            ``(0.5, 0.9, 0.99)`` by default.
+            Probabilities of the regions inside the ellipses, in place of `sds`: the radius for
+            probability p is sqrt(-2 log(1 - p)). If `kind` is 'density', probabilities of the
+            regions inside the contours, which are the smallest regions with these probabilities
+            (Hyndman 1996); ``(0.5, 0.9, 0.99)`` by default.
         sample_weight : array-like of shape (n_samples,), default=None
-            What each row counts in histograms; rows of weight 0 are left out.
+            Weights of the rows in histograms. Rows of weight 0 are omitted.
         max_points : int, default=20000
-            Most points in the picture: so many rows are drawn, in a grid so many over its pairs.
+            Largest number of points in the display. A grid divides it among its pairs.
         random_state : int, RandomState instance or None, default=0
-            Of the choice of rows, and of the draws that find the density's levels.
+            Seed of the choice of rows, and of the draws that determine the levels of contours.
         ax : matplotlib Axes, default=None
-            Where to draw; a grid takes its place in the figure. None makes a figure.
+            Axes to draw in; a grid replaces them. None creates a figure.
 
         Returns
         -------
         GaussianMixtureDisplay
-            With `ax_` and `figure_`.
+            The display, with `ax_` and `figure_`.
 
         Raises
         ------
+        TypeError
+            If the model is not an estimator of emgmm.
         NotFittedError
-            Where the model is not fitted.
+            If the model is not fitted.
         ValueError
-            Where X has other features than the model, or there are no such features.
+            If X does not have the features of the model, or `features` are not among these.
         ImportError
-            Without matplotlib, which the extra ``plot`` brings.
+            If matplotlib is not installed; the extra ``plot`` installs it.
 
         References
         ----------
@@ -177,25 +192,13 @@ class GaussianMixtureDisplay:
         check_model(model, cls.__name__)
         mixture = model._mixture()
         names = [str(name) for name in getattr(model, "feature_names_in_", [])]
-        picked = chosen(features, names, mixture.n_features)
+        indices = feature_indices(features, names, mixture.n_features)
         check_levels(kind, sds, probabilities)
-        limit = max(1, validation.count(max_points, "max_points") // n_panels(len(picked)))
+        n_points = validation.count(max_points, "max_points")
         random = check_random_state(random_state)
         source = validation.source(model, X, sample_weight, reset=False)
-        drawn = source.sample(limit, random)
-        # As blocks, rows need not bear the names of features.
-        labels = np.concatenate(list(model.predict(blocks([drawn.values]))))
-        marginal = Marginal.of(mixture, picked)
-        display = cls(
-            weights=marginal.weights,
-            means=marginal.means,
-            covariances=marginal.covariances,
-            rows=drawn.values[:, picked].astype(np.float64),
-            labels=labels,
-            n_rows=source.n_rows,
-            feature_names=[names[j] if names else f"feature {j}" for j in picked],
-            row_weights=drawn.weights,
-        )
+        axis_labels = [names[j] if names else f"feature {j}" for j in indices]
+        display = cls(**displayed(mixture, source, indices, axis_labels, random, n_points))
         return display.plot(
             ax, kind=kind, sds=sds, probabilities=probabilities, random_state=random
         )
@@ -209,31 +212,31 @@ class GaussianMixtureDisplay:
         probabilities: Sequence[float] | None = None,
         random_state: Any = 0,
     ) -> Self:
-        """Draw again; the parameters are those of `from_estimator`.
+        """Draw the display; the parameters are those of `from_estimator`.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; a grid takes its place in the figure. None makes a figure.
+            Axes to draw in; a grid replaces them. None creates a figure.
         kind : {'ellipses', 'density'}, default='ellipses'
-            What is drawn of two features.
+            Whether to draw ellipses of the components or contours of the density.
         sds : sequence of float, default=(1, 2, 3)
-            Standard deviations at which ellipses are drawn.
+            Mahalanobis radii of the ellipses, in standard deviations.
         probabilities : sequence of float, default=None
-            Shares that ellipses, or density contours, hold.
+            Probabilities of the regions inside the ellipses or contours.
         random_state : int, RandomState instance or None, default=0
-            Of the draws that find the density's levels.
+            Seed of the draws that determine the levels of contours.
 
         Returns
         -------
         GaussianMixtureDisplay
-            The display itself.
+            The display itself, with `ax_` and `figure_`.
         """
         needs_matplotlib(f"{type(self).__name__}.plot")
         check_levels(kind, sds, probabilities)
         random = check_random_state(random_state)
-        shares = PROBABILITIES if probabilities is None else tuple(probabilities)
-        radii = tuple(sds) if probabilities is None else np.sqrt(-2 * np.log1p(-np.array(shares)))
+        regions = PROBABILITIES if probabilities is None else tuple(probabilities)
+        radii = tuple(sds) if probabilities is None else np.sqrt(-2 * np.log1p(-np.array(regions)))
 
         def draw(ax: Axes, *features: int) -> None:
             marginal, points = self._marginal.on(*features), self._points.observed(*features)
@@ -242,19 +245,19 @@ class GaussianMixtureDisplay:
                 return
             scatter(ax, points, marginal)
             if kind == "density":
-                contours(ax, points, marginal, shares, random)
+                contours(ax, points, marginal, regions, random)
             else:
                 outlines(ax, marginal, radii)
 
-        names, said = self.feature_names, self._said()
+        names, notes = self.feature_names, self._notes()
         if len(names) > 1 and not (probabilities is None and kind == "ellipses"):
-            held = ", ".join(f"{100 * share:.3g}" for share in sorted(shares))
-            said.append(f"{'contours' if kind == 'density' else kind} hold {held} %")
+            percent = ", ".join(f"{100 * probability:.3g}" for probability in sorted(regions))
+            notes.append(f"{'contours' if kind == 'density' else kind} hold {percent} %")
         if len(names) > 2:
             self.axes_, corner = triangle(ax, names)
             for i, j in zip(*np.tril_indices(len(names)), strict=True):
                 draw(self.axes_[i, j], *sorted({int(i), int(j)}))
-            self._legend(corner, said)
+            self._legend(corner, notes)
             self.ax_ = self.axes_[-1, 0]
         else:
             self.ax_ = panel(ax)
@@ -267,7 +270,7 @@ class GaussianMixtureDisplay:
             inches = inches_of(self.ax_)
             self.ax_.set_xlabel(wrapped(names[0], inches))
             self.ax_.set_ylabel(wrapped([*names, "density"][1], inches))
-            small_print(self.ax_, said)
+            margin_note(self.ax_, notes)
         self.figure_ = self.ax_.figure
         return self
 
@@ -279,29 +282,51 @@ class GaussianMixtureDisplay:
     def _points(self) -> Points:
         return Points(self.rows, self.labels, self.row_weights)
 
-    def _said(self) -> list[str]:
-        """What a reader should know of the rows in the picture."""
-        said = []
+    def _notes(self) -> list[str]:
+        """Return the lines of the note about the rows."""
+        notes = []
         n_drawn, n_missing = len(self.rows), int(np.isnan(self.rows).any(axis=1).sum())
         if n_drawn < self.n_rows:
-            said.append(f"{grouped(n_drawn)} of {grouped(self.n_rows)} rows")
+            notes.append(f"{grouped(n_drawn)} of {grouped(self.n_rows)} rows")
         if n_missing:
-            said.append(f"{grouped(n_missing)} with missing values left out")
+            notes.append(f"{grouped(n_missing)} with missing values left out")
         if (self.labels == NOISE).any():
-            said.append("grey: noise" if len(self.feature_names) > 1 else "noise among the rows")
-        return said
+            notes.append("grey: noise" if len(self.feature_names) > 1 else "noise among the rows")
+        return notes
 
-    def _legend(self, corner: Axes, said: Sequence[str]) -> None:
-        """Say in the empty corner of a grid what its colours are, and what else is to be said."""
+    def _legend(self, corner: Axes, notes: Sequence[str]) -> None:
+        """Draw the legend of a grid and the note in its corner."""
         from matplotlib.lines import Line2D
 
         handles = [
             Line2D([], [], color=colour_of(k), ls=style_of(k, LINES), label=f"{k}: {weight:.2f}")
             for k, weight in enumerate(self.weights)
         ]
-        key(corner, handles, [*said, "component: weight"])
+        legend(corner, handles, [*notes, "component: weight"])
 
 
-def n_panels(n_features: int) -> int:
-    """Panels with points in a picture of so many features."""
-    return max(1, n_features * (n_features - 1) // 2)
+def displayed(
+    mixture: Mixture,
+    source: Source,
+    features: Sequence[int],
+    feature_names: Sequence[str],
+    random: np.random.RandomState,
+    max_points: int = MAX_POINTS,
+) -> dict[str, Any]:
+    """Return the parameters of a display of some features of a mixture and of a source."""
+    n_panels = max(1, len(features) * (len(features) - 1) // 2)
+    rows = source.sample(max(1, max_points // n_panels), random)
+    with one_blas_thread():
+        drawn = ArraySource(rows.values, complete=rows.complete)
+        labels = prediction.row_by_row(mixture, drawn, prediction.labels, dtype=np.int64)
+    marginal = Marginal.of(mixture, features)
+    return {
+        "weights": marginal.weights,
+        "means": marginal.means,
+        "covariances": marginal.covariances,
+        "rows": rows.values[:, list(features)].astype(np.float64),
+        "labels": labels,
+        "n_rows": source.n_rows,
+        "feature_names": feature_names,
+        "row_weights": rows.weights,
+    }

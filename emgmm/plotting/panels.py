@@ -1,4 +1,4 @@
-"""Panels: one feature, or a pair of them, drawn into an Axes."""
+"""Drawing of a univariate or bivariate marginal and its rows into axes."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from emgmm.typing import Array, Integers
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# The second time round the palette, markers and lines are others.
+# Markers and line styles; the next one is used each time the palette is exhausted.
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 LINES = ("-", "--", ":", "-.")
 
 DARK = "0.2"
 NOISE = -1
 
-# Share of an axis within which two means are one place for their numbers.
-SAME_PLACE = 0.05
+# Fraction of the length of an axis below which the numbers of two components are written together.
+CLOSE = 0.05
 
 
 def colour_of(component: int) -> str:
-    """Colour of a component; noise is grey."""
+    """Return the colour of a component; noise is grey."""
     return GREY if component == NOISE else COLOURS[component % len(COLOURS)]
 
 
 def style_of(component: int, styles: Sequence[str]) -> str:
-    """A marker or line of a component."""
+    """Return the marker or the line style of a component."""
     return styles[max(component, 0) // len(COLOURS) % len(styles)]
 
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Rows to draw, and what is known of each.
+    """Rows to draw.
 
     Parameters
     ----------
     rows : (n, F)
-        Their values; NaN where something is missing.
+        Values, with NaN for missing ones.
     labels : (n,)
-        Components; -1 is noise.
+        Component of each row; -1 is noise.
     weights : (n,), optional
-        What each counts in a histogram.
+        Weight of each row in a histogram.
     """
 
     rows: Array
@@ -56,47 +56,47 @@ class Points:
     weights: Array | None = None
 
     def observed(self, *features: int) -> Points:
-        """These features of the rows in which none of them is missing and which count."""
+        """Select features, and the rows of positive weight in which none of these is missing."""
         rows = self.rows[:, list(features)]
-        whole = np.logical_not(np.isnan(rows).any(axis=1))
+        complete = np.logical_not(np.isnan(rows).any(axis=1))
         if self.weights is None:
-            return Points(rows[whole], self.labels[whole])
-        whole &= self.weights > 0
-        return Points(rows[whole], self.labels[whole], self.weights[whole])
+            return Points(rows[complete], self.labels[complete])
+        complete &= self.weights > 0
+        return Points(rows[complete], self.labels[complete], self.weights[complete])
 
     def __len__(self) -> int:
         return len(self.rows)
 
 
-def fineness(ax: Axes) -> float:
-    """Factor of lines and markers: 1, less in panels that are small."""
+def scale_of(ax: Axes) -> float:
+    """Return the factor of line widths and marker sizes, which is below 1 in small panels."""
     return float(np.clip(inches_of(ax) / 1.4, 0.35, 1))
 
 
 def scatter(ax: Axes, points: Points, marginal: Marginal) -> None:
-    """Draw the rows of two features, coloured by component; the more there are, the finer."""
-    area = fineness(ax) * float(np.clip(9 * np.sqrt(600 / max(len(points), 1)), 1.2, 9))
-    # Markers without a line: with Axes.scatter a grid of pairs takes twice as long.
+    """Draw the rows of two features, coloured by component, with smaller markers for more rows."""
+    area = scale_of(ax) * float(np.clip(9 * np.sqrt(600 / max(len(points), 1)), 1.2, 9))
+    # With Axes.scatter a grid of pairs takes twice as long.
     style: dict[str, Any] = {"ms": np.sqrt(area), "ls": "", "mew": 0, "alpha": 0.45, "zorder": 1}
     for component in range(NOISE, marginal.n_components):
         own = points.rows[points.labels == component]
         if component == NOISE and not len(own):
             continue
         style |= {"color": colour_of(component), "marker": style_of(component, MARKERS)}
-        style |= {"label": named(component, marginal), "rasterized": True}
+        style |= {"label": label_of(component, marginal), "rasterized": True}
         ax.plot(own[:, 0], own[:, 1], **style)
 
 
-def named(component: int, marginal: Marginal) -> str:
-    """What a legend says of a component."""
+def label_of(component: int, marginal: Marginal) -> str:
+    """Return the entry of a component in a legend."""
     if component == NOISE:
         return "noise"
     return f"component {component}, weight {marginal.weights[component]:.2f}"
 
 
 def outlines(ax: Axes, marginal: Marginal, radii: Sequence[float]) -> None:
-    """Draw every component of two features at some standard deviations."""
-    scale = fineness(ax)
+    """Draw ellipses of every component of two features with some Mahalanobis radii."""
+    scale = scale_of(ax)
     for k, (mean, covariance) in enumerate(zip(marginal.means, marginal.covariances, strict=True)):
         line = style_of(k, LINES)
         ellipses(ax, mean, covariance, colour_of(k), radii=radii, scale=scale, ls=line)
@@ -110,59 +110,59 @@ def contours(
     probabilities: Sequence[float],
     random: np.random.RandomState,
 ) -> None:
-    """Draw the density of two features where it bounds the densest regions of some probability."""
+    """Draw the contours of the density that bound the densest regions with some probabilities."""
     low, high = extent(points, marginal)
-    x, y = (marginal.places(j, low[j], high[j]) for j in (0, 1))
+    x, y = (marginal.grid(j, low[j], high[j]) for j in (0, 1))
     grid = np.stack(np.meshgrid(x, y), axis=-1)
     density = marginal.log_density(grid.reshape(-1, 2)).reshape(grid.shape[:2])
     levels = marginal.log_levels(sorted(set(probabilities), reverse=True), random)
     style: dict[str, Any] = {"colors": DARK, "linestyles": "solid"}
-    style["linewidths"] = fineness(ax) * np.linspace(0.7, 1.4, len(levels))
+    style["linewidths"] = scale_of(ax) * np.linspace(0.7, 1.4, len(levels))
     ax.contour(x, y, density, levels=levels, **style)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
 
 
 def extent(points: Points, marginal: Marginal) -> tuple[Array, Array]:
-    """(F,) lowest and highest place in a picture of the rows and of three standard deviations."""
+    """Return (F,) lower and upper limits that include the rows and three standard deviations."""
     reach = 3 * np.sqrt(np.diagonal(marginal.covariances, axis1=1, axis2=2))
-    everything = np.concatenate([points.rows, marginal.means - reach, marginal.means + reach])
-    low, high = everything.min(axis=0), everything.max(axis=0)
+    included = np.concatenate([points.rows, marginal.means - reach, marginal.means + reach])
+    low, high = included.min(axis=0), included.max(axis=0)
     return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
-def numbers(ax: Axes, places: Array, va: str = "center") -> None:
-    """Write every component's number at its place (K, 2); places that are one share a line."""
+def numbers(ax: Axes, positions: Array, va: str = "center") -> None:
+    """Write the number of each component at its (K, 2) position; close ones share a text."""
     span = np.ptp(np.array([ax.get_xlim(), ax.get_ylim()]), axis=1)
     style: dict[str, Any] = {"ha": "center", "va": va, "fontsize": "small", "clip_on": True}
-    left = list(range(len(places)))
+    left = list(range(len(positions)))
     while left:
-        apart = np.abs(places[left] - places[left[0]]) / span
-        here = [k for k, away in zip(left, apart, strict=True) if away.max() <= SAME_PLACE]
+        apart = np.abs(positions[left] - positions[left[0]]) / span
+        here = [k for k, distance in zip(left, apart, strict=True) if distance.max() <= CLOSE]
         left = [k for k in left if k not in here]
-        x, y = places[here].mean(axis=0)
+        x, y = positions[here].mean(axis=0)
         text = ax.text(x, y, ", ".join(map(str, here)), fontweight="bold", **style)
         haloed(text)
 
 
 def profile(ax: Axes, points: Points, marginal: Marginal) -> None:
-    """Draw the rows of one feature as a histogram, each component's density, and their sum."""
+    """Draw a histogram of one feature, the weighted density of each component, and their sum."""
     low, high = (float(end[0]) for end in extent(points, marginal))
     if len(points):
         values = points.rows[:, 0]
         style: dict[str, Any] = {"color": "0.87", "density": True, "label": "rows"}
         ax.hist(values, bins=edges(values).tolist(), weights=points.weights, **style)
-    x, scale = marginal.places(0, low, high), fineness(ax)
+    x, scale = marginal.grid(0, low, high), scale_of(ax)
     curves = marginal.curves(x)
     dashes = (0, (4, 2))
     ax.plot(x, curves.sum(axis=0), color=DARK, lw=0.9 * scale, ls=dashes, label="their sum")
     for k, curve in enumerate(curves):
         style = {"color": colour_of(k), "ls": style_of(k, LINES), "lw": 1.3 * scale}
-        ax.plot(x, curve, label=named(k, marginal), **style)
+        ax.plot(x, curve, label=label_of(k, marginal), **style)
     ax.set(xlim=(low, high), ylim=(0, 1.12 * ax.dataLim.y1))
 
 
 def edges(values: Array) -> Array:
-    """Edges of bins, as many as Freedman and Diaconis have them, 10 to 60."""
+    """Return the edges of 10 to 60 bins by the rule of Freedman and Diaconis."""
     low, first, third, high = np.quantile(values, [0, 0.25, 0.75, 1])
     if low == high:
         return np.linspace(low - 0.5, high + 0.5, 11)

@@ -1,4 +1,4 @@
-"""What a picture was asked of: the model, the features, the levels; checked before it is drawn."""
+"""Validation of the arguments of displays."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from emgmm.drawing import needs_matplotlib
 
 KINDS = ("ellipses", "density")
 
-# Features in a grid of pairs, beyond which its panels are too small to read.
-MOST_FEATURES = 6
+# Largest number of features in a grid, whose panels would otherwise be too small.
+MAX_FEATURES = 6
 
 
 def check_model(model: Any, display: str) -> None:
-    """The model is one of ours, fitted, and can be drawn here."""
+    """Check that the model is a fitted estimator of emgmm and that matplotlib is installed."""
     needs_matplotlib(f"{display}.from_estimator")
     if not isinstance(model, BaseMixture):
         raise TypeError(
@@ -28,55 +28,59 @@ def check_model(model: Any, display: str) -> None:
     check_is_fitted(model)
 
 
-def chosen(features: Any, names: Sequence[str], n_features: int) -> list[int]:
-    """Numbers of the features that were asked for, by number or name; None is all.
+def feature_indices(features: Any, names: Sequence[str], n_features: int) -> list[int]:
+    """Return the indices of features that are given by index or name; None stands for all.
 
     Raises
     ------
+    TypeError
+        If a feature is neither an index nor a name.
     ValueError
-        Where there is no such feature, or there are too many of them.
+        If there is no such feature, if one is given twice, or if there are too many.
     """
     if features is None:
         features = range(n_features)
     elif isinstance(features, str | int | np.integer):
         features = [features]
-    numbers = [_number(feature, names, n_features) for feature in features]
-    if len(set(numbers)) < len(numbers):
+    indices = [_index(feature, names, n_features) for feature in features]
+    if len(set(indices)) < len(indices):
         raise ValueError(f"features={features!r} names a feature twice: name each once.")
-    if not 1 <= len(numbers) <= MOST_FEATURES:
+    if not 1 <= len(indices) <= MAX_FEATURES:
         raise ValueError(
-            f"A picture is of 1 to {MOST_FEATURES} features, but got {len(numbers)}: name those to "
-            "draw in features."
+            f"A display shows 1 to {MAX_FEATURES} features, but got {len(indices)}: name those to "
+            "draw in the parameter features."
         )
-    return numbers
+    return indices
 
 
-def _number(feature: Any, names: Sequence[str], n_features: int) -> int:
+def _index(feature: Any, names: Sequence[str], n_features: int) -> int:
     if isinstance(feature, str):
         if feature not in names:
             known = f"its features are {list(names)}" if names else "it was fitted without names"
-            raise ValueError(f"The model knows no feature {feature!r}: {known}.")
+            raise ValueError(f"The model has no feature {feature!r}: {known}.")
         return names.index(feature)
     if not isinstance(feature, int | np.integer) or isinstance(feature, bool):
         raise TypeError(f"A feature is a number or a name, but got {feature!r}.")
     if not 0 <= feature < n_features:
         has = "1 feature, 0" if n_features == 1 else f"{n_features} features, 0 to {n_features - 1}"
         raise ValueError(
-            f"There is no feature {feature}: the model has {has}; features says which to draw."
+            f"There is no feature {feature}: the model has {has}; the parameter features selects "
+            "those to draw."
         )
     return int(feature)
 
 
 def check_levels(kind: str, sds: Any, probabilities: Any) -> None:
-    """Where ellipses and contours are to be drawn makes sense."""
+    """Check the kind, the Mahalanobis radii and the probabilities of a display."""
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {list(KINDS)}, but got {kind!r}.")
     if np.ndim(sds) != 1 or not len(sds) or not all(0 < sd < np.inf for sd in sds):
         raise ValueError(f"sds must be a sequence of numbers above 0, but got {sds!r}.")
     if probabilities is None:
         return
-    shares = probabilities
-    if np.ndim(shares) != 1 or not len(shares) or not all(0 < share < 1 for share in shares):
+    valid = np.ndim(probabilities) == 1 and len(probabilities)
+    if not valid or not all(0 < probability < 1 for probability in probabilities):
         raise ValueError(
-            f"probabilities must be a sequence of numbers between 0 and 1, but got {shares!r}."
+            "probabilities must be a sequence of numbers between 0 and 1, but got "
+            f"{probabilities!r}."
         )

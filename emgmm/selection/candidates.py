@@ -17,10 +17,9 @@ import numpy as np
 from scipy.stats import rankdata
 
 from emgmm.acceleration import PLAIN
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError
+from emgmm.covariances import FAMILIES
 from emgmm.criteria import criteria
-from emgmm.exceptions import listed
-from emgmm.failures import FailedFitError
+from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, format_components
 from emgmm.fitting.fit import FitResult, fit_mixture
 from emgmm.fitting.problem import Options, Problem
 from emgmm.fitting.progress import Reporter
@@ -183,7 +182,7 @@ class Candidate:
             return self.failure
         reasons = []
         for warning in self.result.unsound:
-            reasons.append(f"{listed(warning.components)} {warning.finding}")
+            reasons.append(f"{format_components(warning.components)} {warning.finding}")
         if not self.converged:
             reasons.append("not converged")
         return "; ".join(reasons)
@@ -233,7 +232,8 @@ def unfitted(n_components: int, covariance_type: str, failure: str = "") -> Cand
 def failed(search: Search, error: DegenerateCovarianceError) -> str:
     """What a fit that met a singular covariance says of it."""
     ridge = search.problem.ridge if search.problem.prior is None else None
-    return str(FailedFitError(error, search.source, ridge))
+    source = search.source
+    return str(FailedFitError(error, ridge, source.dtype, source.feature_names))
 
 
 def run_on(search: Search, candidate: Candidate) -> Candidate:

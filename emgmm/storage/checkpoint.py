@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from emgmm.acceleration import Scheme, Step
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError
+from emgmm.covariances import FAMILIES
 from emgmm.em import EM
-from emgmm.exceptions import CheckpointWarning, frames_to_user
+from emgmm.exceptions import CheckpointWarning, DegenerateCovarianceError, frames_to_user
 from emgmm.fitting.loop import Callbacks, Ending, Progress, Rules, Run, run
 from emgmm.fitting.recorder import Failure, Recorder, StartsSoFar
 from emgmm.mixture import Mixture

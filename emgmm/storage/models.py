@@ -44,8 +44,13 @@ MOST_AXES = 8
 
 NOT_FINITE = ("nan", "inf", "-inf")
 
-# Parameters that stored models may have under an earlier name.
-RENAMED = {"step_power": "learning_decay", "step_offset": "learning_offset"}
+# New names of parameters and statistics that earlier versions saved under other names.
+RENAMED = {
+    "step_power": "learning_decay",
+    "step_offset": "learning_offset",
+    "mass": "counts",
+    "drift": "first_moment",
+}
 
 
 def encode(value: Any, name: str) -> Any:
@@ -99,7 +104,7 @@ def decode(value: Any) -> Any:
     if len(keys) == 1 and isinstance(inner := next(iter(value.values())), dict):
         items = {key: decode(item) for key, item in inner.items()}
         if keys == {"items"}:
-            return items
+            return {RENAMED.get(key, key): item for key, item in items.items()}
         if keys == {"prior"} and items.keys() <= {*signature(NormalInverseWishart).parameters}:
             return NormalInverseWishart(**items)
     raise ValueError(f"an object with the keys {sorted(value)} stands where a value belongs")

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.covariances import FAMILIES, DegenerateCovarianceError, Family, are_symmetric
-from emgmm.exceptions import listed
+from emgmm.covariances import FAMILIES, Family, are_symmetric
+from emgmm.exceptions import DegenerateCovarianceError, format_components
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Density, Function, Noise
 from emgmm.sources import as_parameters
@@ -208,8 +208,9 @@ def assembled(
     except DegenerateCovarianceError as error:
         advice = "" if means.dtype == np.float64 else " or use float64"
         raise ValueError(
-            f"The covariance or the precision of {listed(error.components) or 'all components'} is "
-            f"beyond the range of {means.dtype}: rescale the features{advice}."
+            "The covariance or the precision of "
+            f"{format_components(error.components) or 'all components'} is beyond the range of "
+            f"{means.dtype}: rescale the features{advice}."
         ) from None
 
 

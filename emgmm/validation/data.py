@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from emgmm.exceptions import named
+from emgmm.exceptions import format_features
 from emgmm.sources import KINDS, ArraySource, Blocks, Source, as_rows, is_complete, row_weights
 from emgmm.summary import DataSummary
 from emgmm.tolerances import FLOATS
@@ -24,7 +24,7 @@ from emgmm.typing import Array
 def source(
     estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool, least: int = 1
 ) -> Source:
-    """Where the rows of X, of which there are `least`, come from: the only look at what X is."""
+    """Return a source of the rows of X, of which there must be at least `least`."""
     if isinstance(sample_weight, Blocks) and not isinstance(X, Blocks):
         raise TypeError("sample_weight is blocks, but X is not: give both in the same blocks.")
     for kind in KINDS:
@@ -43,7 +43,7 @@ def source(
 def _check_features(
     estimator: BaseEstimator, width: int, names: Array | None, *, reset: bool
 ) -> None:
-    """The estimator takes a width and names (reset), or they must be those it knows."""
+    """Set the number and names of the features (reset), or compare them with those of the fit."""
     if reset:
         estimator.n_features_in_ = width
         if names is not None:
@@ -61,7 +61,7 @@ def _check_features(
 
 
 def check_width(estimator: BaseEstimator, width: int) -> None:
-    """The estimator has as many features."""
+    """Check that X has the number of features that the estimator expects."""
     known = getattr(estimator, "n_features_in_", None)
     if hasattr(estimator, "means_"):  # which may have been set by hand
         columns = np.shape(estimator.means_)[-1]
@@ -79,10 +79,10 @@ def check_width(estimator: BaseEstimator, width: int) -> None:
 
 
 def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Array:
-    """The (N, D) float array in X; in `fit` (reset) the estimator takes its width and names."""
+    """Return X as an (N, D) array of floats, and set (reset) or compare its features."""
     ready = is_floats(X) and X.ndim == 2 and len(X) >= least and X.shape[1] > 0
     if ready and (reset or not hasattr(estimator, "feature_names_in_")):
-        # scikit-learn looks for names in arrays too, which takes as long as an iteration
+        # scikit-learn searches arrays for names too, which takes as long as an EM iteration.
         _check_features(estimator, X.shape[1], None, reset=reset)
         return X
     array = X if ready else as_rows(X, ensure_min_samples=least, estimator=estimator)
@@ -93,12 +93,12 @@ def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Ar
 
 
 def is_floats(value: Any) -> bool:
-    """Whether scikit-learn, which takes a while over it, would find nothing to convert."""
+    """Whether the value is an array that scikit-learn would not convert."""
     return type(value) is np.ndarray and value.dtype in FLOATS
 
 
 def check_some_observed(summary: DataSummary) -> None:
-    """Something was observed in some row that counts."""
+    """Check that some value was observed in a row of positive weight."""
     if not summary.n_rows:
         raise ValueError(
             "Nothing was observed in any row of X that counts, so that there is nothing to report "
@@ -107,7 +107,7 @@ def check_some_observed(summary: DataSummary) -> None:
 
 
 def check_observed(summary: DataSummary, names: Array | None) -> None:
-    """Every feature was observed in some row that counts."""
+    """Check that every feature was observed in some row of positive weight."""
     never = np.flatnonzero(summary.observed <= 0)
     if len(never):
         name = "" if names is None else f" ({names[never[0]]!r})"
@@ -118,7 +118,7 @@ def check_observed(summary: DataSummary, names: Array | None) -> None:
 
 
 def count(value: Any, name: str) -> int:
-    """A number of things, at least one."""
+    """Return a positive integer."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, but got {value!r}")
     if value < 1:
@@ -129,16 +129,16 @@ def count(value: Any, name: str) -> int:
 
 
 def constant_features(features: tuple[int, ...], names: Array | None) -> ValueError:
-    """The error of a prior that would take its scale from features that do not vary."""
+    """Return the error for a prior whose scale would be estimated from constant features."""
     return ValueError(
-        f"X is constant in column {named(features, names)}, counted from 0, so that the prior's "
-        "scale, which is taken from the columns' variances, would be singular: drop such columns, "
-        "or give NormalInverseWishart(scale=...)."
+        f"X is constant in column {format_features(features, names)}, counted from 0, so that the "
+        "prior's scale, which is taken from the columns' variances, would be singular: drop such "
+        "columns, or give NormalInverseWishart(scale=...)."
     )
 
 
 def whole(X: Any) -> None:
-    """Refuse what `predict` answers with an iterator."""
+    """Refuse X for which `predict` returns an iterator."""
     if isinstance(X, Blocks):
         raise TypeError(
             "fit_predict would have to hold the labels of all rows at once: call fit(X), and then "
@@ -147,7 +147,7 @@ def whole(X: Any) -> None:
 
 
 def check_enough_rows(n_all: int, n_rows: int, weight: float, n_components: int) -> None:
-    """At least two rows, and one that counts to each component; a weight of 2 is a row twice."""
+    """Check that there are two rows, and one per component; a weight of 2 is a row twice."""
     if n_all < 2:
         raise ValueError(f"Found array with {n_all} sample(s) while a minimum of 2 is required.")
     if max(n_rows, weight) < n_components:
@@ -158,10 +158,11 @@ def check_enough_rows(n_all: int, n_rows: int, weight: float, n_components: int)
 
 
 def no_volume(features: tuple[int, ...], names: Array | None) -> ValueError:
-    """The error of noise that would be uniform over data without a volume."""
+    """Return the error for noise that would be uniform over data without volume."""
     return ValueError(
-        f"X is constant in column {named(features, names)}, counted from 0, so that the data fill "
-        "no volume over which noise could be uniform: drop such columns, or give noise a function."
+        f"X is constant in column {format_features(features, names)}, counted from 0, so that the "
+        "data fill no volume over which noise could be uniform: drop such columns, or give noise a "
+        "function."
     )
 
 
