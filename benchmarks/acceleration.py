@@ -18,7 +18,9 @@ from emgmm.acceleration import SCHEMES, Scheme, steps
 from emgmm.covariances import FAMILIES
 from emgmm.datasets import old_faithful
 from emgmm.em import EM
+from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.multistart import Given, first_mixture
+from emgmm.fitting.problem import Problem
 from emgmm.initialization import STARTS
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource
@@ -51,7 +53,9 @@ class Case:
 
     def em(self) -> EM:
         """EM's map at reg_covar=0, no pass made but the first."""
-        return EM(ArraySource(self.X), FAMILIES[self.covariance_type], self.n_components, 0.0)
+        return em_of(
+            ArraySource(self.X), Problem(FAMILIES[self.covariance_type], self.n_components, 0.0)
+        )
 
     @cached_property
     def first(self) -> Mixture:

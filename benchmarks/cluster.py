@@ -179,8 +179,9 @@ def traffic(problem: Problem, processes: int) -> Traffic:
     from dask import array
 
     from emgmm.covariances import FAMILIES
-    from emgmm.em import EM
     from emgmm.estep import EStepForPass
+    from emgmm.fitting.first_pass import em_of
+    from emgmm.fitting.problem import Problem
     from emgmm.sources import ClusterSource
     from emgmm.sources.dask.chunk import ChunkPosition, Layout, Summing
 
@@ -188,7 +189,7 @@ def traffic(problem: Problem, processes: int) -> Traffic:
     rows, client = rows_at(place, problem), client_of(processes)
     _, model = fitted(place, problem, FEW)
     source = ClusterSource.of(rows, None)
-    em = EM(source, FAMILIES["full"], problem.n_components, 0.0)
+    em = em_of(source, Problem(FAMILIES["full"], problem.n_components, 0.0))
     form = EStepForPass(em.summary, source.dtype)(model._mixture())
     layout = Layout(source.dtype, source.n_features)
     work = Summing(layout, form.sums, form.block_rows)

@@ -25,7 +25,8 @@ from benchmarks.worker import Worker, in_worker
 from benchmarks.workers import workers
 from emgmm import GaussianMixture
 from emgmm.covariances import FAMILIES
-from emgmm.em import EM
+from emgmm.fitting.first_pass import em_of
+from emgmm.fitting.problem import Problem
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource, Source
 from emgmm.sources.sliced import SlicedSource
@@ -165,7 +166,7 @@ def report(options: Options) -> Iterator[str]:
 def e_step(source: Source, mixture: Mixture) -> float:
     """CPU seconds of an E-step per row, the least of three."""
     with one_blas_thread():
-        em = EM(source, mixture.family, mixture.n_components, 0.0)
+        em = em_of(source, Problem(mixture.family, mixture.n_components, 0.0))
         taken = []
         for _ in range(3):
             begun = process_time()

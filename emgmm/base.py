@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from emgmm.estep import EStepForBlock
 from emgmm.exceptions import issue
 from emgmm.fitting.messages import LEFT_IN_TOTAL, stopped_short
 from emgmm.mixture import Mixture
+from emgmm.mstep import MStep
 from emgmm.sources import ArraySource
 from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
@@ -279,7 +281,7 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         """Return EM's map over the rows of X."""
         mixture = self._mixture()
         source = validation.source(self, X, sample_weight, reset=False)
-        return EM(source, mixture.family, mixture.n_components, ridge=0.0)
+        return EM(source, MStep(mixture.family, 0.0, source.dtype), mixture.n_components)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: ARG002
         """Compute the mean log-density of the rows.
@@ -501,8 +503,8 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         if not isinstance(em.source, ArraySource) or not is_cheap(mixture, em.source.n_rows):
             return seen.weight * self.remaining_gain_
         density = None if mixture.noise is None else mixture.noise.density
-        fitted = EM(em.source, mixture.family, mixture.n_components, self.reg_covar, noise=density)
-        return gain_ahead(fitted, mixture, LEFT_IN_TOTAL)
+        em.m_step = replace(em.m_step, ridge=self.reg_covar, density=density)
+        return gain_ahead(em, mixture, LEFT_IN_TOTAL)
 
     def summary(
         self, X: Any = None, *, sample_weight: Any = None, correlations: bool = False
@@ -564,3 +566,8 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
     def _about_the_fit(self) -> dict[str, Any]:
         """Return how EM ended, as far as the attributes tell."""
         return {"ending": getattr(self, "ending_", None), "n_iter": getattr(self, "n_iter_", 0)}
+
+
+def fitted_mixture(model: BaseMixture) -> Mixture:
+    """Return the mixture of a fitted estimator, or raise `NotFittedError`."""
+    return model._mixture()

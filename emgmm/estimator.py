@@ -27,7 +27,8 @@ from emgmm.covariances import FAMILIES
 from emgmm.diagnostics import Diagnosis, diagnose
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
 from emgmm.fitting import discrete
-from emgmm.fitting.fit import fit_mixture, map_of
+from emgmm.fitting.first_pass import em_of
+from emgmm.fitting.fit import fit_mixture
 from emgmm.fitting.loop import history, last_of_plain_em
 from emgmm.fitting.problem import Problem, given_of, options_of, problem_of
 from emgmm.fitting.progress import Reporter
@@ -422,7 +423,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         source = validation.source(self, X, sample_weight, reset=False)
         objectives = last_of_plain_em(getattr(self, "history_", history([], [], [])))
         with one_blas_thread():
-            em = map_of(source, self._problem(mixture))
+            em = em_of(source, self._problem(mixture))
             validation.check_some_observed(em.summary)
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)

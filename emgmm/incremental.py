@@ -14,7 +14,7 @@ from emgmm import attributes, validation
 from emgmm.covariances import FAMILIES, Family
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError, FailedBlockError
-from emgmm.fitting.fit import map_of
+from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import Ending
 from emgmm.fitting.multistart import START_ROWS, Given, first_mixture
 from emgmm.fitting.overflow import out_of_reach
@@ -166,7 +166,7 @@ class PartialFitMixin:
             noise = None if fitted.noise is None else fitted.noise.density
             prior = None if stream is None else stream.prior
             problem = problem_of(self, fitted.family, fitted.n_components, noise=noise, prior=prior)
-        em = map_of(block, problem)
+        em = em_of(block, problem)
         if fitted is not None:
             em.m_step = replace(em.m_step, dtype=np.result_type(em.m_step.dtype, fitted.means))
         if stream is None:
@@ -179,7 +179,7 @@ class PartialFitMixin:
         except OutOfReachError:
             raise out_of_reach(em.summary, mixture, block) from None
         except DegenerateCovarianceError as error:
-            ridge = None if em.m_step.prior else em.ridge
+            ridge = None if em.m_step.prior else em.m_step.ridge
             raise FailedBlockError(error, ridge) from None
         self.__dict__.pop("_starts", None)
         about_the_fit = {

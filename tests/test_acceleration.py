@@ -26,9 +26,10 @@ from emgmm.acceleration import LEAP, SCHEMES, Plain, em_step, steps
 from emgmm.acceleration.anderson import Change, Chart, Point, extrapolate
 from emgmm.covariances import FAMILIES
 from emgmm.degeneracy import aitken
-from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
+from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import history, last_of_plain_em
+from emgmm.fitting.problem import Problem
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Noise
 from emgmm.sources import ArraySource
@@ -97,7 +98,7 @@ def test_the_likelihood_never_falls_without_a_ridge(
 def test_every_objective_recomputes_and_every_mixture_is_one(acceleration, covariance_type):
     X, family = overlapping(), FAMILIES[covariance_type]
     model = fit(climbing(covariance_type, None, max_iter=0), X)
-    em = EM(ArraySource(X), family, 3, 0.0)
+    em = em_of(ArraySource(X), Problem(family, 3, 0.0))
     for step in islice(steps(em, SCHEMES[acceleration], model._mixture()), 40):
         assert step.objective == step.statistics.objective == em.expect(step.mixture).objective
         assert step.mixture.weights.sum() == pytest.approx(1, abs=1e-14)
@@ -198,7 +199,7 @@ def test_what_is_left_is_estimated_from_plain_steps(acceleration, covariance_typ
     assert events[-2:].tolist() == ["step", "step"]
     np.testing.assert_equal(model.remaining_gain_, aitken(objective[-3:])[1])
     last = np.flatnonzero(events == LEAP)[-1]
-    em = EM(ArraySource(X), FAMILIES[covariance_type], 3, 0.0)
+    em = em_of(ArraySource(X), Problem(FAMILIES[covariance_type], 3, 0.0))
     assert len(events) - 1 - last >= 2
     assert em.expect(model._mixture()).objective == objective[-1]
 
@@ -247,7 +248,7 @@ def chart_of(noise=0.0, prior=None):
     if noise:
         weights = mixture.weights * (1 - noise)
         mixture = replace(mixture, weights=weights, noise=Noise(noise, box))
-    em = EM(ArraySource(X), FAMILIES["full"], 3, 0.0, prior, noise=box)
+    em = em_of(ArraySource(X), Problem(FAMILIES["full"], 3, 0.0, prior, noise=box))
     statistics = em.expect(mixture)
     chart = Chart(em, statistics.about(mixture.means, em.family))
     return chart, mixture, chart.vector(statistics)
@@ -471,7 +472,7 @@ def test_natural_parameters_are_dual_to_the_statistics():
         family = FAMILIES[covariance_type]
         start = fit(climbing(covariance_type, None, max_iter=2), X)
         mixture: Mixture = start._mixture()
-        em = EM(ArraySource(X), family, 3, 0.0)
+        em = em_of(ArraySource(X), Problem(family, 3, 0.0))
         statistics = em.expect(mixture)
         chart = Chart(em, statistics.about(mixture.means + 0.3, family))
         responsibilities = start.predict_proba(X)

@@ -13,7 +13,8 @@ from emgmm import GaussianMixture, Verdict
 from emgmm.covariances import FAMILIES
 from emgmm.diagnostics import certificate
 from emgmm.diagnostics.certificate import MOST_MOVES, best_move, certify, moves
-from emgmm.em import EM
+from emgmm.fitting.first_pass import em_of
+from emgmm.fitting.problem import Problem
 from emgmm.sources import ArraySource
 
 K = 3
@@ -24,7 +25,7 @@ def problem(n_components=K, iterations=4):
     """EM, a mixture that it has not yet led to a maximum, and the statistics there."""
     model = GaussianMixture(n_components, reg_covar=0, tol=0, max_iter=iterations, random_state=1)
     mixture = fit(model, X)._mixture()
-    em = EM(ArraySource(X), FAMILIES["full"], n_components, 0.0)
+    em = em_of(ArraySource(X), Problem(FAMILIES["full"], n_components, 0.0))
     return em, mixture, em.expect(mixture)
 
 

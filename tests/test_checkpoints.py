@@ -29,7 +29,8 @@ from emgmm import (
 )
 from emgmm.acceleration import SCHEMES, evaluate
 from emgmm.covariances import FAMILIES
-from emgmm.em import EM
+from emgmm.fitting.first_pass import em_of
+from emgmm.fitting.problem import Problem
 from emgmm.sources import ArraySource, digest
 from emgmm.sources.block import Block
 from emgmm.storage import checkpoint
@@ -395,7 +396,7 @@ def test_the_digest_is_its_formula(monkeypatch):
         with one_blas_thread():
             monkeypatch.setattr(one_blas_thread, "n_threads", hands)
             source = digest.DigestedSource(ArraySource(rows, weights, complete=False))
-            EM(source, FAMILIES["full"], 3, 0.0)
+            em_of(source, Problem(FAMILIES["full"], 3, 0.0))
         assert source.digest == expected % 2**64
 
 
@@ -617,7 +618,7 @@ def test_a_position_is_a_value(acceleration, covariance_type, tmp_path):
     """Written, read, and gone on from, any position leads where it would have led."""
     rows, family = clusters(200, 2, 3, spread=1.0), FAMILIES[covariance_type]
     start = given_start(rows, 3, covariance_type)
-    em = EM(ArraySource(rows), family, 3, 1e-6)
+    em = em_of(ArraySource(rows), Problem(family, 3, 1e-6))
     position = SCHEMES[acceleration](
         evaluate(em, fit(GaussianMixture(**start, max_iter=0), rows)._mixture())
     )

@@ -22,10 +22,11 @@ from sklearn.base import clone
 
 from emgmm import GaussianMixture
 from emgmm.covariances import FAMILIES
-from emgmm.em import EM
 from emgmm.estep import CentredEStep, EStepForBlock, ExpandedEStep
 from emgmm.estep.compiled import estep
 from emgmm.fitting import multistart
+from emgmm.fitting.first_pass import em_of
+from emgmm.fitting.problem import Problem
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource, ClusterSource
 from emgmm.sources.block import Block
@@ -267,7 +268,7 @@ def test_rows_are_counted_once():
     sum_ = ClusterSource.sum
     source.sum = lambda *a: passes.append(a) or sum_(source, *a)
     assert source.n_rows == len(X)
-    EM(source, FAMILIES["full"], 2, 0.0)
+    em_of(source, Problem(FAMILIES["full"], 2, 0.0))
     assert source.n_rows == len(X)
     assert len(passes) == 2
 
@@ -276,7 +277,7 @@ def test_rows_are_counted_once():
 def test_forms_travel(covariance_type):
     model = fit(model_of(covariance_type), X)
     mixture = model._mixture()
-    summary = EM(ArraySource(X), mixture.family, 3, 0.0).summary
+    summary = em_of(ArraySource(X), Problem(mixture.family, 3, 0.0)).summary
     block = Block(0, X.T)
     forms = [
         ExpandedEStep(mixture, summary),
@@ -295,7 +296,7 @@ def test_forms_travel(covariance_type):
 
 def test_a_worker_without_the_compiler_uses_matrix_products(monkeypatch):
     mixture = Mixture.of(np.ones(1), np.zeros((1, 3)), np.eye(3)[None], FAMILIES["full"])
-    summary = EM(ArraySource(X), mixture.family, 1, 0.0).summary
+    summary = em_of(ArraySource(X), Problem(mixture.family, 1, 0.0)).summary
     monkeypatch.setattr(estep, "kernel", lambda: None)
     form = estep.CompiledEStep(mixture, summary)
     assert form.complete(form.sums(Block(0, X.T))).counts == pytest.approx([len(X)])

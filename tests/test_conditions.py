@@ -36,9 +36,10 @@ from emgmm.degeneracy import (
     is_settled,
     starved,
 )
-from emgmm.em import EM
+from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import Run
 from emgmm.fitting.messages import warnings_of
+from emgmm.fitting.problem import Problem
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource
 
@@ -92,7 +93,7 @@ def permuted(mixture, order):
 
 def judged(mixture, X, ridge):
     """Statistics of a mixture on rows, and these rows' covariance."""
-    em = EM(ArraySource(X), mixture.family, mixture.n_components, ridge)
+    em = em_of(ArraySource(X), Problem(mixture.family, mixture.n_components, ridge))
     statistics = em.expect(mixture)
     return statistics, statistics.total_covariance(mixture.family)
 

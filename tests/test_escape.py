@@ -18,9 +18,10 @@ from emgmm import CoincidentComponentsWarning, EMWarning, Ending, GaussianMixtur
 from emgmm.acceleration import PLAIN, Plain, evaluate
 from emgmm.covariances import FAMILIES
 from emgmm.datasets import question
-from emgmm.em import EM
 from emgmm.fitting import multistart
+from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import Rules, Run
+from emgmm.fitting.problem import Problem
 from emgmm.fitting.recorder import Recorder
 from emgmm.fitting.split import SplitPlan, along_axis, divide, rows_of, sample_of, splits
 from emgmm.mixture import Mixture
@@ -471,7 +472,7 @@ def a_division(family, groups, seed, reach=0.8):
     X = clusters(300, D, 3, seed=seed)
     centres = random.normal(size=(K, D))
     before = statistics_in_long_form(X, some_responsibilities(len(X), K, seed), family, centres)
-    em = EM(ArraySource(X), family, K, 0.0)
+    em = em_of(ArraySource(X), Problem(family, K, 0.0))
     places = [
         SplitPlan(random.dirichlet(np.ones(len(group))), random.normal(size=(len(group), D)))
         for group in groups
@@ -537,7 +538,7 @@ def test_the_m_step_of_a_division_has_the_whole_groups_moments(family):
     K = 4
     equal = np.full((len(X), K), 1 / K)
     statistics = statistics_in_long_form(X, equal, family)
-    em = EM(ArraySource(X), family, K, 0.0)
+    em = em_of(ArraySource(X), Problem(family, K, 0.0))
     place = along_axis(X, np.full(len(X), 1 / len(X)), K)
     divided = divide(statistics, em, [tuple(range(K))], [place], 0.5)
     mixture = MStep(family, 0.0, np.dtype(float)).maximise(divided)
@@ -554,7 +555,7 @@ def test_the_m_step_of_a_division_has_the_whole_groups_moments(family):
 @pytest.mark.parametrize("seed", range(3))
 def test_every_split_that_is_proposed_is_definite_and_parts_the_group(family, seed):
     X, _ = grid(3, 4)
-    em = EM(ArraySource(X), family, 4, 0.0)
+    em = em_of(ArraySource(X), Problem(family, 4, 0.0))
     equal = np.full((len(X), 4), 0.25)
     whole = em.m_step.maximise(statistics_in_long_form(X, equal, family))
     random = np.random.RandomState(seed)
@@ -588,7 +589,7 @@ def test_rows_that_stand_for_all_count_by_their_weights(holed):
     counts = np.random.default_rng(0).integers(1, 5, len(X)).astype(float)
     covariances = np.array([[[2, 0.5], [0.5, 1]], [[1, -0.3], [-0.3, 3]]])
     mixture = Mixture.of(np.array([0.3, 0.7]), X[[1, 2]], covariances, FAMILIES["full"])
-    em = EM(ArraySource(X, counts, complete=not holed), FAMILIES["full"], 2, 0.0)
+    em = em_of(ArraySource(X, counts, complete=not holed), Problem(FAMILIES["full"], 2, 0.0))
     values, shares = sample_of(em, mixture, np.random.RandomState(0))
     model = GaussianMixture.from_parameters(
         mixture.weights, mixture.means, covariances=mixture.covariances
@@ -603,7 +604,7 @@ def test_a_group_is_split_along_its_own_rows():
     X = X + np.random.default_rng(1).normal(size=X.shape)
     family = FAMILIES["full"]
     halves = np.repeat([[0.5, 0.5, 0], [0, 0, 1]], 200, axis=0)
-    em = EM(ArraySource(X), family, 3, 0.0)
+    em = em_of(ArraySource(X), Problem(family, 3, 0.0))
     mixture = em.m_step.maximise(statistics_in_long_form(X, halves, family))
     first = next(splits(em, mixture, em.expect(mixture), [(0, 1)], np.random.RandomState(0)))
     step = np.abs(first.means[1] - first.means[0])
@@ -616,7 +617,7 @@ def test_a_group_is_split_along_its_own_rows():
 def test_as_many_rounds_of_splits_are_made_as_there_are_components(n_components, monkeypatch):
     """Each round gains, and components coincide again."""
     X = clusters(60, 2, 2)
-    em = EM(ArraySource(X), FAMILIES["full"], n_components, 0.0)
+    em = em_of(ArraySource(X), Problem(FAMILIES["full"], n_components, 0.0))
     shares = np.full((60, n_components), 1 / n_components)
     mixture = em.m_step.maximise(statistics_in_long_form(X, shares, FAMILIES["full"]))
     step = evaluate(em, mixture)

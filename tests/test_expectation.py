@@ -18,12 +18,13 @@ from test_statistics import assert_same_statistics
 
 from emgmm import GaussianMixture
 from emgmm.covariances import DENSE, FAMILIES
-from emgmm.em import EM
 from emgmm.estep import CentredEStep, EStepForBlock, EStepForPass, ExpandedEStep, softmax
 from emgmm.estep import centred as module
 from emgmm.estep.base import most_probable
 from emgmm.estep.compiled.estep import CompiledEStep, kernel
 from emgmm.estep.features import QuadraticFeatures
+from emgmm.fitting.first_pass import em_of
+from emgmm.fitting.problem import Problem
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
 from emgmm.sources import ArraySource
@@ -199,7 +200,7 @@ def test_moments_are_taken_again_about_one_point_where_that_will_do(
     broad = family.add_ridge(np.zeros(family.element_shape(2, 3)), 1.0)
     before = Mixture.of(np.array([0.5, 0.5]), means, broad, family)
     about_means = CentredEStep(before, np.array([X[:100].mean(axis=0), X[100:].mean(axis=0)]))
-    em = EM(ArraySource(X), family, 2, 0.0)
+    em = em_of(ArraySource(X), Problem(family, 2, 0.0))
     expected = em.m_step.maximise(about_means.sums(Block(0, X.T)), before)
     exact_sums, taken = CentredEStep.sums, []
 

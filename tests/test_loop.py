@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from emgmm import Ending, GaussianMixture, validation
 from emgmm.acceleration import LEAP, PLAIN, Plain, Step, steps
 from emgmm.covariances import FAMILIES
-from emgmm.em import EM
+from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import Mark, Progress, Rules, run
+from emgmm.fitting.problem import Problem
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource
 
@@ -94,7 +95,7 @@ def test_a_pass_about_better_centres_is_counted(spy):
 def test_a_scheme_makes_the_next_mixture_only_when_it_is_asked_for():
     X = clusters()
     family = FAMILIES["full"]
-    em = EM(ArraySource(X), family, 1, 0.0)
+    em = em_of(ArraySource(X), Problem(family, 1, 0.0))
     mixture = Mixture.of(np.ones(1), X[:1], np.eye(3)[None], family)
     steps_of_em = steps(em, Plain, mixture)
     assert em.passes == 1

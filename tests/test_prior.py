@@ -19,7 +19,8 @@ from test_mclust import HERE, rows
 
 from emgmm import EMWarning, GaussianMixture, NormalInverseWishart, attributes
 from emgmm.covariances import FAMILIES
-from emgmm.em import EM
+from emgmm.fitting.first_pass import em_of
+from emgmm.fitting.problem import Problem
 from emgmm.sources import ArraySource
 from emgmm.summary import DataSummary
 
@@ -138,7 +139,7 @@ def test_em_climbs_the_stated_objective_to_where_its_gradient_is_zero(covariance
     assert np.diff(model.history_["objective"]).min() >= -1e-13 * abs(model.lower_bound_)
     # Along curves within the family through the end: M-steps from responsibilities that are changed
     # a little, which reach every direction in which parameters can move.
-    em = EM(ArraySource(X), FAMILIES[covariance_type], 3, 0.0, prior, 1.5)
+    em = em_of(ArraySource(X), Problem(FAMILIES[covariance_type], 3, 0.0, prior, 1.5))
     random, end = np.random.default_rng(0), model._mixture()
 
     def along(change):
@@ -378,7 +379,7 @@ def test_the_best_start_is_the_best_by_the_objective():
 def test_without_rows_there_is_the_prior():
     """An empty component gets the mode of the prior."""
     X, family = clusters(50, 3), FAMILIES["full"]
-    em = EM(ArraySource(X), family, 2, 0.0, PRIORS["strong"])
+    em = em_of(ArraySource(X), Problem(family, 2, 0.0, PRIORS["strong"]))
     responsibilities = np.column_stack([np.ones(50), np.zeros(50)])
     mixture = em.m_step.maximise(statistics_in_long_form(X, responsibilities, family))
     np.testing.assert_allclose(mixture.means[1], [1, 2, 3], rtol=1e-12)

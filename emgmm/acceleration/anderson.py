@@ -230,7 +230,7 @@ class Accelerated:
         if arrived is None:
             x = chart.vector(self.step.statistics)
             arrived = Point.of(chart, x, em_step(em, self.step))
-            if em.ridge:  # otherwise the objective decreases by rounding only
+            if em.m_step.ridge:  # otherwise the objective decreases by rounding only
                 fall = max(0.0, self.step.objective - arrived.step.objective)
         memory = (*memory, arrived.since(self.point))[-DEPTH:]
         return Accelerated(self.origin, arrived, memory, reach, fall)

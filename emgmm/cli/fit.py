@@ -16,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from emgmm import validation
+from emgmm.base import fitted_mixture
 from emgmm.cli import arguments as types
 from emgmm.cli import labels, outputs, tables
 from emgmm.cli.columns import Columns
@@ -284,7 +285,7 @@ def write_files(
     writers: dict[Path, outputs.Writer] = {}
     if options.out is not None:
         writers[options.out] = lambda file: labels.write(
-            file, options.out, table, rows.names, model._mixture(), options.safe_csv
+            file, options.out, table, rows.names, fitted_mixture(model), options.safe_csv
         )
     if options.model is not None:
         writers[options.model] = lambda file: save(named, file)
@@ -320,7 +321,7 @@ def draw(rows: InputRows, grid: GaussianMixtureIC) -> Any:
     axes = figure.subplots(1, 1 + several, squeeze=False)[0]
     source = validation.source(model, *rows.for_estimator(), reset=False)
     features, random = range(len(titles)), np.random.RandomState(0)
-    parameters = displayed(model._mixture(), source, features, titles, random)
+    parameters = displayed(fitted_mixture(model), source, features, titles, random)
     GaussianMixtureDisplay(**parameters).plot(axes[0])
     if several:
         InformationCriterionDisplay.from_estimator(grid, ax=axes[1])

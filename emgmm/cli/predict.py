@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emgmm.base import fitted_mixture
 from emgmm.cli import labels, outputs, tables
 from emgmm.cli.arguments import add_csv_options
 from emgmm.cli.csv_files import Format
@@ -84,4 +85,4 @@ def load(path: Path) -> tuple[Mixture, list[str]]:
         raise CommandError(str(error)) from None
     if not hasattr(model, "feature_names_in_"):
         raise CommandError(f"{path} does not name the columns of its data: fit it to a table")
-    return model._mixture(), list(model.feature_names_in_)
+    return fitted_mixture(model), list(model.feature_names_in_)

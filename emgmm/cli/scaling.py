@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from emgmm.attributes import adopt
+from emgmm.base import fitted_mixture
 from emgmm.cli.errors import CommandError
 from emgmm.cli.rows import InputRows
 from emgmm.covariances import DENSE, FAMILIES
@@ -114,7 +115,7 @@ class Standardization:
         Its `covariance_type` becomes 'full' if the family is not closed under scaling. `reg_covar`
         becomes 0, because in the original units the ridge would differ between columns.
         """
-        old, objective = fitted._mixture(), self.logs / self.weight
+        old, objective = fitted_mixture(fitted), self.logs / self.weight
         name, covariances = "full", old.dense_covariances()
         precisions_cholesky = old.family.dense(
             old.precisions_cholesky, old.n_components, old.n_features

@@ -199,7 +199,7 @@ def diagnose(
             mixture,
             statistics,
             total,
-            em.ridge,
+            em.m_step.ridge,
             n_rows,
             least_mass=em.m_step.least_mass(mixture.n_features),
         ),

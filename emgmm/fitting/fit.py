@@ -22,6 +22,7 @@ from emgmm.exceptions import (
     StarvedComponentWarning,
 )
 from emgmm.fitting import discrete
+from emgmm.fitting.first_pass import em_of, singular_features
 from emgmm.fitting.loop import (
     Ending,
     Rules,
@@ -39,14 +40,11 @@ from emgmm.fitting.messages import (
     warnings_of,
 )
 from emgmm.fitting.multistart import best_run, first_mixture
-from emgmm.fitting.overflow import values_named
 from emgmm.fitting.problem import Options, Problem
 from emgmm.fitting.progress import Reporter
 from emgmm.fitting.recorder import Outcome, Recorder, tabulated
 from emgmm.fitting.stepwise import Stream
 from emgmm.mixture import Mixture
-from emgmm.noise import NoVolumeError
-from emgmm.prior import ConstantFeaturesError
 from emgmm.sources import Source, check_ordinary
 from emgmm.statistics import Statistics
 
@@ -113,26 +111,6 @@ class FitResult:
         }
 
 
-def map_of(source: Source, problem: Problem) -> EM:
-    """EM's map for the rows of a source.
-
-    Raises
-    ------
-    ValueError
-        Where a feature is constant that a prior or the volume of noise would be taken from, or
-        squares of its values overflow.
-    """
-    try:
-        with values_named(source):
-            em = problem.em(source)
-            em.summary.check_squares()
-    except ConstantFeaturesError as error:
-        raise validation.constant_features(error.features, source.feature_names) from None
-    except NoVolumeError as error:
-        raise validation.no_volume(error.features, source.feature_names) from None
-    return em
-
-
 def fit_mixture(
     source: Source,
     problem: Problem,
@@ -174,12 +152,12 @@ def fit_mixture(
         Where every start meets a singular covariance.
     """
     journal = journal or Recorder()
-    em = map_of(journal.reading(source), problem)
+    em = em_of(journal.reading(source), problem)
     seen = em.summary
     validation.check_enough_rows(source.n_rows, seen.n_rows, seen.seen, problem.n_components)
     check_ordinary(seen.weight)
     validation.check_observed(seen, source.feature_names)
-    singular = () if problem.prior else em.singular_features()
+    singular = () if problem.prior else singular_features(em)
     if singular:
         raise DegenerateCovarianceError(features=singular)
     settled: Callable[[Sequence[float]], bool] = settled_at_once  # `tol` alone decides
@@ -231,7 +209,7 @@ def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarn
     unsound = warnings_of(
         run,
         em.summary.n_rows,
-        em.ridge,
+        em.m_step.ridge,
         break_symmetry=break_symmetry,
         least_mass=em.m_step.least_mass(mixture.n_features),
     )
@@ -242,5 +220,5 @@ def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarn
     if not found:  # else these say more
         left = weight * remaining_gain(run)
         found += stopped_short(left, LEFT_PER_PARAMETER * mixture.n_parameters)
-    found += large_ridge(em.summary, em.ridge)
+    found += large_ridge(em.summary, em.m_step.ridge)
     return (*found, *unobserved_pairs(em.summary, mixture.family))

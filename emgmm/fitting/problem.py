@@ -10,12 +10,10 @@ from typing import Any
 from emgmm import validation
 from emgmm.acceleration import SCHEMES, Scheme
 from emgmm.covariances import Family
-from emgmm.em import EM
 from emgmm.fitting.multistart import Given
 from emgmm.initialization import Start
 from emgmm.noise import Density
 from emgmm.prior import NormalInverseWishart
-from emgmm.sources import Source
 from emgmm.typing import Array
 
 
@@ -46,18 +44,6 @@ class Problem:
     prior: NormalInverseWishart | None = None
     concentration: float = 1.0
     noise: Density | str | float | Callable[[Array], Any] | None = None
-
-    def em(self, source: Source) -> EM:
-        """EM's map for the rows of a source; one pass over them is made."""
-        return EM(
-            source,
-            self.family,
-            self.n_components,
-            self.ridge,
-            self.prior,
-            self.concentration,
-            self.noise,
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -121,7 +121,7 @@ class BestOf(Assignment):
 def em_on_sample(m_step: MStep, sample: Rows, n_components: int) -> EM:
     """Return EM's map for a sample of the rows, without a noise component."""
     source = ArraySource(sample.values, sample.weights, complete=sample.complete)
-    return EM.under(replace(m_step, density=None), source, n_components)
+    return EM(source, replace(m_step, density=None), n_components)
 
 
 def rank_runs(em: EM, sample: Rows, assignments: Iterable[Assignment], n_steps: int) -> list[Step]:
@@ -155,7 +155,7 @@ def sort_key(em: EM, step: Step) -> tuple[bool, float]:
         step.mixture,
         statistics,
         statistics.total_covariance(em.family),
-        em.ridge,
+        em.m_step.ridge,
         em.summary.n_rows,
         least_mass=m_step.least_mass(em.source.n_features),
     )

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from emgmm import prediction, validation
+from emgmm.base import fitted_mixture
 from emgmm.drawing import SDS, needs_matplotlib
 from emgmm.mixture import Mixture
 from emgmm.plotting.layout import (
@@ -190,7 +191,7 @@ class GaussianMixtureDisplay:
         Hyndman (1996), Am. Stat. 50:120, doi 10.1080/00031305.1996.10474359.
         """
         check_model(model, cls.__name__)
-        mixture = model._mixture()
+        mixture = fitted_mixture(model)
         names = [str(name) for name in getattr(model, "feature_names_in_", [])]
         indices = feature_indices(features, names, mixture.n_features)
         check_levels(kind, sds, probabilities)

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from emgmm import attributes, validation
 from emgmm.acceleration import after_short_runs
-from emgmm.base import BaseMixture
+from emgmm.base import BaseMixture, fitted_mixture
 from emgmm.covariances import FAMILIES, family_names
 from emgmm.diagnostics import Diagnosis
 from emgmm.estimator import GaussianMixture
@@ -424,7 +424,7 @@ class GaussianMixtureIC(BaseMixture):
 
     def _mixture(self) -> Mixture:
         check_is_fitted(self)
-        return self.best_estimator_._mixture()
+        return fitted_mixture(self.best_estimator_)
 
     def _about_the_fit(self) -> dict[str, Any]:
         """How EM ended, and which candidates were nearly as good."""

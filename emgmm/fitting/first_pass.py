@@ -1,0 +1,133 @@
+"""The first pass of a fit: what the prior, the noise and the check of the features take from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from emgmm import validation
+from emgmm.covariances import FAMILIES, Family
+from emgmm.em import EM, summarized
+from emgmm.fitting.overflow import values_named
+from emgmm.fitting.problem import Problem
+from emgmm.mstep import MStep
+from emgmm.noise import Box, Density, Function, NoVolumeError
+from emgmm.prior import ConstantFeaturesError, is_collinear
+from emgmm.sources import Source
+from emgmm.sources.block import Block
+from emgmm.summary import CONSTANT, DataSummary
+from emgmm.tolerances import EPS
+from emgmm.typing import Array
+
+# Variance of a linear combination of standardized features below which it is computed anew, from
+# the rows: to compute it from the covariance takes the difference of much larger numbers.
+SUSPICIOUS = 1e-11
+
+# Standard deviation of such a combination that is taken for 0, whatever the rounding of the values.
+DEPENDENT = 1e-12
+
+# Units of rounding that a combination's standard deviation may owe to its values, which are rounded
+# independently of each other, and to the arithmetic.
+ROUNDING = 2
+
+# Share in a combination from which a feature belongs to it.
+SHARE = 1e-6
+
+
+def em_of(source: Source, problem: Problem) -> EM:
+    """Return EM's map for the rows of a source.
+
+    Raises
+    ------
+    ValueError
+        If a feature is constant from which a prior or the volume of noise would be taken, or if
+        squares of its values overflow.
+    """
+    ridge = problem.ridge if problem.prior is None else 0.0
+    m_step = MStep(problem.family, ridge, source.dtype, concentration=problem.concentration)
+    try:
+        with values_named(source):
+            em = EM(source, m_step, problem.n_components)
+            em.summary.check_squares()
+            if problem.prior is not None:
+                known = problem.prior.resolved(em.summary, problem.family, problem.n_components)
+                em.m_step = replace(em.m_step, prior=known)
+            em.m_step = replace(em.m_step, density=_density(em, problem.noise))
+    except ConstantFeaturesError as error:
+        raise validation.constant_features(error.features, source.feature_names) from None
+    except NoVolumeError as error:
+        raise validation.no_volume(error.features, source.feature_names) from None
+    return em
+
+
+def _density(em: EM, noise: Any) -> Density | None:
+    """Return the density of the noise component, from the ranges of the rows if necessary."""
+    if noise is None or isinstance(noise, Density):
+        return noise
+    if callable(noise):
+        return Function(noise)
+    em.summary.check_squares()
+    box = Box.between(em.summary.minimum, em.summary.maximum)
+    if not isinstance(noise, str):
+        return box.of_density(float(noise))
+    return _smallest(em, box) if em.summary.complete else box
+
+
+def _smallest(em: EM, box: Box) -> Box:
+    """Return the box that contains all rows, along the principal axes if that is smaller."""
+    full = FAMILIES["full"]
+    seen = em.summary
+    if em.family.structure != full.structure:
+        seen = em.summarize(partial(summarized, family=full))
+    if is_collinear(seen.scatter):
+        return box
+    axes = np.linalg.eigh(seen.scatter)[1]
+    turned = em.summarize(partial(along, axes=axes, family=FAMILIES["diag"]))
+    turned_box = box.turned(axes, turned.minimum, turned.maximum)
+    return min(box, turned_box, key=lambda each: -each.constant)
+
+
+def singular_features(em: EM) -> tuple[int, ...]:
+    """Return the features because of which every covariance of the family would be singular.
+
+    These features are constant or linearly dependent in all rows of positive weight, up to the
+    rounding of their values, and the ridge is not larger than that. Linear dependence cannot be
+    judged from moments of rows that miss some of the features; such rows are ignored.
+    """
+    seen, shape, ridge = em.summary, em.family.structure, em.m_step.ridge
+    D = len(seen.mean)
+    varies = seen.varies | (ridge**0.5 > CONSTANT * seen.largest)
+    varying = shape.variances(shape.outer(varies[None].astype(float)), D)[0]
+    if not varying.all():
+        return tuple(np.flatnonzero(varying == 0).tolist())
+    scatter = shape.dense(seen.scatter[None], D)[0]
+    covariance = scatter / seen.seen + ridge * np.eye(D)
+    sds = np.sqrt(np.diag(covariance))
+    variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
+    axes = vectors / sds[:, None]
+    parts = np.abs(axes) * seen.largest[:, None]
+    lost = np.maximum(ROUNDING * EPS * parts.sum(axis=0), DEPENDENT)
+    unit = np.finfo(em.source.dtype).eps
+    rounding = np.maximum(lost, ROUNDING * unit * np.sqrt((parts**2).sum(axis=0)))
+    if (variances > np.maximum(SUSPICIOUS, rounding**2)).all():
+        return ()
+    found = em.summarize(partial(along, axes=axes, family=FAMILIES["full"]))
+    flat = found.residual_variances() <= rounding**2
+    flat &= ridge * (axes**2).sum(axis=0) <= lost**2
+    return tuple(np.flatnonzero((np.abs(vectors[:, flat]) > SHARE).any(axis=1)).tolist())
+
+
+def along(block: Block, axes: Array, family: Family) -> DataSummary:
+    """Return the summary of a block's coordinates along axes, the columns of a (D, D) matrix.
+
+    Rows with missing values are ignored.
+    """
+    rows, weights = block.rows, block.weights
+    if not block.complete:
+        seen = np.logical_not(np.isnan(rows).any(axis=0))
+        rows = np.where(seen, rows, 0.0)
+        weights = seen * (1.0 if weights is None else weights)
+    return DataSummary.of(axes.T @ rows, family, weights)
