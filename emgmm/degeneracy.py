@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
+from emgmm.tolerances import judged_afterwards
 from emgmm.typing import Array
 
 # Symmetrised divergence, in nats, below which EM at rest does not part two components. The saddles
@@ -141,6 +142,7 @@ def narrow(
     return np.broadcast_to(found, mixture.n_components)
 
 
+@judged_afterwards()
 def surely_wide(mixture: Mixture, total: Array, ridge: float) -> bool:
     """Whether traces alone show that no component is narrow, as they do of nearly every fit.
 
@@ -150,7 +152,7 @@ def surely_wide(mixture: Mixture, total: Array, ridge: float) -> bool:
     family, D = mixture.family, mixture.n_features
     precisions_cholesky = family.stack(mixture.precisions_cholesky.astype(np.float64, copy=False))
     precisions = family.structure.precisions(precisions_cholesky)
-    if family.structure.traces(precisions, total[None], D).max() >= 0.5 / COLLAPSED:
+    if not family.structure.traces(precisions, total[None], D).max() < 0.5 / COLLAPSED:
         return False
     identity = family.structure.add_ridge(np.zeros_like(total)[None], 1.0)
     return bool(ridge * family.structure.traces(precisions, identity, D).max() < 0.5)

@@ -8,11 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emgmm.covariances import Family, Structure
-from emgmm.tolerances import EPS, judged_afterwards
+from emgmm.tolerances import EPS
 from emgmm.typing import Array
 
 # Sums of squares above this limit may overflow in later computations.
 LARGEST = 1e300
+
+# Largest absolute value of a feature. Sums of its squares are below the limit above, however many
+# rows there are and whatever their weights, whose total is at most 2**128.
+LARGEST_VALUE = 1e130
 
 # A feature is constant if its range, relative to its largest absolute value, is at most this.
 CONSTANT = 8 * EPS
@@ -163,16 +167,11 @@ class DataSummary:
         )
         return both._without_cross_moments() if both.has_partial_rows else both
 
-    @judged_afterwards()
     def check_squares(self) -> None:
-        """Raise `TooLargeError` where squares of a feature's values, or their sum, overflow nearly.
-
-        Squares about 0 too: k-means expands distances.
-        """
+        """Raise `TooLargeError` if sums of squares of a feature's values may overflow."""
         known = np.where(self.observed > 0, self.largest, 0.0)
-        wrong = np.logical_not(np.maximum(self.squares, known**2) < LARGEST)
-        if wrong.any():
-            raise TooLargeError(int(np.argmax(np.where(wrong, known, 0.0))))
+        if not known.max() <= LARGEST_VALUE:
+            raise TooLargeError(int(np.argmax(known)))
 
     @property
     def largest(self) -> Array:

@@ -798,6 +798,8 @@ def judge_same(judge, kind, start, data, other_start, other_data, units=None):
         judge.fault(f"{kind}: one fit fails", f"{start['covariance_type']}: slack {slack:.1g}")
     if len(survivors) < 2 or not slack < 1e-2:
         return
+    if axes_are_open(start, *data):
+        return
     bounds = [np.array(model.lower_bounds_, dtype=LONG) for model in (one, other)]
     jacobian = (~np.isnan(np.asarray(data[0], dtype=float)) @ np.log(units)).mean()
     gap = float(np.abs(bounds[0] - bounds[1] - jacobian).max())
@@ -813,6 +815,25 @@ def judge_same(judge, kind, start, data, other_start, other_data, units=None):
     shares = np.abs(other.weights_ - one.weights_)
     worst = [float(v.max(initial=0)) for v in (moved[occupied], changed[occupied], shares)]
     judge.demand(max(worst) <= 10 * slack, kind, f"{name}: parameters differ by {worst}")
+
+
+def axes_are_open(start, rows, weights):
+    """Whether on the way a component holds too few rows for axes of its own.
+
+    Its scatter is singular. Which axes it has where nothing varies is up to rounding, in any
+    implementation, and they have the variances that other components give them.
+    """
+    if start["covariance_type"] not in ("EEV", "VEV"):
+        return False
+    n_counted = len(rows) if weights is None else np.sum(weights)
+    for max_iter in range(1, start["max_iter"] + 1):
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            model = GaussianMixture(**{**start, "max_iter": max_iter})
+            shares = model.fit(rows, sample_weight=weights).weights_
+        if (shares * n_counted < rows.shape[1] + 1.5).any():
+            return True
+    return False
 
 
 def enlargement(model, rows):

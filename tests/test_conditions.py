@@ -35,6 +35,7 @@ from emgmm.degeneracy import (
     has_coincident,
     is_settled,
     starved,
+    surely_wide,
 )
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import Run
@@ -1080,3 +1081,13 @@ def test_fewer_rows_than_features_are_judged_too(covariance_type, dtype, ridge):
         model = fit(GaussianMixture(2, **arguments), X)
         if covariance_type == "full":
             assert model.diagnose(X).collapsed == [0, 1]
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+def test_a_component_beside_which_the_total_is_beyond_all_range_is_not_surely_wide(covariance_type):
+    family = FAMILIES[covariance_type]
+    covariances = family.structure.outer(np.array([[1e-140], [1.0]]))
+    mixture = Mixture.of(np.array([0.5, 0.5]), np.zeros((2, 1)), covariances, family)
+    total = family.structure.outer(np.array([[1e30]]))[0]
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        assert not surely_wide(mixture, total, 0.0)

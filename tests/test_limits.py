@@ -159,6 +159,19 @@ def test_equal_rows_whose_squares_overflow_are_refused_although_they_do_not_vary
         getattr(GaussianMixture(1, init_params=init_params, random_state=0), method)(rows)
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.0**60, 2.0**-60, 1e300])
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_the_range_of_rows_does_not_depend_on_what_they_count(covariance_type, scale):
+    rows = X / np.abs(X).max()
+    model = GaussianMixture(1, covariance_type=covariance_type, reg_covar=0)
+    weights = np.full(len(rows), scale)
+    fit(model, 9e129 * rows, sample_weight=weights)
+    covariance = 9e129 * (9e129 * np.cov(rows.T, bias=True))
+    assert_allclose(np.diag(dense(model)[0]).mean(), np.diag(covariance).mean(), rtol=1e-9)
+    with pytest.raises(ValueError, match="a value too large for dtype"):
+        fit(model, 1.1e130 * rows, sample_weight=weights)
+
+
 @pytest.mark.parametrize("covariance_type", [name for name in FAMILIES if name not in "EV"])
 @pytest.mark.parametrize("acceleration", [None, "anderson"])
 @pytest.mark.parametrize("reg_covar", [0, 1e-300])
@@ -183,14 +196,14 @@ def test_a_fit_that_meets_extreme_precisions_ends_as_with_overflow_ignored(
 
 def test_a_conditional_mean_whose_square_overflows_is_out_of_reach():
     """An ordinary value of one column; what it says of the other is beyond the range of squares."""
-    sds = np.array([1.0, 1e147])
+    sds = np.array([1.0, 1e127])
     covariance = np.outer(sds, sds) * [[1.0, 0.9], [0.9, 1.0]]
     model = GaussianMixture.from_parameters([1.0], [[0.0, 0.0]], covariances=[covariance])
     rows = X * sds
     rows[:9, 1] = np.nan
-    rows[3, 0] = 1e9
+    rows[3, 0] = 1e30
     before = pickle.dumps(vars(model))
-    with pytest.raises(ValueError, match=r"1e\+09 in row 3, column 0, counted from 0, so nothing"):
+    with pytest.raises(ValueError, match=r"1e\+30 in row 3, column 0, counted from 0, so nothing"):
         model.partial_fit(rows)
     assert pickle.dumps(vars(model)) == before
 

@@ -18,9 +18,9 @@ TOGETHER = 2**16
 def too_large(feature: int, source: Source) -> ValueError:
     """The error of a feature whose squares overflow: scikit-learn's words, and which value."""
     return ValueError(
-        "Input X contains infinity or a value too large for dtype('float64'): the squares that "
-        f"covariances are made of overflow. The largest is {_largest(feature, source)}: drop such "
-        "rows, set what is not known to NaN, or rescale the column."
+        "Input X contains infinity or a value too large for dtype('float64'): sums of squares, of "
+        f"which covariances are made, may overflow. The largest is {_largest(feature, source)}: "
+        "drop such rows, set what is not known to NaN, or rescale the column."
     )
 
 
