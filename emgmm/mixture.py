@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from emgmm.covariances import Family, Structure
 from emgmm.noise import Noise
@@ -173,8 +174,39 @@ class Mixture:
         half_log_det = self.family.structure.log_det(self.precision_cholesky_stack, self.n_features)
         return log_weights + half_log_det - 0.5 * self.n_features * LOG_2_PI
 
+    def log_joint(self, rows: Array) -> Array:
+        """Return log pi_k + log N(x; mu_k, Sigma_k), shape (N, K); with noise, (N, K + 1).
+
+        This is the definition to which every E-step is compared. NaN marks missing values: the
+        density is then the marginal one of the observed values. `scipy.special.logsumexp` over the
+        last axis is the log-density of the mixture, and subtracting it from the log-joint gives the
+        logarithm of the responsibilities.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (N, D)
+            Rows.
+        """
+        rows = np.asarray(rows, dtype=np.float64)
+        joint = np.empty((len(rows), self.n_lines))
+        patterns, which = np.unique(np.isnan(rows), axis=0, return_inverse=True)
+        with np.errstate(divide="ignore"):  # a component may have weight 0
+            log_weights = np.log(self.weights, dtype=np.float64)
+        for k, covariance in enumerate(self.dense_covariances().astype(np.float64)):
+            deviations = rows - self.means[k]
+            for number, missing in enumerate(patterns):
+                own, seen = which.ravel() == number, np.logical_not(missing)
+                factor = np.linalg.cholesky(covariance[np.ix_(seen, seen)])
+                whitened = solve_triangular(factor, deviations[np.ix_(own, seen)].T, lower=True)
+                log_norm = np.log(np.diag(factor)).sum() + 0.5 * seen.sum() * LOG_2_PI
+                squares = np.einsum("jn,jn->n", whitened, whitened)
+                joint[own, k] = log_weights[k] - log_norm - 0.5 * squares
+        if self.noise is not None:
+            joint[:, -1] = self.noise.log_joint(rows.T)
+        return joint
+
     def dense_covariances(self) -> Array:
-        """(K, D, D): every component's covariance as a matrix."""
+        """Return the covariances as matrices, shape (K, D, D)."""
         return self.family.dense(self.covariances, self.n_components, self.n_features)
 
     def sample(self, n_rows: int, random: np.random.RandomState) -> tuple[Array, Integers]:
