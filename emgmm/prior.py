@@ -227,7 +227,7 @@ class Prior:
         """
         shape, D = self.family.structure, mixture.n_features
         precisions_cholesky = mixture.each_precision_cholesky
-        traces = [shape.inner(p, self.scale, D) for p in shape.precisions(precisions_cholesky)]
+        traces = [shape.inner(p, self.scale) for p in shape.precisions(precisions_cholesky)]
         steps = mixture.means.astype(np.float64) - self.mean
         pulls = self.shrinkage * shape.squared_norms(precisions_cholesky, steps[:, :, None])[:, 0]
         log_dets = -2 * shape.log_det(precisions_cholesky, D)
