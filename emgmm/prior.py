@@ -231,7 +231,7 @@ class Prior:
         structure, D = self.family.structure, mixture.n_features
         precisions_cholesky = mixture.each_precision_cholesky
         precisions = structure.precisions(precisions_cholesky)
-        traces = [structure.inner(precision, self.scale, D) for precision in precisions]
+        traces = [structure.inner(precision, self.scale) for precision in precisions]
         offsets = mixture.means.astype(np.float64) - self.mean
         distances = structure.squared_norms(precisions_cholesky, offsets[:, :, None])[:, 0]
         log_dets = -2 * structure.log_det(precisions_cholesky, D)

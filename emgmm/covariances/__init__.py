@@ -1,4 +1,4 @@
-"""Covariance families: statistics -> covariances."""
+"""Covariance families: constraints on the covariances, their storage and their M-step."""
 
 from emgmm.covariances.conditional import Conditional, Patterns
 from emgmm.covariances.dense import DENSE, are_symmetric

@@ -194,5 +194,7 @@ def _narrowest(mixture: Mixture) -> Array:
     """(K,): the smallest standard deviation of each component, in any direction."""
     shape, stack = mixture.family.structure, mixture.covariance_stack
     unit = shape.add_ridge(np.zeros_like(stack[:1]), 1.0)[0]
-    least = np.broadcast_to(shape.min_variance(stack, unit), mixture.n_components)
+    least = np.broadcast_to(
+        shape.min_variance(stack, unit, mixture.n_features), mixture.n_components
+    )
     return np.sqrt(np.maximum(least, 0.0))
