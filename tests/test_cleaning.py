@@ -35,7 +35,7 @@ def looks_like_noise(X, k=12):
     ball = np.exp(D / 2 * np.log(np.pi) - gammaln(D / 2 + 1))
     volumes = ball * distances**D
     share = (volumes > np.median(volumes)).astype(float)
-    for _ in range(denoising.STEPS):
+    for _ in range(denoising.N_ITER):
         shares = np.array([1 - share, share])
         rates = k * shares.sum(axis=1) / (shares * volumes).sum(axis=1)  # maximum likelihood
         log_density = gamma.logpdf(volumes, k, scale=1 / rates[:, None])
