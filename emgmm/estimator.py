@@ -24,7 +24,7 @@ from emgmm.incremental import IncrementalEstimator
 from emgmm.initialization import STARTS
 from emgmm.prior import NormalInverseWishart
 from emgmm.sources import Source
-from emgmm.storage.checkpoint import journal
+from emgmm.storage.checkpoint import recorder
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Integers
 
@@ -360,7 +360,7 @@ class GaussianMixture(IncrementalEstimator):
         here = self._mixture() if goes_on else None
         problem, parameters = self._problem(here), self.get_params(deep=False)
         try:
-            with journal(self.checkpoint, self.checkpoint_every, parameters, source, here) as kept:
+            with recorder(self.checkpoint, self.checkpoint_every, parameters, source, here) as kept:
                 result = fit_mixture(
                     source,
                     problem,
