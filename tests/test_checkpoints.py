@@ -550,7 +550,7 @@ FIT = textwrap.dedent(
     """
     import sys, time, warnings
     import numpy as np
-    from emgmm import GaussianMixture, door
+    from emgmm import GaussianMixture, validation
     from emgmm.sources import ArraySource
     warnings.simplefilter("ignore")
 
@@ -559,7 +559,7 @@ FIT = textwrap.dedent(
             time.sleep(0.01)
             yield from super().blocks(size)
 
-    door.ArraySource = Slow
+    validation.ArraySource = Slow
     rows, path, out, n_init, acceleration = sys.argv[1:]
     model = GaussianMixture(
         3, tol=1e-7, max_iter=15, n_init=int(n_init), init_params="random", random_state=0,

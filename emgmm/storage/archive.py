@@ -186,7 +186,7 @@ def construct(kind: Callable[..., Class], parts: Any) -> Class:
         If a field does not have the type that the class declares.
     """
     if not isinstance(parts, Mapping):
-        raise DamagedError(f"a {kind.__name__} is made of a {type(parts).__name__}")
+        raise DamagedError(f"the fields of a {kind.__name__} are a {type(parts).__name__}")
     values = {}
     for name, value in parts.items():
         hint = _hints(kind).get(name)

@@ -107,7 +107,7 @@ def decode(value: Any) -> Any:
             return {RENAMED.get(key, key): item for key, item in items.items()}
         if keys == {"prior"} and items.keys() <= {*signature(NormalInverseWishart).parameters}:
             return NormalInverseWishart(**items)
-    raise ValueError(f"an object with the keys {sorted(value)} stands where a value belongs")
+    raise ValueError(f"an object with the keys {sorted(value)} is not a valid value")
 
 
 def _array(dtype: Any, shape: Any, values: Any) -> NDArray[Any]:
@@ -205,6 +205,8 @@ def read(
         raise ValueError(f"{path} has parameters that this emgmm does not know: {sorted(unknown)}.")
     missing, strange = set(needed) - set(fitted), set(fitted) - {*needed, *possible}
     if missing or strange:
-        what = f"lacks {sorted(missing)}" if missing else f"has {sorted(strange)} among the fitted"
-        raise ValueError(f"{path} is a damaged model: it {what}.")
+        problem = f"lacks {sorted(missing)}"
+        if not missing:
+            problem = f"has {sorted(strange)} among the fitted attributes"
+        raise ValueError(f"{path} is a damaged model: it {problem}.")
     return params, fitted
