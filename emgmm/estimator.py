@@ -39,7 +39,7 @@ from emgmm.mixture import Mixture
 from emgmm.prior import NormalInverseWishart
 from emgmm.randomness import generator
 from emgmm.sources import Source
-from emgmm.storage.checkpoint import journal
+from emgmm.storage.checkpoint import recorder
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Integers
 from emgmm.validation import Interval, one_of
@@ -458,10 +458,9 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
             objectives = getattr(self, "history_", {}).get("objective", ())
             before = float(objectives[-2]) if len(objectives) > 1 else -np.inf
         parameters = self.get_params(deep=False)
+        seconds = self.checkpoint_every
         try:
-            with journal(
-                self.checkpoint, self.checkpoint_every, parameters, source, fitted
-            ) as kept:
+            with recorder(self.checkpoint, seconds, parameters, source, fitted) as record:
                 result = fit_mixture(
                     source,
                     self._problem(fitted),
@@ -470,7 +469,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
                     initial=fitted,
                     before=before,  # the stopping rule compares the first objective to it
                     reporter=Reporter(int(self.verbose), self.verbose_interval),
-                    journal=kept,
+                    recorder=record,
                 )
         except DegenerateCovarianceError as error:
             ridge = self.reg_covar if self.prior is None else None

@@ -15,7 +15,7 @@ from emgmm.fitting.stepwise import Stream
 from emgmm.noise import Box
 from emgmm.statistics import Statistics
 from emgmm.storage import conversion, models, restored
-from emgmm.storage.archive import check_type, made
+from emgmm.storage.archive import check_type, construct
 from emgmm.validation import ValidatedParameters
 from emgmm.version import InconsistentVersionWarning, __version__
 
@@ -254,14 +254,16 @@ class InterchangeMixin(ValidatedParameters):
         model.__dict__.update(fitted)
         model.ending_ = restored.ending(fitted["ending_"])
         if fitted["_noise_density"] is not None:
-            model._noise_density = made(Box, fitted["_noise_density"])
+            model._noise_density = construct(Box, fitted["_noise_density"])
         model._check_portable()
         mixture = attributes.mixture_of(model)
         restored.check_possible(mixture)
         K, D = mixture.means.shape
         if "_stream" in fitted:
-            statistics = made(Statistics, fitted["_stream"].get("statistics"))
-            model._stream = stream = made(Stream, {**fitted["_stream"], "statistics": statistics})
+            statistics = construct(Statistics, fitted["_stream"].get("statistics"))
+            model._stream = stream = construct(
+                Stream, {**fitted["_stream"], "statistics": statistics}
+            )
             restored.check_weight("the stream", stream.weight)
             with np.errstate(over="ignore"):  # what overflows is refused
                 sums = statistics.times(stream.weight)

@@ -333,7 +333,7 @@ def spoil(document, change):
 
 SPOILED = {
     "not JSON": (lambda d: "weights: 1", "is not a saved model: it is not JSON"),
-    "another document": (lambda d: "[1, 2]", "does not say format 'emgmm.GaussianMixture'"),
+    "another document": (lambda d: "[1, 2]", "does not have the format 'emgmm.GaussianMixture'"),
     "a later format": (
         lambda d: spoil(d, lambda d: d.update(format_version=2)),
         "has format version 2; this emgmm reads version 1",

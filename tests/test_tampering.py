@@ -352,7 +352,11 @@ RECORDS = {
         {"noise": {"class": "Noise", "parts": {"weight": 0.1, "density": None}}},
         "den",
     ),
-    "position": ("Record", {"random": {"items": {}}}, "the state of its random numbers is none"),
+    "position": (
+        "Record",
+        {"random": {"items": {}}},
+        "the state of its random number generator is not",
+    ),
 }
 
 
@@ -365,7 +369,7 @@ def test_a_record_of_no_such_fit_is_refused(kind, new, message, stopped):
         assert kind == "FinishedRun"
         record = find(document, "Record")
         run = find(document, "StartsSoFar")["best"]
-        record["ended"] = {
+        record["finished"] = {
             "tuple": [{"class": "FinishedRun", "parts": {"run": run, "failure": None, "passes": 3}}]
         }
         parts = find(document, kind)
@@ -385,7 +389,7 @@ def test_random_numbers_are_not_read_from_elsewhere(stopped):
     for position in (10**9, -1, 2**80):
         state["pos"] = position
         model.checkpoint.write_bytes(packed(document, arrays))
-        with pytest.raises(ValueError, match="the pos of its random numbers is none"):
+        with pytest.raises(ValueError, match="the pos of its random number generator is not"):
             fit(model, X)
 
 

@@ -236,8 +236,8 @@ def introduce(
         if names:
             write_text(wrap(f"{why}: {names}", "  "))
     if rows.n_missing:
-        what = "1 value is" if rows.n_missing == 1 else f"{rows.n_missing} values are"
-        write_text(f"{what} missing; the likelihood is that of the others.")
+        count = "1 value is" if rows.n_missing == 1 else f"{rows.n_missing} values are"
+        write_text(f"{count} missing; the likelihood is that of the others.")
     if rows.constant:
         note(f"columns that do not vary are left out: {join_names(rows.constant)}")
     if numbers[-1] < options.components[-1]:

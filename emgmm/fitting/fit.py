@@ -120,7 +120,7 @@ def fit_mixture(
     initial: Mixture | None = None,
     before: float = -np.inf,
     reporter: Reporter | None = None,
-    journal: Recorder | None = None,
+    recorder: Recorder | None = None,
 ) -> FitResult:
     """Fit a mixture to the rows of a source.
 
@@ -140,7 +140,7 @@ def fit_mixture(
         The objective before that mixture, to which the stopping rule compares its own.
     reporter : Reporter, optional
         Prints the progress.
-    journal : Journal, optional
+    recorder : Journal, optional
         Keeps how far the fit has come.
 
     Raises
@@ -151,8 +151,8 @@ def fit_mixture(
     DegenerateCovarianceError
         Where every start meets a singular covariance.
     """
-    journal = journal or Recorder()
-    em = em_of(journal.reading(source), problem)
+    recorder = recorder or Recorder()
+    em = em_of(recorder.reading(source), problem)
     seen = em.summary
     validation.check_enough_rows(source.n_rows, seen.n_rows, seen.seen, problem.n_components)
     check_ordinary(seen.weight)
@@ -178,7 +178,7 @@ def fit_mixture(
         before=before,
         reporter=reporter or Reporter(0, 1),
         random=random,
-        journal=journal,
+        recorder=recorder,
     )
     if best.step.objective == -math.inf:
         prediction.counts(best.step.mixture, source)  # names the first row that is out of reach

@@ -125,7 +125,7 @@ def best_run(
     before: float,
     reporter: Reporter,
     random: np.random.RandomState,
-    journal: Recorder,
+    recorder: Recorder,
 ) -> tuple[Run, tuple[Outcome, ...]]:
     """Run a scheme from each beginning and keep the run whose objective is highest.
 
@@ -138,18 +138,18 @@ def best_run(
     DegenerateCovarianceError
         Where no beginning leads to an end.
     """
-    standing, random = journal.opened(em, random)
+    standing, random = recorder.opened(em, random)
     for begin in beginnings[standing.number :]:
-        journal.start(standing, em, random)
+        recorder.start(standing, em, random)
         reporter.begin(standing.number)
         try:
             first = partial(evaluate, em, begin(random))  # draws from `random`, told or not
-            ended = journal.run(em, scheme, first, rules=rules, before=before, watcher=reporter)
+            ended = recorder.run(em, scheme, first, rules=rules, before=before, watcher=reporter)
         except DegenerateCovarianceError as error:
             standing = standing.failed(error)
             reporter.failed()
             continue
-        ended = split_coincident(em, scheme, ended, rules, random, journal)
+        ended = split_coincident(em, scheme, ended, rules, random, recorder)
         reporter.end(ended.step.objective, converged=ended.converged)
         best = standing.best
         standing = standing.ended(ended, ended if best is None or beats(ended, best) else best)
@@ -171,7 +171,7 @@ def split_coincident(
     ended: Run,
     rules: Rules,
     random: np.random.RandomState,
-    journal: Recorder,
+    recorder: Recorder,
 ) -> Run:
     """Go on from where EM could not part some components, as long as that gains anything.
 
@@ -183,28 +183,30 @@ def split_coincident(
             break
         groups = coincident(ended.step.mixture)
         ended = replace(ended, met=[*ended.met, *groups])
-        parted = best_split(em, scheme, ended, groups, rules, random, journal)
+        parted = best_split(em, scheme, ended, groups, rules, random, recorder)
         if parted is None or not beats(parted, ended):
             # What was tried cost passes all the same.
             ended = replace(ended, passes=[*ended.passes[:-1], em.passes])
-            return ended if ended.converged else continue_unsplit(em, scheme, ended, rules, journal)
+            return (
+                ended if ended.converged else continue_unsplit(em, scheme, ended, rules, recorder)
+            )
         ended = ended.then(parted, "escape")
     return ended
 
 
-def continue_unsplit(em: EM, scheme: Scheme, ended: Run, rules: Rules, journal: Recorder) -> Run:
+def continue_unsplit(em: EM, scheme: Scheme, ended: Run, rules: Rules, recorder: Recorder) -> Run:
     """Go on as if nothing coincided, from a rest by rounding that `tol` did not ask for."""
     left = rules.max_iter - ended.n_iter
     if left < 1:
         return ended
     rules = replace(rules, max_iter=left, stuck=no_groups)
-    return replace(resume(em, scheme, ended, rules, journal), ending=Ending.COINCIDENT)
+    return replace(resume(em, scheme, ended, rules, recorder), ending=Ending.COINCIDENT)
 
 
-def resume(em: EM, scheme: Scheme, ended: Run, rules: Rules, journal: Recorder) -> Run:
+def resume(em: EM, scheme: Scheme, ended: Run, rules: Rules, recorder: Recorder) -> Run:
     """A run that has ended, and its continuation by a scheme under other rules."""
     before = ended.objectives[-2]
-    rest = journal.run(em, scheme, lambda: ended.step, rules=rules, before=before)
+    rest = recorder.run(em, scheme, lambda: ended.step, rules=rules, before=before)
     return ended.then(rest.after_first(), PLAIN)  # any scheme begins with a step of EM
 
 
@@ -215,7 +217,7 @@ def best_split(
     groups: list[tuple[int, ...]],
     rules: Rules,
     random: np.random.RandomState,
-    journal: Recorder,
+    recorder: Recorder,
 ) -> Run | None:
     """The best of a few splits after EM's trial, run to its end; None where there is no room."""
     left = rules.max_iter - ended.n_iter - 1  # the split itself is an M-step
@@ -227,7 +229,7 @@ def best_split(
     for mixture in splits(em, step.mixture, step.statistics, groups, random):
         try:
             first = partial(evaluate, em, mixture)
-            trials.append(journal.run(em, Plain, first, rules=trial_rules, before=-np.inf))
+            trials.append(recorder.run(em, Plain, first, rules=trial_rules, before=-np.inf))
         except DegenerateCovarianceError:
             continue
     if not trials:
@@ -238,6 +240,6 @@ def best_split(
         return best
     rest_rules = replace(rules, max_iter=left - best.n_iter)
     try:
-        return resume(em, scheme, best, rest_rules, journal)
+        return resume(em, scheme, best, rest_rules, recorder)
     except DegenerateCovarianceError:
         return None

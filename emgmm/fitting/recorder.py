@@ -1,4 +1,4 @@
-"""A journal: through which a fit makes its runs, so that one who keeps it can take them up again.
+"""A recorder: through which a fit makes its runs, so that one who keeps it can take them up again.
 
 A fit is a fixed sequence of runs of the loop, given what each of them ended with and the state of
 the random numbers. So what has ended need not be made again, only be told.
