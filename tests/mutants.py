@@ -367,7 +367,15 @@ def run_tests(place, module, sieve):
     with open("output.txt", "w") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-        arguments = ["-xq", "--tb=line", "--assert=plain", "-p", "no:cacheprovider", *files]
+        arguments = [
+            "-xq",
+            "--tb=line",
+            "--assert=plain",
+            "-p",
+            "no:cacheprovider",
+            "--cases=0",
+            *files,
+        ]
         arguments += [f"--deselect={name}" for name in TEXTUAL]
         code = pytest.main(arguments, plugins=[sieve])
         os._exit(code != 0 and not (sieve.spent and code == 2))
