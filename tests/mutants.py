@@ -129,7 +129,16 @@ EVERYBODYS = "combinations defects noise missing weights prior conditions togeth
 # Constants that decide on speed and memory alone.
 PERFORMANCE = {
     *("BATCH_ENTRIES", "BLOCK_ROWS", "BRANCHES", "BY_ENTRY", "BY_ROW", "CACHE_LINE"),
-    *("COMPILED_FROM", "ENTRIES", "FEW", "FEW_FEATURES", "GROUP", "HALVED", "JOINT", "LINE"),
+    *(
+        "COMPILED_FROM",
+        "ENTRIES",
+        "FEW",
+        "FEW_FEATURES",
+        "GROUP",
+        "HALVED",
+        "LINE",
+        "LOG_JOINT_ENTRIES",
+    ),
     *("MANY", "MOST_ROWS", "PAIR", "PIECES", "REGISTER", "SHARE", "SLAB", "SLABBED", "SMALL"),
     *("STRIP", "SUMMARY_ENTRIES", "TILE", "TOGETHER", "VECTOR", "VECTORS", "WIDE", "WORTHWHILE"),
     *("WIDTH", "MADE_OF"),
