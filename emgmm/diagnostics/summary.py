@@ -107,7 +107,7 @@ class MixtureSummary:
             None if mixture.noise is None else mixture.noise.weight,
             mixture.n_parameters,
             covariances / (sds[:, :, None] * sds[:, None, :]) if correlations else None,
-            mixture.family.structure.n_monomials(D) > D,  # products of two features among them
+            mixture.family.structure.has_covariances and D > 1,
             **figures,
         )
 

@@ -78,10 +78,9 @@ def _density(em: EM, noise: Any) -> Density | None:
 
 def _smallest(em: EM, box: Box) -> Box:
     """Return the box that contains all rows, along the principal axes if that is smaller."""
-    full = FAMILIES["full"]
     seen = em.summary
-    if em.family.structure != full.structure:
-        seen = em.summarize(partial(summarized, family=full))
+    if not em.family.structure.has_covariances:
+        seen = em.summarize(partial(summarized, family=FAMILIES["full"]))
     if is_collinear(seen.scatter):
         return box
     axes = np.linalg.eigh(seen.scatter)[1]

@@ -106,8 +106,7 @@ def large_ridge(summary: DataSummary, ridge: float) -> list[EMWarning]:
 
 def unobserved_pairs(summary: DataSummary, family: Family) -> list[UnobservedPairWarning]:
     """What must be said of features whose covariance no row tells, where the family has one."""
-    D = len(summary.mean)
-    if summary.pair_weights is None or family.structure.n_monomials(D) <= D:
+    if summary.pair_weights is None or not family.structure.has_covariances:
         return []
     pairs = np.argwhere(np.triu(summary.pair_weights <= 0, k=1))
     if not len(pairs):
