@@ -123,7 +123,7 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         array([[0.5, 0.5],
                [1. , 0. ]])
         """
-        return self._row_by_row(X, prediction.responsibilities, self._n_lines())
+        return self._row_by_row(X, prediction.responsibilities, self._n_densities())
 
     def predict_log_proba(self, X: Any) -> Array:
         """Compute the logarithm of `predict_proba`, which is exact where probabilities underflow.
@@ -146,10 +146,10 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         ValueError
             If X contains infinity or does not have the features of the fit.
         """
-        return self._row_by_row(X, prediction.log_responsibilities, self._n_lines())
+        return self._row_by_row(X, prediction.log_responsibilities, self._n_densities())
 
-    def _n_lines(self) -> int:
-        return self._mixture().n_lines
+    def _n_densities(self) -> int:
+        return self._mixture().n_densities
 
     def score_samples(self, X: Any) -> Array:
         """Compute the log-density of each row.

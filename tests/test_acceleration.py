@@ -312,7 +312,7 @@ class Linear:
 
     def point(self, away):
         x = self.limit + away
-        step = SimpleNamespace(mixture=SimpleNamespace(n_lines=1))
+        step = SimpleNamespace(mixture=SimpleNamespace(n_densities=1))
         return Point(step, x, self.J @ away - away, self.G @ x)
 
 
