@@ -34,6 +34,7 @@ from emgmm.fitting.loop import (
 )
 from emgmm.fitting.messages import (
     LEFT_PER_PARAMETER,
+    diagonal_scale,
     large_ridge,
     stopped_short,
     unobserved_pairs,
@@ -97,13 +98,12 @@ class FitResult:
     def attributes(self) -> dict[str, Any]:
         """The fitted attributes of an estimator, but for those of the mixture."""
         run, prior = self.run, self.em.m_step.prior
-        ending = Ending.DIAGONAL_SCALE if prior and prior.diagonal else run.ending
         return {
             "converged_": run.converged,
             "n_iter_": run.n_iter,
             "lower_bound_": run.objectives[-1],
             "lower_bounds_": run.objectives[1:],
-            "ending_": ending,
+            "ending_": run.ending,
             "history_": self.history,
             "remaining_gain_": self.remaining_gain,
             "_stream": Stream.after_fit(self.statistics, prior, self.mixture),
@@ -221,4 +221,5 @@ def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarn
         left = weight * remaining_gain(run)
         found += stopped_short(left, LEFT_PER_PARAMETER * mixture.n_parameters)
     found += large_ridge(em.summary, em.m_step.ridge)
+    found += diagonal_scale(em.m_step.prior)
     return (*found, *unobserved_pairs(em.summary, mixture.family))

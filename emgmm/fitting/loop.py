@@ -29,10 +29,7 @@ class Ending(Enum):
         "max_iter iterations were made while the log-likelihood still changed by tol or more."
     )
     START_ONLY = "max_iter is 0: these are the parameters that the start gave, no EM was run."
-    DIAGONAL_SCALE = (
-        "EM ended as converged_ says, under a prior whose scale is diagonal: columns of X are "
-        "collinear, or there are no more rows than columns, so that X's covariance is singular."
-    )
+
     GIVEN = "The parameters were given, no EM was run."
     STREAM = "The parameters follow a stream, one step of EM for each block: it has no end."
 

@@ -20,6 +20,7 @@ from emgmm.exceptions import (
 )
 from emgmm.fitting.loop import Ending, Run, rests
 from emgmm.mixture import Mixture
+from emgmm.prior import Prior
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
 from emgmm.typing import Array
@@ -102,6 +103,19 @@ def large_ridge(summary: DataSummary, ridge: float) -> list[EMWarning]:
     with np.errstate(over="ignore"):
         warning.shares = tuple((ridge / variances[found]).tolist())
     return [warning]
+
+
+def diagonal_scale(prior: Prior | None) -> list[EMWarning]:
+    """Return the warning of a prior whose scale is the diagonal of a singular covariance."""
+    if prior is None or not prior.diagonal:
+        return []
+    return [
+        EMWarning(
+            "The covariance of X, from which the prior's scale is derived, is singular, because "
+            "columns are collinear or there are no more rows than columns. Its diagonal is used "
+            "instead. Drop redundant columns, or set prior=NormalInverseWishart(scale=...)."
+        )
+    ]
 
 
 def unobserved_pairs(summary: DataSummary, family: Family) -> list[UnobservedPairWarning]:
