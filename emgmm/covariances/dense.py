@@ -28,14 +28,22 @@ ASYMMETRY = 1e-5
 
 
 @cache
-def _upper_triangle(n_features: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
-    """Return the entries of the monomials x_i x_j: their row, column and coefficient.
+def _pairs(n_features: int) -> NDArray[np.intp]:
+    """Return the factors i and j of each monomial x_i x_j, (2, n_monomials)."""
+    pairs = np.stack(np.triu_indices(n_features))
+    pairs.setflags(write=False)
+    return pairs
 
-    The coefficient is -1/2 on the diagonal and twice as much beside it, where x_i x_j also stands
-    for x_j x_i.
+
+@cache
+def _coefficients(n_features: int) -> tuple[NDArray[np.intp], Array]:
+    """Return the position of each monomial in a flattened matrix, and the factor of that entry.
+
+    The factor is -1/2 on the diagonal and twice as much beside it, where x_i x_j also stands for
+    x_j x_i.
     """
-    rows, columns = np.triu_indices(n_features)
-    return rows, columns, np.where(rows == columns, -0.5, -1.0)
+    i, j = _pairs(n_features)
+    return i * n_features + j, np.where(i == j, -0.5, -1.0)
 
 
 @cache
@@ -86,17 +94,15 @@ class Dense(Structure):
             start = stop
 
     def coefficients(self, precisions: Array) -> Array:
-        n_features = precisions.shape[-1]
-        rows, columns, factors = _upper_triangle(n_features)
-        flat = precisions.reshape(len(precisions), -1)
-        return flat.take(rows * n_features + columns, axis=1) * factors
+        positions, factors = _coefficients(precisions.shape[-1])
+        return precisions.reshape(len(precisions), -1).take(positions, axis=1) * factors
 
     def from_monomials(self, sums: Array, n_features: int) -> Array:
         elements: Array = sums.take(_monomial_of(n_features), axis=1)
         return elements.reshape(len(sums), n_features, n_features)
 
     def pairs_and_squares(self, n_features: int) -> tuple[Integers, int]:
-        return np.stack(_upper_triangle(n_features)[:2]), 0
+        return _pairs(n_features), 0
 
     def outer(self, vectors: Array) -> Array:
         return vectors[:, :, None] * vectors[:, None, :]

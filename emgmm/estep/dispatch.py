@@ -10,7 +10,7 @@ import numpy as np
 from emgmm.estep.base import EStep, most_probable
 from emgmm.estep.centred import CentredEStep, fits_in_one_batch
 from emgmm.estep.compiled.estep import CompiledEStep, kernel, outperforms_numpy
-from emgmm.estep.expanded import JOINT, ExpandedEStep, rows_per_piece
+from emgmm.estep.expanded import LOG_JOINT_ENTRIES, ExpandedEStep, rows_per_piece
 from emgmm.estep.features import QuadraticFeatures
 from emgmm.estep.missing import MissingEStep
 from emgmm.estep.softmax import softmax
@@ -34,10 +34,10 @@ FEW: dict[type[ExpandedEStep], int] = {ExpandedEStep: 8, CompiledEStep: 128}
 # Distance from a component, in standard deviations, up to which `MAX_ERROR` is required in float64.
 # The responsibility of a component vanishes for more distant rows; their log-joint has the same
 # relative error.
-IN_SIGHT = 38.0
+RELEVANT_SDS = 38.0
 
 # The same for float32: the distance of a component's own rows.
-TYPICAL = 1.0
+TYPICAL_SDS = 1.0
 
 # Maximum distance from the centre whose square float32 represents, with a margin for sums; its
 # inverse is the minimum standard deviation. Squares that then underflow are negligible.
@@ -83,16 +83,16 @@ class EStepForPass:
         Summary of the rows.
     dtype : dtype
         Type of the rows.
-    held : dtype, optional
+    block_dtype : dtype, optional
         Type of the rows of blocks, if it differs: a small table is converted to float64.
     """
 
     def __init__(
-        self, summary: DataSummary, dtype: np.dtype[Any], held: np.dtype[Any] | None = None
+        self, summary: DataSummary, dtype: np.dtype[Any], block_dtype: np.dtype[Any] | None = None
     ) -> None:
         self.summary = summary
         self.dtype = dtype
-        self.held = dtype if held is None else held
+        self.block_dtype = dtype if block_dtype is None else block_dtype
         # Reused by all passes: features about the rows' mean, and the choice by the mixture's size.
         self._features: dict[Any, QuadraticFeatures] = {}
         self._kinds: dict[tuple[int, int], type[ExpandedEStep] | None] = {}
@@ -107,16 +107,18 @@ class EStepForPass:
             return self._centred(mixture, self.dtype)
         small = _is_small(mixture, summary.n_rows)
         for centre in [summary.mean] if small else _centres(mixture, summary.mean):
-            if self.held == np.float32 and _is_within_range(mixture, summary.max_distances(centre)):
+            if self.block_dtype == np.float32 and _is_within_range(
+                mixture, summary.max_distances(centre)
+            ):
                 single = kind(mixture, summary, self._features_about(centre, mixture, np.float32))
-                if single.error_near(TYPICAL) <= max_error_single(mixture.n_features):
+                if single.error_near(TYPICAL_SDS) <= max_error_single(mixture.n_features):
                     return single
             double = kind(mixture, summary, self._features_about(centre, mixture, np.float64))
-            if double.error_near(IN_SIGHT) <= MAX_ERROR:
+            if double.error_near(RELEVANT_SDS) <= MAX_ERROR:
                 return double
             if double.error(summary.max_distances(centre)) <= MAX_ERROR:
                 return double
-        return self._centred(mixture, self.held)
+        return self._centred(mixture, self.block_dtype)
 
     def about(self, mixture: Mixture, centres: Array) -> EStep:
         """Return the E-step for a pass with statistics about the (K, D) centres.
@@ -130,7 +132,7 @@ class EStepForPass:
             expanded = kind(
                 mixture, self.summary, QuadraticFeatures(centres[0], mixture.quadratic_shape)
             )
-            if expanded.error_near(IN_SIGHT) <= MAX_ERROR:
+            if expanded.error_near(RELEVANT_SDS) <= MAX_ERROR:
                 return expanded
         return CentredEStep(mixture, centres)
 
@@ -161,7 +163,7 @@ class EStepForPass:
 
     def _is_single_enough(self, mixture: Mixture) -> bool:
         """Return whether the centred E-step is accurate enough in float32."""
-        error = eps_of(np.float32) * mixture.magnitude_near(TYPICAL)
+        error = eps_of(np.float32) * mixture.magnitude_near(TYPICAL_SDS)
         in_range = _is_within_range(mixture, self.summary.max_distances(mixture.centre))
         return in_range and error <= max_error_single(mixture.n_features)
 
@@ -175,7 +177,7 @@ def _is_within_range(mixture: Mixture, reach: Array) -> bool:
 def _centres(mixture: Mixture, mean: Array) -> Iterator[Array]:
     """Yield candidates for the centre of the expanded E-step, the cheapest first."""
     yield mean
-    if eps_of(np.float64) * mixture.magnitude_near(IN_SIGHT) <= MAX_ERROR:
+    if eps_of(np.float64) * mixture.magnitude_near(RELEVANT_SDS) <= MAX_ERROR:
         yield mixture.precision_weighted_mean  # otherwise no centre is accurate enough
 
 
@@ -199,12 +201,12 @@ class EStepForBlock:
         kind = None if _is_small(mixture, n_rows) else _expanded_kind(mixture, n_rows)
         self.expanded = None if kind is None else kind(mixture)
         self._always_expanded = (
-            self.expanded is not None and self.expanded.error_near(IN_SIGHT) <= MAX_ERROR
+            self.expanded is not None and self.expanded.error_near(RELEVANT_SDS) <= MAX_ERROR
         )
         self._extent = 0.0 if self.expanded is None else mixture.extent()
         most = (self.expanded or self.centred).block_rows
         piece = rows_per_piece(n_densities, n_entries, n_rows)
-        self.block_rows = min(most, piece, max(512, JOINT // n_densities))
+        self.block_rows = min(most, piece, max(512, LOG_JOINT_ENTRIES // n_densities))
 
     def log_joint(self, block: Block) -> Array:
         """Return the log-joint of a block, (K, B): -inf or NaN for rows that are too far away."""

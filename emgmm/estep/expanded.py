@@ -43,7 +43,7 @@ ENTRIES = 2**20
 
 # Number of entries of the log-joint of a block, which NumPy traverses a dozen times: it fits into a
 # core's own cache.
-JOINT = 2**17
+LOG_JOINT_ENTRIES = 2**17
 
 # A pass is divided into at least PIECES blocks, so that threads finish together, unless blocks
 # would have fewer than WORTHWHILE products of a feature and a responsibility. These take the
@@ -123,7 +123,7 @@ class ExpandedEStep(EStep):
         """Number of rows of a block of a large data set."""
         n_components = self.mixture.n_densities
         entries = self.features.n_entries + 2 * n_components
-        return max(512, min(ENTRIES // entries, JOINT // n_components, 32768))
+        return max(512, min(ENTRIES // entries, LOG_JOINT_ENTRIES // n_components, 32768))
 
     @property
     def centre(self) -> Array:

@@ -28,26 +28,26 @@ from numba.np.numpy_support import from_dtype
 from emgmm.estep.compiled.simd import (
     REGISTER,
     add,
-    at_least,
+    broadcast,
     divide,
-    doubled,
-    every,
     exponential,
     floor_of,
     gather,
     lane,
     least_of,
     load,
+    maximum,
     multiply,
+    select_above,
     store,
     subtract,
-    where_above,
+    to_double,
     width_of,
 )
 from emgmm.estep.compiled.tiles import TILE, linear_2, linear_4, nested_2, nested_4, sums_2, sums_4
 
 # Digest of simd, softmax and tiles; a test fails and prints the new value if they change.
-MADE_OF = "e77773b3ed4e"
+MADE_OF = "ab3efd9b2dce"
 VECTOR = REGISTER // 8  # bytes
 CACHE_LINE = 64  # bytes
 PAIR = 2  # the number of components is padded to a multiple of this
@@ -85,7 +85,7 @@ def load_strip(
                 store(inputs, (1 + D + d) * length + b, multiply(value, value))
     elif squares == 1:
         for b in range(0, padded, width):
-            square = every(0.0, inputs)
+            square = broadcast(0.0, inputs)
             for d in range(D):
                 value = load(inputs, (1 + d) * length + b)
                 square = add(square, multiply(value, value))
@@ -122,36 +122,36 @@ def softmax(
     for k in range(K):  # padding: log-joint 0 for the first component only
         for b in range(n, padded):
             log_joint[k * length + b] = least if k else 0.0
-    floor, one = every(floor_of(log_joint), log_joint), every(1.0, log_joint)
-    zero, minus_inf = every(0.0, log_joint), every(-math.inf, log_joint)
-    sum_of_tops, product = doubled(zero), doubled(one)
+    floor, one = broadcast(floor_of(log_joint), log_joint), broadcast(1.0, log_joint)
+    zero, minus_inf = broadcast(0.0, log_joint), broadcast(-math.inf, log_joint)
+    sum_of_tops, product = to_double(zero), to_double(one)
     for b in range(0, padded, width * TILE):
-        top_0 = top_1 = top_2 = every(least, log_joint)
+        top_0 = top_1 = top_2 = broadcast(least, log_joint)
         for k in range(K):
             at = k * length + b
-            top_0 = at_least(load(log_joint, at), top_0)
-            top_1 = at_least(load(log_joint, at + width), top_1)
-            top_2 = at_least(load(log_joint, at + 2 * width), top_2)
-        total_0 = total_1 = total_2 = every(0.0, log_joint)
+            top_0 = maximum(load(log_joint, at), top_0)
+            top_1 = maximum(load(log_joint, at + width), top_1)
+            top_2 = maximum(load(log_joint, at + 2 * width), top_2)
+        total_0 = total_1 = total_2 = broadcast(0.0, log_joint)
         for k in range(K):
             at = k * length + b
             gap_0 = subtract(load(log_joint, at), top_0)
             gap_1 = subtract(load(log_joint, at + width), top_1)
             gap_2 = subtract(load(log_joint, at + 2 * width), top_2)
-            resp_0 = where_above(floor, gap_0, exponential(at_least(gap_0, floor)), zero)
-            resp_1 = where_above(floor, gap_1, exponential(at_least(gap_1, floor)), zero)
-            resp_2 = where_above(floor, gap_2, exponential(at_least(gap_2, floor)), zero)
+            resp_0 = select_above(floor, gap_0, exponential(maximum(gap_0, floor)), zero)
+            resp_1 = select_above(floor, gap_1, exponential(maximum(gap_1, floor)), zero)
+            resp_2 = select_above(floor, gap_2, exponential(maximum(gap_2, floor)), zero)
             total_0, total_1 = add(total_0, resp_0), add(total_1, resp_1)
             total_2 = add(total_2, resp_2)
             store(resp, at, resp_0)
             store(resp, at + width, resp_1)
             store(resp, at + 2 * width, resp_2)
         # The total includes exp(0) = 1 of the top; it is 0 if the log-joint is -inf everywhere.
-        top_0 = where_above(zero, total_0, top_0, minus_inf)
-        top_1 = where_above(zero, total_1, top_1, minus_inf)
-        top_2 = where_above(zero, total_2, top_2, minus_inf)
-        total_0, total_1 = at_least(total_0, one), at_least(total_1, one)
-        total_2 = at_least(total_2, one)
+        top_0 = select_above(zero, total_0, top_0, minus_inf)
+        top_1 = select_above(zero, total_1, top_1, minus_inf)
+        top_2 = select_above(zero, total_2, top_2, minus_inf)
+        total_0, total_1 = maximum(total_0, one), maximum(total_1, one)
+        total_2 = maximum(total_2, one)
         scale_0, scale_1, scale_2 = divide(one, total_0), divide(one, total_1), divide(one, total_2)
         for k in range(K):
             at = k * length + b
@@ -159,9 +159,11 @@ def softmax(
             store(resp, at + width, multiply(load(resp, at + width), scale_1))
             store(resp, at + 2 * width, multiply(load(resp, at + 2 * width), scale_2))
         product = multiply(
-            multiply(product, doubled(total_0)), multiply(doubled(total_1), doubled(total_2))
+            multiply(product, to_double(total_0)), multiply(to_double(total_1), to_double(total_2))
         )
-        sum_of_tops = add(add(sum_of_tops, doubled(top_0)), add(doubled(top_1), doubled(top_2)))
+        sum_of_tops = add(
+            add(sum_of_tops, to_double(top_0)), add(to_double(top_1), to_double(top_2))
+        )
         store(tops, b, top_0)
         store(tops, b + width, top_1)
         store(tops, b + 2 * width, top_2)
@@ -297,11 +299,11 @@ def label_pass(
         padded = load_strip(rows, start, n, centre, squares, inputs, length)
         compute_log_joint(inputs, 1 + D + squares, padded, params, pairs, log_joint, length)
         for b in range(0, padded, width_of(log_joint)):
-            top, number = every(least, log_joint), every(0.0, log_joint)
+            top, number = broadcast(least, log_joint), broadcast(0.0, log_joint)
             for i in range(1, K + 1):  # descending, so that the first of equals is kept
                 value = load(log_joint, (K - i) * length + b)
-                number = where_above(value, top, number, every(float(K - i), log_joint))
-                top = at_least(top, value)
+                number = select_above(value, top, number, broadcast(float(K - i), log_joint))
+                top = maximum(top, value)
             store(numbers, b, number)
         for b in range(n):
             out[start + b] = int(numbers[b])

@@ -23,7 +23,7 @@ from emgmm.estep.softmax import FLOOR, FLOOR_SINGLE
 intrinsic: Any = extending.intrinsic
 
 
-def widest() -> int:
+def register_bits() -> int:
     """Return the number of bits of this processor's vectors, at least 256.
 
     Vectors that are longer than the processor's are divided by the compiler.
@@ -34,7 +34,7 @@ def widest() -> int:
         return 256
 
 
-REGISTER = widest()  # bits of a vector
+REGISTER = register_bits()  # bits of a vector
 CONTRACT = ("contract",)
 
 
@@ -131,13 +131,13 @@ def lanes_of(array_type: Any) -> Lanes:
     return Lanes(array_type.dtype, REGISTER // array_type.dtype.bitwidth)
 
 
-def in_double(lanes: Lanes) -> Lanes:
+def double_lanes(lanes: Lanes) -> Lanes:
     """Return the type of vectors of as many float64."""
     return Lanes(types.float64, lanes.width)
 
 
 # -- code generation ----------------------------------------------------------------------------
-def place(
+def pointer_to(
     context: Any, builder: Any, array_type: Any, array: Any, index: Any, lanes: Lanes | None = None
 ) -> Any:
     """Return a pointer to the vector of type `lanes` that starts at an element of an array."""
@@ -146,12 +146,12 @@ def place(
     return builder.bitcast(builder.gep(data, [index]), pointer)
 
 
-def fetch(builder: Any, pointer: Any) -> Any:
+def load_at(builder: Any, pointer: Any) -> Any:
     """Load the vector at a pointer."""
     return builder.load(pointer, align=alignment(pointer))
 
 
-def put(builder: Any, vector: Any, pointer: Any) -> None:
+def store_at(builder: Any, vector: Any, pointer: Any) -> None:
     """Store a vector at a pointer."""
     builder.store(vector, pointer, align=alignment(pointer))
 
@@ -161,26 +161,26 @@ def alignment(pointer: Any) -> int:
     return 4 if pointer.type.pointee.element == SINGLE.scalar else 8
 
 
-def fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
+def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
     """Return a * b + c, with a single rounding if the processor supports it."""
     return builder.fadd(builder.fmul(a, b, flags=CONTRACT), c, flags=CONTRACT)
 
 
-def chosen(builder: Any, vector: Any, lanes: Any, other: Any = None) -> Any:
+def shuffle(builder: Any, vector: Any, lanes: Any, other: Any = None) -> Any:
     """Return the given lanes of a vector; lanes of `other` are numbered after its own."""
     mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
     other = ir.Constant(vector.type, ir.Undefined) if other is None else other
     return builder.shuffle_vector(vector, other, mask)
 
 
-def spread(builder: Any, scalar: Any, lanes: Lanes) -> Any:
+def splat(builder: Any, scalar: Any, lanes: Lanes) -> Any:
     """Return a vector with a scalar in every lane."""
     undefined = ir.Constant(lanes.vector, ir.Undefined)
     single = builder.insert_element(undefined, scalar, ir.IntType(32)(0))
-    return chosen(builder, single, [0] * lanes.width)
+    return shuffle(builder, single, [0] * lanes.width)
 
 
-def converted(builder: Any, vector: Any, lanes: Lanes) -> Any:
+def convert(builder: Any, vector: Any, lanes: Lanes) -> Any:
     """Convert a vector to another type of the same width."""
     if vector.type == lanes.vector:
         return vector
@@ -188,14 +188,14 @@ def converted(builder: Any, vector: Any, lanes: Lanes) -> Any:
     return (builder.fpext if widens else builder.fptrunc)(vector, lanes.vector)
 
 
-def neighbours(builder: Any, a: Any, b: Any = None) -> Any:
+def adjacent_sums(builder: Any, a: Any, b: Any = None) -> Any:
     """Return the sums of adjacent lanes of `a`, followed by those of `b`."""
     n = a.type.count * (1 if b is None else 2)
-    even, odd = (chosen(builder, a, range(first, n, 2), b) for first in (0, 1))
+    even, odd = (shuffle(builder, a, range(first, n, 2), b) for first in (0, 1))
     return builder.fadd(even, odd)
 
 
-def across(builder: Any, vectors: list[Any]) -> Any:
+def horizontal_sums(builder: Any, vectors: list[Any]) -> Any:
     """Return a vector of the sums of the lanes of each vector.
 
     The number of vectors and that of lanes, which is no smaller, are powers of two.
@@ -203,22 +203,22 @@ def across(builder: Any, vectors: list[Any]) -> Any:
     n = len(vectors)
     while len(vectors) > 1:
         pairs = zip(vectors[::2], vectors[1::2], strict=True)
-        vectors = [neighbours(builder, *pair) for pair in pairs]
+        vectors = [adjacent_sums(builder, *pair) for pair in pairs]
     (vector,) = vectors
     while vector.type.count > n:
-        vector = neighbours(builder, vector)
+        vector = adjacent_sums(builder, vector)
     return vector
 
 
-def folded(builder: Any, vector: Any, lanes: Lanes) -> Any:
+def fold(builder: Any, vector: Any, lanes: Lanes) -> Any:
     """Add the halves of a vector until it has the width of `lanes`, and convert it to this type."""
     while (width := vector.type.count) > lanes.width:
-        low = chosen(builder, vector, range(width // 2))
-        vector = builder.fadd(low, chosen(builder, vector, range(width // 2, width)))
-    return converted(builder, vector, lanes)
+        low = shuffle(builder, vector, range(width // 2))
+        vector = builder.fadd(low, shuffle(builder, vector, range(width // 2, width)))
+    return convert(builder, vector, lanes)
 
 
-def known(of: Callable[[Lanes], int | float]) -> Any:
+def constant_of(of: Callable[[Lanes], int | float]) -> Any:
     """Return an intrinsic for a compile-time constant of an array's vectors."""
 
     @intrinsic
@@ -235,9 +235,9 @@ def known(of: Callable[[Lanes], int | float]) -> Any:
     return number
 
 
-width_of = known(lambda lanes: lanes.width)
-floor_of = known(lambda lanes: lanes.kind.floor)
-least_of = known(lambda lanes: float(np.finfo(str(lanes.element)).min))
+width_of = constant_of(lambda lanes: lanes.width)
+floor_of = constant_of(lambda lanes: lanes.kind.floor)
+least_of = constant_of(lambda lanes: float(np.finfo(str(lanes.element)).min))
 
 
 @intrinsic
@@ -245,7 +245,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
     """Load the vector that starts at an element of a flat array."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return fetch(builder, place(context, builder, signature.args[0], *arguments))
+        return load_at(builder, pointer_to(context, builder, signature.args[0], *arguments))
 
     return lanes_of(array)(array, types.intp), code
 
@@ -256,7 +256,7 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, index, vector = arguments
-        put(builder, vector, place(context, builder, signature.args[0], array, index))
+        store_at(builder, vector, pointer_to(context, builder, signature.args[0], array, index))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, lanes_of(array)), code
@@ -276,32 +276,32 @@ def gather(typing: Any, array: Any, index: Any, step: Any, centre: Any, target: 
             element = builder.load(builder.gep(data, [index]))
             vector = builder.insert_element(vector, element, ir.IntType(32)(i))
             index = builder.add(index, step)
-        wide = in_double(lanes)
-        vector = converted(builder, vector, wide)
-        return converted(builder, builder.fsub(vector, spread(builder, centre, wide)), lanes)
+        wide = double_lanes(lanes)
+        vector = convert(builder, vector, wide)
+        return convert(builder, builder.fsub(vector, splat(builder, centre, wide)), lanes)
 
     return lanes(array, types.intp, types.intp, types.float64, target), code
 
 
 @intrinsic
-def every(typing: Any, scalar: Any, array: Any) -> Any:
+def broadcast(typing: Any, scalar: Any, array: Any) -> Any:
     """Return a vector of an array's type with a scalar in every lane."""
     lanes = lanes_of(array)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return spread(builder, arguments[0], lanes)
+        return splat(builder, arguments[0], lanes)
 
     return lanes(lanes.element, array), code
 
 
 @intrinsic
-def doubled(typing: Any, vector: Any) -> Any:
+def to_double(typing: Any, vector: Any) -> Any:
     """Convert a vector to float64."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return converted(builder, arguments[0], signature.return_type)
+        return convert(builder, arguments[0], signature.return_type)
 
-    return in_double(vector)(vector), code
+    return double_lanes(vector)(vector), code
 
 
 @intrinsic
@@ -331,7 +331,7 @@ add, subtract, multiply, divide = map(operation, ("fadd", "fsub", "fmul", "fdiv"
 
 
 @intrinsic
-def at_least(typing: Any, a: Any, b: Any) -> Any:
+def maximum(typing: Any, a: Any, b: Any) -> Any:
     """Return the maximum of a and b; NaN in `a` is kept."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -342,7 +342,7 @@ def at_least(typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
-def where_above(typing: Any, bound: Any, x: Any, a: Any, b: Any) -> Any:
+def select_above(typing: Any, bound: Any, x: Any, a: Any, b: Any) -> Any:
     """Return b where x <= bound, and a elsewhere, also where x is NaN."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -361,19 +361,19 @@ def exponential(typing: Any, x: Any) -> Any:
         value, constant = arguments[0], x.constant
         # Adding this constant rounds a number to an integer, in the lowest bits.
         rounder = constant(1.5 * 2.0**kind.fraction)
-        shifted = fused(builder, value, constant(1.0 / math.log(2.0)), rounder)
+        shifted = multiply_add(builder, value, constant(1.0 / math.log(2.0)), rounder)
         n = builder.fsub(shifted, rounder)
         r = value
         for part in kind.log2:
-            r = fused(builder, n, constant(-part), r)
+            r = multiply_add(builder, n, constant(-part), r)
         power, terms = r, [constant(term) for term in kind.terms]
         while len(terms) > 1:  # Estrin: pairs, then pairs of pairs
             odd = terms[len(terms) // 2 * 2 :]
             pairs = zip(terms[::2], terms[1::2], strict=False)
-            terms = [fused(builder, power, high, low) for low, high in pairs] + odd
+            terms = [multiply_add(builder, power, high, low) for low, high in pairs] + odd
             power = builder.fmul(power, power)
         square = builder.fmul(r, r)
-        mantissa = builder.fadd(fused(builder, square, terms[0], r), constant(1.0))
+        mantissa = builder.fadd(multiply_add(builder, square, terms[0], r), constant(1.0))
         shift = ir.Constant(x.bits, [kind.fraction] * x.width)
         exponent = builder.shl(builder.bitcast(shifted, x.bits), shift)
         whole = builder.add(builder.bitcast(mantissa, x.bits), exponent)

@@ -10,15 +10,15 @@ from numba.core import cgutils
 
 from emgmm.estep.compiled.simd import (
     Lanes,
-    across,
-    fetch,
-    folded,
-    fused,
+    fold,
+    horizontal_sums,
     intrinsic,
     lanes_of,
-    place,
-    put,
-    spread,
+    load_at,
+    multiply_add,
+    pointer_to,
+    splat,
+    store_at,
 )
 
 TILE = 3  # vectors per tile: 4 x 3 accumulators, 3 vectors and a scalar fill 16 registers
@@ -66,7 +66,7 @@ class Tile:
         return [[self.builder.load(pointer) for pointer in row] for row in self.rows]
 
     def _add(self, a: Any, b: Any, pointer: Any) -> None:
-        total = fused(self.builder, a, b, self.builder.load(pointer))
+        total = multiply_add(self.builder, a, b, self.builder.load(pointer))
         self.builder.store(total, pointer)
 
 
@@ -132,19 +132,19 @@ def log_joint_tile(terms: Terms, height: int) -> Any:
             def places(kind: Any, array: Any, number: Any) -> Any:
                 start = builder.add(builder.mul(number, length), b)
                 steps = [builder.add(start, size(lanes.width * v)) for v in range(TILE)]
-                return [place(context, builder, kind, array, step) for step in steps]
+                return [pointer_to(context, builder, kind, array, step) for step in steps]
 
             def entry(p: Any) -> Any:
                 pointers = [builder.gep(table, [builder.add(row, p)]) for row in rows]
-                return [spread(builder, builder.load(pointer), lanes) for pointer in pointers]
+                return [splat(builder, builder.load(pointer), lanes) for pointer in pointers]
 
             def vectors(number: Any) -> Any:
-                return [fetch(builder, pointer) for pointer in places(kinds[3], inputs, number)]
+                return [load_at(builder, pointer) for pointer in places(kinds[3], inputs, number)]
 
             sums = terms(builder, lambda: Tile(builder, lanes, height), n_inputs, entry, vectors)
             for number, row in zip(numbers, sums.sums(), strict=True):
                 for total, target in zip(row, places(kinds[5], log_joint, number), strict=True):
-                    put(builder, total, target)
+                    store_at(builder, total, target)
             return context.get_dummy_value()
 
         size = types.intp
@@ -184,7 +184,8 @@ def sums_tile(height: int) -> Any:
 
             def vectors(kind: Any, array: Any, starts: Any, row: Any) -> Any:
                 steps = [builder.add(start, row) for start in starts]
-                return [fetch(builder, place(context, builder, kind, array, i)) for i in steps]
+                pointers = [pointer_to(context, builder, kind, array, step) for step in steps]
+                return [load_at(builder, pointer) for pointer in pointers]
 
             tile_sums = Tile(builder, lanes, height)
             tile_sums.begin([lanes.constant(0.0)] * height)
@@ -192,10 +193,11 @@ def sums_tile(height: int) -> Any:
                 right = vectors(kinds[3], features, entries, loop[0])
                 tile_sums.add(vectors(kinds[0], resp, starts, loop[0]), right)
             for j, column in enumerate(zip(*tile_sums.sums(), strict=True)):
-                wide = [folded(builder, total, doubles) for total in column]
+                wide = [fold(builder, total, doubles) for total in column]
                 index = builder.add(builder.mul(builder.add(p, size(j)), n_components), k)
-                target = place(context, builder, kinds[8], sums, index, target_lanes)
-                put(builder, builder.fadd(fetch(builder, target), across(builder, wide)), target)
+                target = pointer_to(context, builder, kinds[8], sums, index, target_lanes)
+                total = builder.fadd(load_at(builder, target), horizontal_sums(builder, wide))
+                store_at(builder, total, target)
             return context.get_dummy_value()
 
         size = types.intp
