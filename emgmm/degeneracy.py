@@ -169,15 +169,15 @@ def collapsed(
     ridge: float,
     n_rows: int,
     *,
-    least_mass: float | None = None,
+    min_count: float | None = None,
 ) -> list[int]:
     """Components that shrank to nothing beside the data, or hold too few rows for a covariance.
 
-    How many these are the family says, if not `least_mass`; they are counted in their mean weight.
+    How many these are the family says, if not `min_count`; they are counted in their mean weight.
     """
-    if least_mass is None:
-        least_mass = mixture.family.min_count(mixture.n_features)
-    few = statistics.counts * n_rows / statistics.weight < least_mass - ROUNDING
+    if min_count is None:
+        min_count = mixture.family.min_count(mixture.n_features)
+    few = statistics.counts * n_rows / statistics.weight < min_count - ROUNDING
     conditional = statistics.conditional_covariances(mixture.family)
     return np.flatnonzero(narrow(mixture, total, ridge, conditional) | few).tolist()
 

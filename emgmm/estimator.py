@@ -29,7 +29,7 @@ from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
 from emgmm.fitting import discrete
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.fit import fit_mixture
-from emgmm.fitting.loop import history, last_of_plain_em
+from emgmm.fitting.loop import history, trailing_plain_objectives
 from emgmm.fitting.problem import Problem, given_of, options_of, problem_of
 from emgmm.fitting.progress import Reporter
 from emgmm.incremental import PartialFitMixin
@@ -421,7 +421,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         """
         mixture = self._mixture()
         source = validation.source(self, X, sample_weight, reset=False)
-        objectives = last_of_plain_em(getattr(self, "history_", history([], [], [])))
+        objectives = trailing_plain_objectives(getattr(self, "history_", history([], [], [])))
         with one_blas_thread():
             em = em_of(source, self._problem(mixture))
             validation.check_some_observed(em.summary)

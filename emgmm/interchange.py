@@ -252,7 +252,7 @@ class InterchangeMixin(ValidatedParameters):
         """The estimator with these parameters and attributes, once they are validated."""
         model: Any = cast(Any, cls)(**params)
         model.__dict__.update(fitted)
-        model.ending_ = restored.ending(fitted["ending_"])
+        model.ending_ = restored.ending(fitted["ending_"], converged=fitted["converged_"])
         if fitted["_noise_density"] is not None:
             model._noise_density = construct(Box, fitted["_noise_density"])
         model._check_portable()

@@ -331,10 +331,10 @@ RECORDS = {
                 "parts": {"components": {"tuple": []}},
             }
         },
-        "a FinishedRun in it contradicts itself|a StartsSoFar in it",
+        "a FinishedRun in it contradicts itself|a FinishedStarts in it",
     ),
     "component": (
-        "StartsSoFar",
+        "FinishedStarts",
         {
             "failure": {
                 "class": "Failure",
@@ -343,7 +343,7 @@ RECORDS = {
         },
         "a Failure in it contradicts itself",
     ),
-    "nothing": ("StartsSoFar", {"best": None}, "a StartsSoFar in it contradicts itself"),
+    "nothing": ("FinishedStarts", {"best": None}, "a FinishedStarts in it contradicts itself"),
     "weight": ("Statistics", {"weight": -1.0}, "the weight of the statistics' rows is -1.0"),
     "no class": ("Content", {"record": {"class": "os", "parts": {}}}, "it has no 'os'"),
     "no part": ("Content", {"record": {"class": "Record", "parts": {}}}, "missing 3 required"),
@@ -368,7 +368,7 @@ def test_a_record_of_no_such_fit_is_refused(kind, new, message, stopped):
     if parts is None:  # of what has ended in this start there is nothing yet
         assert kind == "FinishedRun"
         record = find(document, "Record")
-        run = find(document, "StartsSoFar")["best"]
+        run = find(document, "FinishedStarts")["best"]
         record["finished"] = {
             "tuple": [{"class": "FinishedRun", "parts": {"run": run, "failure": None, "passes": 3}}]
         }

@@ -127,7 +127,7 @@ class CentredEStep(EStep):
 
     def log_joint(self, rows: Array) -> Array:
         rows = np.ascontiguousarray(rows, dtype=self.dtype)
-        log_joint = np.empty((self.mixture.n_lines, rows.shape[1]), self.dtype)
+        log_joint = np.empty((self.mixture.n_densities, rows.shape[1]), self.dtype)
         components = log_joint[: self.mixture.n_components]
         for batch in batches_of_components(len(self.means), rows):
             means = self.means[batch, :, None]

@@ -48,10 +48,10 @@ def _is_worth_compiling(mixture: Mixture, n_rows: float) -> bool:
     noise, structure = mixture.noise, mixture.quadratic_shape
     if noise is not None and noise.density.constant is None:  # not linear in phi
         return False
-    n_lines, n_entries = mixture.size
-    if n_rows * n_lines * n_entries < COMPILED_FROM:
+    n_densities, n_entries = mixture.size
+    if n_rows * n_densities * n_entries < COMPILED_FROM:
         return False
-    return outperforms_numpy(structure, n_lines, mixture.n_features) and kernel() is not None
+    return outperforms_numpy(structure, n_densities, mixture.n_features) and kernel() is not None
 
 
 def _expanded_kind(mixture: Mixture, n_rows: float) -> type[ExpandedEStep] | None:
@@ -70,8 +70,8 @@ def _is_small(mixture: Mixture, n_rows: float) -> bool:
 
 
 def _has_few_components(mixture: Mixture, kind: type[ExpandedEStep]) -> bool:
-    D, (n_lines, n_entries) = mixture.n_features, mixture.size
-    return n_entries > 1 + 2 * D and D >= FEW_FEATURES and n_lines * FEW[kind] <= D
+    D, (n_densities, n_entries) = mixture.n_features, mixture.size
+    return n_entries > 1 + 2 * D and D >= FEW_FEATURES and n_densities * FEW[kind] <= D
 
 
 class EStepForPass:
@@ -197,7 +197,7 @@ class EStepForBlock:
 
     def __init__(self, mixture: Mixture, n_rows: int) -> None:
         self.mixture = mixture
-        n_lines, n_entries = mixture.size
+        n_densities, n_entries = mixture.size
         kind = None if _is_small(mixture, n_rows) else _expanded_kind(mixture, n_rows)
         self.expanded = None if kind is None else kind(mixture)
         self._always_expanded = (
@@ -205,8 +205,8 @@ class EStepForBlock:
         )
         self._extent = 0.0 if self.expanded is None else mixture.extent()
         most = (self.expanded or self.centred).block_rows
-        piece = rows_per_piece(n_lines, n_entries, n_rows)
-        self.block_rows = min(most, piece, max(512, LOG_JOINT_ENTRIES // n_lines))
+        piece = rows_per_piece(n_densities, n_entries, n_rows)
+        self.block_rows = min(most, piece, max(512, LOG_JOINT_ENTRIES // n_densities))
 
     def log_joint(self, block: Block) -> Array:
         """Return the log-joint of a block, (K, B): -inf or NaN for rows that are too far away."""

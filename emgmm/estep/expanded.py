@@ -115,13 +115,13 @@ class ExpandedEStep(EStep):
         self.precisions_cholesky = mixture.precision_cholesky_stack
         self.block_rows = self.max_block_rows
         if summary is not None:
-            n_rows = rows_per_piece(mixture.n_lines, self.features.n_entries, summary.n_rows)
+            n_rows = rows_per_piece(mixture.n_densities, self.features.n_entries, summary.n_rows)
             self.block_rows = min(self.block_rows, n_rows)
 
     @property
     def max_block_rows(self) -> int:
         """Number of rows of a block of a large data set."""
-        n_components = self.mixture.n_lines
+        n_components = self.mixture.n_densities
         entries = self.features.n_entries + 2 * n_components
         return max(512, min(ENTRIES // entries, LOG_JOINT_ENTRIES // n_components, 32768))
 

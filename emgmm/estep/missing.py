@@ -130,7 +130,7 @@ class MissingEStep(EStep):
             yield batch, self.conditioning(batch.patterns)
 
     def log_joint(self, rows: Array) -> Array:
-        log_joint = np.empty((self.mixture.n_lines, rows.shape[1]))
+        log_joint = np.empty((self.mixture.n_densities, rows.shape[1]))
         for batch, conditional in self._batches(rows):
             deviations = self._completed(batch, conditional)
             log_joint[:, batch.place] = self._batch_log_joint(batch, conditional, deviations)
@@ -190,7 +190,7 @@ class MissingEStep(EStep):
 
     def _batch_log_joint(self, batch: Batch, conditional: Conditional, deviations: Array) -> Array:
         """Return the log-joint, (K, n), given the deviations of completed rows."""
-        log_joint = self._scratch("log_joint", (self.mixture.n_lines, batch.rows.shape[1]))
+        log_joint = self._scratch("log_joint", (self.mixture.n_densities, batch.rows.shape[1]))
         overwritten = self._scratch("overwritten", deviations.shape)
         np.copyto(overwritten, deviations)
         squared_norms = self.structure.squared_norms(self.precisions_cholesky, overwritten)

@@ -254,7 +254,7 @@ def run_on(search: Search, candidate: Candidate) -> Candidate:
     except DegenerateCovarianceError as error:  # the likelihood has no maximum there
         lost = unfitted(candidate.n_components, candidate.covariance_type, failed(search, error))
         return replace(lost, seconds=candidate.seconds)
-    run = result.run.then(more.run.after_first(), PLAIN)
+    run = result.run.followed_by(more.run.without_first(), PLAIN)
     found = replace(more, run=run, outcomes=result.outcomes)
     seconds = candidate.seconds + time.perf_counter() - begun
     return replace(

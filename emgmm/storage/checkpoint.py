@@ -26,7 +26,7 @@ from emgmm.covariances import FAMILIES
 from emgmm.em import EM
 from emgmm.exceptions import CheckpointWarning, DegenerateCovarianceError, frames_to_user
 from emgmm.fitting.loop import Callbacks, Ending, Progress, Rules, Run, run
-from emgmm.fitting.recorder import Failure, Recorder, StartsSoFar
+from emgmm.fitting.recorder import Failure, FinishedStarts, Recorder
 from emgmm.mixture import Mixture
 from emgmm.sources import DigestedSource, Source
 from emgmm.storage.archive import Archive, DamagedError, OtherVersionError, check_type
@@ -117,16 +117,16 @@ class Checkpoint(Recorder):
                 "set it back to continue, or remove the file to start anew."
             )
 
-    def reading(self, source: Source) -> Source:
+    def wrap_source(self, source: Source) -> Source:
         self._source = DigestedSource(source)
         return self._source
 
-    def opened(
+    def restore(
         self, em: EM, random: np.random.RandomState
-    ) -> tuple[StartsSoFar, np.random.RandomState]:
+    ) -> tuple[FinishedStarts, np.random.RandomState]:
         self.digest, em.source = self._source.digest, self._source.source
         if self._content is None:
-            return super().opened(em, random)
+            return super().restore(em, random)
         if self._content.digest != self.digest:
             self._refuse(["X, sample_weight or order of rows"])
         record = self._content.record
@@ -141,19 +141,19 @@ class Checkpoint(Recorder):
         em.passes = record.passes
         return record.starts, restored
 
-    def start(self, standing: StartsSoFar, em: EM, random: np.random.RandomState) -> None:
-        if self.record is None or standing is not self.record.starts:
-            self._keep(Record(standing, random.get_state(legacy=False), em.passes))
+    def begin_start(self, starts: FinishedStarts, em: EM, random: np.random.RandomState) -> None:
+        if self.record is None or starts is not self.record.starts:
+            self._keep(Record(starts, random.get_state(legacy=False), em.passes))
 
     def run(
         self,
         em: EM,
         scheme: Scheme,
-        first: Callable[[], Step],
+        first_step: Callable[[], Step],
         *,
         rules: Rules,
         before: float,
-        watcher: Callbacks | None = None,
+        callbacks: Callbacks | None = None,
     ) -> Run:
         assert self.record is not None
         if self._finished:
@@ -166,9 +166,9 @@ class Checkpoint(Recorder):
         progress = self.record.progress
         try:
             if progress is None:
-                progress = Progress.begun(scheme(first()), before, em)
+                progress = Progress.initial(scheme(first_step()), before, em)
             em.passes = progress.passes
-            result = run(em, progress, rules=rules, watcher=watcher, keep=self._progress)
+            result = run(em, progress, rules=rules, callbacks=callbacks, record=self._progress)
         except DegenerateCovarianceError as error:
             self._finish(FinishedRun(None, Failure.of(error), em.passes))
             raise

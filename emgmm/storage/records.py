@@ -11,8 +11,8 @@ import numpy as np
 
 from emgmm.acceleration import MEMORIES, Change, Point
 from emgmm.em import EM
-from emgmm.fitting.loop import Ending, Mark, Progress, Run
-from emgmm.fitting.recorder import Failure, Outcome, StartsSoFar
+from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Run
+from emgmm.fitting.recorder import Failure, FinishedStarts, Outcome
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Function, Noise
 from emgmm.statistics import Statistics
@@ -41,7 +41,7 @@ class Record:
 
     Parameters
     ----------
-    starts : StartsSoFar
+    starts : FinishedStarts
         Results of the starts before the current one.
     random : dict
         State of the random number generator at the beginning of the current start.
@@ -53,7 +53,7 @@ class Record:
         State of the run after these.
     """
 
-    starts: StartsSoFar
+    starts: FinishedStarts
     random: dict[str, Any]
     passes: int
     finished: tuple[FinishedRun, ...] = ()
@@ -85,7 +85,7 @@ class Content:
 
 
 CLASSES = (
-    *(Content, Record, FinishedRun, Failure, StartsSoFar, Progress, Mark, Run, Outcome),
+    *(Content, Record, FinishedRun, Failure, FinishedStarts, Progress, HistoryEntry, Run, Outcome),
     *(Mixture, Noise, Box, Function, Statistics, *MEMORIES),
 )
 
@@ -138,16 +138,16 @@ def _is_possible(part: Any, components: range) -> bool:
             return all(each.run is None or each.run.n_iter for each in finished[1:])
         case FinishedRun(run=run, failure=failure):
             return (run is None) != (failure is None)
-        case StartsSoFar(outcomes=outcomes, best=best, failure=failure):
+        case FinishedStarts(outcomes=outcomes, best=best, failure=failure):
             return not outcomes or best is not None or failure is not None
         case Failure(components=failed):
             return all(k in components for k in failed)
-        case Progress(n_iter=n_iter, marks=marks):
-            return 0 <= n_iter < len(marks)
-        case Run(objectives=objectives, passes=passes, events=events, met=met):
+        case Progress(n_iter=n_iter, entries=entries):
+            return 0 <= n_iter < len(entries)
+        case Run(objectives=objectives, passes=passes, events=events, coincident=groups):
             least = 1 if part.ending is Ending.START_ONLY else 2
             same = len(objectives) == len(passes) == len(events)
-            return same and len(events) >= least and all(k in components for g in met for k in g)
+            return same and len(events) >= least and all(k in components for g in groups for k in g)
     return True
 
 

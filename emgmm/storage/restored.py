@@ -138,14 +138,18 @@ def check_weight(name: str, weight: float) -> None:
         raise ValueError(f"the weight of {name} is {weight}")
 
 
-def ending(name: str) -> Ending:
+def ending(name: str, *, converged: bool) -> Ending:
     """Return the ending with a name.
+
+    Earlier versions wrote DIAGONAL_SCALE in place of the ending of some fits under a prior.
 
     Raises
     ------
     ValueError
         If there is no such ending.
     """
+    if name == "DIAGONAL_SCALE":
+        return Ending.CONVERGED if converged else Ending.MAX_ITER
     if name not in Ending.__members__:
         raise ValueError(f"ending_ is {name!r}, but must be one of {list(Ending.__members__)}")
     return Ending[name]
