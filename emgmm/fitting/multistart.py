@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,7 +20,7 @@ from emgmm.fitting.split import splits
 from emgmm.initialization import Start
 from emgmm.mixture import Mixture
 from emgmm.noise import Density, Noise
-from emgmm.sources import Rows
+from emgmm.sources import Rows, Source, sample_indices
 from emgmm.typing import Array
 
 # Up to here a start looks at all rows, as scikit-learn's do; beyond, at a random choice of so many:
@@ -52,9 +53,7 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
     weights, means, precisions_cholesky = given.weights, given.means, given.precisions_cholesky
     dtype, astray = em.source.dtype, 0.0
     if weights is None or means is None or precisions_cholesky is None:
-        n_rows = em.source.n_rows
-        rows = em.source.sample(n_rows if n_rows <= START_FROM else START_ROWS, random)
-        rows = at_least(em.n_components, rows)
+        rows = at_least(em.n_components, rows_to_start_from(em.source, random))
         said = start(rows, em.n_components, random)
         try:
             begun = said.first_mixture(rows, em.m_step)
@@ -80,6 +79,14 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
             precisions_cholesky=precisions_cholesky,
         )
     return begun if em.m_step.density is None else with_noise(begun, astray, em.m_step.density)
+
+
+def rows_to_start_from(source: Source, random: np.random.RandomState) -> Rows:
+    """All rows, or a sample of many, with their numbers in the source."""
+    n_rows = source.n_rows
+    limit = n_rows if n_rows <= START_FROM else START_ROWS
+    numbers = sample_indices(n_rows, limit, deepcopy(random) if limit < n_rows else random)
+    return replace(source.sample(limit, random), numbers=numbers, total=n_rows)
 
 
 def with_noise(first: Mixture, astray: float, density: Density) -> Mixture:
@@ -112,8 +119,8 @@ def at_least(n_components: int, rows: Rows) -> Rows:
             "out that do not count, or give weights_init, means_init and precisions_init."
         )
     times = -(-n_components // counting)
-    values = np.repeat(rows.values, times, axis=0)
-    return Rows(values, np.repeat(rows.weights / times, times), rows.complete)
+    repeated = rows.take(np.repeat(np.arange(len(rows.values)), times))
+    return replace(repeated, weights=np.repeat(rows.weights / times, times))
 
 
 def best_run(
