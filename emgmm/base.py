@@ -18,7 +18,7 @@ from emgmm.diagnostics import MixtureSummary, gain_ahead, is_cheap
 from emgmm.em import EM
 from emgmm.estep import EStepForBlock
 from emgmm.exceptions import issue
-from emgmm.fitting.messages import LEFT_IN_TOTAL, stopped_short
+from emgmm.fitting.messages import MAX_GAIN_IN_TOTAL, stopped_short
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
 from emgmm.sources import ArraySource
@@ -123,7 +123,7 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         array([[0.5, 0.5],
                [1. , 0. ]])
         """
-        return self._row_by_row(X, prediction.responsibilities, self._n_lines())
+        return self._row_by_row(X, prediction.responsibilities, self._n_densities())
 
     def predict_log_proba(self, X: Any) -> Array:
         """Compute the logarithm of `predict_proba`, which is exact where probabilities underflow.
@@ -146,10 +146,10 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         ValueError
             If X contains infinity or does not have the features of the fit.
         """
-        return self._row_by_row(X, prediction.log_responsibilities, self._n_lines())
+        return self._row_by_row(X, prediction.log_responsibilities, self._n_densities())
 
-    def _n_lines(self) -> int:
-        return self._mixture().n_lines
+    def _n_densities(self) -> int:
+        return self._mixture().n_densities
 
     def score_samples(self, X: Any) -> Array:
         """Compute the log-density of each row.
@@ -477,7 +477,7 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         with one_blas_thread():
             em = self._em(X, sample_weight)
             seen, figures = self._figures(em, certainty=name == "icl")
-            found = stopped_short(self._left_to_gain(em, seen), LEFT_IN_TOTAL)
+            found = stopped_short(self._left_to_gain(em, seen), MAX_GAIN_IN_TOTAL)
         issue(found)
         return figures[name]
 
@@ -504,7 +504,7 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
             return seen.weight * self.remaining_gain_
         density = None if mixture.noise is None else mixture.noise.density
         em.m_step = replace(em.m_step, ridge=self.reg_covar, density=density)
-        return gain_ahead(em, mixture, LEFT_IN_TOTAL)
+        return gain_ahead(em, mixture, MAX_GAIN_IN_TOTAL)
 
     def summary(
         self, X: Any = None, *, sample_weight: Any = None, correlations: bool = False

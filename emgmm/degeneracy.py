@@ -124,18 +124,22 @@ def narrow(
     empirical = family.add_ridge(covariances, -ridge)
     if conditional is not None:
         empirical = empirical - conditional
-    found = family.min_variance(empirical + floor, total + floor) < COLLAPSED
+    found = family.min_variance(empirical + floor, total + floor, mixture.n_features) < COLLAPSED
     if conditional is not None:
-        found = found & (family.min_variance(covariances, total + floor) < SMALL)
+        found = found & (
+            family.min_variance(covariances, total + floor, mixture.n_features) < SMALL
+        )
     if found.any():
         stacked = family.stack(empirical)
         shares = mixture.weights if len(stacked) > 1 else np.ones(1)
         rounding = 8 * np.finfo(mixture.means.dtype).eps * family.structure.diagonal(total)
         within = np.tensordot(shares / shares.sum(), stacked, axes=1) + floor + rounding
         one = family.structure.add_ridge(np.zeros_like(floor)[None], 1.0)[0]
-        held = family.min_variance(empirical, one) < ridge
+        held = family.min_variance(empirical, one, mixture.n_features) < ridge
         try:
-            beside_others = family.min_variance(empirical + floor, within) < COLLAPSED
+            beside_others = (
+                family.min_variance(empirical + floor, within, mixture.n_features) < COLLAPSED
+            )
         except DegenerateCovarianceError:  # without the ridge all of them together have no volume
             return np.broadcast_to(found, mixture.n_components)
         found = found & np.logical_or(held, beside_others)
@@ -165,15 +169,15 @@ def collapsed(
     ridge: float,
     n_rows: int,
     *,
-    least_mass: float | None = None,
+    min_count: float | None = None,
 ) -> list[int]:
     """Components that shrank to nothing beside the data, or hold too few rows for a covariance.
 
-    How many these are the family says, if not `least_mass`; they are counted in their mean weight.
+    How many these are the family says, if not `min_count`; they are counted in their mean weight.
     """
-    if least_mass is None:
-        least_mass = mixture.family.min_count(mixture.n_features)
-    few = statistics.counts * n_rows / statistics.weight < least_mass - ROUNDING
+    if min_count is None:
+        min_count = mixture.family.min_count(mixture.n_features)
+    few = statistics.counts * n_rows / statistics.weight < min_count - ROUNDING
     conditional = statistics.conditional_covariances(mixture.family)
     return np.flatnonzero(narrow(mixture, total, ridge, conditional) | few).tolist()
 

@@ -268,14 +268,14 @@ def frames_to_user() -> int:
     return level
 
 
-def issue(issued: Iterable[Warning]) -> None:
+def issue(found: Iterable[Warning]) -> None:
     """Issue warnings that point at the user's line.
 
     Python's default filter shows each of them once per line, but scikit-learn resets the registry
     of that filter for each task of a search. Therefore this module keeps a registry of its own.
     Other filters act as usual.
     """
-    for warning in issued:
+    for warning in found:
         level = frames_to_user()
         frame = sys._getframe(level - 1)
         place = (type(warning), str(warning), frame.f_code.co_filename, frame.f_lineno)

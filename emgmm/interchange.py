@@ -11,11 +11,12 @@ from typing import Any, Self, cast
 import numpy as np
 
 from emgmm import attributes, validation
+from emgmm.covariances import Family
 from emgmm.fitting.stepwise import Stream
 from emgmm.noise import Box
 from emgmm.statistics import Statistics
 from emgmm.storage import conversion, models, restored
-from emgmm.storage.archive import check_type, made
+from emgmm.storage.archive import check_type, construct
 from emgmm.validation import ValidatedParameters
 from emgmm.version import InconsistentVersionWarning, __version__
 
@@ -37,7 +38,7 @@ class InterchangeMixin(ValidatedParameters):
         *,
         covariances: Any = None,
         precisions: Any = None,
-        covariance_type: str = "full",
+        covariance_type: str | Family = "full",
         feature_names: Any = None,
         noise: float | Callable[..., Any] | None = None,
         noise_weight: float = 0.0,
@@ -52,7 +53,7 @@ class InterchangeMixin(ValidatedParameters):
             Means.
         covariances, precisions : array-like
             Exactly one of them, in the shape that goes with `covariance_type`.
-        covariance_type : str, default='full'
+        covariance_type : str or Family, default='full'
             How the covariances hang together, as for the constructor.
         feature_names : sequence of str, default=None
             Names of the features.
@@ -148,7 +149,7 @@ class InterchangeMixin(ValidatedParameters):
         Returns
         -------
         sklearn.mixture.GaussianMixture
-            Fitted. A callable `init_params` becomes scikit-learn's default.
+            Fitted. An `init_params` that is no name becomes scikit-learn's default.
 
         Raises
         ------
@@ -252,16 +253,18 @@ class InterchangeMixin(ValidatedParameters):
         """The estimator with these parameters and attributes, once they are validated."""
         model: Any = cast(Any, cls)(**params)
         model.__dict__.update(fitted)
-        model.ending_ = restored.ending(fitted["ending_"])
+        model.ending_ = restored.ending(fitted["ending_"], converged=fitted["converged_"])
         if fitted["_noise_density"] is not None:
-            model._noise_density = made(Box, fitted["_noise_density"])
+            model._noise_density = construct(Box, fitted["_noise_density"])
         model._check_portable()
         mixture = attributes.mixture_of(model)
         restored.check_possible(mixture)
         K, D = mixture.means.shape
         if "_stream" in fitted:
-            statistics = made(Statistics, fitted["_stream"].get("statistics"))
-            model._stream = stream = made(Stream, {**fitted["_stream"], "statistics": statistics})
+            statistics = construct(Statistics, fitted["_stream"].get("statistics"))
+            model._stream = stream = construct(
+                Stream, {**fitted["_stream"], "statistics": statistics}
+            )
             restored.check_weight("the stream", stream.weight)
             with np.errstate(over="ignore"):  # what overflows is refused
                 sums = statistics.times(stream.weight)

@@ -83,8 +83,8 @@ class Mixture:
         return self.means.shape[0]
 
     @property
-    def n_lines(self) -> int:
-        """Lines of a log-joint: components, and noise where there is any."""
+    def n_densities(self) -> int:
+        """Number of densities: those of the components, and that of noise if there is any."""
         return self.n_components + (self.noise is not None)
 
     @property
@@ -109,9 +109,9 @@ class Mixture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Lines of a log-joint, and entries of phi (1, x, monomials) that each is linear in."""
+        """Number of densities, and of features (1, x, monomials) in which they are linear."""
         D, shape = self.n_features, self.quadratic_shape
-        return self.n_lines, 1 + D + (0 if shape is None else shape.n_monomials(D))
+        return self.n_densities, 1 + D + (0 if shape is None else shape.n_monomials(D))
 
     @property
     def covariance_stack(self) -> Array:
@@ -188,7 +188,7 @@ class Mixture:
             Rows.
         """
         rows = np.asarray(rows, dtype=np.float64)
-        joint = np.empty((len(rows), self.n_lines))
+        joint = np.empty((len(rows), self.n_densities))
         patterns, which = np.unique(np.isnan(rows), axis=0, return_inverse=True)
         with np.errstate(divide="ignore"):  # a component may have weight 0
             log_weights = np.log(self.weights, dtype=np.float64)

@@ -249,7 +249,7 @@ class MStep:
         except DegenerateCovarianceError:
             return None
 
-    def least_mass(self, n_features: int) -> int:
+    def min_count(self, n_features: int) -> int:
         """Rows that a component needs for a definite covariance; none where a prior gives one."""
         return self.family.min_count(n_features) if self.prior is None else 0
 

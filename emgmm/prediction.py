@@ -74,7 +74,7 @@ class Counts:
 
     def __call__(self, block: Block) -> Array:
         return np.bincount(
-            self.form.labels(block), block.weights, minlength=self.form.mixture.n_lines
+            self.form.labels(block), block.weights, minlength=self.form.mixture.n_densities
         ).astype(float)
 
 

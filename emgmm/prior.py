@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.covariances import DENSE, Family, are_symmetric
+from emgmm.covariances import Family, are_symmetric
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
@@ -158,8 +158,8 @@ def scale_of(summary: DataSummary, n_components: int) -> tuple[Array, bool]:
     # The sum of the weights may be less than 1.
     freedom = max(summary.seen - 1, summary.seen / 2)
     scale = summary.whole_scatter / freedom / n_components ** (2 / len(summary.mean))
-    if summary.structure == DENSE and is_collinear(scale):
-        return DENSE.diagonal(scale), True
+    if summary.structure.has_covariances and is_collinear(scale):
+        return summary.structure.diagonal(scale), True
     return scale, False
 
 
@@ -231,7 +231,7 @@ class Prior:
         structure, D = self.family.structure, mixture.n_features
         precisions_cholesky = mixture.each_precision_cholesky
         precisions = structure.precisions(precisions_cholesky)
-        traces = [structure.inner(precision, self.scale, D) for precision in precisions]
+        traces = [structure.inner(precision, self.scale) for precision in precisions]
         offsets = mixture.means.astype(np.float64) - self.mean
         distances = structure.squared_norms(precisions_cholesky, offsets[:, :, None])[:, 0]
         log_dets = -2 * structure.log_det(precisions_cholesky, D)

@@ -187,9 +187,9 @@ class _Task(Generic[Result]):
 def _calls(
     function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Callable[[], Result]]:
-    """Yield a call of the function for each item; if the iterator raises, a call that raises this.
+    """Yield a call of the function for each item.
 
-    An error of the iterator is thus raised after the results of the preceding items.
+    If the iterator raises an error, the last call raises it, after the results of the other calls.
     """
     try:
         for item in items:

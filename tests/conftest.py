@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -15,6 +17,36 @@ from emgmm.covariances import FAMILIES
 
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--cases",
+        type=int,
+        default=5,
+        help="run at most so many cases of a parametrized test (default 5); 0 runs all",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Keep a few cases of each parametrized test, the same ones in every run.
+
+    All cases run if they are marked ``all_cases`` or if a test is requested by its node ID.
+    """
+    most = config.getoption("--cases")
+    if not most or any("::" in argument for argument in config.args):
+        return
+    cases = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("all_cases") is None:
+            cases[item.nodeid.partition("[")[0]].append(item)
+    left_out = set()
+    for group in cases.values():
+        group.sort(key=lambda item: crc32(item.nodeid.encode()))
+        left_out.update(group[most:])
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
+
 
 TYPES = ("full", "tied", "diag", "spherical")
 # mclust's names of families that scikit-learn does not have, for any number of features.

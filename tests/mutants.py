@@ -129,7 +129,16 @@ EVERYBODYS = "combinations defects noise missing weights prior conditions togeth
 # Constants that decide on speed and memory alone.
 PERFORMANCE = {
     *("BATCH_ENTRIES", "BLOCK_ROWS", "BRANCHES", "BY_ENTRY", "BY_ROW", "CACHE_LINE"),
-    *("COMPILED_FROM", "ENTRIES", "FEW", "FEW_FEATURES", "GROUP", "HALVED", "JOINT", "LINE"),
+    *(
+        "COMPILED_FROM",
+        "ENTRIES",
+        "FEW",
+        "FEW_FEATURES",
+        "GROUP",
+        "HALVED",
+        "LINE",
+        "LOG_JOINT_ENTRIES",
+    ),
     *("MANY", "MOST_ROWS", "PAIR", "PIECES", "REGISTER", "SHARE", "SLAB", "SLABBED", "SMALL"),
     *("STRIP", "SUMMARY_ENTRIES", "TILE", "TOGETHER", "VECTOR", "VECTORS", "WIDE", "WORTHWHILE"),
     *("WIDTH", "MADE_OF"),
@@ -367,7 +376,15 @@ def run_tests(place, module, sieve):
     with open("output.txt", "w") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-        arguments = ["-xq", "--tb=line", "--assert=plain", "-p", "no:cacheprovider", *files]
+        arguments = [
+            "-xq",
+            "--tb=line",
+            "--assert=plain",
+            "-p",
+            "no:cacheprovider",
+            "--cases=0",
+            *files,
+        ]
         arguments += [f"--deselect={name}" for name in TEXTUAL]
         code = pytest.main(arguments, plugins=[sieve])
         os._exit(code != 0 and not (sieve.spent and code == 2))

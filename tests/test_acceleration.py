@@ -28,7 +28,7 @@ from emgmm.covariances import FAMILIES
 from emgmm.degeneracy import aitken
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting.first_pass import em_of
-from emgmm.fitting.loop import history, last_of_plain_em
+from emgmm.fitting.loop import history, trailing_plain_objectives
 from emgmm.fitting.problem import Problem
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Noise
@@ -208,10 +208,10 @@ def test_objectives_across_a_leap_are_not_plain_ems():
     seen = history(
         [1.0, 2.0, 4.0, 5.0, 5.5], [2, 3, 4, 5, 6], ["start", "step", LEAP, "step", "step"]
     )
-    assert last_of_plain_em(seen) == [4.0, 5.0, 5.5]
+    assert trailing_plain_objectives(seen) == [4.0, 5.0, 5.5]
     seen["event"][4] = LEAP
-    assert last_of_plain_em(seen) == [5.5]
-    assert np.isnan(aitken(last_of_plain_em(seen))[1])
+    assert trailing_plain_objectives(seen) == [5.5]
+    assert np.isnan(aitken(trailing_plain_objectives(seen))[1])
 
 
 def test_a_leap_of_small_gain_does_not_end_a_fit(monkeypatch):
@@ -312,7 +312,7 @@ class Linear:
 
     def point(self, away):
         x = self.limit + away
-        step = SimpleNamespace(mixture=SimpleNamespace(n_lines=1))
+        step = SimpleNamespace(mixture=SimpleNamespace(n_densities=1))
         return Point(step, x, self.J @ away - away, self.G @ x)
 
 

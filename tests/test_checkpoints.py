@@ -34,7 +34,7 @@ from emgmm.fitting.problem import Problem
 from emgmm.sources import ArraySource, digest
 from emgmm.sources.block import Block
 from emgmm.storage import checkpoint
-from emgmm.storage.files import held
+from emgmm.storage.files import locked
 from emgmm.threads import one_blas_thread
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
@@ -167,7 +167,7 @@ def test_a_warm_start_goes_on_where_it_was_stopped(interrupts, tmp_path):
     other = fit(GaussianMixture(3, random_state=1, warm_start=True), X).set_params(
         **stopped.get_params()
     )
-    with pytest.raises(ValueError, match="another fit to go on from;"):
+    with pytest.raises(ValueError, match="another initial mixture;"):
         fit(other, X)
     assert fitted(fit(stopped, X)) == whole
 
@@ -232,7 +232,7 @@ def test_trials_of_a_split_that_fail_are_remembered(interrupts, tmp_path):
         interrupts(number)
         with pytest.raises(KeyboardInterrupt):
             fit(clone(model), rows)
-        ended = checkpoint.archive().read(path).record.ended
+        ended = checkpoint.archive().read(path).record.finished
         past_failures += any(each.failure for each in ended)
         interrupts(-1)
         assert fitted(fit(clone(model), rows)) == whole
@@ -427,7 +427,9 @@ def test_what_is_missing_has_one_digest_however_it_is_represented():
 def test_another_version_does_not_go_on(stopped, monkeypatch):
     content = Path(stopped.checkpoint).read_bytes()
     monkeypatch.setattr(checkpoint, "__version__", "9.1")
-    with pytest.raises(ValueError, match=r"written by emgmm 0\S+, and this is emgmm 9.1, which"):
+    with pytest.raises(
+        ValueError, match=r"written by emgmm 0\S+ \(.*and this is emgmm 9.1 \(format 2\)"
+    ):
         fit(stopped, X)
     assert Interrupted.passes == 0
     assert Path(stopped.checkpoint).read_bytes() == content
@@ -463,7 +465,9 @@ def test_a_broken_file_is_one_sentence(broken, stopped):
     path = Path(stopped.checkpoint)
     path.write_bytes(broken(path.read_bytes()))
     content = path.read_bytes()
-    with pytest.raises(ValueError, match="is no checkpoint of this emgmm, or a damaged") as error:
+    with pytest.raises(
+        ValueError, match="is not a checkpoint of this emgmm, or a damaged"
+    ) as error:
         fit(stopped, X)
     assert "\n" not in str(error.value)
     assert Interrupted.passes == 0
@@ -472,11 +476,11 @@ def test_a_broken_file_is_one_sentence(broken, stopped):
 
 def test_an_array_of_numpys_own_is_no_checkpoint(stopped):
     np.savez(stopped.checkpoint, X=X)
-    with pytest.raises(ValueError, match="is no checkpoint"):
+    with pytest.raises(ValueError, match="is not a checkpoint"):
         fit(stopped, X)
     with open(stopped.checkpoint, "wb") as file:
         np.save(file, X)
-    with pytest.raises(ValueError, match="is no checkpoint"):
+    with pytest.raises(ValueError, match="is not a checkpoint"):
         fit(stopped, X)
 
 
@@ -537,7 +541,7 @@ def test_no_code_is_in_the_file(stopped):
 def test_a_second_fit_on_the_path_is_refused_before_any_pass(interrupts, tmp_path):
     path = tmp_path / "fit.npz"
     model = GaussianMixture(3, checkpoint=path)
-    with held(path), pytest.raises(ValueError, match="Another fit is under way"):
+    with locked(path), pytest.raises(ValueError, match="Another fit is using"):
         model.fit(X)
     assert Interrupted.passes == 0
     fit(model, X)
@@ -547,7 +551,7 @@ FIT = textwrap.dedent(
     """
     import sys, time, warnings
     import numpy as np
-    from emgmm import GaussianMixture, door
+    from emgmm import GaussianMixture, validation
     from emgmm.sources import ArraySource
     warnings.simplefilter("ignore")
 
@@ -556,7 +560,7 @@ FIT = textwrap.dedent(
             time.sleep(0.01)
             yield from super().blocks(size)
 
-    door.ArraySource = Slow
+    validation.ArraySource = Slow
     rows, path, out, n_init, acceleration = sys.argv[1:]
     model = GaussianMixture(
         3, tol=1e-7, max_iter=15, n_init=int(n_init), init_params="random", random_state=0,
@@ -597,12 +601,12 @@ def test_a_fit_that_is_killed_at_random_times_arrives(n_init, acceleration, tmp_
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
     path = tmp_path / "fit.npz"
     code = (
-        "import sys, time; from pathlib import Path; from emgmm.storage.files import held\n"
-        "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from emgmm.storage.files import locked\n"
+        "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"
-        with pytest.raises(ValueError, match="Another fit is under way"):
+        with pytest.raises(ValueError, match="Another fit is using"):
             GaussianMixture(3, checkpoint=path).fit(X)
         os.kill(process.pid, signal.SIGKILL)
     fit(GaussianMixture(3, checkpoint=path), X)

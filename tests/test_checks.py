@@ -9,6 +9,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from emgmm import GaussianMixture
 
+# scikit-learn's checks are many short tests of different things.
+pytestmark = pytest.mark.all_cases
+
 
 class FixedMeans:
     """A start whose means no row moves, however often it stands there."""

@@ -35,7 +35,7 @@ def looks_like_noise(X, k=12):
     ball = np.exp(D / 2 * np.log(np.pi) - gammaln(D / 2 + 1))
     volumes = ball * distances**D
     share = (volumes > np.median(volumes)).astype(float)
-    for _ in range(denoising.STEPS):
+    for _ in range(denoising.N_ITER):
         shares = np.array([1 - share, share])
         rates = k * shares.sum(axis=1) / (shares * volumes).sum(axis=1)  # maximum likelihood
         log_density = gamma.logpdf(volumes, k, scale=1 / rates[:, None])
@@ -83,9 +83,9 @@ def test_of_many_rows_a_random_choice_is_cleaned(monkeypatch):
 
     begun = [denoised(start)(Rows(X), K, np.random.RandomState(seed)) for seed in range(5)]
     for each, kept in zip(begun, looked_at, strict=True):
-        assert len(kept) == pytest.approx(400 * (1 - each.share))
+        assert len(kept) == pytest.approx(400 * (1 - each.noise_weight))
         # Of 400 rows one in five is noise, with a standard deviation of 0.02.
-        assert each.share == pytest.approx(0.2, abs=0.08)
+        assert each.noise_weight == pytest.approx(0.2, abs=0.08)
         assert len(np.unique(kept, axis=0)) == len(kept)
         assert {tuple(row) for row in kept} <= {tuple(row) for row in X}
     assert len({kept.tobytes() for kept in looked_at}) == 5

@@ -83,6 +83,14 @@ def test_another_encoding_is_refused_and_can_be_named(text, folder, capsys):
     assert "'rot13' is not the name of an encoding, such as utf-8 or latin-1" in sentence
 
 
+def test_another_encoding_is_refused_however_late_it_shows(folder, capsys):
+    """A column with numbers before would be taken for words, and left out."""
+    lines = [b"1,2,3\n"] * (csv_files.FIRST // 6 + 1)
+    (folder / "a.csv").write_bytes(b"".join([b"a,b,c\n", *lines, "4,5,\xfc\n".encode("latin-1")]))
+    sentence = refused(capsys, "fit", "a.csv", *ONE)
+    assert "a.csv: column 'c' is not UTF-8 text; give the encoding of its text" in sentence
+
+
 def test_utf_16_and_a_byte_order_mark(folder, capsys):
     for encoding, words in (("utf-16", ("--encoding", "utf-16")), ("utf-8-sig", ())):
         (folder / "a.csv").write_bytes("ä,b\n1,2\n3,5\n2,2\n".encode(encoding))

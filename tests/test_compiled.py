@@ -296,12 +296,12 @@ def test_a_strip_after_a_fuller_one_forgets_it(shape, dtype):
 
 
 @pytest.mark.parametrize("n_components", [1, 16, 3000])
-@pytest.mark.parametrize("n_lines", [4, 100, 3000])
+@pytest.mark.parametrize("n_densities", [4, 100, 3000])
 def test_strips_are_as_good_as_equal_and_hold_what_the_caches_and_a_logarithm_do(
-    n_components, n_lines
+    n_components, n_densities
 ):
     for n_tiles in range(200):
-        tiles = strip_tiles(n_tiles, 3, 64, n_components, n_lines)
+        tiles = strip_tiles(n_tiles, 3, 64, n_components, n_densities)
         short = -n_tiles % tiles
         assert short < max(1, math.ceil(n_tiles / tiles))  # a tile for each strip is the most
         assert 3 * tiles * math.log2(n_components + 1) <= 1023

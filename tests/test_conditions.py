@@ -39,7 +39,7 @@ from emgmm.degeneracy import (
 )
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import Run
-from emgmm.fitting.messages import warnings_of
+from emgmm.fitting.messages import component_warnings
 from emgmm.fitting.problem import Problem
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource
@@ -954,7 +954,7 @@ def a_run(covariance_type="full", K=3, **changes):
 @types
 def test_words_follow_from_a_run_alone(covariance_type):
     run, n_rows = a_run(covariance_type)
-    (message,) = warnings_of(run, n_rows, 0.0, break_symmetry=False)
+    (message,) = component_warnings(run, n_rows, 0.0, break_symmetry=False)
     assert isinstance(message, CoincidentComponentsWarning)
     assert message.components == ((0, 1, 2),)
 
@@ -970,12 +970,12 @@ def test_words_follow_from_a_run_alone(covariance_type):
 )
 def test_only_a_fit_at_rest_is_said_to_have_coincident_components(objectives, converged, expected):
     run, n_rows = a_run(objectives=objectives, converged=converged)
-    assert len(warnings_of(run, n_rows, 0.0, break_symmetry=False)) == expected
+    assert len(component_warnings(run, n_rows, 0.0, break_symmetry=False)) == expected
 
 
 def test_nothing_is_said_of_a_run_that_is_a_start():
     run, n_rows = a_run(ending=Ending.START_ONLY)
-    assert warnings_of(run, n_rows, 0.0, break_symmetry=False) == []
+    assert component_warnings(run, n_rows, 0.0, break_symmetry=False) == []
 
 
 def messages():
@@ -987,11 +987,11 @@ def messages():
     hungry, rows = with_starved((out_of_reach, 3, 4, "spherical", float))
     groups = ((0, 1, 2),)
     return {
-        "split": (coincide, X, groups, ["split", "cannot part"]),
+        "split": (coincide, X, groups, ["split", "cannot separate"]),
         "stays": (stays, X, groups, ["break_symmetry=True", "start from"]),
-        "late": (late, X, groups, ["iterations", "another start"]),
+        "late": (late, X, groups, ["iterations", "another initialization"]),
         "collapsed": (collapse, swallowed, (3,), ["fewer components", "prior=", "duplicated"]),
-        "starved": (hungry, rows, (3,), ["less than one row", "fewer components"]),
+        "starved": (hungry, rows, (3,), ["below one", "fewer components"]),
     }
 
 

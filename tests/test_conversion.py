@@ -273,6 +273,18 @@ def test_a_stored_model_with_noise_a_prior_and_a_stream_is_read(name):
     assert model.score(X) == pytest.approx(-4.154885890474407, rel=1e-10)
 
 
+@pytest.mark.parametrize("max_iter", [1, 500])
+def test_a_model_stored_with_an_earlier_ending_is_read(tmp_path, max_iter):
+    # Earlier versions replaced the ending of fits under a prior with a diagonal scale.
+    model = fit(GaussianMixture(2, max_iter=max_iter, random_state=0), X)
+    path = tmp_path / "model.json"
+    model.save(path)
+    document = json.loads(path.read_text())
+    document["fitted"]["ending_"] = "DIAGONAL_SCALE"
+    path.write_text(json.dumps(document))
+    assert GaussianMixture.load(path).ending_ is model.ending_
+
+
 def test_a_model_without_a_bound_is_saved_too(tmp_path):
     model = GaussianMixture.from_parameters(
         [1.0], [[0.0]], covariances=[1.0], covariance_type="spherical"
@@ -333,7 +345,7 @@ def spoil(document, change):
 
 SPOILED = {
     "not JSON": (lambda d: "weights: 1", "is not a saved model: it is not JSON"),
-    "another document": (lambda d: "[1, 2]", "does not say format 'emgmm.GaussianMixture'"),
+    "another document": (lambda d: "[1, 2]", "does not have the format 'emgmm.GaussianMixture'"),
     "a later format": (
         lambda d: spoil(d, lambda d: d.update(format_version=2)),
         "has format version 2; this emgmm reads version 1",

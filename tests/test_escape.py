@@ -23,7 +23,14 @@ from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import Rules, Run
 from emgmm.fitting.problem import Problem
 from emgmm.fitting.recorder import Recorder
-from emgmm.fitting.split import SplitPlan, along_axis, divide, rows_of, sample_of, splits
+from emgmm.fitting.split import (
+    SplitPlan,
+    divide,
+    plan_along_axis,
+    rows_of_group,
+    sample_rows,
+    splits,
+)
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
 from emgmm.sources import ArraySource
@@ -473,11 +480,11 @@ def a_division(family, groups, seed, reach=0.8):
     centres = random.normal(size=(K, D))
     before = statistics_in_long_form(X, some_responsibilities(len(X), K, seed), family, centres)
     em = em_of(ArraySource(X), Problem(family, K, 0.0))
-    places = [
+    plans = [
         SplitPlan(random.dirichlet(np.ones(len(group))), random.normal(size=(len(group), D)))
         for group in groups
     ]
-    return before, divide(before, em, groups, places, reach), places
+    return before, divide(before, em, groups, plans, reach), plans
 
 
 GROUPS = [[(0, 1)], [(1, 4, 5)], [(0, 2), (1, 3, 4)], [(0, 1, 2, 3, 4, 5)]]
@@ -523,12 +530,12 @@ def test_a_division_leaves_the_other_components_alone(family):
 @families
 @pytest.mark.parametrize("reach", [0.25, 1.0])
 def test_members_go_where_they_were_placed(family, reach):
-    before, after, (place,) = a_division(family, [(0, 2, 3)], 5, reach)
+    before, after, (plan,) = a_division(family, [(0, 2, 3)], 5, reach)
     members = [0, 2, 3]
     mass, first, _ = sums(before, family, members)
-    np.testing.assert_allclose(after.counts[members], mass * place.shares, rtol=1e-12)
+    np.testing.assert_allclose(after.counts[members], mass * plan.proportions, rtol=1e-12)
     means = (after.centres + after.first_moment / after.counts[:, None])[members]
-    np.testing.assert_allclose(means, first / mass + reach * place.steps, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(means, first / mass + reach * plan.offsets, rtol=1e-10, atol=1e-12)
 
 
 @families
@@ -539,8 +546,8 @@ def test_the_m_step_of_a_division_has_the_whole_groups_moments(family):
     equal = np.full((len(X), K), 1 / K)
     statistics = statistics_in_long_form(X, equal, family)
     em = em_of(ArraySource(X), Problem(family, K, 0.0))
-    place = along_axis(X, np.full(len(X), 1 / len(X)), K)
-    divided = divide(statistics, em, [tuple(range(K))], [place], 0.5)
+    plan = plan_along_axis(X, np.full(len(X), 1 / len(X)), K)
+    divided = divide(statistics, em, [tuple(range(K))], [plan], 0.5)
     mixture = MStep(family, 0.0, np.dtype(float)).maximise(divided)
     mean = mixture.weights @ mixture.means
     np.testing.assert_allclose(mean, X.mean(axis=0), atol=1e-9)
@@ -572,12 +579,12 @@ def test_the_rows_of_a_group_are_those_that_its_members_hold():
     random = np.random.default_rng(0)
     rows, responsibilities = random.normal(size=(50, 2)), random.dirichlet([1, 1, 1], 50).T
     responsibilities[:, :30] = np.array([[0, 0, 1.0]]).T
-    held, weights = rows_of((0, 1), rows, responsibilities)
+    held, weights = rows_of_group((0, 1), rows, responsibilities)
     np.testing.assert_array_equal(held, rows[30:])
     expected = 1 - responsibilities[2, 30:]
     np.testing.assert_allclose(weights, expected / expected.sum(), rtol=1e-12)
     responsibilities[:2] = 0
-    held, weights = rows_of((0, 1), rows, responsibilities)
+    held, weights = rows_of_group((0, 1), rows, responsibilities)
     np.testing.assert_array_equal(held, rows)
     np.testing.assert_array_equal(weights, np.full(50, 1 / 50))
 
@@ -590,7 +597,7 @@ def test_rows_that_stand_for_all_count_by_their_weights(holed):
     covariances = np.array([[[2, 0.5], [0.5, 1]], [[1, -0.3], [-0.3, 3]]])
     mixture = Mixture.of(np.array([0.3, 0.7]), X[[1, 2]], covariances, FAMILIES["full"])
     em = em_of(ArraySource(X, counts, complete=not holed), Problem(FAMILIES["full"], 2, 0.0))
-    values, shares = sample_of(em, mixture, np.random.RandomState(0))
+    values, shares = sample_rows(em, mixture, np.random.RandomState(0))
     model = GaussianMixture.from_parameters(
         mixture.weights, mixture.means, covariances=mixture.covariances
     )
@@ -638,7 +645,7 @@ def test_as_many_rounds_of_splits_are_made_as_there_are_components(n_components,
     ended = multistart.split_coincident(em, Plain, stuck(-5.0), rules, random, Recorder())
     assert rounds == [-5.0 + t for t in range(n_components)]
     assert ended.step.objective == -5.0 + n_components
-    assert ended.met == [tuple(range(n_components))] * n_components
+    assert ended.coincident == [tuple(range(n_components))] * n_components
 
 
 @types
@@ -661,16 +668,16 @@ def test_where_no_split_helps_em_goes_on_as_if_nothing_coincided(covariance_type
 def test_steps_of_a_place_balance(seed, n_members, n_features):
     random = np.random.default_rng(seed)
     shares = random.uniform(0.1, 3, size=n_members)
-    place = SplitPlan(shares / shares.sum(), random.normal(size=(n_members, n_features)))
-    assert place.shares.sum() == pytest.approx(1)
-    np.testing.assert_allclose(place.shares @ place.steps, 0, atol=1e-12)
+    plan = SplitPlan(shares / shares.sum(), random.normal(size=(n_members, n_features)))
+    assert plan.proportions.sum() == pytest.approx(1)
+    np.testing.assert_allclose(plan.proportions @ plan.offsets, 0, atol=1e-12)
 
 
 def test_the_flattest_axis_is_that_of_two_clusters_and_not_the_longest():
     random = np.random.default_rng(0)
     X = random.normal(size=(2000, 3)) * [20, 1, 1]
     X[:1000, 1] += 8
-    steps = along_axis(X, np.full(2000, 1 / 2000), 2).steps
+    steps = plan_along_axis(X, np.full(2000, 1 / 2000), 2).offsets
     direction = np.abs(steps[1] - steps[0])
     assert direction.argmax() == 1
     assert direction[1] > 10 * direction[[0, 2]].max()

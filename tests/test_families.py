@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import combinations
 
@@ -13,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import multivariate_normal
 
 from emgmm import GaussianMixture
-from emgmm.covariances import FAMILIES
+from emgmm.covariances import DENSE, DIAGONAL, FAMILIES, ISOTROPIC, Patterns, Structure
 from emgmm.covariances.eigenvectors import disjoint_planes
 from emgmm.estep import CentredEStep, ExpandedEStep, Scratch, moments
 from emgmm.exceptions import DegenerateCovarianceError
@@ -387,6 +388,69 @@ def test_stacks_are_weighed_and_measured_as_one_block_after_the_other(family, n_
             shape.squared_norms(precisions_cholesky[k], block.copy()), together, rtol=1e-13
         )
         np.testing.assert_array_equal(shape.whiten(precisions_cholesky, blocks)[k], whitened)
+
+
+@pytest.mark.parametrize("structure", [DENSE, DIAGONAL, ISOTROPIC], ids=lambda s: s.scikit_learn)
+@pytest.mark.parametrize("n_features", [1, 3, 70])
+def test_structures_override_defaults_by_the_same_results(structure, n_features):
+    """A new structure has the defaults, which follow from monomials and dense matrices."""
+    random = np.random.default_rng(5)
+    blocks, weights = random.normal(size=(K, n_features, 90)), random.uniform(0, 2, size=(K, 90))
+    counts, vectors = weights.sum(axis=1), random.normal(size=(K, n_features))
+    scatters = structure.weigh(blocks.copy(), weights)
+    covariances = structure.estimate(scatters, counts, n_features)
+    factors = structure.precisions_cholesky(covariances)
+    precisions = structure.precisions(factors)
+    calls = [
+        ("outer", vectors),
+        ("weigh", blocks, weights),
+        ("weigh", blocks[1], weights[1]),
+        ("log_det", factors, n_features),
+        ("apply", precisions, vectors),
+        ("solve", precisions[1], vectors[1]),
+        ("whiten", factors, blocks),
+        ("whiten", factors[1], blocks[1]),
+        ("squared_norms", factors, blocks),
+        ("squared_norms", factors[1], blocks[1]),
+        ("colour", factors[1], blocks[1]),
+        ("magnitude", factors, np.abs(vectors)),
+        ("variances", covariances, n_features),
+        ("traces", precisions, covariances, n_features),
+        ("min_variance", covariances, factors[1], n_features),
+    ]
+    for name, *arguments in calls:
+        default = getattr(Structure, name)(structure, *deepcopy(arguments))
+        expected = getattr(structure, name)(*deepcopy(arguments))
+        np.testing.assert_allclose(default, expected, rtol=1e-9, atol=1e-11, err_msg=name)
+    zeros = Structure.single_row_covariances(structure, vectors, np.ones(K))
+    np.testing.assert_array_equal(zeros, np.zeros_like(scatters))
+    dense = structure.dense(precisions[:1], n_features)[0]
+    trace = (dense * ((blocks[1] * weights[1]) @ blocks[1].T)).sum()
+    assert structure.inner(precisions[0], scatters[1]) == pytest.approx(trace)
+    assert Structure.pairs_and_squares(structure, n_features) is None
+    assert 1 < structure.min_rows(n_features) <= Structure.min_rows(structure, n_features)
+
+
+@pytest.mark.parametrize("structure", [DENSE, DIAGONAL, ISOTROPIC], ids=lambda s: s.scikit_learn)
+def test_structures_override_conditional_distributions_by_the_same_ones(structure):
+    random = np.random.default_rng(5)
+    blocks, weights = random.normal(size=(K, D, 40)), random.uniform(0, 2, size=(K, 40))
+    scatters = structure.weigh(blocks.copy(), weights)
+    factors = structure.precisions_cholesky(structure.estimate(scatters, np.full(K, 40.0), D))
+    missing = np.array([[False] * D, [True] + [False] * (D - 1), [True] * D])
+    patterns = Patterns(missing, np.array([0, 5, 9, 12]))
+    default = Structure.conditioning(structure, factors, D)(patterns)
+    expected = structure.conditioning(factors, D)(patterns)
+    np.testing.assert_allclose(default.constants, expected.constants, atol=1e-12)
+    counts = random.uniform(1, 2, size=(K, 3))
+    np.testing.assert_allclose(default.scatter(counts), expected.scatter(counts), atol=1e-12)
+    deviations = np.where(patterns.each_row(missing.T), 0.0, random.normal(size=(K, D, 12)))
+    completed = deviations.copy()
+    default.complete(completed)
+    expected.complete(deviations)
+    np.testing.assert_allclose(completed, deviations, atol=1e-12)
+    noise = random.normal(size=(D, 4))
+    np.testing.assert_allclose(default.draw(1, 0, noise), expected.draw(1, 0, noise), atol=1e-12)
 
 
 @families

@@ -19,7 +19,7 @@ from conftest import clusters
 
 from emgmm import CheckpointWarning, GaussianMixture
 from emgmm.storage import files
-from emgmm.storage.files import BusyError, NoLocksError, held, replaced, replaced_together
+from emgmm.storage.files import BusyError, NoLocksError, locked, replaced, replaced_together
 
 posix = pytest.mark.skipif(
     sys.platform == "win32", reason="Windows has no modes, pipes and signals"
@@ -209,7 +209,7 @@ def test_where_there_are_no_locks_files_are_written_all_the_same(tmp_path, monke
         write(tmp_path / "other")  # which takes nothing for an orphan
         file.write(b"new")
     assert path.read_bytes() == b"new"
-    with pytest.raises(NoLocksError), held(path):
+    with pytest.raises(NoLocksError), locked(path):
         pass
     assert sorted(tmp_path.iterdir()) == [path, tmp_path / "other"]
 
@@ -222,11 +222,11 @@ def test_two_names_of_one_path_are_one_lock(tmp_path):
     path, link = tmp_path / "folder" / "fit.npz", tmp_path / "link.npz"
     link.symlink_to(path)  # which need not exist yet
     for one, other in ((path, link), (link, path)):
-        with held(one):
-            with pytest.raises(BusyError), held(other):
+        with locked(one):
+            with pytest.raises(BusyError), locked(other):
                 pass
             model = GaussianMixture(2, checkpoint=other)
-            with pytest.raises(ValueError, match="Another fit is under way with the checkpoint"):
+            with pytest.raises(ValueError, match="Another fit is using the checkpoint"):
                 model.fit(X)
 
 

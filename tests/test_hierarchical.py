@@ -179,6 +179,14 @@ def test_a_tree_is_grown_once_for_its_rows(monkeypatch):
     assert grown == [50, 50]
 
 
+@pytest.mark.parametrize("n_rows", [1999, 2000, 2001, 4500])
+def test_of_more_than_2000_rows_as_many_are_chosen_at_random(n_rows):
+    rows = Rows(np.arange(n_rows)[:, None] % [7.0, 5.0])
+    chosen = [STARTS["hierarchical"](rows, 3, np.random.RandomState(s)).numbers for s in (0, 1)]
+    assert [len(set(numbers)) for numbers in chosen] == 2 * [min(n_rows, 2000)]
+    assert np.array_equal(*chosen) == (n_rows <= 2000)
+
+
 def test_a_weight_of_two_is_the_row_twice_and_none_is_no_row():
     X = clusters(120, 3)
     weights = np.random.default_rng(0).integers(0, 4, len(X)).astype(float)

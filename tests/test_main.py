@@ -29,7 +29,7 @@ def test_the_question_beside_a_sound_start(capsys):
     plain, parted = stuck.split("break_symmetry, the default")
     assert plain.count("2.51 (2.66)") == 2
     assert "-3.525488 per row" in parted
-    found = "CoincidentComponentsWarning: EM came to rest with components that are the same"
+    found = "CoincidentComponentsWarning: EM came to rest with identical components"
     assert out.count(found) == 2
     assert out.count("(components 0 and 1)") == 2
     assert "-4.116619 per row" in stuck

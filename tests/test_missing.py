@@ -29,8 +29,7 @@ from emgmm import (
     GaussianMixture,
     UnobservedPairWarning,
 )
-from emgmm.covariances import FAMILIES
-from emgmm.covariances import dense as outer
+from emgmm.covariances import FAMILIES, structure
 from emgmm.covariances.conditional import invert
 from emgmm.covariances.eigenvectors import CommonAxes
 from emgmm.degeneracy import gain_left
@@ -488,10 +487,10 @@ def test_stacks_of_positive_definite_matrices_are_inverted(size):
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied"])
-@pytest.mark.parametrize("near_singular", [0.0, outer.NEAR_SINGULAR])
+@pytest.mark.parametrize("near_singular", [0.0, structure.NEAR_SINGULAR])
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.85])
 def test_every_row_may_have_its_own_pattern(covariance_type, near_singular, share, monkeypatch):
-    monkeypatch.setattr(outer, "NEAR_SINGULAR", near_singular)  # 0: all are taken to be
+    monkeypatch.setattr(structure, "NEAR_SINGULAR", near_singular)  # 0: all are taken to be
     random = np.random.default_rng(0)
     n_features = 21
     covariances = np.array([np.cov(random.normal(size=(n_features, 90))) for _ in range(2)])

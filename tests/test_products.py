@@ -14,8 +14,8 @@ SIZES = [(8, 45, 6000), (8, 45, 5856), (2, 6, 500), (40, 45, 3000), (4, 257, 333
 
 def test_the_sizes_are_on_both_sides_of_each_limit():
     small, pieces, whole = (set() for _ in range(3))
-    for n_lines, n_entries, n_rows in SIZES:
-        size = n_lines * n_entries
+    for n_densities, n_entries, n_rows in SIZES:
+        size = n_densities * n_entries
         for layout, most in (("entry", BY_ENTRY), ("row", BY_ROW)):
             kind = small if size * n_rows <= SMALL else pieces if size <= most else whole
             kind.add(layout)
@@ -30,11 +30,11 @@ def dtype(request):
 @pytest.fixture(params=SIZES, ids=str)
 def factors(request, dtype):
     """theta, phi and responsibilities."""
-    n_lines, n_entries, n_rows = request.param
+    n_densities, n_entries, n_rows = request.param
     random = np.random.default_rng(4)
-    theta = random.normal(size=(n_lines, n_entries))
+    theta = random.normal(size=(n_densities, n_entries))
     phi = random.normal(size=(n_entries, n_rows))
-    shares = random.random((n_lines, n_rows))
+    shares = random.random((n_densities, n_rows))
     return tuple(factor.astype(dtype) for factor in (theta, phi, shares))
 
 

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from emgmm import GaussianMixture, GaussianMixtureIC, blocks
 from emgmm.datasets import old_faithful
-from emgmm.diagnostics.summary import MOST_PAIRS, WIDTH
+from emgmm.diagnostics.summary import MOST_PAIRS, WIDTH, aligned
 from emgmm.fitting.loop import Ending
 from emgmm.selection.candidates import SHOWN
 
@@ -315,11 +315,27 @@ def test_names_of_words_are_broken_between_them(words):
 def test_long_sentences_are_folded():
     model = GaussianMixture(2, prior="conjugate", random_state=0)
     X = np.column_stack([clusters(60, 2), clusters(60, 2) @ [1, 2]])  # collinear columns
-    summary = fit(model, X).summary(X)
-    assert summary.ending is Ending.DIAGONAL_SCALE
-    assert len(summary.ending.sentence) > WIDTH
+    summary = fit(model.set_params(max_iter=2), X).summary(X)
+    assert summary.ending is Ending.MAX_ITER
+    assert len(f"EM ended after 2 iterations (MAX_ITER). {summary.ending.sentence}") > WIDTH
     assert max(map(len, str(summary).splitlines())) <= WIDTH
     assert summary.ending.sentence in plain(str(summary))
+
+
+def test_parts_of_a_table_are_as_wide_as_the_page():
+    """Two spaces and four letters of a name, and two columns of 47 with the spaces before them."""
+    heading, row = ["name", "a", "b"], ["x", 45 * "1", 45 * "2"]
+    lines = aligned(heading, [row]).splitlines()
+    assert [len(line) for line in lines] == [WIDTH] * 2
+    assert len(aligned(heading, [[*row[:2], 46 * "2"]]).splitlines()) == 4
+
+
+def test_a_mixture_that_no_fit_made_has_no_ending():
+    model = GaussianMixture()
+    model.weights_, model.means_ = np.array([1.0]), np.array([[0.0]])
+    model.covariances_ = np.array([[[1.0]]])
+    summary = model.summary()
+    assert (summary.ending, summary.n_iter) == (None, 0)
 
 
 def test_small_standard_deviations_have_three_digits():

@@ -331,10 +331,10 @@ RECORDS = {
                 "parts": {"components": {"tuple": []}},
             }
         },
-        "a FinishedRun in it contradicts itself|a StartsSoFar in it",
+        "a FinishedRun in it contradicts itself|a FinishedStarts in it",
     ),
     "component": (
-        "StartsSoFar",
+        "FinishedStarts",
         {
             "failure": {
                 "class": "Failure",
@@ -343,7 +343,7 @@ RECORDS = {
         },
         "a Failure in it contradicts itself",
     ),
-    "nothing": ("StartsSoFar", {"best": None}, "a StartsSoFar in it contradicts itself"),
+    "nothing": ("FinishedStarts", {"best": None}, "a FinishedStarts in it contradicts itself"),
     "weight": ("Statistics", {"weight": -1.0}, "the weight of the statistics' rows is -1.0"),
     "no class": ("Content", {"record": {"class": "os", "parts": {}}}, "it has no 'os'"),
     "no part": ("Content", {"record": {"class": "Record", "parts": {}}}, "missing 3 required"),
@@ -352,7 +352,11 @@ RECORDS = {
         {"noise": {"class": "Noise", "parts": {"weight": 0.1, "density": None}}},
         "den",
     ),
-    "position": ("Record", {"random": {"items": {}}}, "the state of its random numbers is none"),
+    "position": (
+        "Record",
+        {"random": {"items": {}}},
+        "the state of its random number generator is not",
+    ),
 }
 
 
@@ -364,8 +368,8 @@ def test_a_record_of_no_such_fit_is_refused(kind, new, message, stopped):
     if parts is None:  # of what has ended in this start there is nothing yet
         assert kind == "FinishedRun"
         record = find(document, "Record")
-        run = find(document, "StartsSoFar")["best"]
-        record["ended"] = {
+        run = find(document, "FinishedStarts")["best"]
+        record["finished"] = {
             "tuple": [{"class": "FinishedRun", "parts": {"run": run, "failure": None, "passes": 3}}]
         }
         parts = find(document, kind)
@@ -385,7 +389,7 @@ def test_random_numbers_are_not_read_from_elsewhere(stopped):
     for position in (10**9, -1, 2**80):
         state["pos"] = position
         model.checkpoint.write_bytes(packed(document, arrays))
-        with pytest.raises(ValueError, match="the pos of its random numbers is none"):
+        with pytest.raises(ValueError, match="the pos of its random number generator is not"):
             fit(model, X)
 
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import STARTS, clusters, fit, given_start, relative_error
 from sklearn.exceptions import NotFittedError
 
-from emgmm import Ending, GaussianMixture, blocks
+from emgmm import GaussianMixture, blocks
 from emgmm.covariances import FAMILIES
 
 N, D, K = 360, 3, 3
@@ -223,11 +223,11 @@ def test_a_prior_is_the_same_where_chunks_come_from_other_processes():
     X = rows(False)
     collinear = np.column_stack([X, X[:, 0] + X[:, 1]])
     expected = fit(GaussianMixture(2, prior="conjugate", random_state=0), collinear)
-    assert expected.ending_ is Ending.DIAGONAL_SCALE
+    assert np.isfinite(expected.lower_bound_)
     with dask.config.set(scheduler="processes", num_workers=1):
         far = dask.array.from_array(collinear, chunks=(N // 2, D + 1))
         found = fit(GaussianMixture(2, prior="conjugate", random_state=0), far)
-    assert found.ending_ is Ending.DIAGONAL_SCALE
+    assert found.ending_ is expected.ending_
     assert relative_error(found, expected) < 1e-9
 
 

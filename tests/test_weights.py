@@ -239,7 +239,7 @@ def test_the_report_is_that_of_the_repeated_rows(covariance_type):
     model = fit(model_of(covariance_type), X, sample_weight=COUNTS)
     weighted = model.diagnose(X, certify=True, sample_weight=COUNTS)
     repeated = model.diagnose(REPEATED, certify=True)
-    np.testing.assert_allclose(weighted.counts, repeated.counts, rtol=1e-12)
+    np.testing.assert_allclose(weighted.mass, repeated.mass, rtol=1e-12)
     np.testing.assert_allclose(weighted.overlap, repeated.overlap, rtol=1e-9, atol=1e-15)
     assert weighted.entropy == pytest.approx(repeated.entropy, rel=1e-12)
     assert weighted.verdict is repeated.verdict

@@ -274,5 +274,5 @@ def extrapolate(point: Point, memory: Sequence[Change], reach: float) -> tuple[A
     moved = point.x + point.residual + coefficients @ (x + residuals)
     # The counts must sum to the weight, otherwise the objective would favour mixtures whose density
     # integrates to more than 1.
-    total = moved[: point.step.mixture.n_lines].sum()
+    total = moved[: point.step.mixture.n_densities].sum()
     return moved / total, bool((ritz <= 1 / reach).any())

@@ -109,8 +109,7 @@ def add_csv_options(parser: argparse.ArgumentParser) -> None:
         type=separator,
         default=",",
         metavar="CHARACTER",
-        help="what separates the fields of a CSV file: one character, or the word tab (default: a "
-        "comma)",
+        help="character between the fields of a CSV file, or the word tab (default: a comma)",
     )
     parser.add_argument(
         "--decimal",

@@ -54,7 +54,7 @@ def question_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
     }
 
 
-def drawn(data: Dataset, fits: dict[str, GaussianMixture]) -> Any:
+def draw(data: Dataset, fits: dict[str, GaussianMixture]) -> Any:
     """Return a figure with one panel for each fit."""
     from matplotlib.figure import Figure
 
@@ -101,7 +101,7 @@ def main(arguments: list[str]) -> int:
     for text in warning_texts(caught, data.feature_names):
         write_text(f"\n{text}")
     if options.plot is not None:
-        writer = outputs.figure_writer(options.plot, lambda: drawn(data, fits))
+        writer = outputs.figure_writer(options.plot, lambda: draw(data, fits))
         outputs.write({options.plot: writer})
         write_text(f"\nPicture written to {options.plot}")
     return 0

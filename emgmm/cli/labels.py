@@ -87,7 +87,7 @@ def write(
         for batch in table.batches(table.names):
             rows = matrix(batch.select(names))
             found = evaluate(mixture, rows, labels, dtype=np.int64)
-            probabilities = evaluate(mixture, rows, responsibilities, mixture.n_lines)
+            probabilities = evaluate(mixture, rows, responsibilities, mixture.n_densities)
             sink.write([*batch.columns, *map(pa.array, [found, *probabilities.T])])
         sink.close()
     except pa.ArrowException as error:  # for example, bytes that are not text

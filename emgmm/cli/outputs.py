@@ -33,7 +33,7 @@ def check(targets: Mapping[str, Path | None], inputs: Mapping[str, Path]) -> Non
         _check_place(path, option, SUFFIXES.get(option, ()))
         for role, source in inputs.items():
             if same(path, source):
-                raise CommandError(f"{option} is the file of the {role}: give another file")
+                raise CommandError(f"{option} is the {role}'s own file: give another")
     options = list(wanted)
     for number, option in enumerate(options):
         for other in options[:number]:

@@ -66,21 +66,21 @@ class InputRows:
             raise CommandError(
                 f"--weights: column {weights!r} is 0 in every row, so that there is nothing to fit"
             )
-        kept = np.flatnonzero(varies)
-        if not len(kept):
+        varying = np.flatnonzero(varies)
+        if not len(varying):
             others = ", ".join(columns.textual)
             raise CommandError(
                 f"there is nothing to fit: no column ({join_names(names)}) varies among the rows "
                 f"with a weight above 0, of which there are {n_positive}"
                 f"{others and f'; others are not numeric: {others}'}"
             )
-        if len(kept) < len(names):
-            rows = rows.mapped(lambda values: np.ascontiguousarray(values[:, kept]))
+        if len(varying) < len(names):
+            rows = rows.mapped(lambda values: np.ascontiguousarray(values[:, varying]))
         return replace(
             rows,
-            names=[names[j] for j in kept],
-            constant=tuple(name for j, name in enumerate(names) if j not in kept),
-            n_missing=int(missing[kept].sum()),
+            names=[names[j] for j in varying],
+            constant=tuple(name for j, name in enumerate(names) if j not in varying),
+            n_missing=int(missing[varying].sum()),
         )
 
     def loaded(self) -> InputRows:
@@ -124,7 +124,17 @@ class InputRows:
 
 
 def survey(rows: InputRows) -> tuple[int, NDArray[np.bool_], Integers]:
-    """Return the number of rows of positive weight, which columns vary, and missing counts."""
+    """Summarize rows in one pass.
+
+    Returns
+    -------
+    n_positive : int
+        Number of rows of positive weight.
+    varies : ndarray of bool of shape (D,)
+        Whether each column varies among these rows.
+    missing : ndarray of int of shape (D,)
+        Number of missing values of each column.
+    """
     D = len(rows.names)
     n_positive, missing = 0, np.zeros(D, dtype=np.int64)
     low, high = np.full(D, np.inf), np.full(D, -np.inf)

@@ -1,4 +1,4 @@
-"""Families whose M-step is a formula."""
+"""Covariance families whose M-step has a closed form."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from emgmm.covariances.family import Family, times_counts
 from emgmm.tolerances import EPS
 from emgmm.typing import Array
 
-# A scatter is singular where its covariance, against the variances of all components together, has
-# lost this much of its digits. Its volume is then that of rounding.
+# A scatter is considered singular if its covariance, relative to the variances of all components
+# together, has lost this fraction of its digits. Its determinant would be that of rounding errors.
 SINGULAR = 0.1
 
 TINY = float(np.finfo(float).tiny)
 
 
 class Unconstrained(Family):
-    """Each covariance, or the shared one, is its scatter divided by its counts."""
+    """Each covariance, or the shared one, is a scatter divided by its count."""
 
     def estimate(
         self,
@@ -31,21 +31,20 @@ class Unconstrained(Family):
         return one[0] if self.single else np.repeat(one, len(counts), axis=0)
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
-        # An element has as many free entries as monomials go with it.
         return (1 if self.shared else n_components) * self.structure.n_monomials(n_features)
 
 
 class Univariate(Unconstrained):
-    """Variances, of one feature only."""
+    """Variances of a single feature."""
 
     most_features = 1
 
 
 class EqualVolumes(Family):
-    """Covariances of one volume |Sigma_k|^(1/D), each of its own shape: EVI and EVV.
+    """Covariances of equal volume |Sigma_k|^(1/D) and variable shape: EVI and EVV.
 
-    Sigma_k = lambda W_k / |W_k|^(1/D) with lambda = sum_k |W_k|^(1/D) / N. One singular scatter has
-    no volume to be scaled by, so that there is no maximum, whatever the others are.
+    Sigma_k = lambda W_k / |W_k|^(1/D) with lambda = sum_k |W_k|^(1/D) / N. A singular scatter has
+    no volume to scale by; the likelihood then has no maximum, whatever the other scatters are.
     """
 
     def estimate(
@@ -55,14 +54,16 @@ class EqualVolumes(Family):
         n_features: int,
         before: Array | None = None,
     ) -> Array:
-        shape = self.structure
-        precisions_cholesky = self.precisions_cholesky(shape.estimate(scatter, counts, n_features))
-        together = shape.variances(scatter, n_features).sum(axis=0) / counts.sum()
-        reach = np.broadcast_to(np.sqrt(together), (len(counts), n_features))
-        errors = EPS * shape.magnitude(precisions_cholesky, reach)
+        structure = self.structure
+        precisions_cholesky = self.precisions_cholesky(
+            structure.estimate(scatter, counts, n_features)
+        )
+        variances = structure.variances(scatter, n_features).sum(axis=0) / counts.sum()
+        reach = np.broadcast_to(np.sqrt(variances), (len(counts), n_features))
+        errors = EPS * structure.magnitude(precisions_cholesky, reach)
         self.raise_degenerate(np.logical_not(errors <= SINGULAR))
         log_volumes = (
-            np.log(counts) - 2 * shape.log_det(precisions_cholesky, n_features) / n_features
+            np.log(counts) - 2 * structure.log_det(precisions_cholesky, n_features) / n_features
         )
         log_volume = np.logaddexp.reduce(log_volumes) - np.log(counts.sum())
         return times_counts(np.exp(log_volume - log_volumes), scatter)

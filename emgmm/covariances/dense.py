@@ -1,4 +1,4 @@
-"""`DENSE`: covariances that are any symmetric matrix."""
+"""`DENSE`: covariances without restrictions."""
 
 from __future__ import annotations
 
@@ -9,42 +9,46 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dtrtri
 
-from emgmm.covariances.conditional import Conditioning, conditioning
+from emgmm.covariances.conditional import Conditioning
 from emgmm.covariances.structure import Structure
 from emgmm.exceptions import DegenerateCovarianceError
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
-# A triangular matrix of at least so many features is applied in slabs of so many rows, which leave
-# out most of its zeros: from 64 features on that was faster than one product.
+# From SLABBED features on, a triangular matrix is applied in slabs of SLAB rows, which skip most of
+# its zeros and are faster than one product.
 SLABBED = 64
 SLAB = 32
 
-# Features from which a matrix times its own transpose, for which BLAS does half the work, is worth
-# a root of each weight: 27 and 41 microseconds with 30 features and 569 rows, 402 and 312 with 64
-# and 1797.
+# From this many features on, a matrix is multiplied by its own transpose, for which BLAS does half
+# the work. This costs a square root of each weight.
 HALVED = 64
 
-# The relative difference up to which two opposite entries are the same.
+# Relative difference up to which two opposite entries are considered equal.
 ASYMMETRY = 1e-5
-
-# Variance inflation, a bound of the sum over features of 1 / (1 - R_j^2), above which conditionals
-# are computed from whiteners: inverses of parts of a precision lose so many times the rounding.
-NEAR_SINGULAR = 1e4
 
 
 @cache
-def _places(n_features: int) -> tuple[NDArray[np.intp], Array]:
-    """Where in a flattened matrix the monomials' coefficients stand, and what they are times.
+def _pairs(n_features: int) -> NDArray[np.intp]:
+    """Return the factors i and j of each monomial x_i x_j, (2, n_monomials)."""
+    pairs = np.stack(np.triu_indices(n_features))
+    pairs.setflags(write=False)
+    return pairs
 
-    Minus a half on the diagonal, and twice as much beside it: x_i x_j stands for x_j x_i too.
+
+@cache
+def _coefficients(n_features: int) -> tuple[NDArray[np.intp], Array]:
+    """Return the position of each monomial in a flattened matrix, and the factor of that entry.
+
+    The factor is -1/2 on the diagonal and twice as much beside it, where x_i x_j also stands for
+    x_j x_i.
     """
-    lines, columns = np.triu_indices(n_features)
-    return lines * n_features + columns, np.where(lines == columns, -0.5, -1.0)
+    i, j = _pairs(n_features)
+    return i * n_features + j, np.where(i == j, -0.5, -1.0)
 
 
 @cache
 def _monomial_of(n_features: int) -> NDArray[np.intp]:
-    """(D * D,): which monomial each entry of a flattened symmetric matrix belongs to."""
+    """Return the monomial of each entry of a flattened symmetric matrix, (D * D,)."""
     upper = np.triu_indices(n_features)
     numbers = np.empty((n_features, n_features), dtype=np.intp)
     numbers[upper] = numbers.T[upper] = np.arange(len(upper[0]))
@@ -59,9 +63,9 @@ def _identity(n_features: int) -> Array:
 
 
 def are_symmetric(matrices: Array) -> NDArray[np.bool_]:
-    """(K,): which of the (K, D, D) matrices are symmetric, up to what rounding may explain.
+    """Return which of the (K, D, D) matrices are symmetric up to rounding, (K,).
 
-    Entries are compared with the geometric mean of their diagonal ones, so that the units of the
+    Differences are relative to the geometric mean of the diagonal entries, so that the units of the
     features do not matter.
     """
     roots = np.sqrt(np.abs(np.diagonal(matrices, axis1=1, axis2=2)).astype(np.float64))
@@ -74,20 +78,11 @@ class Dense(Structure):
     """Any symmetric matrix."""
 
     scikit_learn = "full"
+    has_covariances = True
 
     def symmetric(self, elements: Array) -> Array:
         half = 0.5 * elements
         return half + np.swapaxes(half, -1, -2)
-
-    def outer(self, vectors: Array) -> Array:
-        return vectors[:, :, None] * vectors[:, None, :]
-
-    def weigh(self, block: Array, weights: Array) -> Array:
-        weights = weights[..., None, :]
-        if block.shape[-2] < HALVED:
-            return (block * weights) @ block.swapaxes(-1, -2)
-        block *= np.sqrt(weights)
-        return block @ block.swapaxes(-1, -2)
 
     def n_monomials(self, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
@@ -100,18 +95,31 @@ class Dense(Structure):
             start = stop
 
     def coefficients(self, precisions: Array) -> Array:
-        places, times = _places(precisions.shape[-1])
-        return precisions.reshape(len(precisions), -1).take(places, axis=1) * times
+        positions, factors = _coefficients(precisions.shape[-1])
+        return precisions.reshape(len(precisions), -1).take(positions, axis=1) * factors
 
     def from_monomials(self, sums: Array, n_features: int) -> Array:
         elements: Array = sums.take(_monomial_of(n_features), axis=1)
         return elements.reshape(len(sums), n_features, n_features)
 
-    def estimate(self, scatters: Array, masses: Array, n_features: int) -> Array:
-        return scatters / masses[:, None, None]
+    def pairs_and_squares(self, n_features: int) -> tuple[Integers, int]:
+        return _pairs(n_features), 0
 
-    def single_row_covariances(self, rows: Array, counts: Array) -> Array:
-        return np.zeros((*rows.shape, rows.shape[1]), dtype=rows.dtype)
+    def outer(self, vectors: Array) -> Array:
+        return vectors[:, :, None] * vectors[:, None, :]
+
+    def weigh(self, block: Array, weights: Array) -> Array:
+        weights = weights[..., None, :]
+        if block.shape[-2] < HALVED:
+            return (block * weights) @ block.swapaxes(-1, -2)
+        block *= np.sqrt(weights)
+        return block @ block.swapaxes(-1, -2)
+
+    def diagonal(self, element: Array) -> Array:
+        return np.diag(np.diag(element))
+
+    def estimate(self, scatters: Array, counts: Array, n_features: int) -> Array:
+        return scatters / counts[:, None, None]
 
     def add_ridge(self, covariances: Array, ridge: float) -> Array:
         return covariances + ridge * _identity(covariances.shape[-1])
@@ -121,7 +129,7 @@ class Dense(Structure):
         degenerate = []
         for k, covariance in enumerate(covariances):
             factor, not_definite = dpotrf(covariance, lower=1)
-            inverse, singular = dtrtri(factor, lower=1)  # L^-1: one triangular solve per pass
+            inverse, singular = dtrtri(factor, lower=1)  # L^-1 saves a triangular solve per block
             if not_definite or singular or not isfinite(factor[-1, -1]):
                 degenerate.append(k)
             else:
@@ -131,7 +139,7 @@ class Dense(Structure):
         return precisions_cholesky
 
     def cholesky_of_precisions(self, precisions: Array) -> Array:
-        # P = U U^T with U upper triangular is the Cholesky factor read from the far corner.
+        # P = U U^T with U upper triangular is a Cholesky factorization with both axes reversed.
         precisions_cholesky = np.empty(precisions.shape)
         symmetric = are_symmetric(precisions)
         degenerate = []
@@ -154,70 +162,22 @@ class Dense(Structure):
         )
         return np.swapaxes(factors, -1, -2) @ factors
 
-    def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
-        return np.log(np.diagonal(precisions_cholesky, axis1=-2, axis2=-1)).sum(axis=-1)
-
-    def apply(self, elements: Array, vectors: Array) -> Array:
-        return np.matmul(elements, vectors[:, :, None])[:, :, 0]
-
-    def solve(self, element: Array, vector: Array) -> Array:
-        return np.linalg.solve(element, vector)
+    def dense(self, elements: Array, n_features: int) -> Array:
+        return elements
 
     def whiten(self, precision_cholesky: Array, block: Array) -> Array:
-        n_features, turned = block.shape[-2], precision_cholesky.swapaxes(-1, -2)
+        n_features, transposed = block.shape[-2], precision_cholesky.swapaxes(-1, -2)
         if n_features < SLABBED:
-            return turned @ block
+            return transposed @ block
         whitened = np.empty(block.shape, np.result_type(precision_cholesky, block))
-        for stop in range(SLAB, n_features + SLAB, SLAB):  # below the slabs U^T is 0
+        for stop in range(SLAB, n_features + SLAB, SLAB):  # U^T is 0 to the right of each slab
             slab = slice(stop - SLAB, stop)
             out = whitened[..., slab, :]
-            np.matmul(turned[..., slab, :stop], block[..., :stop, :], out=out)
+            np.matmul(transposed[..., slab, :stop], block[..., :stop, :], out=out)
         return whitened
 
-    def squared_norms(self, precision_cholesky: Array, block: Array) -> Array:
-        whitened = self.whiten(precision_cholesky, block)
-        return np.einsum("...jb,...jb->...b", whitened, whitened)
-
-    def colour(self, precision_cholesky: Array, block: Array) -> Array:
-        return np.linalg.solve(precision_cholesky.T, block)
-
-    def magnitude(self, precisions_cholesky: Array, reach: Array) -> Array:
-        whitened = np.matmul(reach[:, None, :], np.abs(precisions_cholesky))[:, 0, :]
-        return np.einsum("kj,kj->k", whitened, whitened)
-
-    def variances(self, elements: Array, n_features: int) -> Array:
-        return np.diagonal(elements, axis1=1, axis2=2)
-
-    def diagonal(self, element: Array) -> Array:
-        return np.diag(np.diag(element))
-
-    def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
-        flat = covariances.reshape(len(covariances), -1)
-        return precisions.reshape(len(precisions), -1) @ flat.T
-
-    def min_variance(self, covariances: Array, precision_cholesky: Array) -> Array:
-        return np.linalg.eigvalsh(precision_cholesky.T @ covariances @ precision_cholesky)[:, 0]
-
-    def min_rows(self, n_features: int) -> int:
-        return n_features + 1
-
-    def inner(self, a: Array, b: Array, n_features: int) -> float:
-        return float(np.vdot(a, b))
-
     def conditioning(self, precisions_cholesky: Array, n_features: int) -> Conditioning:
-        covariances = self.covariances(precisions_cholesky)
-        inflation = self.magnitude(
-            precisions_cholesky, np.sqrt(self.variances(covariances, n_features))
-        )
-        return conditioning(
-            precisions_cholesky,
-            self.precisions(precisions_cholesky),
-            covariances,
-            inflation > NEAR_SINGULAR,
-        )
-
-    def dense(self, elements: Array, n_features: int) -> Array:
-        return np.array(elements)
+        return self._dense_conditioning(precisions_cholesky, n_features)
 
 
 DENSE = Dense()

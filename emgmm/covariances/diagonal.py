@@ -1,4 +1,4 @@
-"""`DIAGONAL` and `ISOTROPIC`: covariances of features that are independent within a component."""
+"""`DIAGONAL` and `ISOTROPIC`: covariances of features that are independent given the component."""
 
 from __future__ import annotations
 
@@ -7,35 +7,39 @@ from functools import partial
 
 import numpy as np
 
-from emgmm.covariances.conditional import Conditioning, Pooled, Uncoupled
+from emgmm.covariances.conditional import Conditioning, Independent, IndependentIsotropic
 from emgmm.covariances.structure import Structure
 from emgmm.exceptions import DegenerateCovarianceError
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 
-def _times(matrices: Array, vectors: Array) -> Array:
-    """A matrix times a vector, or a stack of them times one each."""
+def _matvec(matrices: Array, vectors: Array) -> Array:
+    """Return the product of a matrix and a vector, or of stacks of both."""
     return np.matmul(matrices, vectors[..., None])[..., 0]
 
 
 def _squares(block: Array, out: Array | None = None) -> Array:
-    """(B,): x . x for every column of a (D, B) block, or of a stack of blocks."""
+    """Return x . x, (B,), for every column of a (D, B) block, or of a stack of blocks."""
     return np.einsum("...jb,...jb->...b", block, block, out=out)
 
 
-class _Independent(Structure, ABC):
-    """What `Diagonal` and `Isotropic` have in common: U is 1/sd, element by element."""
+def _no_pairs() -> Integers:
+    return np.empty((2, 0), dtype=np.intp)
+
+
+class _Elementwise(Structure, ABC):
+    """Structures whose factor is 1 / standard deviation: their arithmetic is elementwise."""
 
     def add_ridge(self, covariances: Array, ridge: float) -> Array:
         return covariances + ridge
 
     def precisions_cholesky(self, covariances: Array) -> Array:
-        return 1.0 / np.sqrt(self._positive(covariances))
+        return 1.0 / np.sqrt(self._check_positive(covariances))
 
     def cholesky_of_precisions(self, precisions: Array) -> Array:
-        return np.sqrt(self._positive(precisions))
+        return np.sqrt(self._check_positive(precisions))
 
-    def _positive(self, elements: Array) -> Array:
+    def _check_positive(self, elements: Array) -> Array:
         positive = elements > 0
         if not positive.all():
             each = positive.reshape(len(elements), -1).all(axis=1)
@@ -54,23 +58,17 @@ class _Independent(Structure, ABC):
     def diagonal(self, element: Array) -> Array:
         return element
 
-    def min_variance(self, covariances: Array, precision_cholesky: Array) -> Array:
+    def min_variance(self, covariances: Array, precision_cholesky: Array, n_features: int) -> Array:
         return (covariances * precision_cholesky**2).reshape(len(covariances), -1).min(axis=1)
 
     def min_rows(self, n_features: int) -> int:
         return 2
 
 
-class Diagonal(_Independent):
+class Diagonal(_Elementwise):
     """A diagonal matrix."""
 
     scikit_learn = "diag"
-
-    def outer(self, vectors: Array) -> Array:
-        return vectors**2
-
-    def weigh(self, block: Array, weights: Array) -> Array:
-        return _times(np.multiply(block, block, out=block), weights)
 
     def n_monomials(self, n_features: int) -> int:
         return n_features
@@ -84,11 +82,23 @@ class Diagonal(_Independent):
     def from_monomials(self, sums: Array, n_features: int) -> Array:
         return sums
 
-    def estimate(self, scatters: Array, masses: Array, n_features: int) -> Array:
-        return scatters / masses[:, None]
+    def pairs_and_squares(self, n_features: int) -> tuple[Integers, int]:
+        return _no_pairs(), n_features
+
+    def outer(self, vectors: Array) -> Array:
+        return vectors**2
+
+    def weigh(self, block: Array, weights: Array) -> Array:
+        return _matvec(np.multiply(block, block, out=block), weights)
+
+    def estimate(self, scatters: Array, counts: Array, n_features: int) -> Array:
+        return scatters / counts[:, None]
 
     def single_row_covariances(self, rows: Array, counts: Array) -> Array:
         return rows * rows / counts[:, None] - (rows / counts[:, None]) ** 2
+
+    def dense(self, elements: Array, n_features: int) -> Array:
+        return elements[..., None] * np.eye(n_features)
 
     def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
         return np.log(precisions_cholesky).sum(axis=-1)
@@ -100,7 +110,8 @@ class Diagonal(_Independent):
         return precision_cholesky[..., None] * block
 
     def squared_norms(self, precision_cholesky: Array, block: Array) -> Array:
-        return _times(np.multiply(block, block, out=block).swapaxes(-1, -2), precision_cholesky**2)
+        squares = np.multiply(block, block, out=block)
+        return _matvec(squares.swapaxes(-1, -2), precision_cholesky**2)
 
     def colour(self, precision_cholesky: Array, block: Array) -> Array:
         return block / precision_cholesky[:, None]
@@ -115,26 +126,14 @@ class Diagonal(_Independent):
     def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
         return precisions @ covariances.T
 
-    def inner(self, a: Array, b: Array, n_features: int) -> float:
-        return float(np.vdot(a, b))
-
     def conditioning(self, precisions_cholesky: Array, n_features: int) -> Conditioning:
-        return partial(Uncoupled, self.covariances(precisions_cholesky))
-
-    def dense(self, elements: Array, n_features: int) -> Array:
-        return elements[..., None] * np.eye(n_features)
+        return partial(Independent, self.covariances(precisions_cholesky))
 
 
-class Isotropic(_Independent):
+class Isotropic(_Elementwise):
     """A multiple of the identity."""
 
     scikit_learn = "spherical"
-
-    def outer(self, vectors: Array) -> Array:
-        return (vectors**2).sum(axis=1)
-
-    def weigh(self, block: Array, weights: Array) -> Array:
-        return np.einsum("...b,...b->...", _squares(block), weights)
 
     def n_monomials(self, n_features: int) -> int:
         return 1
@@ -148,11 +147,23 @@ class Isotropic(_Independent):
     def from_monomials(self, sums: Array, n_features: int) -> Array:
         return sums[:, 0]
 
-    def estimate(self, scatters: Array, masses: Array, n_features: int) -> Array:
-        return scatters / (masses * n_features)
+    def pairs_and_squares(self, n_features: int) -> tuple[Integers, int]:
+        return _no_pairs(), 1
+
+    def outer(self, vectors: Array) -> Array:
+        return (vectors**2).sum(axis=1)
+
+    def weigh(self, block: Array, weights: Array) -> Array:
+        return np.einsum("...b,...b->...", _squares(block), weights)
+
+    def estimate(self, scatters: Array, counts: Array, n_features: int) -> Array:
+        return scatters / (counts * n_features)
 
     def single_row_covariances(self, rows: Array, counts: Array) -> Array:
         return DIAGONAL.single_row_covariances(rows, counts).mean(axis=1)
+
+    def dense(self, elements: Array, n_features: int) -> Array:
+        return np.asarray(elements)[..., None, None] * np.eye(n_features)
 
     def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
         return n_features * np.log(precisions_cholesky)
@@ -178,14 +189,9 @@ class Isotropic(_Independent):
     def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
         return n_features * precisions[:, None] * covariances
 
-    def inner(self, a: Array, b: Array, n_features: int) -> float:
-        return float(a * b)
-
     def conditioning(self, precisions_cholesky: Array, n_features: int) -> Conditioning:
-        return partial(Pooled, self.variances(self.covariances(precisions_cholesky), n_features))
-
-    def dense(self, elements: Array, n_features: int) -> Array:
-        return np.asarray(elements)[..., None, None] * np.eye(n_features)
+        variances = self.variances(self.covariances(precisions_cholesky), n_features)
+        return partial(IndependentIsotropic, variances)
 
 
 DIAGONAL, ISOTROPIC = Diagonal(), Isotropic()

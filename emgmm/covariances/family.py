@@ -1,20 +1,21 @@
-"""A covariance family: the only place that knows how the K covariances hang together.
+"""The interface of covariance families: the constraints on the K covariances and their M-step.
 
-A family turns second moments into covariances and covariances into what the E-step needs. It sees
-no rows, no blocks and no iterations.
+A family turns second moments into covariances, and covariances into what the E-step needs. It
+depends neither on the data nor on the iteration.
 
-Three things hang on whether covariances are alike, and they are told apart:
+Three properties say how far the components share a covariance:
 
-- `shared`: one covariance serves all components. Its quadratic term cancels in the responsibilities
-  and only the pooled scatter matters, so statistics hold one element: `pool`.
-- `single`: the public arrays hold one element too. scikit-learn has a shape for a shared matrix and
-  none for shared variances: those stand there once for each component, all equal.
-- `pooled`: a covariance that is not positive definite is the fault of all components together.
+- `shared`: all components have the same covariance. Its quadratic term cancels in the
+  responsibilities and only the pooled scatter matters, so the statistics hold one element: `pool`.
+- `single`: public arrays, such as ``covariances_``, hold one element instead of K. scikit-learn has
+  such arrays for a shared matrix but not for shared variances, which are repeated.
+- `pooled`: if one covariance is not positive definite, none is.
 
-Covariances, whiteners and precisions are in the public shape; `stack` puts a component axis in
-front of a single element, so that what follows may work on stacks.
+Covariances, precisions and their factors have the shape of the public arrays; `stack` prepends an
+axis of components to a single element.
 
-To add a family: subclass `Family`, put an instance into `FAMILIES`; the contract tests run over it.
+To add a family, subclass `Family` and put an instance into `FAMILIES`. The contract tests run over
+all members.
 """
 
 from __future__ import annotations
@@ -33,25 +34,25 @@ from emgmm.typing import Array
 
 
 class Family(ABC):
-    """What depends on the shape of Sigma.
+    """A covariance family.
 
     Parameters
     ----------
     name : str
-        What ``covariance_type`` calls it.
-    shape : Shape
-        Which second moments it needs.
+        Value of ``covariance_type``.
+    structure : Structure
+        Structure of the covariances, which determines the second moments that are collected.
     shared : bool
-        Whether one covariance serves all components.
+        Whether all components have the same covariance.
     pooled : bool, optional
-        Whether what makes one covariance degenerate makes all of them so; as `shared` by default.
+        Whether one degenerate covariance makes all of them degenerate; `shared` by default.
 
     Attributes
     ----------
     single : bool
-        Whether the public arrays hold one element and not K of them.
+        Whether public arrays hold one element instead of K.
     most_features : int or None
-        Features that the data may have at the most; None where there is no limit.
+        Maximum number of features; None if there is no limit.
     """
 
     most_features: int | None = None
@@ -70,12 +71,12 @@ class Family(ABC):
 
     @property
     def scikit_learn(self) -> str:
-        """scikit-learn's name for arrays of this public shape."""
+        """scikit-learn's ``covariance_type`` for arrays of this shape."""
         return "tied" if self.single else self.structure.scikit_learn
 
     @property
     def closed_under_scaling(self) -> bool:
-        """Whether covariances of the family stay in it when features are given other units."""
+        """Whether covariances stay in the family when features are rescaled one by one."""
         return self.structure != ISOTROPIC or self.most_features == 1
 
     # -- the M-step -----------------------------------------------------------------------------
@@ -83,24 +84,24 @@ class Family(ABC):
     def estimate(
         self, scatter: Array, counts: Array, n_features: int, before: Array | None = None
     ) -> Array:
-        """Covariances that maximise the likelihood, from scatters about the means and masses.
+        """Return the covariances that maximise the likelihood.
 
         Parameters
         ----------
         scatter : pooled elements
             Scatters about the means.
         counts : (K,)
-            Masses.
+            Sums of the responsibilities.
         n_features : int
-            D.
+            Number of features, D.
         before : stack of elements, optional
-            Covariances from which an iterative solution begins. It may then end before the maximum,
-            but never below the likelihood of these.
+            Covariances from which an iterative solution starts. It may then stop before the
+            maximum, but its likelihood is no lower than theirs.
 
         Raises
         ------
         DegenerateCovarianceError
-            Where the likelihood has no maximum.
+            If the likelihood has no maximum.
         """
 
     def enlargement(
@@ -129,68 +130,69 @@ class Family(ABC):
 
     @abstractmethod
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
-        """Free parameters of the covariances."""
+        """Return the number of free parameters of the covariances."""
 
     def pool(self, elements: Array) -> Array:
-        """K elements as the family keeps its scatter: their sum where the covariance is shared."""
+        """Return K scatter elements as the statistics hold them: their sum if `shared`."""
         return elements.sum(axis=0) if self.shared else elements
 
     def single_row_covariances(self, rows: Array, counts: Array, mean: Array) -> Array:
-        """Covariances, without a ridge, of components that hold one of the (K, D) rows each.
+        """Return covariances, without a ridge, of components with one of the (K, D) rows each.
 
-        A shared covariance is that of the rows about the data's (D,) mean. scikit-learn takes it
-        from all rows about zero, divided by K: it is N / K off scale and grows with an offset.
+        A shared covariance is that of the rows about the data's (D,) mean. scikit-learn computes it
+        from all rows about zero, divided by K, which is N / K times too large and grows with an
+        offset of the data.
         """
         if not self.shared:
             return self.structure.single_row_covariances(rows, counts)
         return self.estimate(self.pool(self.structure.outer(rows - mean)), counts, rows.shape[1])
 
-    # -- public shape <-> stack of elements -----------------------------------------------------
+    # -- public arrays <-> stacks of elements ---------------------------------------------------
     def stack(self, elements: Array) -> Array:
-        """Elements with a component axis in front, of length one where there is a single one."""
+        """Return elements with an axis of components, of length 1 if `single`."""
         return elements[None] if self.single else elements
 
     def unstack(self, stacked: Array) -> Array:
-        """The inverse of `stack`."""
+        """Return the inverse of `stack`."""
         return stacked[0] if self.single else stacked
 
     def distinct(self, elements: Array) -> Array:
-        """A stack with every element once: as many as the statistics hold."""
+        """Return a stack without repeated elements: as many as the statistics hold."""
         stacked = self.stack(elements)
         return stacked[:1] if self.shared else stacked
 
     def per_component(self, elements: Array, n_components: int) -> Array:
-        """One element per component, a view."""
+        """Return one element per component, as a view."""
         if not self.single:
             return elements
         return np.broadcast_to(elements, (n_components, *elements.shape))
 
     def element_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        """Shape of a covariance array of this family."""
+        """Return the shape of a public array of covariances."""
         element = (n_features,) * (self.structure.outer(np.zeros((1, 1))).ndim - 1)
         return element if self.single else (n_components, *element)
 
-    # -- covariances and precisions, in the public shape ----------------------------------------
+    # -- covariances and precisions, as public arrays --------------------------------------------
     def add_ridge(self, covariances: Array, ridge: float) -> Array:
-        """Covariances with `ridge` on their diagonals."""
+        """Return the covariances with `ridge` added to their diagonals."""
         return self.unstack(self.structure.add_ridge(self.stack(covariances), ridge))
 
     def precisions_cholesky(self, covariances: Array) -> Array:
-        """U of each covariance, precision = U U^T."""
+        """Return U of each covariance, where precision = U U^T."""
         try:
             return self.unstack(self.structure.precisions_cholesky(self.stack(covariances)))
         except DegenerateCovarianceError as error:
-            raise self._named(error) from None
+            raise self._pooled_error(error) from None
 
     def cholesky_of_precisions(self, precisions: Array) -> Array:
-        """U of each precision."""
+        """Return U of each precision."""
         try:
             return self.unstack(self.structure.cholesky_of_precisions(self.stack(precisions)))
         except DegenerateCovarianceError as error:
-            raise self._named(error) from None
+            raise self._pooled_error(error) from None
 
     def check_finite(self, covariances: Array) -> None:
-        """Raise `DegenerateCovarianceError` for covariances that overflowed."""
+        """Raise `DegenerateCovarianceError` if covariances have overflowed."""
         finite = np.isfinite(covariances)
         if not finite.all():
             stacked = self.stack(finite)
@@ -199,10 +201,10 @@ class Family(ABC):
     def check_invertible(
         self, precisions_cholesky: Array, dtype: np.dtype[Any], n_features: int
     ) -> None:
-        """Raise `DegenerateCovarianceError` where numbers of that type cannot hold a precision.
+        """Raise `DegenerateCovarianceError` if a precision overflows `dtype`.
 
-        An entry of U U^T is at most D times the largest square. With room for a factor of 4,
-        variances are above the smallest normal number too, so that they keep their digits.
+        An entry of U U^T is at most D times the largest square. A margin of a factor of 4 keeps the
+        variances above the smallest normal number as well, so that they keep their digits.
         """
         largest = np.sqrt(np.finfo(dtype).max / 4 / n_features)
         sizes = np.abs(precisions_cholesky)
@@ -212,41 +214,43 @@ class Family(ABC):
                 np.logical_not(stacked.reshape(len(stacked), -1).max(axis=1) <= largest)
             )
 
-    def raise_degenerate(self, wrong: NDArray[np.bool_]) -> None:
-        """Raise `DegenerateCovarianceError`, naming the components, where any is wrong."""
-        if wrong.any():
-            raise self._named(DegenerateCovarianceError(tuple(np.flatnonzero(wrong).tolist())))
+    def raise_degenerate(self, degenerate: NDArray[np.bool_]) -> None:
+        """Raise `DegenerateCovarianceError`, with the components, if any is degenerate."""
+        if degenerate.any():
+            error = DegenerateCovarianceError(tuple(np.flatnonzero(degenerate).tolist()))
+            raise self._pooled_error(error)
 
-    def _named(self, error: DegenerateCovarianceError) -> DegenerateCovarianceError:
+    def _pooled_error(self, error: DegenerateCovarianceError) -> DegenerateCovarianceError:
         return DegenerateCovarianceError(() if self.pooled else error.components)
 
-    def min_variance(self, covariances: Array, reference: Array) -> Array:
-        """(K,) or, of a single one, (1,): smallest variance in units of a reference element.
+    def min_variance(self, covariances: Array, reference: Array, n_features: int) -> Array:
+        """Return the smallest variance relative to a reference element, (K,), or (1,) if `single`.
 
-        The smallest generalised eigenvalue of each covariance against `reference`.
+        This is the smallest generalised eigenvalue of each covariance and `reference`.
         """
         precision_cholesky = self.structure.precisions_cholesky(reference[None])[0]
-        return self.structure.min_variance(self.stack(covariances), precision_cholesky)
+        return self.structure.min_variance(self.stack(covariances), precision_cholesky, n_features)
 
     def min_count(self, n_features: int) -> int:
-        """Rows that a component needs for a definite covariance; 0 where all give theirs."""
+        """Return the number of rows that make a component's covariance definite; 0 if `pooled`."""
         return 0 if self.pooled else self.structure.min_rows(n_features)
 
     def precisions(self, precisions_cholesky: Array) -> Array:
-        """U U^T; those that overflow are infinite."""
+        """Return U U^T, which is infinite on overflow."""
         with np.errstate(over="ignore", under="ignore"):
             return self.unstack(self.structure.precisions(self.stack(precisions_cholesky)))
 
     def covariances(self, precisions_cholesky: Array) -> Array:
-        """The inverses of the precisions; `check_finite` refuses those that overflow."""
+        """Return the inverses of the precisions, which may overflow; see `check_finite`."""
         with np.errstate(over="ignore", divide="ignore", under="ignore"):
             return self.unstack(self.structure.covariances(self.stack(precisions_cholesky)))
 
     def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        """(K, D, D): each component's covariance written out."""
-        return self.structure.dense(self.per_component(covariances, n_components), n_features)
+        """Return a new array of the components' covariance matrices, (K, D, D)."""
+        elements = self.per_component(covariances, n_components)
+        return np.array(self.structure.dense(elements, n_features))
 
 
 def times_counts(counts: Array, elements: Array) -> Array:
-    """K elements, each times its counts."""
+    """Return K elements, each multiplied by its count."""
     return counts.reshape(-1, *[1] * (elements.ndim - 1)) * elements

@@ -1,4 +1,4 @@
-"""Families whose covariances are proportional to each other."""
+"""Covariance families whose members are proportional to each other."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from emgmm.covariances.family import Family, times_counts
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array
 
-# Relative change of the volumes at which they have settled, and most rounds until then. The maximum
-# is the only one, and each round brings it nearer by a constant factor.
-SETTLED = 1e-13
+# Relative change of the volumes at which the iteration stops. It converges linearly to the only
+# maximum, from any start.
+TOLERANCE = 1e-13
 
-# The same where EM brings the covariances of its last step, and will go on from these.
-NEARLY_SETTLED = 1e-9
+# The same within EM, whose next M-step starts from these covariances.
+WARM_TOLERANCE = 1e-9
 
-ROUNDS = 300
+MAX_ITER = 300
 
 
 class Proportional(Family):
-    """Covariances lambda_k C, of one shape and orientation and different volumes: VEI and VEE.
+    """Covariances lambda_k C, of equal shape and orientation and variable volume: VEI and VEE.
 
-    In turns, lambda_k = tr(W_k C^-1) / (D N_k) and C = sum_k W_k / (N lambda_k), until they settle.
-    Where C is diagonal this is Sinkhorn's scaling of a K x D table. Neither has its own scale, only
-    their product has.
+    The updates lambda_k = tr(W_k C^-1) / (D N_k) and C = sum_k W_k / (N lambda_k) alternate until
+    convergence. If C is diagonal, this is Sinkhorn's scaling of a K x D table. Only the products
+    lambda_k C have a scale; it does not matter how it is divided between the factors.
 
     References
     ----------
@@ -35,28 +35,29 @@ class Proportional(Family):
         self, scatter: Array, counts: Array, n_features: int, before: Array | None = None
     ) -> Array:
         if before is None:
-            common = self._mean(scatter, np.ones(len(counts)), counts.sum())
+            common = self._common(scatter, np.ones(len(counts)), counts.sum())
         else:
             common = before[np.argmax(counts)]
-        settled = SETTLED if before is None else NEARLY_SETTLED
+        tolerance = TOLERANCE if before is None else WARM_TOLERANCE
         volumes: Array = np.zeros(len(counts))
-        for _ in range(ROUNDS):
+        for _ in range(MAX_ITER):
             last, volumes = volumes, self._volumes(common, scatter, counts, n_features)
-            if (np.abs(volumes - last) <= settled * volumes).all():
+            if (np.abs(volumes - last) <= tolerance * volumes).all():
                 break
-            holds = volumes > 0  # a component whose rows are all the same has no say
-            if not holds.any():
+            positive = volumes > 0  # a component whose rows coincide does not determine C
+            if not positive.any():
                 raise DegenerateCovarianceError(())
-            shares = np.divide(1.0, volumes, out=np.zeros(len(counts)), where=holds)
-            common = self._mean(scatter, shares, counts[holds].sum())
+            inverses = np.divide(1.0, volumes, out=np.zeros(len(counts)), where=positive)
+            common = self._common(scatter, inverses, counts[positive].sum())
         return times_counts(volumes, np.repeat(common[None], len(counts), axis=0))
 
-    def _mean(self, scatter: Array, shares: Array, total: float) -> Array:
-        each = scatter.reshape(len(scatter), -1)
-        return (shares @ each).reshape(scatter.shape[1:]) / total
+    def _common(self, scatter: Array, weights: Array, total: float) -> Array:
+        """Return C, the weighted sum of the scatters divided by the total count."""
+        flat = scatter.reshape(len(scatter), -1)
+        return (weights @ flat).reshape(scatter.shape[1:]) / total
 
     def _volumes(self, common: Array, scatter: Array, counts: Array, n_features: int) -> Array:
-        """(K,): lambda_k, given C."""
+        """Return lambda_k, (K,), given C."""
         try:
             precision_cholesky = self.structure.precisions_cholesky(common[None])
         except DegenerateCovarianceError:
@@ -68,4 +69,5 @@ class Proportional(Family):
         return self.structure.n_monomials(n_features) + n_components - 1
 
     def min_count(self, n_features: int) -> int:
-        return DIAGONAL.min_rows(n_features)  # enough for a volume; the shape is that of all
+        # A component only has to determine its volume; the shape is that of all components.
+        return DIAGONAL.min_rows(n_features)

@@ -1,8 +1,8 @@
-"""What ``covariance_type`` may be: scikit-learn's four names and the fourteen of mclust.
+"""The registry of covariance families: scikit-learn's four and mclust's fourteen.
 
-mclust's letters are volume, shape and orientation, Equal or Variable, or I where axes are not
-turned. scikit-learn's names are other words for four of them: spherical = VII, diag = VVI, tied =
-EEE, full = VVV.
+mclust's letters denote volume, shape and orientation: Equal, Variable, or Identity for spherical
+or axis-aligned covariances. scikit-learn's names are synonyms of four of them: spherical = VII,
+diag = VVI, tied = EEE, full = VVV.
 
 References
 ----------
@@ -51,8 +51,13 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def family_of(covariance_type: str | Family) -> Family:
+    """Return the family with a name, or the family itself."""
+    return covariance_type if isinstance(covariance_type, Family) else FAMILIES[covariance_type]
+
+
 def family_names(n_features: int) -> list[str]:
-    """Names, those of mclust, of all families for so many features."""
+    """Return mclust's names of all families for this number of features."""
     most = 1 if n_features == 1 else None
     return [
         name for name, family in FAMILIES.items() if name.isupper() and family.most_features == most
@@ -63,7 +68,7 @@ VOLUME_AND_SHAPE = {"E": "equal", "V": "variable"}
 
 
 def describe_family(name: str) -> str:
-    """What the covariances of a family have in common."""
+    """Return a description of what the covariances of a family have in common."""
     letters = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}.get(name, name)
     volume = VOLUME_AND_SHAPE[letters[0]]
     if len(letters) == 1:

@@ -1,37 +1,60 @@
-"""What a shape is: how a covariance is held, and what it does with vectors.
+"""The interface of covariance structures: how a covariance matrix is stored and used.
 
 Conventions
 -----------
-A *shape* knows the element that stands for one D x D matrix:
+An *element* is the array that stores one D x D matrix:
 
-========  ==========================  ==========  =================
-shape     the matrix                  element     monomials
-========  ==========================  ==========  =================
-`DENSE`   any symmetric matrix        (D, D)      x_i x_j, i <= j
-`DIAGONAL`    diagonal                    (D,)        x_i ** 2
-`ISOTROPIC`   a multiple of the identity  ()          x . x
-========  ==========================  ==========  =================
+============  ==========================  ===========  =================
+structure     matrix                      element      monomials
+============  ==========================  ===========  =================
+`DENSE`       any symmetric matrix        (D, D)       x_i x_j, i <= j
+`DIAGONAL`    diagonal                    (D,)         x_i ** 2
+`ISOTROPIC`   a multiple of the identity  ()           x . x
+============  ==========================  ===========  =================
 
-Arrays of K elements have K in front. A precision is held by its *whitener* U, the upper triangular
-matrix with precision = U U^T (so z = U^T (x - mu) is standard normal), as scikit-learn holds it in
-``precisions_cholesky_``: (D, D) for `DENSE`, 1/sd for the other two.
+Arrays of K elements have K as their first axis. A *scatter* element stores a weighted sum of outer
+products x x^T, as far as the structure needs it: for `ISOTROPIC`, its trace.
 
-Blocks hold features along the first axis and rows of data along the second, contiguous one: (D, B).
+A precision matrix is stored as its Cholesky factor U, the upper triangular matrix with
+precision = U U^T, as in scikit-learn's ``precisions_cholesky_``: z = U^T (x - mu) is standard
+normal. U has shape (D, D) for `DENSE` and is 1 / standard deviation for the other two.
+
+Blocks of data hold features along the first axis and rows along the second, contiguous one: (D, B).
+
+To add a structure, implement the abstract methods. The others follow from them, mostly by way of
+dense matrices, and may be overridden for speed.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from emgmm.covariances.conditional import Conditioning
-from emgmm.typing import Array
+import numpy as np
+
+from emgmm.covariances.conditional import Conditioning, Projected, conditioning
+from emgmm.typing import Array, Integers
+
+# Variance inflation, an upper bound of the sum over features of 1 / (1 - R_j^2), above which
+# conditional distributions are computed from U: the rounding errors of inverses of parts of a
+# precision matrix grow with this factor.
+NEAR_SINGULAR = 1e4
 
 
 class Structure(ABC):
-    """What a family's second moments and quadratic form look like.
+    """Storage and arithmetic of the covariances of a family.
 
-    Two of one class are the same, so that one which comes from another process is its own equal.
+    Instances of the same class are equal, so that an unpickled structure equals the original.
+
+    Attributes
+    ----------
+    scikit_learn : str
+        scikit-learn's ``covariance_type`` for arrays of K elements.
+    has_covariances : bool
+        Whether an element has entries for pairs of different features.
     """
+
+    scikit_learn: str
+    has_covariances = False
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other)
@@ -39,138 +62,205 @@ class Structure(ABC):
     def __hash__(self) -> int:
         return hash(type(self))
 
-    #: scikit-learn's name for K elements of this shape.
-    scikit_learn: str
-
-    # -- second moments -------------------------------------------------------------------------
     def symmetric(self, elements: Array) -> Array:
-        """Elements as symmetric as what they stand for, where rounding has made them differ."""
+        """Return the elements with the symmetry of a covariance, which rounding may have broken."""
         return elements
 
-    @abstractmethod
-    def outer(self, vectors: Array) -> Array:
-        """Element of v v^T for each of the (K, D) vectors."""
-
-    @abstractmethod
-    def weigh(self, block: Array, weights: Array) -> Array:
-        """Element of sum_i weights_i x_i x_i^T over a (D, B) block, whose memory may be used.
-
-        Of a stack of blocks, (K, D, B), and one of weights, (K, B), the K elements.
-        """
-
-    # -- monomials: the quadratic part of phi(x) ------------------------------------------------
+    # -- monomials: the quadratic part of the features of the expanded E-step --------------------
     @abstractmethod
     def n_monomials(self, n_features: int) -> int:
-        """How many monomials a row has."""
+        """Return the number of monomials of a row, which is that of an element's free entries."""
 
     @abstractmethod
     def monomials(self, block: Array, out: Array) -> None:
-        """Write the monomials of a (D, B) block into `out`, one per line."""
+        """Write the monomials of a (D, B) block into the rows of `out`."""
 
     @abstractmethod
     def coefficients(self, precisions: Array) -> Array:
-        """(K, monomials): -x^T precision x / 2 = coefficients . monomials(x)."""
+        """Return (K, n_monomials) `c` such that -x^T precision x / 2 = c . monomials(x)."""
 
     @abstractmethod
     def from_monomials(self, sums: Array, n_features: int) -> Array:
-        """The K elements whose (K, monomials) sums were accumulated."""
+        """Return K scatter elements from weighted sums of monomials, (K, n_monomials)."""
 
-    # -- covariances and precisions -------------------------------------------------------------
-    @abstractmethod
-    def estimate(self, scatters: Array, masses: Array, n_features: int) -> Array:
-        """Maximum-likelihood covariances of scatters about the means, one counts to each."""
+    def pairs_and_squares(self, n_features: int) -> tuple[Integers, int] | None:
+        """Return the monomials in the form that the compiled E-step needs.
 
-    @abstractmethod
-    def single_row_covariances(self, rows: Array, counts: Array) -> Array:
-        """Covariances of components that hold one row each, (K, D), with masses just above 1.
+        Returns
+        -------
+        pairs : (2, n) array of int
+            Features whose products are monomials, in the order of `monomials`.
+        n_squares : int
+            D if the monomials are the squares of the features, 1 if there is only the sum of these
+            squares, 0 if there are pairs instead.
 
-        Nothing but rounding; yet from so sharp a start rounding decides where EM goes. Where
-        scikit-learn expands the square it is its own, operation by operation: E[x^2] - E[x]^2.
+        None is returned by a structure with other monomials, which is served by NumPy.
         """
+        return None
 
-    @abstractmethod
-    def add_ridge(self, covariances: Array, ridge: float) -> Array:
-        """The covariances with `ridge` added to their diagonals."""
+    # -- scatters --------------------------------------------------------------------------------
+    def outer(self, vectors: Array) -> Array:
+        """Return the scatter element of v v^T for each of the (K, D) vectors."""
+        n_features = vectors.shape[1]
+        monomials = np.empty((self.n_monomials(n_features), len(vectors)), vectors.dtype)
+        self.monomials(vectors.T, monomials)
+        return self.from_monomials(monomials.T, n_features)
 
-    @abstractmethod
-    def precisions_cholesky(self, covariances: Array) -> Array:
-        """U of each covariance; `DegenerateCovarianceError` names those that have none."""
+    def weigh(self, block: Array, weights: Array) -> Array:
+        """Return the scatter element of sum_i weights_i x_i x_i^T over the rows of a block.
 
-    @abstractmethod
-    def cholesky_of_precisions(self, precisions: Array) -> Array:
-        """U of each precision; `DegenerateCovarianceError` names those that have none."""
-
-    @abstractmethod
-    def precisions(self, precisions_cholesky: Array) -> Array:
-        """U U^T."""
-
-    @abstractmethod
-    def covariances(self, precisions_cholesky: Array) -> Array:
-        """(U U^T)^-1."""
-
-    @abstractmethod
-    def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
-        """Log |U|, half the log-determinant of the precision."""
-
-    @abstractmethod
-    def apply(self, elements: Array, vectors: Array) -> Array:
-        """Each of the K elements as a matrix times its (K, D) vector."""
-
-    @abstractmethod
-    def solve(self, element: Array, vector: Array) -> Array:
-        """The inverse of one element times a (D,) vector."""
-
-    @abstractmethod
-    def whiten(self, precision_cholesky: Array, block: Array) -> Array:
-        """U^T x for every column of a (D, B) block, or of a stack of blocks, one to each U."""
-
-    @abstractmethod
-    def squared_norms(self, precision_cholesky: Array, block: Array) -> Array:
-        """(B,): |U^T x| squared for every column of a (D, B) block, whose memory may be used.
-
-        Of K whiteners and a stack of blocks, (K, D, B), it is (K, B).
+        Parameters
+        ----------
+        block : (D, B) or (K, D, B)
+            One block, or a stack of blocks, which may be overwritten.
+        weights : (B,) or (K, B)
+            Weights of the rows.
         """
-
-    @abstractmethod
-    def colour(self, precision_cholesky: Array, block: Array) -> Array:
-        """U^-T z for every column of a (D, B) block: the inverse of `whiten`."""
-
-    @abstractmethod
-    def magnitude(self, precisions_cholesky: Array, reach: Array) -> Array:
-        """(K,): the largest |U|^T|v| squared that vectors within the (K, D) `reach` attain.
-
-        Every term that an expanded quadratic form adds up is at most this large, so it times the
-        unit of rounding bounds the form's error (Higham 2002, doi 10.1137/1.9780898718027, ch. 3).
-        """
-
-    @abstractmethod
-    def variances(self, elements: Array, n_features: int) -> Array:
-        """(K, D): the diagonals of the K elements."""
+        *stack, n_features, n_rows = block.shape
+        size = self.n_monomials(n_features)
+        monomials = np.empty((*stack, size, n_rows), block.dtype)
+        for index in np.ndindex(*stack):
+            self.monomials(block[index], monomials[index])
+        sums = np.matmul(monomials, weights[..., None]).reshape(-1, size)
+        elements = self.from_monomials(sums, n_features)
+        return elements.reshape((*stack, *elements.shape[1:]))
 
     @abstractmethod
     def diagonal(self, element: Array) -> Array:
-        """The element of a matrix's diagonal alone."""
+        """Return the element of a matrix without its off-diagonal entries."""
+
+    def inner(self, element: Array, scatter: Array) -> float:
+        """Return trace(A B) for a precision or covariance element A and a scatter element B."""
+        return float(np.vdot(element, scatter))
+
+    # -- covariances and precisions --------------------------------------------------------------
+    @abstractmethod
+    def estimate(self, scatters: Array, counts: Array, n_features: int) -> Array:
+        """Return maximum-likelihood covariances, given scatters about the means and (K,) counts."""
+
+    def single_row_covariances(self, rows: Array, counts: Array) -> Array:
+        """Return covariances of components with one of the (K, D) rows each.
+
+        The counts are slightly larger than 1. Such covariances are zero up to rounding, but
+        rounding decides how EM continues from them: structures for which scikit-learn computes
+        E[x^2] - E[x]^2 repeat its operations one by one.
+        """
+        return self.outer(np.zeros_like(rows))
 
     @abstractmethod
-    def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
-        """(K, n): trace(precision_k covariance_l) of K precisions and n covariances."""
+    def add_ridge(self, covariances: Array, ridge: float) -> Array:
+        """Return the covariances with `ridge` added to their diagonals."""
 
     @abstractmethod
-    def min_variance(self, covariances: Array, precision_cholesky: Array) -> Array:
-        """(K,): smallest eigenvalue of each covariance in the metric of `precision_cholesky`."""
+    def precisions_cholesky(self, covariances: Array) -> Array:
+        """Return U of each covariance.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            If some covariances are not positive definite.
+        """
 
     @abstractmethod
-    def min_rows(self, n_features: int) -> int:
-        """Fewest rows in general position whose covariance is definite."""
+    def cholesky_of_precisions(self, precisions: Array) -> Array:
+        """Return U of each precision.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            If some precisions are not positive definite.
+        """
 
     @abstractmethod
-    def inner(self, a: Array, b: Array, n_features: int) -> float:
-        """trace(A B) of two single elements, b being a sum of outer products."""
+    def precisions(self, precisions_cholesky: Array) -> Array:
+        """Return U U^T."""
 
     @abstractmethod
-    def conditioning(self, precisions_cholesky: Array, n_features: int) -> Conditioning:
-        """The conditional distributions of missing features, as a function of their patterns."""
+    def covariances(self, precisions_cholesky: Array) -> Array:
+        """Return (U U^T)^-1."""
 
     @abstractmethod
     def dense(self, elements: Array, n_features: int) -> Array:
-        """Covariance elements written out as matrices, (..., D, D)."""
+        """Return covariances, precisions or factors as matrices, (..., D, D), or a view of them."""
+
+    # -- what follows from dense matrices --------------------------------------------------------
+    def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
+        """Return log |U|, which is half the log-determinant of the precision."""
+        factors = self.dense(precisions_cholesky, n_features)
+        return np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
+
+    def apply(self, elements: Array, vectors: Array) -> Array:
+        """Return the product of each of K matrices and its (K, D) vector."""
+        matrices = self.dense(elements, vectors.shape[1])
+        return np.matmul(matrices, vectors[:, :, None])[:, :, 0]
+
+    def solve(self, element: Array, vector: Array) -> Array:
+        """Return the product of one matrix's inverse and a (D,) vector."""
+        return np.linalg.solve(self.dense(element, len(vector)), vector)
+
+    def whiten(self, precision_cholesky: Array, block: Array) -> Array:
+        """Return U^T x for every column of a (D, B) block.
+
+        K factors need a stack of K blocks, (K, D, B).
+        """
+        return self.dense(precision_cholesky, block.shape[-2]).swapaxes(-1, -2) @ block
+
+    def squared_norms(self, precision_cholesky: Array, block: Array) -> Array:
+        """Return |U^T x|^2, (B,), for every column of a (D, B) block, which may be overwritten.
+
+        For K factors and a stack of blocks, (K, D, B), the result is (K, B).
+        """
+        whitened = self.whiten(precision_cholesky, block)
+        return np.einsum("...jb,...jb->...b", whitened, whitened)
+
+    def colour(self, precision_cholesky: Array, block: Array) -> Array:
+        """Return U^-T z for every column of a (D, B) block.
+
+        This is the inverse of `whiten`: standard normal z become draws from the covariance.
+        """
+        return np.linalg.solve(self.dense(precision_cholesky, len(block)).T, block)
+
+    def magnitude(self, precisions_cholesky: Array, reach: Array) -> Array:
+        """Return the maximum of (|U|^T |v|)^2 over vectors with |v| <= `reach`, (K, D).
+
+        No term of the expanded quadratic form exceeds this value, so its product with the unit
+        roundoff bounds the form's error (Higham 2002, doi 10.1137/1.9780898718027, ch. 3).
+        """
+        factors = np.abs(self.dense(precisions_cholesky, reach.shape[1]))
+        whitened = np.matmul(reach[:, None, :], factors)[:, 0, :]
+        return np.einsum("kj,kj->k", whitened, whitened)
+
+    def variances(self, elements: Array, n_features: int) -> Array:
+        """Return the diagonals of K matrices, (K, D)."""
+        return np.diagonal(self.dense(elements, n_features), axis1=1, axis2=2)
+
+    def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
+        """Return trace(precision_k covariance_l), (K, n), for K precisions and n covariances."""
+        flat = self.dense(covariances, n_features).reshape(len(covariances), -1)
+        return self.dense(precisions, n_features).reshape(len(precisions), -1) @ flat.T
+
+    def min_variance(self, covariances: Array, precision_cholesky: Array, n_features: int) -> Array:
+        """Return the smallest eigenvalue of U^T covariance_k U, (K,), for one factor U."""
+        factor = self.dense(precision_cholesky, n_features)
+        whitened = factor.T @ self.dense(covariances, n_features) @ factor
+        return np.linalg.eigvalsh(whitened)[:, 0]
+
+    def min_rows(self, n_features: int) -> int:
+        """Return the number of rows in general position that make a covariance definite."""
+        return n_features + 1
+
+    def conditioning(self, precisions_cholesky: Array, n_features: int) -> Conditioning:
+        """Return the conditional distributions of missing features as a function of `Patterns`."""
+        dense = self._dense_conditioning(precisions_cholesky, n_features)
+        return lambda patterns: Projected(dense(patterns), self.weigh)
+
+    def _dense_conditioning(self, precisions_cholesky: Array, n_features: int) -> Conditioning:
+        """Return conditional distributions whose scatters are dense matrices."""
+        covariances = self.covariances(precisions_cholesky)
+        sds = np.sqrt(self.variances(covariances, n_features))
+        return conditioning(
+            self.dense(precisions_cholesky, n_features),
+            self.dense(self.precisions(precisions_cholesky), n_features),
+            self.dense(covariances, n_features),
+            self.magnitude(precisions_cholesky, sds) > NEAR_SINGULAR,
+        )

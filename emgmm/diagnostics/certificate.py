@@ -18,7 +18,7 @@ from emgmm.acceleration import evaluate, plain_steps
 from emgmm.degeneracy import coincident, distance
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError, format_components
-from emgmm.fitting.split import about_mean, sample_of, splits
+from emgmm.fitting.split import deviations_and_covariance, sample_rows, splits
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
@@ -185,7 +185,7 @@ def moves(
             yield f"a split of {'; '.join(map(format_components, groups))}", moved
         return
     base = here.about_means(em.family)
-    for direction, steps in shifts(base, *sample_of(em, mixture, random)):
+    for direction, steps in shifts(base, *sample_rows(em, mixture, random)):
         try:
             moved = shifted(em, base, steps)
         except DegenerateCovarianceError:
@@ -212,7 +212,7 @@ def shifts(
 
 def widest(rows: Array, weights: Array) -> Array:
     """(D,): one standard deviation along the first principal axis of weighted rows."""
-    _, covariance = about_mean(rows, weights)
+    _, covariance = deviations_and_covariance(rows, weights)
     variances, axes = np.linalg.eigh(covariance)
     return np.sqrt(max(float(variances[-1]), 0.0)) * axes[:, -1]
 

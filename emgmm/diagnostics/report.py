@@ -201,7 +201,7 @@ def diagnose(
             total,
             em.m_step.ridge,
             n_rows,
-            least_mass=em.m_step.least_mass(mixture.n_features),
+            min_count=em.m_step.min_count(mixture.n_features),
         ),
         starved(mixture, statistics, n_rows),
         [tuple(pair) for pair in pairs.tolist()],

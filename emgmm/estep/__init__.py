@@ -1,4 +1,4 @@
-"""The E-step of one block: rows and a mixture in, statistics out; no array of N x K anywhere."""
+"""The E-step of a block of rows: statistics of the rows under a mixture, in bounded memory."""
 
 from emgmm.estep.base import EStep
 from emgmm.estep.centred import CentredEStep, component_batches, fits_in_one_batch, moments

@@ -1,4 +1,4 @@
-"""What a form of the E-step is: the log-joint of a block, and the sums that a pass adds up."""
+"""The interface of E-steps: the log-joint of a block, and the sums that a pass adds up."""
 
 from __future__ import annotations
 
@@ -13,54 +13,58 @@ from emgmm.statistics import Statistics
 from emgmm.typing import Array, Integers
 
 
-def most_probable(lines: Array) -> Integers:
-    """(B,): which of the (K, B) lines is most_probable, the first of equals; faster than `argmax`.
+def most_probable(log_joint: Array) -> Integers:
+    """Return the component with the largest log-joint, (B,), for each column of a (K, B) array.
 
-    What is NaN is none of them; if all are, it is the first.
+    NaN is ignored; a column of NaN gives 0. Ties are resolved as by `argmax`, which is slower.
     """
-    top = np.fmax(lines[0], -np.inf)
-    found = np.zeros(len(top), dtype=np.int64)
-    for k, own in enumerate(lines[1:], start=1):
-        np.putmask(found, own > top, k)
-        np.fmax(top, own, out=top)
-    return found
+    top = np.fmax(log_joint[0], -np.inf)
+    labels = np.zeros(len(top), dtype=np.int64)
+    for k, row in enumerate(log_joint[1:], start=1):
+        np.putmask(labels, row > top, k)
+        np.fmax(top, row, out=top)
+    return labels
 
 
 class EStep(ABC):
-    """The E-step of one mixture; each method takes one block and lets go of all that is K x B.
+    """The E-step of one mixture.
 
-    Blocks are handed to it from several threads at once.
+    Methods process one block of rows, (D, B), and are called by several threads at the same time.
+
+    Attributes
+    ----------
+    block_rows : int
+        Number of rows of a block for which the E-step is fastest.
     """
 
-    #: Rows of a block at which the form is fastest.
     block_rows: int
 
     @abstractmethod
     def log_joint(self, rows: Array) -> Array:
-        """(K, B): log pi_k + log N(x_i; mu_k, Sigma_k) of a (D, B) block."""
+        """Return log pi_k + log N(x_i; mu_k, Sigma_k), (K, B)."""
 
     def relative_log_joint(self, rows: Array) -> Array:
-        """(K, B): the same, but for what all components share: enough for labels and shares."""
+        """Return the log-joint, (K, B), up to terms that all components share."""
         return self.log_joint(rows)
 
     def labels(self, rows: Array) -> Integers:
-        """(B,): the most probable component of each row, the first of equals."""
+        """Return the most probable component of each row, (B,)."""
         return most_probable(self.relative_log_joint(rows))
 
     def responsibilities(self, rows: Array) -> Array:
-        """(B, K): the responsibilities of a block."""
-        shares = self.relative_log_joint(rows)
-        softmax(shares)
-        return shares.T
+        """Return the responsibilities, (B, K)."""
+        responsibilities = self.relative_log_joint(rows)
+        softmax(responsibilities)
+        return responsibilities.T
 
     def log_densities(self, rows: Array) -> Array:
-        """(B,): log p(x) of each row."""
+        """Return log p(x) of each row, (B,)."""
         return softmax(self.log_joint(rows))
 
     @abstractmethod
     def sums(self, block: Block) -> Any:
-        """What the block adds to a pass, in the form's own coordinates; ``+`` adds two of them."""
+        """Return the contribution of a block to a pass; contributions are added by ``+``."""
 
     @abstractmethod
     def complete(self, sums: Any) -> Statistics:
-        """The sufficient statistics that a whole pass's sums stand for."""
+        """Return the sufficient statistics, given the sums of a whole pass."""

@@ -1,7 +1,7 @@
-"""The two matrix products of a block in NumPy, cut into small ones where these are faster.
+"""The two matrix products of the expanded E-step, divided into small ones where these are faster.
 
-BLAS lays the factors of a large product out for its kernels first. With few components that takes
-longer than the product itself, and OpenBLAS leaves it out for products it takes for small.
+BLAS first copies the factors of a large product into a layout for its kernels. With few components
+this takes longer than the product itself; OpenBLAS omits it for small products.
 """
 
 from __future__ import annotations
@@ -10,63 +10,60 @@ import numpy as np
 
 from emgmm.typing import Array
 
-# Multiplications of a product up to which OpenBLAS takes it for small, rows of one that are enough,
-# and what they are a multiple of, so that all vectors are whole.
+# Number of multiplications up to which OpenBLAS considers a product small, maximum number of rows
+# of such a product, and a divisor of that number that leaves no partial vectors.
 SMALL = 10**6
 MOST_ROWS = 976
 VECTORS = 16
 
-# Entries of theta up to which small products are faster, where the entries of a row of phi lie one
-# after the other and where the rows of an entry do. GFLOP/s in float64 of log-joint and sums, at
-# once and in pieces, on a processor with AVX-512; in float32 pieces gain up to twice as much, and
-# where there is AVX2 they are as fast::
-#
-#     P x K                15 x 5   33 x 16  129 x 8  129 x 16  257 x 4  257 x 16  257 x 64
-#     by row, log-joint     14 19    28 43    25 40     35 58    14 21     38 63     60 45
-#     by row, sums           7 12    23 35    23 28     28 40    13 21     34 41     54 41
-#     by entry, sums         7 19    22 34    21 30     29 26    13 23     33 30     53 52
-#
-# The log-joint by entry gains a third when nothing else is done, and nothing in a pass.
+# Number of natural parameters up to which small products are faster, if the features of a row are
+# contiguous (BY_ROW) and if the rows of a feature are (BY_ENTRY). Measured with AVX-512; with AVX2
+# both are equally fast. In the second case the log-joint gains nothing within a pass and is
+# computed by a single product.
 BY_ROW = 10**4
 BY_ENTRY = 2**10
 
 
-def _by_row(phi: Array) -> bool:
-    return phi.strides[0] < phi.strides[1]
+def _is_by_row(features: Array) -> bool:
+    return features.strides[0] < features.strides[1]
 
 
-def _width(n_lines: int, phi: Array) -> int:
-    """Rows of a piece: those of a small product, or all."""
-    size, n_rows = n_lines * len(phi), phi.shape[1]
-    if size > (BY_ROW if _by_row(phi) else BY_ENTRY) or size * n_rows <= SMALL:
+def _piece_rows(n_components: int, features: Array) -> int:
+    """Return the number of rows of a small product, or of all rows if one product is faster."""
+    size, n_rows = n_components * len(features), features.shape[1]
+    limit = BY_ROW if _is_by_row(features) else BY_ENTRY
+    if size > limit or size * n_rows <= SMALL:
         return n_rows
     return min(MOST_ROWS, SMALL // size // VECTORS * VECTORS)
 
 
-def _pieces(lines: Array, width: int) -> tuple[Array, Array]:
-    """(n, L, width) and (L, rest): all rows of (L, B) lines; views."""
-    n = lines.shape[1] // width
-    whole = lines[:, : n * width].reshape(len(lines), n, width).transpose(1, 0, 2)
-    return whole, lines[:, n * width :]
+def _pieces(array: Array, width: int) -> tuple[Array, Array]:
+    """Return views of the columns of an (L, B) array: (n, L, width), and the rest."""
+    n = array.shape[1] // width
+    whole = array[:, : n * width].reshape(len(array), n, width).transpose(1, 0, 2)
+    return whole, array[:, n * width :]
 
 
-def log_joint_product(theta: Array, phi: Array, out: Array) -> None:
-    """(K, B) `out`: theta phi of (K, P) and (P, B)."""
-    width = _width(len(theta), phi) if _by_row(phi) else phi.shape[1]
-    if width == phi.shape[1]:
-        np.matmul(theta, phi, out=out)
+def log_joint_product(natural_parameters: Array, features: Array, out: Array) -> None:
+    """Write the product of (K, P) natural parameters and (P, B) features into `out`, (K, B)."""
+    n_rows = features.shape[1]
+    width = _piece_rows(len(natural_parameters), features) if _is_by_row(features) else n_rows
+    if width == n_rows:
+        np.matmul(natural_parameters, features, out=out)
         return
-    theta = np.asfortranarray(theta)  # else its lines are far apart for the small kernels
-    for part, own in zip(_pieces(phi, width), _pieces(out, width), strict=True):
-        np.matmul(theta, part, out=own)
+    # OpenBLAS's kernels for small products need contiguous columns.
+    natural_parameters = np.asfortranarray(natural_parameters)
+    for piece, result in zip(_pieces(features, width), _pieces(out, width), strict=True):
+        np.matmul(natural_parameters, piece, out=result)
 
 
-def feature_sums(responsibilities: Array, phi: Array) -> Array:
-    """(K, P) float64: R phi^T of (K, B) and (P, B)."""
-    width = _width(len(responsibilities), phi)
-    if width == phi.shape[1]:
-        return (responsibilities @ phi.T).astype(np.float64, copy=False)
-    (shares, shares_left), (parts, left) = _pieces(responsibilities, width), _pieces(phi, width)
-    total: Array = np.add.reduce(shares @ parts.transpose(0, 2, 1), axis=0, dtype=np.float64)
-    total += shares_left @ left.T
+def feature_sums(responsibilities: Array, features: Array) -> Array:
+    """Return R phi^T, (K, P) in float64, for (K, B) responsibilities and (P, B) features."""
+    width = _piece_rows(len(responsibilities), features)
+    if width == features.shape[1]:
+        return (responsibilities @ features.T).astype(np.float64, copy=False)
+    left, left_rest = _pieces(responsibilities, width)
+    right, right_rest = _pieces(features, width)
+    total: Array = np.add.reduce(left @ right.transpose(0, 2, 1), axis=0, dtype=np.float64)
+    total += left_rest @ right_rest.T
     return total

@@ -1,8 +1,8 @@
-"""The exact form: every row centred on the mean it is compared with, component by component.
+"""The centred E-step: rows are centred on the mean of each component before they are squared.
 
-Nothing is expanded, so no digits are lost to far rows, far means or tiny covariances. Of a small
-block all components are looked at in one call. `moments` is the form's second half, statistics from
-responsibilities that are given; starts use it too.
+Nothing is expanded, so that no digits are lost to distant rows, distant means or tiny covariances.
+For a small block, several components are processed in one call. `moments`, the second half of the
+E-step, computes statistics from given responsibilities; initialization uses it as well.
 """
 
 from __future__ import annotations
@@ -21,88 +21,95 @@ from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
 
-# A row with less than this of a component's largest responsibility in the block adds nothing to
-# any digit of its sums. Well parted components share next to no rows.
+# A row is left out of a component's sums if its responsibility is below this fraction of the
+# component's largest one in the block. Well-separated components have hardly any rows in common.
 NEGLIGIBLE = 1e-20
 
-# Entries of a block, D x B. Smaller ones would stay in a core's own cache, but threads that take
-# turns at Python want calls that last: on two, 1024 rows of 128 features were twice as fast as 256,
-# and 16384 rows of 8 four times as fast as 512.
+# Number of entries of a block, D x B. Smaller blocks would fit into a core's own cache, but threads
+# that compete for Python's interpreter lock need calls that last longer.
 ENTRIES = 2**17
 
-# Deviations, K x D x B, that are looked at in one call. It is calls that take the time where there
-# are fewer: iris with 3 components takes half as long as component by component. With twice as many
-# numbers nothing is gained.
+# Maximum number of deviations, K x D x B, that are computed in one call. Up to this size the
+# overhead of calls dominates; beyond it nothing is gained.
 TOGETHER = 3 * 2**12
 
 
-def fits_in_one_batch(n_components: int, n_numbers: float) -> bool:
-    """Whether all components of a table with so many numbers are looked at together."""
-    return n_components * n_numbers <= TOGETHER
+def fits_in_one_batch(n_components: int, n_entries: float) -> bool:
+    """Return whether the deviations of all components from D x B entries are computed at once."""
+    return n_components * n_entries <= TOGETHER
 
 
-def groups(n_components: int, rows: Array) -> Iterator[slice]:
-    """Components whose deviations from (D, B) rows are looked at in one call."""
+def batches_of_components(n_components: int, rows: Array) -> Iterator[slice]:
+    """Yield slices of components whose deviations from (D, B) rows are computed in one call."""
     size = max(1, TOGETHER // max(1, rows.size))
     return (slice(k, k + size) for k in range(0, n_components, size))
 
 
 def component_batches(rows: Array, responsibilities: Array) -> Iterator[tuple[Array, Array]]:
-    """A (D, B) block and its (K, B) responsibilities in the parts that `moments` takes."""
-    return ((rows, responsibilities[some]) for some in groups(len(responsibilities), rows))
+    """Yield the rows of a block, (D, B), with responsibilities of consecutive components.
+
+    The responsibilities, (K, B), are divided into the batches that `moments` expects.
+    """
+    batches = batches_of_components(len(responsibilities), rows)
+    return ((rows, responsibilities[batch]) for batch in batches)
 
 
 def moments(
-    parts: Iterable[tuple[Array, Array]], centres: Array, family: Family, scratch: Scratch
+    batches: Iterable[tuple[Array, Array]], centres: Array, family: Family, scratch: Scratch
 ) -> tuple[Array, Array, Array]:
-    """Mass, first_moment and scatter about (K, D) centres.
+    """Return the counts, first moments and scatter about (K, D) centres.
 
     Parameters
     ----------
-    parts : pairs
-        Rows (D, n), and their responsibilities (g, n) for the next g components, none negative.
+    batches : iterable of pairs
+        Rows (D, n), and their non-negative responsibilities (g, n) for the next g components.
+    centres : (K, D)
+        Points about which the moments are computed.
+    family : Family
+        Family of the scatter.
     scratch : Scratch
-        Where deviations may lie meanwhile.
+        Work arrays.
     """
-    counts, first_moment, elements, start = [], [], [], 0
-    for rows, responsibilities in parts:
-        own = slice(start, start + len(responsibilities))
+    counts, first_moments, scatters, start = [], [], [], 0
+    for rows, responsibilities in batches:
+        components = slice(start, start + len(responsibilities))
         counts.append(responsibilities.sum(axis=1))
         if len(responsibilities) == 1:
             rows, responsibilities = _without_negligible(rows, responsibilities)
         size = (len(responsibilities), *rows.shape)
         deviations = scratch("deviations", size, np.result_type(rows, centres))
-        np.subtract(rows, centres[own, :, None], out=deviations)
-        first_moment.append(np.matmul(deviations, responsibilities[:, :, None])[:, :, 0])
-        elements.append(family.structure.weigh(deviations, responsibilities))
-        start = own.stop
-    masses, drifts, scatters = (
-        np.concatenate(part, dtype=np.float64) for part in (counts, first_moment, elements)
+        np.subtract(rows, centres[components, :, None], out=deviations)
+        first_moments.append(np.matmul(deviations, responsibilities[:, :, None])[:, :, 0])
+        scatters.append(family.structure.weigh(deviations, responsibilities))
+        start = components.stop
+    count, first_moment, scatter = (
+        np.concatenate(parts, dtype=np.float64) for parts in (counts, first_moments, scatters)
     )
-    return masses, drifts, family.pool(scatters)
+    return count, first_moment, family.pool(scatter)
 
 
 def _without_negligible(rows: Array, responsibilities: Array) -> tuple[Array, Array]:
-    """The rows of one component, if it is but few that matter to it."""
-    alone = responsibilities[0]
-    matters = alone > NEGLIGIBLE * alone.max(initial=0.0)
-    if 2 * np.count_nonzero(matters) < len(alone):
+    """Return the rows with non-negligible responsibilities (1, n), if they are a minority."""
+    single = responsibilities[0]
+    matters = single > NEGLIGIBLE * single.max(initial=0.0)
+    if 2 * np.count_nonzero(matters) < len(single):
         return rows[:, matters], responsibilities[:, matters]
     return rows, responsibilities
 
 
 class CentredEStep(EStep):
-    """The exact form of a mixture's E-step.
+    """The centred E-step of a mixture.
 
     Parameters
     ----------
     mixture : Mixture
-        Whose E-step.
+        The mixture.
     centres : (K, D), optional
-        What the statistics are taken about; the mixture's means by default.
+        Points about which the statistics are computed; the mixture's means by default.
     dtype : float64 or float32
-        Of all that is made of a block; blocks are added in float64. Means and centres are taken in
-        it: where they are of no other type anyhow, rows near them are centred without an error.
+        Type of all arrays of a block, to which means and centres are rounded. Sums over blocks are
+        in float64. If rows and means have this type already, rows close to a mean are centred
+        without rounding error.
     """
 
     def __init__(
@@ -120,31 +127,32 @@ class CentredEStep(EStep):
 
     def log_joint(self, rows: Array) -> Array:
         rows = np.ascontiguousarray(rows, dtype=self.dtype)
-        log_joint = np.empty((self.mixture.n_lines, rows.shape[1]), self.dtype)
+        log_joint = np.empty((self.mixture.n_densities, rows.shape[1]), self.dtype)
         components = log_joint[: self.mixture.n_components]
-        for some in groups(len(self.means), rows):
-            means = self.means[some, :, None]
+        for batch in batches_of_components(len(self.means), rows):
+            means = self.means[batch, :, None]
             deviations = self._scratch("deviations", (len(means), *rows.shape), self.dtype)
             np.subtract(rows, means, out=deviations)
-            components[some] = self.mixture.family.structure.squared_norms(
-                self.precisions_cholesky[some], deviations
+            components[batch] = self.mixture.family.structure.squared_norms(
+                self.precisions_cholesky[batch], deviations
             )
         if not components.max(initial=0.0) < np.inf:
-            self._far_norms(rows, components)
+            self._recompute_overflowed(rows, components)
         components *= -0.5
         components += self.log_peaks[:, None]
         if self.mixture.noise is not None:
             log_joint[-1] = self.mixture.noise.log_joint(rows)
         return log_joint
 
-    def _far_norms(self, rows: Array, norms: Array) -> None:
-        """Squared distances in standard deviations again, of rows whose own squares overflow."""
-        far = np.flatnonzero(np.logical_not(np.isfinite(norms).all(axis=0)))
+    def _recompute_overflowed(self, rows: Array, squared_norms: Array) -> None:
+        """Replace overflowed squared norms by those of deviations that are whitened first."""
+        far = np.flatnonzero(np.logical_not(np.isfinite(squared_norms).all(axis=0)))
         for k, mean in enumerate(self.means):
             deviations = rows[:, far] - mean[:, None]
             whitened = self.mixture.family.structure.whiten(self.precisions_cholesky[k], deviations)
-            # What differs from both infinities is as far as can be.
-            norms[k, far] = np.fmin(np.square(whitened, out=whitened).sum(axis=0), np.inf)
+            # NaN, the difference of two infinities, is replaced by an infinite distance.
+            norms = np.square(whitened, out=whitened).sum(axis=0)
+            squared_norms[k, far] = np.fmin(norms, np.inf)
 
     def sums(self, block: Block) -> Statistics:
         rows = np.ascontiguousarray(block.rows, dtype=self.dtype)
@@ -152,15 +160,14 @@ class CentredEStep(EStep):
         log_likelihood = block.total(softmax(responsibilities, self._scratch))
         if block.weights is not None:
             responsibilities *= block.weights
-        held, astray = responsibilities[: len(self.means)], responsibilities[len(self.means) :]
+        K = len(self.means)
+        batches = component_batches(rows, responsibilities[:K])
         return Statistics(
             self.centres.astype(np.float64, copy=False),
-            *moments(
-                component_batches(rows, held), self.centres, self.mixture.family, self._scratch
-            ),
+            *moments(batches, self.centres, self.mixture.family, self._scratch),
             log_likelihood,
             block.weight,
-            noise=float(astray.sum(dtype=float)),
+            noise=float(responsibilities[K:].sum(dtype=float)),
         )
 
     def complete(self, sums: Statistics) -> Statistics:

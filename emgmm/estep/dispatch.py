@@ -1,4 +1,4 @@
-"""Which form of the E-step serves which rows."""
+"""The choice of an E-step for given rows: expanded, compiled, centred or with missing values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from emgmm.estep.base import EStep, most_probable
 from emgmm.estep.centred import CentredEStep, fits_in_one_batch
 from emgmm.estep.compiled.estep import CompiledEStep, kernel, outperforms_numpy
-from emgmm.estep.expanded import JOINT, ExpandedEStep, piece
+from emgmm.estep.expanded import LOG_JOINT_ENTRIES, ExpandedEStep, rows_per_piece
 from emgmm.estep.features import QuadraticFeatures
 from emgmm.estep.missing import MissingEStep
 from emgmm.estep.softmax import softmax
@@ -21,123 +21,123 @@ from emgmm.threads import cached_property
 from emgmm.tolerances import MAX_ERROR, eps_of, max_error_single
 from emgmm.typing import Array, Integers
 
-# Products of an entry of phi and a responsibility in a pass, from which the compiled kernel serves.
-# Below, a pass takes a few milliseconds at most, and loading the compiler, once in a process, takes
-# a second.
+# Number of products of a feature and a responsibility in a pass from which the compiled kernel is
+# used. With fewer, a pass takes a few milliseconds, but loading the compiler takes a second once.
 COMPILED_FROM = 2**20
 
-# Many features and few components, as one to eight: two products with K rows each run at half of
-# BLAS's speed then, and a triangular factor for each component is faster. Milliseconds on one
-# thread, packed and exact: 64 and 53 with 32 features and 4 components, 110 and 90 with 64 and 8,
-# 246 and 179 with 128 and 16; but 76 and 102 with 32 and 8, 76 and 88 with 64 and 16.
-# Beside the compiled kernel as one to 128: 233 and 165 with 128 and 1, 314 and 269 with 256 and 2;
-# but 92 and 137 with 64 and 2, 271 and 324 with 128 and 2, 223 and 233 with 256 and 4.
+# With at least FEW_FEATURES features, and at most one component per FEW features, a triangular
+# factor for each component is faster than the two matrix products, which do not reach BLAS's full
+# speed. The ratio depends on the E-step that is replaced.
 FEW_FEATURES = 16
 FEW: dict[type[ExpandedEStep], int] = {ExpandedEStep: 8, CompiledEStep: 128}
 
-# Standard deviations from a component within which float64 keeps the promise: a row farther than
-# that from one of two has no share in it, and the promise then is of its logarithm's digits.
-IN_SIGHT = 38.0
+# Distance from a component, in standard deviations, up to which `MAX_ERROR` is required in float64.
+# The responsibility of a component vanishes for more distant rows; their log-joint has the same
+# relative error.
+RELEVANT_SDS = 38.0
 
-# The same for float32, whose promise speaks of rows as near as a component's own.
-TYPICAL = 1.0
+# The same for float32: the distance of a component's own rows.
+TYPICAL_SDS = 1.0
 
-# Largest distance from the centre whose square float32 holds, with room for sums; its inverse is
-# the least standard deviation. A square that underflows beside that adds nothing to any digit.
+# Maximum distance from the centre whose square float32 represents, with a margin for sums; its
+# inverse is the minimum standard deviation. Squares that then underflow are negligible.
 RANGE = 1e15
 
 
 def _is_worth_compiling(mixture: Mixture, n_rows: float) -> bool:
-    noise, shape = mixture.noise, mixture.quadratic_shape
-    if noise is not None and noise.density.constant is None:  # the kernel knows of phi only
+    noise, structure = mixture.noise, mixture.quadratic_shape
+    if noise is not None and noise.density.constant is None:  # not linear in phi
         return False
-    n_lines, n_entries = mixture.size
-    if n_rows * n_lines * n_entries < COMPILED_FROM:
+    n_densities, n_entries = mixture.size
+    if n_rows * n_densities * n_entries < COMPILED_FROM:
         return False
-    return outperforms_numpy(shape, n_lines, mixture.n_features) and kernel() is not None
+    return outperforms_numpy(structure, n_densities, mixture.n_features) and kernel() is not None
 
 
-def _packed_kind(mixture: Mixture, n_rows: float) -> type[ExpandedEStep] | None:
-    """Which packed form; None where the exact one is faster."""
+def _expanded_kind(mixture: Mixture, n_rows: float) -> type[ExpandedEStep] | None:
+    """Return the class of the expanded E-step, or None if the centred one is faster."""
     kind = CompiledEStep if _is_worth_compiling(mixture, n_rows) else ExpandedEStep
     return None if _has_few_components(mixture, kind) else kind
 
 
 def _is_small(mixture: Mixture, n_rows: float) -> bool:
-    """Whether the exact form takes less time than to make what the packed one needs.
+    """Return whether the centred E-step takes less time than the preparation of the expanded one.
 
-    That is theta, phi, and the bound of its error; a fit has phi from its first pass on.
+    The preparation is that of natural parameters, features and the error bound. The passes of a fit
+    share the features.
     """
     return fits_in_one_batch(mixture.n_components, mixture.n_features * n_rows)
 
 
 def _has_few_components(mixture: Mixture, kind: type[ExpandedEStep]) -> bool:
-    D, (n_lines, n_entries) = mixture.n_features, mixture.size
-    return n_entries > 1 + 2 * D and D >= FEW_FEATURES and n_lines * FEW[kind] <= D
+    D, (n_densities, n_entries) = mixture.n_features, mixture.size
+    return n_entries > 1 + 2 * D and D >= FEW_FEATURES and n_densities * FEW[kind] <= D
 
 
 class EStepForPass:
-    """Chooses for each pass over the rows that `summary` saw.
+    """Choose an E-step for a pass over all rows.
 
     Parameters
     ----------
     summary : DataSummary
-        Of the rows.
+        Summary of the rows.
     dtype : dtype
-        Of the rows.
-    held : dtype, optional
-        What their blocks are held in, where it is not the same: of a small table float64.
+        Type of the rows.
+    block_dtype : dtype, optional
+        Type of the rows of blocks, if it differs: a small table is converted to float64.
     """
 
     def __init__(
-        self, summary: DataSummary, dtype: np.dtype[Any], held: np.dtype[Any] | None = None
+        self, summary: DataSummary, dtype: np.dtype[Any], block_dtype: np.dtype[Any] | None = None
     ) -> None:
         self.summary = summary
         self.dtype = dtype
-        self.held = dtype if held is None else held
-        # The same in every pass: phi about the rows' mean, and the kind by a mixture's size.
-        self._phi: dict[Any, QuadraticFeatures] = {}
+        self.block_dtype = dtype if block_dtype is None else block_dtype
+        # Reused by all passes: features about the rows' mean, and the choice by the mixture's size.
+        self._features: dict[Any, QuadraticFeatures] = {}
         self._kinds: dict[tuple[int, int], type[ExpandedEStep] | None] = {}
 
     def __call__(self, mixture: Mixture) -> EStep:
-        """The form for a pass."""
+        """Return the E-step for a pass, with statistics about any centres."""
         summary = self.summary
         if not summary.complete:
             return MissingEStep(mixture)
         kind = self._kind(mixture)
         if kind is None or not self._is_in_range(mixture):
-            return self._exact(mixture, self.dtype)
+            return self._centred(mixture, self.dtype)
         small = _is_small(mixture, summary.n_rows)
         for centre in [summary.mean] if small else _centres(mixture, summary.mean):
-            if self.held == np.float32 and _is_within_range(mixture, summary.max_distances(centre)):
-                single = kind(mixture, summary, self._phi_about(centre, mixture, np.float32))
-                if single.error_near(TYPICAL) <= max_error_single(mixture.n_features):
+            if self.block_dtype == np.float32 and _is_within_range(
+                mixture, summary.max_distances(centre)
+            ):
+                single = kind(mixture, summary, self._features_about(centre, mixture, np.float32))
+                if single.error_near(TYPICAL_SDS) <= max_error_single(mixture.n_features):
                     return single
-            double = kind(mixture, summary, self._phi_about(centre, mixture, np.float64))
-            if double.error_near(IN_SIGHT) <= MAX_ERROR:
+            double = kind(mixture, summary, self._features_about(centre, mixture, np.float64))
+            if double.error_near(RELEVANT_SDS) <= MAX_ERROR:
                 return double
             if double.error(summary.max_distances(centre)) <= MAX_ERROR:
                 return double
-        return self._exact(mixture, self.held)
+        return self._centred(mixture, self.block_dtype)
 
     def about(self, mixture: Mixture, centres: Array) -> EStep:
-        """The form for a pass whose statistics are taken about (K, D) centres.
+        """Return the E-step for a pass with statistics about the (K, D) centres.
 
-        The packed one needs them all to be the same.
+        The expanded E-step requires all centres to be equal.
         """
         if not self.summary.complete:
             return MissingEStep(mixture, centres)
         kind = None if _is_small(mixture, self.summary.n_rows) else self._kind(mixture)
         if kind is not None and (centres == centres[0]).all() and self._is_in_range(mixture):
-            packed = kind(
+            expanded = kind(
                 mixture, self.summary, QuadraticFeatures(centres[0], mixture.quadratic_shape)
             )
-            if packed.error_near(IN_SIGHT) <= MAX_ERROR:
-                return packed
+            if expanded.error_near(RELEVANT_SDS) <= MAX_ERROR:
+                return expanded
         return CentredEStep(mixture, centres)
 
     def _is_in_range(self, mixture: Mixture) -> bool:
-        """Whether no square overflows that the packed form adds up."""
+        """Return whether no square overflows in the expanded E-step."""
         return bool(
             self.summary.max_distances(np.zeros(mixture.n_features)).max() < mixture.extent()
         )
@@ -145,129 +145,138 @@ class EStepForPass:
     def _kind(self, mixture: Mixture) -> type[ExpandedEStep] | None:
         size = mixture.size
         if size not in self._kinds:
-            self._kinds[size] = _packed_kind(mixture, self.summary.n_rows)
+            self._kinds[size] = _expanded_kind(mixture, self.summary.n_rows)
         return self._kinds[size]
 
-    def _phi_about(self, centre: Array, mixture: Mixture, dtype: Any) -> QuadraticFeatures:
-        shape = mixture.quadratic_shape
+    def _features_about(self, centre: Array, mixture: Mixture, dtype: Any) -> QuadraticFeatures:
+        structure = mixture.quadratic_shape
         if centre is not self.summary.mean:
-            return QuadraticFeatures(centre, shape, dtype)
-        if (shape, dtype) not in self._phi:
-            self._phi[shape, dtype] = QuadraticFeatures(centre, shape, dtype)
-        return self._phi[shape, dtype]
+            return QuadraticFeatures(centre, structure, dtype)
+        if (structure, dtype) not in self._features:
+            self._features[structure, dtype] = QuadraticFeatures(centre, structure, dtype)
+        return self._features[structure, dtype]
 
-    def _exact(self, mixture: Mixture, dtype: np.dtype[Any]) -> CentredEStep:
-        """The exact form, in float32 where rows and means come in it and it is enough."""
-        single = mixture.means.dtype == dtype == np.float32 and self._is_enough(mixture)
+    def _centred(self, mixture: Mixture, dtype: np.dtype[Any]) -> CentredEStep:
+        """Return the centred E-step, in float32 if rows and means are and its error is small."""
+        single = mixture.means.dtype == dtype == np.float32 and self._is_single_enough(mixture)
         return CentredEStep(mixture, dtype=np.float32 if single else np.float64)
 
-    def _is_enough(self, mixture: Mixture) -> bool:
-        """Whether the exact form keeps its promise in float32."""
-        error = eps_of(np.float32) * mixture.magnitude_near(TYPICAL)
+    def _is_single_enough(self, mixture: Mixture) -> bool:
+        """Return whether the centred E-step is accurate enough in float32."""
+        error = eps_of(np.float32) * mixture.magnitude_near(TYPICAL_SDS)
         in_range = _is_within_range(mixture, self.summary.max_distances(mixture.centre))
         return in_range and error <= max_error_single(mixture.n_features)
 
 
 def _is_within_range(mixture: Mixture, reach: Array) -> bool:
-    """Whether float32 holds the squares of what reaches so far, and the inverses of variances."""
+    """Return whether float32 represents squares of the (D,) reach and inverses of variances."""
     variances = mixture.family.structure.variances(mixture.covariance_stack, mixture.n_features)
     return bool((reach < RANGE).all() and (variances > RANGE**-2).all())
 
 
 def _centres(mixture: Mixture, mean: Array) -> Iterator[Array]:
-    """Where the packed form may have its centre; what comes first costs least."""
+    """Yield candidates for the centre of the expanded E-step, the cheapest first."""
     yield mean
-    if eps_of(np.float64) * mixture.magnitude_near(IN_SIGHT) <= MAX_ERROR:
-        yield mixture.precision_weighted_mean  # else no centre will do
+    if eps_of(np.float64) * mixture.magnitude_near(RELEVANT_SDS) <= MAX_ERROR:
+        yield mixture.precision_weighted_mean  # otherwise no centre is accurate enough
 
 
 class EStepForBlock:
-    """Chooses for each block by its own rows: no row's result hangs on other blocks.
+    """Choose an E-step for each block of rows.
 
-    But on their number it does, as far as one form's result differs from the other's.
+    The result for a row does not depend on the other rows, except on their number, by the rounding
+    errors in which two E-steps differ.
 
     Parameters
     ----------
     mixture : Mixture
-        Whose log-joint.
+        The mixture.
     n_rows : int
-        In all blocks together.
+        Total number of rows of all blocks.
     """
 
     def __init__(self, mixture: Mixture, n_rows: int) -> None:
         self.mixture = mixture
-        n_lines, n_entries = mixture.size
-        kind = None if _is_small(mixture, n_rows) else _packed_kind(mixture, n_rows)
-        self.packed = None if kind is None else kind(mixture)
-        self._always_packed = (
-            self.packed is not None and self.packed.error_near(IN_SIGHT) <= MAX_ERROR
+        n_densities, n_entries = mixture.size
+        kind = None if _is_small(mixture, n_rows) else _expanded_kind(mixture, n_rows)
+        self.expanded = None if kind is None else kind(mixture)
+        self._always_expanded = (
+            self.expanded is not None and self.expanded.error_near(RELEVANT_SDS) <= MAX_ERROR
         )
-        self._extent = 0.0 if self.packed is None else mixture.extent()
-        most = (self.packed or self.exact).block_rows
-        self.block_rows = min(most, piece(n_lines, n_entries, n_rows), max(512, JOINT // n_lines))
+        self._extent = 0.0 if self.expanded is None else mixture.extent()
+        most = (self.expanded or self.centred).block_rows
+        piece = rows_per_piece(n_densities, n_entries, n_rows)
+        self.block_rows = min(most, piece, max(512, LOG_JOINT_ENTRIES // n_densities))
 
     def log_joint(self, block: Block) -> Array:
-        """(K, B): the log-joint of a block; what is out of reach is -inf or NaN."""
+        """Return the log-joint of a block, (K, B): -inf or NaN for rows that are too far away."""
         with np.errstate(over="ignore", invalid="ignore"):
             return self._estep_for(block).log_joint(block.rows)
 
     def labels(self, block: Block) -> Integers:
-        """(B,): the most probable component of each row of a block.
+        """Return the most probable component of each row of a block, (B,).
 
         Raises
         ------
         ValueError
-            Where a row is out of reach of all components, as in `shares`.
+            If the log-density of a row is -inf.
         """
-        form = self._estep_for(block)
-        if form is self.packed:
-            return form.labels(block.rows)
+        estep = self._estep_for(block)
+        if estep is self.expanded:
+            return estep.labels(block.rows)
         with np.errstate(over="ignore", invalid="ignore"):
-            joint = form.relative_log_joint(block.rows)
-        check_in_reach(np.fmax.reduce(joint), block)
-        return most_probable(joint)
+            log_joint = estep.relative_log_joint(block.rows)
+        check_in_reach(np.fmax.reduce(log_joint), block)
+        return most_probable(log_joint)
 
     def responsibilities(self, block: Block) -> Array:
-        """(B, K): the responsibilities of a block."""
-        form = self._estep_for(block)
-        if form is self.packed:
-            return form.responsibilities(block.rows)
+        """Return the responsibilities of a block, (B, K).
+
+        Raises
+        ------
+        ValueError
+            If the log-density of a row is -inf.
+        """
+        estep = self._estep_for(block)
+        if estep is self.expanded:
+            return estep.responsibilities(block.rows)
         with np.errstate(over="ignore", invalid="ignore"):
-            joint = form.relative_log_joint(block.rows)
-        check_in_reach(softmax(joint), block)
-        return joint.T
+            log_joint = estep.relative_log_joint(block.rows)
+        check_in_reach(softmax(log_joint), block)
+        return log_joint.T
 
     def log_densities(self, block: Block) -> Array:
-        """(B,): log p(x) of each row of a block."""
+        """Return log p(x) of each row of a block, (B,)."""
         with np.errstate(over="ignore", invalid="ignore"):
-            found = self._estep_for(block).log_densities(block.rows)
-        return found if block.complete else np.fmax(found, -np.inf)
+            log_densities = self._estep_for(block).log_densities(block.rows)
+        return log_densities if block.complete else np.fmax(log_densities, -np.inf)
 
     @cached_property
-    def exact(self) -> CentredEStep:
-        """The form for blocks that the packed one does not serve."""
+    def centred(self) -> CentredEStep:
+        """E-step of blocks for which the expanded one is not accurate enough."""
         return CentredEStep(self.mixture)
 
     @cached_property
     def missing(self) -> MissingEStep:
-        """The form for blocks in which something is missing."""
+        """E-step of blocks with missing values."""
         return MissingEStep(self.mixture)
 
     def _estep_for(self, block: Block) -> EStep:
         if not block.complete:
             return self.missing
-        packed, rows = self.packed, block.rows
-        if packed is None or not max(float(rows.max()), -float(rows.min())) < self._extent:
-            return self.exact
-        return packed if self._always_packed or _is_within_reach(packed, rows) else self.exact
+        expanded, rows = self.expanded, block.rows
+        if expanded is None or not max(float(rows.max()), -float(rows.min())) < self._extent:
+            return self.centred
+        accurate = self._always_expanded or _is_accurate(expanded, rows)
+        return expanded if accurate else self.centred
 
 
 def check_in_reach(log_densities: Array, block: Block) -> None:
-    """Raise ValueError, naming the first row, where one of the (B,) log-densities is -inf."""
+    """Raise ValueError, with the number of the first row, if one of the log-densities is -inf."""
     if np.minimum.reduce(log_densities) > -np.inf:
         return
-    lost = int(np.argmax(np.logical_not(log_densities > -np.inf)))
-    number = block.start + lost if block.numbers is None else block.numbers[lost]
+    first = int(np.argmax(np.logical_not(log_densities > -np.inf)))
+    number = block.start + first if block.numbers is None else block.numbers[first]
     raise ValueError(
         f"Row {number} of X, counted from 0, is so far from all components that its log-density is "
         "-inf under each of them, and none is more probable than another. Drop such rows; "
@@ -275,6 +284,6 @@ def check_in_reach(log_densities: Array, block: Block) -> None:
     )
 
 
-def _is_within_reach(packed: ExpandedEStep, rows: Array) -> bool:
-    reach = np.abs(rows - packed.centre[:, None]).max(axis=1)
-    return packed.error(reach) <= MAX_ERROR
+def _is_accurate(expanded: ExpandedEStep, rows: Array) -> bool:
+    reach = np.abs(rows - expanded.centre[:, None]).max(axis=1)
+    return expanded.error(reach) <= MAX_ERROR

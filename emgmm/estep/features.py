@@ -1,4 +1,4 @@
-"""phi: a block's rows as the features in which every log-joint is linear."""
+"""phi: the quadratic features of a block's rows, in which every log-joint is linear."""
 
 from __future__ import annotations
 
@@ -12,65 +12,61 @@ from emgmm.estep.scratch import Scratch
 from emgmm.sources.block import Block
 from emgmm.typing import Array
 
-# Features from which rows that come one after the other stay so, where phi is little more than
-# they are: BLAS takes either, and to lay them out by feature takes as long as both its products.
+# From this many features on, rows in C order keep that order if phi is hardly larger than they are:
+# BLAS accepts either order, and a transposition would take as long as both its products.
 WIDE = 32
 
 
 class QuadraticFeatures:
-    """phi(y) = (1, y, monomials of y) of blocks, y = x - centre.
+    """phi(y) = (1, y, monomials of y) of the rows of blocks, where y = x - centre.
 
-    It is made in memory that a thread uses again for its next block. Where that is the same again,
-    and lasts, phi is still there: a table of a single small block is turned into its phi once.
+    Each thread reuses the memory of phi for its next block. If that is the same block again, and
+    the block is persistent, phi is not recomputed: a small table is transformed only once.
 
     Parameters
     ----------
     centre : (D,)
-        What rows are about; it is rounded to `dtype`, so that what is subtracted is of rows' type.
-    structure : Shape or None
-        Whose monomials; None if there are none.
+        Point that is subtracted from the rows, rounded to `dtype`.
+    structure : Structure or None
+        Structure of the monomials; None if there are none.
     dtype : float64 or float32
-        Of phi.
+        Type of phi.
     """
 
     def __init__(self, centre: Array, structure: Structure | None, dtype: Any = np.float64) -> None:
         self.dtype = np.dtype(dtype)
-        self._subtracted = centre.astype(self.dtype)
-        self.centre = self._subtracted.astype(np.float64)
+        self._rounded_centre = centre.astype(self.dtype)
+        self.centre = self._rounded_centre.astype(np.float64)
         self.structure = structure
         self.n_entries = 1 + len(centre) + (structure.n_monomials(len(centre)) if structure else 0)
         self.scratch = Scratch()
-        self._held = threading.local()
+        self._last = threading.local()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return QuadraticFeatures, (
-            self.centre,
-            self.structure,
-            self.dtype,
-        )  # another process has memory of its own
+        return QuadraticFeatures, (self.centre, self.structure, self.dtype)
 
     def transform_block(self, block: Block) -> Array:
-        """(P, B): what `transform` makes of a block."""
-        if getattr(self._held, "block", None) is not block:
-            self._held.phi = self.transform(block.rows)
-            self._held.block = block if block.is_persistent else None
-        phi: Array = self._held.phi
+        """Return phi of a block, (P, B), which is kept for the next call if it may be reused."""
+        if getattr(self._last, "block", None) is not block:
+            self._last.phi = self.transform(block.rows)
+            self._last.block = block if block.is_persistent else None
+        phi: Array = self._last.phi
         return phi
 
     def transform(self, rows: Array) -> Array:
-        """(P, B): phi of (D, B) rows, there until the same thread asks for the next."""
+        """Return phi of (D, B) rows, (P, B), valid until the next call in the same thread."""
         n_features = len(rows)
-        self._held.block = None
-        phi = self._room(rows)
+        self._last.block = None
+        phi = self._allocate(rows)
         phi[0] = 1.0
         centred = phi[1 : 1 + n_features]
-        np.subtract(rows, self._subtracted[:, None], out=centred, casting="same_kind")
+        np.subtract(rows, self._rounded_centre[:, None], out=centred, casting="same_kind")
         if self.structure is not None:
             self.structure.monomials(centred, phi[1 + n_features :])
         return phi
 
-    def _room(self, rows: Array) -> Array:
-        """(P, B): memory for phi of (D, B) rows, with entries or rows one after the other."""
+    def _allocate(self, rows: Array) -> Array:
+        """Return memory for phi, (P, B), with the layout that is fastest for these rows."""
         n_features, n_rows = rows.shape
         row_by_row = rows.strides[0] < rows.strides[1]
         if row_by_row and n_features >= WIDE and self.n_entries <= 1 + 2 * n_features:

@@ -1,11 +1,11 @@
-"""The E-step of rows that miss some features: exact for what was observed, nothing filled in.
+"""The E-step of rows with missing values, which is exact for the observed ones.
 
-Rows of a block are grouped by their pattern of missing features, and the marginal mixture of each
-pattern judges them. Under each component a row is completed by its conditional mean, and is then
-like any other: its density there, times a constant of the pattern, is the marginal one. Expected
-second moments get the conditional covariances on top, times what each component holds of a pattern.
-All is computed about the components' own means, so that nothing is lost to far rows, far means or
-tiny covariances.
+The rows of a block are grouped by their pattern of missing features, and their log-joint is that of
+the marginal mixture of the pattern. Under each component, a row is completed by its conditional
+mean; its marginal density is then its density, multiplied by a constant of the pattern. The
+expected second moments include the conditional covariances, weighted by the counts of each pattern.
+Everything is computed about the components' own means, so that no digits are lost to distant rows,
+distant means or tiny covariances.
 
 References
 ----------
@@ -29,22 +29,22 @@ from emgmm.sources.patterns import by_codes, codes_of
 from emgmm.statistics import Statistics
 from emgmm.typing import Array, Integers
 
-# Deviations, K x D x B, of a block and of a batch: each of the few arrays of them takes 2 MB.
+# Number of deviations, K x D x B, of a block and of a batch: each array of them takes 2 MB.
 DEVIATIONS = 2**18
 
-# Entries of the inverses of the patterns that are looked at together: with as many patterns as rows
-# they, not the rows, are what memory holds.
+# Number of entries of the matrices of patterns that are processed together. If every row has its
+# own pattern, these matrices dominate the memory.
 BATCH_ENTRIES = 2**20
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Rows of a block, those with one pattern side by side.
+    """Rows of a block, sorted by pattern.
 
     Parameters
     ----------
-    place : (n,) integers or slice
-        Where they stand in the block.
+    place : (n,) array of int or slice
+        Positions of the rows in the block.
     rows : (D, n)
         The rows.
     patterns : Patterns
@@ -55,15 +55,30 @@ class Batch:
     rows: Array
     patterns: Patterns
 
-    def about(self, centres: Array, out: Array) -> None:
-        """Write rows less (K, D) centres into (K, D, n) `out`, 0 where something is missing."""
+    def subtract(self, centres: Array, out: Array) -> None:
+        """Write the rows minus each of (K, D) centres into `out`, (K, D, n), with 0 for NaN."""
         missing = np.isnan(self.rows)
         np.subtract(np.where(missing, 0.0, self.rows), centres[:, :, None], out=out)
         out *= np.logical_not(missing).astype(float)
 
+    def effective_weights(self, weights: Array | None) -> tuple[Array | None, float]:
+        """Return the weights of the rows, given those of the block, and the unobserved weight.
 
-def batches(rows: Array, most_patterns: int, most_rows: int) -> Iterator[Batch]:
-    """The (D, B) rows by their patterns, at most so many of these and of rows at a time."""
+        Rows without any observed feature get a weight of 0; the second result is their total
+        weight. None stands for weights of 1.
+        """
+        patterns = self.patterns
+        if not patterns.missing[-1].all():  # the pattern without observed features is the last
+            return None if weights is None else weights[self.place], 0.0
+        own = np.ones(self.rows.shape[1]) if weights is None else weights[self.place].copy()
+        unobserved = slice(patterns.edges[-2], None)
+        total = float(own[unobserved].sum())
+        own[unobserved] = 0.0
+        return own, total
+
+
+def batches(rows: Array, max_patterns: int, max_rows: int) -> Iterator[Batch]:
+    """Yield the (D, B) rows sorted by pattern, in batches of limited size."""
     missing = np.isnan(rows.T)
     codes = codes_of(missing)
     order = by_codes(codes)
@@ -75,7 +90,7 @@ def batches(rows: Array, most_patterns: int, most_rows: int) -> Iterator[Batch]:
     start = 0
     while start < len(order):
         q = int(np.searchsorted(ends, start, side="right"))
-        stop = min(start + most_rows, int(ends[min(q + most_patterns, len(ends)) - 1]))
+        stop = min(start + max_rows, int(ends[min(q + max_patterns, len(ends)) - 1]))
         span = slice(start, stop)
         inner = ends[q : np.searchsorted(ends, stop)]
         edges: Integers = np.concatenate(([start], inner, [stop]), dtype=np.intp) - start
@@ -85,30 +100,15 @@ def batches(rows: Array, most_patterns: int, most_rows: int) -> Iterator[Batch]:
         start = stop
 
 
-def counting(batch: Batch, weights: Array | None) -> tuple[Array | None, float]:
-    """(n,) what each row counts, 0 where nothing was observed, None if all 1; and what those would.
-
-    The pattern in which nothing is observed is the last, if any.
-    """
-    patterns = batch.patterns
-    if not patterns.missing[-1].all():
-        return None if weights is None else weights[batch.place], 0.0
-    counts = np.ones(batch.rows.shape[1]) if weights is None else weights[batch.place].copy()
-    silent = slice(patterns.edges[-2], None)
-    unseen = float(counts[silent].sum())
-    counts[silent] = 0.0
-    return counts, unseen
-
-
 class MissingEStep(EStep):
-    """The E-step of rows that miss some features.
+    """The E-step of rows with missing values.
 
     Parameters
     ----------
     mixture : Mixture
-        Whose E-step.
+        The mixture.
     centres : (K, D), optional
-        What the statistics are taken about; the mixture's means by default.
+        Points about which the statistics are computed; the mixture's means by default.
     """
 
     def __init__(self, mixture: Mixture, centres: Array | None = None) -> None:
@@ -120,124 +120,136 @@ class MissingEStep(EStep):
         self.log_peaks = mixture.log_peaks()[:, None]
         K, D = self.means.shape
         self.conditioning = self.structure.conditioning(self.precisions_cholesky, D)
-        self.most_patterns = max(1, BATCH_ENTRIES // (K * self.structure.n_monomials(D)))
+        self.max_patterns = max(1, BATCH_ENTRIES // (K * self.structure.n_monomials(D)))
         self.block_rows = max(256, min(DEVIATIONS // (K * D), 32768))
         self._scratch = Scratch()
 
-    def _patterns(self, rows: Array) -> Iterator[tuple[Batch, Conditional]]:
-        for batch in batches(rows, self.most_patterns, self.block_rows):
+    def _batches(self, rows: Array) -> Iterator[tuple[Batch, Conditional]]:
+        """Yield batches of rows with the conditional distributions of their patterns."""
+        for batch in batches(rows, self.max_patterns, self.block_rows):
             yield batch, self.conditioning(batch.patterns)
 
     def log_joint(self, rows: Array) -> Array:
-        joint = np.empty((self.mixture.n_lines, rows.shape[1]))
-        for batch, conditional in self._patterns(rows):
-            joint[:, batch.place] = self._joint(
-                batch, conditional, self._completed(batch, conditional)
-            )
-        return joint
+        log_joint = np.empty((self.mixture.n_densities, rows.shape[1]))
+        for batch, conditional in self._batches(rows):
+            deviations = self._completed(batch, conditional)
+            log_joint[:, batch.place] = self._batch_log_joint(batch, conditional, deviations)
+        return log_joint
 
     def sums(self, block: Block) -> Statistics:
-        total = self._nothing(block)
-        for batch, conditional in self._patterns(block.rows):
+        total = self._empty_statistics(block)
+        for batch, conditional in self._batches(block.rows):
             deviations = self._completed(batch, conditional)
-            joint = self._joint(batch, conditional, deviations)
-            weights, unseen = counting(batch, block.weights)
-            each = softmax(joint)
-            log_likelihood = float(each.sum() if weights is None else each @ weights)
+            responsibilities = self._batch_log_joint(batch, conditional, deviations)
+            weights, unseen = batch.effective_weights(block.weights)
+            log_densities = softmax(responsibilities)
+            log_likelihood = float(
+                log_densities.sum() if weights is None else log_densities @ weights
+            )
             if weights is not None:
-                joint *= weights
-            held, astray = np.split(joint, [len(self.means)])
-            part = self._statistics(held, deviations, conditional)
+                responsibilities *= weights
+            components, noise = np.split(responsibilities, [len(self.means)])
+            part = self._batch_statistics(components, deviations, conditional)
             total = total + replace(
-                part, log_likelihood=log_likelihood, unseen=unseen, noise=float(astray.sum())
+                part, log_likelihood=log_likelihood, unseen=unseen, noise=float(noise.sum())
             )
         return total
 
     def statistics(self, block: Block, responsibilities: Array) -> Statistics:
-        """Statistics under (K, B) responsibilities; the mixture judges only what is missing."""
-        total = self._nothing(block)
-        for batch, conditional in self._patterns(block.rows):
-            weights, unseen = counting(batch, block.weights)
-            held = responsibilities[:, batch.place]
+        """Return statistics under given (K, B) responsibilities.
+
+        The mixture only determines the conditional distributions of missing values.
+        """
+        total = self._empty_statistics(block)
+        for batch, conditional in self._batches(block.rows):
+            weights, unseen = batch.effective_weights(block.weights)
+            own = responsibilities[:, batch.place]
             if weights is not None:
-                held = held * weights
-            part = self._statistics(held, self._completed(batch, conditional), conditional)
+                own = own * weights
+            deviations = self._completed(batch, conditional)
+            part = self._batch_statistics(own, deviations, conditional)
             total = total + replace(part, unseen=unseen)
         return total
 
     def complete(self, sums: Statistics) -> Statistics:
         return sums
 
-    def _nothing(self, block: Block) -> Statistics:
-        """Statistics of no rows, but for the block's weight."""
+    def _empty_statistics(self, block: Block) -> Statistics:
+        """Return statistics of no rows, but with the block's weight."""
         K, D = self.means.shape
         scatter = np.zeros(self.mixture.family.pool(self.structure.outer(self.means)).shape)
         return Statistics(self.centres, np.zeros(K), np.zeros((K, D)), scatter, 0.0, block.weight)
 
     def _completed(self, batch: Batch, conditional: Conditional) -> Array:
-        """(K, D, n): deviations from each mean of the rows completed by it."""
+        """Return the deviations of completed rows from each mean, (K, D, n)."""
         size = (len(self.means), *batch.rows.shape)
         deviations = self._scratch("deviations", size)
-        batch.about(self.means, deviations)
+        batch.subtract(self.means, deviations)
         conditional.complete(deviations)
         return deviations
 
-    def _joint(self, batch: Batch, conditional: Conditional, deviations: Array) -> Array:
-        """The log-joint of a batch of completed rows."""
-        joint = self._scratch("joint", (self.mixture.n_lines, batch.rows.shape[1]))
-        used = self._scratch("used", deviations.shape)
-        np.copyto(used, deviations)
-        of_components = joint[: len(self.means)]
-        norms = self.structure.squared_norms(self.precisions_cholesky, used)
-        # A norm that is not a number is of a row as far as can be.
-        np.multiply(-0.5, np.fmin(norms, np.inf), out=of_components)
-        of_components += batch.patterns.each_row(self.log_peaks + conditional.constants)
+    def _batch_log_joint(self, batch: Batch, conditional: Conditional, deviations: Array) -> Array:
+        """Return the log-joint, (K, n), given the deviations of completed rows."""
+        log_joint = self._scratch("log_joint", (self.mixture.n_densities, batch.rows.shape[1]))
+        overwritten = self._scratch("overwritten", deviations.shape)
+        np.copyto(overwritten, deviations)
+        squared_norms = self.structure.squared_norms(self.precisions_cholesky, overwritten)
+        components = log_joint[: len(self.means)]
+        # NaN, the norm of an infinite deviation, is replaced by an infinite distance.
+        np.multiply(-0.5, np.fmin(squared_norms, np.inf), out=components)
+        components += batch.patterns.each_row(self.log_peaks + conditional.constants)
         if self.mixture.noise is not None:
-            joint[-1] = self.mixture.noise.log_joint(batch.rows)
-        return joint
+            log_joint[-1] = self.mixture.noise.log_joint(batch.rows)
+        return log_joint
 
-    def _statistics(
+    def _batch_statistics(
         self, responsibilities: Array, deviations: Array, conditional: Conditional
     ) -> Statistics:
-        """Of completed rows under (K, n) responsibilities, times weights."""
+        """Return statistics of completed rows under (K, n) weighted responsibilities."""
         pool = self.mixture.family.pool
         if self.centres is not self.means:
             deviations += (self.means - self.centres)[:, :, None]
         first_moment = np.matmul(deviations, responsibilities[:, :, None])[:, :, 0]
         scatter = self.structure.weigh(deviations, responsibilities)
         counts = conditional.patterns.sums(responsibilities)
-        rest = pool(conditional.rest(counts))
-        scatter = pool(scatter) + rest
+        conditional_scatter = pool(conditional.scatter(counts))
         return Statistics(
-            self.centres, counts.sum(axis=1), first_moment, scatter, 0.0, 0.0, conditional=rest
+            self.centres,
+            counts.sum(axis=1),
+            first_moment,
+            pool(scatter) + conditional_scatter,
+            0.0,
+            0.0,
+            conditional=conditional_scatter,
         )
 
-    # -- filling in -----------------------------------------------------------------------------
+    # -- imputation -----------------------------------------------------------------------------
     def conditional_means(self, rows: Array, responsibilities: Array) -> Array:
-        """(D, B): rows with the conditional mean of what is missing, given (K, B) shares.
+        """Return the (D, B) rows with missing values replaced by their conditional means.
 
-        Noise says nothing of what is missing: only the components share rows out.
+        The (K, B) responsibilities are those of the components, as if there were no noise, which
+        does not predict missing values.
         """
-        whole = rows.astype(np.float64)
-        for batch, conditional in self._patterns(rows):
-            shares = responsibilities[:, batch.place]
+        imputed = rows.astype(np.float64)
+        for batch, conditional in self._batches(rows):
+            own = responsibilities[:, batch.place]
             deviations = self._completed(batch, conditional)
-            guess = np.einsum("kn,kjn->jn", shares, deviations) + self.means.T @ shares
-            whole[:, batch.place] = np.where(np.isnan(batch.rows), guess, batch.rows)
-        return whole
+            means = np.einsum("kn,kjn->jn", own, deviations) + self.means.T @ own
+            imputed[:, batch.place] = np.where(np.isnan(batch.rows), means, batch.rows)
+        return imputed
 
     def conditional_draws(self, rows: Array, components: Integers, noise: Array) -> Array:
-        """(D, B): (D, B) standard normal noise as draws about the conditional means.
+        """Transform standard normal noise, (D, B), into draws about the conditional means.
 
-        Row i is taken to be of component components[i]; what was observed has no spread.
+        Row i is drawn from component components[i]; the draws of observed features are 0.
         """
-        spread = np.zeros(rows.shape)
-        for batch, conditional in self._patterns(rows):
+        draws = np.zeros(rows.shape)
+        for batch, conditional in self._batches(rows):
             own, own_noise = components[batch.place], noise[:, batch.place]
-            draws = np.zeros(own_noise.shape)
+            own_draws = np.zeros(own_noise.shape)
             for q, span in batch.patterns.spans:
                 for k in np.unique(own[span]):
                     of_k = span.start + np.flatnonzero(own[span] == k)
-                    draws[:, of_k] = conditional.draw(q, k, own_noise[:, of_k])
-            spread[:, batch.place] = draws
-        return spread
+                    own_draws[:, of_k] = conditional.draw(q, k, own_noise[:, of_k])
+            draws[:, batch.place] = own_draws
+        return draws

@@ -1,4 +1,4 @@
-"""Scratch: arrays that a thread uses again from one block to the next."""
+"""Work arrays that a thread reuses from one block to the next."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from emgmm.typing import Array
 
 
 class Scratch(threading.local):
-    """Memory by name, each thread its own; what it holds is whatever was there before.
+    """Uninitialised work arrays by name, separate for each thread.
 
-    New arrays of a megabyte for every block would cost more in page faults than the arithmetic.
+    Allocating arrays of a megabyte for every block would cost more in page faults than the
+    arithmetic.
     """
 
     def __init__(self) -> None:
         self._memory: dict[str, Array] = {}
 
     def __reduce__(self) -> tuple[type[Scratch], tuple[()]]:
-        return Scratch, ()  # another process has memory of its own
+        return Scratch, ()  # the arrays are not pickled
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
-        """An uninitialised contiguous array."""
+        """Return a contiguous array, valid until the same thread asks for the name again."""
         size = prod(shape)
         flat = self._memory.get(name)
         if flat is None or flat.size < size or flat.dtype != dtype:

@@ -1,4 +1,4 @@
-"""Log-sum-exp over components, in place: log-joint in, responsibilities out."""
+"""The log-sum-exp over components, in place: from the log-joint to responsibilities."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import numpy as np
 from emgmm.estep.scratch import Scratch
 from emgmm.typing import Array
 
-# exp of less than this is below 1e-304, in float32 1e-34: no digit of a sum that has a 1 in it.
-# Processors take four times as long over arguments whose exponential underflows, so they are raised
-# to here, and what they then have too much is taken off again: a row that is out of reach has a
-# share of exactly 0.
+# Arguments of exp are raised to a floor, because processors are four times slower if the result
+# underflows. exp(FLOOR) is below 1e-304, and 1e-34 in float32, which does not affect a sum that
+# includes a 1. It is subtracted afterwards, so that such a responsibility is exactly 0.
 FLOOR = -700.0
 FLOOR_SINGLE = -80.0
 
-# By type: the floor, its exponential, and what stands for a top of -inf.
+# By type: the floor, its exponential, and the smallest number, which replaces a maximum of -inf.
 LIMITS = {
     np.dtype(kind): (kind(floor), np.exp(kind(floor)), np.finfo(kind).min)
     for kind, floor in ((np.float64, FLOOR), (np.float32, FLOOR_SINGLE))
@@ -22,31 +21,32 @@ LIMITS = {
 
 
 def softmax(log_joint: Array, scratch: Scratch | None = None) -> Array:
-    """Turn a (K, B) log-joint, float64 or float32, into responsibilities, in place.
+    """Turn the log-joint of a block into responsibilities, in place.
 
     Parameters
     ----------
-    log_joint : (K, B)
-        Of a block.
+    log_joint : (K, B) array of float64 or float32
+        The log-joint, which is overwritten.
     scratch : Scratch, optional
-        Where what comes back may lie, until the same thread asks again.
+        Work arrays, one of which holds the result.
 
     Returns
     -------
     (B,) array
-        log p(x), the log-sum-exp of each column; -inf, with shares of 0, where all is -inf.
+        log p(x), the log-sum-exp of each column. It is -inf, and the responsibilities are 0, where
+        a column is -inf.
 
     References
     ----------
     Blanchard, Higham and Higham (2021), IMA J. Numer. Anal. 41:2311, doi 10.1093/imanum/draa038.
     """
-    floor, too_much, least = LIMITS[log_joint.dtype]
-    if len(log_joint) == 1:  # a row within its reach is the only component's
-        alone: Array = log_joint[0].copy()
-        log_joint -= np.maximum(alone, least)
+    floor, exp_floor, least = LIMITS[log_joint.dtype]
+    if len(log_joint) == 1:  # the responsibility is 1, or 0 for a log-joint of -inf
+        single: Array = log_joint[0].copy()
+        log_joint -= np.maximum(single, least)
         log_joint += 1.0
         np.maximum(log_joint, 0.0, out=log_joint)
-        return alone
+        return single
     size = (3, log_joint.shape[1])
     memory = (
         scratch("softmax", size, log_joint.dtype)
@@ -55,19 +55,19 @@ def softmax(log_joint: Array, scratch: Scratch | None = None) -> Array:
     )
     top, total, scale = memory
     np.maximum.reduce(log_joint, out=top)
-    np.maximum(top, least, out=top)  # -inf where the row is out of every reach
+    np.maximum(top, least, out=top)
     log_joint -= top
-    # To ask costs less than to raise; beside a NaN nobody knows.
+    # This test is cheaper than the maximum. NaN counts as an underflow.
     underflows = not np.minimum.reduce(log_joint, axis=None) >= floor
     if underflows:
         np.maximum(log_joint, floor, out=log_joint)
     np.exp(log_joint, out=log_joint)
     np.add.reduce(log_joint, out=total)
     if underflows:
-        log_joint -= too_much
+        log_joint -= exp_floor
     log_joint *= np.divide(1.0, total, out=scale)
     if underflows:
-        top[(top == least) & (total < 0.5)] = -np.inf  # the top's own share is 1
+        top[(top == least) & (total < 0.5)] = -np.inf  # any other total includes exp(0) = 1
     np.log(total, out=total)
     total += top
     return total

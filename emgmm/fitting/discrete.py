@@ -1,30 +1,31 @@
-"""Columns that take few distinct values: what makes components collapse most often."""
+"""Columns with few distinct values, the most frequent reason for collapsed components."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from emgmm.exceptions import format_features
 from emgmm.sources import ArraySource, Source
 from emgmm.typing import Array
 
-# Distinct values up to which a column is called discrete.
-FEW = 10
+# Largest number of distinct values of a discrete column.
+MAX_DISTINCT = 10
 
-# Rows that show of most columns that they are not.
-GLANCE = 1000
+# Number of leading rows that are examined first, which rules out most other columns.
+FIRST_ROWS = 1000
 
 
 def discrete_columns(source: Source) -> tuple[int, ...]:
-    """Columns of an array in memory with few distinct values, beside what is missing.
+    """Return the columns of an array in memory with few distinct values, ignoring missing ones.
 
-    Rows that are read from elsewhere would have to be read once more, and are not.
+    Other sources would have to be read once more, and have no such columns.
     """
-    if not isinstance(source, ArraySource) or source.n_rows <= FEW:
+    if not isinstance(source, ArraySource) or source.n_rows <= MAX_DISTINCT:
         return ()
     return tuple(
         j
         for j, column in enumerate(source.rows.T)
-        if _n_distinct(column[:GLANCE]) <= FEW and _n_distinct(column) <= FEW
+        if _n_distinct(column[:FIRST_ROWS]) <= MAX_DISTINCT and _n_distinct(column) <= MAX_DISTINCT
     )
 
 
@@ -33,14 +34,14 @@ def _n_distinct(column: Array) -> int:
 
 
 def note(source: Source) -> str:
-    """A sentence that names the discrete columns, to follow another; nothing where none are."""
+    """Return a sentence that names the discrete columns and follows another one, or ""."""
     columns = discrete_columns(source)
     if not columns:
         return ""
-    names = source.feature_names
-    named = ", ".join(f"{j}" if names is None else f"{j} ({names[j]!r})" for j in columns)
-    which = f"Column {named} is" if len(columns) == 1 else f"Columns {named} are"
+
+    described = format_features(columns, source.feature_names)
+    subject = f"Column {described} is" if len(columns) == 1 else f"Columns {described} are"
     return (
-        f" {which} discrete (counted from 0): rows that share a value have no variance there. Drop "
-        "such columns, or fit the rows of each value alone."
+        f" {subject} discrete (counted from 0): rows that share a value have no variance there. "
+        "Drop such columns, or fit the rows of each value separately."
     )

@@ -1,4 +1,4 @@
-"""The first pass of a fit: what the prior, the noise and the check of the features take from it."""
+"""The first pass of a fit, which the prior, the noise and the check of the features require."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from emgmm.summary import CONSTANT, DataSummary
 from emgmm.tolerances import EPS
 from emgmm.typing import Array
 
-# Variance of a linear combination of standardized features below which it is computed anew, from
-# the rows: to compute it from the covariance takes the difference of much larger numbers.
+# Variance of a linear combination of standardized features below which it is recomputed from the
+# rows, because its computation from the covariance suffers from cancellation.
 SUSPICIOUS = 1e-11
 
-# Standard deviation of such a combination that is taken for 0, whatever the rounding of the values.
+# Standard deviation of such a combination that is regarded as 0 whatever the rounding error is.
 DEPENDENT = 1e-12
 
-# Units of rounding that a combination's standard deviation may owe to its values, which are rounded
-# independently of each other, and to the arithmetic.
+# Rounding error of the standard deviation of a combination, in units of rounding: the values are
+# rounded independently of each other, and so is the arithmetic.
 ROUNDING = 2
 
-# Share in a combination from which a feature belongs to it.
-SHARE = 1e-6
+# Smallest coefficient with which a feature belongs to a combination.
+COEFFICIENT = 1e-6
 
 
 def em_of(source: Source, problem: Problem) -> EM:
@@ -78,13 +78,12 @@ def _density(em: EM, noise: Any) -> Density | None:
 
 def _smallest(em: EM, box: Box) -> Box:
     """Return the box that contains all rows, along the principal axes if that is smaller."""
-    full = FAMILIES["full"]
-    seen = em.summary
-    if em.family.structure != full.structure:
-        seen = em.summarize(partial(summarized, family=full))
-    if is_collinear(seen.scatter):
+    summary = em.summary
+    if not em.family.structure.has_covariances:
+        summary = em.summarize(partial(summarized, family=FAMILIES["full"]))
+    if is_collinear(summary.scatter):
         return box
-    axes = np.linalg.eigh(seen.scatter)[1]
+    axes = np.linalg.eigh(summary.scatter)[1]
     turned = em.summarize(partial(along, axes=axes, family=FAMILIES["diag"]))
     turned_box = box.turned(axes, turned.minimum, turned.maximum)
     return min(box, turned_box, key=lambda each: -each.constant)
@@ -97,27 +96,27 @@ def singular_features(em: EM) -> tuple[int, ...]:
     rounding of their values, and the ridge is not larger than that. Linear dependence cannot be
     judged from moments of rows that miss some of the features; such rows are ignored.
     """
-    seen, shape, ridge = em.summary, em.family.structure, em.m_step.ridge
-    D = len(seen.mean)
-    varies = seen.varies | (ridge**0.5 > CONSTANT * seen.largest)
-    varying = shape.variances(shape.outer(varies[None].astype(float)), D)[0]
+    summary, structure, ridge = em.summary, em.family.structure, em.m_step.ridge
+    D = len(summary.mean)
+    varies = summary.varies | (ridge**0.5 > CONSTANT * summary.largest)
+    varying = structure.variances(structure.outer(varies[None].astype(float)), D)[0]
     if not varying.all():
         return tuple(np.flatnonzero(varying == 0).tolist())
-    scatter = shape.dense(seen.scatter[None], D)[0]
-    covariance = scatter / seen.seen + ridge * np.eye(D)
+    scatter = structure.dense(summary.scatter[None], D)[0]
+    covariance = scatter / summary.seen + ridge * np.eye(D)
     sds = np.sqrt(np.diag(covariance))
     variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
     axes = vectors / sds[:, None]
-    parts = np.abs(axes) * seen.largest[:, None]
-    lost = np.maximum(ROUNDING * EPS * parts.sum(axis=0), DEPENDENT)
+    terms = np.abs(axes) * summary.largest[:, None]
+    error = np.maximum(ROUNDING * EPS * terms.sum(axis=0), DEPENDENT)
     unit = np.finfo(em.source.dtype).eps
-    rounding = np.maximum(lost, ROUNDING * unit * np.sqrt((parts**2).sum(axis=0)))
+    rounding = np.maximum(error, ROUNDING * unit * np.sqrt((terms**2).sum(axis=0)))
     if (variances > np.maximum(SUSPICIOUS, rounding**2)).all():
         return ()
-    found = em.summarize(partial(along, axes=axes, family=FAMILIES["full"]))
-    flat = found.residual_variances() <= rounding**2
-    flat &= ridge * (axes**2).sum(axis=0) <= lost**2
-    return tuple(np.flatnonzero((np.abs(vectors[:, flat]) > SHARE).any(axis=1)).tolist())
+    recomputed = em.summarize(partial(along, axes=axes, family=FAMILIES["full"]))
+    flat = recomputed.residual_variances() <= rounding**2
+    flat &= ridge * (axes**2).sum(axis=0) <= error**2
+    return tuple(np.flatnonzero((np.abs(vectors[:, flat]) > COEFFICIENT).any(axis=1)).tolist())
 
 
 def along(block: Block, axes: Array, family: Family) -> DataSummary:

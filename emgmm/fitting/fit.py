@@ -1,9 +1,9 @@
-"""A fit as a function of values: rows, a problem and options in, the result out."""
+"""`fit_mixture`: the fit as a function of rows, a problem and options, and its result."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from emgmm import prediction, validation
-from emgmm.degeneracy import gain_left, has_coincident, is_settled
+from emgmm.degeneracy import gain_left, is_settled
 from emgmm.em import EM
 from emgmm.exceptions import (
     CollapsedComponentWarning,
@@ -23,21 +23,14 @@ from emgmm.exceptions import (
 )
 from emgmm.fitting import discrete
 from emgmm.fitting.first_pass import em_of, singular_features
-from emgmm.fitting.loop import (
-    Ending,
-    Rules,
-    Run,
-    history,
-    last_of_plain_em,
-    no_groups,
-    settled_at_once,
-)
+from emgmm.fitting.loop import Ending, Rules, Run, history, trailing_plain_objectives
 from emgmm.fitting.messages import (
-    LEFT_PER_PARAMETER,
+    MAX_GAIN_PER_PARAMETER,
+    component_warnings,
+    diagonal_scale,
     large_ridge,
     stopped_short,
     unobserved_pairs,
-    warnings_of,
 )
 from emgmm.fitting.multistart import best_run, first_mixture
 from emgmm.fitting.problem import Options, Problem
@@ -53,18 +46,18 @@ UNSOUND = (CollapsedComponentWarning, StarvedComponentWarning)
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """What a fit came to.
+    """Result of a fit.
 
     Parameters
     ----------
     em : EM
-        The map that was iterated.
+        EM's map for the rows and the problem.
     run : Run
-        The run that was kept.
+        Best run.
     outcomes : tuple of Outcome
-        What each start came to.
+        Outcome of each start.
     warnings : tuple of UserWarning
-        What the user should be warned of.
+        Warnings for the user.
     """
 
     em: EM
@@ -74,36 +67,38 @@ class FitResult:
 
     @property
     def mixture(self) -> Mixture:
+        """Fitted mixture."""
         return self.run.step.mixture
 
     @property
     def statistics(self) -> Statistics:
+        """Statistics of the rows under the fitted mixture."""
         return self.run.step.statistics
 
     @property
     def history(self) -> dict[str, NDArray[Any]]:
+        """History of the run."""
         return history(self.run.objectives, self.run.passes, self.run.events)
 
     @property
     def remaining_gain(self) -> float:
-        """Aitken's estimate of the objective that is left to gain, per unit weight."""
+        """Aitken's estimate of the remaining gain of the objective, per unit weight."""
         return remaining_gain(self.run)
 
     @property
     def unsound(self) -> tuple[EMWarning, ...]:
-        """The warnings of collapsed and of starved components."""
+        """Warnings of collapsed and of starved components."""
         return tuple(warning for warning in self.warnings if isinstance(warning, UNSOUND))
 
     def attributes(self) -> dict[str, Any]:
-        """The fitted attributes of an estimator, but for those of the mixture."""
+        """Return the fitted attributes of an estimator, except those of the mixture."""
         run, prior = self.run, self.em.m_step.prior
-        ending = Ending.DIAGONAL_SCALE if prior and prior.diagonal else run.ending
         return {
             "converged_": run.converged,
             "n_iter_": run.n_iter,
             "lower_bound_": run.objectives[-1],
             "lower_bounds_": run.objectives[1:],
-            "ending_": ending,
+            "ending_": run.ending,
             "history_": self.history,
             "remaining_gain_": self.remaining_gain,
             "_stream": Stream.after_fit(self.statistics, prior, self.mixture),
@@ -120,39 +115,44 @@ def fit_mixture(
     initial: Mixture | None = None,
     before: float = -np.inf,
     reporter: Reporter | None = None,
-    journal: Recorder | None = None,
+    recorder: Recorder | None = None,
 ) -> FitResult:
     """Fit a mixture to the rows of a source.
 
     Parameters
     ----------
     source : Source
-        The rows and their weights.
+        Rows and their weights.
     problem : Problem
-        What is to be estimated.
+        Model to estimate.
     options : Options
-        How.
+        Options of the fit.
     random : RandomState
-        What starts draw from.
+        Random numbers of the starts.
     initial : Mixture, optional
-        The mixture to go on from, instead of a start.
-    before : float
-        The objective before that mixture, to which the stopping rule compares its own.
+        Initial mixture, which replaces the starts.
+    before : float, default=-inf
+        Objective before the initial mixture, to which the stopping rule compares the first one.
     reporter : Reporter, optional
-        Prints the progress.
-    journal : Journal, optional
-        Keeps how far the fit has come.
+        Printer of the progress.
+    recorder : Recorder, optional
+        Recorder of the runs.
+
+    Returns
+    -------
+    FitResult
+        Result of the fit.
 
     Raises
     ------
     ValueError
-        Where there are too few rows, a feature was never observed or its squares overflow, or a row
-        is out of reach of all components.
+        If there are too few rows, a feature was never observed or its squares overflow, or the
+        density of a row underflows under all components.
     DegenerateCovarianceError
-        Where every start meets a singular covariance.
+        If every start leads to a singular covariance.
     """
-    journal = journal or Recorder()
-    em = em_of(journal.reading(source), problem)
+    recorder = recorder or Recorder()
+    em = em_of(recorder.wrap_source(source), problem)
     seen = em.summary
     validation.check_enough_rows(source.n_rows, seen.n_rows, seen.seen, problem.n_components)
     check_ordinary(seen.weight)
@@ -160,41 +160,36 @@ def fit_mixture(
     singular = () if problem.prior else singular_features(em)
     if singular:
         raise DegenerateCovarianceError(features=singular)
-    settled: Callable[[Sequence[float]], bool] = settled_at_once  # `tol` alone decides
+    settled = None
     if math.isfinite(options.negligible):
         settled = partial(is_settled, weight=em.summary.weight, allowed=options.negligible)
-    begin: Callable[[np.random.RandomState], Mixture]
-    begin = partial(first_mixture, em, options.start, options.given)
+    start: Callable[[np.random.RandomState], Mixture]
+    start = partial(first_mixture, em, options.start, options.given)
     best, outcomes = best_run(
         em,
         options.scheme,
-        [begin] * options.n_init if initial is None else [lambda _: initial],
-        rules=Rules(
-            options.tol,
-            options.max_iter,
-            has_coincident if options.break_symmetry else no_groups,
-            settled,
-        ),
+        [start] * options.n_init if initial is None else [lambda _: initial],
+        rules=Rules(options.tol, options.max_iter, options.break_symmetry, settled),
         before=before,
         reporter=reporter or Reporter(0, 1),
         random=random,
-        journal=journal,
+        recorder=recorder,
     )
     if best.step.objective == -math.inf:
-        prediction.counts(best.step.mixture, source)  # names the first row that is out of reach
+        prediction.counts(best.step.mixture, source)  # raises an error that names the row
     found = warnings_of_fit(em, best, break_symmetry=options.break_symmetry)
     return FitResult(em, best, outcomes, found)
 
 
 def remaining_gain(run: Run) -> float:
-    """Aitken's estimate of the objective that is left to gain when a run ended."""
-    seen = history(run.objectives, run.passes, run.events)
-    return gain_left(last_of_plain_em(seen), run.step.mixture.means.dtype)
+    """Return Aitken's estimate of the remaining gain of the objective at the end of a run."""
+    objectives = trailing_plain_objectives(history(run.objectives, run.passes, run.events))
+    return gain_left(objectives, run.step.mixture.means.dtype)
 
 
 def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarning, ...]:
-    """All warnings of a fit that ended with a run, at most one of each class."""
-    if run.ending is Ending.START_ONLY:  # the user asked for the start, not for a fit
+    """Return the warnings of a fit that ended with a run, at most one of each class."""
+    if run.ending is Ending.START_ONLY:  # only the initial parameters were requested
         return ()
     mixture, weight = run.step.mixture, run.step.statistics.weight
     found: list[UserWarning] = []
@@ -206,19 +201,20 @@ def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarn
                 f"({run.ending.sentence})"
             )
         )
-    unsound = warnings_of(
+    about_components = component_warnings(
         run,
         em.summary.n_rows,
         em.m_step.ridge,
         break_symmetry=break_symmetry,
-        least_mass=em.m_step.least_mass(mixture.n_features),
+        min_count=em.m_step.min_count(mixture.n_features),
     )
-    for warning in unsound:
+    for warning in about_components:
         if isinstance(warning, CollapsedComponentWarning):
             warning.args = (f"{warning}{discrete.note(em.source)}",)
-    found += unsound
-    if not found:  # else these say more
-        left = weight * remaining_gain(run)
-        found += stopped_short(left, LEFT_PER_PARAMETER * mixture.n_parameters)
+    found += about_components
+    if not found:  # otherwise these are more informative
+        gain = weight * remaining_gain(run)
+        found += stopped_short(gain, MAX_GAIN_PER_PARAMETER * mixture.n_parameters)
     found += large_ridge(em.summary, em.m_step.ridge)
+    found += diagonal_scale(em.m_step.prior)
     return (*found, *unobserved_pairs(em.summary, mixture.family))

@@ -1,4 +1,4 @@
-"""The loop: the only one. It asks a scheme for steps, keeps the history, and ends for a reason."""
+"""The iteration of a fit: steps of a scheme, the stopping rule and the history."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emgmm.acceleration import PLAIN, SchemeState, Step
+from emgmm.degeneracy import has_coincident
 from emgmm.em import EM
-from emgmm.mixture import Mixture
 
-# Relative change of the objective below which EM is at rest, whatever `tol` asks for: rounding.
+# Relative change of the objective that is attributed to rounding: EM is then at rest, whatever
+# `tol` is.
 REST = 1e-14
+
+# Largest number of consecutive plain EM steps that `Rules.settled` judges before the scheme may
+# accelerate again.
+MAX_PLAIN_STEPS = 4
 
 
 class Ending(Enum):
-    """Why a fit ended; ``.name`` is stable, ``.sentence`` is for people."""
+    """Reason why a fit ended; ``.name`` is stable, ``.sentence`` is meant to be read."""
 
     CONVERGED = "The mean log-likelihood changed by less than tol in one iteration."
-    COINCIDENT = "Some components are the same and EM cannot part them."
+    COINCIDENT = "Some components are identical and EM cannot separate them."
     FIXED_POINT = "One more iteration left the log-likelihood exactly as it was: a fixed point."
     MAX_ITER = (
         "max_iter iterations were made while the log-likelihood still changed by tol or more."
     )
-    START_ONLY = "max_iter is 0: these are the parameters that the start gave, no EM was run."
-    DIAGONAL_SCALE = (
-        "EM ended as converged_ says, under a prior whose scale is diagonal: columns of X are "
-        "collinear, or there are no more rows than columns, so that X's covariance is singular."
-    )
+    START_ONLY = "max_iter is 0: these are the initial parameters, no EM was run."
     GIVEN = "The parameters were given, no EM was run."
     STREAM = "The parameters follow a stream, one step of EM for each block: it has no end."
 
@@ -43,72 +44,52 @@ class Ending(Enum):
 
 
 class Callbacks(Protocol):
-    """Whoever wants to hear of each iteration."""
+    """Functions that are called in the course of a run."""
 
     def iteration(self, number: int, change: float) -> None:
-        """Called after each iteration with the change that the stopping rule saw."""
-
-
-class NoCallbacks:
-    """A watcher that tells nobody."""
-
-    def iteration(self, number: int, change: float) -> None:
-        pass
-
-
-def no_groups(mixture: Mixture) -> bool:  # noqa: ARG001
-    """Nothing is ever stuck: plain EM's rule."""
-    return False
-
-
-def settled_at_once(objectives: Sequence[float]) -> bool:  # noqa: ARG001
-    """A change below `tol` is enough: scikit-learn's rule."""
-    return True
-
-
-# Plain steps of EM in a row that `settled` may be asked about, before the scheme may leap again.
-LONGEST_TAIL = 4
+        """Receive the number of an iteration and the change to which the rule compares `tol`."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """When a loop ends.
+    """Conditions under which a run ends.
 
     Parameters
     ----------
     tol : float
-        The change of the objective below which it does.
+        Threshold of the change of the objective.
     max_iter : int
-        Most iterations.
-    stuck : callable
-        Asked at rest whether a mixture has components that EM cannot part.
-    settled : callable
-        Asked where `tol` is met whether that will do, with the objectives of the last steps in a
-        row that were plain EM's.
+        Maximum number of iterations.
+    stop_if_coincident : bool, default=False
+        Whether EM at rest ends if the mixture has coincident components.
+    settled : callable, optional
+        Further condition for a run to end once `tol` is met. It receives the objectives between
+        which all of the last steps were plain EM steps. By default, `tol` alone decides, as in
+        scikit-learn.
     """
 
     tol: float
     max_iter: int
-    stuck: Callable[[Mixture], bool] = no_groups
-    settled: Callable[[Sequence[float]], bool] = settled_at_once
+    stop_if_coincident: bool = False
+    settled: Callable[[Sequence[float]], bool] | None = None
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a loop leaves behind.
+    """Result of a run.
 
     Parameters
     ----------
     step : Step
-        The last mixture and its statistics.
+        Last step, with the mixture and its statistics.
     objectives, passes, events : list
-        After t = 0, 1, .. M-steps: the objective, passes over the rows so far, and what led there.
+        Objective after t = 0, 1, .. M-steps, number of passes up to then, and kind of the step.
     converged : bool
         Whether the stopping rule was met.
     ending : Ending
-        Why the loop ended.
-    met : list of tuple of int
-        Groups of coincident components that were met on the way.
+        Reason why the run ended.
+    coincident : list of tuple of int
+        Groups of coincident components that were found in the course of the run.
     """
 
     step: Step
@@ -117,20 +98,21 @@ class Run:
     events: list[str]
     converged: bool
     ending: Ending
-    met: list[tuple[int, ...]] = field(default_factory=list)
+    coincident: list[tuple[int, ...]] = field(default_factory=list)
 
     @property
     def n_iter(self) -> int:
+        """Number of iterations."""
         return len(self.objectives) - 1
 
-    def after_first(self) -> Run:
-        """Without the first mixture: that of another run's end."""
+    def without_first(self) -> Run:
+        """Return the run without its first mixture, which is the last one of another run."""
         return replace(
             self, objectives=self.objectives[1:], passes=self.passes[1:], events=self.events[1:]
         )
 
-    def then(self, other: Run, event: str) -> Run:
-        """Go on with `other`, to whose first mixture `event` led."""
+    def followed_by(self, other: Run, event: str) -> Run:
+        """Return the run continued by `other`, the first mixture of which is due to `event`."""
         return Run(
             other.step,
             self.objectives + other.objectives,
@@ -138,14 +120,14 @@ class Run:
             [*self.events, event, *other.events[1:]],
             other.converged,
             other.ending,
-            self.met + other.met,
+            self.coincident + other.coincident,
         )
 
 
 def history(
     objectives: list[float], passes: list[int], events: list[str]
 ) -> dict[str, NDArray[Any]]:
-    """Arrays of equal length, one entry for each mixture on the way."""
+    """Return the history as arrays of equal length, with one entry per mixture."""
     return {
         "objective": np.array(objectives, dtype=float),
         "passes": np.array(passes, dtype=int),
@@ -153,21 +135,21 @@ def history(
     }
 
 
-def last_of_plain_em(history: dict[str, NDArray[Any]]) -> list[float]:
-    """Objectives at the end between which lie plain steps of EM only."""
-    places = np.flatnonzero(history["event"] != PLAIN)
-    return history["objective"][places[-1] if len(places) else 0 :].tolist()
+def trailing_plain_objectives(history: dict[str, NDArray[Any]]) -> list[float]:
+    """Return the objectives at the end of a history between which all steps were plain EM."""
+    others = np.flatnonzero(history["event"] != PLAIN)
+    return history["objective"][others[-1] if len(others) else 0 :].tolist()
 
 
-def rests(objectives: Sequence[float]) -> bool:
-    """Whether the last change was but rounding."""
+def is_at_rest(objectives: Sequence[float]) -> bool:
+    """Whether the last change of the objective is within rounding."""
     if len(objectives) < 2:
         return False
     return math.fabs(objectives[-1] - objectives[-2]) <= REST * math.fabs(objectives[-1])
 
 
-class Mark(NamedTuple):
-    """What is kept of each mixture on the way."""
+class HistoryEntry(NamedTuple):
+    """Entry of the history for one mixture."""
 
     objective: float
     passes: int
@@ -176,49 +158,47 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """A loop under way: all that it needs to go on.
+    """State of an unfinished run, from which it can continue.
 
     Parameters
     ----------
-    position : Position
-        Where the scheme stands.
-    marks : list of Mark
-        Of the first mixture and of each iteration; others may follow that came later.
+    state : SchemeState
+        State of the scheme.
+    entries : list of HistoryEntry
+        Entries of the initial mixture and of each iteration; later entries may follow, as the list
+        is shared with the run.
     n_iter : int
-        Iterations made.
+        Number of iterations.
     before : float
-        The objective before the first step, for a fit that goes on; -inf for one that starts.
+        Objective before the initial mixture if the fit continues another one, -inf otherwise.
     passes : int
-        Made by then.
-    asked : bool
-        Whether it was asked if a mixture at rest is stuck.
+        Number of passes.
+    checked : bool
+        Whether the mixture at rest has been checked for coincident components.
     """
 
-    position: SchemeState
-    marks: list[Mark]
+    state: SchemeState
+    entries: list[HistoryEntry]
     n_iter: int
     before: float
     passes: int
-    asked: bool = False
+    checked: bool = False
 
     @classmethod
-    def begun(cls, position: SchemeState, before: float, em: EM) -> Progress:
-        """Nothing but a first step is made."""
-        step = position.step
-        return cls(position, [Mark(step.objective, step.passes, "start")], 0, before, em.passes)
+    def initial(cls, state: SchemeState, before: float, em: EM) -> Progress:
+        """Return the progress of a run without iterations."""
+        step = state.step
+        entry = HistoryEntry(step.objective, step.passes, "start")
+        return cls(state, [entry], 0, before, em.passes)
 
 
-def tail(marks: Sequence[Mark]) -> Sequence[Mark]:
-    """The last few mixtures, as far back as plain steps of EM alone lie between them."""
-    first = len(marks) - 1
-    least = max(0, first - LONGEST_TAIL)
-    while first > least and marks[first].event == PLAIN:
+def trailing_plain_entries(entries: Sequence[HistoryEntry]) -> Sequence[HistoryEntry]:
+    """Return the last few entries between which all steps were plain EM."""
+    first = len(entries) - 1
+    least = max(0, first - MAX_PLAIN_STEPS)
+    while first > least and entries[first].event == PLAIN:
         first -= 1
-    return marks[first:]
-
-
-def no_callbacks(progress: Progress) -> None:
-    """Where nobody keeps how far a loop has come."""
+    return entries[first:]
 
 
 def run(
@@ -226,73 +206,75 @@ def run(
     progress: Progress,
     *,
     rules: Rules,
-    watcher: Callbacks | None = None,
-    keep: Callable[[Progress], None] = no_callbacks,
+    callbacks: Callbacks | None = None,
+    record: Callable[[Progress], None] | None = None,
 ) -> Run:
-    """Take steps until the objective changes by less than `tol`, at most `max_iter` of them.
+    """Iterate until the objective changes by less than `tol`, at most `max_iter` times.
 
-    The rule looks at the change from the last mixture but two to the last but one, as
-    scikit-learn's does, whose bound lags one M-step: so both stop after the same iteration. The
-    objective that is reported belongs to the last mixture all the same.
+    The rule considers the change between the two mixtures before the last one, like scikit-learn's,
+    whose bound lags one M-step behind, so that both stop after the same iteration. The objective
+    that is reported is nevertheless that of the last mixture.
 
-    Only the change of a plain step of EM can end a run, and only plain steps tell what is left to
-    gain. So the scheme is asked for them where the last change was below `tol`, and for the last
-    two iterations that `max_iter` leaves.
+    Only the change of a plain EM step can end a run, and the remaining gain can be estimated from
+    plain steps only. Therefore the scheme is forced to make plain steps if the last change was
+    below `tol`, and in the last two iterations that `max_iter` allows.
 
     Parameters
     ----------
     em : EM
         EM's map.
     progress : Progress
-        Where to begin, or to go on.
+        State from which the run starts or continues.
     rules : Rules
-        When to end.
-    watcher : Watcher, optional
-        Hears of each iteration.
-    keep : callable
-        Gets the progress after the first step and each iteration from which the loop goes on.
+        Conditions under which the run ends.
+    callbacks : Callbacks, optional
+        Functions that are called after each iteration.
+    record : callable, optional
+        Function of the progress, called before the first iteration and after each one that is not
+        the last.
     """
-    watcher = watcher or NoCallbacks()
-    position, asked = progress.position, progress.asked
-    marks = progress.marks[: progress.n_iter + 1]
-    seen = [progress.before, *(mark.objective for mark in marks)]
+    state, checked = progress.state, progress.checked
+    entries = progress.entries[: progress.n_iter + 1]
+    objectives = [progress.before, *(entry.objective for entry in entries)]
 
-    def ended(ending: Ending, *, converged: bool) -> Run:
-        objectives, passes, events = (list(column) for column in zip(*marks, strict=True))
-        return Run(position.step, objectives, passes, events, converged, ending)
+    def result(ending: Ending, *, converged: bool) -> Run:
+        past, passes, events = (list(column) for column in zip(*entries, strict=True))
+        return Run(state.step, past, passes, events, converged, ending)
 
     if rules.max_iter == 0:
-        return ended(Ending.START_ONLY, converged=False)
-    keep(progress)
-    converged, resting = False, rests(seen)
+        return result(Ending.START_ONLY, converged=False)
+    if record is not None:
+        record(progress)
+    converged, at_rest = False, is_at_rest(objectives)
     for n_iter in range(progress.n_iter + 1, rules.max_iter + 1):
-        change = seen[-1] - seen[-2]  # the step before; see above
-        small, last = math.fabs(change) < rules.tol, n_iter > rules.max_iter - 2
-        asks = small and len(tail(marks)) <= LONGEST_TAIL
-        position = position.next(em, force_plain=asks or resting or last)
-        step = position.step
-        seen.append(step.objective)
-        marks.append(Mark(step.objective, step.passes, step.event))
-        watcher.iteration(n_iter, change)
+        change = objectives[-1] - objectives[-2]  # of the preceding step, see above
+        is_small, is_last = math.fabs(change) < rules.tol, n_iter > rules.max_iter - 2
+        may_end = is_small and len(trailing_plain_entries(entries)) <= MAX_PLAIN_STEPS
+        state = state.next(em, force_plain=may_end or at_rest or is_last)
+        step = state.step
+        objectives.append(step.objective)
+        entries.append(HistoryEntry(step.objective, step.passes, step.event))
+        if callbacks is not None:
+            callbacks.iteration(n_iter, change)
         converged = (
-            small
-            and by_plain_em([mark.event for mark in marks[-2:]])
-            and rules.settled([mark.objective for mark in tail(marks)])
+            is_small
+            and all(entry.event in ("start", PLAIN) for entry in entries[-2:])
+            and (
+                rules.settled is None
+                or rules.settled([entry.objective for entry in trailing_plain_entries(entries)])
+            )
         )
-        resting = rests(seen)
-        came_to_rest = resting and step.event == PLAIN and not asked
-        asked = resting and (asked or came_to_rest)  # once is enough while nothing moves
-        if (converged or came_to_rest) and rules.stuck(step.mixture):
-            return ended(Ending.COINCIDENT, converged=converged)
+        at_rest = is_at_rest(objectives)
+        came_to_rest = at_rest and step.event == PLAIN and not checked
+        checked = at_rest and (checked or came_to_rest)  # one check suffices until EM moves again
+        stops = rules.stop_if_coincident and (converged or came_to_rest)
+        if stops and has_coincident(step.mixture):
+            return result(Ending.COINCIDENT, converged=converged)
         if converged:
             break
-        keep(Progress(position, marks, n_iter, progress.before, em.passes, asked))
+        if record is not None:
+            record(Progress(state, entries, n_iter, progress.before, em.passes, checked))
     ending = Ending.CONVERGED if converged else Ending.MAX_ITER
-    if seen[-1] == seen[-2]:
+    if objectives[-1] == objectives[-2]:
         ending = Ending.FIXED_POINT
-    return ended(ending, converged=converged)
-
-
-def by_plain_em(events: Sequence[str]) -> bool:
-    """Whether no scheme but EM itself led to these mixtures."""
-    return all(event in ("start", PLAIN) for event in events)
+    return result(ending, converged=converged)

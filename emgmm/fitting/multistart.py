@@ -1,8 +1,9 @@
-"""A fit: several starts, each run to its end by the one loop, the best kept."""
+"""Several starts of a fit, splits of coincident components, and the choice of the best run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,35 +13,36 @@ from emgmm.acceleration import PLAIN, Plain, Scheme, evaluate
 from emgmm.degeneracy import coincident
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
-from emgmm.fitting.loop import Ending, Rules, Run, no_groups
+from emgmm.fitting.loop import Ending, Rules, Run
 from emgmm.fitting.progress import Reporter
 from emgmm.fitting.recorder import Outcome, Recorder
 from emgmm.fitting.split import splits
 from emgmm.initialization import Start
 from emgmm.mixture import Mixture
 from emgmm.noise import Density, Noise
-from emgmm.sources import Rows
+from emgmm.sources import Rows, Source, sample_indices
 from emgmm.typing import Array
 
-# Up to here a start looks at all rows, as scikit-learn's do; beyond, at a random choice of so many:
-# k-means on all of them would cost more than EM, and several times their memory.
+# Number of rows up to which a start uses all of them, as in scikit-learn, and size of the random
+# sample that it uses otherwise. K-means on more rows would take longer than EM, and several times
+# the memory of the rows.
 START_FROM = 2**20
 START_ROWS = 2**17
 
-# Share of noise where the start says nothing of it, and up to which a share is rounding.
+# Initial weight of noise if the start does not determine it, and weight that is only rounding.
 NOISE = 0.1
-SAID = 1e-6
+NEGLIGIBLE_NOISE = 1e-6
 
-# Relative difference below which two objectives are the same.
+# Relative difference up to which two objectives are equal.
 SAME = 1e-12
 
-# EM steps from each split, before the best is chosen.
+# Number of EM steps from each split before the best of them is chosen.
 TRIAL_ITERATIONS = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """Parameters of theta_0 that the user gave; None where the start decides."""
+    """Initial parameters that the user gave; None if the start determines them."""
 
     weights: Array | None = None
     means: Array | None = None
@@ -48,119 +50,128 @@ class Given:
 
 
 def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomState) -> Mixture:
-    """theta_0: what was given, and what the start makes of the rows for the rest."""
+    """Return the initial mixture: the given parameters, and those of the start for the others."""
     weights, means, precisions_cholesky = given.weights, given.means, given.precisions_cholesky
-    dtype, astray = em.source.dtype, 0.0
+    dtype, noise_weight = em.source.dtype, 0.0
     if weights is None or means is None or precisions_cholesky is None:
-        n_rows = em.source.n_rows
-        rows = em.source.sample(n_rows if n_rows <= START_FROM else START_ROWS, random)
-        rows = at_least(em.n_components, rows)
-        said = start(rows, em.n_components, random)
+        rows = at_least(em.n_components, rows_to_start_from(em.source, random))
+        assignment = start(rows, em.n_components, random)
         try:
-            begun = said.first_mixture(rows, em.m_step)
+            first = assignment.first_mixture(rows, em.m_step)
         except DegenerateCovarianceError:
             if precisions_cholesky is None:
                 raise
-            # Covariances that are about to be replaced need not be definite: a ridge makes them so.
-            begun = said.first_mixture(rows, replace(em.m_step, ridge=1.0))
-        astray = 0.0 if begun.noise is None else begun.noise.weight
-        weights = begun.weights if weights is None else weights
-        means = begun.means if means is None else means
+            # These covariances will be replaced: a ridge makes them positive definite until then.
+            first = assignment.first_mixture(rows, replace(em.m_step, ridge=1.0))
+        noise_weight = 0.0 if first.noise is None else first.noise.weight
+        weights = first.weights if weights is None else weights
+        means = first.means if means is None else means
         if precisions_cholesky is None:
-            begun = replace(begun, weights=weights.astype(dtype), means=means.astype(dtype))
+            first = replace(first, weights=weights.astype(dtype), means=means.astype(dtype))
     if given.weights is not None:
-        astray = 1.0 - float(weights.sum())
+        noise_weight = 1.0 - float(weights.sum())
     if precisions_cholesky is not None:
         covariances = em.family.covariances(precisions_cholesky)
-        begun = Mixture.of(
+        first = Mixture.of(
             weights,
             means.astype(dtype),
             covariances,
             em.family,
             precisions_cholesky=precisions_cholesky,
         )
-    return begun if em.m_step.density is None else with_noise(begun, astray, em.m_step.density)
+    if em.m_step.density is None:
+        return first
+    return with_noise(first, noise_weight, em.m_step.density)
 
 
-def with_noise(first: Mixture, astray: float, density: Density) -> Mixture:
-    """theta_0 with a share `astray` of noise; with one of `NOISE` where nothing was said of it.
+def rows_to_start_from(source: Source, random: np.random.RandomState) -> Rows:
+    """Return all rows, or a sample of many, with their numbers in the source."""
+    n_rows = source.n_rows
+    limit = n_rows if n_rows <= START_FROM else START_ROWS
+    numbers = sample_indices(n_rows, limit, deepcopy(random) if limit < n_rows else random)
+    return replace(source.sample(limit, random), numbers=numbers, total=n_rows)
 
-    EM would leave a component of weight 0 where it is.
+
+def with_noise(first: Mixture, noise_weight: float, density: Density) -> Mixture:
+    """Return the initial mixture with noise, whose weight is `NOISE` if the given one is 0.
+
+    EM never increases a weight of 0.
     """
     weights = first.weights
-    if astray <= SAID:
-        astray = NOISE
+    if noise_weight <= NEGLIGIBLE_NOISE:
+        noise_weight = NOISE
         weights = weights * weights.dtype.type((1 - NOISE) / weights.sum())
-    return replace(first, weights=weights, noise=Noise(astray, density))
+    return replace(first, weights=weights, noise=Noise(noise_weight, density))
 
 
 def at_least(n_components: int, rows: Rows) -> Rows:
-    """Rows of which there is one that counts for each component; repeated where weights say so.
+    """Return rows that include an informative one per component, repeated if weights allow it.
 
     Raises
     ------
     ValueError
-        Where too few of the rows have a weight and something observed.
+        If too few rows have a positive weight and an observed value.
     """
-    counting = len(rows.informative)
-    if counting >= n_components:
+    n_informative = len(rows.informative)
+    if n_informative >= n_components:
         return rows
     if rows.weights is None or rows.weights[rows.informative].sum() < n_components:
         raise ValueError(
-            f"Of the {len(rows.values)} rows that the start looks at, only {counting} have a "
-            f"weight above 0 and something observed, for n_components = {n_components}: leave rows "
-            "out that do not count, or give weights_init, means_init and precisions_init."
+            f"Of the {len(rows.values)} rows that the initialization uses, only {n_informative} "
+            "have a weight above 0 and an observed value, but n_components = "
+            f"{n_components}: drop the other rows, or give weights_init, means_init and "
+            "precisions_init."
         )
-    times = -(-n_components // counting)
-    values = np.repeat(rows.values, times, axis=0)
-    return Rows(values, np.repeat(rows.weights / times, times), rows.complete)
+    times = -(-n_components // n_informative)
+    repeated = rows.take(np.repeat(np.arange(len(rows.values)), times))
+    return replace(repeated, weights=np.repeat(rows.weights / times, times))
 
 
 def best_run(
     em: EM,
     scheme: Scheme,
-    beginnings: Sequence[Callable[[np.random.RandomState], Mixture]],
+    initial: Sequence[Callable[[np.random.RandomState], Mixture]],
     *,
     rules: Rules,
     before: float,
     reporter: Reporter,
     random: np.random.RandomState,
-    journal: Recorder,
+    recorder: Recorder,
 ) -> tuple[Run, tuple[Outcome, ...]]:
-    """Run a scheme from each beginning and keep the run whose objective is highest.
+    """Run a scheme from each initial mixture and return the best run and all outcomes.
 
-    Beside it is said what each beginning came to.
-
-    A beginning that fails is left out; only where all fail does the first failure surface.
+    The best run is the one with the highest objective. Starts that fail are ignored unless all of
+    them do.
 
     Raises
     ------
     DegenerateCovarianceError
-        Where no beginning leads to an end.
+        If all starts fail; the error is that of the first one.
     """
-    standing, random = journal.opened(em, random)
-    for begin in beginnings[standing.number :]:
-        journal.start(standing, em, random)
-        reporter.begin(standing.number)
+    starts, random = recorder.restore(em, random)
+    for initial_mixture in initial[starts.number :]:
+        recorder.begin_start(starts, em, random)
+        reporter.begin(starts.number)
         try:
-            first = partial(evaluate, em, begin(random))  # draws from `random`, told or not
-            ended = journal.run(em, scheme, first, rules=rules, before=before, watcher=reporter)
+            # The mixture is drawn even if the run is known, so that `random` advances.
+            first = partial(evaluate, em, initial_mixture(random))
+            ended = recorder.run(em, scheme, first, rules=rules, before=before, callbacks=reporter)
         except DegenerateCovarianceError as error:
-            standing = standing.failed(error)
+            starts = starts.with_failure(error)
             reporter.failed()
             continue
-        ended = split_coincident(em, scheme, ended, rules, random, journal)
+        ended = split_coincident(em, scheme, ended, rules, random, recorder)
         reporter.end(ended.step.objective, converged=ended.converged)
-        best = standing.best
-        standing = standing.ended(ended, ended if best is None or beats(ended, best) else best)
-    if standing.best is None:
-        assert standing.failure is not None
-        raise standing.failure.error()
-    return standing.best, standing.outcomes
+        best = starts.best
+        starts = starts.with_run(ended, ended if best is None or beats(ended, best) else best)
+    if starts.best is None:
+        assert starts.failure is not None
+        raise starts.failure.error()
+    return starts.best, starts.outcomes
 
 
 def beats(one: Run, other: Run) -> bool:
-    """Whether a run ended higher than another by more than rounding: of equals, the first stays."""
+    """Whether the objective of a run exceeds that of an earlier one by more than rounding."""
     margin = SAME * abs(other.step.objective)
     return one.step.objective > other.step.objective + margin
 
@@ -171,41 +182,44 @@ def split_coincident(
     ended: Run,
     rules: Rules,
     random: np.random.RandomState,
-    journal: Recorder,
+    recorder: Recorder,
 ) -> Run:
-    """Go on from where EM could not part some components, as long as that gains anything.
+    """Split coincident components and continue the run, as long as the objective increases.
 
-    Each round splits the coincident groups in a few ways, makes some EM steps from each, and goes
-    on from the best by the scheme. Where none beats what was there, what was there is the result.
+    Each round splits the groups of coincident components in a few ways, makes some EM steps from
+    each split, and continues from the best one by the scheme. If none of them leads to a higher
+    objective, the run stays as it was.
     """
     for _ in range(em.n_components):
         if ended.ending is not Ending.COINCIDENT:
             break
         groups = coincident(ended.step.mixture)
-        ended = replace(ended, met=[*ended.met, *groups])
-        parted = best_split(em, scheme, ended, groups, rules, random, journal)
-        if parted is None or not beats(parted, ended):
-            # What was tried cost passes all the same.
+        ended = replace(ended, coincident=[*ended.coincident, *groups])
+        split = best_split(em, scheme, ended, groups, rules, random, recorder)
+        if split is None or not beats(split, ended):
+            # The passes of the trials are counted nevertheless.
             ended = replace(ended, passes=[*ended.passes[:-1], em.passes])
-            return ended if ended.converged else continue_unsplit(em, scheme, ended, rules, journal)
-        ended = ended.then(parted, "escape")
+            return (
+                ended if ended.converged else continue_unsplit(em, scheme, ended, rules, recorder)
+            )
+        ended = ended.followed_by(split, "escape")
     return ended
 
 
-def continue_unsplit(em: EM, scheme: Scheme, ended: Run, rules: Rules, journal: Recorder) -> Run:
-    """Go on as if nothing coincided, from a rest by rounding that `tol` did not ask for."""
+def continue_unsplit(em: EM, scheme: Scheme, ended: Run, rules: Rules, recorder: Recorder) -> Run:
+    """Continue a run that came to rest before `tol` was met, without further splits."""
     left = rules.max_iter - ended.n_iter
     if left < 1:
         return ended
-    rules = replace(rules, max_iter=left, stuck=no_groups)
-    return replace(resume(em, scheme, ended, rules, journal), ending=Ending.COINCIDENT)
+    rules = replace(rules, max_iter=left, stop_if_coincident=False)
+    return replace(resume(em, scheme, ended, rules, recorder), ending=Ending.COINCIDENT)
 
 
-def resume(em: EM, scheme: Scheme, ended: Run, rules: Rules, journal: Recorder) -> Run:
-    """A run that has ended, and its continuation by a scheme under other rules."""
+def resume(em: EM, scheme: Scheme, ended: Run, rules: Rules, recorder: Recorder) -> Run:
+    """Return a run together with its continuation by a scheme under other rules."""
     before = ended.objectives[-2]
-    rest = journal.run(em, scheme, lambda: ended.step, rules=rules, before=before)
-    return ended.then(rest.after_first(), PLAIN)  # any scheme begins with a step of EM
+    rest = recorder.run(em, scheme, lambda: ended.step, rules=rules, before=before)
+    return ended.followed_by(rest.without_first(), PLAIN)  # every scheme starts with an EM step
 
 
 def best_split(
@@ -215,9 +229,9 @@ def best_split(
     groups: list[tuple[int, ...]],
     rules: Rules,
     random: np.random.RandomState,
-    journal: Recorder,
+    recorder: Recorder,
 ) -> Run | None:
-    """The best of a few splits after EM's trial, run to its end; None where there is no room."""
+    """Return the run from the best of a few splits; None if there is none or no iteration left."""
     left = rules.max_iter - ended.n_iter - 1  # the split itself is an M-step
     if left < 1:
         return None
@@ -227,17 +241,17 @@ def best_split(
     for mixture in splits(em, step.mixture, step.statistics, groups, random):
         try:
             first = partial(evaluate, em, mixture)
-            trials.append(journal.run(em, Plain, first, rules=trial_rules, before=-np.inf))
+            trials.append(recorder.run(em, Plain, first, rules=trial_rules, before=-np.inf))
         except DegenerateCovarianceError:
             continue
     if not trials:
         return None
     best = max(trials, key=lambda trial: trial.step.objective)
-    best = replace(best, passes=[*best.passes[:-1], em.passes])  # the others were passes too
+    best = replace(best, passes=[*best.passes[:-1], em.passes])  # includes those of the others
     if best.converged or best.ending is Ending.COINCIDENT or left == best.n_iter:
         return best
     rest_rules = replace(rules, max_iter=left - best.n_iter)
     try:
-        return resume(em, scheme, best, rest_rules, journal)
+        return resume(em, scheme, best, rest_rules, recorder)
     except DegenerateCovarianceError:
         return None

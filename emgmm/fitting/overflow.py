@@ -1,4 +1,4 @@
-"""Values whose squares, or whose distances from a mixture, are no finite numbers."""
+"""Errors that name a value whose square, or squared distance from a mixture, overflows."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from emgmm.mixture import Mixture
 from emgmm.sources import Source
 from emgmm.summary import DataSummary, TooLargeError
 
-# Rows that are searched together for the value that an error names.
-TOGETHER = 2**16
+# Number of rows per block of the search for the value that an error names.
+BLOCK_ROWS = 2**16
 
 
 def too_large(feature: int, source: Source) -> ValueError:
-    """The error of a feature whose squares overflow: scikit-learn's words, and which value."""
+    """Return the error of a feature whose squares overflow; it begins as scikit-learn's does."""
     return ValueError(
-        "Input X contains infinity or a value too large for dtype('float64'): sums of squares, of "
-        f"which covariances are made, may overflow. The largest is {_largest(feature, source)}: "
-        "drop such rows, set what is not known to NaN, or rescale the column."
+        "Input X contains infinity or a value too large for dtype('float64'): sums of squares, "
+        "which covariances require, may overflow. The largest value is "
+        f"{_largest(feature, source)}: drop such rows, set unknown values to NaN, or rescale the "
+        "column."
     )
 
 
 @contextmanager
 def values_named(source: Source) -> Iterator[None]:
-    """Errors of features whose squares overflow say which value of the rows of a source it is."""
+    """Replace errors of features whose squares overflow by ones that name the largest value."""
     try:
         yield
     except TooLargeError as error:
@@ -34,7 +35,7 @@ def values_named(source: Source) -> Iterator[None]:
 
 
 def out_of_reach(summary: DataSummary, mixture: Mixture, source: Source) -> ValueError:
-    """The error of rows that lie so far from a mixture that their log-density overflows."""
+    """Return the error of rows so far from a mixture that their log-density overflows."""
     reach = np.maximum(summary.max_distances(mixture.means.astype(np.float64)), 0.0)
     variances = mixture.family.structure.variances(mixture.covariance_stack, mixture.n_features)
     with np.errstate(over="ignore"):
@@ -47,9 +48,9 @@ def out_of_reach(summary: DataSummary, mixture: Mixture, source: Source) -> Valu
 
 
 def _largest(feature: int, source: Source) -> str:
-    """The value of a feature with the largest magnitude, and where it stands."""
+    """Describe the value of a feature with the largest magnitude, and its position."""
     found, row = 0.0, 0
-    for block in source.blocks(TOGETHER):
+    for block in source.blocks(BLOCK_ROWS):
         values = np.nan_to_num(block.rows[feature])
         at = int(np.argmax(np.abs(values)))
         if abs(values[at]) > abs(found):

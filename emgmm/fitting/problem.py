@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emgmm import validation
-from emgmm.acceleration import SCHEMES, Scheme
+from emgmm.acceleration import Scheme, scheme_of
 from emgmm.covariances import Family
 from emgmm.fitting.multistart import Given
 from emgmm.initialization import Start
@@ -19,23 +19,24 @@ from emgmm.typing import Array
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """The mixture that is to be estimated.
+    """Model to estimate.
 
     Parameters
     ----------
     family : Family
-        Of the covariances.
+        Family of the covariances.
     n_components : int
-        K.
+        Number of components, K.
     ridge : float
-        Added to the diagonal of every covariance after each M-step; not where there is a prior.
+        Number that is added to the diagonal of every covariance in each M-step, unless there is a
+        prior.
     prior : NormalInverseWishart, optional
-        Of means and covariances.
+        Prior of the means and covariances.
     concentration : float
-        Of the Dirichlet prior of the weights; 1 is none.
+        Concentration of the Dirichlet prior of the weights; 1 means no prior.
     noise : Density, "uniform", float or callable, optional
-        The noise component: its distribution, or uniform over the volume of the data, or a constant
-        density, or a function that returns log-densities.
+        Distribution of the noise component: a density, "uniform" over the volume of the data, a
+        constant density, or a function that returns log-densities.
     """
 
     family: Family
@@ -48,27 +49,27 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Options:
-    """How the mixture is looked for.
+    """Options of a fit.
 
     Parameters
     ----------
     tol : float
-        The change of the objective below which EM ends.
+        Threshold of the change of the objective.
     max_iter : int
-        Most iterations.
+        Maximum number of iterations.
     scheme : Scheme
         Plain EM, or an acceleration of it.
     start : Start
-        Where EM begins.
+        Initialization.
     given : Given
-        Parameters of the first mixture that do not come from the start.
+        Initial parameters that do not come from the initialization.
     n_init : int
         Number of starts, of which the best is kept.
     break_symmetry : bool
-        Whether components that EM cannot part are split.
+        Whether to split coincident components.
     negligible : float
-        What may be left to gain where `tol` is met, summed over the rows; inf where `tol` alone
-        decides.
+        Largest remaining gain in nats, summed over the rows, with which EM may end once `tol` is
+        met; inf if `tol` alone decides.
     """
 
     tol: float
@@ -123,7 +124,7 @@ def options_of(estimator: Any, start: Start, given: Given) -> Options:
     return Options(
         estimator.tol,
         estimator.max_iter,
-        SCHEMES[estimator.acceleration],
+        scheme_of(estimator.acceleration),
         start,
         given,
         estimator.n_init,

@@ -1,4 +1,4 @@
-"""What `verbose` prints: scikit-learn's lines, word for word."""
+"""Output of `verbose`, in exactly the format of scikit-learn."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from time import perf_counter
 
 
 class Reporter:
-    """Prints the progress of each start to standard output; at level 0 it is silent."""
+    """Printer of the progress of each start to standard output; at level 0 it prints nothing."""
 
     def __init__(self, level: int, interval: int) -> None:
         self.level = level
         self.interval = interval
-        self._begun = self._last = perf_counter()
+        self._start_time = self._last = perf_counter()
 
     def begin(self, start: int) -> None:
-        """A start begins."""
-        self._begun = self._last = perf_counter()
+        """Report the beginning of a start."""
+        self._start_time = self._last = perf_counter()
         if self.level:
             print(f"Initialization {start}")
 
     def iteration(self, number: int, change: float) -> None:
-        """An iteration is done."""
+        """Report an iteration."""
         if not self.level or number % self.interval:
             return
         now = perf_counter()
@@ -32,15 +32,17 @@ class Reporter:
         self._last = now
 
     def failed(self) -> None:
-        """A start met a singular covariance."""
+        """Report that a start led to a singular covariance."""
         if self.level:
             print("Initialization failed.")
 
     def end(self, objective: float, *, converged: bool) -> None:
-        """A start has ended."""
-        word = "converged" if converged else "did not converge"
+        """Report the end of a start."""
+        result = "converged" if converged else "did not converge"
         if self.level == 1:
-            print(f"Initialization {word}.")
+            print(f"Initialization {result}.")
         elif self.level >= 2:
-            lapse = perf_counter() - self._begun
-            print(f"Initialization {word}. time lapse {lapse:.5f}s\t lower bound {objective:.5f}.")
+            lapse = perf_counter() - self._start_time
+            print(
+                f"Initialization {result}. time lapse {lapse:.5f}s\t lower bound {objective:.5f}."
+            )

@@ -1,7 +1,8 @@
-"""A journal: through which a fit makes its runs, so that one who keeps it can take them up again.
+"""The recorder of a fit, which makes its runs and may store their results.
 
-A fit is a fixed sequence of runs of the loop, given what each of them ended with and the state of
-the random numbers. So what has ended need not be made again, only be told.
+A fit is a sequence of runs that is determined by their results and by the random numbers. Therefore
+a recorder can continue an interrupted fit: it returns the stored results of finished runs instead
+of repeating them.
 """
 
 from __future__ import annotations
@@ -22,20 +23,22 @@ from emgmm.sources import Source
 
 @dataclass(frozen=True)
 class Failure:
-    """A singular covariance, as a value: what a `DegenerateCovarianceError` says."""
+    """Components of a `DegenerateCovarianceError`, as a value that can be stored."""
 
     components: tuple[int, ...]
 
     @classmethod
     def of(cls, error: DegenerateCovarianceError) -> Failure:
+        """Return the failure that an error describes."""
         return cls(error.components)
 
     def error(self) -> DegenerateCovarianceError:
+        """Return the error."""
         return DegenerateCovarianceError(self.components)
 
 
 class Outcome(NamedTuple):
-    """What one start came to; by default it failed."""
+    """Outcome of one start; the defaults describe a failure."""
 
     objective: float = np.nan
     n_iter: int = 0
@@ -44,27 +47,28 @@ class Outcome(NamedTuple):
 
     @classmethod
     def of(cls, run: Run) -> Outcome:
+        """Return the outcome of a start that ended with a run."""
         return cls(run.objectives[-1], run.n_iter, run.converged, run.ending.name)
 
 
 def tabulated(outcomes: tuple[Outcome, ...]) -> dict[str, NDArray[Any]]:
-    """Arrays of equal length, one entry for each start, in their order."""
+    """Return the outcomes as arrays of equal length, with one entry per start."""
     columns = zip(*outcomes, strict=True)
     return {name: np.array(column) for name, column in zip(Outcome._fields, columns, strict=True)}
 
 
 @dataclass(frozen=True, eq=False)
-class StartsSoFar:
-    """What several starts have come to.
+class FinishedStarts:
+    """Results of the finished starts of a fit.
 
     Parameters
     ----------
     outcomes : tuple of Outcome
-        Of the starts that are over.
+        Outcome of each start.
     best : Run, optional
-        The best of them.
+        Best run.
     failure : Failure, optional
-        Of the first that failed.
+        First failure.
     """
 
     outcomes: tuple[Outcome, ...] = ()
@@ -73,53 +77,53 @@ class StartsSoFar:
 
     @property
     def number(self) -> int:
-        """Starts that are over."""
+        """Number of finished starts."""
         return len(self.outcomes)
 
-    def failed(self, error: DegenerateCovarianceError) -> StartsSoFar:
-        """One more start is over: it failed."""
+    def with_failure(self, error: DegenerateCovarianceError) -> FinishedStarts:
+        """Return the results after one more start, which failed."""
         failure = self.failure or Failure.of(error)
         return replace(self, outcomes=(*self.outcomes, Outcome()), failure=failure)
 
-    def ended(self, run: Run, best: Run) -> StartsSoFar:
-        """One more start is over, with this run, and that is now the best."""
+    def with_run(self, run: Run, best: Run) -> FinishedStarts:
+        """Return the results after one more start, which ended with `run`."""
         return replace(self, outcomes=(*self.outcomes, Outcome.of(run)), best=best)
 
 
 class Recorder:
-    """Keeps nothing."""
+    """Recorder that stores nothing."""
 
-    def reading(self, source: Source) -> Source:
-        """The source as the fit is to read it."""
+    def wrap_source(self, source: Source) -> Source:
+        """Return the source from which the fit reads its rows."""
         return source
 
-    def opened(
+    def restore(
         self,
         em: EM,  # noqa: ARG002
         random: np.random.RandomState,
-    ) -> tuple[StartsSoFar, np.random.RandomState]:
-        """Where the fit stands, and the random numbers with which it goes on."""
-        return StartsSoFar(), random
+    ) -> tuple[FinishedStarts, np.random.RandomState]:
+        """Return the finished starts and the generator with which the fit continues."""
+        return FinishedStarts(), random
 
-    def start(self, standing: StartsSoFar, em: EM, random: np.random.RandomState) -> None:
-        """The next start begins."""
+    def begin_start(self, starts: FinishedStarts, em: EM, random: np.random.RandomState) -> None:
+        """Record the state of the fit before the start that follows the finished ones."""
 
     def run(
         self,
         em: EM,
         scheme: Scheme,
-        first: Callable[[], Step],
+        first_step: Callable[[], Step],
         *,
         rules: Rules,
         before: float,
-        watcher: Callbacks | None = None,
+        callbacks: Callbacks | None = None,
     ) -> Run:
-        """A run of the loop, from the step that `first` makes, drawing no random numbers.
+        """Run a scheme from the step that `first_step` makes; no random numbers are drawn.
 
         Raises
         ------
         DegenerateCovarianceError
-            Where it meets a singular covariance.
+            If a covariance becomes singular.
         """
-        progress = Progress.begun(scheme(first()), before, em)
-        return run(em, progress, rules=rules, watcher=watcher)
+        progress = Progress.initial(scheme(first_step()), before, em)
+        return run(em, progress, rules=rules, callbacks=callbacks)

@@ -1,9 +1,9 @@
-"""Escape: finite splits of components that coincide, made on the statistics.
+"""Splits of coincident components, which are computed from the statistics.
 
-At a point where components are the same, EM's map multiplies a small shift apart by 1 or less: a
-nudge stays where it is. So each group's counts, first and second moments are divided among its
-members, their sums unchanged, and the family's M-step makes the mixture of it. Where members should
-go is read off a bounded, seeded sample of the rows that the group holds.
+Where components coincide, EM's map does not increase a small difference between them, so that a
+perturbation would vanish. Therefore the counts, first moments and scatter of each group are divided
+among its members so that the sums stay the same, and the M-step of the family computes the mixture.
+The positions of the members are chosen from a random sample of the rows of the group.
 """
 
 from __future__ import annotations
@@ -22,119 +22,125 @@ from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
 
-# Rows that say where the members of a group should go.
+# Maximum number of rows from which the positions are chosen.
 SAMPLE_ROWS = 4096
 
-# How far towards the sample's own clusters members are put. At 1 the covariances that are left are
-# those within clusters, which have no room for error; less leaves more.
-REACHES = (0.97, 0.9, 0.75, 0.5)
+# Fractions of the planned offsets that are tried in turn. With the full offsets, the covariances
+# would be those within the clusters of the sample, which may not be positive definite.
+FRACTIONS = (0.97, 0.9, 0.75, 0.5)
 
 TINY = float(np.finfo(float).tiny)
 
-# Mean of the upper half of a standard normal distribution: where a half would have its mean.
-HALF = float(np.sqrt(2 / np.pi))
+# Mean of the upper half of a standard normal distribution.
+HALF_NORMAL_MEAN = float(np.sqrt(2 / np.pi))
 
 
 class SplitPlan:
-    """Where a group's members go: shares (m,) of its counts, and steps (m, D) from its mean."""
+    """Proportions (m,) of a group's counts and offsets (m, D) from its mean for each member."""
 
-    def __init__(self, shares: Array, positions: Array) -> None:
-        self.shares = shares / shares.sum()
-        self.steps = positions - self.shares @ positions
+    def __init__(self, proportions: Array, positions: Array) -> None:
+        self.proportions = proportions / proportions.sum()
+        self.offsets = positions - self.proportions @ positions
 
 
-def about_mean(rows: Array, weights: Array) -> tuple[Array, Array]:
-    """Deviations (n, D) from the weighted mean, and their (D, D) covariance."""
+def deviations_and_covariance(rows: Array, weights: Array) -> tuple[Array, Array]:
+    """Return deviations (n, D) from the weighted mean, and their (D, D) covariance."""
     deviations = rows - weights @ rows
     return deviations, (weights * deviations.T) @ deviations
 
 
-def along_axis(rows: Array, weights: Array, n_members: int) -> SplitPlan:
-    """Along the principal axis in which the rows are least like one Gaussian: flattest.
+def plan_along_axis(rows: Array, weights: Array, n_members: int) -> SplitPlan:
+    """Return a plan along the principal axis with the smallest kurtosis.
 
-    Two clusters side by side have a kurtosis of 1, one Gaussian 3.
+    Two separate clusters of equal size have a kurtosis of 1 along the axis that joins them, one
+    Gaussian has 3.
     """
-    deviations, covariance = about_mean(rows, weights)
+    deviations, covariance = deviations_and_covariance(rows, weights)
     variances, axes = np.linalg.eigh(covariance)
     if not variances.max() > TINY:
         return SplitPlan(np.full(n_members, 1 / n_members), np.zeros((n_members, rows.shape[1])))
-    able = variances >= 1e-12 * variances.max()
-    scores = deviations @ (axes[:, able] / np.sqrt(np.maximum(variances[able], TINY)))
-    flattest = int(np.argmin(weights @ scores**4))
-    direction = axes[:, able][:, flattest] * np.sqrt(variances[able][flattest])
-    positions = HALF * np.linspace(-1, 1, n_members)[:, None] * direction
+    usable = variances >= 1e-12 * variances.max()
+    scores = deviations @ (axes[:, usable] / np.sqrt(np.maximum(variances[usable], TINY)))
+    chosen = int(np.argmin(weights @ scores**4))
+    direction = axes[:, usable][:, chosen] * np.sqrt(variances[usable][chosen])
+    positions = HALF_NORMAL_MEAN * np.linspace(-1, 1, n_members)[:, None] * direction
     return SplitPlan(np.full(n_members, 1 / n_members), positions)
 
 
-def by_clusters(rows: Array, weights: Array, n_members: int, scale: Array, seed: int) -> SplitPlan:
-    """At the centres of k-means over the rows, measured through the (D, D) `scale`."""
-    whitened, counts = (rows - weights @ rows) @ scale, weights * len(rows)
-    labels = kmeans_labels(whitened, n_members, n_init=2, random=seed, weights=counts)
-    shares = np.bincount(labels, weights=weights, minlength=n_members)
+def plan_by_clusters(
+    rows: Array, weights: Array, n_members: int, scale: Array, seed: int
+) -> SplitPlan:
+    """Return a plan from k-means clusters of the rows after multiplication by a (D, D) matrix."""
+    scaled, counts = (rows - weights @ rows) @ scale, weights * len(rows)
+    labels = kmeans_labels(scaled, n_members, n_init=2, random=seed, weights=counts)
+    totals = np.bincount(labels, weights=weights, minlength=n_members)
     sums = np.zeros((n_members, rows.shape[1]))
     np.add.at(sums, labels, weights[:, None] * rows)
-    floor = np.maximum(shares, 1e-12)
-    return SplitPlan(floor, sums / floor[:, None])
+    proportions = np.maximum(totals, 1e-12)
+    return SplitPlan(proportions, sums / proportions[:, None])
 
 
-def proposals(rows: Array, weights: Array, n_members: int, seed: int) -> Iterator[SplitPlan]:
-    """A few ways to place the members, from rows (n, D) whose weights sum to one."""
-    _, covariance = about_mean(rows, weights)
+def possible_plans(rows: Array, weights: Array, n_members: int, seed: int) -> Iterator[SplitPlan]:
+    """Yield a few plans for a group, from rows (n, D) whose weights sum to one."""
+    _, covariance = deviations_and_covariance(rows, weights)
     sd = np.sqrt(np.diag(covariance))
     varies = sd > 1e-9 * np.abs(rows).max(axis=0)
     per_sd = np.where(varies, 1 / np.where(varies, sd, 1.0), 0.0)
     variances, axes = np.linalg.eigh(covariance * np.outer(per_sd, per_sd))
     whitening = (axes / np.sqrt(np.maximum(variances, 1e-9))) * per_sd[:, None]
-    yield along_axis(rows, weights, n_members)
+    yield plan_along_axis(rows, weights, n_members)
     if len(np.unique(rows[weights > 0], axis=0)) < n_members:
         return
-    yield by_clusters(rows, weights, n_members, np.eye(rows.shape[1]), seed)
-    yield by_clusters(rows, weights, n_members, np.diag(per_sd), seed + 1)
-    yield by_clusters(rows, weights, n_members, whitening, seed + 2)
+    yield plan_by_clusters(rows, weights, n_members, np.eye(rows.shape[1]), seed)
+    yield plan_by_clusters(rows, weights, n_members, np.diag(per_sd), seed + 1)
+    yield plan_by_clusters(rows, weights, n_members, whitening, seed + 2)
 
 
 def divide(
     statistics: Statistics,
     em: EM,
     groups: list[tuple[int, ...]],
-    places: list[SplitPlan],
-    reach: float,
+    plans: list[SplitPlan],
+    fraction: float,
 ) -> Statistics:
-    """Statistics in which each group's sums are divided among its members; their totals stay.
+    """Return statistics in which the sums of each group are divided among its members.
 
-    About the group's mean, member j gets counts p_j N, first_moment p_j N s_j and scatter
-    p_j N (S - sum_i p_i s_i s_i^T + s_j s_j^T), of which N, 0 and N S are the sums.
+    About the group's mean, whose sums are N, 0 and N S, member j gets the counts p_j N, the first
+    moment p_j N s_j and the scatter p_j N (S - sum_i p_i s_i s_i^T + s_j s_j^T), where p_j are the
+    proportions of the plan and s_j its offsets times `fraction`.
     """
     family = em.family
     outer = family.structure.outer
-    here = statistics.about_means(family)
+    centred = statistics.about_means(family)
     centres, counts, first_moment = (
-        here.centres.copy(),
-        here.counts.copy(),
-        here.first_moment.copy(),
+        centred.centres.copy(),
+        centred.counts.copy(),
+        centred.first_moment.copy(),
     )
-    scatter = here.scatter.copy()
-    for group, place in zip(groups, places, strict=True):
+    scatter = centred.scatter.copy()
+    for group, plan in zip(groups, plans, strict=True):
         members = list(group)
-        total = here.counts[members].sum()
+        total = centred.counts[members].sum()
         if not total > 0:  # there is nothing to divide
             continue
-        mean = here.counts[members] @ here.centres[members] / total
-        between = times_counts(here.counts[members], outer(here.centres[members] - mean)).sum(
+        mean = centred.counts[members] @ centred.centres[members] / total
+        between = times_counts(centred.counts[members], outer(centred.centres[members] - mean)).sum(
             axis=0
         )
-        steps = reach * place.steps
+        offsets = fraction * plan.offsets
         centres[members] = mean
-        counts[members] = total * place.shares
-        first_moment[members] = counts[members][:, None] * steps
+        counts[members] = total * plan.proportions
+        first_moment[members] = counts[members][:, None] * offsets
         if family.shared:
             scatter = scatter + between
         else:
-            whole = (here.scatter[members].sum(axis=0) + between) / total
-            spread = outer(steps)
-            within = whole - times_counts(place.shares, spread).sum(axis=0)
+            whole = (centred.scatter[members].sum(axis=0) + between) / total
+            spread = outer(offsets)
+            within = whole - times_counts(plan.proportions, spread).sum(axis=0)
             scatter[members] = times_counts(counts[members], within + spread)
-    return replace(here, centres=centres, counts=counts, first_moment=first_moment, scatter=scatter)
+    return replace(
+        centred, centres=centres, counts=counts, first_moment=first_moment, scatter=scatter
+    )
 
 
 def splits(
@@ -144,55 +150,60 @@ def splits(
     groups: list[tuple[int, ...]],
     random: np.random.RandomState,
 ) -> Iterator[Mixture]:
-    """Mixtures in which every group is parted, one for each way to place its members.
+    """Yield mixtures in which every group is split, one for each kind of plan.
 
-    Where other components took the wrong place before the group came to rest, parting the group is
-    not enough: in further proposals all components make one group.
+    If other components moved to the wrong place before EM came to rest, a split of the groups is
+    not enough. Therefore further mixtures are yielded in which all components are one group.
     """
-    rows, responsibilities = sample_of(em, mixture, random)
+    rows, responsibilities = sample_rows(em, mixture, random)
     seed = int(random.randint(2**31 - 3))
-    everyone = [tuple(range(mixture.n_components))]
-    for together in [groups] if groups == everyone else [groups, everyone]:
-        ways = []
-        for group in together:
-            held, weights = rows_of(group, rows, responsibilities)
-            ways.append(proposals(held, weights, len(group), seed))
-        for places in zip(*ways, strict=False):
-            parted = first_definite(em, statistics, together, list(places))
-            if parted is not None:
-                yield parted
+    everything = [tuple(range(mixture.n_components))]
+    for chosen in [groups] if groups == everything else [groups, everything]:
+        plans_of_groups = []
+        for group in chosen:
+            own_rows, weights = rows_of_group(group, rows, responsibilities)
+            plans_of_groups.append(possible_plans(own_rows, weights, len(group), seed))
+        for combination in zip(*plans_of_groups, strict=False):
+            split = definite_split(em, statistics, chosen, list(combination))
+            if split is not None:
+                yield split
 
 
-def sample_of(em: EM, mixture: Mixture, random: np.random.RandomState) -> tuple[Array, Array]:
-    """(n, D) rows that stand for all, and their (K, n) responsibilities, times what they count."""
+def sample_rows(em: EM, mixture: Mixture, random: np.random.RandomState) -> tuple[Array, Array]:
+    """Return a sample (n, D) of the rows and their weighted (K, n) responsibilities.
+
+    Missing values are replaced by their conditional means.
+    """
     rows = em.source.sample(SAMPLE_ROWS, random)
-    form = EStepForBlock(mixture, len(rows.values))
-    joint = form.log_joint(rows.block)
+    e_step = EStepForBlock(mixture, len(rows.values))
+    log_joint = e_step.log_joint(rows.block)
     values: Array = rows.values.astype(np.float64)
     if not rows.complete:
-        shares = joint[: mixture.n_components].copy()
-        softmax(shares)
-        values = form.missing.conditional_means(rows.values.T, shares).T
-    softmax(joint)
-    responsibilities = joint[: mixture.n_components]
+        without_noise = log_joint[: mixture.n_components].copy()
+        softmax(without_noise)
+        values = e_step.missing.conditional_means(rows.values.T, without_noise).T
+    softmax(log_joint)
+    responsibilities = log_joint[: mixture.n_components]
     return values, responsibilities if rows.weights is None else responsibilities * rows.weights
 
 
-def rows_of(group: tuple[int, ...], rows: Array, responsibilities: Array) -> tuple[Array, Array]:
-    """Rows that a group holds, and weights that sum to one; all rows alike where it holds none."""
+def rows_of_group(
+    group: tuple[int, ...], rows: Array, responsibilities: Array
+) -> tuple[Array, Array]:
+    """Return the rows of a group and their normalized weights; all rows if the group has none."""
     weights = responsibilities[list(group)].sum(axis=0)
-    held = weights > 1e-9 * weights.max()
-    if not held.any():
+    belongs = weights > 1e-9 * weights.max()
+    if not belongs.any():
         return rows, np.full(len(rows), 1 / len(rows))
-    return rows[held], weights[held] / weights[held].sum()
+    return rows[belongs], weights[belongs] / weights[belongs].sum()
 
 
-def first_definite(
-    em: EM, statistics: Statistics, groups: list[tuple[int, ...]], places: list[SplitPlan]
+def definite_split(
+    em: EM, statistics: Statistics, groups: list[tuple[int, ...]], plans: list[SplitPlan]
 ) -> Mixture | None:
-    """The mixture with members as far out as covariances stay definite; None if never."""
-    for reach in REACHES:
-        divided = divide(statistics, em, groups, places, reach)
+    """Return the widest split with positive definite covariances; None if there is none."""
+    for fraction in FRACTIONS:
+        divided = divide(statistics, em, groups, plans, fraction)
         try:
             return em.m_step.maximise(divided)
         except DegenerateCovarianceError:

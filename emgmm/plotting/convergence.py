@@ -108,7 +108,7 @@ class ConvergenceDisplay:
         check_model(model, cls.__name__)
         if not len(model.history_["objective"]):
             raise ValueError(
-                f"This {type(model).__name__} has no history to draw, which only fit keeps. "
+                f"This {type(model).__name__} has no history to draw, which only fit records. "
                 f"({model.ending_.sentence})"
             )
         penalised = model.prior is not None or model.weight_concentration > 1

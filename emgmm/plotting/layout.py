@@ -65,8 +65,8 @@ def triangle(ax: Axes | None, names: Sequence[str]) -> tuple[NDArray[Any], Axes]
         figure, place = ax.figure, ax.get_subplotspec()
         if place is None:
             raise ValueError(
-                "A grid takes the place of an Axes that subplots or add_subplot made; this one was "
-                "put where it is by add_axes."
+                "A grid can only replace Axes that were created by subplots or add_subplot; these "
+                "were created by add_axes."
             )
         cells = place.subgridspec(n, n)
         inches = inches_of(ax) / n

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from emgmm.acceleration import PLAIN
-from emgmm.covariances import FAMILIES
+from emgmm.covariances import Family, family_of
 from emgmm.criteria import criteria
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, format_components
 from emgmm.fitting.fit import FitResult, fit_mixture
@@ -105,7 +105,7 @@ class Search:
 
     def problem_of(self, candidate: Candidate) -> Problem:
         """The problem of one candidate."""
-        family, K = FAMILIES[candidate.covariance_type], candidate.n_components
+        family, K = family_of(candidate.covariance_type), candidate.n_components
         return replace(self.problem, family=family, n_components=K)
 
 
@@ -117,8 +117,8 @@ class Candidate:
     ----------
     n_components : int
         K.
-    covariance_type : str
-        The family, as the user named it.
+    covariance_type : str or Family
+        The family, as the user gave it.
     result : FitResult, optional
         The fit, if there is one.
     figures : dict
@@ -130,7 +130,7 @@ class Candidate:
     """
 
     n_components: int
-    covariance_type: str
+    covariance_type: str | Family
     result: FitResult | None
     figures: dict[str, float]
     seconds: float
@@ -144,7 +144,7 @@ class Candidate:
     def converged(self) -> bool:
         return self.result is not None and self.result.run.converged
 
-    def renamed(self, covariance_type: str) -> Candidate:
+    def renamed(self, covariance_type: str | Family) -> Candidate:
         """The same model under the name of another family, with which it coincides."""
         return replace(self, covariance_type=covariance_type)
 
@@ -153,7 +153,7 @@ class Candidate:
         result = self.result
         line = {
             "n_components": self.n_components,
-            "covariance_type": self.covariance_type,
+            "covariance_type": family_of(self.covariance_type).name,
             **self.figures,
             "sound": self.sound,
             "converged": self.converged,
@@ -188,7 +188,7 @@ class Candidate:
         return "; ".join(reasons)
 
 
-def fit_candidate(search: Search, n_components: int, covariance_type: str) -> Candidate:
+def fit_candidate(search: Search, n_components: int, covariance_type: str | Family) -> Candidate:
     """Fit and judge one candidate, from further starts where the first leads to no sound fit."""
     candidate = unfitted(n_components, covariance_type)
     for start in (search.options.start, *search.alternatives):
@@ -223,7 +223,7 @@ def better_from(search: Search, candidate: Candidate, start: Start) -> Candidate
     return replace(candidate, result=found, figures=figures, seconds=seconds, failure="")
 
 
-def unfitted(n_components: int, covariance_type: str, failure: str = "") -> Candidate:
+def unfitted(n_components: int, covariance_type: str | Family, failure: str = "") -> Candidate:
     """A candidate that was not fitted yet, or could not be."""
     nothing = dict.fromkeys((*CRITERIA, "log_likelihood", "n_parameters"), np.nan)
     return Candidate(n_components, covariance_type, None, nothing, 0.0, failure)
@@ -254,7 +254,7 @@ def run_on(search: Search, candidate: Candidate) -> Candidate:
     except DegenerateCovarianceError as error:  # the likelihood has no maximum there
         lost = unfitted(candidate.n_components, candidate.covariance_type, failed(search, error))
         return replace(lost, seconds=candidate.seconds)
-    run = result.run.then(more.run.after_first(), PLAIN)
+    run = result.run.followed_by(more.run.without_first(), PLAIN)
     found = replace(more, run=run, outcomes=result.outcomes)
     seconds = candidate.seconds + time.perf_counter() - begun
     return replace(
@@ -278,15 +278,24 @@ def figures_of(source: Source, result: FitResult) -> dict[str, float]:
     return criteria(statistics, mixture.n_parameters, certain)
 
 
-def distinct_families(names: Sequence[str], n_components: int) -> dict[str, str]:
-    """Each name, and the first among them whose family is the same model.
+def distinct_families(
+    given: Sequence[str | Family], n_components: int, n_features: int
+) -> dict[str | Family, str | Family]:
+    """Each family, and the first among them that is the same model.
 
-    With one component, families of one shape have the same covariances.
+    With one component, families of one structure have the same covariances, unless they restrict
+    these further.
     """
     if n_components > 1:
-        return {name: name for name in names}
-    first: dict[Any, str] = {}
-    return {name: first.setdefault(FAMILIES[name].structure, name) for name in names}
+        return {each: each for each in given}
+    first: dict[Any, str | Family] = {}
+    found = {}
+    for each in given:
+        family = family_of(each)
+        free = family.n_covariance_parameters(1, n_features)
+        restricts = free < family.structure.n_monomials(n_features)
+        found[each] = first.setdefault(each if restricts else family.structure, each)
+    return found
 
 
 def ranked(candidates: Sequence[Candidate], criterion: str) -> Array:

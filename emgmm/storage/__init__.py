@@ -1,1 +1,1 @@
-"""Models and checkpoints in files."""
+"""Storage of models and checkpoints in files."""

@@ -1,9 +1,9 @@
-"""Values as arrays and JSON, and back: exact to the last bit, and no code in it.
+"""Serialization of values as NumPy arrays and JSON, which is lossless and contains no code.
 
 A value is a number, a string, an array, a list, tuple or dictionary of values, or a frozen
-dataclass or named tuple of values whose class the reader knows. A file that was not written here
-can do no more than be refused: its arrays are of known types and no larger than the file, and
-objects are made of values that have the types which their classes declare.
+dataclass or named tuple of values whose class the reader knows. Reading a file from another source
+is safe: arrays must have known types and are not larger than the file, and objects are constructed
+only from values of the types that their classes declare.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Class = TypeVar("Class")
 
 
 class DamagedError(ValueError):
-    """A file is not such an archive, or not a whole one."""
+    """A file is not an archive, or it is incomplete or inconsistent."""
 
 
 class OtherVersionError(ValueError):
-    """An archive was written by another version; `version` is its name."""
+    """An archive was written by another version, whose name is `version`."""
 
     def __init__(self, version: str) -> None:
         super().__init__(f"written by version {version}")
@@ -41,16 +41,16 @@ class OtherVersionError(ValueError):
 
 
 class Archive:
-    """Reads and writes values of the classes it knows.
+    """Reader and writer of values of known classes.
 
     Parameters
     ----------
     classes : collection of type
         Dataclasses and named tuples.
     constants : mapping
-        Objects of which only the name is written, and read.
+        Objects that are stored by name.
     version : str
-        Of whoever writes; no other version's archives are read.
+        Version that is written. Archives of other versions are not read.
     """
 
     def __init__(
@@ -62,22 +62,22 @@ class Archive:
         self._names = {id(value): name for name, value in constants.items()}
 
     def write(self, file: IO[bytes], value: Any) -> None:
-        """Write one value."""
+        """Write one value to a file."""
         arrays: list[NDArray[Any]] = []
-        document = {"version": self.version, "value": self._plain(value, arrays)}
-        named: dict[str, Any] = {f"array_{number}": array for number, array in enumerate(arrays)}
-        named[DOCUMENT] = np.array(json.dumps(document))
-        np.savez(file, **named)
+        document = {"version": self.version, "value": self._encode(value, arrays)}
+        entries: dict[str, Any] = {f"array_{index}": array for index, array in enumerate(arrays)}
+        entries[DOCUMENT] = np.array(json.dumps(document))
+        np.savez(file, **entries)
 
     def read(self, path: Path) -> Any:
-        """The value in a file.
+        """Read the value in a file.
 
         Raises
         ------
         DamagedError
-            Where there is none, or only part of one.
+            If the file is not an archive, or an incomplete or inconsistent one.
         OtherVersionError
-            Where another version wrote it.
+            If another version wrote it.
         """
         try:
             with path.open("rb") as file:
@@ -86,16 +86,16 @@ class Archive:
             version, value = str(document["version"]), document["value"]
         except (FileNotFoundError, PermissionError):
             raise
-        except Exception as error:  # there is no end to what can be wrong in a broken file
+        except Exception as error:  # a damaged file may cause any error
             raise _damaged(error) from None
         if version != self.version:
             raise OtherVersionError(version[:40])
         try:
-            return self._value(value, arrays)
+            return self._decode(value, arrays)
         except Exception as error:
             raise _damaged(error) from None
 
-    def _plain(self, value: Any, arrays: list[NDArray[Any]]) -> Any:
+    def _encode(self, value: Any, arrays: list[NDArray[Any]]) -> Any:
         if id(value) in self._names:
             return {"constant": self._names[id(value)]}
         if isinstance(value, np.generic):
@@ -106,19 +106,19 @@ class Archive:
             arrays.append(value)
             return {"array": f"array_{len(arrays) - 1}"}
         if isinstance(value, dict):
-            return {"items": {key: self._plain(item, arrays) for key, item in value.items()}}
+            return {"items": {key: self._encode(item, arrays) for key, item in value.items()}}
         if type(value) is list:
-            return [self._plain(item, arrays) for item in value]
+            return [self._encode(item, arrays) for item in value]
         if type(value) is tuple:
-            return {"tuple": [self._plain(item, arrays) for item in value]}
+            return {"tuple": [self._encode(item, arrays) for item in value]}
         if type(value).__name__ not in self.classes:
-            raise TypeError(f"a {type(value).__name__} cannot be kept in a file")
-        parts = {name: self._plain(item, arrays) for name, item in parts_of(value)}
+            raise TypeError(f"a {type(value).__name__} cannot be stored")
+        parts = {name: self._encode(item, arrays) for name, item in fields_of(value)}
         return {"class": type(value).__name__, "parts": parts}
 
-    def _value(self, plain: Any, arrays: Mapping[str, Any]) -> Any:
+    def _decode(self, plain: Any, arrays: Mapping[str, Any]) -> Any:
         if isinstance(plain, list):
-            return [self._value(item, arrays) for item in plain]
+            return [self._decode(item, arrays) for item in plain]
         if not isinstance(plain, dict):
             return plain
         if "constant" in plain:
@@ -126,11 +126,11 @@ class Archive:
         if "array" in plain:
             return arrays[plain["array"]]
         if "items" in plain:
-            return {key: self._value(item, arrays) for key, item in plain["items"].items()}
+            return {key: self._decode(item, arrays) for key, item in plain["items"].items()}
         if "tuple" in plain:
-            return tuple(self._value(item, arrays) for item in plain["tuple"])
-        parts = {name: self._value(item, arrays) for name, item in plain["parts"].items()}
-        return made(self.classes[plain["class"]], parts)
+            return tuple(self._decode(item, arrays) for item in plain["tuple"])
+        parts = {name: self._decode(item, arrays) for name, item in plain["parts"].items()}
+        return construct(self.classes[plain["class"]], parts)
 
 
 def _damaged(error: Exception) -> DamagedError:
@@ -141,7 +141,7 @@ def _damaged(error: Exception) -> DamagedError:
 
 # -- arrays in a file ------------------------------------------------------------------------------
 def _arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
-    """The arrays that NumPy's `savez` wrote; they take no more memory than the file has bytes."""
+    """Return the arrays that NumPy's `savez` wrote; they are not larger than the file."""
     with ZipFile(file) as archive:
         entries = archive.infolist()
         size = sum(entry.file_size for entry in entries)
@@ -151,7 +151,7 @@ def _arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
 
 
 def _array(content: bytes) -> NDArray[Any]:
-    """The array in the bytes of a file in NumPy's own format."""
+    """Return the array in the content of a file in NumPy's npy format."""
     stream = BytesIO(content)
     if np.lib.format.read_magic(stream) != (1, 0):
         raise DamagedError("an array has another format than NumPy's version 1.0")
@@ -163,8 +163,8 @@ def _array(content: bytes) -> NDArray[Any]:
 
 
 # -- objects ---------------------------------------------------------------------------------------
-def parts_of(value: Any) -> Iterator[tuple[str, Any]]:
-    """Names and values of what a dataclass or a named tuple was made of."""
+def fields_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of the fields of a dataclass or a named tuple."""
     if is_dataclass(value):
         for part in fields(value):
             yield part.name, getattr(value, part.name)
@@ -177,55 +177,56 @@ def _hints(kind: Callable[..., Any]) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def made(kind: Callable[..., Class], parts: Any) -> Class:
-    """An object of a class with these parts.
+def construct(kind: Callable[..., Class], parts: Any) -> Class:
+    """Construct an object of a class from its fields.
 
     Raises
     ------
     DamagedError
-        Where a part has not the type that the class declares.
+        If a field does not have the type that the class declares.
     """
     if not isinstance(parts, Mapping):
-        raise DamagedError(f"a {kind.__name__} is made of a {type(parts).__name__}")
-    found = {}
+        raise DamagedError(f"the fields of a {kind.__name__} are a {type(parts).__name__}")
+    values = {}
     for name, value in parts.items():
         hint = _hints(kind).get(name)
-        # An array without axes, as NumPy's arithmetic returns it, is a number in a file.
-        array = isinstance(value, float) and get_origin(hint) is np.ndarray
-        found[name] = np.float64(value) if array else value
-        check_type(f"the {name} of a {kind.__name__}", found[name], hint)
-    return kind(**found)
+        # A zero-dimensional array, as NumPy's arithmetic returns it, is stored as a number.
+        is_array = isinstance(value, float) and get_origin(hint) is np.ndarray
+        values[name] = np.float64(value) if is_array else value
+        check_type(f"the {name} of a {kind.__name__}", values[name], hint)
+    return kind(**values)
 
 
 def check_type(name: str, value: Any, hint: Any) -> None:
-    """A value is of the type that a hint stands for.
+    """Check that a value has the type of a type hint.
 
     Raises
     ------
     DamagedError
-        Where it is not.
+        If it does not.
     """
-    if not _is(value, hint):
-        raise DamagedError(f"{name} is a {type(value).__name__}, not what it should be")
+    if not _has_type(value, hint):
+        raise DamagedError(f"{name} is a {type(value).__name__}, which is not its type")
 
 
-def _is(value: Any, hint: Any) -> bool:
+def _has_type(value: Any, hint: Any) -> bool:
+    """Whether a value has the type of a type hint."""
     kind = get_origin(hint) or hint
     inner = get_args(hint)
     if hint is Any:
         return True
     if kind in (Union, UnionType):
-        return any(_is(value, each) for each in inner)
+        return any(_has_type(value, each) for each in inner)
     if kind in (int, float):
         return isinstance(value, int | kind) and not isinstance(value, bool)
-    if kind is np.ndarray:  # NDArray[of]: its arguments are a shape and a dtype[of]
+    if kind is np.ndarray:  # the arguments of NDArray[of] are a shape and dtype[of]
         of = get_args(inner[1])[0]
         return isinstance(value, np.ndarray | np.floating) and (
             of is Any or issubclass(value.dtype.type, get_origin(of) or of)
         )
-    right = isinstance(kind, type) and isinstance(value, kind)
-    if right and kind in (list, tuple):  # a tuple is of any length
-        return all(_is(item, inner[0]) for item in value)
-    if right and kind is dict:
-        return all(_is(item, inner[1]) for item in value.values())
-    return right
+    matches = isinstance(kind, type) and isinstance(value, kind)
+    if matches and kind in (list, tuple):  # a tuple may have any length
+        return all(_has_type(item, inner[0]) for item in value)
+    if matches and kind is dict:
+        return all(_has_type(item, inner[1]) for item in value.values())
+    return matches

@@ -1,8 +1,8 @@
-"""Checkpoints: a fit that is interrupted goes on from a file, and ends as if it had not been.
+"""Checkpoints, from which an interrupted fit continues to the same result.
 
-Kept are the runs of the present start that have ended, how far the one under way has come, and the
-best of the starts before. A fit that goes on makes its steps anew, with the same random numbers,
-but is told what has ended, and takes up what was under way.
+A checkpoint contains the best of the previous starts, the finished runs of the current start and
+the state of its unfinished run. A fit that continues repeats the current start with the same random
+numbers, but takes the results of finished runs from the checkpoint and resumes the unfinished one.
 """
 
 from __future__ import annotations
@@ -26,47 +26,50 @@ from emgmm.covariances import FAMILIES
 from emgmm.em import EM
 from emgmm.exceptions import CheckpointWarning, DegenerateCovarianceError, frames_to_user
 from emgmm.fitting.loop import Callbacks, Ending, Progress, Rules, Run, run
-from emgmm.fitting.recorder import Failure, Recorder, StartsSoFar
+from emgmm.fitting.recorder import Failure, FinishedStarts, Recorder
 from emgmm.mixture import Mixture
 from emgmm.sources import DigestedSource, Source
 from emgmm.storage.archive import Archive, DamagedError, OtherVersionError, check_type
-from emgmm.storage.files import BusyError, NoLocksError, held, replaced
+from emgmm.storage.files import BusyError, NoLocksError, locked, replaced
 from emgmm.storage.models import encode
 from emgmm.storage.records import CLASSES, Content, FinishedRun, Record, check_record
 from emgmm.version import __version__
 
 NOISE = "noise"
 
-# What a fit that goes on may have otherwise than before.
+# Version of the format of checkpoints.
+FORMAT = 2
+
+# Parameters that may change when a fit continues.
 FREE = ("max_iter", "verbose", "verbose_interval", "checkpoint", "checkpoint_every")
 
 CONSTANTS: dict[str, Any] = {**FAMILIES, **Ending.__members__}
 
 
 def archive(noise: Any = None) -> Archive:
-    """The reader and writer of checkpoints; the noise of their fits may be a function."""
+    """Return the reader and writer of checkpoints of fits whose noise may be a function."""
     constants = CONSTANTS if noise is None else {**CONSTANTS, NOISE: noise}
-    return Archive(CLASSES, constants, f"emgmm {__version__}")
+    return Archive(CLASSES, constants, f"emgmm {__version__} (format {FORMAT})")
 
 
 class Checkpoint(Recorder):
-    """A journal that is kept in a file.
+    """Recorder that stores the state of a fit in a file.
 
     Parameters
     ----------
     path : Path
-        The file. What is in it is taken up.
+        Path of the file. If the file exists, the fit continues from it.
     every : float
-        Seconds between two times that it is written.
+        Smallest number of seconds between two writes of the file.
     settings : dict
-        What must be the same when the fit goes on, as text.
+        Settings that must be the same when the fit continues, as text.
     noise : callable, optional
-        A log-density of noise, which is not kept in the file.
+        Log-density of the noise, which is not stored in the file.
 
     Raises
     ------
     ValueError
-        Where the file is no checkpoint, or one of a fit with other settings.
+        If the file is not a checkpoint, or one of a fit with other settings.
     """
 
     def __init__(
@@ -78,107 +81,107 @@ class Checkpoint(Recorder):
         self.settings = settings
         self.digest: int | None = None
         self.record: Record | None = None
-        self._found = self._read()
-        self._told: deque[FinishedRun] = deque()
+        self._content = self._read()
+        self._finished: deque[FinishedRun] = deque()
         self._saved = monotonic()
 
     def _read(self) -> Content | None:
         try:
-            found = self.archive.read(self.path)
-            check_type("what is in it", found, Content)
+            content = self.archive.read(self.path)
+            check_type("its content", content, Content)
         except FileNotFoundError:
             return None
         except OtherVersionError as error:
             raise ValueError(
                 f"The checkpoint {self.path} was written by {error.version}, and this is "
-                f"{self.archive.version}, which may round differently: go on with that version, or "
-                "remove the file to start anew."
+                f"{self.archive.version}, which may round differently: continue with that version, "
+                "or remove the file to start anew."
             ) from None
         except DamagedError as error:
             raise self._damaged(error) from None
-        then = found.settings
-        names = {*then, *self.settings}
-        self._refuse(sorted(name for name in names if then.get(name) != self.settings.get(name)))
-        return found
+        stored = content.settings
+        names = {*stored, *self.settings}
+        self._refuse(sorted(name for name in names if stored.get(name) != self.settings.get(name)))
+        return content
 
     def _damaged(self, error: ValueError) -> ValueError:
         return ValueError(
-            f"{self.path} is no checkpoint of this emgmm, or a damaged one ({error}); remove it to "
-            "start anew."
+            f"{self.path} is not a checkpoint of this emgmm, or a damaged one ({error}); remove it "
+            "to start anew."
         )
 
-    def _refuse(self, others: list[str]) -> None:
-        if others:
+    def _refuse(self, differences: list[str]) -> None:
+        if differences:
             raise ValueError(
-                f"The checkpoint {self.path} is of a fit with another {', '.join(others)}; set it "
-                "back to go on from there, or remove the file to start anew."
+                f"The checkpoint {self.path} is of a fit with another {', '.join(differences)}; "
+                "set it back to continue, or remove the file to start anew."
             )
 
-    def reading(self, source: Source) -> Source:
+    def wrap_source(self, source: Source) -> Source:
         self._source = DigestedSource(source)
         return self._source
 
-    def opened(
+    def restore(
         self, em: EM, random: np.random.RandomState
-    ) -> tuple[StartsSoFar, np.random.RandomState]:
+    ) -> tuple[FinishedStarts, np.random.RandomState]:
         self.digest, em.source = self._source.digest, self._source.source
-        if self._found is None:
-            return super().opened(em, random)
-        if self._found.digest != self.digest:
+        if self._content is None:
+            return super().restore(em, random)
+        if self._content.digest != self.digest:
             self._refuse(["X, sample_weight or order of rows"])
-        record = self._found.record
-        goes_on = deepcopy(random)
+        record = self._content.record
+        restored = deepcopy(random)
         try:
             check_record(record, em, random)
-            goes_on.set_state(record.random)
+            restored.set_state(record.random)
         except (ValueError, OverflowError) as error:
             raise self._damaged(ValueError(error)) from None
         self.record = record
-        self._told.extend(record.ended)
+        self._finished.extend(record.finished)
         em.passes = record.passes
-        return record.standing, goes_on
+        return record.starts, restored
 
-    def start(self, standing: StartsSoFar, em: EM, random: np.random.RandomState) -> None:
-        if self.record is None or standing is not self.record.standing:
-            self._keep(Record(standing, random.get_state(legacy=False), em.passes))
+    def begin_start(self, starts: FinishedStarts, em: EM, random: np.random.RandomState) -> None:
+        if self.record is None or starts is not self.record.starts:
+            self._keep(Record(starts, random.get_state(legacy=False), em.passes))
 
     def run(
         self,
         em: EM,
         scheme: Scheme,
-        first: Callable[[], Step],
+        first_step: Callable[[], Step],
         *,
         rules: Rules,
         before: float,
-        watcher: Callbacks | None = None,
+        callbacks: Callbacks | None = None,
     ) -> Run:
         assert self.record is not None
-        if self._told:
-            told = self._told.popleft()
-            em.passes = told.passes
-            if told.run is None:
-                assert told.failure is not None
-                raise told.failure.error()
-            return told.run
-        progress = self.record.under_way
+        if self._finished:
+            finished = self._finished.popleft()
+            em.passes = finished.passes
+            if finished.run is None:
+                assert finished.failure is not None
+                raise finished.failure.error()
+            return finished.run
+        progress = self.record.progress
         try:
             if progress is None:
-                progress = Progress.begun(scheme(first()), before, em)
+                progress = Progress.initial(scheme(first_step()), before, em)
             em.passes = progress.passes
-            ended = run(em, progress, rules=rules, watcher=watcher, keep=self._progress)
+            result = run(em, progress, rules=rules, callbacks=callbacks, record=self._progress)
         except DegenerateCovarianceError as error:
-            self._ended(FinishedRun(None, Failure.of(error), em.passes))
+            self._finish(FinishedRun(None, Failure.of(error), em.passes))
             raise
-        self._ended(FinishedRun(ended, None, em.passes))
-        return ended
+        self._finish(FinishedRun(result, None, em.passes))
+        return result
 
     def _progress(self, progress: Progress) -> None:
         assert self.record is not None
-        self._keep(replace(self.record, under_way=progress))
+        self._keep(replace(self.record, progress=progress))
 
-    def _ended(self, ended: FinishedRun) -> None:
+    def _finish(self, run: FinishedRun) -> None:
         assert self.record is not None
-        self._keep(replace(self.record, ended=(*self.record.ended, ended), under_way=None))
+        self._keep(replace(self.record, finished=(*self.record.finished, run), progress=None))
 
     def _keep(self, record: Record) -> None:
         self.record = record
@@ -186,7 +189,7 @@ class Checkpoint(Recorder):
             self.save()
 
     def save(self) -> None:
-        """Write what is known to the file; what prevents it is warned of."""
+        """Write the state of the fit to the file; a failure leads to a warning."""
         if self.record is None:
             return
         assert self.digest is not None
@@ -198,60 +201,62 @@ class Checkpoint(Recorder):
         self._saved = monotonic()
 
     def remove(self) -> None:
-        """Remove the file: the fit is over."""
+        """Remove the file after the end of the fit; a failure leads to a warning."""
         try:
             self.path.unlink(missing_ok=True)
         except OSError as error:
             self._warn("removed", error)
 
-    def _warn(self, done: str, error: OSError) -> None:
-        message = f"The checkpoint {self.path} could not be {done} ({error}); the fit goes on."
+    def _warn(self, action: str, error: OSError) -> None:
+        message = f"The checkpoint {self.path} could not be {action} ({error}); the fit continues."
         warnings.warn(message, CheckpointWarning, stacklevel=frames_to_user())
 
 
 @contextmanager
-def kept(
+def checkpointing(
     path: Path, every: float, settings: dict[str, str], noise: Any = None
 ) -> Iterator[Recorder]:
-    """The journal at `path`; it is removed when the fit is over, and written when it is stopped.
+    """Record a fit at `path`; the file is removed at the end and written on interruption.
 
     Raises
     ------
+    FileNotFoundError
+        If the folder does not exist.
     ValueError
-        Where another fit has the path, the file is of another fit, or it is not a regular file.
+        If another fit uses the path, the file is of another fit, or it is not a regular file.
 
     Warns
     -----
     CheckpointWarning
-        Where the path cannot be locked. The fit then goes on without a checkpoint, or, if it is
-        only that the file system has no locks, with a checkpoint that is not locked.
+        If the path cannot be locked. The fit then continues without a checkpoint or, if the file
+        system has no locks, with a checkpoint that is not locked.
     """
-    path = Path(os.path.realpath(path))  # so that links are followed, and stay
+    path = Path(os.path.realpath(path))  # a link is followed and not replaced
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot keep a checkpoint at {path}: there is no such folder")
+        raise FileNotFoundError(f"cannot write a checkpoint at {path}: there is no such folder")
     if path.exists() and not path.is_file():
         raise ValueError(f"The checkpoint {path} is not a regular file: give another path.")
     with ExitStack() as stack:
         try:
-            stack.enter_context(held(path))
+            stack.enter_context(locked(path))
         except BusyError:
             raise ValueError(
-                f"Another fit is under way with the checkpoint {path}: give each a path of its own."
+                f"Another fit is using the checkpoint {path}: give each fit a path of its own."
             ) from None
         except NoLocksError as error:
             _not_locked(path, error, "make sure that no other fit uses the path")
         except OSError as error:
-            _not_locked(path, error, "the fit goes on without a checkpoint")
+            _not_locked(path, error, "the fit continues without a checkpoint")
             yield Recorder()
             return
         checkpoint = Checkpoint(path, every, settings, noise)
         try:
             yield checkpoint
-        except DegenerateCovarianceError:  # it would fail again
+        except DegenerateCovarianceError:  # the fit would fail again
             checkpoint.remove()
             raise
         except Exception:
-            if checkpoint.record is None or checkpoint.record.begun:
+            if checkpoint.record is None or checkpoint.record.has_results:
                 checkpoint.save()
             else:
                 checkpoint.remove()
@@ -262,39 +267,45 @@ def kept(
         checkpoint.remove()
 
 
-def _not_locked(path: Path, error: OSError, therefore: str) -> None:
-    message = f"The checkpoint {path} could not be locked ({error}); {therefore}."
+def _not_locked(path: Path, error: OSError, consequence: str) -> None:
+    message = f"The checkpoint {path} could not be locked ({error}); {consequence}."
     warnings.warn(message, CheckpointWarning, stacklevel=frames_to_user())
 
 
-def journal(
+def recorder(
     path: str | os.PathLike[str] | None,
     every: float,
     parameters: Mapping[str, Any],
     source: Source,
-    goes_on: Mixture | None,
+    initial: Mixture | None,
 ) -> AbstractContextManager[Recorder]:
-    """Where a fit with these parameters and rows is kept, which may go on from a mixture."""
+    """Return the recorder of a fit, which may start from the mixture of another fit."""
     if path is None:
         return nullcontext(Recorder())
-    settings = {name: said(value) for name, value in parameters.items() if name not in FREE}
+    for name in ("covariance_type", "acceleration"):
+        if not isinstance(parameters[name], str | None):
+            raise ValueError(
+                f"A checkpoint can be kept of fits with a {name} that has a name, but it is "
+                f"{parameters[name]!r}: set checkpoint=None."
+            )
+    settings = {name: describe(value) for name, value in parameters.items() if name not in FREE}
     settings["number of rows"] = source.n_rows
     settings["number of features"] = source.n_features
     settings["type of rows"] = source.dtype.str
-    names = () if goes_on is None else ("weights", "means", "precisions_cholesky")
-    settings["fit to go on from"] = [encode(getattr(goes_on, name), name) for name in names]
+    names = () if initial is None else ("weights", "means", "precisions_cholesky")
+    settings["initial mixture"] = [encode(getattr(initial, name), name) for name in names]
     as_text = {name: json.dumps(value) for name, value in settings.items()}
     noise = parameters["noise"]
-    return kept(Path(path), every, as_text, noise if callable(noise) else None)
+    return checkpointing(Path(path), every, as_text, noise if callable(noise) else None)
 
 
-def said(value: Any) -> Any:
-    """A parameter as plain values; of what is none, such as a function, its name."""
+def describe(value: Any) -> Any:
+    """Return a parameter as JSON types, or its name if it is a function or another object."""
     try:
         return encode(value, "")
     except ValueError:
         pass
     if hasattr(value, "__array__"):
         return encode(np.asarray(value), "")
-    named = value if hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}.{named.__qualname__}"
+    definition = value if hasattr(value, "__qualname__") else type(value)
+    return f"{definition.__module__}.{definition.__qualname__}"

@@ -1,4 +1,4 @@
-"""Between our mixture and scikit-learn's fitted models."""
+"""Conversion between mixtures and fitted models of scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emgmm.typing import Array
 
 
 def from_sklearn(model: GaussianMixture | BayesianGaussianMixture) -> Mixture:
-    """The mixture that a fitted scikit-learn model predicts with."""
+    """Return the mixture by which a fitted model of scikit-learn predicts."""
     if not isinstance(model, GaussianMixture | BayesianGaussianMixture):
         raise TypeError(
             "from_sklearn takes a fitted sklearn.mixture.GaussianMixture or "
@@ -35,16 +35,16 @@ def from_sklearn(model: GaussianMixture | BayesianGaussianMixture) -> Mixture:
 
 
 def _variational_weights(model: BayesianGaussianMixture) -> Array:
-    """Weights with which a plain mixture gives a variational one's responsibilities.
+    """Return weights with which a mixture has the responsibilities of a variational one.
 
-    The variational E-step differs from ours in one constant per component: E[log pi_k] in place
-    of log pi_k, and E[log |Lambda_k|] / 2 - D / (2 kappa_k) in place of log |Lambda_k| / 2
-    (Bishop 2006, Pattern Recognition and Machine Learning, eq. 10.64 to 10.67). A constant per
-    component is a weight.
+    The variational E-step differs from that of a mixture by one constant per component, which is
+    equivalent to a factor of its weight: E[log pi_k] replaces log pi_k, and E[log |Lambda_k|] / 2
+    - D / (2 kappa_k) replaces log |Lambda_k| / 2 (Bishop 2006, Pattern Recognition and Machine
+    Learning, eq. 10.64 to 10.67).
     """
     n_features = model.means_.shape[1]
     concentration = model.weight_concentration_
-    if isinstance(concentration, tuple):  # a Dirichlet process, by breaking sticks
+    if isinstance(concentration, tuple):  # a Dirichlet process, by its stick-breaking construction
         a, b = concentration
         log_left = digamma(b) - digamma(a + b)
         log_weights = digamma(a) - digamma(a + b) + np.hstack((0, np.cumsum(log_left)[:-1]))
@@ -62,20 +62,20 @@ def _variational_weights(model: BayesianGaussianMixture) -> Array:
 
 
 def to_sklearn(params: dict[str, Any], fitted: dict[str, Any]) -> GaussianMixture:
-    """scikit-learn's own model.
+    """Return a fitted model of scikit-learn.
 
     Parameters
     ----------
     params : dict
-        Constructor parameters; those that scikit-learn's class does not have are left out.
+        Constructor parameters. Those that scikit-learn's class does not have are ignored.
     fitted : dict
-        Its attributes.
+        Fitted attributes.
     """
-    theirs = GaussianMixture().get_params()
-    kept = {name: value for name, value in params.items() if name in theirs}
-    if callable(kept["init_params"]):
-        kept["init_params"] = theirs["init_params"]
-    model = GaussianMixture(**kept)
+    defaults = GaussianMixture().get_params()
+    known = {name: value for name, value in params.items() if name in defaults}
+    if not isinstance(known["init_params"], str):
+        known["init_params"] = defaults["init_params"]
+    model = GaussianMixture(**known)
     for name, value in fitted.items():
         setattr(model, name, value)
     return model

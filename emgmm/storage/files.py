@@ -1,8 +1,8 @@
-"""Files that are written completely or not at all, and paths that one process has for itself.
+"""Atomic replacement of files, and exclusive locks on paths.
 
-A file is replaced by a temporary one in the same folder. Whoever writes a temporary file holds a
-lock on it, which the system releases if the process is killed: a temporary file that can be locked
-is one whose writer is gone, and the next writer in that folder removes it.
+A file is replaced by a temporary one in the same folder. The writer of a temporary file holds a
+lock on it, which the system releases if the process is killed. Therefore a temporary file that can
+be locked has no writer any more, and the next writer in that folder removes it.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from typing import IO
 if sys.platform == "win32":
     import msvcrt
 
-    def _take(handle: int) -> None:
+    def _lock(handle: int) -> None:
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
 
 else:
     import fcntl
 
-    def _take(handle: int) -> None:
+    def _lock(handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-# Error numbers where another process or thread has a lock, and where a file system has no locks.
-TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+# Error numbers if another process or thread holds a lock, and if a file system has no locks.
+LOCKED = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 PREFIX, SUFFIX = ".emgmm-", ".partial"
 
-# Windows would otherwise change the ends of lines.
+# Without this flag Windows would convert line ends.
 BINARY = getattr(os, "O_BINARY", 0)
 
 
 class BusyError(OSError):
-    """Another process, or another thread, has the path."""
+    """Another process or thread holds the lock on a path."""
 
 
 class NoLocksError(OSError):
@@ -52,10 +52,10 @@ class NoLocksError(OSError):
 
 @contextmanager
 def replaced(target: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which becomes `target` once all of it is on the disk.
+    """Open a file for writing, which replaces `target` once all of it is on disk.
 
-    Links are followed, and the mode of a file that is replaced is kept. What is not a regular file,
-    such as a device or a named pipe, is not replaced: all that was written is copied to it.
+    Links are followed, and the mode of an existing file is preserved. If the target is not a
+    regular file, but a device or a named pipe, the content is copied to it instead.
     """
     with replaced_together([target]) as (file,):
         yield file
@@ -63,7 +63,7 @@ def replaced(target: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def replaced_together(targets: Sequence[Path]) -> Iterator[list[IO[bytes]]]:
-    """Files to write to, none of which becomes its target before all of them are on the disk."""
+    """Open files for writing, which replace their targets once all of them are on disk."""
     with ExitStack() as stack:
         drafts = [stack.enter_context(_draft(target)) for target in targets]
         yield [draft.file for draft in drafts]
@@ -75,33 +75,33 @@ def replaced_together(targets: Sequence[Path]) -> Iterator[list[IO[bytes]]]:
 
 
 class _Draft:
-    """A temporary file that replaces a regular one, or one that does not exist yet."""
+    """Temporary file that replaces a regular file or creates a new one."""
 
     def __init__(self, target: Path, existing: os.stat_result | None) -> None:
         self.target = target
         _remove_orphans(target.parent)
-        # Others must not read what is to replace a file that they may not read.
+        # Other users must not read the content of a file that they may not read.
         self.path, handle = _temporary(target.parent, 0o666 if existing is None else 0o600)
         self.file: IO[bytes] = os.fdopen(handle, "wb")
         if existing is not None and sys.platform != "win32":
-            with suppress(PermissionError):  # only root gives files away
+            with suppress(PermissionError):  # only root may change the owner
                 os.fchown(handle, existing.st_uid, existing.st_gid)
             with suppress(PermissionError):  # some file systems have no modes
                 os.fchmod(handle, stat.S_IMODE(existing.st_mode))
 
     def publish(self) -> None:
-        if sys.platform == "win32":  # which renames no file that is open
+        if sys.platform == "win32":  # which cannot rename open files
             self.file.close()
         self.path.replace(self.target)
 
     def close(self) -> None:
-        with suppress(OSError):  # such as a full disk, where flushing failed already
+        with suppress(OSError):  # for example, flushing fails again on a full disk
             self.file.close()
         self.path.unlink(missing_ok=True)
 
 
 class _Copy:
-    """A temporary file that is copied to a device or a pipe."""
+    """Temporary file that is copied to a device or a pipe."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -134,26 +134,28 @@ def _draft(target: Path) -> Iterator[_Draft | _Copy]:
 
 
 def _temporary(folder: Path, mode: int) -> tuple[Path, int]:
-    """The path and the handle of a new file that is locked, where the file system has locks."""
+    """Create a new file, lock it if the file system has locks, and return its path and handle."""
     while True:
         path = folder / f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}"
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY, mode)
         try:
-            _take(handle)
-            ours = _is_at(handle, path)
+            _lock(handle)
+            valid = _is_at(handle, path)
         except OSError as error:
-            ours = error.errno not in TAKEN
-        if ours:
+            valid = error.errno not in LOCKED
+        if valid:
             return path, handle
-        os.close(handle)  # another writer removes it as an orphan, because it was not locked yet
+        os.close(
+            handle
+        )  # another writer removes the file as an orphan, because it was not locked yet
 
 
 def _remove_orphans(folder: Path) -> None:
-    """Remove temporary files whose writers are gone."""
+    """Remove temporary files that have no writer any more."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX):
-                with suppress(OSError):  # another process has it, or has removed it
+                with suppress(OSError):  # another process has locked or removed it
                     _remove_orphan(entry)
 
 
@@ -163,8 +165,8 @@ def _remove_orphan(entry: os.DirEntry[str]) -> None:
     path = Path(entry.path)
     handle = os.open(path, os.O_RDWR)
     try:
-        _take(handle)
-        with suppress(OSError):  # Windows removes no file that is open
+        _lock(handle)
+        with suppress(OSError):  # Windows does not remove open files
             path.unlink()
     finally:
         os.close(handle)
@@ -172,53 +174,54 @@ def _remove_orphan(entry: os.DirEntry[str]) -> None:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Have `path` for oneself, by a lock that the system releases if the process is killed.
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a path, which the system releases if the process is killed.
 
-    Two paths of one file, one of them through a link, are the same path.
+    Links are followed, so that all paths of a file have the same lock.
 
     Raises
     ------
     BusyError
-        Where another process or thread has it.
+        If another process or thread holds the lock.
     NoLocksError
-        Where the file system has no locks.
+        If the file system has no locks.
     OSError
-        Where the lock's file cannot be made.
+        If the lock file cannot be created.
     """
     path = Path(os.path.realpath(path))
-    beside = path.with_name(f".{path.name}.lock")
-    handle = _locked(beside)
+    lock_path = path.with_name(f".{path.name}.lock")
+    handle = _open_locked(lock_path)
     try:
         yield
     finally:
-        with suppress(OSError):  # Windows removes no file that is open
-            beside.unlink()
+        with suppress(OSError):  # Windows does not remove open files
+            lock_path.unlink()
         os.close(handle)
 
 
-def _locked(beside: Path) -> int:
+def _open_locked(lock_path: Path) -> int:
+    """Open and lock a lock file, and return its handle."""
     while True:
-        handle = os.open(beside, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            _take(handle)
-            # Whoever held it may have removed the file between our two calls.
-            if _is_at(handle, beside):
+            _lock(handle)
+            # The previous holder may have removed the file between the two calls above.
+            if _is_at(handle, lock_path):
                 return handle
         except OSError as error:
             os.close(handle)
-            if error.errno in TAKEN:
-                raise BusyError(f"{beside} is locked") from None
+            if error.errno in LOCKED:
+                raise BusyError(f"{lock_path} is locked") from None
             if error.errno in WITHOUT_LOCKS:
                 with suppress(OSError):
-                    beside.unlink()
+                    lock_path.unlink()
                 raise NoLocksError(*error.args) from None
             raise
         os.close(handle)
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Whether the file that is open is still the one with this path."""
+    """Whether an open file is still the file at a path."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(handle), path.stat())
     return False

@@ -1,4 +1,4 @@
-"""A fitted model as JSON: arrays and plain values, exact to the last bit, no code in it."""
+"""Serialization of fitted models as JSON, which is lossless and contains no code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORMAT_VERSION = 1
 # Types of arrays.
 ARRAY_TYPE = re.compile(r"[<>|]?([fiub][1248]|U\d{1,9}|O)")
 
-# What their values are in JSON, by kind.
+# Types of their values in JSON, by kind.
 ITEMS: dict[str, set[type]] = {
     "f": {int, float},
     "i": {int},
@@ -35,12 +35,12 @@ ITEMS: dict[str, set[type]] = {
     "O": {str, int, float, bool, type(None)},
 }
 
-# Bytes of a character in an array, and characters for which each of its strings may have room.
-WIDTH = 4
+# Size in bytes of a character in an array, and length of its strings that is always accepted.
+CHARACTER = 4
 SHORT = 64
 
-# Axes of an array.
-MOST_AXES = 8
+# Largest number of axes of an array.
+MAX_AXES = 8
 
 NOT_FINITE = ("nan", "inf", "-inf")
 
@@ -54,12 +54,12 @@ RENAMED = {
 
 
 def encode(value: Any, name: str) -> Any:
-    """A value as JSON has it; arrays keep their type and shape.
+    """Convert a value to JSON types; arrays keep their type and shape.
 
     Raises
     ------
     ValueError
-        For what JSON cannot hold, by name.
+        If the value cannot be represented. The message contains the name.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -85,12 +85,12 @@ def encode(value: Any, name: str) -> Any:
 
 
 def decode(value: Any) -> Any:
-    """The inverse of `encode`.
+    """Invert `encode`.
 
     Raises
     ------
     ValueError
-        For what `encode` does not write.
+        If `encode` cannot have returned the value.
     """
     if isinstance(value, list):
         return [decode(item) for item in value]
@@ -107,11 +107,11 @@ def decode(value: Any) -> Any:
             return {RENAMED.get(key, key): item for key, item in items.items()}
         if keys == {"prior"} and items.keys() <= {*signature(NormalInverseWishart).parameters}:
             return NormalInverseWishart(**items)
-    raise ValueError(f"an object with the keys {sorted(value)} stands where a value belongs")
+    raise ValueError(f"an object with the keys {sorted(value)} is not a valid value")
 
 
 def _array(dtype: Any, shape: Any, values: Any) -> NDArray[Any]:
-    """An array, which takes no more memory than a multiple of its text."""
+    """Return an array, whose memory is at most a multiple of the length of its text."""
     if not isinstance(dtype, str) or not ARRAY_TYPE.fullmatch(dtype):
         raise ValueError(f"an array has the type {str(dtype)[:20]!r}")
     if not isinstance(values, list) or not isinstance(shape, list):
@@ -120,23 +120,23 @@ def _array(dtype: Any, shape: Any, values: Any) -> NDArray[Any]:
     kind = np.dtype(dtype).kind
     if not {type(item) for item in values} <= ITEMS[kind]:
         raise ValueError(f"an array of type {dtype} has other values")
-    if kind == "U" and np.dtype(dtype).itemsize > WIDTH * max([SHORT, *map(len, values)]):
+    if kind == "U" and np.dtype(dtype).itemsize > CHARACTER * max([SHORT, *map(len, values)]):
         raise ValueError(f"an array of type {dtype} has shorter values")
     if kind in "iu" and values:
         limits = np.iinfo(dtype)
         if min(values) < limits.min or max(values) > limits.max:
             raise ValueError(f"an array of type {dtype} has larger values")
     lengths = {type(length) for length in shape} <= {int} and min(shape, default=0) >= 0
-    if not lengths or len(shape) > MOST_AXES or prod(shape) != len(values):
+    if not lengths or len(shape) > MAX_AXES or prod(shape) != len(values):
         raise ValueError(f"an array has the shape {str(shape)[:40]}, but {len(values)} values")
-    with np.errstate(over="ignore"):  # infinity is refused where it does not belong
+    with np.errstate(over="ignore"):  # infinity is rejected by later checks
         return np.array(values, dtype=dtype).reshape(shape)
 
 
 def write(
     path: str | os.PathLike[str], version: str, params: dict[str, Any], fitted: dict[str, Any]
 ) -> None:
-    """Write the model to `path`, whole or not at all."""
+    """Write the model to `path` completely or not at all."""
     document = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -153,8 +153,8 @@ def write(
 
 
 def damaged(path: str | os.PathLike[str], error: Exception) -> ValueError:
-    """The error of a file that holds a model, but not such as is saved."""
-    reason = shorten(str(error).rstrip("."), 300)  # it may quote a value of any length
+    """Return the error for a file with a model that `write` cannot have written."""
+    reason = shorten(str(error).rstrip("."), 300)  # the error may quote a long value
     return ValueError(f"{path} is a damaged model: {reason}.")
 
 
@@ -164,15 +164,15 @@ def read(
     needed: Collection[str],
     possible: Collection[str],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Constructor parameters and fitted attributes of the model in `path`.
+    """Return the constructor parameters and the fitted attributes of the model in `path`.
 
-    All parameters are among the `known`; all `needed` attributes are there, and no others than
-    these and the `possible`.
+    The `known` names are those of all parameters. The attributes must include the `needed` ones,
+    and may include the `possible` ones.
 
     Raises
     ------
     ValueError
-        Where the file is not such a model, or one of a later format.
+        If the file is not a valid model, or if its format is newer than this version.
     """
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -181,10 +181,10 @@ def read(
     except (RecursionError, ValueError) as error:
         raise damaged(path, error) from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a saved model: it does not say format {FORMAT!r}.")
+        raise ValueError(f"{path} is not a saved model: it does not have the format {FORMAT!r}.")
     version = document.get("format_version")
     if type(version) is not int or version < FORMAT_VERSION:
-        raise ValueError(f"{path} is a damaged model: its format version is no version.")
+        raise ValueError(f"{path} is a damaged model: its format version is not valid.")
     if version > FORMAT_VERSION:
         raise ValueError(
             f"{path} has format version {version}; this emgmm reads "
@@ -198,13 +198,15 @@ def read(
     except (OverflowError, RecursionError, TypeError, ValueError) as error:
         raise damaged(path, error) from None
     params = {RENAMED.get(name, name): value for name, value in params.items()}
-    if "_family_name" in fitted:  # earlier versions predicted with this type of covariances
+    if "_family_name" in fitted:  # in earlier versions, the covariance type of the fit
         params["covariance_type"] = fitted.pop("_family_name")
     unknown = set(params) - set(known)
     if unknown:
         raise ValueError(f"{path} has parameters that this emgmm does not know: {sorted(unknown)}.")
     missing, strange = set(needed) - set(fitted), set(fitted) - {*needed, *possible}
     if missing or strange:
-        what = f"lacks {sorted(missing)}" if missing else f"has {sorted(strange)} among the fitted"
-        raise ValueError(f"{path} is a damaged model: it {what}.")
+        problem = f"lacks {sorted(missing)}"
+        if not missing:
+            problem = f"has {sorted(strange)} among the fitted attributes"
+        raise ValueError(f"{path} is a damaged model: it {problem}.")
     return params, fitted

@@ -1,4 +1,4 @@
-"""What a checkpoint holds of a fit, and whether it could be of the fit that reads it."""
+"""Content of a checkpoint, and checks that it is consistent with the fit that reads it."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 
 from emgmm.acceleration import MEMORIES, Change, Point
 from emgmm.em import EM
-from emgmm.fitting.loop import Ending, Mark, Progress, Run
-from emgmm.fitting.recorder import Failure, Outcome, StartsSoFar
+from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Run
+from emgmm.fitting.recorder import Failure, FinishedStarts, Outcome
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Function, Noise
 from emgmm.statistics import Statistics
-from emgmm.storage.archive import DamagedError, parts_of
+from emgmm.storage.archive import DamagedError, fields_of
 from emgmm.storage.restored import check_finite, check_mixture, check_statistics, scatter_shape
 
-# Difference of sums of shares that may be rounding.
-TOTAL = 1e-6
+# Largest rounding error of sums of responsibilities.
+ROUNDING = 1e-6
 
-# Words of the state of the Mersenne twister, the longest there is.
+# Number of words of the state of the Mersenne twister, which is the longest of all generators.
 STATE_WORDS = 624
 
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """What a run ended with, and the passes made by then."""
+    """Result or failure of a run, and the number of passes when it ended."""
 
     run: Run | None
     failure: Failure | None
@@ -37,46 +37,46 @@ class FinishedRun:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """All that a fit needs to go on.
+    """State from which a fit continues.
 
     Parameters
     ----------
-    standing : Standing
-        At the beginning of the present start.
+    starts : FinishedStarts
+        Results of the starts before the current one.
     random : dict
-        State of the random numbers then.
+        State of the random number generator at the beginning of the current start.
     passes : int
-        Made by then.
-    ended : tuple of Ended
-        Runs of this start that have ended, in order.
-    under_way : Progress, optional
-        The run after these.
+        Number of passes at the beginning of the current start.
+    finished : tuple of FinishedRun
+        Finished runs of the current start, in order.
+    progress : Progress, optional
+        State of the run after these.
     """
 
-    standing: StartsSoFar
+    starts: FinishedStarts
     random: dict[str, Any]
     passes: int
-    ended: tuple[FinishedRun, ...] = ()
-    under_way: Progress | None = None
+    finished: tuple[FinishedRun, ...] = ()
+    progress: Progress | None = None
 
     @property
-    def begun(self) -> bool:
-        """Whether a start has led anywhere: before, there is nothing to go on from."""
-        return bool(self.standing.number or self.ended or self.under_way)
+    def has_results(self) -> bool:
+        """Whether there is any result from which a fit could continue."""
+        return bool(self.starts.number or self.finished or self.progress)
 
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """All that is in a checkpoint.
+    """Content of a checkpoint.
 
     Parameters
     ----------
     settings : dict
-        What must be the same when the fit goes on, as text.
+        Settings that must be the same when the fit continues, as text.
     digest : int
-        Of the rows and their weights, in their order.
+        Digest of the rows and their weights, in their order.
     record : Record
-        How far the fit has come.
+        State of the fit.
     """
 
     settings: dict[str, str]
@@ -85,27 +85,27 @@ class Content:
 
 
 CLASSES = (
-    *(Content, Record, FinishedRun, Failure, StartsSoFar, Progress, Mark, Run, Outcome),
+    *(Content, Record, FinishedRun, Failure, FinishedStarts, Progress, HistoryEntry, Run, Outcome),
     *(Mixture, Noise, Box, Function, Statistics, *MEMORIES),
 )
 
 
 def check_record(record: Record, em: EM, random: np.random.RandomState) -> None:
-    """A record is of a fit with such a map, which draws its random numbers from such a generator.
+    """Check that a record belongs to a fit with this EM map and this kind of generator.
 
-    That its parts have the types which their classes declare is known.
+    The types of its fields have been checked before.
 
     Raises
     ------
     ValueError
-        Where it is not.
+        If it does not.
     """
     _check_state(record.random, random.get_state(legacy=False))
     K, D = em.n_components, em.source.n_features
     scatter = scatter_shape(em.family, K, D)
-    n_lines = K + (em.m_step.density is not None)
-    n_coordinates = n_lines + K * D + prod(scatter)
-    for part in _all_parts(record):
+    n_rows = K + (em.m_step.density is not None)
+    n_coordinates = n_rows + K * D + prod(scatter)
+    for part in _all_values(record):
         if isinstance(part, Mixture):
             _check_mixture(part, em)
         elif isinstance(part, Statistics):
@@ -113,14 +113,15 @@ def check_record(record: Record, em: EM, random: np.random.RandomState) -> None:
         elif isinstance(part, Point | Change):
             for name in ("x", "residual", "eta"):
                 check_finite(f"a step's {name}", getattr(part, name), (n_coordinates,))
-            masses, steps = part.x[:n_lines].sum(), part.residual[:n_lines].sum()
-            if max(abs(masses - isinstance(part, Point)), abs(steps)) > TOTAL:
-                raise DamagedError("masses of a step in it do not sum to the rows' weight")
+            total, change = part.x[:n_rows].sum(), part.residual[:n_rows].sum()
+            if max(abs(total - isinstance(part, Point)), abs(change)) > ROUNDING:
+                raise DamagedError("counts of a step in it do not sum to the weight of the rows")
         elif not _is_possible(part, range(K)):
             raise DamagedError(f"a {type(part).__name__} in it contradicts itself")
 
 
 def _check_mixture(mixture: Mixture, em: EM) -> None:
+    """Check that a mixture is one of a fit with this EM map."""
     if mixture.means.shape != (em.n_components, em.source.n_features):
         raise DamagedError(f"means in it have the shape {mixture.means.shape}")
     if mixture.family is not em.family or mixture.means.dtype != em.source.dtype:
@@ -131,50 +132,50 @@ def _check_mixture(mixture: Mixture, em: EM) -> None:
 
 
 def _is_possible(part: Any, components: range) -> bool:
-    """Whether the fields of an object go together."""
+    """Whether the fields of an object are consistent."""
     match part:
-        case Record(ended=ended):
-            return all(each.run is None or each.run.n_iter for each in ended[1:])
+        case Record(finished=finished):
+            return all(each.run is None or each.run.n_iter for each in finished[1:])
         case FinishedRun(run=run, failure=failure):
             return (run is None) != (failure is None)
-        case StartsSoFar(outcomes=outcomes, best=best, failure=failure):
+        case FinishedStarts(outcomes=outcomes, best=best, failure=failure):
             return not outcomes or best is not None or failure is not None
         case Failure(components=failed):
             return all(k in components for k in failed)
-        case Progress(n_iter=n_iter, marks=marks):
-            return 0 <= n_iter < len(marks)
-        case Run(objectives=objectives, passes=passes, events=events, met=met):
+        case Progress(n_iter=n_iter, entries=entries):
+            return 0 <= n_iter < len(entries)
+        case Run(objectives=objectives, passes=passes, events=events, coincident=groups):
             least = 1 if part.ending is Ending.START_ONLY else 2
             same = len(objectives) == len(passes) == len(events)
-            return same and len(events) >= least and all(k in components for g in met for k in g)
+            return same and len(events) >= least and all(k in components for g in groups for k in g)
     return True
 
 
-def _all_parts(value: Any) -> Iterator[Any]:
-    """An object, and all that it is made of."""
+def _all_values(value: Any) -> Iterator[Any]:
+    """Yield an object and, recursively, the values in its fields."""
     yield value
     if is_dataclass(value) or hasattr(value, "_asdict"):
-        items: Iterable[Any] = (item for _, item in parts_of(value))
+        items: Iterable[Any] = (item for _, item in fields_of(value))
     else:
         items = value if isinstance(value, tuple | list) else ()
     for item in items:
-        yield from _all_parts(item)
+        yield from _all_values(item)
 
 
 def _check_state(state: Any, like: Any, name: str = "state") -> None:
-    """A state of random numbers has the structure of another one."""
-    right = type(state) is type(like)
-    if right and isinstance(like, dict):
-        right = state.keys() == like.keys()
-        for key in like if right else ():
+    """Check that a state of a random number generator has the structure of another one."""
+    valid = type(state) is type(like)
+    if valid and isinstance(like, dict):
+        valid = state.keys() == like.keys()
+        for key in like if valid else ():
             _check_state(state[key], like[key], key)
-    elif right and isinstance(like, np.ndarray):
-        right = state.shape == like.shape and state.dtype == like.dtype
-        if right and name == "key":  # a generator whose words are mostly 0 yields zeros
-            right = 2 * np.count_nonzero(state) > state.size
+    elif valid and isinstance(like, np.ndarray):
+        valid = state.shape == like.shape and state.dtype == like.dtype
+        if valid and name == "key":  # a generator whose words are mostly 0 yields zeros
+            valid = 2 * np.count_nonzero(state) > state.size
     elif isinstance(like, str):
-        right = state == like
-    elif right and name.endswith("pos"):  # NumPy reads from there without a look at the bounds
-        right = 0 <= state <= STATE_WORDS
-    if not right:
-        raise DamagedError(f"the {name} of its random numbers is none")
+        valid = state == like
+    elif valid and name.endswith("pos"):  # NumPy reads from this index without checking its bounds
+        valid = 0 <= state <= STATE_WORDS
+    if not valid:
+        raise DamagedError(f"the {name} of its random number generator is not valid")

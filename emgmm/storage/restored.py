@@ -1,4 +1,4 @@
-"""Validation of what was read from a file: it must be as a fit could have left it."""
+"""Validation of mixtures and statistics that were read from a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emgmm import attributes as parameters
+from emgmm import attributes as mixture_attributes
 from emgmm.covariances import Family
 from emgmm.fitting.loop import Ending
 from emgmm.mixture import Mixture
@@ -18,42 +18,42 @@ from emgmm.statistics import Statistics
 from emgmm.summary import LARGEST as LARGEST_SUM
 from emgmm.typing import Array
 
-# Largest coordinate in a mixture, and largest weight of rows: the square of a larger number is
-# infinite, or nearly so.
+# Largest coordinate in a mixture, and largest weight of rows. The square of a larger number may
+# overflow.
 LARGEST = LARGEST_SUM**0.5
 
 
 def check_mixture(mixture: Mixture) -> None:
-    """The numbers in a mixture are those of one mixture.
+    """Check that the parameters of a mixture are valid and consistent.
 
     Raises
     ------
     ValueError
-        Where they are not.
+        If they are not.
     """
-    given = {
+    arrays = {
         "weights_": mixture.weights,
         "means_": mixture.means,
         "covariances_": mixture.covariances,
         "precisions_cholesky_": mixture.precisions_cholesky,
     }
-    if len({array.dtype for array in given.values()}) > 1:
+    if len({array.dtype for array in arrays.values()}) > 1:
         raise ValueError("the parameters are not all float64 or all float32")
-    attributes: dict[str, Any] = {**given, "covariance_type": mixture.family.name}
+    attributes: dict[str, Any] = {**arrays, "covariance_type": mixture.family.name}
     if mixture.noise is not None:
         attributes["noise_weight_"] = mixture.noise.weight
         attributes["_noise_density"] = mixture.noise.density
-    parameters.described_by(SimpleNamespace(**attributes))
+    mixture_attributes.described_by(SimpleNamespace(**attributes))
     check_possible(mixture)
 
 
 def check_possible(mixture: Mixture) -> None:
-    """A fit could have left a mixture, whose parameters by themselves are valid.
+    """Check that a fit can result in a mixture, whose parameters are valid.
 
     Raises
     ------
     ValueError
-        Where it could not.
+        If it cannot.
     """
     check_squares("means_", mixture.means)
     box, D = mixture.noise and mixture.noise.density, mixture.n_features
@@ -61,42 +61,42 @@ def check_possible(mixture: Mixture) -> None:
         return
     check_finite("the noise's volume", box.sides, (D,))
     if (box.sides <= 0).any() or (box.edges is None) != (box.corner is None):
-        raise ValueError("the noise's volume is no box")
+        raise ValueError("the noise's volume is not a box")
     if box.edges is not None and box.corner is not None:
         check_finite("the noise's edges", box.edges, (D, D))
         check_finite("the noise's corner", box.corner, (D,))
 
 
 def check_finite(name: str, array: Array, shape: tuple[int, ...]) -> None:
-    """An array has a shape, and numbers in it that are finite.
+    """Check that an array has a shape and that its entries are finite.
 
     Raises
     ------
     ValueError
-        Where it does not.
+        If it does not.
     """
     if array.shape != shape:
         raise ValueError(f"{name} has the shape {array.shape}, but must have {shape}")
     wrong = np.argwhere(np.logical_not(np.isfinite(array)))
     if len(wrong):
-        place = tuple(wrong[0].tolist())
-        raise ValueError(f"{name} is {array[place]} at {place}, counted from 0: it must be finite")
+        index = tuple(wrong[0].tolist())
+        raise ValueError(f"{name} is {array[index]} at {index}, counted from 0: it must be finite")
 
 
 def check_squares(name: str, array: Array) -> None:
-    """The squares of an array do not overflow.
+    """Check that the squares of the entries of an array do not overflow.
 
     Raises
     ------
     ValueError
-        Where they do.
+        If they do.
     """
     if float(np.abs(array).max()) > LARGEST:
         raise ValueError(f"{name} has an entry whose square overflows")
 
 
 def scatter_shape(family: Family, n_components: int, n_features: int) -> tuple[int, ...]:
-    """The shape of the scatter in a family's statistics."""
+    """Return the shape of the scatter in the statistics of a family."""
     shape = family.element_shape(n_components, n_features)
     return shape[1:] if family.shared and not family.single else shape
 
@@ -104,12 +104,12 @@ def scatter_shape(family: Family, n_components: int, n_features: int) -> tuple[i
 def check_statistics(
     statistics: Statistics, family: Family, n_components: int, n_features: int
 ) -> None:
-    """Statistics could be those of rows under a mixture.
+    """Check that statistics can be those of rows under a mixture.
 
     Raises
     ------
     ValueError
-        Where they could not.
+        If they cannot.
     """
     K, D = n_components, n_features
     scatter = scatter_shape(family, K, D)
@@ -127,37 +127,41 @@ def check_statistics(
 
 
 def check_weight(name: str, weight: float) -> None:
-    """What rows count together is positive, and not so little that it vanishes in products.
+    """Check that a total weight is positive and so large that its products do not underflow.
 
     Raises
     ------
     ValueError
-        Where it is not.
+        If it is not.
     """
     if not 1 / LARGEST < weight < LARGEST:
         raise ValueError(f"the weight of {name} is {weight}")
 
 
-def ending(name: str) -> Ending:
-    """The ending with a name.
+def ending(name: str, *, converged: bool) -> Ending:
+    """Return the ending with a name.
+
+    Earlier versions wrote DIAGONAL_SCALE in place of the ending of some fits under a prior.
 
     Raises
     ------
     ValueError
-        Where there is none.
+        If there is no such ending.
     """
+    if name == "DIAGONAL_SCALE":
+        return Ending.CONVERGED if converged else Ending.MAX_ITER
     if name not in Ending.__members__:
         raise ValueError(f"ending_ is {name!r}, but must be one of {list(Ending.__members__)}")
     return Ending[name]
 
 
 def check_table(name: str, table: Mapping[str, NDArray[Any]], kinds: Mapping[str, str]) -> None:
-    """Columns of one length, of these kinds of types, by name.
+    """Check that a table has the given columns and kinds of types, and that their lengths agree.
 
     Raises
     ------
     ValueError
-        Where they are not.
+        If it does not.
     """
     found = {column: array.dtype.kind for column, array in table.items()}
     lengths = {array.shape for array in table.values()}

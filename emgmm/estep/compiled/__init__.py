@@ -1,1 +1,1 @@
-"""The E-step compiled by Numba."""
+"""The E-step compiled by numba."""

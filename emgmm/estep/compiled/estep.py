@@ -1,6 +1,6 @@
-"""The packed form with its sums made by the compiled kernel: the extra `fast`, which is numba.
+"""The expanded E-step with its sums computed by the compiled kernel.
 
-Nothing here imports numba before a sum is asked for.
+It needs numba, the optional dependency `fast`, which is imported when a kernel is first needed.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.covariances import DENSE, DIAGONAL, ISOTROPIC, Structure
-from emgmm.estep.expanded import ExpandedEStep, Products
+from emgmm.covariances import Structure
+from emgmm.estep.expanded import ExpandedEStep, ExpandedSums
 from emgmm.sources.block import Block
 from emgmm.typing import Array, Integers
 
-# About so many bytes are kept of a strip, which stay in a second-level cache of 512 KiB. Lines of
-# fewer, 312 rows in float64, cost more in visits to the sums than they save; those of more than 384
-# drive the monomials of a group out of the nearest cache.
+# Target size of a strip's data in bytes, which fit into a second-level cache of 512 KiB, and the
+# bounds of the length of its arrays. Shorter ones than 312 rows in float64 update the sums too
+# often; with more than 384, the monomials of a group leave the first-level cache.
 STRIP = 2**18
 LINE = (2496, 3072)
-MAX_EXPONENT = 1000  # of 2; a float64 goes to 1023
+MAX_EXPONENT = 1000  # of 2; that of float64 is 1023
 
-# Components times features beyond which matrix products in NumPy are as fast: the shares of a
-# strip, or all sums, leave the caches then.
+# Limit of components times features beyond which NumPy's matrix products are as fast, because the
+# responsibilities of a strip, or all sums, exceed the caches.
 MOST = 2**13
 
 
 @cache
 def kernel() -> ModuleType | None:
-    """The kernel's module; None without numba, or with one that will not have this NumPy."""
+    """Return the kernel's module, or None without a numba that supports this version of NumPy."""
     try:
         from emgmm.estep.compiled import kernel
     except ImportError:
@@ -40,196 +40,210 @@ def kernel() -> ModuleType | None:
 
 
 def outperforms_numpy(structure: Structure | None, n_components: int, n_features: int) -> bool:
-    """Whether the kernel is faster than two matrix products in NumPy.
+    """Return whether the kernel supports the structure and is faster than NumPy's products.
 
-    How many times as fast its sums were, both on one thread of a processor with AVX-512, whose
-    exponential takes NumPy 0.8 ns; spherical is like tied, and log-joints gain more::
-
-        K                 1    2    4    8   16   32   64  128  256  512
-        full, D =   2   1.8  2.1  1.9  2.1  1.5  2.1  1.9  2.0  2.2  2.6
-        full, D =   8   1.5  3.9  2.6  2.2  2.1  1.9  1.8  1.4  1.6  1.5
-        full, D =  16   1.8  3.4  2.5  2.2  1.9  1.9  1.6  1.4  1.3  1.2
-        full, D =  32   2.4  3.7  3.5  2.7  2.3  1.9  1.4  1.1  0.9  1.0
-        full, D =  64   2.8  7.5  3.8  3.5  2.6  1.7  1.3  1.1  0.9  0.8
-        full, D = 128   5.7  7.0  7.1  4.3  2.5  1.5  1.1  0.9  0.9  0.8
-        diag, D =   2   1.4  2.0  1.6  1.9  2.0  2.0  2.3  2.0  2.6  2.4
-        diag, D =  16   2.2  3.0  2.5  2.6  2.2  2.0  1.9  1.8  1.7  1.8
-        diag, D =  64   2.0  2.6  2.8  2.4  1.9  1.8  1.6  1.3  1.3  0.9
-        tied, D =  16   3.1  3.3  3.5  2.6  2.2  2.4  2.1  1.8  1.9  1.9
-        tied, D =  64   2.2  2.2  2.9  2.1  2.2  1.9  1.8  1.6  1.7  1.4
-        tied, D = 128   2.3  2.7  3.1  2.8  2.5  2.0  1.5  1.4  1.5  1.1
-
-    With AVX2 an exponential takes it 5 ns: there it was 4 to 5 with few features, 2.8 for full and
-    diag, 16 x 8 and 16 x 16.
+    It is faster within `MOST`, up to several times if there are few features or components; see
+    the benchmark of kernels in the documentation.
     """
-    known = structure in (DENSE, DIAGONAL, ISOTROPIC, None)
-    return known and n_components * n_features <= MOST
+    if structure is not None and structure.pairs_and_squares(n_features) is None:
+        return False
+    return n_components * n_features <= MOST
 
 
 @lru_cache(maxsize=64)
-def pairs(structure: Structure | None, n_features: int, tile: int) -> Integers:
-    """(2, pairs): of which two lines each monomial is the product, if it is no line itself.
+def pairs_and_squares(
+    structure: Structure | None, n_features: int, tile: int
+) -> tuple[Integers, int]:
+    """Return a structure's monomials in terms of the kernel's arrays.
 
-    The lines are 1, the D features, and as many as `squares`. Pairs are whole tiles.
+    Parameters
+    ----------
+    structure : Structure or None
+        Structure that the kernel supports; None if there are no monomials.
+    n_features : int
+        Number of features.
+    tile : int
+        Number of pairs of a tile.
+
+    Returns
+    -------
+    pairs : (2, n) array of int
+        Factors of each monomial, numbered after the constant 1, and padded to whole tiles.
+    n_squares : int
+        Number of monomials that are squares or their sum.
     """
-    known = np.empty((2, 0), dtype=np.intp)
-    if structure == DENSE:
-        known = 1 + np.stack(np.triu_indices(n_features))
-        known = np.pad(known, ((0, 0), (0, -known.shape[1] % tile)))
-    known.flags.writeable = False  # whoever asks next gets the same
-    return known
+    known = None if structure is None else structure.pairs_and_squares(n_features)
+    pairs, n_squares = (np.empty((2, 0), dtype=np.intp), 0) if known is None else known
+    pairs = np.pad(1 + pairs, ((0, 0), (0, -pairs.shape[1] % tile)))
+    pairs.flags.writeable = False  # the cache returns the same array again
+    return pairs, n_squares
 
 
-def squares(structure: Structure | None, n_features: int) -> int:
-    """Lines that the monomials are: the features' squares, or the sum of them, or none."""
-    known: dict[Structure | None, int] = {DIAGONAL: n_features, ISOTROPIC: 1}
-    return known.get(structure, 0)
+def strip_tiles(n_tiles: int, tile: int, vector: int, n_components: int, n_arrays: int) -> int:
+    """Return the number of tiles of a strip.
 
+    Strips have nearly equal lengths, because the cost of updating the sums does not depend on a
+    strip's length. They are so short that (K + 1) ** vectors does not overflow.
 
-def strip_tiles(n_tiles: int, tile: int, vector: int, n_components: int, n_lines: int) -> int:
-    """Tiles of rows in a strip, of `n_tiles` in a block; a tile is some vectors of so many bytes.
-
-    All strips are as good as equal: the last takes its visit to the sums, be it ever so short. And
-    (K + 1) ** vectors does not overflow.
+    Parameters
+    ----------
+    n_tiles : int
+        Number of tiles of the block.
+    tile, vector : int
+        Number of vectors of a tile, and of bytes of a vector.
+    n_components : int
+        Number of components, K.
+    n_arrays : int
+        Number of arrays of a strip: numbers per row of data.
     """
-    best = np.clip(STRIP / n_lines, *LINE) / (tile * vector)
+    best = np.clip(STRIP / n_arrays, *LINE) / (tile * vector)
     most = int(MAX_EXPONENT / np.log2(n_components + 1)) // tile
     n_strips = max(1, round(n_tiles / best), math.ceil(n_tiles / most))
     return max(1, math.ceil(n_tiles / n_strips))
 
 
-def _run(
-    name: str, rows: Array, centre: Array, theta: Array, structure: Structure | None, *more: Any
+def _call(
+    name: str,
+    rows: Array,
+    centre: Array,
+    natural_parameters: Array,
+    structure: Structure | None,
+    *more: Any,
 ) -> Any:
-    """One of the kernel's passes over rows; theta is padded to whole tiles."""
-    fast = kernel()
-    assert fast is not None
+    """Call one of the kernel's functions; the parameters are padded to whole tiles."""
+    module = kernel()
+    assert module is not None
     if rows.dtype not in (np.float32, np.float64):
         rows = rows.astype(np.float64)
-    n_components, n_features = len(theta), len(rows)
-    heights = -(-n_components // fast.PAIR) * fast.PAIR
-    padded = np.zeros((heights, theta.shape[1]), theta.dtype)
-    padded[:n_components] = theta
-    n_squares = squares(structure, n_features)
-    n_lines = 1 + n_features + n_squares + 2 * heights
-    n_tiles = math.ceil(rows.shape[1] * theta.itemsize / (fast.TILE * fast.VECTOR))
-    return fast.pass_for(name, rows.dtype.char, theta.dtype.char)(
+    n_components, n_features = len(natural_parameters), len(rows)
+    n_padded = -(-n_components // module.PAIR) * module.PAIR
+    padded = np.zeros((n_padded, natural_parameters.shape[1]), natural_parameters.dtype)
+    padded[:n_components] = natural_parameters
+    pairs, n_squares = pairs_and_squares(structure, n_features, module.TILE)
+    n_arrays = 1 + n_features + n_squares + 2 * n_padded
+    n_tiles = math.ceil(rows.shape[1] * padded.itemsize / (module.TILE * module.VECTOR))
+    return module.compiled(name, rows.dtype.char, padded.dtype.char)(
         np.require(rows, requirements="A"),
         np.ascontiguousarray(centre, dtype=np.float64),
         padded,
-        pairs(structure, n_features, fast.TILE),
+        pairs,
         n_squares,
-        fast.TILE * strip_tiles(n_tiles, fast.TILE, fast.VECTOR, n_components, n_lines),
+        module.TILE * strip_tiles(n_tiles, module.TILE, module.VECTOR, n_components, n_arrays),
         *more,
     )
 
 
 def expanded_log_joint(
-    rows: Array, centre: Array, theta: Array, structure: Structure | None
+    rows: Array, centre: Array, natural_parameters: Array, structure: Structure | None
 ) -> Array:
-    """(K, B): theta @ phi, the log-joint of a block; the arguments are those of `expanded_sums`."""
-    joint = np.empty((len(theta), rows.shape[1]), theta.dtype)
-    _run("joint", rows, centre, theta, structure, joint)
-    return joint
+    """Return the log-joint of a block, (K, B); the parameters are those of `expanded_sums`."""
+    log_joint = np.empty((len(natural_parameters), rows.shape[1]), natural_parameters.dtype)
+    _call("log_joint", rows, centre, natural_parameters, structure, log_joint)
+    return log_joint
 
 
 def expanded_labels(
-    rows: Array, centre: Array, theta: Array, structure: Structure | None
+    rows: Array, centre: Array, natural_parameters: Array, structure: Structure | None
 ) -> Integers:
-    """(B,): the line of theta @ phi that is largest; the arguments are those of `expanded_sums`."""
+    """Return the most probable component of each row, (B,); see `expanded_sums`."""
     labels = np.empty(rows.shape[1], np.int64)
-    _run("labels", rows, centre, theta, structure, len(theta), labels)
+    n_components = len(natural_parameters)
+    _call("labels", rows, centre, natural_parameters, structure, n_components, labels)
     return labels
 
 
 def expanded_responsibilities(
-    rows: Array, centre: Array, theta: Array, structure: Structure | None
+    rows: Array, centre: Array, natural_parameters: Array, structure: Structure | None
 ) -> Array:
-    """(B, K): softmax of theta @ phi; the arguments are those of `expanded_sums`."""
-    shares = np.empty((rows.shape[1], len(theta)), theta.dtype)
-    _run("shares", rows, centre, theta, structure, shares)
-    return shares
+    """Return the responsibilities of a block, (B, K); see `expanded_sums`."""
+    out = np.empty((rows.shape[1], len(natural_parameters)), natural_parameters.dtype)
+    _call("responsibilities", rows, centre, natural_parameters, structure, out)
+    return out
 
 
 def expanded_log_densities(
-    rows: Array, centre: Array, theta: Array, structure: Structure | None
+    rows: Array, centre: Array, natural_parameters: Array, structure: Structure | None
 ) -> Array:
-    """(B,): log-sum-exp of theta @ phi; the arguments are those of `expanded_sums`."""
-    densities = np.empty(rows.shape[1], theta.dtype)
-    _run("densities", rows, centre, theta, structure, len(theta), densities)
-    return densities
+    """Return the log-density of each row, (B,); see `expanded_sums`."""
+    out = np.empty(rows.shape[1], natural_parameters.dtype)
+    n_components = len(natural_parameters)
+    _call("log_densities", rows, centre, natural_parameters, structure, n_components, out)
+    return out
 
 
 def expanded_sums(
     rows: Array,
     centre: Array,
-    theta: Array,
+    natural_parameters: Array,
     structure: Structure | None,
     weights: Array | None = None,
 ) -> tuple[Array, float]:
-    """R @ phi^T and the sum of log p(x) of a block, R being softmax(theta @ phi).
+    """Return R @ phi^T and the log-likelihood of a block, where R = softmax(parameters @ phi).
 
     Parameters
     ----------
     rows : (D, B)
-        A block, read where it lies.
+        The block, of any memory layout.
     centre : (D,)
-        phi is of the rows less this.
-    theta : (K, P) float64 or float32
-        The components' coefficients, in the order of phi: 1, y, monomials. Products are made in its
-        type, and added in it over a strip of rows.
-    structure : Shape or None
-        Whose monomials; None if there are none.
+        Point that is subtracted from the rows.
+    natural_parameters : (K, P) array of float64 or float32
+        Coefficients of phi: 1, centred features, monomials. Products are computed in this
+        precision, and summed in it within a strip of rows.
+    structure : Structure or None
+        Structure of the monomials; None if there are none.
     weights : (B,), optional
-        Of the rows: each counts so many times.
+        Weights of the rows.
 
     Returns
     -------
-    sums : (K, P) float64
-        R @ phi^T.
+    sums : (K, P) array of float64
+        R @ phi^T, with the columns of R multiplied by the weights.
     log_likelihood : float
-        Sum of the log-sum-exp of theta @ phi over the rows.
+        Weighted sum over rows of the log-sum-exp of parameters @ phi.
     """
-    sums = np.empty(theta.shape)
-    own = np.empty(0) if weights is None else np.ascontiguousarray(weights, dtype=np.float64)
-    return sums, _run("sums", rows, centre, theta, structure, own, sums)
+    sums = np.empty(natural_parameters.shape)
+    if weights is None:
+        weights = np.empty(0)
+    weights = np.ascontiguousarray(weights, dtype=np.float64)
+    return sums, _call("sums", rows, centre, natural_parameters, structure, weights, sums)
 
 
 class CompiledEStep(ExpandedEStep):
-    """The packed form, all that is asked of a block in one pass over its rows."""
+    """The expanded E-step in a single compiled pass over the rows of a block.
+
+    It is also unpickled by workers without the compiler, which use NumPy's products instead.
+    """
 
     @property
-    def most_rows(self) -> int:
-        return 65536  # the kernel cuts them into strips; more would only delay the last thread
+    def max_block_rows(self) -> int:
+        return 65536  # the kernel divides them; larger blocks would unbalance the threads
 
     @property
-    def _own(self) -> tuple[Array, Array, Structure | None]:
-        """What goes with rows."""
+    def _arguments(self) -> tuple[Array, Array, Structure | None]:
         return self.centre, self.natural_parameters, self.mixture.quadratic_shape
 
-    # What was chosen where there is a kernel may be asked of a worker whose machine has none.
     def relative_log_joint(self, rows: Array) -> Array:
         if kernel() is None:
             return super().relative_log_joint(rows)
-        return expanded_log_joint(rows, *self._own)
+        return expanded_log_joint(rows, *self._arguments)
 
     def labels(self, rows: Array) -> Integers:
         if kernel() is None:
             return super().labels(rows)
-        return expanded_labels(rows, *self._own)
+        return expanded_labels(rows, *self._arguments)
 
     def responsibilities(self, rows: Array) -> Array:
         if kernel() is None:
             return super().responsibilities(rows)
-        return expanded_responsibilities(rows, *self._own)
+        return expanded_responsibilities(rows, *self._arguments)
 
     def log_densities(self, rows: Array) -> Array:
         if kernel() is None:
             return super().log_densities(rows)
-        return self._with_shared(expanded_log_densities(rows, *self._own), rows)
+        return self._add_shared_term(expanded_log_densities(rows, *self._arguments), rows)
 
-    def sums(self, block: Block) -> Products:
+    def sums(self, block: Block) -> ExpandedSums:
         if kernel() is None:
             return super().sums(block)
-        products, log_likelihood = expanded_sums(block.rows, *self._own, block.weights)
-        return Products(products, log_likelihood, block.weight)
+        sums, log_likelihood = expanded_sums(block.rows, *self._arguments, block.weights)
+        return ExpandedSums(sums, log_likelihood, block.weight)

@@ -1,15 +1,18 @@
-"""The packed E-step as one compiled pass over rows; needs numba, so `compiled` imports it late.
+"""The expanded E-step compiled by numba, as functions of a block of rows.
 
-A strip of rows at a time: its log-joint, the softmax, and its share of the sums with the monomials
-that they need, all in the core's own caches. Everything is written for vectors of rows (`lanes`);
-loops over rows that the compiler was left to find vectors in were slower by half. Products may be
-contracted into fused multiply-adds, and no other liberty is taken: the order of all additions is
-the one written here, so a block's sums depend on the block alone.
+A block is processed in strips of rows: the log-joint of a strip, its softmax, its monomials and its
+contribution to the sums all stay in the core's caches. The code is written in terms of vectors of
+rows (`simd`), because loops that the compiler vectorises by itself are slower by half. Products may
+be contracted into fused multiply-adds; otherwise operations are executed in the order in which they
+are written, so that the sums of a block depend on the block alone.
 
-Numbers are of the type of theta. In float32 a lane adds up the rows of one strip, a hundred or so;
-strips are added in float64, and so is the log-likelihood.
+A strip is stored as `inputs`, one array per entry of (1, y, squares), where y are the centred rows;
+the other monomials are products of two of these. Consecutive arrays are `length` numbers apart.
 
-What is compiled is kept on disk by what this file says; `MADE_OF` says it of the others.
+Numbers have the precision of the natural parameters. In float32, a lane adds up the rows of one
+strip, about a hundred; the sums over strips and the log-likelihood are in float64.
+
+numba's cache on disk is keyed by the text of this file, which includes the others' in `MADE_OF`.
 """
 
 from __future__ import annotations
@@ -25,137 +28,142 @@ from numba.np.numpy_support import from_dtype
 from emgmm.estep.compiled.simd import (
     REGISTER,
     add,
-    at_least,
+    broadcast,
     divide,
-    doubled,
-    every,
     exponential,
     floor_of,
     gather,
     lane,
     least_of,
     load,
+    maximum,
     multiply,
+    select_above,
     store,
     subtract,
-    where_above,
+    to_double,
     width_of,
 )
 from emgmm.estep.compiled.tiles import TILE, linear_2, linear_4, nested_2, nested_4, sums_2, sums_4
 
-MADE_OF = "460973e4a8b7"  # digest of lanes, softmax and tiles; a test tells what it is
+# Digest of simd, softmax and tiles; a test fails and prints the new value if they change.
+MADE_OF = "ab3efd9b2dce"
 VECTOR = REGISTER // 8  # bytes
 CACHE_LINE = 64  # bytes
-PAIR = 2  # components are padded to this
-GROUP = 2 * TILE  # monomials of a strip, which stay in the nearest cache with four lines of shares
+PAIR = 2  # the number of components is padded to a multiple of this
+GROUP = 2 * TILE  # monomials that fit into the first-level cache, with four arrays of resp
 
 
-# -- the pass -----------------------------------------------------------------------------------
+# -- steps of a pass ----------------------------------------------------------------------------
 
 
 @njit(nogil=True)
-def centred(
-    rows: Any, start: Any, n: Any, centre: Any, squares: Any, lines: Any, length: Any
+def load_strip(
+    rows: Any, start: Any, n: Any, centre: Any, squares: Any, inputs: Any, length: Any
 ) -> Any:
-    """Lines: 1, the rows less the centre y, and the `squares` y_d^2, or if that is 1, y . y.
+    """Write y and its squares y_d^2, or y . y if `squares` is 1, into `inputs`.
 
-    The first is there already. What pads the last panel is left over from earlier rows; `softmax`
-    gives it no share.
+    The constant 1 is already there. The padding of the last tile keeps the values of earlier rows;
+    `softmax` sets its responsibilities to zero.
     """
-    D, width = len(rows), width_of(lines)
-    full, panel = n // width * width, width * TILE
-    padded = (n + panel - 1) // panel * panel
+    D, width = len(rows), width_of(inputs)
+    full, tile = n // width * width, width * TILE
+    padded = (n + tile - 1) // tile * tile
     across, along = rows.strides[0] // rows.itemsize, rows.strides[1] // rows.itemsize
     for b in range(0, full, width):
         for d in range(D):
-            own = gather(rows, d * across + (start + b) * along, along, centre[d], lines)
-            store(lines, (1 + d) * length + b, own)
+            value = gather(rows, d * across + (start + b) * along, along, centre[d], inputs)
+            store(inputs, (1 + d) * length + b, value)
     for d in range(D):
-        line = (1 + d) * length
+        at = (1 + d) * length
         for b in range(full, n):
-            lines[line + b] = np.float64(rows[d, start + b]) - centre[d]
+            inputs[at + b] = np.float64(rows[d, start + b]) - centre[d]
     if squares == D:
         for d in range(D):
             for b in range(0, padded, width):
-                own = load(lines, (1 + d) * length + b)
-                store(lines, (1 + D + d) * length + b, multiply(own, own))
+                value = load(inputs, (1 + d) * length + b)
+                store(inputs, (1 + D + d) * length + b, multiply(value, value))
     elif squares == 1:
         for b in range(0, padded, width):
-            square = every(0.0, lines)
+            square = broadcast(0.0, inputs)
             for d in range(D):
-                own = load(lines, (1 + d) * length + b)
-                square = add(square, multiply(own, own))
-            store(lines, (1 + D) * length + b, square)
+                value = load(inputs, (1 + d) * length + b)
+                square = add(square, multiply(value, value))
+            store(inputs, (1 + D) * length + b, square)
     return padded
 
 
 @njit(nogil=True)
-def fill(lines: Any, length: Any, padded: Any, pairs: Any, begin: Any, end: Any, phi: Any) -> Any:
-    """Monomials begin..end, products of a pair of lines each, to as many lines of `phi`."""
-    width = width_of(lines)
+def multiply_pairs(
+    inputs: Any, length: Any, padded: Any, pairs: Any, begin: Any, end: Any, monomials: Any
+) -> Any:
+    """Write the monomials begin..end, products of pairs of inputs, into `monomials`."""
+    width = width_of(inputs)
     for p in range(begin, end):
         left, right, to = pairs[0, p] * length, pairs[1, p] * length, (p - begin) * length
         for i in range(0, padded, width * TILE):
             j, k = i + width, i + 2 * width
-            store(phi, to + i, multiply(load(lines, left + i), load(lines, right + i)))
-            store(phi, to + j, multiply(load(lines, left + j), load(lines, right + j)))
-            store(phi, to + k, multiply(load(lines, left + k), load(lines, right + k)))
+            store(monomials, to + i, multiply(load(inputs, left + i), load(inputs, right + i)))
+            store(monomials, to + j, multiply(load(inputs, left + j), load(inputs, right + j)))
+            store(monomials, to + k, multiply(load(inputs, left + k), load(inputs, right + k)))
 
 
 @njit(nogil=True)
 def softmax(
-    joint: Any, K: Any, n: Any, padded: Any, length: Any, shares: Any, tops: Any, totals: Any
+    log_joint: Any, K: Any, n: Any, padded: Any, length: Any, resp: Any, tops: Any, totals: Any
 ) -> Any:
-    """The strip's log-joint into responsibilities, as `emgmm.estep.softmax` has it.
+    """Write the responsibilities of a strip, as `emgmm.estep.softmax`; return its log-likelihood.
 
-    Its log-likelihood comes back; that of a row is its top plus the logarithm of its total, which
-    are left too. The totals lie between 1 and K, and the strip's `length` is such that the product
-    of a lane's does not overflow float64: one logarithm serves for all.
+    That of a row is its top plus the logarithm of its total, which are also written. The totals lie
+    between 1 and K, and the strip's length is limited so that the product of a lane's totals does
+    not overflow float64: one logarithm per lane suffices.
     """
-    width, least = width_of(joint), least_of(joint)
-    for k in range(K):  # rows that are not there: all to the first component, at 0
+    width, least = width_of(log_joint), least_of(log_joint)
+    for k in range(K):  # padding: log-joint 0 for the first component only
         for b in range(n, padded):
-            joint[k * length + b] = least if k else 0.0
-    floor, one = every(floor_of(joint), joint), every(1.0, joint)
-    nothing, unreached = every(0.0, joint), every(-math.inf, joint)
-    sum_of_tops, product = doubled(nothing), doubled(one)
+            log_joint[k * length + b] = least if k else 0.0
+    floor, one = broadcast(floor_of(log_joint), log_joint), broadcast(1.0, log_joint)
+    zero, minus_inf = broadcast(0.0, log_joint), broadcast(-math.inf, log_joint)
+    sum_of_tops, product = to_double(zero), to_double(one)
     for b in range(0, padded, width * TILE):
-        top_0 = top_1 = top_2 = every(least, joint)
+        top_0 = top_1 = top_2 = broadcast(least, log_joint)
         for k in range(K):
             at = k * length + b
-            top_0 = at_least(load(joint, at), top_0)
-            top_1 = at_least(load(joint, at + width), top_1)
-            top_2 = at_least(load(joint, at + 2 * width), top_2)
-        total_0 = total_1 = total_2 = every(0.0, joint)
+            top_0 = maximum(load(log_joint, at), top_0)
+            top_1 = maximum(load(log_joint, at + width), top_1)
+            top_2 = maximum(load(log_joint, at + 2 * width), top_2)
+        total_0 = total_1 = total_2 = broadcast(0.0, log_joint)
         for k in range(K):
             at = k * length + b
-            gap_0 = subtract(load(joint, at), top_0)
-            gap_1 = subtract(load(joint, at + width), top_1)
-            gap_2 = subtract(load(joint, at + 2 * width), top_2)
-            share_0 = where_above(floor, gap_0, exponential(at_least(gap_0, floor)), nothing)
-            share_1 = where_above(floor, gap_1, exponential(at_least(gap_1, floor)), nothing)
-            share_2 = where_above(floor, gap_2, exponential(at_least(gap_2, floor)), nothing)
-            total_0, total_1 = add(total_0, share_0), add(total_1, share_1)
-            total_2 = add(total_2, share_2)
-            store(shares, at, share_0)
-            store(shares, at + width, share_1)
-            store(shares, at + 2 * width, share_2)
-        # The top's share is 1 before it is divided; the total is 0 where all are out of reach.
-        top_0 = where_above(nothing, total_0, top_0, unreached)
-        top_1 = where_above(nothing, total_1, top_1, unreached)
-        top_2 = where_above(nothing, total_2, top_2, unreached)
-        total_0, total_1 = at_least(total_0, one), at_least(total_1, one)
-        total_2 = at_least(total_2, one)
+            gap_0 = subtract(load(log_joint, at), top_0)
+            gap_1 = subtract(load(log_joint, at + width), top_1)
+            gap_2 = subtract(load(log_joint, at + 2 * width), top_2)
+            resp_0 = select_above(floor, gap_0, exponential(maximum(gap_0, floor)), zero)
+            resp_1 = select_above(floor, gap_1, exponential(maximum(gap_1, floor)), zero)
+            resp_2 = select_above(floor, gap_2, exponential(maximum(gap_2, floor)), zero)
+            total_0, total_1 = add(total_0, resp_0), add(total_1, resp_1)
+            total_2 = add(total_2, resp_2)
+            store(resp, at, resp_0)
+            store(resp, at + width, resp_1)
+            store(resp, at + 2 * width, resp_2)
+        # The total includes exp(0) = 1 of the top; it is 0 if the log-joint is -inf everywhere.
+        top_0 = select_above(zero, total_0, top_0, minus_inf)
+        top_1 = select_above(zero, total_1, top_1, minus_inf)
+        top_2 = select_above(zero, total_2, top_2, minus_inf)
+        total_0, total_1 = maximum(total_0, one), maximum(total_1, one)
+        total_2 = maximum(total_2, one)
         scale_0, scale_1, scale_2 = divide(one, total_0), divide(one, total_1), divide(one, total_2)
         for k in range(K):
             at = k * length + b
-            store(shares, at, multiply(load(shares, at), scale_0))
-            store(shares, at + width, multiply(load(shares, at + width), scale_1))
-            store(shares, at + 2 * width, multiply(load(shares, at + 2 * width), scale_2))
+            store(resp, at, multiply(load(resp, at), scale_0))
+            store(resp, at + width, multiply(load(resp, at + width), scale_1))
+            store(resp, at + 2 * width, multiply(load(resp, at + 2 * width), scale_2))
         product = multiply(
-            multiply(product, doubled(total_0)), multiply(doubled(total_1), doubled(total_2))
+            multiply(product, to_double(total_0)), multiply(to_double(total_1), to_double(total_2))
         )
-        sum_of_tops = add(add(sum_of_tops, doubled(top_0)), add(doubled(top_1), doubled(top_2)))
+        sum_of_tops = add(
+            add(sum_of_tops, to_double(top_0)), add(to_double(top_1), to_double(top_2))
+        )
         store(tops, b, top_0)
         store(tops, b + width, top_1)
         store(tops, b + 2 * width, top_2)
@@ -164,7 +172,7 @@ def softmax(
         store(totals, b + 2 * width, total_2)
     for k in range(K):
         for b in range(n, padded):
-            shares[k * length + b] = 0.0
+            resp[k * length + b] = 0.0
     log_likelihood = 0.0
     for i in range(width):
         log_likelihood += lane(sum_of_tops, i) + math.log(lane(product, i))
@@ -172,229 +180,240 @@ def softmax(
 
 
 @njit(nogil=True)
-def weigh(
-    K: Any, n: Any, length: Any, weights: Any, start: Any, tops: Any, totals: Any, shares: Any
+def apply_weights(
+    K: Any, n: Any, length: Any, weights: Any, start: Any, tops: Any, totals: Any, resp: Any
 ) -> Any:
-    """Each row's shares times its weight; the weighted log-likelihood comes back."""
+    """Multiply responsibilities by the rows' weights; return the weighted log-likelihood."""
     log_likelihood = 0.0
     for b in range(n):
         weight = weights[start + b]
         log_likelihood += weight * (tops[b] + math.log(totals[b]))
         for k in range(K):
-            shares[k * length + b] *= weight
+            resp[k * length + b] *= weight
     return log_likelihood
 
 
 @njit(nogil=True)
-def join(
-    lines: Any, n_lines: Any, padded: Any, theta: Any, pairs: Any, joint: Any, length: Any
+def compute_log_joint(
+    inputs: Any, n_inputs: Any, padded: Any, params: Any, pairs: Any, log_joint: Any, length: Any
 ) -> Any:
-    """The log-joint of a strip, a component to a line of `length`."""
-    heights, entries = theta.shape
-    flat = theta.reshape(heights * entries)
-    last = heights - PAIR
-    for b in range(0, padded, width_of(lines) * TILE):
+    """Write the log-joint of a strip, one array per component."""
+    K_padded, entries = params.shape
+    flat = params.reshape(K_padded * entries)
+    last = K_padded - PAIR
+    for b in range(0, padded, width_of(inputs) * TILE):
         if pairs.size:
-            for k in range(0, heights - 3, 4):
-                nested_4(flat, k, entries, lines, n_lines, joint, length, b)
-            if heights % 4:
-                nested_2(flat, last, entries, lines, n_lines, joint, length, b)
+            for k in range(0, K_padded - 3, 4):
+                nested_4(flat, k, entries, inputs, n_inputs, log_joint, length, b)
+            if K_padded % 4:
+                nested_2(flat, last, entries, inputs, n_inputs, log_joint, length, b)
         else:
-            for k in range(0, heights - 3, 4):
-                linear_4(flat, k, entries, lines, n_lines, joint, length, b)
-            if heights % 4:
-                linear_2(flat, last, entries, lines, n_lines, joint, length, b)
+            for k in range(0, K_padded - 3, 4):
+                linear_4(flat, k, entries, inputs, n_inputs, log_joint, length, b)
+            if K_padded % 4:
+                linear_2(flat, last, entries, inputs, n_inputs, log_joint, length, b)
 
 
 @njit(nogil=True)
-def collect(
-    shares: Any, length: Any, padded: Any, phi: Any, begin: Any, end: Any, heights: Any, totals: Any
+def add_sums(
+    resp: Any,
+    length: Any,
+    padded: Any,
+    features: Any,
+    begin: Any,
+    end: Any,
+    K_padded: Any,
+    totals: Any,
 ) -> Any:
-    """Add R @ phi^T, for entries begin..end, to the totals, (entries, components), of all.
+    """Add R @ features^T for the entries begin..end to the totals, (entries, components).
 
-    Entry `begin` is the first line of `phi`.
+    `features` starts with entry `begin`.
     """
-    for k in range(0, heights - 3, 4):
+    for k in range(0, K_padded - 3, 4):
         for p in range(begin, end, TILE):
             at = (p - begin) * length
-            sums_4(shares, length, k, phi, at, p, padded, heights, totals)
-    if heights % 4:
+            sums_4(resp, length, k, features, at, p, padded, K_padded, totals)
+    if K_padded % 4:
         for p in range(begin, end, TILE):
             at = (p - begin) * length
-            sums_2(shares, length, heights - PAIR, phi, at, p, padded, heights, totals)
+            sums_2(resp, length, K_padded - PAIR, features, at, p, padded, K_padded, totals)
 
 
 @njit(nogil=True)
-def gathered(
-    shares: Any,
+def add_strip_sums(
+    resp: Any,
     padded: Any,
     length: Any,
-    lines: Any,
+    inputs: Any,
     pairs: Any,
-    phi: Any,
+    monomials: Any,
     single: Any,
     paired: Any,
 ) -> Any:
-    """Add a strip's R @ phi^T to the totals of single lines, and to those of pairs of them."""
-    n_lines = len(lines) // length
-    heights = len(single) // n_lines
-    for p in range(0, n_lines, TILE):
-        collect(shares, length, padded, lines[p * length :], p, p + TILE, heights, single)
+    """Add a strip's R @ inputs^T and R @ monomials^T to the totals `single` and `paired`."""
+    n_inputs = len(inputs) // length
+    K_padded = len(single) // n_inputs
+    for p in range(0, n_inputs, TILE):
+        add_sums(resp, length, padded, inputs[p * length :], p, p + TILE, K_padded, single)
     for begin in range(0, pairs.shape[1], GROUP):
         end = min(pairs.shape[1], begin + GROUP)
-        fill(lines, length, padded, pairs, begin, end, phi)
-        collect(shares, length, padded, phi, begin, end, heights, paired)
+        multiply_pairs(inputs, length, padded, pairs, begin, end, monomials)
+        add_sums(resp, length, padded, monomials, begin, end, K_padded, paired)
 
 
 @njit(nogil=True)
-def room(size: Any, like: Any) -> Any:
-    """Zeros of another's type, the first of which begins a line of the cache: so do all vectors.
+def zeros(size: Any, like: Any) -> Any:
+    """Return zeros of the type of `like`, aligned to the lines of the cache.
 
-    A vector as long as a line lies in two of them otherwise, and costs two loads.
+    An unaligned vector of the length of a line would need two loads.
     """
-    line = CACHE_LINE // like.itemsize
-    wide = np.zeros(size + line, like.dtype)
-    skipped = -(wide.ctypes.data // like.itemsize) % line
-    return wide[skipped : skipped + size]
+    per_line = CACHE_LINE // like.itemsize
+    array = np.zeros(size + per_line, like.dtype)
+    start = -(array.ctypes.data // like.itemsize) % per_line
+    return array[start : start + size]
 
 
 @njit(nogil=True)
-def strip(theta: Any, D: Any, squares: Any, vectors: Any) -> Any:
-    """Rows of a strip; its lines, of which the first is 1, and log-joint; how long both are.
+def allocate_strip(params: Any, D: Any, squares: Any, vectors: Any) -> Any:
+    """Return the number of rows of a strip, the length of its arrays, its inputs and log-joint.
 
-    They are an odd number of the cache's lines apart: rows of all of them then lie in all its sets.
+    The length is an odd number of cache lines, so that the same row of all arrays is spread over
+    all sets of the cache.
     """
-    rows, line = vectors * width_of(theta), CACHE_LINE // theta.itemsize
-    length = ((rows + line - 1) // line | 1) * line
-    lines = room((1 + D + squares + TILE - 1) // TILE * TILE * length, theta)
-    lines[:length] = 1.0
-    return rows, length, lines, room(len(theta) * length, theta)
+    rows, per_line = vectors * width_of(params), CACHE_LINE // params.itemsize
+    length = ((rows + per_line - 1) // per_line | 1) * per_line
+    inputs = zeros((1 + D + squares + TILE - 1) // TILE * TILE * length, params)
+    inputs[:length] = 1.0
+    return rows, length, inputs, zeros(len(params) * length, params)
 
 
 def label_pass(
-    rows: Any, centre: Any, theta: Any, pairs: Any, squares: Any, vectors: Any, K: Any, out: Any
+    rows: Any, centre: Any, params: Any, pairs: Any, squares: Any, vectors: Any, K: Any, out: Any
 ) -> Any:
-    """The number of each row's largest log-joint into `out`, as `form.largest` has it."""
+    """Write the most probable component of each row into `out`, as `base.most_probable`."""
     D, N = rows.shape
-    most, length, lines, joint = strip(theta, D, squares, vectors)
-    numbers, least = np.empty(length, theta.dtype), least_of(theta)
-    for start in range(0, N, most):
-        n = min(most, N - start)
-        padded = centred(rows, start, n, centre, squares, lines, length)
-        join(lines, 1 + D + squares, padded, theta, pairs, joint, length)
-        for b in range(0, padded, width_of(joint)):
-            top, number = every(least, joint), every(0.0, joint)
-            for i in range(1, K + 1):  # from the last to the first, which has it if they are equal
-                own = load(joint, (K - i) * length + b)
-                number = where_above(own, top, number, every(float(K - i), joint))
-                top = at_least(top, own)
+    max_rows, length, inputs, log_joint = allocate_strip(params, D, squares, vectors)
+    numbers, least = np.empty(length, params.dtype), least_of(params)
+    for start in range(0, N, max_rows):
+        n = min(max_rows, N - start)
+        padded = load_strip(rows, start, n, centre, squares, inputs, length)
+        compute_log_joint(inputs, 1 + D + squares, padded, params, pairs, log_joint, length)
+        for b in range(0, padded, width_of(log_joint)):
+            top, number = broadcast(least, log_joint), broadcast(0.0, log_joint)
+            for i in range(1, K + 1):  # descending, so that the first of equals is kept
+                value = load(log_joint, (K - i) * length + b)
+                number = select_above(value, top, number, broadcast(float(K - i), log_joint))
+                top = maximum(top, value)
             store(numbers, b, number)
         for b in range(n):
             out[start + b] = int(numbers[b])
 
 
-def share_pass(
-    rows: Any, centre: Any, theta: Any, pairs: Any, squares: Any, vectors: Any, out: Any
+def responsibility_pass(
+    rows: Any, centre: Any, params: Any, pairs: Any, squares: Any, vectors: Any, out: Any
 ) -> Any:
-    """Responsibilities into the (N, K) `out`."""
+    """Write the responsibilities into the (N, K) `out`."""
     D, N = rows.shape
     K = out.shape[1]
-    most, length, lines, joint = strip(theta, D, squares, vectors)
-    shares, tops, totals = room(len(joint), theta), room(length, theta), room(length, theta)
-    for start in range(0, N, most):
-        n = min(most, N - start)
-        padded = centred(rows, start, n, centre, squares, lines, length)
-        join(lines, 1 + D + squares, padded, theta, pairs, joint, length)
-        softmax(joint, K, n, padded, length, shares, tops, totals)
+    max_rows, length, inputs, log_joint = allocate_strip(params, D, squares, vectors)
+    resp, tops, totals = zeros(len(log_joint), params), zeros(length, params), zeros(length, params)
+    for start in range(0, N, max_rows):
+        n = min(max_rows, N - start)
+        padded = load_strip(rows, start, n, centre, squares, inputs, length)
+        compute_log_joint(inputs, 1 + D + squares, padded, params, pairs, log_joint, length)
+        softmax(log_joint, K, n, padded, length, resp, tops, totals)
         for b in range(n):
             for k in range(K):
-                out[start + b, k] = shares[k * length + b]
+                out[start + b, k] = resp[k * length + b]
 
 
 def density_pass(
-    rows: Any, centre: Any, theta: Any, pairs: Any, squares: Any, vectors: Any, K: Any, out: Any
+    rows: Any, centre: Any, params: Any, pairs: Any, squares: Any, vectors: Any, K: Any, out: Any
 ) -> Any:
-    """The log-sum-exp of each row's log-joint into `out`."""
+    """Write the log-density of each row into `out`."""
     D, N = rows.shape
-    most, length, lines, joint = strip(theta, D, squares, vectors)
-    shares, tops, totals = room(len(joint), theta), room(length, theta), room(length, theta)
-    for start in range(0, N, most):
-        n = min(most, N - start)
-        padded = centred(rows, start, n, centre, squares, lines, length)
-        join(lines, 1 + D + squares, padded, theta, pairs, joint, length)
-        softmax(joint, K, n, padded, length, shares, tops, totals)
+    max_rows, length, inputs, log_joint = allocate_strip(params, D, squares, vectors)
+    resp, tops, totals = zeros(len(log_joint), params), zeros(length, params), zeros(length, params)
+    for start in range(0, N, max_rows):
+        n = min(max_rows, N - start)
+        padded = load_strip(rows, start, n, centre, squares, inputs, length)
+        compute_log_joint(inputs, 1 + D + squares, padded, params, pairs, log_joint, length)
+        softmax(log_joint, K, n, padded, length, resp, tops, totals)
         for b in range(n):
             out[start + b] = tops[b] + math.log(totals[b])
 
 
-def joint_pass(
-    rows: Any, centre: Any, theta: Any, pairs: Any, squares: Any, vectors: Any, out: Any
+def log_joint_pass(
+    rows: Any, centre: Any, params: Any, pairs: Any, squares: Any, vectors: Any, out: Any
 ) -> Any:
-    """The log-joint into the (K, N) `out`."""
+    """Write the log-joint into the (K, N) `out`."""
     D, N = rows.shape
-    most, length, lines, joint = strip(theta, D, squares, vectors)
-    for start in range(0, N, most):
-        n = min(most, N - start)
-        padded = centred(rows, start, n, centre, squares, lines, length)
-        join(lines, 1 + D + squares, padded, theta, pairs, joint, length)
+    max_rows, length, inputs, log_joint = allocate_strip(params, D, squares, vectors)
+    for start in range(0, N, max_rows):
+        n = min(max_rows, N - start)
+        padded = load_strip(rows, start, n, centre, squares, inputs, length)
+        compute_log_joint(inputs, 1 + D + squares, padded, params, pairs, log_joint, length)
         for k in range(len(out)):
-            out[k, start : start + n] = joint[k * length : k * length + n]
+            out[k, start : start + n] = log_joint[k * length : k * length + n]
 
 
 def sum_pass(
     rows: Any,
     centre: Any,
-    theta: Any,
+    params: Any,
     pairs: Any,
     squares: Any,
     vectors: Any,
     weights: Any,
     out: Any,
 ) -> Any:
-    """R @ phi^T into the (K, P) `out`, the log-likelihood returned; no weights are weights of 1."""
+    """Write R @ phi^T into the (K, P) `out`; return the log-likelihood.
+
+    An empty array of weights stands for weights of 1.
+    """
     D, N = rows.shape
     K, P = out.shape
-    most, length, lines, joint = strip(theta, D, squares, vectors)
-    shares, tops, totals = room(len(joint), theta), room(length, theta), room(length, theta)
-    heights, n_lines, n_pairs = len(theta), len(lines) // length, pairs.shape[1]
-    single, paired = room(n_lines * heights, out), room(n_pairs * heights, out)
-    phi = room(GROUP * length, theta)
+    max_rows, length, inputs, log_joint = allocate_strip(params, D, squares, vectors)
+    resp, tops, totals = zeros(len(log_joint), params), zeros(length, params), zeros(length, params)
+    K_padded, n_inputs, n_pairs = len(params), len(inputs) // length, pairs.shape[1]
+    single, paired = zeros(n_inputs * K_padded, out), zeros(n_pairs * K_padded, out)
+    monomials = zeros(GROUP * length, params)
     log_likelihood = 0.0
-    for start in range(0, N, most):
-        n = min(most, N - start)
-        padded = centred(rows, start, n, centre, squares, lines, length)
-        join(lines, 1 + D + squares, padded, theta, pairs, joint, length)
-        own = softmax(joint, K, n, padded, length, shares, tops, totals)
+    for start in range(0, N, max_rows):
+        n = min(max_rows, N - start)
+        padded = load_strip(rows, start, n, centre, squares, inputs, length)
+        compute_log_joint(inputs, 1 + D + squares, padded, params, pairs, log_joint, length)
+        strip_log_likelihood = softmax(log_joint, K, n, padded, length, resp, tops, totals)
         if len(weights):
-            own = weigh(K, n, length, weights, start, tops, totals, shares)
-        log_likelihood += own
-        gathered(shares, padded, length, lines, pairs, phi, single, paired)
+            strip_log_likelihood = apply_weights(K, n, length, weights, start, tops, totals, resp)
+        log_likelihood += strip_log_likelihood
+        add_strip_sums(resp, padded, length, inputs, pairs, monomials, single, paired)
     linear = 1 + D + squares
     for k in range(K):
         for p in range(linear):
-            out[k, p] = single[p * heights + k]
+            out[k, p] = single[p * K_padded + k]
         for p in range(linear, P):
-            out[k, p] = paired[(p - linear) * heights + k]
+            out[k, p] = paired[(p - linear) * K_padded + k]
     return log_likelihood
 
 
-def passes(number: str) -> dict[str, tuple[Any, ...]]:
-    """By name each pass, what it returns, and what it takes after what all of them take."""
-    own = from_dtype(np.dtype(number))
+def functions(number: str) -> dict[str, tuple[Any, ...]]:
+    """Return the functions by name, with the types of the result and of further arguments."""
+    number_type = from_dtype(np.dtype(number))
     weights = types.Array(types.float64, 1, "C", readonly=True)
     return {
         "labels": (label_pass, types.void, types.intp, types.Array(types.int64, 1, "C")),
-        "shares": (share_pass, types.void, types.Array(own, 2, "C")),
-        "densities": (density_pass, types.void, types.intp, types.Array(own, 1, "C")),
-        "joint": (joint_pass, types.void, types.Array(own, 2, "C")),
+        "responsibilities": (responsibility_pass, types.void, types.Array(number_type, 2, "C")),
+        "log_densities": (density_pass, types.void, types.intp, types.Array(number_type, 1, "C")),
+        "log_joint": (log_joint_pass, types.void, types.Array(number_type, 2, "C")),
         "sums": (sum_pass, types.float64, weights, types.Array(types.float64, 2, "C")),
     }
 
 
 @cache
-def pass_for(name: str, row: str, number: str) -> Any:
-    """A pass, compiled for types of rows and of theta; on disk where there is a place."""
-    function, returned, *more = passes(number)[name]
+def compiled(name: str, row: str, number: str) -> Any:
+    """Return a function compiled for the types of rows and parameters, from the cache on disk."""
+    function, returned, *more = functions(number)[name]
     signature = returned(
         types.Array(from_dtype(np.dtype(row)), 2, "A", readonly=True),
         types.Array(types.float64, 1, "C", readonly=True),
@@ -406,5 +425,5 @@ def pass_for(name: str, row: str, number: str) -> Any:
     )
     try:
         return njit(signature, nogil=True, cache=True)(function)
-    except RuntimeError:  # nowhere to write
+    except RuntimeError:  # no writable directory for the cache
         return njit(signature, nogil=True)(function)

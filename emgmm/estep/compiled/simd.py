@@ -1,7 +1,7 @@
-"""Vectors of rows, as numba is to see them: their types, arithmetic and exponential.
+"""Vectors of rows as a numba type, with their arithmetic and exponential.
 
-numba's `math.exp` takes one number at a time, and so does all that is written around it. What an
-array's vectors are follows from the type of its numbers: whoever loads from one need not say.
+numba's `math.exp` processes one number at a time, and prevents the vectorization of the code around
+it. The type of an array's vectors follows from the type of its numbers.
 """
 
 from __future__ import annotations
@@ -19,40 +19,42 @@ from numba.extending import models, register_model
 
 from emgmm.estep.softmax import FLOOR, FLOOR_SINGLE
 
-intrinsic: Any = (
-    extending.intrinsic
-)  # whose types forget that the compiler gives the first argument
+# Any, because the annotations of `intrinsic` do not account for the first argument.
+intrinsic: Any = extending.intrinsic
 
 
-def widest() -> int:
-    """Bits of this processor's vectors; what has less than 256 is given two for one."""
+def register_bits() -> int:
+    """Return the number of bits of this processor's vectors, at least 256.
+
+    Vectors that are longer than the processor's are divided by the compiler.
+    """
     try:
         return 512 if get_host_cpu_features().get("avx512f") else 256
-    except RuntimeError:  # nobody knows
+    except RuntimeError:  # unknown processor
         return 256
 
 
-REGISTER = widest()  # bits of a vector
+REGISTER = register_bits()  # bits of a vector
 CONTRACT = ("contract",)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A type of numbers.
+    """A floating-point type.
 
     Parameters
     ----------
-    scalar : llvmlite's type
-        One of them.
+    scalar : llvmlite type
+        Type of a number.
     floor : float
-        Below this the exponential is not needed.
+        Lower bound of the arguments of the exponential.
     fraction : int
-        Bits of the mantissa, but for its first.
+        Number of explicit bits of the mantissa.
     log2 : (float, float)
-        log(2) in two parts; the first, times any exponent, is exact.
+        log(2) in two parts; products of the first with an exponent are exact.
     terms : tuple of float
-        exp(r) = 1 + r + r^2 q(r) for |r| <= log(2)/2: q, which interpolates at the Chebyshev
-        points.
+        Coefficients of q in exp(r) = 1 + r + r^2 q(r) for |r| <= log(2)/2, which interpolates at
+        the Chebyshev points.
     """
 
     scalar: Any
@@ -62,7 +64,7 @@ class Kind:
     terms: tuple[float, ...]
 
 
-# What q leaves is 2e-17 relative, and 1e-8 in single precision. exp(0) is exactly 1.
+# The relative error of q is 2e-17, and 1e-8 in single precision. exp(0) is exactly 1.
 DOUBLE = Kind(
     ir.DoubleType(),
     FLOOR,
@@ -92,7 +94,7 @@ KINDS = {types.float64: DOUBLE, types.float32: SINGLE}
 
 
 class Lanes(types.Type):
-    """A vector of numbers of one type."""
+    """numba type of a vector: `width` numbers of the type `element`."""
 
     def __init__(self, element: Any, width: int) -> None:
         super().__init__(name=f"{element}x{width}")
@@ -112,109 +114,112 @@ class Lanes(types.Type):
         return ir.VectorType(ir.IntType(self.element.bitwidth), self.width)
 
     def constant(self, value: float) -> Any:
-        """A number in every lane, known when compiled."""
+        """Return a compile-time constant in every lane."""
         return ir.Constant(self.vector, [value] * self.width)
 
 
 @register_model(Lanes)
 class LanesModel(models.PrimitiveModel):
-    """Held as the processor holds it."""
+    """Data model of `Lanes`: an LLVM vector."""
 
     def __init__(self, manager: Any, fe_type: Any) -> None:
         super().__init__(manager, fe_type, fe_type.vector)
 
 
 def lanes_of(array_type: Any) -> Lanes:
-    """The vectors that an array is read in."""
+    """Return the type of an array's vectors."""
     return Lanes(array_type.dtype, REGISTER // array_type.dtype.bitwidth)
 
 
-def in_double(lanes: Lanes) -> Lanes:
-    """As many float64."""
+def double_lanes(lanes: Lanes) -> Lanes:
+    """Return the type of vectors of as many float64."""
     return Lanes(types.float64, lanes.width)
 
 
-# -- what vectors can do ------------------------------------------------------------------------
-def place(
+# -- code generation ----------------------------------------------------------------------------
+def pointer_to(
     context: Any, builder: Any, array_type: Any, array: Any, index: Any, lanes: Lanes | None = None
 ) -> Any:
-    """Pointer to a vector, of those that the array is read in if not `lanes`, at an element."""
+    """Return a pointer to the vector of type `lanes` that starts at an element of an array."""
     data = context.make_array(array_type)(context, builder, array).data
     pointer = (lanes or lanes_of(array_type)).vector.as_pointer()
     return builder.bitcast(builder.gep(data, [index]), pointer)
 
 
-def fetch(builder: Any, pointer: Any) -> Any:
-    """The vector at a place."""
+def load_at(builder: Any, pointer: Any) -> Any:
+    """Load the vector at a pointer."""
     return builder.load(pointer, align=alignment(pointer))
 
 
-def put(builder: Any, vector: Any, pointer: Any) -> None:
-    """Leave a vector at a place."""
+def store_at(builder: Any, vector: Any, pointer: Any) -> None:
+    """Store a vector at a pointer."""
     builder.store(vector, pointer, align=alignment(pointer))
 
 
 def alignment(pointer: Any) -> int:
-    """Bytes of an element: a vector may begin at any."""
+    """Return the alignment in bytes, which is that of an element."""
     return 4 if pointer.type.pointee.element == SINGLE.scalar else 8
 
 
-def fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """Product a * b, plus c: rounded once where the processor can."""
+def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """Return a * b + c, with a single rounding if the processor supports it."""
     return builder.fadd(builder.fmul(a, b, flags=CONTRACT), c, flags=CONTRACT)
 
 
-def chosen(builder: Any, vector: Any, lanes: Any, other: Any = None) -> Any:
-    """Those lanes of a vector, in this order; another's are numbered on from its last."""
+def shuffle(builder: Any, vector: Any, lanes: Any, other: Any = None) -> Any:
+    """Return the given lanes of a vector; lanes of `other` are numbered after its own."""
     mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
     other = ir.Constant(vector.type, ir.Undefined) if other is None else other
     return builder.shuffle_vector(vector, other, mask)
 
 
-def spread(builder: Any, scalar: Any, lanes: Lanes) -> Any:
-    """A scalar in every lane."""
-    nothing = ir.Constant(lanes.vector, ir.Undefined)
-    single = builder.insert_element(nothing, scalar, ir.IntType(32)(0))
-    return chosen(builder, single, [0] * lanes.width)
+def splat(builder: Any, scalar: Any, lanes: Lanes) -> Any:
+    """Return a vector with a scalar in every lane."""
+    undefined = ir.Constant(lanes.vector, ir.Undefined)
+    single = builder.insert_element(undefined, scalar, ir.IntType(32)(0))
+    return shuffle(builder, single, [0] * lanes.width)
 
 
-def converted(builder: Any, vector: Any, lanes: Lanes) -> Any:
-    """A vector's numbers as another's."""
+def convert(builder: Any, vector: Any, lanes: Lanes) -> Any:
+    """Convert a vector to another type of the same width."""
     if vector.type == lanes.vector:
         return vector
     widens = lanes.element == types.float64
     return (builder.fpext if widens else builder.fptrunc)(vector, lanes.vector)
 
 
-def neighbours(builder: Any, a: Any, b: Any = None) -> Any:
-    """Sums of each two lanes side by side: those of `a`, and then those of `b`, if there is one."""
+def adjacent_sums(builder: Any, a: Any, b: Any = None) -> Any:
+    """Return the sums of adjacent lanes of `a`, followed by those of `b`."""
     n = a.type.count * (1 if b is None else 2)
-    even, odd = (chosen(builder, a, range(first, n, 2), b) for first in (0, 1))
+    even, odd = (shuffle(builder, a, range(first, n, 2), b) for first in (0, 1))
     return builder.fadd(even, odd)
 
 
-def across(builder: Any, vectors: list[Any]) -> Any:
-    """A vector of the sums of each vector's lanes: powers of two, of lanes at least as many."""
+def horizontal_sums(builder: Any, vectors: list[Any]) -> Any:
+    """Return a vector of the sums of the lanes of each vector.
+
+    The number of vectors and that of lanes, which is no smaller, are powers of two.
+    """
     n = len(vectors)
     while len(vectors) > 1:
         pairs = zip(vectors[::2], vectors[1::2], strict=True)
-        vectors = [neighbours(builder, *pair) for pair in pairs]
+        vectors = [adjacent_sums(builder, *pair) for pair in pairs]
     (vector,) = vectors
     while vector.type.count > n:
-        vector = neighbours(builder, vector)
+        vector = adjacent_sums(builder, vector)
     return vector
 
 
-def folded(builder: Any, vector: Any, lanes: Lanes) -> Any:
-    """A vector's lanes added up to the fewer of another, and these as that one's."""
+def fold(builder: Any, vector: Any, lanes: Lanes) -> Any:
+    """Add the halves of a vector until it has the width of `lanes`, and convert it to this type."""
     while (width := vector.type.count) > lanes.width:
-        low = chosen(builder, vector, range(width // 2))
-        vector = builder.fadd(low, chosen(builder, vector, range(width // 2, width)))
-    return converted(builder, vector, lanes)
+        low = shuffle(builder, vector, range(width // 2))
+        vector = builder.fadd(low, shuffle(builder, vector, range(width // 2, width)))
+    return convert(builder, vector, lanes)
 
 
-def known(of: Callable[[Lanes], int | float]) -> Any:
-    """A number that goes with an array's vectors, known when compiled."""
+def constant_of(of: Callable[[Lanes], int | float]) -> Any:
+    """Return an intrinsic for a compile-time constant of an array's vectors."""
 
     @intrinsic
     def number(typing: Any, array: Any) -> Any:
@@ -230,28 +235,28 @@ def known(of: Callable[[Lanes], int | float]) -> Any:
     return number
 
 
-width_of = known(lambda lanes: lanes.width)
-floor_of = known(lambda lanes: lanes.kind.floor)
-least_of = known(lambda lanes: float(np.finfo(str(lanes.element)).min))
+width_of = constant_of(lambda lanes: lanes.width)
+floor_of = constant_of(lambda lanes: lanes.kind.floor)
+least_of = constant_of(lambda lanes: float(np.finfo(str(lanes.element)).min))
 
 
 @intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """The vector that begins at an element of a flat array."""
+    """Load the vector that starts at an element of a flat array."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return fetch(builder, place(context, builder, signature.args[0], *arguments))
+        return load_at(builder, pointer_to(context, builder, signature.args[0], *arguments))
 
     return lanes_of(array)(array, types.intp), code
 
 
 @intrinsic
 def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Put a vector where an element of a flat array begins it."""
+    """Store a vector that starts at an element of a flat array."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, index, vector = arguments
-        put(builder, vector, place(context, builder, signature.args[0], array, index))
+        store_at(builder, vector, pointer_to(context, builder, signature.args[0], array, index))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, lanes_of(array)), code
@@ -259,7 +264,7 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
 
 @intrinsic
 def gather(typing: Any, array: Any, index: Any, step: Any, centre: Any, target: Any) -> Any:
-    """Elements `step` apart, less `centre`: a difference of float64, as a vector of `target`'s."""
+    """Load elements `step` apart and subtract `centre` in float64; return a vector of `target`."""
     lanes = lanes_of(target)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -271,37 +276,37 @@ def gather(typing: Any, array: Any, index: Any, step: Any, centre: Any, target: 
             element = builder.load(builder.gep(data, [index]))
             vector = builder.insert_element(vector, element, ir.IntType(32)(i))
             index = builder.add(index, step)
-        wide = in_double(lanes)
-        vector = converted(builder, vector, wide)
-        return converted(builder, builder.fsub(vector, spread(builder, centre, wide)), lanes)
+        wide = double_lanes(lanes)
+        vector = convert(builder, vector, wide)
+        return convert(builder, builder.fsub(vector, splat(builder, centre, wide)), lanes)
 
     return lanes(array, types.intp, types.intp, types.float64, target), code
 
 
 @intrinsic
-def every(typing: Any, scalar: Any, array: Any) -> Any:
-    """A scalar in every lane of one of an array's vectors."""
+def broadcast(typing: Any, scalar: Any, array: Any) -> Any:
+    """Return a vector of an array's type with a scalar in every lane."""
     lanes = lanes_of(array)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return spread(builder, arguments[0], lanes)
+        return splat(builder, arguments[0], lanes)
 
     return lanes(lanes.element, array), code
 
 
 @intrinsic
-def doubled(typing: Any, vector: Any) -> Any:
-    """The same numbers as float64."""
+def to_double(typing: Any, vector: Any) -> Any:
+    """Convert a vector to float64."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return converted(builder, arguments[0], signature.return_type)
+        return convert(builder, arguments[0], signature.return_type)
 
-    return in_double(vector)(vector), code
+    return double_lanes(vector)(vector), code
 
 
 @intrinsic
 def lane(typing: Any, vector: Any, index: Any) -> Any:
-    """The scalar in one lane."""
+    """Return the scalar in one lane."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.extract_element(*arguments)
@@ -310,7 +315,7 @@ def lane(typing: Any, vector: Any, index: Any) -> Any:
 
 
 def operation(name: str) -> Any:
-    """One of the builder's operations on two vectors."""
+    """Return an intrinsic for one of the builder's binary operations."""
 
     @intrinsic
     def operate(typing: Any, a: Any, b: Any) -> Any:
@@ -326,8 +331,8 @@ add, subtract, multiply, divide = map(operation, ("fadd", "fsub", "fmul", "fdiv"
 
 
 @intrinsic
-def at_least(typing: Any, a: Any, b: Any) -> Any:
-    """The larger of two; a NaN in `a` stays."""
+def maximum(typing: Any, a: Any, b: Any) -> Any:
+    """Return the maximum of a and b; NaN in `a` is kept."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, b = arguments
@@ -337,8 +342,8 @@ def at_least(typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
-def where_above(typing: Any, bound: Any, x: Any, a: Any, b: Any) -> Any:
-    """`a`, but `b` where x <= bound; a NaN in `a` stays where x is one."""
+def select_above(typing: Any, bound: Any, x: Any, a: Any, b: Any) -> Any:
+    """Return b where x <= bound, and a elsewhere, also where x is NaN."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         bound, x, a, b = arguments
@@ -349,26 +354,26 @@ def where_above(typing: Any, bound: Any, x: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def exponential(typing: Any, x: Any) -> Any:
-    """exp(x) for floor <= x <= -floor, to 1.1 ulp; x = n log(2) + r (Cody and Waite)."""
+    """Return exp(x) for floor <= x <= -floor within 1.1 ulp; x = n log(2) + r (Cody and Waite)."""
     kind = x.kind
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value, constant = arguments[0], x.constant
-        # Added, this leaves a number rounded to an integer, in the lowest bits.
+        # Adding this constant rounds a number to an integer, in the lowest bits.
         rounder = constant(1.5 * 2.0**kind.fraction)
-        shifted = fused(builder, value, constant(1.0 / math.log(2.0)), rounder)
+        shifted = multiply_add(builder, value, constant(1.0 / math.log(2.0)), rounder)
         n = builder.fsub(shifted, rounder)
         r = value
         for part in kind.log2:
-            r = fused(builder, n, constant(-part), r)
+            r = multiply_add(builder, n, constant(-part), r)
         power, terms = r, [constant(term) for term in kind.terms]
         while len(terms) > 1:  # Estrin: pairs, then pairs of pairs
             odd = terms[len(terms) // 2 * 2 :]
             pairs = zip(terms[::2], terms[1::2], strict=False)
-            terms = [fused(builder, power, high, low) for low, high in pairs] + odd
+            terms = [multiply_add(builder, power, high, low) for low, high in pairs] + odd
             power = builder.fmul(power, power)
         square = builder.fmul(r, r)
-        mantissa = builder.fadd(fused(builder, square, terms[0], r), constant(1.0))
+        mantissa = builder.fadd(multiply_add(builder, square, terms[0], r), constant(1.0))
         shift = ir.Constant(x.bits, [kind.fraction] * x.width)
         exponent = builder.shl(builder.bitcast(shifted, x.bits), shift)
         whole = builder.add(builder.bitcast(mantissa, x.bits), exponent)
@@ -379,7 +384,7 @@ def exponential(typing: Any, x: Any) -> Any:
 
 @njit
 def exponentials(x: Any) -> Any:
-    """The exponential of an array, as the kernel takes it: for tests."""
+    """Return the exponential of an array as the kernel computes it, for tests."""
     width = width_of(x)
     padded = np.zeros((x.size + width - 1) // width * width, x.dtype)
     padded[: x.size] = x
