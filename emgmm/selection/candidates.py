@@ -24,7 +24,7 @@ from emgmm.fitting.fit import FitResult, fit_mixture
 from emgmm.fitting.problem import Options, Problem
 from emgmm.fitting.progress import Reporter
 from emgmm.initialization import Assignment, Start
-from emgmm.prediction import Certainty
+from emgmm.prediction import certainty, summed
 from emgmm.sources import Rows, Source
 from emgmm.typing import Array
 
@@ -271,11 +271,9 @@ def _better(one: FitResult, other: FitResult) -> bool:
 
 
 def figures_of(source: Source, result: FitResult) -> dict[str, float]:
-    """The criteria of a fit, of which one pass over the rows finds the certainty of labels."""
-    statistics, mixture = result.statistics, result.mixture
-    certainty = Certainty(mixture, source.n_rows_hint)
-    certain = source.sum(certainty, certainty.form.block_rows)
-    return criteria(statistics, mixture.n_parameters, certain)
+    """Return the criteria of a fit, which take one pass for the certainty of the labels."""
+    total = summed(result.mixture, source, certainty)
+    return criteria(result.statistics, result.mixture.n_parameters, total)
 
 
 def distinct_families(names: Sequence[str], n_components: int) -> dict[str, str]:
