@@ -171,7 +171,7 @@ def test_text_page_and_dictionary_agree():
     rows = question().rows
     diagnosis = fit(own_start(tol=0, max_iter=5), rows).diagnose(rows, certify=True)
     for shown in (str(diagnosis), repr(diagnosis), diagnosis._repr_html_()):
-        assert "A saddle: a finite move raises the likelihood" in shown
+        assert "A saddle: a finite move increases the likelihood" in shown
         assert "components 0 and 1" in shown
     assert str(diagnosis).count("\n") == diagnosis._repr_html_().count("<tr>") - 1
     named = diagnosis.to_dict()
