@@ -106,15 +106,15 @@ class Mixture:
         return self.family.per_component(precisions_cholesky, self.n_components)
 
     @property
-    def quadratic_shape(self) -> Structure | None:
+    def quadratic_structure(self) -> Structure | None:
         """Structure of the quadratic terms; None if they are the same for all densities."""
         return None if self.family.shared and self.noise is None else self.family.structure
 
     @property
     def size(self) -> tuple[int, int]:
         """Number of densities, and of features (1, x, monomials) in which they are linear."""
-        D, shape = self.n_features, self.quadratic_shape
-        return self.n_densities, 1 + D + (0 if shape is None else shape.n_monomials(D))
+        D, structure = self.n_features, self.quadratic_structure
+        return self.n_densities, 1 + D + (0 if structure is None else structure.n_monomials(D))
 
     @property
     def covariance_stack(self) -> Array:
