@@ -509,7 +509,7 @@ def test_given_noise_has_a_density_but_no_place():
     assert model.score_samples([[0.0]])[0] == pytest.approx(expected)
     with pytest.raises(ValueError, match="does not say where it lies"):
         model.sample(1000, random_state=0)
-    with pytest.raises(ValueError, match="scikit-learn's class does not know: fit one with"):
+    with pytest.raises(ValueError, match="scikit-learn's class does not support: fit a model with"):
         model.to_sklearn()
 
 
