@@ -26,7 +26,7 @@ def summarized(block: Block, family: Family) -> DataSummary:
 
 
 class EM:
-    """The E-step over the rows of a source and the M-step that follows it.
+    """EM's map: the E-step over the rows of a source, and the M-step.
 
     Parameters
     ----------

@@ -320,5 +320,5 @@ def test_a_next_step_to_a_singular_covariance_is_a_move():
 @pytest.mark.parametrize("certify", [False, True])
 def test_rows_of_which_nothing_was_observed_have_no_report(certify):
     model = sound()
-    with pytest.raises(ValueError, match="Nothing was observed in any row of X that counts"):
+    with pytest.raises(ValueError, match="X has no observed value in any row of positive weight"):
         model.diagnose(np.full_like(X, np.nan), certify=certify)

@@ -490,7 +490,7 @@ def test_no_volume():
     ("arguments", "message"),
     [
         ({"noise_weight": 0.2}, "noise_weight is 0.2, but noise is None"),
-        ({"noise": "uniform", "noise_weight": 0.2}, "without data to take a volume from"),
+        ({"noise": "uniform", "noise_weight": 0.2}, "without data to compute a volume from"),
         ({"noise": 0.1, "noise_weight": 1.0}, r"noise_weight must be a number in \[0, 1\)"),
         ({"noise": 0.1, "noise_weight": 0.3}, "should be normalized, but got sum"),
     ],

@@ -56,7 +56,7 @@ class Verdict(Enum):
 
     @property
     def sentence(self) -> str:
-        """The verdict in words."""
+        """Description of the verdict."""
         return self.value
 
 

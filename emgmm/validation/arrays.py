@@ -231,7 +231,7 @@ def given_noise(noise: Any, noise_weight: Any, n_features: int) -> Noise | None:
     density = _number(noise)
     if not 0 < density < np.inf:
         raise ValueError(
-            f"noise is {noise!r}; without data to take a volume from it must be a density above 0, "
-            "or a function of rows that returns log-densities."
+            f"noise is {noise!r}, but without data to compute a volume from it must be a density "
+            "above 0, or a function of rows that returns log-densities."
         )
     return Noise(weight, Box(np.ones(n_features)).of_density(density))

@@ -101,8 +101,7 @@ def check_some_observed(summary: DataSummary) -> None:
     """Check that some value was observed in a row of positive weight."""
     if not summary.n_rows:
         raise ValueError(
-            "Nothing was observed in any row of X that counts, so that there is nothing to report "
-            "on: pass the rows that were fitted."
+            "X has no observed value in any row of positive weight: pass the rows that were fitted."
         )
 
 
@@ -112,8 +111,8 @@ def check_observed(summary: DataSummary, names: Array | None) -> None:
     if len(never):
         name = "" if names is None else f" ({names[never[0]]!r})"
         raise ValueError(
-            f"Feature {never[0]}{name}, counted from 0, is missing in every row that counts: "
-            "nothing can be said of it, leave it out."
+            f"Feature {never[0]}{name}, counted from 0, is missing in every row of positive "
+            "weight, so that its mean and variance cannot be estimated: drop it."
         )
 
 
@@ -132,8 +131,8 @@ def constant_features(features: tuple[int, ...], names: Array | None) -> ValueEr
     """Return the error for a prior whose scale would be estimated from constant features."""
     return ValueError(
         f"X is constant in column {format_features(features, names)}, counted from 0, so that the "
-        "prior's scale, which is taken from the columns' variances, would be singular: drop such "
-        "columns, or give NormalInverseWishart(scale=...)."
+        "prior's scale, which is derived from the variances of the columns, would be singular: "
+        "drop such columns, or set prior=NormalInverseWishart(scale=...)."
     )
 
 
@@ -161,8 +160,8 @@ def no_volume(features: tuple[int, ...], names: Array | None) -> ValueError:
     """Return the error for noise that would be uniform over data without volume."""
     return ValueError(
         f"X is constant in column {format_features(features, names)}, counted from 0, so that the "
-        "data fill no volume over which noise could be uniform: drop such columns, or give noise a "
-        "function."
+        "data have no volume over which noise could be uniform: drop such columns, or set noise to "
+        "a function."
     )
 
 
