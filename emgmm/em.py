@@ -1,4 +1,4 @@
-"""EM's map for given rows: a mixture to its statistics, and statistics to the next mixture."""
+"""`EM`: the E-step over the rows of a source, and the M-step that follows it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def summarized(block: Block, family: Family) -> DataSummary:
 
 
 class EM:
-    """EM's map: the E-step over the rows of a source, and the M-step.
+    """EM's map, from a mixture to its statistics and from these to the next mixture.
 
     Parameters
     ----------
