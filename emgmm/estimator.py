@@ -13,7 +13,7 @@ from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 
 from emgmm import validation
-from emgmm.acceleration import SCHEMES
+from emgmm.acceleration import SCHEMES, Scheme
 from emgmm.attributes import (
     adopt,
     are_fitted,
@@ -23,7 +23,7 @@ from emgmm.attributes import (
     unchanged_by_errors,
 )
 from emgmm.base import BaseMixture
-from emgmm.covariances import FAMILIES
+from emgmm.covariances import FAMILIES, Family, family_of
 from emgmm.diagnostics import Diagnosis, diagnose
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
 from emgmm.fitting import discrete
@@ -42,7 +42,7 @@ from emgmm.sources import Source
 from emgmm.storage.checkpoint import recorder
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Integers
-from emgmm.validation import Interval, one_of
+from emgmm.validation import ARRAYS, Hidden, Interval, one_of
 
 
 class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
@@ -53,13 +53,14 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
     n_components : int, default=1
         Number of components, K.
     covariance_type : {'full', 'tied', 'diag', 'spherical', 'EII', 'VII', 'EEI', 'VEI', 'EVI', \
-            'VVI', 'EEE', 'VEE', 'EVE', 'VVE', 'EEV', 'VEV', 'EVV', 'VVV', 'E', 'V'}, \
+            'VVI', 'EEE', 'VEE', 'EVE', 'VVE', 'EEV', 'VEV', 'EVV', 'VVV', 'E', 'V'} or Family, \
             default='full'
         Constraint on the covariances, by a name of scikit-learn (one matrix per component, one
         common matrix, variances per component, one variance per component) or of mclust, whose
         letters say whether volume, shape and orientation are Equal or Variable among the
         components, or the Identity: full is VVV, tied EEE, diag VVI and spherical VII. E and V are
-        for one feature. EVI, EVE and EVV need more rows than features in every component.
+        for one feature. EVI, EVE and EVV need more rows than features in every component. An
+        instance of a subclass of ``emgmm.covariances.Family`` is another constraint.
     tol : float, default=1e-3
         EM stops if an iteration changes the mean log-likelihood per row, in nats, by less. This
         is a gain per iteration, not the distance to the maximum.
@@ -72,7 +73,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         Number of initializations, of which the one with the highest `lower_bound_` is kept. Those
         that fail are ignored.
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data', 'hierarchical', \
-            'whitened-kmeans', 'short-runs'} or callable, default='kmeans'
+            'whitened-kmeans', 'short-runs'}, callable or array-like, default='kmeans'
         Initialization. Besides scikit-learn's four methods, 'hierarchical' is the model-based
         agglomerative clustering of R's mclust, on a random sample of 2000 rows if there are more;
         'whitened-kmeans' is k-means in coordinates that do not depend on the units of X; and
@@ -82,7 +83,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         floats (n, K), responsibilities that sum to one in each row, with an additional last column
         for noise; or floats (K, D), means, each of which starts from the rows nearest to it. n is
         the number of rows that it is passed: all up to 2**20, and a random sample of 2**17 if there
-        are more.
+        are more. An array has the meaning of such an answer for all rows of X.
     weights_init : array-like of shape (K,), default=None
         Initial weights. With noise, its initial weight is 1 minus their sum.
     means_init : array-like of shape (K, D), default=None
@@ -100,11 +101,12 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
     break_symmetry : bool, default=True
         Whether components that coincide, which EM cannot separate, are split before EM continues.
         False gives plain EM. A warning is issued in both cases.
-    acceleration : {None, 'anderson'}, default=None
+    acceleration : {None, 'anderson'} or callable, default=None
         Acceleration of EM. None is plain EM. 'anderson' extrapolates from the last few steps and
         accepts what raises the likelihood. Where EM is slow this takes a fraction of the passes
         over X; it may end at another maximum than plain EM. Every mixture on the way counts as an
-        iteration. `tol` still applies to steps of plain EM, of which two end the fit.
+        iteration. `tol` still applies to steps of plain EM, of which two end the fit. A callable is
+        another scheme (``emgmm.acceleration.Scheme``): it returns its state after a first step.
     prior : {None, 'conjugate'} or NormalInverseWishart, default=None
         Prior of the components' means and covariances. The fit is then the mode of the posterior,
         which exists even if the likelihood has no maximum, and `reg_covar` is not used. 'conjugate'
@@ -207,12 +209,12 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "covariance_type": [one_of(FAMILIES)],
+        "covariance_type": [one_of(FAMILIES), Hidden(Family)],
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
-        "init_params": [one_of(STARTS), callable],
+        "init_params": [one_of(STARTS), callable, *ARRAYS],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
@@ -229,7 +231,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
             callable,
             None,
         ],
-        "acceleration": [one_of(name for name in SCHEMES if name is not None), None],
+        "acceleration": [one_of(name for name in SCHEMES if name is not None), callable, None],
         "learning_decay": [Interval(Real, 0.5, 1.0, closed="right")],
         "learning_offset": [Interval(Real, 0.0, None, closed="left")],
         "forgetting": [Interval(Real, 0.0, 1.0, closed="right"), None],
@@ -246,12 +248,12 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         self,
         n_components: int = 1,
         *,
-        covariance_type: str = "full",
+        covariance_type: str | Family = "full",
         tol: float = 1e-3,
         reg_covar: float = 1e-6,
         max_iter: int = 100,
         n_init: int = 1,
-        init_params: str | Callable[..., Any] = "kmeans",
+        init_params: Any = "kmeans",
         weights_init: Any = None,
         means_init: Any = None,
         precisions_init: Any = None,
@@ -260,7 +262,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         verbose: int = 0,
         verbose_interval: int = 10,
         break_symmetry: bool = True,
-        acceleration: str | None = None,
+        acceleration: str | Scheme | None = None,
         prior: str | NormalInverseWishart | None = None,
         weight_concentration: float = 1.0,
         noise: str | float | Callable[..., Any] | None = None,
@@ -437,7 +439,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
     def _problem(self, fitted: Mixture | None = None) -> Problem:
         """Return the problem of a fit, which continues from a fitted mixture if there is one."""
         if fitted is None:
-            return problem_of(self, FAMILIES[self.covariance_type], self.n_components)
+            return problem_of(self, family_of(self.covariance_type), self.n_components)
         noise = None if fitted.noise is None else fitted.noise.density
         return problem_of(self, fitted.family, fitted.n_components, noise=noise)
 
@@ -449,7 +451,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
 
     def _fit(self, source: Source, random: np.random.RandomState) -> tuple[UserWarning, ...]:
         """Fit to the rows of a source, and return the warnings of the fit."""
-        given = given_of(self, FAMILIES[self.covariance_type], source.n_features)
+        given = given_of(self, family_of(self.covariance_type), source.n_features)
         start = start_of(self.init_params, noise=self.noise is not None)
         fitted, before = None, -np.inf
         if self.warm_start and are_fitted(self):

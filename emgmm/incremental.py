@@ -11,7 +11,7 @@ from sklearn import get_config
 from sklearn.utils import check_random_state
 
 from emgmm import attributes, validation
-from emgmm.covariances import FAMILIES, Family
+from emgmm.covariances import Family, family_of
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError, FailedBlockError
 from emgmm.fitting.first_pass import em_of
@@ -36,9 +36,9 @@ class PartialFitMixin:
 
     n_components: int
     n_features_in_: int
-    covariance_type: str
+    covariance_type: str | Family
     prior: str | NormalInverseWishart | None
-    init_params: str | Callable[..., Any]
+    init_params: Any
     noise: Any
     random_state: Any
     learning_decay: float
@@ -119,7 +119,7 @@ class PartialFitMixin:
             fitted = attributes.are_fitted(self)
             started = fitted or hasattr(self, "_waiting")
             block = validation.source(self, X, sample_weight, reset=not started)
-            D, family = block.n_features, FAMILIES[self.covariance_type]
+            D, family = block.n_features, family_of(self.covariance_type)
             if fitted:
                 attributes.check_same_model(self, D, "partial_fit", "use fit, or a clone,")
             given = given_of(self, family, D)
@@ -160,7 +160,7 @@ class PartialFitMixin:
         if stream is not None and fitted is not None and not stream.led_to(fitted):
             stream = None
         if fitted is None:
-            problem = problem_of(self, FAMILIES[self.covariance_type], self.n_components)
+            problem = problem_of(self, family_of(self.covariance_type), self.n_components)
         else:
             noise = None if fitted.noise is None else fitted.noise.density
             prior = None if stream is None else stream.prior

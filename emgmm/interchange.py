@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 import numpy as np
 
 from emgmm import attributes, validation
+from emgmm.covariances import Family
 from emgmm.fitting.stepwise import Stream
 from emgmm.noise import Box
 from emgmm.statistics import Statistics
@@ -37,7 +38,7 @@ class InterchangeMixin(ValidatedParameters):
         *,
         covariances: Any = None,
         precisions: Any = None,
-        covariance_type: str = "full",
+        covariance_type: str | Family = "full",
         feature_names: Any = None,
         noise: float | Callable[..., Any] | None = None,
         noise_weight: float = 0.0,
@@ -52,7 +53,7 @@ class InterchangeMixin(ValidatedParameters):
             Means.
         covariances, precisions : array-like
             Covariances or precisions, exactly one of them, in the shape for `covariance_type`.
-        covariance_type : str, default='full'
+        covariance_type : str or Family, default='full'
             Family of the covariances, as in the constructor.
         feature_names : sequence of str, default=None
             Names of the features.
@@ -148,7 +149,7 @@ class InterchangeMixin(ValidatedParameters):
         Returns
         -------
         sklearn.mixture.GaussianMixture
-            Fitted model. A callable `init_params` is replaced by scikit-learn's default.
+            Fitted model. An `init_params` that is not a name is replaced by scikit-learn's default.
 
         Raises
         ------

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.covariances import DENSE, Family, are_symmetric
+from emgmm.covariances import Family, are_symmetric
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
@@ -158,8 +158,8 @@ def scale_of(summary: DataSummary, n_components: int) -> tuple[Array, bool]:
     # The sum of the weights may be less than 1.
     freedom = max(summary.seen - 1, summary.seen / 2)
     scale = summary.whole_scatter / freedom / n_components ** (2 / len(summary.mean))
-    if summary.structure == DENSE and is_collinear(scale):
-        return DENSE.diagonal(scale), True
+    if summary.structure.has_covariances and is_collinear(scale):
+        return summary.structure.diagonal(scale), True
     return scale, False
 
 

@@ -88,7 +88,7 @@ def test_another_encoding_is_refused_however_late_it_shows(folder, capsys):
     lines = [b"1,2,3\n"] * (csv_files.FIRST // 6 + 1)
     (folder / "a.csv").write_bytes(b"".join([b"a,b,c\n", *lines, "4,5,\xfc\n".encode("latin-1")]))
     sentence = refused(capsys, "fit", "a.csv", *ONE)
-    assert "a.csv: column 'c' is not UTF-8 text; say how its text is encoded" in sentence
+    assert "a.csv: column 'c' is not UTF-8 text; give the encoding of its text" in sentence
 
 
 def test_utf_16_and_a_byte_order_mark(folder, capsys):

@@ -289,7 +289,7 @@ def test_symmetry_is_judged_in_the_units_of_the_features(what, factor):
 
 
 def test_what_init_params_and_break_symmetry_may_be():
-    with pytest.raises(InvalidParameterError, match=r"'init_params' parameter .* or a callable"):
+    with pytest.raises(InvalidParameterError, match=r"'init_params' parameter .* a callable"):
         GaussianMixture(init_params="kmean").fit(X)
     with pytest.raises(InvalidParameterError, match="'break_symmetry' parameter"):
         GaussianMixture(break_symmetry=2.5).fit(X)

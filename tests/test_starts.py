@@ -12,7 +12,6 @@ from threadpoolctl import threadpool_limits
 
 from emgmm import GaussianMixture
 from emgmm.covariances import FAMILIES
-from emgmm.em import EM
 from emgmm.estep import centred
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting import multistart
@@ -176,7 +175,7 @@ WRONG = {
     "a negative share": (lambda: SHARES - [2, -1, -1], "for row 0; they must be non-negative"),
     "another shape": (lambda: np.zeros((2, 2)), r"expected integer labels of shape \(200,\)"),
     "floats as labels": (lambda: LABELS.astype(float), "expected integer labels"),
-    "words": (lambda: np.array(["a"] * len(X)), "return integer labels, or responsibilities"),
+    "words": (lambda: np.array(["a"] * len(X)), "it must hold integer labels, or resp"),
     "nan": (lambda: np.full((K, 4), np.nan), "with NaN or infinity in it"),
 }
 
@@ -311,13 +310,13 @@ def test_short_runs_look_at_a_sample_of_the_rows_that_count(monkeypatch):
     weights = np.ones(len(X))
     weights[::2] = 0
     looked_at = []
-    original = EM.under
+    original = short_runs.em_on_sample
 
-    def spy(m_step, source, n_components):
-        looked_at.append(source.rows)
-        return original(m_step, source, n_components)
+    def spy(m_step, sample, n_components):
+        looked_at.append(sample.values)
+        return original(m_step, sample, n_components)
 
-    monkeypatch.setattr(EM, "under", spy)
+    monkeypatch.setattr(short_runs, "em_on_sample", spy)
     GaussianMixture(K, init_params="short-runs", max_iter=0, random_state=0).fit(
         X, sample_weight=weights
     )

@@ -10,6 +10,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from lines import code_lines, counted, is_on_tour
 from sklearn.base import BaseEstimator
 
 import emgmm
@@ -193,8 +194,25 @@ def test_only_families_compare_a_familys_name(path):
 
 
 @EACH
+def test_only_covariances_name_a_structure(path):
+    if entry(name_of(path)) == "covariances":
+        return
+    for name, line in imports(path):
+        assert name != "covariances.dense", f"{path.name}:{line}"
+        assert name != "covariances.diagonal", f"{path.name}:{line}"
+    names = {
+        node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)
+    }
+    assert not names & {"DENSE", "DIAGONAL", "ISOTROPIC"}
+
+
+@EACH
 def test_modules_are_small(path):
-    assert len(path.read_text().splitlines()) <= 450
+    assert code_lines(path.read_text()) <= 350
+
+
+def test_what_one_reads_to_understand_em_is_short():
+    assert sum(lines for name, lines in counted().items() if is_on_tour(name)) <= 2400
 
 
 def test_optional_packages_are_imported_only_where_used():

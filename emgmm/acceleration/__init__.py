@@ -11,6 +11,13 @@ from emgmm.acceleration.step import LEAP, PLAIN, Scheme, SchemeState, Step, em_s
 SCHEMES: dict[str | None, Scheme] = {None: Plain, "anderson": Warmup}
 
 
+def scheme_of(acceleration: str | Scheme | None) -> Scheme:
+    """Return the scheme with a name, or the scheme itself."""
+    if acceleration is None or isinstance(acceleration, str):
+        return SCHEMES[acceleration]
+    return acceleration
+
+
 def after_short_runs(scheme: Scheme) -> Scheme:
     """Return the scheme with a shorter warm-up, for a fit that starts after some steps of EM."""
     return partial(Warmup, made=BURN_IN - 2) if scheme is Warmup else scheme
@@ -34,5 +41,6 @@ __all__ = [
     "em_step",
     "evaluate",
     "plain_steps",
+    "scheme_of",
     "steps",
 ]

@@ -27,7 +27,7 @@ from emgmm.cli.report import candidates, conditions, summarized, warning_texts
 from emgmm.cli.rows import InputRows
 from emgmm.cli.scaling import Standardization
 from emgmm.cli.tables import Table
-from emgmm.covariances import FAMILIES, family_names
+from emgmm.covariances import family_names, family_of
 from emgmm.estimator import GaussianMixture
 from emgmm.initialization import STARTS
 from emgmm.plotting import GaussianMixtureDisplay, InformationCriterionDisplay
@@ -177,7 +177,7 @@ def fit(options: argparse.Namespace, table: Table) -> None:
     X, weights = (rows if scaled is None else scaled.forward(rows)).for_estimator()
     new_bar = progress_bar()
     introduce(options, rows, numbers, columns, n_distinct)
-    total = sum(len({*distinct_families(names, K).values()}) for K in numbers)
+    total = sum(len({*distinct_families(names, K, len(rows.names)).values()}) for K in numbers)
     with new_bar(total=total) as bar:
         grid, caught = fit_grid(options, X, weights, numbers, names, bar)
     summary = summarized(grid, X, rows.names, weights)
@@ -198,7 +198,7 @@ def families_for(requested: str | list[str], n_features: int) -> list[str]:
     if isinstance(requested, str):
         return family_names(n_features)
     for name in requested:
-        most = FAMILIES[name].most_features
+        most = family_of(name).most_features
         if most is not None and n_features > most:
             raise CommandError(
                 f"--families: {name} is for one column, but there are {n_features}: choose among "

@@ -12,7 +12,7 @@ from emgmm.attributes import adopt
 from emgmm.base import fitted_mixture
 from emgmm.cli.errors import CommandError
 from emgmm.cli.rows import InputRows
-from emgmm.covariances import DENSE, FAMILIES
+from emgmm.covariances import FAMILIES
 from emgmm.diagnostics import MixtureSummary
 from emgmm.estimator import GaussianMixture
 from emgmm.mixture import Mixture
@@ -127,7 +127,7 @@ class Standardization:
                 old.covariances,
                 old.precisions_cholesky,
             )
-            if old.family.structure != DENSE:
+            if not old.family.structure.has_covariances:
                 products, lengths = self.sds**2, self.sds
         new = Mixture(
             old.weights,

@@ -4,7 +4,7 @@ from emgmm.covariances.conditional import Conditional, Patterns
 from emgmm.covariances.dense import DENSE, are_symmetric
 from emgmm.covariances.diagonal import DIAGONAL, ISOTROPIC
 from emgmm.covariances.family import Family, times_counts
-from emgmm.covariances.registry import FAMILIES, describe_family, family_names
+from emgmm.covariances.registry import FAMILIES, describe_family, family_names, family_of
 from emgmm.covariances.structure import Structure
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "are_symmetric",
     "describe_family",
     "family_names",
+    "family_of",
     "times_counts",
 ]

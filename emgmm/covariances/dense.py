@@ -78,6 +78,7 @@ class Dense(Structure):
     """Any symmetric matrix."""
 
     scikit_learn = "full"
+    has_covariances = True
 
     def symmetric(self, elements: Array) -> Array:
         half = 0.5 * elements

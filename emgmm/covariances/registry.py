@@ -51,6 +51,11 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def family_of(covariance_type: str | Family) -> Family:
+    """Return the family with a name, or the family itself."""
+    return covariance_type if isinstance(covariance_type, Family) else FAMILIES[covariance_type]
+
+
 def family_names(n_features: int) -> list[str]:
     """Return mclust's names of all families for this number of features."""
     most = 1 if n_features == 1 else None

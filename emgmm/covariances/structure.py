@@ -49,9 +49,12 @@ class Structure(ABC):
     ----------
     scikit_learn : str
         scikit-learn's ``covariance_type`` for arrays of K elements.
+    has_covariances : bool
+        Whether an element has entries for pairs of different features.
     """
 
     scikit_learn: str
+    has_covariances = False
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.covariances import describe_family
+from emgmm.covariances import FAMILIES, describe_family
 from emgmm.fitting.loop import Ending
 from emgmm.mixture import Mixture
 from emgmm.typing import Array
@@ -107,7 +107,7 @@ class MixtureSummary:
             None if mixture.noise is None else mixture.noise.weight,
             mixture.n_parameters,
             covariances / (sds[:, :, None] * sds[:, None, :]) if correlations else None,
-            mixture.family.structure.n_monomials(D) > D,  # some are products of two features
+            mixture.family.structure.has_covariances and D > 1,
             **figures,
         )
 
@@ -144,9 +144,11 @@ class MixtureSummary:
     # -- the parts of the text ------------------------------------------------------------------
     def _title(self) -> str:
         K, D = self.means.shape
+        known = self.covariance_type in FAMILIES
+        described = f" ({describe_family(self.covariance_type)})" if known else ""
         return (
             f"Gaussian mixture of {counted(K, 'component')} in {counted(D, 'feature')}: "
-            f"{self.covariance_type} ({describe_family(self.covariance_type)})"
+            f"{self.covariance_type}{described}"
         )
 
     def _tables(self) -> Iterator[Table]:

@@ -78,10 +78,9 @@ def _density(em: EM, noise: Any) -> Density | None:
 
 def _smallest(em: EM, box: Box) -> Box:
     """Return the box that contains all rows, along the principal axes if that is smaller."""
-    full = FAMILIES["full"]
     summary = em.summary
-    if em.family.structure != full.structure:
-        summary = em.summarize(partial(summarized, family=full))
+    if not em.family.structure.has_covariances:
+        summary = em.summarize(partial(summarized, family=FAMILIES["full"]))
     if is_collinear(summary.scatter):
         return box
     axes = np.linalg.eigh(summary.scatter)[1]

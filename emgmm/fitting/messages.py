@@ -124,8 +124,7 @@ def diagonal_scale(prior: Prior | None) -> list[EMWarning]:
 
 def unobserved_pairs(summary: DataSummary, family: Family) -> list[UnobservedPairWarning]:
     """Return the warning of features without a common row, if the family has their covariance."""
-    D = len(summary.mean)
-    if summary.pair_weights is None or family.structure.n_monomials(D) <= D:
+    if summary.pair_weights is None or not family.structure.has_covariances:
         return []
     pairs = np.argwhere(np.triu(summary.pair_weights <= 0, k=1))
     if not len(pairs):

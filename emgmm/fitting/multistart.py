@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,7 +20,7 @@ from emgmm.fitting.split import splits
 from emgmm.initialization import Start
 from emgmm.mixture import Mixture
 from emgmm.noise import Density, Noise
-from emgmm.sources import Rows
+from emgmm.sources import Rows, Source, sample_indices
 from emgmm.typing import Array
 
 # Number of rows up to which a start uses all of them, as in scikit-learn, and size of the random
@@ -53,9 +54,7 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
     weights, means, precisions_cholesky = given.weights, given.means, given.precisions_cholesky
     dtype, noise_weight = em.source.dtype, 0.0
     if weights is None or means is None or precisions_cholesky is None:
-        n_rows = em.source.n_rows
-        rows = em.source.sample(n_rows if n_rows <= START_FROM else START_ROWS, random)
-        rows = at_least(em.n_components, rows)
+        rows = at_least(em.n_components, rows_to_start_from(em.source, random))
         assignment = start(rows, em.n_components, random)
         try:
             first = assignment.first_mixture(rows, em.m_step)
@@ -83,6 +82,14 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
     if em.m_step.density is None:
         return first
     return with_noise(first, noise_weight, em.m_step.density)
+
+
+def rows_to_start_from(source: Source, random: np.random.RandomState) -> Rows:
+    """Return all rows, or a sample of many, with their numbers in the source."""
+    n_rows = source.n_rows
+    limit = n_rows if n_rows <= START_FROM else START_ROWS
+    numbers = sample_indices(n_rows, limit, deepcopy(random) if limit < n_rows else random)
+    return replace(source.sample(limit, random), numbers=numbers, total=n_rows)
 
 
 def with_noise(first: Mixture, noise_weight: float, density: Density) -> Mixture:
@@ -116,8 +123,8 @@ def at_least(n_components: int, rows: Rows) -> Rows:
             "precisions_init."
         )
     times = -(-n_components // n_informative)
-    values = np.repeat(rows.values, times, axis=0)
-    return Rows(values, np.repeat(rows.weights / times, times), rows.complete)
+    repeated = rows.take(np.repeat(np.arange(len(rows.values)), times))
+    return replace(repeated, weights=np.repeat(rows.weights / times, times))
 
 
 def best_run(

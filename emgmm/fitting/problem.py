@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emgmm import validation
-from emgmm.acceleration import SCHEMES, Scheme
+from emgmm.acceleration import Scheme, scheme_of
 from emgmm.covariances import Family
 from emgmm.fitting.multistart import Given
 from emgmm.initialization import Start
@@ -124,7 +124,7 @@ def options_of(estimator: Any, start: Start, given: Given) -> Options:
     return Options(
         estimator.tol,
         estimator.max_iter,
-        SCHEMES[estimator.acceleration],
+        scheme_of(estimator.acceleration),
         start,
         given,
         estimator.n_init,

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from emgmm.acceleration import PLAIN
-from emgmm.covariances import FAMILIES
+from emgmm.covariances import Family, family_of
 from emgmm.criteria import criteria
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, format_components
 from emgmm.fitting.fit import FitResult, fit_mixture
@@ -106,7 +106,7 @@ class Search:
 
     def problem_of(self, candidate: Candidate) -> Problem:
         """Return the problem of a candidate."""
-        family, K = FAMILIES[candidate.covariance_type], candidate.n_components
+        family, K = family_of(candidate.covariance_type), candidate.n_components
         return replace(self.problem, family=family, n_components=K)
 
 
@@ -118,8 +118,8 @@ class Candidate:
     ----------
     n_components : int
         Number of components, K.
-    covariance_type : str
-        Name of the family that the user gave.
+    covariance_type : str or Family
+        Family, or its name, as the user gave it.
     result : FitResult, optional
         Result of the fit.
     figures : dict
@@ -131,7 +131,7 @@ class Candidate:
     """
 
     n_components: int
-    covariance_type: str
+    covariance_type: str | Family
     result: FitResult | None
     figures: dict[str, float]
     seconds: float
@@ -147,7 +147,7 @@ class Candidate:
         """Whether there is a fit that met the stopping rule."""
         return self.result is not None and self.result.run.converged
 
-    def renamed(self, covariance_type: str) -> Candidate:
+    def renamed(self, covariance_type: str | Family) -> Candidate:
         """Return the same model under the name of another, equivalent family."""
         return replace(self, covariance_type=covariance_type)
 
@@ -156,7 +156,7 @@ class Candidate:
         result = self.result
         entries = {
             "n_components": self.n_components,
-            "covariance_type": self.covariance_type,
+            "covariance_type": family_of(self.covariance_type).name,
             **self.figures,
             "sound": self.sound,
             "converged": self.converged,
@@ -191,7 +191,7 @@ class Candidate:
         return "; ".join(reasons)
 
 
-def fit_candidate(search: Search, n_components: int, covariance_type: str) -> Candidate:
+def fit_candidate(search: Search, n_components: int, covariance_type: str | Family) -> Candidate:
     """Fit a candidate, from further starts if the first one does not lead to a sound fit."""
     candidate = unfitted(n_components, covariance_type)
     for start in (search.options.start, *search.alternatives):
@@ -226,7 +226,7 @@ def better_from(search: Search, candidate: Candidate, start: Start) -> Candidate
     return replace(candidate, result=result, figures=figures, seconds=seconds, failure="")
 
 
-def unfitted(n_components: int, covariance_type: str, failure: str = "") -> Candidate:
+def unfitted(n_components: int, covariance_type: str | Family, failure: str = "") -> Candidate:
     """Return a candidate that has not been fitted yet or could not be fitted."""
     figures = dict.fromkeys((*CRITERIA, "log_likelihood", "n_parameters"), np.nan)
     return Candidate(n_components, covariance_type, None, figures, 0.0, failure)
@@ -279,15 +279,24 @@ def figures_of(source: Source, result: FitResult) -> dict[str, float]:
     return criteria(result.statistics, result.mixture.n_parameters, total)
 
 
-def distinct_families(names: Sequence[str], n_components: int) -> dict[str, str]:
-    """Return for each name the first one whose family is the same model.
+def distinct_families(
+    given: Sequence[str | Family], n_components: int, n_features: int
+) -> dict[str | Family, str | Family]:
+    """Return for each family the first one that is the same model.
 
-    With one component, families of the same structure have the same covariances.
+    With one component, families of the same structure have the same covariances, unless they
+    restrict these further.
     """
     if n_components > 1:
-        return {name: name for name in names}
-    first: dict[Any, str] = {}
-    return {name: first.setdefault(FAMILIES[name].structure, name) for name in names}
+        return {each: each for each in given}
+    first: dict[Any, str | Family] = {}
+    found = {}
+    for each in given:
+        family = family_of(each)
+        free = family.n_covariance_parameters(1, n_features)
+        restricts = free < family.structure.n_monomials(n_features)
+        found[each] = first.setdefault(each if restricts else family.structure, each)
+    return found
 
 
 def ranked(candidates: Sequence[Candidate], criterion: str) -> Array:

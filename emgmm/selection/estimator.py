@@ -16,9 +16,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import attributes, validation
-from emgmm.acceleration import after_short_runs
+from emgmm.acceleration import Scheme, after_short_runs
 from emgmm.base import BaseMixture, fitted_mixture
-from emgmm.covariances import FAMILIES, family_names
+from emgmm.covariances import FAMILIES, Family, family_names
 from emgmm.diagnostics import Diagnosis
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import EMWarning, issue
@@ -45,7 +45,7 @@ from emgmm.selection.candidates import (
 from emgmm.sources import Source
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Integers
-from emgmm.validation import one_of, suggestion
+from emgmm.validation import ARRAYS, Hidden, one_of, suggestion
 
 # Parameters of GaussianMixture that are passed to every candidate; others concern a single fit.
 PASSED_ON = (
@@ -55,6 +55,9 @@ PASSED_ON = (
 
 # Defaults with which a candidate must also have a negligible remaining gain.
 TOL, MAX_ITER = 1e-6, 1000
+
+# Candidates that have been fitted, by their number of components and family.
+Fits = dict[tuple[int, str | Family], Candidate]
 
 # Attributes that are copied from the best fit.
 OF_THE_BEST = ("weights_", "means_", "covariances_", "lower_bound_", "remaining_gain_")
@@ -72,9 +75,9 @@ class GaussianMixtureIC(BaseMixture):
     ----------
     n_components : int or iterable of int, default=range(1, 10)
         Numbers of components to try.
-    covariance_type : str or list of str, default='all'
-        Families to try, by the names of `GaussianMixture`. 'all' means the fourteen of R's mclust,
-        or E and V for one feature.
+    covariance_type : str, Family or list of these, default='all'
+        Families to try, or their names in `GaussianMixture`. 'all' means the fourteen of R's
+        mclust, or E and V for one feature.
     criterion : {'bic', 'aic', 'icl'}, default='bic'
         Criterion to minimise. 'bic' selects as many components as the density needs, 'icl' fewer,
         which are well separated, and 'aic' more.
@@ -162,32 +165,32 @@ class GaussianMixtureIC(BaseMixture):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Integral, Iterable],
-        "covariance_type": [one_of({"all", *FAMILIES}), Iterable],
+        "covariance_type": [one_of({"all", *FAMILIES}), Hidden(Family), Iterable],
         "criterion": [one_of(CRITERIA)],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         **{name: GaussianMixture._parameter_constraints[name] for name in PASSED_ON},
-        "init_params": [one_of({"auto", *STARTS}), callable],
+        "init_params": [one_of({"auto", *STARTS}), callable, *ARRAYS],
     }
 
     def __init__(
         self,
         n_components: int | Iterable[int] = range(1, 10),
         *,
-        covariance_type: str | Iterable[str] = "all",
+        covariance_type: str | Family | Iterable[str | Family] = "all",
         criterion: str = "bic",
         n_jobs: int | None = None,
         tol: float = TOL,
         reg_covar: float = 0.0,
         max_iter: int = MAX_ITER,
         n_init: int = 1,
-        init_params: str | Callable[..., Any] = "auto",
+        init_params: Any = "auto",
         random_state: Any = None,
         verbose: int = 0,
         verbose_interval: int = 10,
         break_symmetry: bool = True,
-        acceleration: str | None = "anderson",
+        acceleration: str | Scheme | None = "anderson",
         prior: str | NormalInverseWishart | None = None,
         weight_concentration: float = 1.0,
         noise: str | float | Callable[..., Any] | None = None,
@@ -258,13 +261,12 @@ class GaussianMixtureIC(BaseMixture):
     def _search(self, source: Source) -> Search:
         """Return the rows and settings that all candidates share."""
         by_default = (self.tol, self.max_iter) == (TOL, MAX_ITER)
-        several = self.init_params == "auto"
+        several, noise = self._starts_automatically, self.noise is not None
         if several:
             starts = [auto, *map(from_sample, AUTO)]
-            if self.noise is not None:
-                starts = [denoised(start) for start in starts]
+            starts = [denoised(start) for start in starts] if noise else starts
         else:
-            starts = [start_of(self.init_params, noise=self.noise is not None)]
+            starts = [start_of(self.init_params, noise=noise)]
         first, *others = map(SharedStart, starts)
         options = options_of(self, first, Given())
         seed = self.random_state
@@ -284,20 +286,25 @@ class GaussianMixtureIC(BaseMixture):
             self.verbose_interval,
         )
 
+    @property
+    def _starts_automatically(self) -> bool:
+        return isinstance(self.init_params, str) and self.init_params == "auto"
+
     def _passed_on(self) -> dict[str, Any]:
         """Return parameters for `GaussianMixture`, which does not have 'auto'."""
         parameters = {name: getattr(self, name) for name in PASSED_ON}
-        if self.init_params == "auto":
+        if self._starts_automatically:
             parameters["init_params"] = "hierarchical"
         return parameters
 
     def _fitted(self, search: Search) -> list[Candidate]:
         """Return all candidates, in the order of `results_`."""
-        names = self._families(search.source.n_features)
-        requested = [(K, distinct_families(names, K)) for K in self._numbers()]
-        jobs = [(K, name) for K, first in requested for name in dict.fromkeys(first.values())]
+        D = search.source.n_features
+        families = self._families(D)
+        pairs = [(K, distinct_families(families, K, D)) for K in self._numbers()]
+        jobs = [(K, name) for K, first in pairs for name in dict.fromkeys(first.values())]
         run = Parallel(n_jobs=self.n_jobs or 1, prefer="threads", return_as="generator")
-        found: dict[tuple[int, str], Candidate] = {}
+        found: Fits = {}
         fits = run(delayed(fit_candidate)(search, *job) for job in jobs)
         for job, candidate in zip(jobs, fits, strict=True):
             found[job] = candidate
@@ -307,17 +314,15 @@ class GaussianMixtureIC(BaseMixture):
                 found[job] = better_from(search, found[job], start)
         if math.isfinite(search.options.negligible):
             self._continue_best(search, found)
-        return [
-            found[K, name].renamed(other) for K, first in requested for other, name in first.items()
-        ]
+        return [found[K, one].renamed(other) for K, first in pairs for other, one in first.items()]
 
-    def _in_order(self, found: dict[tuple[int, str], Candidate]) -> list[tuple[int, str]]:
+    def _in_order(self, found: Fits) -> list[tuple[int, str | Family]]:
         """Return the keys of the candidates with a fit, the best first."""
         ranks = ranked(list(found.values()), self.criterion)
         order = np.argsort(ranks, kind="stable")[: np.count_nonzero(np.isfinite(ranks))]
         return [list(found)[i] for i in order]
 
-    def _continue_best(self, search: Search, found: dict[tuple[int, str], Candidate]) -> None:
+    def _continue_best(self, search: Search, found: Fits) -> None:
         """Continue the best candidate, while it is sound and has not converged, once each."""
         tried = set()
         while order := self._in_order(found):
@@ -398,18 +403,18 @@ class GaussianMixtureIC(BaseMixture):
             )
         return map(int, numbers)
 
-    def _families(self, n_features: int) -> list[str]:
+    def _families(self, n_features: int) -> list[str | Family]:
         given = self.covariance_type
-        if given == "all":
-            return family_names(n_features)
-        names = [given] if isinstance(given, str) else list(given)
-        unknown = [name for name in names if name not in FAMILIES]
-        if unknown or not names:
+        if isinstance(given, str) and given == "all":
+            return [*family_names(n_features)]
+        found = [given] if isinstance(given, str | Family) else list(given)
+        unknown = [one for one in found if not isinstance(one, Family) and one not in FAMILIES]
+        if unknown or not found:
             raise ValueError(
                 f"covariance_type must be 'all' or names among {', '.join(sorted(FAMILIES))}, but "
                 f"got {given!r}.{suggestion(unknown[0], FAMILIES) if unknown else ''}"
             )
-        return names
+        return found
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Integers:
         """Fit to the rows of X and predict their components: ``fit(X).predict(X)``.

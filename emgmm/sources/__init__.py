@@ -8,7 +8,7 @@ from emgmm.sources.dask.source import ClusterSource
 from emgmm.sources.digest import DigestedSource
 from emgmm.sources.finite import is_complete
 from emgmm.sources.sliced import SlicedSource
-from emgmm.sources.source import Rows, Source, Sum
+from emgmm.sources.source import Rows, Source, Sum, sample_indices
 from emgmm.sources.weights import check_ordinary, row_weights
 
 # Sources that recognise a specific kind of X, tried in this order; any other X is converted to an
@@ -31,4 +31,5 @@ __all__ = [
     "check_ordinary",
     "is_complete",
     "row_weights",
+    "sample_indices",
 ]

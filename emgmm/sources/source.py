@@ -42,6 +42,10 @@ class Rows:
         Weight of each row; 1 by default.
     complete : bool
         Whether no value is missing.
+    numbers : (n,) int, optional
+        Numbers of the rows in the source from which an initialization samples them.
+    total : int, optional
+        Number of rows of that source.
     cache : dict
         Intermediate results of initialization methods that later calls reuse.
     """
@@ -49,6 +53,8 @@ class Rows:
     values: Array
     weights: Array | None = None
     complete: bool = True
+    numbers: Integers | None = None
+    total: int | None = None
     cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -101,7 +107,8 @@ class Rows:
     def take(self, numbers: Integers) -> Rows:
         """Return the rows with the given indices."""
         weights = None if self.weights is None else self.weights[numbers]
-        return Rows(self.values[numbers], weights, self.complete)
+        origin = None if self.numbers is None else self.numbers[numbers]
+        return Rows(self.values[numbers], weights, self.complete, origin, self.total)
 
     @property
     def block(self) -> Block:

@@ -282,6 +282,12 @@ def recorder(
     """Return the recorder of a fit, which may start from the mixture of another fit."""
     if path is None:
         return nullcontext(Recorder())
+    for name in ("covariance_type", "acceleration"):
+        if not isinstance(parameters[name], str | None):
+            raise ValueError(
+                f"A checkpoint can be kept of fits with a {name} that has a name, but it is "
+                f"{parameters[name]!r}: set checkpoint=None."
+            )
     settings = {name: describe(value) for name, value in parameters.items() if name not in FREE}
     settings["number of rows"] = source.n_rows
     settings["number of features"] = source.n_features

@@ -73,7 +73,7 @@ def to_sklearn(params: dict[str, Any], fitted: dict[str, Any]) -> GaussianMixtur
     """
     defaults = GaussianMixture().get_params()
     known = {name: value for name, value in params.items() if name in defaults}
-    if callable(known["init_params"]):
+    if not isinstance(known["init_params"], str):
         known["init_params"] = defaults["init_params"]
     model = GaussianMixture(**known)
     for name, value in fitted.items():

@@ -28,6 +28,8 @@ from emgmm.validation.data import (
     whole,
 )
 from emgmm.validation.parameters import (
+    ARRAYS,
+    Hidden,
     Interval,
     ValidatedParameters,
     check_parameters,
@@ -36,6 +38,8 @@ from emgmm.validation.parameters import (
 )
 
 __all__ = [
+    "ARRAYS",
+    "Hidden",
     "Interval",
     "ValidatedParameters",
     "assembled",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.covariances import FAMILIES, Family, are_symmetric
+from emgmm.covariances import FAMILIES, Family, are_symmetric, family_of
 from emgmm.exceptions import DegenerateCovarianceError, format_components
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Density, Function, Noise
@@ -19,14 +19,14 @@ from emgmm.validation.parameters import suggestion
 
 
 def family(covariance_type: Any) -> Family:
-    """Return the family with the name `covariance_type`."""
-    found = FAMILIES.get(covariance_type) if isinstance(covariance_type, str) else None
-    if found is None:
+    """Return the given family, or the one with the given name."""
+    named = isinstance(covariance_type, str) and covariance_type in FAMILIES
+    if not named and not isinstance(covariance_type, Family):
         raise ValueError(
-            f"covariance_type must be one of {sorted(FAMILIES)}, but got {covariance_type!r}."
-            f"{suggestion(covariance_type, FAMILIES)}"
+            f"covariance_type must be one of {sorted(FAMILIES)} or a Family, but got "
+            f"{covariance_type!r}.{suggestion(covariance_type, FAMILIES)}"
         )
-    return found
+    return family_of(covariance_type)
 
 
 def check_features(family: Family, n_features: int) -> None:

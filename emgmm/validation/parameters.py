@@ -10,13 +10,26 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import (
+    HasMethods,
+    Hidden,
     Interval,
     InvalidParameterError,
     StrOptions,
     validate_parameter_constraints,
 )
 
-__all__ = ["Interval", "ValidatedParameters", "check_parameters", "one_of", "suggestion"]
+__all__ = [
+    "ARRAYS",
+    "Hidden",
+    "Interval",
+    "ValidatedParameters",
+    "check_parameters",
+    "one_of",
+    "suggestion",
+]
+
+# Constraints of arrays; scikit-learn's "array-like" also admits strings, and so misspelt names.
+ARRAYS = (list, HasMethods("__array__"))
 
 # Constraints that booleans satisfy. Being integers in Python, they would also satisfy those of
 # numbers, where they are rejected.
