@@ -1,7 +1,7 @@
 """The fitted attributes of an estimator, and the mixture that they describe.
 
-Attributes are plain storage, as they are in scikit-learn: users may set them, and setting one
-changes no other. They are validated when they are used, and again only after one has changed.
+As in scikit-learn, users may set the attributes, and setting one does not change the others. They
+are validated when they are used, and again only after one of them has changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from emgmm.mixture import Mixture
 from emgmm.tolerances import FLOATS
 from emgmm.typing import Array
 
-# Attributes of every fitted estimator, and those that some have, with their types in a file.
+# Attributes of every fitted estimator, and those of some of them, with their types in a file.
 FITTED: dict[str, Any] = {
     "weights_": Array,
     "means_": Array,
@@ -46,29 +46,29 @@ OPTIONAL: dict[str, Any] = {
     "feature_names_in_": NDArray[Any],
     "_stream": dict[str, Any],
     "_starts": dict[str, NDArray[Any]],
-    "_waiting": Never,  # the rows of an estimator that is not fitted yet
+    "_waiting": Never,  # rows of an estimator that is not fitted yet
 }
 
 TYPES = {**FITTED, **OPTIONAL}
 
-# Each of these determines the covariances, so that one of them is enough.
+# Attributes each of which determines the covariances, so that one of them suffices.
 COVARIANCES = ("covariances_", "precisions_", "precisions_cholesky_")
 ARRAYS = ("weights_", "means_", *COVARIANCES)
 OTHERS = ("covariance_type", "noise_weight_", "_noise_density")
 
-# The relative difference up to which two of them describe the same covariances.
+# Relative difference up to which two of them describe the same covariances.
 AGREEMENT = 1e-6
 
 
 class Description:
-    """A mixture, and a copy of the attributes that were found to describe it.
+    """Mixture, and a copy of the attributes of an estimator that describe it.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        Whose attributes.
+        Estimator with the attributes.
     mixture : Mixture
-        What they describe.
+        Mixture that they describe.
     """
 
     def __init__(self, estimator: BaseEstimator, mixture: Mixture) -> None:
@@ -77,14 +77,14 @@ class Description:
         self._arrays = []
         for name in ARRAYS:
             value = getattr(estimator, name, None)
-            # What is no array has no memory to compare, and is validated at each use.
+            # Other values than arrays have no memory to compare, and are validated at each use.
             memory = value.tobytes() if isinstance(value, np.ndarray) else b""
             self._arrays.append((name, value, bytearray(memory)))
 
     def is_current(self, estimator: BaseEstimator) -> bool:
-        """Whether no attribute was replaced, and no array edited, since.
+        """Whether no attribute has been replaced, and no array modified, since then.
 
-        Arrays are compared as memory, which takes a tenth of the time of comparing their numbers.
+        Comparing the memory of arrays takes a tenth of the time of comparing their numbers.
         """
         for name, value in self._others:
             if getattr(estimator, name, None) is not value:
@@ -98,26 +98,26 @@ class Description:
         return True
 
 
-# Kept apart from the attributes, which are the user's.
+# Descriptions are stored separately, as attributes belong to the user.
 _descriptions: WeakKeyDictionary[BaseEstimator, Description] = WeakKeyDictionary()
 
 
 def adopt(estimator: BaseEstimator, mixture: Mixture, **others: Any) -> None:
-    """Set the fitted attributes of an estimator: the parameters of a mixture, and others."""
+    """Set the fitted attributes of an estimator from a mixture, and further ones."""
     for name, value in {**attributes_of(mixture), **others}.items():
         setattr(estimator, name, value)
     _descriptions[estimator] = Description(estimator, mixture)
 
 
 def mixture_of(estimator: Any) -> Mixture:
-    """The mixture that the attributes of an estimator describe.
+    """Return the mixture that the attributes of an estimator describe.
 
     Raises
     ------
     NotFittedError
-        Where too few of them are there.
+        If attributes are missing.
     ValueError
-        Where one of them is not what its name says, or two of them disagree.
+        If an attribute is invalid, or two of them are inconsistent.
     """
     known = _descriptions.get(estimator)
     if known is None or not known.is_current(estimator):
@@ -179,13 +179,13 @@ def check_same_model(estimator: Any, n_features: int, caller: str, otherwise: st
     ):
         if was != now:
             raise ValueError(
-                f"{caller} goes on from the last fit, but {name} was {was!r} then and is {now!r} "
+                f"{caller} continues from the last fit, but {name} was {was!r} then and is {now!r} "
                 f"now; {otherwise} to start anew."
             )
 
 
 def attributes_of(mixture: Mixture) -> dict[str, Any]:
-    """The attributes that describe a mixture."""
+    """Return the attributes that describe a mixture."""
     noise = mixture.noise
     return {
         "weights_": mixture.weights,
@@ -199,17 +199,17 @@ def attributes_of(mixture: Mixture) -> dict[str, Any]:
 
 
 def described_by(estimator: Any) -> Mixture:
-    """The mixture that the attributes describe, after all of them were validated."""
+    """Validate all attributes of an estimator and return the mixture that they describe."""
     family = validation.family(estimator.covariance_type)
     means = validation.mean_table(estimator.means_)
     K, D = means.shape
     validation.check_features(family, D)
-    share = getattr(estimator, "noise_weight_", 0.0)
-    noise = validation.noise_component(getattr(estimator, "_noise_density", None), share)
+    noise_weight = getattr(estimator, "noise_weight_", 0.0)
+    noise = validation.noise_component(getattr(estimator, "_noise_density", None), noise_weight)
     weights = estimator.weights_
     if np.shape(weights) == (1, K):
         weights = np.reshape(weights, K)
-    weights = validation.weights(weights, K, share)
+    weights = validation.weights(weights, K, noise_weight)
     given = _covariances_of(estimator, family, K, D)
     floats = {value.dtype for value in (weights, means, *given.values())} & {*map(np.dtype, FLOATS)}
     dtype = np.result_type(*floats)
@@ -223,17 +223,17 @@ def described_by(estimator: Any) -> Mixture:
         )
     else:
         precisions_cholesky = validation.cholesky_of_precisions(given["precisions_"], family, K, D)
-    exact = precisions_cholesky.astype(np.float64, copy=False)
-    _check_agreement(given, exact, family, D, float(np.finfo(dtype).eps))
-    covariances = given.get("covariances_", family.covariances(exact))
+    as_float64 = precisions_cholesky.astype(np.float64, copy=False)
+    _check_agreement(given, as_float64, family, D, float(np.finfo(dtype).eps))
+    covariances = given.get("covariances_", family.covariances(as_float64))
     return validation.assembled(weights, means, covariances, family, noise, precisions_cholesky)
 
 
 def _covariances_of(estimator: Any, family: Family, K: int, D: int) -> dict[str, Array]:
-    """The attributes that determine the covariances, as far as they are present."""
+    """Return those attributes that determine the covariances and are present."""
     shape = family.element_shape(K, D)
-    held = {name: getattr(estimator, name, None) for name in COVARIANCES}
-    given = {name: np.asarray(value) for name, value in held.items() if value is not None}
+    values = {name: getattr(estimator, name, None) for name in COVARIANCES}
+    given = {name: np.asarray(value) for name, value in values.items() if value is not None}
     for name, value in given.items():
         if value.shape != shape:
             raise ValueError(
@@ -251,22 +251,22 @@ def _check_agreement(
     n_features: int,
     unit: float,
 ) -> None:
-    """All that is given describes the same covariances as the whiteners, which one of them gave.
+    """Check that the given attributes describe the covariances with these precision factors.
 
-    Entries are compared in units of the standard deviations, so that neither the units of the
-    features nor entries near 0 matter. Rounding by the relative `unit` is no disagreement: it is
-    multiplied by a covariance's condition number where the covariance is compared with its inverse,
-    and by the root of that where it is compared with a factor of its inverse.
+    Entries are compared in units of the standard deviations, so that the result depends neither on
+    the units of the features nor on entries near 0. Differences due to rounding by the relative
+    `unit` are allowed: they grow by the condition number of a covariance if it is compared with its
+    inverse, and by the root of that number if it is compared with a factor of its inverse.
     """
-    shape = family.structure
+    structure = family.structure
     reference = next(name for name in reversed(COVARIANCES) if name in given)
     covariances, precisions = (
         family.covariances(precisions_cholesky),
         family.precisions(precisions_cholesky),
     )
-    variances = shape.variances(family.stack(covariances), n_features)
-    inverses = shape.variances(family.stack(precisions), n_features)
-    condition = float((variances * inverses).max())  # the largest variance inflation factor
+    variances = structure.variances(family.stack(covariances), n_features)
+    inverses = structure.variances(family.stack(precisions), n_features)
+    condition = float((variances * inverses).max())  # largest variance inflation factor
     growth = condition if reference == "precisions_" else condition**0.5
     for name, expected, squares, rounding in (
         ("covariances_", covariances, variances, growth),
@@ -274,8 +274,8 @@ def _check_agreement(
     ):
         if name not in given or name == reference:
             continue
-        outer = shape.outer(np.sqrt(squares))
-        scale = shape.estimate(outer, np.ones(len(outer)), n_features)
+        outer = structure.outer(np.sqrt(squares))
+        scale = structure.estimate(outer, np.ones(len(outer)), n_features)
         difference = np.abs(family.stack(given[name]) - family.stack(expected))
         allowed = (AGREEMENT + n_features * unit * rounding) * scale
         differs = np.logical_not(difference <= allowed).reshape(len(difference), -1).any(axis=1)
@@ -284,5 +284,5 @@ def _check_agreement(
             raise ValueError(
                 f"{name} and {reference} describe different covariances{where}. After setting one "
                 "of covariances_, precisions_ and precisions_cholesky_, set the others to match or "
-                "delete them (del model.precisions_): one of the three is enough."
+                "delete them (del model.precisions_): one of the three suffices."
             )

@@ -486,8 +486,7 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         mixture, total = self._mixture(), 0.0
         seen = em.expect(mixture)
         if certainty:
-            function = prediction.Certainty(mixture, em.summary.n_rows)
-            total = em.sum(function, function.form.block_rows)
+            total = prediction.summed(mixture, em.source, prediction.certainty, em.summary.n_rows)
         return seen, criteria(seen, mixture.n_parameters, total)
 
     def _left_to_gain(self, em: EM, seen: Statistics) -> float:
@@ -557,7 +556,7 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
             with one_blas_thread():
                 em = self._em(X, sample_weight)
                 found = self._figures(em, certainty=True)[1]
-                counts = prediction.counts(mixture, em.source)
+                counts = prediction.summed(mixture, em.source, prediction.label_counts)
             figures |= {name: found[name] for name in ("log_likelihood", "bic", "icl")}
             figures["counts"] = counts
         names = getattr(self, "feature_names_in_", None)

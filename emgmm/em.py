@@ -1,4 +1,4 @@
-"""EM's map for given rows: a mixture to its statistics, and statistics to the next mixture."""
+"""`EM`: the E-step over the rows of a source, and the M-step that follows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emgmm.summary import DataSummary
 from emgmm.tolerances import judged_afterwards
 from emgmm.typing import Array
 
-# Entries of a block of the first pass: half a megabyte, which fits in a core's own cache.
+# Number of values per block of the first pass: half a megabyte, which fits into a core's cache.
 SUMMARY_ENTRIES = 2**16
 
 
@@ -26,7 +26,7 @@ def summarized(block: Block, family: Family) -> DataSummary:
 
 
 class EM:
-    """The E-step over the rows of a source and the M-step that follows it.
+    """EM's map, from a mixture to its statistics and from these to the next mixture.
 
     Parameters
     ----------
@@ -87,5 +87,5 @@ class EM:
 
     def maximise(self, mixture: Mixture, statistics: Statistics) -> Mixture:
         """Return the M-step of the statistics of `mixture`; it may take another pass or two."""
-        again = partial(self.expect_about, mixture)
-        return self.m_step.maximise_recentred(statistics, again, mixture)
+        statistics_about = partial(self.expect_about, mixture)
+        return self.m_step.maximise_recentred(statistics, statistics_about, mixture)

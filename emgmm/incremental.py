@@ -1,4 +1,4 @@
-"""`partial_fit`: stepwise EM on one block of rows after another."""
+"""`PartialFitMixin`: the method `partial_fit`, which updates a mixture by stepwise EM."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ from emgmm.prior import NormalInverseWishart
 from emgmm.sources import ArraySource, Rows, Source
 from emgmm.threads import one_blas_thread
 
-# Times the fewest rows that covariances need: so long a stream that cannot begin waits for more.
-AMPLE = 10
+# Multiple of the smallest number of rows for all covariances up to which a stream that cannot start
+# waits for more rows.
+PATIENCE = 10
 
 
 class PartialFitMixin:
@@ -53,46 +54,44 @@ class PartialFitMixin:
         y: Any = None,  # noqa: ARG002
         sample_weight: Any = None,
     ) -> Self:
-        """Follow a stream: one step of stepwise EM on a block of rows.
+        """Update the mixture by one step of stepwise EM on a block of rows.
 
-        The mixture's statistics per unit weight, s, go towards the block's own by
-        s + gamma_t (s_block - s), and an M-step makes the next mixture of them. At call
-        t = 1, 2, .. gamma_t is (t + learning_offset)^-learning_decay, or `forgetting` where that is
-        given.
+        The statistics of the mixture per unit weight, s, become s + gamma_t (s_block - s), and an
+        M-step computes the next mixture from them. In call t = 1, 2, .., gamma_t is
+        (t + learning_offset)^-learning_decay, or `forgetting` if that is given.
 
-        The first call starts from its block as `fit` starts from X, by `init_params` and the
-        parameters named ``*_init``, and makes one step of EM on it. While fewer than `n_components`
-        distinct rows have come, they are kept for a start and the estimator is not fitted; the call
-        that brings the last of them is the first. After `fit`, calls go on from the fitted
-        statistics, t counting from 1; a model that holds parameters only (`from_parameters`,
-        `from_sklearn`, parameters set by hand) takes the statistics of its first block. `fit`
-        always starts anew.
+        The first call initializes the mixture from its block as `fit` does, by `init_params` and
+        the parameters named ``*_init``, and makes one EM step. Fewer than `n_components` distinct
+        rows are stored and the estimator is not fitted yet; the call that completes them counts as
+        the first one. After `fit`, calls continue from the fitted statistics, and t starts from 1.
+        If only parameters are known (`from_parameters`, `from_sklearn`, attributes set by the
+        user), the first block provides the statistics. `fit` always starts anew.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            A block of rows.
+            Block of rows.
         y : Ignored
-            For scikit-learn's conventions.
+            Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
-            What each row counts in its block; 1 by default. Blocks themselves count by gamma_t,
-            whatever their weight.
+            Weight of each row within the block; 1 by default. The weight of the block as a whole is
+            gamma_t.
 
         Returns
         -------
         GaussianMixture
-            The estimator itself. ``n_iter_`` is t. ``lower_bound_`` is a running mean, by the same
-            gamma_t, of the log-density of each row under the mixture that its block met; it is not
-            ``score(X)``. ``converged_`` is False, ``lower_bounds_`` and ``history_`` are empty,
-            ``remaining_gain_`` is nan. A model in float32 stays in float32 while its blocks are;
-            one in float64 stays in float64.
+            The estimator itself. ``n_iter_`` is t. ``lower_bound_`` is a running mean, with the
+            same gamma_t, of the log-density of each row under the mixture before the update by its
+            block; it differs from ``score(X)``. ``converged_`` is False, ``lower_bounds_`` and
+            ``history_`` are empty, and ``remaining_gain_`` is nan. A model in float32 stays in
+            float32 as long as its blocks are in float32; one in float64 stays in float64.
 
         Raises
         ------
         ValueError
-            Where X or a parameter is invalid, a row lies so far out that its log-density
-            overflows, or the step would leave a singular covariance. Nothing is changed then, and a
-            stream can go on with the next block.
+            If X or a parameter is invalid, a row is so far away that its log-density overflows, or
+            a covariance would become singular. Nothing is changed then, and the stream can continue
+            with the next block.
 
         References
         ----------
@@ -114,7 +113,7 @@ class PartialFitMixin:
         (100, 'STREAM')
         """
         with attributes.unchanged_by_errors(self), one_blas_thread():
-            # scikit-learn's decorator of such methods would validate at the first call only.
+            # scikit-learn's decorator for such methods would validate in the first call only.
             if not get_config()["skip_parameter_validation"]:
                 self._validate_params()
             fitted = attributes.are_fitted(self)
@@ -132,7 +131,7 @@ class PartialFitMixin:
         return self
 
     def _start(self, block: Source, family: Family, given: Given) -> None:
-        """Make the first step from the block and the waiting rows, if these are enough."""
+        """Make the first step from the block and the waiting rows if there are enough of them."""
         random = check_random_state(self.random_state)
         waiting = getattr(self, "_waiting", None)
         rows = gathered(waiting, block.sample(START_ROWS, random))
@@ -148,15 +147,15 @@ class PartialFitMixin:
         try:
             self._step(block, lambda em: first_mixture(em, start, given, random))
         except FailedBlockError:
-            enough = AMPLE * self.n_components * max(1, family.min_count(block.n_features))
-            if len(rows.values) >= enough:  # however the start distributes them
+            enough = PATIENCE * self.n_components * max(1, family.min_count(block.n_features))
+            if len(rows.values) >= enough:
                 raise
-            self._waiting = rows  # with more of them, every covariance may be definite
+            self._waiting = rows  # with more rows, every covariance may be positive definite
 
     def _step(
         self, block: Source, first: Callable[[EM], Mixture], fitted: Mixture | None = None
     ) -> None:
-        """Make one step of stepwise EM from the `first` mixture, which may be the fitted one."""
+        """Make one step of stepwise EM from a mixture, which may be the fitted one."""
         stream: Stream | None = getattr(self, "_stream", None)
         if stream is not None and fitted is not None and not stream.led_to(fitted):
             stream = None

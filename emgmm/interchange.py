@@ -1,4 +1,4 @@
-"""Conversion of fitted estimators: parameters, scikit-learn's models, files and pickles."""
+"""`InterchangeMixin`: conversion of estimators to and from parameters, scikit-learn and files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from emgmm.storage.archive import check_type, construct
 from emgmm.validation import ValidatedParameters
 from emgmm.version import InconsistentVersionWarning, __version__
 
-# Columns, and the kinds of their types.
+# Columns of tables, and the kinds of their types.
 HISTORY = {"objective": "f", "passes": "i", "event": "U"}
 STARTS = {"objective": "f", "n_iter": "i", "converged": "b", "ending": "U"}
 
 
 class InterchangeMixin(ValidatedParameters):
-    """Mixin that converts fitted estimators from and to other forms."""
+    """Mixin that converts fitted estimators to and from other forms."""
 
     get_params: Callable[..., dict[str, Any]]
 
@@ -43,34 +43,34 @@ class InterchangeMixin(ValidatedParameters):
         noise: float | Callable[..., Any] | None = None,
         noise_weight: float = 0.0,
     ) -> Self:
-        """A fitted estimator with given parameters; no EM is run.
+        """Return a fitted estimator with given parameters; no EM is run.
 
         Parameters
         ----------
         weights : array-like of shape (K,)
-            Shares, summing to one, or to 1 - `noise_weight`.
+            Weights, whose sum is 1 - `noise_weight`.
         means : array-like of shape (K, D)
             Means.
         covariances, precisions : array-like
-            Exactly one of them, in the shape that goes with `covariance_type`.
+            Covariances or precisions, exactly one of them, in the shape for `covariance_type`.
         covariance_type : str or Family, default='full'
-            How the covariances hang together, as for the constructor.
+            Family of the covariances, as in the constructor.
         feature_names : sequence of str, default=None
             Names of the features.
         noise : float or callable, default=None
-            The noise component: its constant density, or its log-density, a function of rows.
+            Noise component: its constant density, or a function of rows that returns log-densities.
         noise_weight : float, default=0.0
-            Its share.
+            Weight of the noise component.
 
         Returns
         -------
         GaussianMixture
-            With ``n_iter_ = 0``, ``converged_ = True`` and ``lower_bound_ = nan``.
+            Estimator with ``n_iter_ = 0``, ``converged_ = True`` and ``lower_bound_ = nan``.
 
         Raises
         ------
         ValueError
-            Where a parameter has the wrong shape or is not what its name says.
+            If a parameter is invalid or has the wrong shape.
 
         Examples
         --------
@@ -96,26 +96,26 @@ class InterchangeMixin(ValidatedParameters):
 
     @classmethod
     def from_sklearn(cls, model: Any) -> Self:
-        """The estimator that predicts as a fitted scikit-learn model does.
+        """Return an estimator with the same predictions as a fitted scikit-learn model.
 
         Parameters
         ----------
         model : sklearn.mixture.GaussianMixture or BayesianGaussianMixture
-            Fitted. Of a Bayesian one, `weights_` become those with which a plain mixture gives the
-            same `predict_proba`, which are not quite the model's own.
+            Fitted model. The `weights_` of a Bayesian model are replaced by those with which an
+            ordinary mixture has the same `predict_proba`; they differ slightly.
 
         Returns
         -------
         GaussianMixture
-            With the model's parameters, `converged_` and `n_iter_`; ``lower_bound_`` is nan, since
-            scikit-learn's belongs to the parameters one step before.
+            Estimator with the parameters, `converged_` and `n_iter_` of the model.
+            ``lower_bound_`` is nan, since scikit-learn's belongs to the parameters one step before.
 
         Raises
         ------
         TypeError
-            For any other model.
+            If the model is of another class.
         NotFittedError
-            Where it is not fitted.
+            If the model is not fitted.
 
         Examples
         --------
@@ -140,23 +140,23 @@ class InterchangeMixin(ValidatedParameters):
             if hasattr(model, name):
                 given[name] = getattr(model, name)
         attributes.adopt(converted, mixture, **given)
-        attributes.described_by(converted)  # a user may have set the model's attributes by hand
+        attributes.described_by(converted)  # validates the attributes, which a user may have set
         return converted
 
     def to_sklearn(self) -> Any:
-        """scikit-learn's own fitted class with this mixture, for tools that know only that one.
+        """Return scikit-learn's class with this mixture, for tools that require that class.
 
         Returns
         -------
         sklearn.mixture.GaussianMixture
-            Fitted. An `init_params` that is no name becomes scikit-learn's default.
+            Fitted model. An `init_params` that is not a name is replaced by scikit-learn's default.
 
         Raises
         ------
         ValueError
-            Where there is noise, which that class does not know.
+            If there is a noise component, which that class does not support.
         NotFittedError
-            Where there is no mixture yet.
+            If the estimator is not fitted.
 
         Examples
         --------
@@ -167,33 +167,33 @@ class InterchangeMixin(ValidatedParameters):
         """
         if attributes.mixture_of(self).noise is not None:
             raise ValueError(
-                "This model has a noise component, which scikit-learn's class does not know: fit "
-                "one with noise=None."
+                "This model has a noise component, which scikit-learn's class does not support: "
+                "fit a model with noise=None."
             )
-        ours_alone = (
+        only_ours = (
             *("ending_", "history_", "remaining_gain_", "noise_weight_"),
             *("_noise_density", "_starts", "_stream"),
         )
-        fitted = {n: value for n, value in attributes.complete(self).items() if n not in ours_alone}
+        fitted = {n: value for n, value in attributes.complete(self).items() if n not in only_ours}
         mixture, params = attributes.mixture_of(self), self.get_params(deep=False)
         params["n_components"] = mixture.n_components
         params["covariance_type"] = mixture.family.scikit_learn
         return conversion.to_sklearn(params, deepcopy(fitted))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the estimator to a JSON file, which `load` reads back exact to the last bit.
+        """Write the estimator to a JSON file, from which `load` restores it to the last bit.
 
         Parameters
         ----------
         path : path
-            The file; it is replaced whole or left alone.
+            Path of the file, which is replaced completely or not at all.
 
         Raises
         ------
         ValueError
-            Where a constructor parameter cannot be written, such as a function.
+            If a constructor parameter cannot be written, such as a function.
         NotFittedError
-            Where there is no mixture yet.
+            If the estimator is not fitted.
 
         Examples
         --------
@@ -207,7 +207,7 @@ class InterchangeMixin(ValidatedParameters):
         array([[2.]])
         """
         fitted = attributes.complete(self)
-        self._check_portable()
+        self._check_can_be_stored()
         fitted["ending_"] = fitted["ending_"].name
         if "_stream" in fitted:
             fitted["_stream"] = fitted["_stream"].plain()
@@ -217,22 +217,22 @@ class InterchangeMixin(ValidatedParameters):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read an estimator that `save` wrote; no code in the file is run.
+        """Read an estimator that `save` wrote, without running any code from the file.
 
         Parameters
         ----------
         path : path
-            The file.
+            Path of the file.
 
         Returns
         -------
         GaussianMixture
-            Fitted.
+            Fitted estimator.
 
         Raises
         ------
         ValueError
-            Where the file is not such a model.
+            If the file does not contain a valid model.
 
         Examples
         --------
@@ -250,13 +250,13 @@ class InterchangeMixin(ValidatedParameters):
 
     @classmethod
     def _restored(cls, params: dict[str, Any], fitted: dict[str, Any]) -> Self:
-        """The estimator with these parameters and attributes, once they are validated."""
+        """Validate parameters and attributes, and return an estimator with them."""
         model: Any = cast(Any, cls)(**params)
         model.__dict__.update(fitted)
         model.ending_ = restored.ending(fitted["ending_"], converged=fitted["converged_"])
         if fitted["_noise_density"] is not None:
             model._noise_density = construct(Box, fitted["_noise_density"])
-        model._check_portable()
+        model._check_can_be_stored()
         mixture = attributes.mixture_of(model)
         restored.check_possible(mixture)
         K, D = mixture.means.shape
@@ -266,7 +266,7 @@ class InterchangeMixin(ValidatedParameters):
                 Stream, {**fitted["_stream"], "statistics": statistics}
             )
             restored.check_weight("the stream", stream.weight)
-            with np.errstate(over="ignore"):  # what overflows is refused
+            with np.errstate(over="ignore"):  # overflows are rejected below
                 sums = statistics.times(stream.weight)
             restored.check_statistics(sums, mixture.family, K, D)
             if stream.calls < 0:
@@ -278,8 +278,8 @@ class InterchangeMixin(ValidatedParameters):
             validation.feature_names(fitted["feature_names_in_"], D)
         return cast(Self, model)
 
-    def _check_portable(self) -> None:
-        """A file may hold the estimator: its parameters are valid, and so is its width."""
+    def _check_can_be_stored(self) -> None:
+        """Check that the parameters and the number of features are valid."""
         validation.check_parameters(self)
         validation.check_width(self, attributes.mixture_of(self).n_features)
 

@@ -1,4 +1,4 @@
-"""The mixture: weights, means and covariances, a value that does not know how it was fitted."""
+"""`Mixture`: the weights, means and covariances of a Gaussian mixture, and its densities."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from emgmm.typing import Array, Integers
 
 LOG_2_PI = math.log(2 * math.pi)
 
-# A distance whose square, and a sum of such squares, float64 holds.
+# Distance whose square, and sums of such squares, do not overflow in float64.
 LARGEST = 1e150
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """A Gaussian mixture.
+    """Gaussian mixture.
 
     Parameters
     ----------
     weights : (K,)
-        Shares of the components.
+        Weights of the components.
     means : (K, D)
         Means.
     covariances : array in the family's shape
         Covariances.
-    whiteners : array in the family's shape
-        U with precision = U U^T; scikit-learn's ``precisions_cholesky_``. Densities read these.
+    precisions_cholesky : array in the family's shape
+        Factors U with precision = U U^T, scikit-learn's ``precisions_cholesky_``, from which
+        densities are computed.
     family : Family
-        How the covariances hang together.
+        Family of the covariances.
     noise : Noise, optional
-        One more component, which is not a Gaussian. It comes last wherever components do.
+        Noise component, which is not Gaussian. It comes last in every array over components.
     """
 
     weights: Array
@@ -55,15 +56,15 @@ class Mixture:
         noise: Noise | None = None,
         precisions_cholesky: Array | None = None,
     ) -> Mixture:
-        """Make a mixture of these parameters; covariances are factorised in float64.
+        """Return a mixture whose arrays have the type of `means`.
 
-        All numbers are kept in the precision of `means`.
+        Covariances are factorised in float64, unless `precisions_cholesky` is given.
 
         Raises
         ------
         DegenerateCovarianceError
-            With the components whose covariance is not positive definite, or is beyond the range of
-            that precision, or has an inverse that is.
+            If a covariance is not positive definite, or it or its inverse is out of the range of
+            the type. The error names the components.
         """
         dtype = means.dtype
         if precisions_cholesky is None:
@@ -80,6 +81,7 @@ class Mixture:
 
     @property
     def n_components(self) -> int:
+        """Number of Gaussian components, K."""
         return self.means.shape[0]
 
     @property
@@ -89,33 +91,34 @@ class Mixture:
 
     @property
     def n_features(self) -> int:
+        """Number of features, D."""
         return self.means.shape[1]
 
     @property
     def precision_cholesky_stack(self) -> Array:
-        """Whiteners with a component axis in front, in float64."""
+        """Factors of the precisions with a leading component axis, in float64."""
         return self.family.stack(self.precisions_cholesky.astype(np.float64, copy=False))
 
     @property
     def each_precision_cholesky(self) -> Array:
-        """One whitener per component, in float64."""
+        """Factors of the precisions, one per component, in float64."""
         precisions_cholesky = self.precisions_cholesky.astype(np.float64, copy=False)
         return self.family.per_component(precisions_cholesky, self.n_components)
 
     @property
-    def quadratic_shape(self) -> Structure | None:
-        """The shape of quadratic terms; None where all lines have the same one, which cancels."""
+    def quadratic_structure(self) -> Structure | None:
+        """Structure of the quadratic terms; None if they are the same for all densities."""
         return None if self.family.shared and self.noise is None else self.family.structure
 
     @property
     def size(self) -> tuple[int, int]:
         """Number of densities, and of features (1, x, monomials) in which they are linear."""
-        D, shape = self.n_features, self.quadratic_shape
-        return self.n_densities, 1 + D + (0 if shape is None else shape.n_monomials(D))
+        D, structure = self.n_features, self.quadratic_structure
+        return self.n_densities, 1 + D + (0 if structure is None else structure.n_monomials(D))
 
     @property
     def covariance_stack(self) -> Array:
-        """Covariances with a component axis in front, in float64."""
+        """Covariances with a leading component axis, in float64."""
         return self.family.stack(self.covariances.astype(np.float64, copy=False))
 
     @property
@@ -125,50 +128,50 @@ class Mixture:
 
     @property
     def centre(self) -> Array:
-        """(D,): the mean of the whole mixture."""
+        """Mean of the whole mixture, (D,)."""
         weights = self.weights.astype(np.float64, copy=False)
         return weights @ self.means / weights.sum()
 
     @property
     def precision_weighted_mean(self) -> Array:
-        """(D,): the point that lies fewest standard deviations from all means, in weighted squares.
+        """Precision-weighted mean of the means, (D,).
 
-        The narrower a component is in some direction, the nearer it lies to that one's mean.
+        It minimises the weighted sum of the squared Mahalanobis distances from the components.
         """
-        shape, centre = self.family.structure, self.centre
-        precisions = shape.precisions(self.each_precision_cholesky)
-        pulls = shape.apply(precisions, self.means - centre)
+        structure, centre = self.family.structure, self.centre
+        precisions = structure.precisions(self.each_precision_cholesky)
+        weighted_offsets = structure.apply(precisions, self.means - centre)
         weights = self.weights.astype(np.float64, copy=False)
-        together = np.tensordot(weights, precisions, axes=1)
-        return centre + shape.solve(together, weights @ pulls)
+        total = np.tensordot(weights, precisions, axes=1)
+        return centre + structure.solve(total, weights @ weighted_offsets)
 
     @property
     def n_parameters(self) -> int:
-        """Free parameters: weights, means and covariances; of noise its weight and its density."""
+        """Number of free parameters; noise counts for its weight and its density."""
         free = self.family.n_covariance_parameters(self.n_components, self.n_features)
         free += 0 if self.noise is None else 2
         return self.n_components - 1 + self.n_components * self.n_features + free
 
     def magnitude(self, reach: Array) -> float:
-        """The largest term that the quadratic forms of vectors within the (K, D) `reach` add up.
+        """Return a bound of the terms of the quadratic forms of vectors within the (K, D) `reach`.
 
-        Times the unit of rounding it bounds the error of any log-joint, to first order.
+        The bound times the unit of rounding is a first-order bound of the error of a log-joint.
         """
         magnitudes = self.family.structure.magnitude(self.precision_cholesky_stack, reach)
         return float(np.maximum.reduce(magnitudes))
 
     def magnitude_near(self, sds: float, offsets: Array | float = 0.0) -> float:
-        """The same for vectors within `sds` standard deviations, and (K, D) offsets besides."""
+        """Return this bound for vectors within `sds` standard deviations plus (K, D) offsets."""
         variances = self.family.structure.variances(self.covariance_stack, self.n_features)
         return self.magnitude(offsets + sds * np.sqrt(variances))
 
     def extent(self) -> float:
-        """How far from the origin rows may lie, at least, without a square that overflows."""
+        """Return a distance from the origin within which no square of a row overflows."""
         steepest = self.n_features * float(np.abs(self.precisions_cholesky).max())
         return LARGEST / steepest - float(np.abs(self.means).max())
 
     def log_peaks(self) -> Array:
-        """(K,): log weight plus log-density at the component's own mean."""
+        """Return the log-joint of each component at its own mean, (K,)."""
         with np.errstate(divide="ignore"):  # a component may have weight 0
             log_weights = np.log(self.weights, dtype=np.float64)
         half_log_det = self.family.structure.log_det(self.precision_cholesky_stack, self.n_features)
@@ -188,42 +191,50 @@ class Mixture:
             Rows.
         """
         rows = np.asarray(rows, dtype=np.float64)
-        joint = np.empty((len(rows), self.n_densities))
-        patterns, which = np.unique(np.isnan(rows), axis=0, return_inverse=True)
+        log_joint = np.empty((len(rows), self.n_densities))
+        patterns, pattern_of_row = np.unique(np.isnan(rows), axis=0, return_inverse=True)
         with np.errstate(divide="ignore"):  # a component may have weight 0
             log_weights = np.log(self.weights, dtype=np.float64)
         for k, covariance in enumerate(self.dense_covariances().astype(np.float64)):
             deviations = rows - self.means[k]
             for number, missing in enumerate(patterns):
-                own, seen = which.ravel() == number, np.logical_not(missing)
-                factor = np.linalg.cholesky(covariance[np.ix_(seen, seen)])
-                whitened = solve_triangular(factor, deviations[np.ix_(own, seen)].T, lower=True)
-                log_norm = np.log(np.diag(factor)).sum() + 0.5 * seen.sum() * LOG_2_PI
+                own, observed = pattern_of_row.ravel() == number, np.logical_not(missing)
+                factor = np.linalg.cholesky(covariance[np.ix_(observed, observed)])
+                whitened = solve_triangular(factor, deviations[np.ix_(own, observed)].T, lower=True)
+                log_norm = np.log(np.diag(factor)).sum() + 0.5 * observed.sum() * LOG_2_PI
                 squares = np.einsum("jn,jn->n", whitened, whitened)
-                joint[own, k] = log_weights[k] - log_norm - 0.5 * squares
+                log_joint[own, k] = log_weights[k] - log_norm - 0.5 * squares
         if self.noise is not None:
-            joint[:, -1] = self.noise.log_joint(rows.T)
-        return joint
+            log_joint[:, -1] = self.noise.log_joint(rows.T)
+        return log_joint
 
     def dense_covariances(self) -> Array:
         """Return the covariances as matrices, shape (K, D, D)."""
         return self.family.dense(self.covariances, self.n_components, self.n_features)
 
     def sample(self, n_rows: int, random: np.random.RandomState) -> tuple[Array, Integers]:
-        """Draw rows, grouped by component: (n, D) rows and (n,) components, of noise -1."""
-        shares = self.weights.astype(np.float64)
+        """Draw rows, grouped by component.
+
+        Returns
+        -------
+        rows : (n, D)
+            Rows.
+        components : (n,)
+            Component of each row; -1 means noise.
+        """
+        weights = self.weights.astype(np.float64)
         if self.noise is not None:
-            shares = np.append(shares, self.noise.weight)
-        counts = random.multinomial(n_rows, shares / shares.sum())
-        components = np.repeat(np.arange(len(shares)), counts)
+            weights = np.append(weights, self.noise.weight)
+        counts = random.multinomial(n_rows, weights / weights.sum())
+        components = np.repeat(np.arange(len(weights)), counts)
         rows = random.standard_normal((n_rows, self.n_features))
         precisions_cholesky = self.each_precision_cholesky
         stop = np.cumsum(counts)
         for k, start in enumerate((stop - counts)[: self.n_components]):
             own = rows[start : stop[k]]
             own[:] = self.means[k] + self.family.structure.colour(precisions_cholesky[k], own.T).T
-        astray = components == self.n_components
-        if self.noise is not None and astray.any():
-            rows[astray] = self.noise.density.sample(int(astray.sum()), random)
-            components[astray] = -1
+        is_noise = components == self.n_components
+        if self.noise is not None and is_noise.any():
+            rows[is_noise] = self.noise.density.sample(int(is_noise.sum()), random)
+            components[is_noise] = -1
         return rows, components

@@ -1,4 +1,4 @@
-"""The M-step: statistics in, mixture out; no rows, and no difference between the E-step's forms."""
+"""The M-step, which computes a mixture from statistics without access to the rows."""
 
 from __future__ import annotations
 
@@ -18,59 +18,56 @@ from emgmm.statistics import Statistics
 from emgmm.tolerances import EPS, MAX_ERROR, judged_afterwards
 from emgmm.typing import Array
 
-# Share of the total weight that is added to every count, so that an empty component has a mean, the
-# origin, as in scikit-learn, which adds 10 units of rounding. A share keeps the result independent
-# of the scale of the weights, and so small a one of what rounding does to a component that is all
-# but empty.
+# Fraction of the total weight that is added to every count, so that an empty component has a mean,
+# the origin. scikit-learn adds 10 units of rounding. A fraction makes the result independent of the
+# scale of the weights, and such a small one of the rounding errors of an almost empty component.
 EMPTY = 1e-30
 
-# A standard deviation below so many of the mean's own units of rounding is no more than rounding.
+# Standard deviations below this multiple of the mean are attributed to rounding.
 ROUNDING = 8 * EPS
 
-# What it comes to in the measure of lost digits, where the promise is the limit.
-GRAIN = ROUNDING * (MAX_ERROR / EPS) ** 0.5
+# Multiple of the mean that raises the bound of `is_accurate` to `MAX_ERROR` for such deviations.
+ROUNDING_REACH = ROUNDING * (MAX_ERROR / EPS) ** 0.5
 
-
-# What rounding may do to a covariance of features that are as good as collinear, relatively, before
-# it is called singular.
+# Relative rounding error of a covariance of nearly collinear features above which it is singular.
 SINGULAR = 0.03
 
 
 @cache
 def identity_of(structure: Structure, n_features: int) -> Array:
-    """The identity matrix as an element of a structure, as scatters are."""
+    """Return the identity matrix as an element of a structure."""
     return structure.weigh(np.eye(n_features), np.ones(n_features))
 
 
-def empty(statistics: Statistics) -> float:
-    """The counts that every component has, whatever the rows say."""
+def empty_count(statistics: Statistics) -> float:
+    """Return the number that is added to the count of every component."""
     return EMPTY * statistics.weight
 
 
 def new_means(statistics: Statistics) -> Array:
-    """(K, D): sum_i r_ik x_i / (counts + empty), whatever the centres; 0 for an empty component."""
-    counts = statistics.counts + empty(statistics)
-    return _moved(statistics, counts, statistics.first_moment / counts[:, None])
+    """Return the means of the M-step, (K, D), which are 0 for an empty component."""
+    counts = statistics.counts + empty_count(statistics)
+    return _means_at(statistics, counts, statistics.first_moment / counts[:, None])
 
 
-def _moved(statistics: Statistics, counts: Array, steps: Array) -> Array:
-    """Means that lie `steps` from the centres; a component that is all but empty is at 0."""
-    return statistics.centres * (statistics.counts / counts)[:, None] + steps
+def _means_at(statistics: Statistics, counts: Array, offsets: Array) -> Array:
+    """Return means with offsets from the centres, scaled so that an empty component is at 0."""
+    return statistics.centres * (statistics.counts / counts)[:, None] + offsets
 
 
 def _check_above_rounding(mixture: Mixture) -> None:
-    """Raise for covariances that are but the rounding of rows as large as the means."""
+    """Raise an error for covariances that may be rounding errors of rows as large as the means."""
     family = mixture.family
-    noise = ROUNDING * np.abs(mixture.means, dtype=np.float64)
-    magnitudes = family.structure.magnitude(mixture.precision_cholesky_stack, noise)
+    reach = ROUNDING * np.abs(mixture.means, dtype=np.float64)
+    magnitudes = family.structure.magnitude(mixture.precision_cholesky_stack, reach)
     family.raise_degenerate(np.logical_not(magnitudes <= 1))
 
 
 def _check_definite(mixture: Mixture) -> None:
-    """Raise for covariances that are singular but for rounding.
+    """Raise an error for covariances that are singular up to rounding.
 
-    What is judged are their correlations, so that neither units nor the order of features matter:
-    the measure is at least the sum of the variance inflation factors 1 / (1 - R_j^2), R_j being the
+    The measure depends only on the correlations, and not on the units or the order of the features.
+    It is at least the sum of the variance inflation factors 1 / (1 - R_j^2), where R_j is the
     multiple correlation of feature j with the others.
     """
     family, D = mixture.family, mixture.n_features
@@ -81,48 +78,49 @@ def _check_definite(mixture: Mixture) -> None:
 
 @judged_afterwards()
 def relative_error(mixture: Mixture, statistics: Statistics) -> float:
-    """Bound of the covariances' relative error, for means that lie away from the centres."""
+    """Return a bound of the relative error of covariances due to the distance from the centres."""
     return EPS * mixture.magnitude(np.abs(mixture.means - statistics.centres))
 
 
 def is_accurate(mixture: Mixture, centres: Array, times: Array | float = 1.0) -> bool:
-    """Whether covariances from moments about (K, D) centres have the digits we promise.
+    """Whether covariances from moments about (K, D) centres have errors below `MAX_ERROR`.
 
-    And whether they are more than rounding, both in one. They are so many `times` those of the
-    components' own moments.
+    This includes that they are not due to rounding. `times` is the ratio of the covariances to
+    those of the moments of the components themselves.
     """
     reach = np.abs(mixture.means - centres)
-    reach += GRAIN * np.abs(mixture.means)
+    reach += ROUNDING_REACH * np.abs(mixture.means)
     magnitudes = mixture.family.structure.magnitude(mixture.precision_cholesky_stack, reach)
     return bool(EPS * np.max(magnitudes * times) <= MAX_ERROR)
 
 
 def one_centre(mixture: Mixture) -> Array | None:
-    """(K, D): one point, about which moments would give settled covariances; None without one."""
-    if EPS * mixture.magnitude_near(1.0) > MAX_ERROR:  # not even about its own mean
+    """Return a common centre with which covariances are accurate, repeated (K, D), or None."""
+    if EPS * mixture.magnitude_near(1.0) > MAX_ERROR:  # inaccurate even about the own means
         return None
-    one = np.broadcast_to(mixture.precision_weighted_mean, mixture.means.shape)
-    return one if is_accurate(mixture, one) else None
+    centres = np.broadcast_to(mixture.precision_weighted_mean, mixture.means.shape)
+    return centres if is_accurate(mixture, centres) else None
 
 
 @dataclass(frozen=True, eq=False)
 class MStep:
-    """The M-step of a fit: statistics in, the mixture that they are best described by out.
+    """M-step of a fit.
 
     Parameters
     ----------
     family : Family
-        Of the covariances.
+        Family of the covariances.
     ridge : float
-        Added to the diagonal of every covariance.
+        Number that is added to the diagonal of every covariance.
     dtype : numpy.dtype
-        Of the mixture's numbers.
+        Type of the mixture.
     prior : Prior, optional
-        Of means and covariances; the mixture is then the mode of what they are, given the rows.
+        Prior of the means and covariances; the estimates are then the posterior mode.
     concentration : float
-        Of the weights' Dirichlet prior: each component has so many rows more, less one.
+        Concentration of the Dirichlet prior of the weights, which adds `concentration` - 1 to every
+        count.
     density : Density, optional
-        Of noise.
+        Density of the noise component.
     """
 
     family: Family
@@ -136,40 +134,51 @@ class MStep:
     def of_single_rows(
         self, rows: Array, weights: Array, mean: Array, total: float, n_rows: int
     ) -> Mixture:
-        """The mixture of components that hold one of the (K, D) rows each, with (K,) weights.
+        """Return the mixture of components that consist of one row each.
 
-        `mean` and `total` are the mean and the total weight of all rows, of which `n_rows` count.
+        Parameters
+        ----------
+        rows : (K, D)
+            Rows of the components.
+        weights : (K,)
+            Weights of these rows.
+        mean : (D,)
+            Mean of all rows.
+        total : float
+            Total weight of all rows.
+        n_rows : int
+            Number of all rows that are informative.
         """
         family, dtype = self.family, rows.dtype
         if self.prior is not None:
-            nothing = np.zeros(rows.shape)
-            scatter = family.pool(family.structure.outer(nothing))
+            zeros = np.zeros(rows.shape)
+            scatter = family.pool(family.structure.outer(zeros))
             centres = rows.astype(np.float64)
-            alone = Statistics(centres, weights, nothing, scatter, 0.0, total)
-            return replace(self.maximise(alone), means=rows)
-        own = (weights * (n_rows / total)).astype(dtype)  # in units of their mean
-        counts = own + dtype.type(10 * np.finfo(dtype).eps)  # scikit-learn's
+            statistics = Statistics(centres, weights, zeros, scatter, 0.0, total)
+            return replace(self.maximise(statistics), means=rows)
+        own = (weights * (n_rows / total)).astype(dtype)  # in units of the mean weight
+        counts = own + dtype.type(10 * np.finfo(dtype).eps)  # as in scikit-learn
         covariances = family.single_row_covariances(rows, counts / own, mean)
-        # Weights are shares of all rows, as in scikit-learn: 1/n each, not 1/K.
-        shares, means = (counts / n_rows).astype(dtype), rows / (counts / own)[:, None]
+        # The weights are relative to all rows, as in scikit-learn: 1/n each, not 1/K.
+        new_weights, means = (counts / n_rows).astype(dtype), rows / (counts / own)[:, None]
         covariances = family.add_ridge(covariances, self.ridge)
-        return Mixture.of(shares, means, covariances, family, self.noise(0.0))
+        return Mixture.of(new_weights, means, covariances, family, self.noise(0.0))
 
     def noise(self, weight: float) -> Noise | None:
-        """The noise component with that share, if there is to be one."""
+        """Return the noise component with a weight, if the model has one."""
         return None if self.density is None else Noise(weight, self.density)
 
     @judged_afterwards()
     def maximise(self, statistics: Statistics, before: Mixture | None = None) -> Mixture:
-        """The mixture that maximises the expected log-likelihood, the ridge on its covariances.
+        """Return the mixture that maximises the expected log-likelihood, plus the ridge.
 
-        Equations [2] to [4] of EM, with the moments taken about any centres. Families without a
-        formula go on from the covariances of `before`, the mixture that the statistics are of.
+        The statistics may have moments about any centres. Families without a closed form start from
+        the covariances of `before`, the mixture to which the statistics belong.
 
         Raises
         ------
         DegenerateCovarianceError
-            With the components whose covariance is not positive definite.
+            If a covariance is not positive definite. The error names the components.
 
         References
         ----------
@@ -182,26 +191,26 @@ class MStep:
 
     def _maximum(self, statistics: Statistics, before: Mixture | None) -> Mixture:
         family, more = self.family, self.concentration - 1
-        seen, occupied = statistics, statistics.counts + empty(statistics)
-        total = statistics.seen + len(occupied) * more
-        weights, noise = (occupied + more) / total, self.noise(statistics.noise / total)
+        posterior, freedom = statistics, statistics.counts + empty_count(statistics)
+        total = statistics.seen + len(freedom) * more
+        weights, noise = (freedom + more) / total, self.noise(statistics.noise / total)
         if self.prior is not None:
-            seen, occupied = self.prior.added_to(statistics), occupied + self.prior.freedom
-        counts = seen.counts + empty(statistics)
-        steps = seen.first_moment / counts[:, None]
-        means = _moved(seen, counts, steps)
-        between = family.pool(times_counts(counts, family.structure.outer(steps)))
-        scatter = family.structure.symmetric(seen.scatter - between)
+            posterior, freedom = self.prior.added_to(statistics), freedom + self.prior.freedom
+        counts = posterior.counts + empty_count(statistics)
+        offsets = posterior.first_moment / counts[:, None]
+        means = _means_at(posterior, counts, offsets)
+        between = family.pool(times_counts(counts, family.structure.outer(offsets)))
+        scatter = family.structure.symmetric(posterior.scatter - between)
         if self.ridge:
-            # Where each component has its own covariance, or all share one, this is the ridge on
-            # its diagonal. Covariances that constrain one another are fitted with it, and keep
-            # their form.
+            # If each component has its own covariance, or all share one, this adds the ridge to the
+            # diagonal. Covariances that constrain one another are estimated with it, and keep their
+            # form.
             identity = identity_of(family.structure, means.shape[1])
-            scatter = scatter + family.pool(np.multiply.outer(self.ridge * occupied, identity))
+            scatter = scatter + family.pool(np.multiply.outer(self.ridge * freedom, identity))
         if not np.isfinite(scatter).all():
             raise DegenerateCovarianceError(())
         earlier = None if before is None else before.covariance_stack
-        covariances = family.estimate(scatter, occupied, means.shape[1], earlier)
+        covariances = family.estimate(scatter, freedom, means.shape[1], earlier)
         means = means.astype(self.dtype, copy=False)
         mixture = Mixture.of(weights, means, covariances, family, noise)
         if self.prior is None:
@@ -212,52 +221,63 @@ class MStep:
     def maximise_recentred(
         self,
         statistics: Statistics,
-        again: Callable[[Array], Statistics],
+        statistics_about: Callable[[Array], Statistics],
         before: Mixture | None = None,
     ) -> Mixture:
-        """The M-step, from moments taken once more about the new means where that is needed.
+        """Return the M-step, from moments recomputed about other centres if necessary.
 
-        `again` maps (K, D) centres to the same statistics about these. It is called when the new
-        means lie so far from the old centres, in the new standard deviations, that the covariances
-        would not have the digits we promise: a narrow component that a start has just found. One
-        point near all means may do as well as each component's own, and makes a cheaper pass.
+        This is necessary if the new means are so many new standard deviations away from the centres
+        that the error of the covariances may exceed `MAX_ERROR`, for example if the first steps
+        find a narrow component. A common centre is tried first, because it makes a cheaper pass
+        than the new mean of each component.
+
+        Parameters
+        ----------
+        statistics : Statistics
+            Statistics of the rows under `before`.
+        statistics_about : callable
+            Function that returns the same statistics with moments about given (K, D) centres.
+        before : Mixture, optional
+            Mixture to which the statistics belong.
         """
         mixture = self._maximum_if_any(statistics, before)
         if mixture is not None:
             if is_accurate(mixture, statistics.centres, self._times(mixture, statistics)):
                 return mixture
-            one = one_centre(mixture)
-            if one is not None:
-                seen = again(one)
-                mixture = self._maximum_if_any(seen, before)
-                if mixture is not None and is_accurate(mixture, one, self._times(mixture, seen)):
+            centres = one_centre(mixture)
+            if centres is not None:
+                recentred = statistics_about(centres)
+                mixture = self._maximum_if_any(recentred, before)
+                if mixture is not None and is_accurate(
+                    mixture, centres, self._times(mixture, recentred)
+                ):
                     return mixture
-        seen = statistics if self.prior is None else self.prior.added_to(statistics)
-        return self.maximise(again(new_means(seen)), before)
+        posterior = statistics if self.prior is None else self.prior.added_to(statistics)
+        return self.maximise(statistics_about(new_means(posterior)), before)
 
     def _times(self, mixture: Mixture, statistics: Statistics) -> Array | float:
-        """How many times the covariances of their own moments the covariances are."""
+        """Return the ratio of the covariances to those of the components' own moments."""
         if self.prior is not None:
             return 1.0
         own = statistics.scatter, statistics.counts, statistics.mean_offsets
         return self.family.enlargement(mixture.covariance_stack, *own)
 
     def _maximum_if_any(self, statistics: Statistics, before: Mixture | None) -> Mixture | None:
-        """The maximum, if there is one; it may be no more than rounding."""
+        """Return the maximum, which may be due to rounding, or None if there is none."""
         try:
             return self._maximum(statistics, before)
         except DegenerateCovarianceError:
             return None
 
     def min_count(self, n_features: int) -> int:
-        """Rows that a component needs for a definite covariance; none where a prior gives one."""
+        """Return the number of rows that a component needs for its covariance; 0 with a prior."""
         return self.family.min_count(n_features) if self.prior is None else 0
 
     def log_prior(self, mixture: Mixture) -> float:
-        """Log-density of all priors at a mixture, but for a constant; 0 where there are none."""
-        density = 0.0 if self.prior is None else self.prior.log_density(mixture)
+        """Return the log-density of all priors at a mixture, up to a constant."""
+        log_density = 0.0 if self.prior is None else self.prior.log_density(mixture)
         if self.concentration == 1:
-            return density
+            return log_density
         with np.errstate(divide="ignore"):
             log_weights = np.log(mixture.weights, dtype=np.float64)
-        return density + (self.concentration - 1) * float(log_weights.sum())
+        return log_density + (self.concentration - 1) * float(log_weights.sum())

@@ -1,15 +1,16 @@
-"""What a mixture says of rows, one row at a time."""
+"""Predictions of a mixture for the rows of a source, and sums of predictions over the rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from emgmm.estep import EStepForBlock, check_in_reach, softmax
 from emgmm.mixture import Mixture
-from emgmm.sources import Source
+from emgmm.sources import Source, Sum
 from emgmm.sources.block import Block
 from emgmm.typing import Array, Integers
 
@@ -21,120 +22,114 @@ def row_by_row(
     *shape: int,
     dtype: Any = None,
 ) -> Any:
-    """(N, *shape): `function` of a form and each (D, B) block, rows along the first axis.
+    """Return a function of an E-step and a block for each row, in shape (N, *shape).
 
-    The type is that of rows and mixture, unless `dtype` says otherwise.
+    The default type is that of the rows and the mixture.
     """
-    form = EStepForBlock(mixture, source.n_rows_hint)
+    e_step = EStepForBlock(mixture, source.n_rows_hint)
     return source.each_row(
-        lambda block: function(form, block),
-        form.block_rows,
+        lambda block: function(e_step, block),
+        e_step.block_rows,
         shape,
         dtype or np.result_type(source.dtype, mixture.means.dtype),
     )
 
 
-def labels(form: EStepForBlock, block: Block) -> Integers:
-    """(B,): the most probable component; -1 is noise."""
-    found = form.labels(block)
-    found[found == form.mixture.n_components] = -1
+def labels(e_step: EStepForBlock, block: Block) -> Integers:
+    """Return the most probable component of each row, (B,); -1 means noise."""
+    found = e_step.labels(block)
+    found[found == e_step.mixture.n_components] = -1
     return found
 
 
-def shares_of_components(form: EStepForBlock, block: Block) -> Array:
-    """(K, B): responsibilities if nothing were noise."""
-    shares = form.log_joint(block)[: form.mixture.n_components]
-    check_in_reach(softmax(shares), block)
-    return shares
+def responsibilities_without_noise(e_step: EStepForBlock, block: Block) -> Array:
+    """Return the responsibilities of the components if no row is noise, (K, B)."""
+    found = e_step.log_joint(block)[: e_step.mixture.n_components]
+    check_in_reach(softmax(found), block)
+    return found
 
 
-def responsibilities(form: EStepForBlock, block: Block) -> Array:
-    """(B, K): probabilities of the components."""
-    return form.responsibilities(block)
+def responsibilities(e_step: EStepForBlock, block: Block) -> Array:
+    """Return the responsibilities, (B, K), or (B, K + 1) with noise."""
+    return e_step.responsibilities(block)
 
 
-def log_responsibilities(form: EStepForBlock, block: Block) -> Array:
-    """(B, K): their logarithms, exact where they underflow."""
-    log_joint = form.log_joint(block)
+def log_responsibilities(e_step: EStepForBlock, block: Block) -> Array:
+    """Return the logarithms of the responsibilities, which are exact if these underflow."""
+    log_joint = e_step.log_joint(block)
     log_densities = softmax(log_joint.copy())
     check_in_reach(log_densities, block)
     return np.fmax(log_joint - log_densities, -np.inf).T
 
 
-def log_density(form: EStepForBlock, block: Block) -> Array:
-    """(B,): log p(x)."""
-    return form.log_densities(block)
+def log_density(e_step: EStepForBlock, block: Block) -> Array:
+    """Return the log-density of each row, (B,)."""
+    return e_step.log_densities(block)
 
 
-class Counts:
-    """The function that a source sums: (K,) weights of the rows with each label, noise last."""
-
-    def __init__(self, mixture: Mixture, n_rows: int) -> None:
-        self.form = EStepForBlock(mixture, n_rows)
-
-    def __call__(self, block: Block) -> Array:
-        return np.bincount(
-            self.form.labels(block), block.weights, minlength=self.form.mixture.n_densities
-        ).astype(float)
-
-
-def counts(mixture: Mixture, source: Source) -> Array:
-    """(K,), or (K + 1,) with noise: how many rows, by weight, have each label."""
-    function = Counts(mixture, source.n_rows_hint)
-    return source.sum(function, function.form.block_rows)
+def summed(
+    mixture: Mixture,
+    source: Source,
+    function: Callable[[EStepForBlock, Block], Sum],
+    n_rows: int | None = None,
+) -> Sum:
+    """Return the sum over the rows of a function of an E-step and a block; this takes one pass."""
+    e_step = EStepForBlock(mixture, source.n_rows_hint if n_rows is None else n_rows)
+    return source.sum(partial(function, e_step), e_step.block_rows)
 
 
-class Certainty:
-    """The function that a source sums: log-probabilities of the most probable components."""
+def label_counts(e_step: EStepForBlock, block: Block) -> Array:
+    """Return the number of rows with each label by weight, (K,), or (K + 1,) with noise."""
+    n_densities = e_step.mixture.n_densities
+    return np.bincount(e_step.labels(block), block.weights, minlength=n_densities).astype(float)
 
-    def __init__(self, mixture: Mixture, n_rows: int) -> None:
-        self.form = EStepForBlock(mixture, n_rows)
 
-    def __call__(self, block: Block) -> float:
-        log_joint = self.form.log_joint(block)
-        top = np.fmax.reduce(log_joint)
-        with np.errstate(invalid="ignore"):  # -inf less -inf, of a row out of reach
-            certain = top - softmax(log_joint)
-        return block.total(np.nan_to_num(certain))
+def certainty(e_step: EStepForBlock, block: Block) -> float:
+    """Return the weighted sum of the log-probabilities of the most probable components."""
+    log_joint = e_step.log_joint(block)
+    top = np.fmax.reduce(log_joint)
+    with np.errstate(invalid="ignore"):  # -inf minus -inf, for a row whose density underflows
+        certain = top - softmax(log_joint)
+    return block.total(np.nan_to_num(certain))
 
 
 def impute(mixture: Mixture, source: Source) -> Any:
-    """(N, D): rows, with the conditional mean of what is missing."""
-    form = EStepForBlock(mixture, source.n_rows_hint)
+    """Return the rows with conditional means in place of missing values, (N, D)."""
+    e_step = EStepForBlock(mixture, source.n_rows_hint)
 
     def fill(block: Block) -> Array:
         if block.complete:
             return block.rows.T
-        shares = shares_of_components(form, block)
-        return form.missing.conditional_means(block.rows, shares).T
+        probabilities = responsibilities_without_noise(e_step, block)
+        return e_step.missing.conditional_means(block.rows, probabilities).T
 
-    return source.each_row(fill, form.block_rows, (mixture.n_features,), source.dtype)
+    return source.each_row(fill, e_step.block_rows, (mixture.n_features,), source.dtype)
 
 
 def draw(mixture: Mixture, source: Source, random: np.random.RandomState) -> Any:
-    """(N, D): rows, with a draw of what is missing given what was observed.
+    """Return the rows with conditional draws in place of missing values, (N, D).
 
-    Random numbers go with a row's number: what is drawn does not depend on blocks.
+    The random numbers belong to the position of a row, so that the draws do not depend on blocks.
     """
     if not source.knows_positions:
         raise TypeError(
-            "A draw of what is missing goes by a row's number, which the parts of this X do not "
-            "know: draw for them one by one, as arrays, or take the conditional mean."
+            "Draws of missing values depend on the position of a row, which is not known for this "
+            "X: pass its parts one by one as arrays, or use the conditional mean."
         )
-    form = EStepForBlock(mixture, source.n_rows_hint)
-    chances = random.uniform(size=source.n_rows)
-    noise = random.standard_normal((source.n_rows, mixture.n_features))
+    e_step = EStepForBlock(mixture, source.n_rows_hint)
+    uniform = random.uniform(size=source.n_rows)
+    normal = random.standard_normal((source.n_rows, mixture.n_features))
 
     def fill(block: Block) -> Array:
         if block.complete:
             return block.rows.T
-        shares = shares_of_components(form, block)
-        above = np.cumsum(shares, axis=0) < chances[block.place]
-        components = np.minimum(above.sum(axis=0), len(shares) - 1)
-        own = (components == np.arange(len(shares))[:, None]).astype(float)
-        means = form.missing.conditional_means(block.rows, own)
+        probabilities = responsibilities_without_noise(e_step, block)
+        below = np.cumsum(probabilities, axis=0) < uniform[block.place]
+        components = np.minimum(below.sum(axis=0), len(probabilities) - 1)
+        own = (components == np.arange(len(probabilities))[:, None]).astype(float)
+        means = e_step.missing.conditional_means(block.rows, own)
         return (
-            means + form.missing.conditional_draws(block.rows, components, noise[block.place].T)
+            means + e_step.missing.conditional_draws(block.rows, components, normal[block.place].T)
         ).T
 
-    return source.each_row(fill, form.block_rows, (mixture.n_features,), source.dtype)
+    return source.each_row(fill, e_step.block_rows, (mixture.n_features,), source.dtype)

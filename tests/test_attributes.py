@@ -307,7 +307,7 @@ def test_attributes_are_plain_storage():
     model.covariances_ = new = np.array([np.eye(D)] * K)
     assert model.covariances_ is new
     assert all(getattr(model, name) is before[name] for name in COVARIANCES[1:])
-    with pytest.raises(ValueError, match="one of the three is enough"):
+    with pytest.raises(ValueError, match="one of the three suffices"):
         model.predict(X)
     assert model.covariances_ is new
 

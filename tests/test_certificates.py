@@ -91,7 +91,9 @@ def test_only_so_many_moves_are_tried(monkeypatch):
     """Of more components than there are moves the heaviest are tried."""
     em, mixture, here = problem(n_components=9)
     tried = []
-    monkeypatch.setattr(certificate, "after_steps", lambda em, moved: tried.append(moved) or 0.0)
+    monkeypatch.setattr(
+        certificate, "objective_after_steps", lambda em, moved: tried.append(moved) or 0.0
+    )
     assert best_move(em, mixture, here, [], np.random.RandomState(0)) == ("", 0.0)
     shifted = [np.abs(moved.means - em.maximise(mixture, here).means) for moved in tried[1:]]
     assert len(shifted) == MOST_MOVES == 12

@@ -171,7 +171,7 @@ def test_text_page_and_dictionary_agree():
     rows = question().rows
     diagnosis = fit(own_start(tol=0, max_iter=5), rows).diagnose(rows, certify=True)
     for shown in (str(diagnosis), repr(diagnosis), diagnosis._repr_html_()):
-        assert "A saddle: a finite move raises the likelihood" in shown
+        assert "A saddle: a finite move increases the likelihood" in shown
         assert "components 0 and 1" in shown
     assert str(diagnosis).count("\n") == diagnosis._repr_html_().count("<tr>") - 1
     named = diagnosis.to_dict()
@@ -320,5 +320,5 @@ def test_a_next_step_to_a_singular_covariance_is_a_move():
 @pytest.mark.parametrize("certify", [False, True])
 def test_rows_of_which_nothing_was_observed_have_no_report(certify):
     model = sound()
-    with pytest.raises(ValueError, match="Nothing was observed in any row of X that counts"):
+    with pytest.raises(ValueError, match="X has no observed value in any row of positive weight"):
         model.diagnose(np.full_like(X, np.nan), certify=certify)

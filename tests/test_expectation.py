@@ -72,7 +72,7 @@ def test_the_bounds_are_the_largest_terms_of_the_expanded_form(family, dtype):
     """A row y from the centre enters by y - m: each may be as large, and signs may all agree."""
     _, mixture = some_mixture(family)
     packed = ExpandedEStep(
-        mixture, features=QuadraticFeatures(mixture.centre, mixture.quadratic_shape, dtype)
+        mixture, features=QuadraticFeatures(mixture.centre, mixture.quadratic_structure, dtype)
     )
     reach = np.array([3.0, 1.0, 0.5, 2.0])
     covariances = mixture.dense_covariances()
@@ -405,7 +405,7 @@ def test_products_in_float32_keep_their_promise(family, n_features, kind):
         error = np.abs(log_density(form, X) - exact)
         assert (error <= max_error_single(n_features) + 1e-6 * np.abs(exact)).all()
     double = ExpandedEStep(
-        mixture, summary, QuadraticFeatures(summary.mean, mixture.quadratic_shape)
+        mixture, summary, QuadraticFeatures(summary.mean, mixture.quadratic_structure)
     )
     assert_same_statistics(statistics, double.complete(double.sums(Block(0, X.T))), rtol=1e-5)
 
@@ -416,7 +416,7 @@ def test_float32_is_left_where_it_would_not_keep_its_promise(family, kind):
     assert type(form) is kind
     assert form.natural_parameters.dtype == np.float64
     single = kind(
-        mixture, summary, QuadraticFeatures(summary.mean, mixture.quadratic_shape, np.float32)
+        mixture, summary, QuadraticFeatures(summary.mean, mixture.quadratic_structure, np.float32)
     )
     wrong = single.complete(single.sums(Block(0, X.T))).objective
     assert abs(wrong - log_density(CentredEStep(mixture), X).mean()) > max_error_single(16)

@@ -294,13 +294,13 @@ def test_where_looking_ahead_is_not_cheap_no_pass_is_made(monkeypatch, passes):
     model, X = by_default(*UNSEEN)
     assert passes_of(passes, model, X) > ALWAYS
     lines, entries = 4, 1 + 2 + 3  # components, and 1, x and the products of two features
-    monkeypatch.setattr("emgmm.diagnostics.lookahead.LITTLE_WORK", len(X) * lines * entries)
+    monkeypatch.setattr("emgmm.diagnostics.lookahead.MAX_PRODUCTS", len(X) * lines * entries)
     assert passes_of(passes, model, X) > ALWAYS
-    monkeypatch.setattr("emgmm.diagnostics.lookahead.LITTLE_WORK", len(X) * lines * entries - 1)
+    monkeypatch.setattr("emgmm.diagnostics.lookahead.MAX_PRODUCTS", len(X) * lines * entries - 1)
     assert passes_of(passes, model, X) == ALWAYS
     assert not said(model.bic, X)
     model, X = by_default(*SHORT)
-    monkeypatch.setattr("emgmm.diagnostics.lookahead.LITTLE_WORK", 0)
+    monkeypatch.setattr("emgmm.diagnostics.lookahead.MAX_PRODUCTS", 0)
     assert passes_of(passes, model, X) == ALWAYS
     (message,) = said(model.bic, X)
     assert message.remaining_gain == len(X) * model.remaining_gain_

@@ -490,7 +490,7 @@ def test_no_volume():
     ("arguments", "message"),
     [
         ({"noise_weight": 0.2}, "noise_weight is 0.2, but noise is None"),
-        ({"noise": "uniform", "noise_weight": 0.2}, "without data to take a volume from"),
+        ({"noise": "uniform", "noise_weight": 0.2}, "without data to compute a volume from"),
         ({"noise": 0.1, "noise_weight": 1.0}, r"noise_weight must be a number in \[0, 1\)"),
         ({"noise": 0.1, "noise_weight": 0.3}, "should be normalized, but got sum"),
     ],
@@ -509,7 +509,7 @@ def test_given_noise_has_a_density_but_no_place():
     assert model.score_samples([[0.0]])[0] == pytest.approx(expected)
     with pytest.raises(ValueError, match="does not say where it lies"):
         model.sample(1000, random_state=0)
-    with pytest.raises(ValueError, match="scikit-learn's class does not know: fit one with"):
+    with pytest.raises(ValueError, match="scikit-learn's class does not support: fit a model with"):
         model.to_sklearn()
 
 

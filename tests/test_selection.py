@@ -458,9 +458,9 @@ def test_if_all_fail_it_says_why_and_changes_nothing():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_components": []}, r"n_components must be a whole number from 1 up, or some of these"),
-        ({"n_components": [1, 0]}, r"but is \[1, 0\]"),
-        ({"n_components": [2.5]}, r"but is \[2.5\]"),
+        ({"n_components": []}, r"n_components must be a positive integer or a list of them"),
+        ({"n_components": [1, 0]}, r"but got \[1, 0\]"),
+        ({"n_components": [2.5]}, r"but got \[2.5\]"),
         ({"n_components": (k for k in (1, 2))}, "n_components is an iterator"),
         ({"covariance_type": ["full", "round"]}, "covariance_type must be 'all' or names among"),
         ({"covariance_type": []}, "covariance_type must be 'all' or names among"),

@@ -483,7 +483,7 @@ def test_names_reach_the_summary_of_a_choice():
 
 
 def test_it_is_noted_where_more_components_may_be_better(chosen):
-    X, most = chosen[1], "The number of components is the largest that was asked for"
+    X, most = chosen[1], "The number of components is the largest that was tried"
     assert chosen[0].best_params_["n_components"] == 3
     for numbers, noted in ((range(1, 5), False), ([2, 1], True), (1, False)):
         grid = chosen[0]
@@ -506,5 +506,5 @@ def test_it_is_noted_where_no_candidate_is_sound():
     summary = fit(grid, X).summary()
     (reason,) = grid.results_["reason"]
     assert "collapsed" in reason
-    assert f"No candidate is sound. Of this one: {reason}." in plain(str(summary))
+    assert f"No candidate is sound. This one: {reason}." in plain(str(summary))
     assert len(summary.candidates["bic"]) == 1

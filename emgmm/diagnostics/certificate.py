@@ -1,7 +1,7 @@
-"""A certificate: what a bounded number of extra passes says of the point at which EM ended.
+"""The certificate of a fit, which examines by further passes whether EM ended at a local maximum.
 
-Passes: `POWER_STEPS` + 1 for the rate, and `MOVE_STEPS` + 1 for plain EM and for each of at most
-`MOST_MOVES` moves: 74 at the most, and one more where an M-step has to look again.
+The rate takes `POWER_STEPS` + 1 passes, and plain EM and each of at most `MOST_MOVES` moves takes
+`MOVE_STEPS` + 1. These are at most 74 passes, and one more if an M-step recomputes moments.
 """
 
 from __future__ import annotations
@@ -27,56 +27,55 @@ POWER_STEPS = 8
 MOVE_STEPS = 4
 MOST_MOVES = 12
 
-# Size of the changes that are followed, in standard deviations, and the relative size below which
-# what is new in the next one is their own curvature.
+# Length of the changes in the power iteration, in standard deviations. A further direction whose
+# relative length is below the second number is attributed to the curvature of EM's map.
 CHANGE = 1e-4
 NEARLY_DEPENDENT = 1e-3
 
-# A distance below this may be rounding: the divergences, which are squares, lose some 1e-16.
+# A distance below this may be rounding, as divergences, which are squares, have errors of 1e-16.
 ROUNDING = 1e-7
 
-# A step of EM shorter than this, in the mixture's own metric, is rest: a ten-thousandth of a
-# standard deviation.
+# An EM step shorter than this, in standard deviations, means that EM is at rest.
 REST = 1e-4
 
-# A rate of convergence above this cannot be told from 1 here: a ridge of equal likelihood.
+# A rate of convergence above this cannot be distinguished from 1, a ridge of equal likelihood.
 FLAT = 0.9999
 
-# Gain, in nats per row, above which a move has raised the likelihood and not its rounding.
-RAISED = 1e-8
+# Smallest gain of a move, in nats per row, that is not attributed to rounding.
+MIN_GAIN = 1e-8
 
 
 class Verdict(Enum):
-    """What the point is at which EM ended; ``.sentence`` is for people."""
+    """Kind of the point at which EM ended; ``.sentence`` is meant to be read."""
 
-    UNTRIED = "Not certified: diagnose(X, certify=True) spends some passes on it."
-    LOCAL_MAXIMUM = "A local maximum, as far as it was tried: no move raised the likelihood."
-    SADDLE = "A saddle: a finite move raises the likelihood."
+    UNTRIED = "Not certified: diagnose(X, certify=True) makes further passes for it."
+    LOCAL_MAXIMUM = "A local maximum, as far as it was tried: no move increased the likelihood."
+    SADDLE = "A saddle: a finite move increases the likelihood."
     MOVING = "EM is still moving: more iterations, or a smaller tol, go further."
     FLAT = "Flat: the likelihood hardly changes along some direction, or components coincide."
 
     @property
     def sentence(self) -> str:
-        """The verdict in words."""
+        """Description of the verdict."""
         return self.value
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """The verdict, and what it rests on.
+    """Verdict on a point, and the figures from which it follows.
 
     Parameters
     ----------
     verdict : Verdict
-        What the point is.
+        Kind of the point.
     step : float
-        Length of one more EM step in the mixture's own metric (standard deviations).
+        Length of one more EM step in standard deviations.
     rate : float
-        The largest factor by which EM's map shrinks a small change, by power iteration.
+        Largest factor by which EM's map shrinks a small change, by power iteration.
     direction : str
-        The move that raised the likelihood, if one did.
+        Move that increased the likelihood, if there is one.
     gain : float
-        By how much, in nats per row.
+        Gain of this move in nats per row.
     """
 
     verdict: Verdict
@@ -87,35 +86,35 @@ class Certificate:
 
 
 def certify(
-    em: EM, mixture: Mixture, here: Statistics, random: np.random.RandomState
+    em: EM, mixture: Mixture, statistics: Statistics, random: np.random.RandomState
 ) -> Certificate:
-    """Spend extra passes on the point `mixture`, whose statistics are `here`."""
+    """Return the certificate of a mixture with the given statistics."""
     try:
-        step = distance(mixture, em.maximise(mixture, here))
-    except DegenerateCovarianceError:  # EM goes on to a singular covariance
+        step = distance(mixture, em.maximise(mixture, statistics))
+    except DegenerateCovarianceError:  # the next covariance is singular
         return Certificate(Verdict.MOVING, math.nan, math.nan, "", 0.0)
-    rate = convergence_rate(em, mixture, here)
+    rate = convergence_rate(em, mixture, statistics)
     groups = coincident(mixture)
     if step > REST and not groups:
         return Certificate(Verdict.MOVING, step, rate, "", 0.0)
-    direction, gain = best_move(em, mixture, here, groups, random)
-    if gain > RAISED:
+    direction, gain = best_move(em, mixture, statistics, groups, random)
+    if gain > MIN_GAIN:
         return Certificate(Verdict.SADDLE, step, rate, direction, gain)
     verdict = Verdict.FLAT if groups or rate > FLAT else Verdict.LOCAL_MAXIMUM
     return Certificate(verdict, step, rate, "", 0.0)
 
 
-def convergence_rate(em: EM, mixture: Mixture, here: Statistics) -> float:
-    """The largest eigenvalue of EM's map at a point, by power iteration on the statistics.
+def convergence_rate(em: EM, mixture: Mixture, statistics: Statistics) -> float:
+    """Return the largest eigenvalue of EM's map at a point, by power iteration on statistics.
 
-    The map takes statistics to those of their mixture; how fast EM converges is its largest
-    eigenvalue (Dempster, Laird and Rubin 1977). It is read off the changes v, Av, AAv, .. of the
-    iteration by Rayleigh and Ritz, which needs far fewer of them than their last ratio does (Saad
-    2011, doi 10.1137/1.9781611970739). The first change moves every mean a little, in turns up and
-    down.
+    The map takes statistics to those of their mixture, and its largest eigenvalue is EM's rate of
+    convergence (Dempster, Laird and Rubin 1977). The Rayleigh-Ritz method computes it from the
+    changes v, Av, AAv, .. of the iteration, far fewer of which are needed than for the ratio of the
+    last two (Saad 2011, doi 10.1137/1.9781611970739). The first change moves every mean a little,
+    alternately up and down.
     """
-    base = here.about_means(em.family)
-    if not base.scatter.any():  # all rows of a component are the same, or all rows are noise
+    base = statistics.about_means(em.family)
+    if not base.scatter.any():  # all rows of a component are equal, or all rows are noise
         return math.nan
     signs = np.where(np.arange(mixture.n_components) % 2, -1.0, 1.0)[:, None]
     sd = np.sqrt(np.diagonal(mixture.dense_covariances().astype(float), axis1=1, axis2=2))
@@ -126,14 +125,13 @@ def convergence_rate(em: EM, mixture: Mixture, here: Statistics) -> float:
         reference = em.expect(fixed).about(base.centres, em.family)
         for _ in range(POWER_STEPS):
             moved = em.m_step.maximise(changed, fixed)
-            answer = em.expect(moved).about(base.centres, em.family)
-            after.append(base.difference(answer, reference))
-            answered = base.plus(1.0, answer, reference)
-            size = distance(fixed, em.m_step.maximise(answered, fixed))
+            image = em.expect(moved).about(base.centres, em.family)
+            after.append(base.difference(image, reference))
+            size = distance(fixed, em.m_step.maximise(base.plus(1.0, image, reference), fixed))
             if not size > ROUNDING:
                 break
-            changed = base.plus(CHANGE / size, answer, reference)
-            if changed.counts.min() < 0:  # of a component that is all but empty
+            changed = base.plus(CHANGE / size, image, reference)
+            if changed.counts.min() < 0:  # a component is almost empty
                 break
             before.append(CHANGE / size * after[-1])
     except DegenerateCovarianceError:
@@ -147,47 +145,50 @@ def convergence_rate(em: EM, mixture: Mixture, here: Statistics) -> float:
 def best_move(
     em: EM,
     mixture: Mixture,
-    here: Statistics,
+    statistics: Statistics,
     groups: list[tuple[int, ...]],
     random: np.random.RandomState,
 ) -> tuple[str, float]:
-    """The move after which EM does best, and its gain over plain EM after as many steps."""
-    best, most = "", 0.0
+    """Return the best move, and its gain after some EM steps compared with EM without a move."""
+    best, largest = "", 0.0
     try:
-        stay = after_steps(em, mixture)
+        unmoved = objective_after_steps(em, mixture)
     except DegenerateCovarianceError:
-        return best, most
-    for direction, moved in islice(moves(em, mixture, here, groups, random), MOST_MOVES):
+        return best, largest
+    for direction, moved in islice(moves(em, mixture, statistics, groups, random), MOST_MOVES):
         try:
-            gain = after_steps(em, moved) - stay
+            gain = objective_after_steps(em, moved) - unmoved
         except DegenerateCovarianceError:
             continue
-        if gain > most:
-            best, most = direction, gain
-    return best, most
+        if gain > largest:
+            best, largest = direction, gain
+    return best, largest
 
 
-def after_steps(em: EM, mixture: Mixture) -> float:
-    """The objective after some EM steps."""
+def objective_after_steps(em: EM, mixture: Mixture) -> float:
+    """Return the objective after `MOVE_STEPS` EM steps."""
     return plain_steps(em, evaluate(em, mixture), MOVE_STEPS).objective
 
 
 def moves(
     em: EM,
     mixture: Mixture,
-    here: Statistics,
+    statistics: Statistics,
     groups: list[tuple[int, ...]],
     random: np.random.RandomState,
 ) -> Iterator[tuple[str, Mixture]]:
-    """Finite moves: splits of coincident groups; else shifts of components and of near pairs."""
+    """Yield finite moves and their names.
+
+    These are splits of coincident groups; if there are none, shifts of one or two components.
+    """
     if groups:
-        for moved in splits(em, mixture, here, groups, random):
+        for moved in splits(em, mixture, statistics, groups, random):
             yield f"a split of {'; '.join(map(format_components, groups))}", moved
         return
-    base = here.about_means(em.family)
-    for direction, steps in shifts(base, *sample_rows(em, mixture, random)):
+    base = statistics.about_means(em.family)
+    for direction, offsets in shifts(base, *sample_rows(em, mixture, random)):
         try:
-            moved = shifted(em, base, steps)
+            moved = shifted(em, base, offsets)
         except DegenerateCovarianceError:
             continue
         yield direction, moved
@@ -196,30 +197,30 @@ def moves(
 def shifts(
     base: Statistics, rows: Array, responsibilities: Array
 ) -> Iterator[tuple[str, dict[int, Array]]]:
-    """Steps of each component's mean, and of it and the component that shares most of its rows."""
+    """Yield offsets of each mean, and of pairs of means whose components share many rows."""
     for k in np.argsort(-base.counts):
         if not responsibilities[k].any():
             continue
         weights = responsibilities[k] / responsibilities[k].sum()
-        step = 0.3 * widest(rows, weights)
-        yield f"a shift of component {k}", {int(k): step}
+        offset = 0.3 * widest_direction(rows, weights)
+        yield f"a shift of component {k}", {int(k): offset}
         other = int(
             np.argmax(np.where(np.arange(len(base.counts)) == k, -1, responsibilities @ weights))
         )
         if other != k:
-            yield f"moving components {k} and {other} apart", {int(k): step, other: -step}
+            yield f"moving components {k} and {other} apart", {int(k): offset, other: -offset}
 
 
-def widest(rows: Array, weights: Array) -> Array:
-    """(D,): one standard deviation along the first principal axis of weighted rows."""
+def widest_direction(rows: Array, weights: Array) -> Array:
+    """Return the first principal axis of weighted rows, times its standard deviation, (D,)."""
     _, covariance = deviations_and_covariance(rows, weights)
     variances, axes = np.linalg.eigh(covariance)
     return np.sqrt(max(float(variances[-1]), 0.0)) * axes[:, -1]
 
 
-def shifted(em: EM, base: Statistics, steps: dict[int, Array]) -> Mixture:
-    """The mixture with some components' means moved."""
+def shifted(em: EM, base: Statistics, offsets: dict[int, Array]) -> Mixture:
+    """Return the mixture with offsets of the means of some components."""
     centres = base.centres.copy()
-    for k, step in steps.items():
-        centres[k] += step
+    for k, offset in offsets.items():
+        centres[k] += offset
     return em.m_step.maximise(replace(base, centres=centres))

@@ -1,4 +1,4 @@
-"""Looking ahead: whether a fit stopped short, found by going on from it for a few passes."""
+"""Detection of fits that stopped short, by a few further passes from the fitted mixture."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 
-# Passes that are made, accelerated: of 68 fits that stopped more than 5 nats below their maximum,
-# as many plain ones notice two thirds.
+# Number of accelerated passes, which detect considerably more such fits than plain EM does.
 PASSES = 20
 
-# Products of a row with a parameter, in one pass, up to which all passes take about 10 ms.
-LITTLE_WORK = 2**17
+# Largest number of products of a row with a parameter per pass with which all passes take only
+# about 10 ms.
+MAX_PRODUCTS = 2**17
 
 
 def is_cheap(mixture: Mixture, n_rows: int) -> bool:
-    """Whether looking ahead from a mixture, over so many rows in memory, takes next to no time."""
-    lines, entries = mixture.size
-    return n_rows * lines * entries <= LITTLE_WORK
+    """Whether the passes take a negligible time for a number of rows in memory."""
+    n_densities, n_entries = mixture.size
+    return n_rows * n_densities * n_entries <= MAX_PRODUCTS
 
 
 def gain_ahead(em: EM, mixture: Mixture, enough: float) -> float:
-    """By how much a few accelerated passes raise the objective, in nats summed over the rows.
+    """Return the gain of the objective by a few accelerated passes, in nats summed over the rows.
 
-    They end where that is more than `enough`. A singular covariance on the way ends them too.
+    The passes end when the gain exceeds `enough` or a covariance becomes singular.
     """
     step = evaluate(em, mixture)
-    position, gain, begun = SCHEMES["anderson"](step), 0.0, em.passes
+    state, gain, before = SCHEMES["anderson"](step), 0.0, em.passes
     try:
-        while em.passes < begun + PASSES:
-            position = position.next(em, force_plain=False)
-            gain = max(gain, em.summary.weight * (position.step.objective - step.objective))
+        while em.passes < before + PASSES:
+            state = state.next(em, force_plain=False)
+            gain = max(gain, em.summary.weight * (state.step.objective - step.objective))
             if gain > enough:
                 break
     except DegenerateCovarianceError:

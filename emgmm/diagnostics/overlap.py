@@ -1,4 +1,4 @@
-"""How much components share their rows: a second accumulator, summed over the source."""
+"""The overlap of the components of a mixture, which is summed over the rows of a source."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from emgmm.estep import EStepForBlock, softmax
-from emgmm.mixture import Mixture
 from emgmm.sources.block import Block
 from emgmm.typing import Array
 
-# Cosine of two components' responsibilities from which their labels are arbitrary: at 0.5 half of
-# what one holds of its rows is held by the other.
+# Cosine of the responsibilities of two components above which the labels of their rows are
+# regarded as arbitrary.
 OVERLAPPING = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """Sums over rows.
+    """Sums over rows that describe the overlap of the components.
 
     Parameters
     ----------
     products : (K, K)
-        sum_i w_i r_ik r_il.
+        Products of responsibilities, sum_i w_i r_ik r_il.
     entropy : float
-        -sum_ik w_i r_ik log r_ik, in nats.
+        Entropy of the responsibilities in nats, -sum_ik w_i r_ik log r_ik.
     weight : float
         Total weight of the rows.
     """
@@ -43,25 +42,20 @@ class Overlap:
 
     @property
     def cosines(self) -> Array:
-        """(K, K): 1 where two components share every row in the same proportion, 0 where none."""
+        """Cosines of the responsibilities, (K, K): 1 if proportional, 0 without a common row."""
         lengths = np.sqrt(np.maximum(np.diagonal(self.products), np.finfo(float).tiny))
         return self.products / np.outer(lengths, lengths)
 
 
-class OverlapOf:
-    """The function that a source sums: a block's overlap under one mixture."""
-
-    def __init__(self, mixture: Mixture, n_rows: int) -> None:
-        self.form = EStepForBlock(mixture, n_rows)
-
-    def __call__(self, block: Block) -> Overlap:
-        log_joint = self.form.log_joint(block)
-        responsibilities = log_joint.copy()
-        log_responsibilities = log_joint - softmax(responsibilities)
-        with np.errstate(invalid="ignore"):  # 0 log 0, where a weight is 0
-            entropies = -np.nansum(responsibilities * log_responsibilities, axis=0)
-        responsibilities = responsibilities[: self.form.mixture.n_components]
-        weighted = responsibilities
-        if block.weights is not None:
-            weighted = responsibilities * block.weights
-        return Overlap(weighted @ responsibilities.T, block.total(entropies), block.weight)
+def overlap(e_step: EStepForBlock, block: Block) -> Overlap:
+    """Return the overlap for the rows of a block."""
+    log_joint = e_step.log_joint(block)
+    responsibilities = log_joint.copy()
+    log_responsibilities = log_joint - softmax(responsibilities)
+    with np.errstate(invalid="ignore"):  # 0 log 0, for a component of weight 0
+        entropies = -np.nansum(responsibilities * log_responsibilities, axis=0)
+    responsibilities = responsibilities[: e_step.mixture.n_components]
+    weighted = responsibilities
+    if block.weights is not None:
+        weighted = responsibilities * block.weights
+    return Overlap(weighted @ responsibilities.T, block.total(entropies), block.weight)

@@ -1,10 +1,11 @@
-"""The report: every condition of a fit with its figures, as text, page, dictionary and picture."""
+"""`Diagnosis`: the report on a fitted mixture, as text, HTML, a dictionary and a plot."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,10 @@ import numpy as np
 
 from emgmm.degeneracy import aitken, coincident, collapsed, gain_left, starved
 from emgmm.diagnostics.certificate import Certificate, Verdict, certify
-from emgmm.diagnostics.overlap import OVERLAPPING, OverlapOf
+from emgmm.diagnostics.overlap import OVERLAPPING, overlap
 from emgmm.drawing import COLOURS, RED, bell, ellipses, objective_curve
 from emgmm.em import EM
+from emgmm.estep import EStepForBlock
 from emgmm.exceptions import format_components
 from emgmm.mixture import Mixture
 from emgmm.typing import Array
@@ -25,41 +27,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """What a fit's own statistics say of it.
+    """Report on a fitted mixture.
 
     Attributes
     ----------
     coincident : list of tuple of int
-        Groups of components that EM cannot part.
+        Groups of components that are identical, which EM cannot separate.
     collapsed, starved : list of int
-        Components that shrank to nothing beside the data, and that hold less than one row.
+        Components that are tiny compared with the data, and components with an effective number of
+        rows below 1.
     overlapping : list of tuple of int
-        Pairs whose labels are arbitrary: cosine of their responsibilities above one half.
+        Pairs of components whose labels are arbitrary, since the cosine of their responsibilities
+        is above one half.
     mass : ndarray of shape (K,)
         Effective number of rows of each component.
     condition_numbers : ndarray of shape (K,)
-        Largest over smallest variance of each covariance.
+        Ratio of the largest to the smallest variance of each covariance.
     overlap : ndarray of shape (K, K)
-        Cosines of the components' responsibilities: 1 where they share all rows alike, 0 where
-        none.
+        Cosines of the responsibilities of the components: 1 if these are proportional, 0 if no row
+        belongs to both components.
     entropy : float
-        Mean entropy of a row's assignment, in nats; log K where nothing is told apart.
+        Mean entropy of the responsibilities of a row, in nats; log K if all of them are equal.
     rate : float
-        Factor by which EM's gains shrink per iteration, from the last objectives; by power
-        iteration where it was certified.
+        Factor by which EM's gains shrink per iteration: the ratio of the last two, or the result of
+        a power iteration if the report is certified.
     remaining_gain : float
-        Aitken's estimate of the mean log-likelihood that is left to gain, never negative: under a
-        ridge EM may be heading for a lower one.
+        Aitken's estimate of the remaining gain of the mean log-likelihood. It is 0 if the
+        log-likelihood decreases, as it may under a ridge.
     verdict : Verdict
-        What the point is, as far as it was tried.
+        Kind of point at which EM ended, as far as it was examined.
     step : float
         Length of one more EM step in standard deviations; nan unless certified.
     direction : str
-        The move that raised the likelihood, if one did.
+        Move that increased the likelihood, if there is one.
     gain : float
-        By how much, in nats per row.
+        Gain of this move in nats per row.
     extra_passes : int
-        Passes over the rows that this report spent.
+        Number of passes over the rows that the report took.
     """
 
     coincident: list[tuple[int, ...]]
@@ -81,13 +85,13 @@ class Diagnosis:
     _objectives: tuple[float, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the picture, by name; the verdict by its name."""
+        """Return all attributes by name, and the name of the verdict."""
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name[0] != "_"}
         return {**named, "verdict": self.verdict.name}
 
     def lines(self) -> list[tuple[str, str]]:
-        """Pairs of a condition and what was found."""
-        clear = [
+        """Return the lines of the report as pairs of a name and a value."""
+        conditions = [
             ("Coincident", "; ".join(map(format_components, self.coincident))),
             ("Collapsed", format_components(tuple(self.collapsed))),
             ("Starved", format_components(tuple(self.starved))),
@@ -98,7 +102,7 @@ class Diagnosis:
             verdict += f" It was {self.direction}, by {self.gain:.3g} nats per row."
         return [
             ("Verdict", verdict),
-            *((name, found or "none") for name, found in clear),
+            *((name, components or "none") for name, components in conditions),
             ("Mass", ", ".join(f"{m:.4g}" for m in self.mass)),
             ("Condition numbers", ", ".join(f"{c:.3g}" for c in self.condition_numbers)),
             ("Entropy", f"{self.entropy:.3g} nats per row"),
@@ -115,30 +119,30 @@ class Diagnosis:
     def __str__(self) -> str:
         pairs = self.lines()
         width = max(len(name) for name, _ in pairs)
-        return "\n".join(f"{name:<{width}}  {found}" for name, found in pairs)
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in pairs)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><th style='text-align:left'>{escape(name)}</th>"
-            f"<td style='text-align:left'>{escape(found)}</td></tr>"
-            for name, found in self.lines()
+            f"<td style='text-align:left'>{escape(value)}</td></tr>"
+            for name, value in self.lines()
         )
         return f"<table>{rows}</table>"
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the components, the offending ones in red, and the likelihood with Aitken's limit.
+        """Plot the components, the problematic ones in red, and the log-likelihood.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw the components alone; None makes a figure with both panels.
+            Axes for the components alone; None creates a figure with both panels.
 
         Returns
         -------
         matplotlib Axes
-            The one with the components.
+            Axes with the components.
         """
         import matplotlib.pyplot as plt
 
@@ -166,7 +170,7 @@ class Diagnosis:
         return ax
 
     def offending(self) -> set[int]:
-        """Components that some condition names."""
+        """Return the components that are coincident, collapsed or starved."""
         return {*self.collapsed, *self.starved, *(k for group in self.coincident for k in group)}
 
 
@@ -178,17 +182,30 @@ def diagnose(
     *,
     certified: bool,
 ) -> Diagnosis:
-    """The report on `mixture`, over the rows of `em`; `objectives` are those of its fit."""
+    """Return the report on a mixture.
+
+    Parameters
+    ----------
+    em : EM
+        EM's map for the rows that were fitted.
+    mixture : Mixture
+        Fitted mixture.
+    objectives : sequence of float
+        Last objectives of the fit, between which all steps were plain EM.
+    random : RandomState
+        Random numbers of the certificate.
+    certified : bool
+        Whether to make further passes for a certificate.
+    """
     statistics = em.expect(mixture)
-    overlap_of = OverlapOf(mixture, em.summary.n_rows)
-    overlap = em.sum(overlap_of, overlap_of.form.block_rows)
-    cosines = overlap.cosines
+    e_step = EStepForBlock(mixture, em.summary.n_rows)
+    overlaps = em.sum(partial(overlap, e_step), e_step.block_rows)
+    cosines = overlaps.cosines
     pairs = np.argwhere(np.triu(cosines > OVERLAPPING, k=1))
     rate, _ = aitken(objectives, mixture.means.dtype)
-    left = gain_left(objectives, mixture.means.dtype)
-    found = Certificate(Verdict.UNTRIED, math.nan, rate, "", 0.0)
+    certificate = Certificate(Verdict.UNTRIED, math.nan, rate, "", 0.0)
     if certified:
-        found = certify(em, mixture, statistics, random)
+        certificate = certify(em, mixture, statistics, random)
     eigenvalues = np.linalg.eigvalsh(mixture.dense_covariances().astype(np.float64))
     n_rows, total = em.summary.n_rows, statistics.total_covariance(em.family)
     with np.errstate(divide="ignore", over="ignore"):
@@ -208,13 +225,13 @@ def diagnose(
         statistics.counts,
         condition,
         cosines,
-        overlap.entropy / overlap.weight,
-        found.rate,
-        left,
-        found.verdict,
-        found.step,
-        found.direction,
-        found.gain,
+        overlaps.entropy / overlaps.weight,
+        certificate.rate,
+        gain_left(objectives, mixture.means.dtype),
+        certificate.verdict,
+        certificate.step,
+        certificate.direction,
+        certificate.gain,
         em.passes,
         mixture,
         tuple(objectives),

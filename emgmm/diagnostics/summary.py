@@ -1,4 +1,4 @@
-"""The summary of a fitted mixture: its components, its likelihood, and how EM ended."""
+"""`MixtureSummary`: the components of a fitted mixture, its likelihood and the end of EM."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from emgmm.fitting.loop import Ending
 from emgmm.mixture import Mixture
 from emgmm.typing import Array
 
-# Columns of the text.
+# Width of the text in characters.
 WIDTH = 100
 
-# Letters of a name that stands beside its figures; longer ones have lines of their own.
+# Length of a name up to which it is printed next to its figures; longer ones have their own lines.
 LONGEST_NAME = 40
 
-# Pairs of features whose correlations are shown; of more, the strongest.
+# Maximum number of pairs of features whose correlations are shown; these are the strongest.
 MOST_PAIRS = 45
 
-# Endings of what was no run of EM to an end.
+# Endings of mixtures that do not result from a complete run of EM.
 NO_RUN = (Ending.GIVEN, Ending.START_ONLY, Ending.STREAM)
 
 Table = tuple[str, list[str], list[list[str]]]
@@ -33,43 +33,43 @@ Table = tuple[str, list[str], list[list[str]]]
 
 @dataclass(frozen=True, eq=False)
 class MixtureSummary:
-    """What a fitted mixture looks like; prints as text and shows as a table in a notebook.
+    """Summary of a fitted mixture, which prints as text and is shown as tables in a notebook.
 
     Attributes
     ----------
     covariance_type : str
         Name of the family.
     feature_names : tuple of str
-        Names of the features, or ``x0``, ``x1``, ... where X had none.
+        Names of the features, or ``x0``, ``x1``, ... if X had none.
     weights : ndarray of shape (K,)
         Weights of the components.
     means, standard_deviations : ndarray of shape (K, D)
-        In the units of X.
+        Means and standard deviations of the features, in the units of X.
     noise_weight : float or None
-        Weight of noise; None where the mixture has none.
+        Weight of noise; None if the mixture has none.
     n_parameters : int
-        Free parameters.
+        Number of free parameters.
     correlations : ndarray of shape (K, D, D) or None
-        Correlations within each component, where they were asked for.
+        Correlations within each component, if they were requested.
     correlated : bool
         Whether the family has correlations. Those of a diagonal or spherical one are identity
         matrices, which are not shown.
     counts : ndarray of shape (K,) or (K + 1,) or None
-        Rows whose most probable component this is, or the sum of their weights; noise comes last.
-        None without X, as are the next three.
+        Number of rows whose most probable component this is, or the sum of their weights; noise
+        comes last. This and the following three are None without X.
     log_likelihood : float or None
-        In nats, summed over the rows.
+        Log-likelihood in nats, summed over the rows.
     bic, icl : float or None
         Information criteria; lower is better.
     ending : Ending or None
-        Why EM ended; None where the attributes of the estimator do not say it.
+        Reason why EM ended; None if the estimator does not have this attribute.
     n_iter : int
-        Iterations of EM.
+        Number of iterations of EM.
     notes : tuple of str
-        What else should be known.
+        Further remarks.
     candidates : dict of str to list
-        Of a choice among models: for each criterion, the best candidates as tuples of the number of
-        components, the family, the criterion, and its difference to the best.
+        For a selection among models, the best candidates by each criterion, as tuples of the number
+        of components, the family, the criterion, and its difference from the best.
     """
 
     covariance_type: str
@@ -94,7 +94,7 @@ class MixtureSummary:
     def of(
         cls, mixture: Mixture, names: Sequence[str] | None, *, correlations: bool, **figures: Any
     ) -> MixtureSummary:
-        """The summary of a mixture, with further figures by name."""
+        """Return the summary of a mixture, with further figures by name."""
         covariances = mixture.dense_covariances().astype(np.float64)
         sds = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
         D = mixture.n_features
@@ -112,13 +112,13 @@ class MixtureSummary:
         )
 
     def to_frame(self) -> Any:
-        """A pandas DataFrame with a row for each component, and one for noise if there is any.
+        """Return a pandas DataFrame with a row for each component, and for noise if there is any.
 
         Returns
         -------
         pandas.DataFrame
-            Columns ``weight``, ``rows`` (where X was given), and ``mean`` and ``sd`` followed by
-            the name of each feature.
+            Table with the columns ``weight``, ``rows`` (if X was given), and ``mean`` and ``sd``
+            followed by the name of each feature.
         """
         import pandas as pd
 
@@ -131,7 +131,7 @@ class MixtureSummary:
                 columns.append((f"{what} {name}", np.append(values[:, j], missing)))
         index = pd.Index(self._headings(), name="component")
         frame = pd.DataFrame(np.stack([column for _, column in columns], axis=1), index=index)
-        frame.columns = pd.Index([name for name, _ in columns])  # two of them may be the same
+        frame.columns = pd.Index([name for name, _ in columns])  # names may be repeated
         return frame
 
     def _headings(self) -> list[str]:
@@ -152,7 +152,7 @@ class MixtureSummary:
         )
 
     def _tables(self) -> Iterator[Table]:
-        """Title, heading and rows of each table."""
+        """Yield the title, heading and rows of each table."""
         absent = [] if self.noise_weight is None else [""]
         rows = [["weight", *(f"{weight:.4f}" for weight in self._with_noise(self.weights))]]
         if self.counts is not None:
@@ -192,7 +192,7 @@ class MixtureSummary:
         return title, heading, rows
 
     def _lines(self) -> Iterator[str]:
-        """Sentences about the whole."""
+        """Yield sentences about the whole mixture."""
         if self.log_likelihood is not None and self.bic is not None and self.icl is not None:
             yield (
                 f"Log-likelihood {self.log_likelihood:.4f}{self._per_row()}, "
@@ -202,8 +202,8 @@ class MixtureSummary:
         else:
             yield f"{counted(self.n_parameters, 'free parameter').capitalize()}."
         if self.ending is not None:
-            made = f"EM ended after {counted(self.n_iter, 'iteration')} ({self.ending.name}). "
-            yield f"{'' if self.ending in NO_RUN else made}{self.ending.sentence}"
+            end = f"EM ended after {counted(self.n_iter, 'iteration')} ({self.ending.name}). "
+            yield f"{'' if self.ending in NO_RUN else end}{self.ending.sentence}"
         yield from self.notes
 
     def _per_row(self) -> str:
@@ -234,17 +234,17 @@ class MixtureSummary:
 
 
 def counted(number: int, noun: str) -> str:
-    """'1 row', '2 rows'."""
+    """Return a number with a noun: '1 row', '2 rows'."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def how_many(count: float) -> str:
-    """A number of rows, whole where it is; a sum of their weights with six digits."""
+    """Return a number of rows as text, or a sum of their weights with six digits."""
     return f"{count:.0f}" if count < 1e15 and float(count).is_integer() else f"{count:.6g}"
 
 
 def mean_and_sd(mean: float, sd: float) -> str:
-    """Both with as many decimals as show three digits of the standard deviation."""
+    """Return both as text, with three significant digits of the standard deviation."""
     if not 1e-8 < sd < 1e8 or abs(mean) >= 1e9:
         return f"{mean:.5g} ({sd:.3g})"
     decimals = max(0, 2 - math.floor(math.log10(sd)))
@@ -252,7 +252,7 @@ def mean_and_sd(mean: float, sd: float) -> str:
 
 
 def aligned(heading: list[str], rows: list[list[str]]) -> str:
-    """A table as text, in as many parts side by side as the width allows."""
+    """Return a table as text, divided into parts that are no wider than `WIDTH`."""
     names = [heading[0], *(row[0] for row in rows if len(row[0]) <= LONGEST_NAME)]
     first = max(map(len, names))
     columns = list(zip(heading[1:], *(row[1:] for row in rows), strict=True))

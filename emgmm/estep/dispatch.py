@@ -45,7 +45,7 @@ RANGE = 1e15
 
 
 def _is_worth_compiling(mixture: Mixture, n_rows: float) -> bool:
-    noise, structure = mixture.noise, mixture.quadratic_shape
+    noise, structure = mixture.noise, mixture.quadratic_structure
     if noise is not None and noise.density.constant is None:  # not linear in phi
         return False
     n_densities, n_entries = mixture.size
@@ -130,7 +130,7 @@ class EStepForPass:
         kind = None if _is_small(mixture, self.summary.n_rows) else self._kind(mixture)
         if kind is not None and (centres == centres[0]).all() and self._is_in_range(mixture):
             expanded = kind(
-                mixture, self.summary, QuadraticFeatures(centres[0], mixture.quadratic_shape)
+                mixture, self.summary, QuadraticFeatures(centres[0], mixture.quadratic_structure)
             )
             if expanded.error_near(RELEVANT_SDS) <= MAX_ERROR:
                 return expanded
@@ -149,7 +149,7 @@ class EStepForPass:
         return self._kinds[size]
 
     def _features_about(self, centre: Array, mixture: Mixture, dtype: Any) -> QuadraticFeatures:
-        structure = mixture.quadratic_shape
+        structure = mixture.quadratic_structure
         if centre is not self.summary.mean:
             return QuadraticFeatures(centre, structure, dtype)
         if (structure, dtype) not in self._features:

@@ -110,7 +110,7 @@ class ExpandedEStep(EStep):
     ) -> None:
         self.mixture = mixture
         self.summary = summary
-        self.features = features or QuadraticFeatures(mixture.centre, mixture.quadratic_shape)
+        self.features = features or QuadraticFeatures(mixture.centre, mixture.quadratic_structure)
         self.means = mixture.means - self.centre
         self.precisions_cholesky = mixture.precision_cholesky_stack
         self.block_rows = self.max_block_rows
@@ -138,7 +138,7 @@ class ExpandedEStep(EStep):
         linear = structure.apply(precisions, self.means)
         constant = self.mixture.log_peaks() - 0.5 * (linear * self.means).sum(axis=1)
         parts = [constant[:, None], linear]
-        if self.mixture.quadratic_shape is not None:
+        if self.mixture.quadratic_structure is not None:
             coefficients = structure.coefficients(precisions)
             if len(coefficients) < len(linear):  # a shared covariance, with noise
                 coefficients = coefficients.repeat(len(linear), axis=0)
@@ -187,7 +187,7 @@ class ExpandedEStep(EStep):
 
     def _add_shared_term(self, relative: Array, rows: Array) -> Array:
         """Add the quadratic term that all components share to a log-joint or to log-densities."""
-        if self.mixture.quadratic_shape is None:
+        if self.mixture.quadratic_structure is None:
             centred = np.subtract(rows, self.centre[:, None])
             relative -= 0.5 * self.mixture.family.structure.squared_norms(
                 self.precisions_cholesky[0], centred
@@ -224,7 +224,7 @@ class ExpandedEStep(EStep):
     def _second_moments(self, monomials: Array) -> tuple[Array, float]:
         """Return the scatter, and the quadratic term that the log-likelihood of a pass omits."""
         family, n_features = self.mixture.family, self.mixture.n_features
-        if self.mixture.quadratic_shape is not None:
+        if self.mixture.quadratic_structure is not None:
             return family.pool(family.structure.from_monomials(monomials, n_features)), 0.0
         assert self.summary is not None
         total = self.summary.scatter_about(self.centre)

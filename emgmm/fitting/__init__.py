@@ -1,1 +1,1 @@
-"""Fits as functions of frozen values: a source, a problem and options."""
+"""Fits as functions of a source of rows, a problem and options."""

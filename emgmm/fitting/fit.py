@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from emgmm import prediction, validation
+from emgmm import validation
 from emgmm.degeneracy import gain_left, is_settled
 from emgmm.em import EM
 from emgmm.exceptions import (
@@ -38,6 +38,7 @@ from emgmm.fitting.progress import Reporter
 from emgmm.fitting.recorder import Outcome, Recorder, tabulated
 from emgmm.fitting.stepwise import Stream
 from emgmm.mixture import Mixture
+from emgmm.prediction import label_counts, summed
 from emgmm.sources import Source, check_ordinary
 from emgmm.statistics import Statistics
 
@@ -176,7 +177,7 @@ def fit_mixture(
         recorder=recorder,
     )
     if best.step.objective == -math.inf:
-        prediction.counts(best.step.mixture, source)  # raises an error that names the row
+        summed(best.step.mixture, source, label_counts)  # raises an error that names the row
     found = warnings_of_fit(em, best, break_symmetry=options.break_symmetry)
     return FitResult(em, best, outcomes, found)
 

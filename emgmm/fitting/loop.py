@@ -39,7 +39,7 @@ class Ending(Enum):
 
     @property
     def sentence(self) -> str:
-        """The reason in words."""
+        """Description of the reason."""
         return self.value
 
 

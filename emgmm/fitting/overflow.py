@@ -49,12 +49,12 @@ def out_of_reach(summary: DataSummary, mixture: Mixture, source: Source) -> Valu
 
 def _largest(feature: int, source: Source) -> str:
     """Describe the value of a feature with the largest magnitude, and its position."""
-    found, row = 0.0, 0
+    largest, row = 0.0, 0
     for block in source.blocks(BLOCK_ROWS):
         values = np.nan_to_num(block.rows[feature])
         at = int(np.argmax(np.abs(values)))
-        if abs(values[at]) > abs(found):
-            found = float(values[at])
+        if abs(values[at]) > abs(largest):
+            largest = float(values[at])
             row = int(block.start + at if block.numbers is None else block.numbers[at])
     name = "" if source.feature_names is None else f" ({source.feature_names[feature]!r})"
-    return f"{found:g} in row {row}, column {feature}{name}, counted from 0"
+    return f"{largest:g} in row {row}, column {feature}{name}, counted from 0"

@@ -1,4 +1,4 @@
-"""The problem and the options of a fit, as frozen values and as read from an estimator."""
+"""The problem and the options of a fit, which are read from an estimator."""
 
 from __future__ import annotations
 

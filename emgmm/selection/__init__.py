@@ -1,1 +1,1 @@
-"""The choice among models by an information criterion."""
+"""Model selection by information criteria."""

@@ -1,8 +1,8 @@
-"""Candidates of a choice among models: fitted, judged sound and converged or not, and ranked.
+"""Candidates of a model selection: their fits, their soundness and convergence, and their ranks.
 
-A candidate is *sound* where no component collapsed and none starved: only then does its likelihood
-mean something. It has *converged* where `tol` is met and what is left to gain is negligible beside
-the differences that decide a choice.
+A candidate is *sound* if no component collapsed or starved; otherwise its likelihood is not
+meaningful. It has *converged* if `tol` is met and the remaining gain is negligible compared with
+the differences between candidates that matter.
 """
 
 from __future__ import annotations
@@ -24,75 +24,76 @@ from emgmm.fitting.fit import FitResult, fit_mixture
 from emgmm.fitting.problem import Options, Problem
 from emgmm.fitting.progress import Reporter
 from emgmm.initialization import Assignment, Start
-from emgmm.prediction import Certainty
+from emgmm.prediction import certainty, summed
 from emgmm.sources import Rows, Source
 from emgmm.typing import Array
 
 CRITERIA = ("bic", "aic", "icl")
 
-# Nats in total that may be left to gain of a candidate that has converged: a twentieth of a unit of
-# the criterion.
+# Largest remaining gain of a converged candidate in nats in total, a twentieth of a unit of the
+# criterion.
 NEGLIGIBLE = 0.025
 
-# How many times `max_iter` the iterations of a candidate may be that is ahead unconverged.
-PATIENCE = 10
+# Maximum number of iterations, in multiples of `max_iter`, of the best candidate if it has not
+# converged.
+MAX_ITER_FACTOR = 10
 
-# The best candidates that are fitted from each of the alternative starts too.
+# Number of the best candidates that are also fitted from each of the alternative starts.
 FINALISTS = 3
 
-# Candidates that a summary shows, by each criterion.
+# Number of candidates that a summary shows for each criterion.
 SHOWN = 3
 
 
 class SharedStart:
-    """A start that is made once for all fits to the same rows that ask for the same.
+    """Start whose results are shared by all fits to the same rows.
 
-    What a start finds depends on the rows, the number of components and the random numbers. So of
-    fits that differ in their family only the first has to make it.
+    The result of a start depends on the rows, the number of components and the random numbers, but
+    not on the family.
     """
 
     def __init__(self, start: Start) -> None:
         self._start = start
         self._lock = Lock()
         self._locks: dict[Any, Lock] = {}
-        self._known: dict[Any, tuple[Assignment, Any]] = {}
+        self._results: dict[Any, tuple[Assignment, Any]] = {}
         self._rows: dict[Any, Rows] = {}
 
     def __call__(self, rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
         state = random.get_state(legacy=False)
-        drawn = (state["state"]["pos"], state["state"]["key"].tobytes())
-        key = (n_components, *drawn)
+        position = (state["state"]["pos"], state["state"]["key"].tobytes())
+        key = (n_components, *position)
         with self._lock:
-            rows = self._rows.setdefault(drawn, rows)  # they are equal, and may keep a tree
+            rows = self._rows.setdefault(position, rows)  # equal rows, whose tree may be cached
             lock = self._locks.setdefault(key, Lock())
         with lock:
-            if key not in self._known:
+            if key not in self._results:
                 assignment = self._start(rows, n_components, random)
-                self._known[key] = assignment, random.get_state(legacy=False)
-        assignment, after = self._known[key]
+                self._results[key] = assignment, random.get_state(legacy=False)
+        assignment, after = self._results[key]
         random.set_state(after)
         return assignment
 
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """What all candidates share.
+    """Rows and settings that all candidates share.
 
     Parameters
     ----------
     source : Source
-        The rows.
+        Rows.
     problem : Problem
-        But for the family and the number of components.
+        Problem, in which the family and the number of components are replaced.
     options : Options
-        How each is fitted.
+        Options of each fit.
     alternatives : sequence of Start
-        Starts that a candidate is fitted from one by one where the fit from the start of `options`
-        is not sound, and where it is among the best.
+        Further starts, for candidates whose fit from the start of `options` is not sound, and for
+        the best candidates.
     seed : int
-        Of the starts.
+        Seed of the starts.
     verbose, verbose_interval : int
-        What each fit prints.
+        Level and interval of the output of each fit.
     """
 
     source: Source
@@ -104,29 +105,29 @@ class Search:
     verbose_interval: int = 10
 
     def problem_of(self, candidate: Candidate) -> Problem:
-        """The problem of one candidate."""
+        """Return the problem of a candidate."""
         family, K = family_of(candidate.covariance_type), candidate.n_components
         return replace(self.problem, family=family, n_components=K)
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A fitted candidate, or one that could not be fitted.
+    """Candidate that was fitted or could not be fitted.
 
     Parameters
     ----------
     n_components : int
-        K.
+        Number of components, K.
     covariance_type : str or Family
-        The family, as the user gave it.
+        Family, or its name, as the user gave it.
     result : FitResult, optional
-        The fit, if there is one.
+        Result of the fit.
     figures : dict
-        The criteria, the log-likelihood and the number of parameters; nan where there is no fit.
+        Criteria, log-likelihood and number of parameters; nan without a fit.
     seconds : float
-        The time that it took.
+        Time of the fit.
     failure : str
-        Why there is no fit.
+        Reason why there is no fit.
     """
 
     n_components: int
@@ -138,20 +139,22 @@ class Candidate:
 
     @property
     def sound(self) -> bool:
+        """Whether there is a fit in which no component collapsed or starved."""
         return self.result is not None and not self.result.unsound
 
     @property
     def converged(self) -> bool:
+        """Whether there is a fit that met the stopping rule."""
         return self.result is not None and self.result.run.converged
 
     def renamed(self, covariance_type: str | Family) -> Candidate:
-        """The same model under the name of another family, with which it coincides."""
+        """Return the same model under the name of another, equivalent family."""
         return replace(self, covariance_type=covariance_type)
 
-    def line(self) -> dict[str, Any]:
-        """The row of `results_`, but for the rank."""
+    def entries(self) -> dict[str, Any]:
+        """Return the entries of `results_` for the candidate, without the rank."""
         result = self.result
-        line = {
+        entries = {
             "n_components": self.n_components,
             "covariance_type": family_of(self.covariance_type).name,
             **self.figures,
@@ -167,17 +170,17 @@ class Candidate:
         }
         if result is not None:
             names = dict.fromkeys(type(warning).__name__ for warning in result.warnings)
-            line |= {
+            entries |= {
                 "n_iter": result.run.n_iter,
                 "remaining_gain": result.statistics.weight * result.remaining_gain,
                 "ending": result.run.ending.name,
                 "warnings": ", ".join(names),
                 "reason": self.reason(),
             }
-        return line
+        return entries
 
     def reason(self) -> str:
-        """Why the candidate is set aside, or not to be relied on; empty where it is neither."""
+        """Return the reason why the candidate is excluded or not reliable, or ""."""
         if self.result is None:
             return self.failure
         reasons = []
@@ -189,7 +192,7 @@ class Candidate:
 
 
 def fit_candidate(search: Search, n_components: int, covariance_type: str | Family) -> Candidate:
-    """Fit and judge one candidate, from further starts where the first leads to no sound fit."""
+    """Fit a candidate, from further starts if the first one does not lead to a sound fit."""
     candidate = unfitted(n_components, covariance_type)
     for start in (search.options.start, *search.alternatives):
         candidate = better_from(search, candidate, start)
@@ -199,11 +202,11 @@ def fit_candidate(search: Search, n_components: int, covariance_type: str | Fami
 
 
 def better_from(search: Search, candidate: Candidate, start: Start) -> Candidate:
-    """The fit of a candidate from a start, if that is better than the one it has."""
-    begun = time.perf_counter()
-    found, failure = None, candidate.failure
+    """Fit a candidate from a start, and return it with the better of this and its former fit."""
+    begin = time.perf_counter()
+    result, failure = None, candidate.failure
     try:
-        found = fit_mixture(
+        result = fit_mixture(
             search.source,
             search.problem_of(candidate),
             replace(search.options, start=start),
@@ -211,37 +214,37 @@ def better_from(search: Search, candidate: Candidate, start: Start) -> Candidate
             reporter=Reporter(search.verbose, search.verbose_interval),
         )
     except DegenerateCovarianceError as error:
-        failure = failure or failed(search, error)
+        failure = failure or message_of(search, error)
     except ValueError as error:
         failure = failure or str(error)
-    seconds = candidate.seconds + time.perf_counter() - begun
-    if candidate.result is not None and (found is None or not _better(found, candidate.result)):
+    seconds = candidate.seconds + time.perf_counter() - begin
+    if candidate.result is not None and (result is None or not _better(result, candidate.result)):
         return replace(candidate, seconds=seconds)
-    if found is None:
+    if result is None:
         return replace(candidate, seconds=seconds, failure=failure)
-    figures = figures_of(search.source, found)
-    return replace(candidate, result=found, figures=figures, seconds=seconds, failure="")
+    figures = figures_of(search.source, result)
+    return replace(candidate, result=result, figures=figures, seconds=seconds, failure="")
 
 
 def unfitted(n_components: int, covariance_type: str | Family, failure: str = "") -> Candidate:
-    """A candidate that was not fitted yet, or could not be."""
-    nothing = dict.fromkeys((*CRITERIA, "log_likelihood", "n_parameters"), np.nan)
-    return Candidate(n_components, covariance_type, None, nothing, 0.0, failure)
+    """Return a candidate that has not been fitted yet or could not be fitted."""
+    figures = dict.fromkeys((*CRITERIA, "log_likelihood", "n_parameters"), np.nan)
+    return Candidate(n_components, covariance_type, None, figures, 0.0, failure)
 
 
-def failed(search: Search, error: DegenerateCovarianceError) -> str:
-    """What a fit that met a singular covariance says of it."""
+def message_of(search: Search, error: DegenerateCovarianceError) -> str:
+    """Return the message for a fit that led to a singular covariance."""
     ridge = search.problem.ridge if search.problem.prior is None else None
     source = search.source
     return str(FailedFitError(error, ridge, source.dtype, source.feature_names))
 
 
-def run_on(search: Search, candidate: Candidate) -> Candidate:
-    """A candidate that has not converged, after up to nine times as many iterations more."""
+def with_more_iterations(search: Search, candidate: Candidate) -> Candidate:
+    """Continue the fit of a candidate that has not converged."""
     result = candidate.result
     assert result is not None
-    begun = time.perf_counter()
-    options = replace(search.options, max_iter=(PATIENCE - 1) * search.options.max_iter)
+    begin = time.perf_counter()
+    options = replace(search.options, max_iter=(MAX_ITER_FACTOR - 1) * search.options.max_iter)
     try:
         more = fit_mixture(
             search.source,
@@ -251,19 +254,19 @@ def run_on(search: Search, candidate: Candidate) -> Candidate:
             initial=result.mixture,
             before=result.run.objectives[-2],
         )
-    except DegenerateCovarianceError as error:  # the likelihood has no maximum there
-        lost = unfitted(candidate.n_components, candidate.covariance_type, failed(search, error))
-        return replace(lost, seconds=candidate.seconds)
+    except DegenerateCovarianceError as error:  # the likelihood is unbounded there
+        message = message_of(search, error)
+        failed = unfitted(candidate.n_components, candidate.covariance_type, message)
+        return replace(failed, seconds=candidate.seconds)
     run = result.run.followed_by(more.run.without_first(), PLAIN)
-    found = replace(more, run=run, outcomes=result.outcomes)
-    seconds = candidate.seconds + time.perf_counter() - begun
-    return replace(
-        candidate, result=found, figures=figures_of(search.source, found), seconds=seconds
-    )
+    result = replace(more, run=run, outcomes=result.outcomes)
+    seconds = candidate.seconds + time.perf_counter() - begin
+    figures = figures_of(search.source, result)
+    return replace(candidate, result=result, figures=figures, seconds=seconds)
 
 
 def _better(one: FitResult, other: FitResult) -> bool:
-    """Whether a fit is sound where another is not, or higher by more than is negligible."""
+    """Whether only the first fit is sound, or else whether its objective is clearly higher."""
     if bool(one.unsound) != bool(other.unsound):
         return bool(other.unsound)
     gain = one.statistics.weight * (one.run.objectives[-1] - other.run.objectives[-1])
@@ -271,20 +274,18 @@ def _better(one: FitResult, other: FitResult) -> bool:
 
 
 def figures_of(source: Source, result: FitResult) -> dict[str, float]:
-    """The criteria of a fit, of which one pass over the rows finds the certainty of labels."""
-    statistics, mixture = result.statistics, result.mixture
-    certainty = Certainty(mixture, source.n_rows_hint)
-    certain = source.sum(certainty, certainty.form.block_rows)
-    return criteria(statistics, mixture.n_parameters, certain)
+    """Return the criteria of a fit, which take one pass for the certainty of the labels."""
+    total = summed(result.mixture, source, certainty)
+    return criteria(result.statistics, result.mixture.n_parameters, total)
 
 
 def distinct_families(
     given: Sequence[str | Family], n_components: int, n_features: int
 ) -> dict[str | Family, str | Family]:
-    """Each family, and the first among them that is the same model.
+    """Return for each family the first one that is the same model.
 
-    With one component, families of one structure have the same covariances, unless they restrict
-    these further.
+    With one component, families of the same structure have the same covariances, unless they
+    restrict these further.
     """
     if n_components > 1:
         return {each: each for each in given}
@@ -299,7 +300,7 @@ def distinct_families(
 
 
 def ranked(candidates: Sequence[Candidate], criterion: str) -> Array:
-    """(n,): ranks from 1, of sound candidates before the others; nan of those without a fit."""
+    """Return ranks from 1, (n,): sound candidates come first, those without a fit have nan."""
     values = np.array([candidate.figures[criterion] for candidate in candidates])
     sound = np.array([candidate.sound for candidate in candidates])
     ranks = np.full(len(candidates), np.nan)
@@ -311,13 +312,15 @@ def ranked(candidates: Sequence[Candidate], criterion: str) -> Array:
 
 
 def best_by(results: Mapping[str, Any], criterion: str) -> list[tuple[int, str, float, float]]:
-    """The best candidates by a criterion: components, family, value, difference to the best.
+    """Return the best candidates by a criterion.
 
-    Sound ones, where there are any; of those that are the same model the first.
+    They are tuples of the number of components, the family, the criterion and its difference from
+    the best. Candidates that are not sound are excluded unless all are, and so are repetitions of
+    the same model.
     """
     values, sound = results[criterion], results["sound"]
-    able = np.flatnonzero(np.isfinite(values) & (sound | ~sound.any()))
-    order = able[np.argsort(values[able], kind="stable")].tolist()
+    eligible = np.flatnonzero(np.isfinite(values) & (sound | ~sound.any()))
+    order = eligible[np.argsort(values[eligible], kind="stable")].tolist()
     distinct: dict[tuple[int, float], int] = {}
     for i in order:
         distinct.setdefault((int(results["n_components"][i]), float(values[i])), i)
@@ -329,13 +332,13 @@ def best_by(results: Mapping[str, Any], criterion: str) -> list[tuple[int, str, 
 
 
 def notes(results: Mapping[str, Any], best: int) -> tuple[str, ...]:
-    """What should be known of a choice."""
-    found = []
+    """Return remarks on the selected candidate."""
+    remarks = []
     K = results["n_components"]
     if K[best] == K.max() > 1:
-        found.append(
-            "The number of components is the largest that was asked for: more may be better."
+        remarks.append(
+            "The number of components is the largest that was tried: more may be better."
         )
     if not results["sound"][best]:
-        found.append(f"No candidate is sound. Of this one: {results['reason'][best]}.")
-    return tuple(found)
+        remarks.append(f"No candidate is sound. This one: {results['reason'][best]}.")
+    return tuple(remarks)

@@ -1,4 +1,4 @@
-"""Choosing: how many components, and which family, by a criterion of the fits themselves."""
+"""`GaussianMixtureIC`: selection of the number of components and the family by a criterion."""
 
 from __future__ import annotations
 
@@ -40,108 +40,111 @@ from emgmm.selection.candidates import (
     fit_candidate,
     notes,
     ranked,
-    run_on,
+    with_more_iterations,
 )
 from emgmm.sources import Source
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Integers
 from emgmm.validation import ARRAYS, Hidden, one_of, suggestion
 
-# Parameters of GaussianMixture that every candidate gets; the others are about a single fit.
+# Parameters of GaussianMixture that are passed to every candidate; others concern a single fit.
 PASSED_ON = (
     *("tol", "reg_covar", "max_iter", "n_init", "init_params", "verbose_interval"),
     *("break_symmetry", "acceleration", "prior", "weight_concentration", "noise"),
 )
 
-# The defaults by which a candidate must also have next to nothing left to gain.
+# Defaults with which a candidate must also have a negligible remaining gain.
 TOL, MAX_ITER = 1e-6, 1000
 
-# The candidates that have been fitted, by their number of components and family.
+# Candidates that have been fitted, by their number of components and family.
 Fits = dict[tuple[int, str | Family], Candidate]
 
-# Attributes of the best fit that the choice has too.
+# Attributes that are copied from the best fit.
 OF_THE_BEST = ("weights_", "means_", "covariances_", "lower_bound_", "remaining_gain_")
 
 
 class GaussianMixtureIC(BaseMixture):
-    """Gaussian mixture whose number of components and family are chosen by a criterion.
+    """Gaussian mixture whose number of components and family are selected by a criterion.
 
-    All pairs of `n_components` and `covariance_type` are fitted to the same rows, and the best is
-    kept: the one with the lowest criterion among those that are sound, which means that no
-    component collapsed or starved. Neither the units of X as a whole nor `n_jobs` have an influence
-    on the choice; those of single columns have none in the families that are closed under scaling.
+    All pairs of `n_components` and `covariance_type` are fitted to the same rows. The one with the
+    lowest criterion is kept among those that are sound, that is, in which no component collapsed or
+    starved. The selection depends neither on `n_jobs` nor on a common scale of all columns of X,
+    and for families that are closed under scaling it does not depend on the scale of any column.
 
     Parameters
     ----------
     n_components : int or iterable of int, default=range(1, 10)
         Numbers of components to try.
     covariance_type : str, Family or list of these, default='all'
-        Families to try, by `GaussianMixture`'s names; 'all' is R mclust's fourteen, or E and V for
-        one feature.
+        Families to try, or their names in `GaussianMixture`. 'all' means the fourteen of R's
+        mclust, or E and V for one feature.
     criterion : {'bic', 'aic', 'icl'}, default='bic'
-        What is lowest in the model that is kept. 'bic' finds as many components as the density
-        needs; 'icl' fewer, those that can be told apart; 'aic' more.
+        Criterion to minimise. 'bic' selects as many components as the density needs, 'icl' fewer,
+        which are well separated, and 'aic' more.
     n_jobs : int, default=None
-        Candidates that are fitted at the same time, on threads; None is one. One fit to many rows
-        keeps all cores busy by itself, and with few rows Python takes most of the time, which
-        threads do not share.
+        Number of threads, each of which fits one candidate at a time; None means one. A single fit
+        to many rows already uses all cores, and a fit to few rows is dominated by Python code,
+        which threads do not run in parallel.
     tol : float, default=1e-6
         EM may stop when the mean log-likelihood per row (in nats) changes by less in one iteration.
-        With the defaults of `tol` and `max_iter`, less than 0.025 nats in total must also be left
-        to gain, by Aitken's estimate; other values alone decide when a candidate ends.
+        With the default `tol` and `max_iter`, the remaining gain by Aitken's estimate must also be
+        below 0.025 nats in total.
     reg_covar : float, default=0
-        Added to the diagonal of every covariance, in squared units of X. A candidate that meets a
-        singular covariance could not be fitted, whereas a ridge would keep it among the others with
-        a likelihood that means nothing.
+        Number that is added to the diagonal of every covariance, in squared units of X. With 0, a
+        candidate fails if a covariance becomes singular. With a ridge, it would be compared with
+        the others by a likelihood that is not meaningful.
     max_iter : int, default=1000
-        Most iterations of a candidate. One that is ahead of all others that have converged may make
-        ten times as many.
+        Maximum number of iterations of a candidate. If the best candidate has not converged, it may
+        make ten times as many.
     n_init : int, default=1
-        Starts of each candidate; the best is kept.
+        Number of initializations of each candidate; the best is kept.
     init_params : {'auto', 'kmeans', 'k-means++', 'random', 'random_from_data', 'hierarchical', \
             'whitened-kmeans', 'short-runs'} or callable, default='auto'
-        Where EM starts. 'auto' makes a few steps of EM from each of several starts that do not
-        depend on units: mclust's hierarchical clusters, k-means on standardized columns and k-means
-        on whitened rows. It goes on from the best, and where that leads to a fit that is not sound,
-        from the others too. The other names are those of `GaussianMixture`. Clusters are found once
-        for all families.
+        Initialization. 'auto' makes a few EM steps from each of several starts that do not depend
+        on units: mclust's hierarchical clusters, k-means on standardized columns and k-means on
+        whitened rows. It continues from the best one and, if that does not lead to a sound fit,
+        from the others too. The other names are those of `GaussianMixture`. Clusters are computed
+        once for all families.
     random_state : int, RandomState instance or None, default=None
-        Seed of the starts, the same for every candidate, and of `sample`.
+        Seed of the initialization, which is the same for every candidate, and default seed of
+        `sample`.
     verbose : int, default=0
-        1 prints a line for each candidate, more also what `GaussianMixture` prints with one less.
+        Level of the output. 1 prints a line for each candidate; with n > 1, each fit also prints
+        the output of `GaussianMixture` at level n - 1.
     acceleration : {'anderson'} or None, default='anderson'
-        How EM is accelerated; None is plain EM.
+        Acceleration of EM; None means plain EM.
     verbose_interval, break_symmetry, prior, weight_concentration, noise
-        As for `GaussianMixture`. Parameters that are about a single fit (what it starts or goes on
-        from, where it is kept) are not here.
+        Parameters of `GaussianMixture`. Those that concern a single fit, such as initial parameters
+        and checkpoints, are not available.
 
     Attributes
     ----------
     results_ : dict of ndarray
-        One entry for each candidate, ready for a DataFrame. ``n_components``, ``covariance_type``,
-        ``bic``, ``aic``, ``icl``, ``log_likelihood`` (summed over rows), ``n_parameters``;
-        ``sound``; ``converged``; ``n_iter``; ``remaining_gain``, Aitken's estimate in nats summed
-        over rows; ``ending`` (its name); ``warnings`` (the names of their classes); ``time``
-        (seconds); ``failure`` (why there is no fit, else empty; figures are then nan); ``reason``
-        (why the candidate is set aside, else empty) and ``rank``: 1 is the best, sound candidates
-        come before the others, and those without a fit have nan. With one component, families that
-        are the same model have the same values.
+        Columns of a table with one entry for each candidate, from which a DataFrame can be made.
+        ``n_components``, ``covariance_type``, ``bic``, ``aic``, ``icl``, ``log_likelihood`` (summed
+        over rows), ``n_parameters``; ``sound``; ``converged``; ``n_iter``; ``remaining_gain``
+        (Aitken's estimate in nats, summed over rows); ``ending`` (its name); ``warnings`` (the
+        names of their classes); ``time`` (seconds); ``failure`` (the reason why there is no fit, or
+        empty; the numbers are then nan); ``reason`` (the reason why the candidate is excluded, or
+        empty) and ``rank`` (1 is the best; sound candidates come before the others, and those
+        without a fit have nan). With one component, families that are the same model have the same
+        values.
     best_index_ : int
-        Index of the candidate that was kept.
+        Index of the selected candidate.
     best_params_ : dict
-        Its ``n_components`` and ``covariance_type``.
+        ``n_components`` and ``covariance_type`` of the selected candidate.
     best_estimator_ : GaussianMixture
-        Its fit.
+        Fitted estimator of the selected candidate.
     weights_, means_, covariances_, lower_bound_, remaining_gain_
-        Those of that fit.
+        Attributes of that estimator.
     n_features_in_ : int
         Number of features, D.
     feature_names_in_ : ndarray of str
-        Names of the features, where X has them.
+        Names of the features, if X has any.
 
     See Also
     --------
-    sklearn.model_selection.GridSearchCV : Chooses by the likelihood of held-out rows.
+    sklearn.model_selection.GridSearchCV : Selection by the likelihood of held-out rows.
 
     References
     ----------
@@ -222,21 +225,30 @@ class GaussianMixtureIC(BaseMixture):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or blocks
-            Rows: whatever `GaussianMixture` takes.
+            Rows, in any of the forms that `GaussianMixture` accepts.
         y : Ignored
-            For scikit-learn's conventions.
+            Present for API consistency.
         sample_weight : array-like of shape (n_samples,), or blocks, default=None
-            What each row counts; 1 by default.
+            Weight of each row; 1 by default.
 
         Returns
         -------
         GaussianMixtureIC
-            The estimator itself. The warnings of the fit that is kept are issued.
+            The estimator itself.
 
         Raises
         ------
         ValueError
-            Where X or a parameter will not do, or no candidate could be fitted.
+            If X or a parameter is invalid, or if no candidate could be fitted.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If EM stopped at `max_iter` in the selected fit.
+        EMWarning
+            If the selected fit is questionable, or if no candidate is sound.
+        UnobservedPairWarning
+            If two features were never observed in the same row.
         """
         with attributes.unchanged_by_errors(self):
             with one_blas_thread():
@@ -247,7 +259,7 @@ class GaussianMixtureIC(BaseMixture):
         return self
 
     def _search(self, source: Source) -> Search:
-        """What all candidates share."""
+        """Return the rows and settings that all candidates share."""
         by_default = (self.tol, self.max_iter) == (TOL, MAX_ITER)
         several, noise = self._starts_automatically, self.noise is not None
         if several:
@@ -279,14 +291,14 @@ class GaussianMixtureIC(BaseMixture):
         return isinstance(self.init_params, str) and self.init_params == "auto"
 
     def _passed_on(self) -> dict[str, Any]:
-        """What `GaussianMixture` gets; it does not know 'auto'."""
+        """Return parameters for `GaussianMixture`, which does not have 'auto'."""
         parameters = {name: getattr(self, name) for name in PASSED_ON}
         if self._starts_automatically:
             parameters["init_params"] = "hierarchical"
         return parameters
 
     def _fitted(self, search: Search) -> list[Candidate]:
-        """All candidates, in the order of `results_`."""
+        """Return all candidates, in the order of `results_`."""
         D = search.source.n_features
         families = self._families(D)
         pairs = [(K, distinct_families(families, K, D)) for K in self._numbers()]
@@ -301,32 +313,32 @@ class GaussianMixtureIC(BaseMixture):
             for start in search.alternatives:
                 found[job] = better_from(search, found[job], start)
         if math.isfinite(search.options.negligible):
-            self._run_on(search, found)
+            self._continue_best(search, found)
         return [found[K, one].renamed(other) for K, first in pairs for other, one in first.items()]
 
     def _in_order(self, found: Fits) -> list[tuple[int, str | Family]]:
-        """Candidates that have a fit, the best first."""
+        """Return the keys of the candidates with a fit, the best first."""
         ranks = ranked(list(found.values()), self.criterion)
         order = np.argsort(ranks, kind="stable")[: np.count_nonzero(np.isfinite(ranks))]
         return [list(found)[i] for i in order]
 
-    def _run_on(self, search: Search, found: Fits) -> None:
-        """Give sound candidates that are ahead of all converged ones more iterations."""
+    def _continue_best(self, search: Search, found: Fits) -> None:
+        """Continue the best candidate, while it is sound and has not converged, once each."""
         tried = set()
         while order := self._in_order(found):
             best = order[0]
             if best in tried or found[best].converged or not found[best].sound:
                 return
             tried.add(best)
-            found[best] = run_on(search, found[best])
+            found[best] = with_more_iterations(search, found[best])
 
     def _keep(self, candidates: list[Candidate], n_features: int) -> Sequence[UserWarning]:
-        """Set the fitted attributes; what must be warned of is returned.
+        """Set the fitted attributes, and return the warnings.
 
         Raises
         ------
         ValueError
-            Where no candidate could be fitted.
+            If no candidate could be fitted.
         """
         ranks = ranked(candidates, self.criterion)
         if not np.isfinite(ranks).any():
@@ -336,8 +348,8 @@ class GaussianMixtureIC(BaseMixture):
                 f"n_components={first.n_components} with covariance_type="
                 f"{first.covariance_type!r}: {first.failure}"
             )
-        lines = [candidate.line() for candidate in candidates]
-        self.results_ = {name: np.array([line[name] for line in lines]) for name in lines[0]}
+        rows = [candidate.entries() for candidate in candidates]
+        self.results_ = {name: np.array([row[name] for row in rows]) for name in rows[0]}
         self.results_["rank"] = ranks
         self.best_index_ = int(np.nanargmin(ranks))
         best = candidates[self.best_index_]
@@ -364,30 +376,30 @@ class GaussianMixtureIC(BaseMixture):
             return result.warnings
         nothing_sound = EMWarning(
             "No candidate is sound: in each of them components collapsed or starved, so that the "
-            "criterion compares likelihoods that mean nothing. Set prior='conjugate', or try fewer "
-            "components and families with fewer parameters."
+            "criterion compares likelihoods that are not meaningful. Set prior='conjugate', or try "
+            "fewer components and families with fewer parameters."
         )
         return [*result.warnings, nothing_sound]
 
     def _report(self, candidate: Candidate, number: int, total: int) -> None:
-        """A candidate is done."""
+        """Print the result of a candidate if `verbose` requires it."""
         if self.verbose:
-            line = candidate.line()
-            value = f"{self.criterion} {line[self.criterion]:.6g}, {line['ending']}"
-            found = line["failure"] or value
-            print(f"[{number}/{total}] {line['n_components']} {line['covariance_type']}: {found}")
+            entries = candidate.entries()
+            value = f"{self.criterion} {entries[self.criterion]:.6g}, {entries['ending']}"
+            name = f"{entries['n_components']} {entries['covariance_type']}"
+            print(f"[{number}/{total}] {name}: {entries['failure'] or value}")
 
     def _numbers(self) -> Iterator[int]:
         given: Any = self.n_components
         if isinstance(given, Iterator):
             raise ValueError(
-                "n_components is an iterator, which only one fit can use: give a list."
+                "n_components is an iterator, which only one fit can use: pass a list."
             )
         numbers: list[Any] = [given] if isinstance(given, Integral) else list(given)
         whole = [k is not True and isinstance(k, Integral) and int(k) >= 1 for k in numbers]
         if not numbers or not all(whole):
             raise ValueError(
-                f"n_components must be a whole number from 1 up, or some of these, but is {given!r}"
+                f"n_components must be a positive integer or a list of them, but got {given!r}"
             )
         return map(int, numbers)
 
@@ -400,26 +412,31 @@ class GaussianMixtureIC(BaseMixture):
         if unknown or not found:
             raise ValueError(
                 f"covariance_type must be 'all' or names among {', '.join(sorted(FAMILIES))}, but "
-                f"is {given!r}.{suggestion(unknown[0], FAMILIES) if unknown else ''}"
+                f"got {given!r}.{suggestion(unknown[0], FAMILIES) if unknown else ''}"
             )
         return found
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Integers:
-        """Fit to the rows of X and label them: ``fit(X).predict(X)``.
+        """Fit to the rows of X and predict their components: ``fit(X).predict(X)``.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
         y : Ignored
-            For scikit-learn's conventions.
+            Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
-            What each row counts; 1 by default.
+            Weight of each row; 1 by default.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            Each row's most probable component; -1 is noise.
+            Most probable component of each row; -1 means noise.
+
+        Raises
+        ------
+        TypeError
+            If X is `blocks`: call ``fit``, and then ``predict``, which returns an iterator.
         """
         validation.whole(X)
         return self.fit(X, y, sample_weight).predict(X)
@@ -432,7 +449,7 @@ class GaussianMixtureIC(BaseMixture):
         return fitted_mixture(self.best_estimator_)
 
     def _about_the_fit(self) -> dict[str, Any]:
-        """How EM ended, and which candidates were nearly as good."""
+        """Return how EM ended, remarks, and the best candidates."""
         return {
             **self.best_estimator_._about_the_fit(),
             "notes": notes(self.results_, self.best_index_),
@@ -440,11 +457,11 @@ class GaussianMixtureIC(BaseMixture):
         }
 
     def diagnose(self, X: Any, *, certify: bool = False, sample_weight: Any = None) -> Diagnosis:
-        """Report on the mixture that was kept; see `GaussianMixture.diagnose`."""
+        """Examine the selected mixture; see `GaussianMixture.diagnose`."""
         self._mixture()
         return self.best_estimator_.diagnose(X, certify=certify, sample_weight=sample_weight)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model that was kept as JSON; `GaussianMixture.load` reads it."""
+        """Write the selected model as JSON; `GaussianMixture.load` reads it."""
         self._mixture()
         self.best_estimator_.save(path)

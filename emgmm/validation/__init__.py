@@ -1,4 +1,4 @@
-"""Validation: every check of what a user passes, so that the other modules may rely on it."""
+"""Validation of everything that users pass, so that the other modules may rely on it."""
 
 from emgmm.validation.arrays import (
     assembled,

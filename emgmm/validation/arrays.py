@@ -19,7 +19,7 @@ from emgmm.validation.parameters import suggestion
 
 
 def family(covariance_type: Any) -> Family:
-    """The family that was given, or whose name was."""
+    """Return the given family, or the one with the given name."""
     named = isinstance(covariance_type, str) and covariance_type in FAMILIES
     if not named and not isinstance(covariance_type, Family):
         raise ValueError(
@@ -30,7 +30,7 @@ def family(covariance_type: Any) -> Family:
 
 
 def check_features(family: Family, n_features: int) -> None:
-    """No more features than the family is for."""
+    """Check that the family supports this number of features."""
     if family.most_features is not None and n_features > family.most_features:
         raise ValueError(
             f"covariance_type={family.name!r} is for one feature, but there are {n_features}: "
@@ -52,14 +52,14 @@ def _array(value: Any, name: str) -> Array:
 
 
 def weights(value: Any, n_components: int, noise: float | None = 0.0) -> Array:
-    """(K,) weights in [0, 1] that sum to one less the share of `noise`; None is any share."""
+    """Return weights (K,) in [0, 1] that sum to 1 - `noise`; None allows any weight of noise."""
     array = _array(value, "weights")
     _check_shape(array, (n_components,), "weights")
     tolerance = 1e-6 if array.dtype == np.float32 else 1e-8
     outside = (array < 0) | (array > 1 + tolerance)
     if outside.any():
         k = int(np.argmax(outside))
-        # The minimum stands where "max" is written, as in scikit-learn: code matches it.
+        # Minimum and maximum are interchanged, as in scikit-learn, whose message code may match.
         raise ValueError(
             "The parameter 'weights' should be in the range [0, 1], but got max value "
             f"{array.min():.5f}, min value {array.max():.5f}: component {k} has {array[k]:.5f}"
@@ -75,19 +75,19 @@ def weights(value: Any, n_components: int, noise: float | None = 0.0) -> Array:
 
 
 def means(value: Any, n_components: int, n_features: int) -> Array:
-    """(K, D) means."""
+    """Return means of shape (K, D)."""
     array = _array(value, "means")
     _check_shape(array, (n_components, n_features), "means")
     return array
 
 
 def mean_table(value: Any) -> Array:
-    """(K, D) means, of which both K and D are taken."""
+    """Return means (K, D) that determine both K and D."""
     return as_parameters(value, "means")
 
 
 def precisions_cholesky(value: Any, family: Family, n_components: int, n_features: int) -> Array:
-    """Factors U of the precisions, precision = U U^T, as scikit-learn has them."""
+    """Return factors U of the precisions, precision = U U^T, as in scikit-learn."""
     name = f"{family.name} precisions_cholesky"
     array = _array(value, name)
     _check_shape(array, family.element_shape(n_components, n_features), name)
@@ -107,12 +107,12 @@ def precisions_cholesky(value: Any, family: Family, n_components: int, n_feature
 
 
 def _number(value: Any) -> float:
-    """A number as a float, nan for anything else, booleans included."""
+    """Return a number as a float, and nan for anything else, including booleans."""
     return np.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
 
 
 def noise_component(density: Density | None, weight: Any) -> Noise | None:
-    """The noise component of a model whose attributes may have been set by hand."""
+    """Return the noise component of a model whose attributes a user may have set."""
     if not 0 <= _number(weight) <= 1:
         raise ValueError(f"noise_weight_ must be a number in [0, 1], but is {weight!r}")
     if density is not None:
@@ -123,7 +123,7 @@ def noise_component(density: Density | None, weight: Any) -> Noise | None:
 
 
 def cholesky_of_precisions(value: Any, family: Family, n_components: int, n_features: int) -> Array:
-    """The factors U of the given precisions."""
+    """Return the factors U of precisions."""
     name = f"{family.name} precision"
     array = _array(value, name)
     _check_shape(array, family.element_shape(n_components, n_features), name)
@@ -135,7 +135,7 @@ def cholesky_of_precisions(value: Any, family: Family, n_components: int, n_feat
 
 
 def covariances(value: Any, family: Family, n_components: int, n_features: int) -> Array:
-    """Covariances in the family's shape, every one positive definite."""
+    """Return positive definite covariances in the family's shape."""
     name = f"{family.name} covariance"
     array = _array(value, name)
     _check_shape(array, family.element_shape(n_components, n_features), name)
@@ -151,7 +151,7 @@ def covariances(value: Any, family: Family, n_components: int, n_features: int) 
 
 
 def _check_equal(array: Array, family: Family, name: str) -> None:
-    """Elements of a shared covariance, which stand once for each component, are the same."""
+    """Check that the elements of a shared covariance are the same for all components."""
     stacked = family.stack(array)
     if family.shared and (stacked != stacked[0]).any():
         raise ValueError(f"'{name}' should be the same for all components")
@@ -173,7 +173,7 @@ def mixture(
     noise: float | Callable[..., Any] | None = None,
     noise_weight: float = 0.0,
 ) -> Mixture:
-    """The mixture with these parameters, of which exactly one is covariances or precisions."""
+    """Return the mixture with given parameters, either covariances or precisions."""
     if (given_covariances is None) == (precisions is None):
         raise ValueError("Give exactly one of covariances and precisions.")
     mean_array = mean_table(given_means)
@@ -202,7 +202,7 @@ def assembled(
     noise: Noise | None,
     precisions_cholesky: Array | None,
 ) -> Mixture:
-    """The mixture with parameters that were validated one by one, in the precision of means."""
+    """Return the mixture with validated parameters, in the type of `means`."""
     try:
         return Mixture.of(weights, means, covariances, family, noise, precisions_cholesky)
     except DegenerateCovarianceError as error:
@@ -215,7 +215,7 @@ def assembled(
 
 
 def given_noise(noise: Any, noise_weight: Any, n_features: int) -> Noise | None:
-    """The noise component with a density and a share that were given."""
+    """Return the noise component with a given density and weight."""
     weight = _number(noise_weight)
     if not 0 <= weight < 1:
         raise ValueError(f"noise_weight must be a number in [0, 1), but got {noise_weight!r}")
@@ -231,7 +231,7 @@ def given_noise(noise: Any, noise_weight: Any, n_features: int) -> Noise | None:
     density = _number(noise)
     if not 0 < density < np.inf:
         raise ValueError(
-            f"noise is {noise!r}; without data to take a volume from it must be a density above 0, "
-            "or a function of rows that returns log-densities."
+            f"noise is {noise!r}, but without data to compute a volume from it must be a density "
+            "above 0, or a function of rows that returns log-densities."
         )
     return Noise(weight, Box(np.ones(n_features)).of_density(density))

@@ -1,7 +1,7 @@
-"""Validation of X and of what belongs to its rows and features.
+"""Validation of X, of its weights and of its features.
 
-scikit-learn's messages stay word for word at the front of ours, because code matches them; what is
-wrong, and what to do about it, follows.
+Error messages begin exactly as scikit-learn's do, because code may match them. Then they describe
+the problem and its remedy.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def source(
 def _check_features(
     estimator: BaseEstimator, width: int, names: Array | None, *, reset: bool
 ) -> None:
-    """Set the number and names of the features (reset), or compare them with those of the fit."""
+    """Set the number and names of the features if `reset`, or compare them with the fitted ones."""
     if reset:
         estimator.n_features_in_ = width
         if names is not None:
@@ -79,21 +79,21 @@ def check_width(estimator: BaseEstimator, width: int) -> None:
 
 
 def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Array:
-    """Return X as an (N, D) array of floats, and set (reset) or compare its features."""
+    """Return X as an (N, D) array of floats, and set or compare its features."""
     ready = is_floats(X) and X.ndim == 2 and len(X) >= least and X.shape[1] > 0
     if ready and (reset or not hasattr(estimator, "feature_names_in_")):
-        # scikit-learn searches arrays for names too, which takes as long as an EM iteration.
+        # scikit-learn would also look for names in arrays, which takes as long as an EM iteration.
         _check_features(estimator, X.shape[1], None, reset=reset)
         return X
     array = X if ready else as_rows(X, ensure_min_samples=least, estimator=estimator)
-    validate_data(estimator, X, reset=reset, skip_check_array=True)  # width and names
+    validate_data(estimator, X, reset=reset, skip_check_array=True)  # number and names of features
     if not reset:
         check_width(estimator, array.shape[1])
     return array
 
 
 def is_floats(value: Any) -> bool:
-    """Whether the value is an array that scikit-learn would not convert."""
+    """Whether a value is an array that scikit-learn would not convert."""
     return type(value) is np.ndarray and value.dtype in FLOATS
 
 
@@ -101,8 +101,7 @@ def check_some_observed(summary: DataSummary) -> None:
     """Check that some value was observed in a row of positive weight."""
     if not summary.n_rows:
         raise ValueError(
-            "Nothing was observed in any row of X that counts, so that there is nothing to report "
-            "on: pass the rows that were fitted."
+            "X has no observed value in any row of positive weight: pass the rows that were fitted."
         )
 
 
@@ -112,8 +111,8 @@ def check_observed(summary: DataSummary, names: Array | None) -> None:
     if len(never):
         name = "" if names is None else f" ({names[never[0]]!r})"
         raise ValueError(
-            f"Feature {never[0]}{name}, counted from 0, is missing in every row that counts: "
-            "nothing can be said of it, leave it out."
+            f"Feature {never[0]}{name}, counted from 0, is missing in every row of positive "
+            "weight, so that its mean and variance cannot be estimated: drop it."
         )
 
 
@@ -132,13 +131,13 @@ def constant_features(features: tuple[int, ...], names: Array | None) -> ValueEr
     """Return the error for a prior whose scale would be estimated from constant features."""
     return ValueError(
         f"X is constant in column {format_features(features, names)}, counted from 0, so that the "
-        "prior's scale, which is taken from the columns' variances, would be singular: drop such "
-        "columns, or give NormalInverseWishart(scale=...)."
+        "prior's scale, which is derived from the variances of the columns, would be singular: "
+        "drop such columns, or set prior=NormalInverseWishart(scale=...)."
     )
 
 
 def whole(X: Any) -> None:
-    """Refuse X for which `predict` returns an iterator."""
+    """Raise an error for X for which `predict` returns an iterator."""
     if isinstance(X, Blocks):
         raise TypeError(
             "fit_predict would have to hold the labels of all rows at once: call fit(X), and then "
@@ -147,7 +146,7 @@ def whole(X: Any) -> None:
 
 
 def check_enough_rows(n_all: int, n_rows: int, weight: float, n_components: int) -> None:
-    """Check that there are two rows, and one per component; a weight of 2 is a row twice."""
+    """Check that there are two rows, and one per component, where a weight of 2 is two rows."""
     if n_all < 2:
         raise ValueError(f"Found array with {n_all} sample(s) while a minimum of 2 is required.")
     if max(n_rows, weight) < n_components:
@@ -161,13 +160,13 @@ def no_volume(features: tuple[int, ...], names: Array | None) -> ValueError:
     """Return the error for noise that would be uniform over data without volume."""
     return ValueError(
         f"X is constant in column {format_features(features, names)}, counted from 0, so that the "
-        "data fill no volume over which noise could be uniform: drop such columns, or give noise a "
-        "function."
+        "data have no volume over which noise could be uniform: drop such columns, or set noise to "
+        "a function."
     )
 
 
 def feature_names(names: Any, n_features: int) -> NDArray[np.object_]:
-    """(D,) names of features."""
+    """Return names of features as an array of shape (D,)."""
     array = np.array(list(names), dtype=object)
     if array.shape != (n_features,) or not all(isinstance(name, str) for name in array):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Validation of constructor parameters; the one module that uses scikit-learn's private API."""
+"""Validation of constructor parameters, by means of scikit-learn's private API."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ __all__ = [
 # Constraints of arrays; scikit-learn's "array-like" also admits strings, and so misspelt names.
 ARRAYS = (list, HasMethods("__array__"))
 
-# Constraints that a boolean satisfies. It satisfies all those of numbers as well, being an integer
-# to Python, and is refused there.
+# Constraints that booleans satisfy. Being integers in Python, they would also satisfy those of
+# numbers, where they are rejected.
 BOOLEANS = {"boolean", "verbose", "no_validation"}
 
 
@@ -42,14 +42,14 @@ def _defaults(kind: type[BaseEstimator]) -> dict[str, Any]:
 
 
 def check_parameters(estimator: BaseEstimator) -> None:
-    """Validate the parameters that are not at their defaults, of which it is known.
+    """Validate the parameters that differ from their defaults, which are known to be valid.
 
     Validating all of them takes as long as an iteration on a small table.
 
     Raises
     ------
     InvalidParameterError
-        Where one of them does not satisfy the estimator's constraints.
+        If a parameter does not satisfy the constraints of the estimator.
     """
     kind: Any = type(estimator)
     defaults, constraints = _defaults(kind), kind._parameter_constraints
@@ -72,24 +72,24 @@ def check_parameters(estimator: BaseEstimator) -> None:
 
 
 def one_of(names: Iterable[str]) -> StrOptions:
-    """The constraint of a parameter that is one of these names, which are listed sorted."""
+    """Return the constraint of a parameter with these options, which messages list sorted."""
     return StrOptions(dict.fromkeys(sorted(names)).keys())
 
 
 def suggestion(value: Any, names: Iterable[str]) -> str:
-    """A question to the user who misspelt one of the names; nothing where none of them is near."""
+    """Return a question that suggests the name that is most similar to a misspelt one, or ""."""
     lower = {name.lower(): name for name in names}
-    near = get_close_matches(value.lower(), lower, n=1) if isinstance(value, str) else []
-    return f" Did you mean {lower[near[0]]!r}?" if near else ""
+    similar = get_close_matches(value.lower(), lower, n=1) if isinstance(value, str) else []
+    return f" Did you mean {lower[similar[0]]!r}?" if similar else ""
 
 
 class ValidatedParameters:
-    """Mixin of estimators that validate the parameters that are not at their defaults."""
+    """Mixin of estimators that validate those parameters that differ from their defaults."""
 
     @classmethod
     @cache
     def _get_param_names(cls) -> list[str]:
-        """Cache the names of the parameters, which scikit-learn collects anew for every fit."""
+        """Return the cached names of the parameters, which scikit-learn collects in every fit."""
         names: list[str] = super()._get_param_names()  # type: ignore[misc]
         return names
 

@@ -220,7 +220,7 @@ class CompiledEStep(ExpandedEStep):
 
     @property
     def _arguments(self) -> tuple[Array, Array, Structure | None]:
-        return self.centre, self.natural_parameters, self.mixture.quadratic_shape
+        return self.centre, self.natural_parameters, self.mixture.quadratic_structure
 
     def relative_log_joint(self, rows: Array) -> Array:
         if kernel() is None:
