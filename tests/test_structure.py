@@ -207,6 +207,14 @@ def test_only_covariances_name_a_structure(path):
     assert not names & {"DENSE", "DIAGONAL", "ISOTROPIC"}
 
 
+def test_tests_do_not_import_tests():
+    for path in Path(__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not any(name.startswith("test_") for name in names), path.name
+
+
 @EACH
 def test_modules_are_small(path):
     assert code_lines(path.read_text()) <= 350
