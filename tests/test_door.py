@@ -255,7 +255,7 @@ def test_a_boolean_is_no_number_elsewhere_either():
     model = GaussianMixture(2, random_state=0).fit(X)
     with pytest.raises(TypeError, match="n_samples must be an integer, but got True"):
         model.sample(True)
-    with pytest.raises(ValueError, match="n_components must be a whole number"):
+    with pytest.raises(ValueError, match="n_components must be a positive integer"):
         GaussianMixtureIC([2, True]).fit(X)
     for name in ("noise", "noise_weight"):
         arguments = {"noise": 0.5, "noise_weight": 0.5, name: True}
