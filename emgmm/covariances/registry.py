@@ -12,6 +12,8 @@ Celeux and Govaert (1995), Pattern Recognition 28:781, doi 10.1016/0031-3203(94)
 
 from __future__ import annotations
 
+import re
+
 from emgmm.covariances.closed_form import EqualVolumes, Unconstrained, Univariate
 from emgmm.covariances.dense import DENSE
 from emgmm.covariances.diagonal import DIAGONAL, ISOTROPIC
@@ -68,8 +70,10 @@ VOLUME_AND_SHAPE = {"E": "equal", "V": "variable"}
 
 
 def describe_family(name: str) -> str:
-    """Return a description of what the covariances of a family have in common."""
+    """Return what the covariances of a family have in common, if it has a name of mclust's kind."""
     letters = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}.get(name, name)
+    if not re.fullmatch("[EV]|[EV]II|[EV]{2}I|[EV]{3}", letters):
+        return ""
     volume = VOLUME_AND_SHAPE[letters[0]]
     if len(letters) == 1:
         return f"{volume} variance"

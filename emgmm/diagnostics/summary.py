@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.covariances import FAMILIES, describe_family
+from emgmm.covariances import describe_family
 from emgmm.fitting.loop import Ending
 from emgmm.mixture import Mixture
 from emgmm.typing import Array
@@ -144,11 +144,10 @@ class MixtureSummary:
     # -- the parts of the text ------------------------------------------------------------------
     def _title(self) -> str:
         K, D = self.means.shape
-        known = self.covariance_type in FAMILIES
-        described = f" ({describe_family(self.covariance_type)})" if known else ""
+        described = describe_family(self.covariance_type)
         return (
             f"Gaussian mixture of {counted(K, 'component')} in {counted(D, 'feature')}: "
-            f"{self.covariance_type}{described}"
+            f"{self.covariance_type}{described and f' ({described})'}"
         )
 
     def _tables(self) -> Iterator[Table]:
