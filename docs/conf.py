@@ -1,9 +1,14 @@
-"""How Sphinx builds these pages.
+"""Configuration of Sphinx.
 
-``python -m sphinx -W -b html docs docs/_build/html`` writes them, ``-b doctest`` runs their
-examples and those of the docstrings.
+``python -m sphinx -W -b html docs docs/_build/html`` builds the pages, ``-b doctest`` runs the
+examples in the pages and in the docstrings.
 """
 
+import ast
+import re
+from pathlib import Path
+
+from emgmm import __file__ as package
 from emgmm import __version__
 
 project = "emgmm"
@@ -24,11 +29,11 @@ templates_path = ["_templates"]
 default_role = "literal"
 
 autosummary_generate = True
-autodoc_typehints = "none"  # the docstrings say it
+autodoc_typehints = "none"  # the docstrings contain the types
 autodoc_member_order = "bysource"
-numpydoc_show_class_members = False  # pages name the members themselves
+numpydoc_show_class_members = False  # the pages list the members
 
-# Examples write files: each page runs in a folder of its own.
+# Examples write files, so each page runs in a temporary folder.
 doctest_global_setup = """
 import os
 import tempfile
@@ -62,3 +67,32 @@ html_theme_options = {
     "footer_end": [],
     "header_links_before_dropdown": 9,
 }
+
+
+def first_line(path):
+    """First line of a module's docstring."""
+    return ast.get_docstring(ast.parse(path.read_text())).partition("\n")[0]
+
+
+def module_table(entry):
+    """Table of the modules of an entry of the package, with the first lines of their docstrings."""
+    path = Path(package).parent / entry
+    paths = sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+    rows = {module.relative_to(path.parent): first_line(module) for module in paths}
+    table = [".. list-table::", "   :widths: 36 64", ""]
+    for name, line in rows.items():
+        folder = name.parent.as_posix() + "/" if name.name == "__init__.py" else name.as_posix()
+        table += [f"   * - ``{folder}``", f"     - {line}"]
+    return "\n".join(table)
+
+
+def insert_module_tables(app, docname, source):
+    """Replace each line ``.. modules:: entry`` of the page about the architecture by its table."""
+    if docname == "architecture":
+        app.env.note_reread()
+        pattern = re.compile(r"^\.\. modules:: (\w+)$", flags=re.MULTILINE)
+        source[0] = pattern.sub(lambda match: module_table(match[1]), source[0])
+
+
+def setup(app):
+    app.connect("source-read", insert_module_tables)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
-from emgmm.tolerances import judged_afterwards
+from emgmm.tolerances import checked_afterwards
 from emgmm.typing import Array
 
 # Symmetrised divergence, in nats, below which EM at rest does not separate two components. At the
@@ -147,7 +147,7 @@ def are_narrow(
     return np.broadcast_to(found, mixture.n_components)
 
 
-@judged_afterwards()
+@checked_afterwards
 def surely_wide(mixture: Mixture, total: Array, ridge: float) -> bool:
     """Whether traces suffice to show that no component is narrow, as is the case in most fits.
 

@@ -13,7 +13,7 @@ from emgmm.sources import Source, Sum
 from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
-from emgmm.tolerances import judged_afterwards
+from emgmm.tolerances import checked_afterwards
 from emgmm.typing import Array
 
 # Number of values per block of the first pass: half a megabyte, which fits into a core's cache.
@@ -58,7 +58,7 @@ class EM:
         """Family of the covariances."""
         return self.m_step.family
 
-    @judged_afterwards()
+    @checked_afterwards
     def summarize(self, function: Callable[[Block], DataSummary]) -> DataSummary:
         """Return the sum of summaries of blocks; this takes one pass."""
         return self.sum(function, max(256, SUMMARY_ENTRIES // self.source.n_features))
@@ -71,12 +71,12 @@ class EM:
     def _statistics(self, e_step: EStep) -> Statistics:
         return e_step.complete(self.sum(e_step.sums, e_step.block_rows))
 
-    @judged_afterwards()
+    @checked_afterwards
     def expect(self, mixture: Mixture) -> Statistics:
         """Return the statistics of the rows under a mixture; this takes one pass."""
         return self._statistics(self._e_step_for_pass(mixture))
 
-    @judged_afterwards()
+    @checked_afterwards
     def expect_about(self, mixture: Mixture, centres: Array) -> Statistics:
         """Return the same statistics with moments about (K, D) centres."""
         return self._statistics(self._e_step_for_pass.about(mixture, centres))

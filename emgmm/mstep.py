@@ -15,7 +15,7 @@ from emgmm.mixture import Mixture
 from emgmm.noise import Density, Noise
 from emgmm.prior import Prior
 from emgmm.statistics import Statistics
-from emgmm.tolerances import EPS, MAX_ERROR, judged_afterwards
+from emgmm.tolerances import EPS, MAX_ERROR, checked_afterwards
 from emgmm.typing import Array
 
 # Fraction of the total weight that is added to every count, so that an empty component has a mean,
@@ -76,7 +76,7 @@ def _check_definite(mixture: Mixture) -> None:
     family.raise_degenerate(np.logical_not(EPS * inflation <= SINGULAR))
 
 
-@judged_afterwards()
+@checked_afterwards
 def relative_error(mixture: Mixture, statistics: Statistics) -> float:
     """Return a bound of the relative error of covariances due to the distance from the centres."""
     return EPS * mixture.magnitude(np.abs(mixture.means - statistics.centres))
@@ -130,7 +130,7 @@ class MStep:
     concentration: float = 1.0
     density: Density | None = None
 
-    @judged_afterwards()
+    @checked_afterwards
     def of_single_rows(
         self, rows: Array, weights: Array, mean: Array, total: float, n_rows: int
     ) -> Mixture:
@@ -168,7 +168,7 @@ class MStep:
         """Return the noise component with a weight, if the model has one."""
         return None if self.density is None else Noise(weight, self.density)
 
-    @judged_afterwards()
+    @checked_afterwards
     def maximise(self, statistics: Statistics, before: Mixture | None = None) -> Mixture:
         """Return the mixture that maximises the expected log-likelihood, plus the ridge.
 
@@ -217,7 +217,7 @@ class MStep:
             _check_definite(mixture)
         return mixture
 
-    @judged_afterwards()
+    @checked_afterwards
     def maximise_recentred(
         self,
         statistics: Statistics,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-from typing import Any
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Floating-point types of rows; rows of other types are converted to the first.
 FLOATS = [np.float64, np.float32]
@@ -17,15 +19,19 @@ FLOATS = [np.float64, np.float32]
 EPS = float(np.finfo(np.float64).eps)
 
 
-@contextmanager
-def judged_afterwards() -> Iterator[None]:
-    """Results may exceed the range of floating-point numbers, as they are checked afterwards.
+def checked_afterwards(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a function whose results may overflow, because they are checked afterwards.
 
-    For the E-step, whose statistics are not finite where a row is too far from all components, and
-    for the M-step, whose covariances are refused where they or their inverses are not finite.
+    These are the E-step, whose statistics are not finite if a row is too far from all components,
+    and the M-step, which refuses covariances that are not finite or have no finite inverse.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        yield
+
+    @wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return function(*args, **kwargs)
+
+    return inner
 
 
 @cache

@@ -1,13 +1,17 @@
-"""The pages: their examples leave nothing behind."""
+"""The pages: the files that examples write, and the list of modules."""
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
 import numpy as np
 
-SETTINGS = Path(__file__).parents[1] / "docs" / "conf.py"
+import emgmm
+
+DOCS = Path(__file__).parents[1] / "docs"
+SETTINGS = DOCS / "conf.py"
 
 
 def test_examples_run_in_a_folder_of_their_own(tmp_path, monkeypatch):
@@ -21,3 +25,13 @@ def test_examples_run_in_a_folder_of_their_own(tmp_path, monkeypatch):
     assert Path.cwd() == tmp_path
     assert not elsewhere.exists()
     assert not list(tmp_path.iterdir())
+
+
+def test_the_architecture_page_lists_every_module_once():
+    table = runpy.run_path(str(SETTINGS))["module_table"]
+    entries = re.findall(r"^\.\. modules:: (\w+)$", (DOCS / "architecture.rst").read_text(), re.M)
+    listed = re.findall(r"\* - ``(.+?)``", "\n".join(map(table, entries)))
+    package = Path(emgmm.__file__).parent
+    modules = [path.relative_to(package).as_posix() for path in package.rglob("*.py")]
+    modules = [module.removesuffix("__init__.py") for module in modules]
+    assert sorted(listed) == sorted(filter(None, modules))

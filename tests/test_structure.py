@@ -47,6 +47,7 @@ LAYERS = [
     {"interchange", "incremental"},
     {"estimator"},
     {"selection"},
+    {"testing"},
     {"plotting"},
     {"cli"},
     {"__main__"},

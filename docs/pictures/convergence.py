@@ -11,7 +11,7 @@ X = load_iris().data
 common = {"n_components": 3, "init_params": "random", "random_state": 0}
 _, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.8), layout="constrained")
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # the pictures show what is warned of
+    warnings.simplefilter("ignore")  # the pictures show what the warnings are about
     leaping = GaussianMixture(**common, acceleration="anderson", tol=1e-7, max_iter=300).fit(X)
     several = GaussianMixture(**common, n_init=10, max_iter=22).fit(X)
 ConvergenceDisplay.from_estimator(leaping, ax=left)

@@ -1,4 +1,4 @@
-"""The escape: the split that is made on the statistics, where EM goes from it, and its history."""
+"""Escape from a saddle: the split on the statistics, the EM iterations after it, the history."""
 
 import warnings
 
@@ -9,7 +9,8 @@ from emgmm import CoincidentComponentsWarning, GaussianMixture, GaussianMixtureD
 from emgmm.covariances import FAMILIES
 from emgmm.datasets import question
 from emgmm.drawing import COLOURS
-from emgmm.em import EM
+from emgmm.fitting.first_pass import em_of
+from emgmm.fitting.problem import Problem
 from emgmm.fitting.split import splits
 from emgmm.sources import ArraySource
 
@@ -27,8 +28,8 @@ with warnings.catch_warnings():
     escaped = GaussianMixture(**start).fit(data.rows)
     trapped = GaussianMixture(**start, break_symmetry=False).fit(data.rows)
 
-# The split that was chosen, as the package makes it from the trapped fit's statistics.
-em = EM(ArraySource(data.rows), FAMILIES["full"], 2, ridge=0.0)
+# The best of the splits that the package makes from the statistics of the trapped fit.
+em = em_of(ArraySource(data.rows), Problem(FAMILIES["full"], n_components=2))
 stuck = trapped._mixture()
 proposed = splits(em, stuck, em.expect(stuck), [(0, 1)], np.random.RandomState(0))
 models = [
@@ -38,8 +39,8 @@ split = max(models, key=lambda model: model.score(data.rows))
 
 _, (left, middle, right) = plt.subplots(1, 3, figsize=(10.6, 3.8), layout="constrained")
 for ax, model, title in (
-    (left, split, f"the split: {split.score(data.rows):.4f} per row"),
-    (middle, escaped, f"EM from there: {escaped.lower_bound_:.4f} per row"),
+    (left, split, f"split: {split.score(data.rows):.4f} per row"),
+    (middle, escaped, f"after EM: {escaped.lower_bound_:.4f} per row"),
 ):
     GaussianMixtureDisplay.from_estimator(model, data.rows, ax=ax)
     ax.set(xlabel=data.feature_names[0], ylabel=data.feature_names[1])

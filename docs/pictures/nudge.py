@@ -1,4 +1,4 @@
-"""The log-likelihood along EM's way, from means that start 0.001 apart in each feature."""
+"""The log-likelihood over the iterations of EM, from means 0.001 apart in each feature."""
 
 import warnings
 

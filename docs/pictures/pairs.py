@@ -1,4 +1,4 @@
-"""How the limit of coincident components was set: the closest pair in plain EM's fits."""
+"""Choice of the limit for coincident components: the closest pair in fits by plain EM."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""The report's picture, at the point where EM cannot part two components."""
+"""The diagnosis of a fit at a point where EM cannot separate two components."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""The trap: both components start alike, and plain EM leaves them so."""
+"""Plain EM from a start with identical components, which remain identical."""
 
 import warnings
 

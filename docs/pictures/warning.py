@@ -1,4 +1,4 @@
-"""What the warning looks at: the divergence of the two components along EM's way."""
+"""The divergence of the two components over the iterations of plain EM."""
 
 import warnings
 

@@ -8,6 +8,7 @@ from emgmm.acceleration.step import LEAP, PLAIN, Scheme, SchemeState, Step, em_s
 
 # The initial states of the schemes, by the value of ``acceleration``. To add a scheme, write its
 # module, enter it here, and enter the classes of its states in `MEMORIES`.
+# `emgmm.testing.check_scheme` checks it.
 SCHEMES: dict[str | None, Scheme] = {None: Plain, "anderson": Warmup}
 
 

@@ -14,8 +14,8 @@ Three properties say how far the components share a covariance:
 Covariances, precisions and their factors have the shape of the public arrays; `stack` prepends an
 axis of components to a single element.
 
-To add a family, subclass `Family` and put an instance into `FAMILIES`. The contract tests run over
-all members.
+To add a family, subclass `Family` and pass an instance as ``covariance_type``, or enter it in
+`FAMILIES`; `emgmm.testing.check_family` checks it.
 """
 
 from __future__ import annotations

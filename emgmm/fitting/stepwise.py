@@ -21,7 +21,7 @@ from emgmm.mixture import Mixture
 from emgmm.prior import NormalInverseWishart, Prior
 from emgmm.sources import Rows
 from emgmm.statistics import Statistics
-from emgmm.tolerances import judged_afterwards
+from emgmm.tolerances import checked_afterwards
 from emgmm.typing import Array
 
 
@@ -88,7 +88,7 @@ class Stream:
         return {**vars(self), "statistics": statistics}
 
 
-@judged_afterwards()
+@checked_afterwards
 def stepwise_update(
     stream: Stream | None, em: EM, mixture: Mixture, step_size: float
 ) -> tuple[Stream, Mixture]:

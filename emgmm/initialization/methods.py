@@ -1,8 +1,8 @@
 """The named initialization methods, which assign rows to components.
 
 To add a method, write a function `(rows, n_components, random) -> Assignment` and enter it in
-`STARTS`; the contract tests include it. Methods that scikit-learn has draw the same random numbers
-in the same order.
+`STARTS`; `emgmm.testing.check_start` checks it. Methods that scikit-learn has draw the same random
+numbers in the same order.
 """
 
 from __future__ import annotations
