@@ -13,7 +13,6 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 
 from emgmm import prediction, validation
-from emgmm.criteria import criteria
 from emgmm.diagnostics import MixtureSummary, gain_ahead, is_cheap
 from emgmm.em import EM
 from emgmm.estep import EStepForBlock
@@ -23,7 +22,7 @@ from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
 from emgmm.sources import ArraySource
 from emgmm.sources.block import Block
-from emgmm.statistics import Statistics
+from emgmm.statistics import Statistics, criteria
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
 from emgmm.validation import ValidatedParameters

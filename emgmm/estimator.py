@@ -37,12 +37,11 @@ from emgmm.initialization import STARTS, start_of
 from emgmm.interchange import InterchangeMixin
 from emgmm.mixture import Mixture
 from emgmm.prior import NormalInverseWishart
-from emgmm.randomness import generator
 from emgmm.sources import Source
 from emgmm.storage.checkpoint import recorder
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Integers
-from emgmm.validation import ARRAYS, Hidden, Interval, one_of
+from emgmm.validation import ARRAYS, Hidden, Interval, generator, one_of
 
 
 class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):

@@ -20,7 +20,6 @@ from emgmm import (
     Ending,
     GaussianMixture,
     NormalInverseWishart,
-    validation,
 )
 from emgmm.acceleration import LEAP, SCHEMES, Plain, em_step, steps
 from emgmm.acceleration.anderson import Change, Chart, Point, extrapolate
@@ -38,23 +37,6 @@ types = pytest.mark.parametrize("covariance_type", TYPES)
 every_type = pytest.mark.parametrize("covariance_type", TYPES + MODELS)
 schemes = pytest.mark.parametrize("acceleration", list(SCHEMES))
 accelerated = pytest.mark.parametrize("acceleration", [name for name in SCHEMES if name])
-
-
-class SpySource(ArraySource):
-    """Counts complete passes over its rows."""
-
-    passes = 0
-
-    def blocks(self, size):
-        yield from super().blocks(size)
-        type(self).passes += 1
-
-
-@pytest.fixture
-def spy(monkeypatch):
-    monkeypatch.setattr(SpySource, "passes", 0)
-    monkeypatch.setattr(validation.data, "ArraySource", SpySource)
-    return SpySource
 
 
 def overlapping(n_rows=600, seed=0):

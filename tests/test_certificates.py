@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import clusters, fit
+from long_form import em_in_long_form
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
-from test_question import em_in_long_form
 
 from emgmm import GaussianMixture, Verdict
 from emgmm.covariances import FAMILIES

@@ -12,10 +12,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 from conftest import MODELS, TYPES, clusters, dense, fit, given_start
+from long_form import LETTERS, LongForm
 from scipy.spatial.transform import Rotation
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
-from test_families import LETTERS, LongForm
 
 from emgmm import GaussianMixture, NormalInverseWishart
 from emgmm.covariances import FAMILIES

@@ -7,11 +7,10 @@ import json
 import numpy as np
 import pytest
 from conftest import TYPES, clusters, fit, given_start
+from long_form import em_in_long_form, own_start
 from scipy.stats import entropy
-from test_loop import SpySource
-from test_question import em_in_long_form, own_start
 
-from emgmm import Diagnosis, EMWarning, GaussianMixture, NormalInverseWishart, Verdict, validation
+from emgmm import Diagnosis, EMWarning, GaussianMixture, NormalInverseWishart, Verdict
 from emgmm.datasets import old_faithful, question
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
@@ -119,12 +118,11 @@ def test_two_components_on_one_gaussian_are_flat():
 
 @types
 @pytest.mark.parametrize("certify", [False, True])
-def test_passes_spent_are_counted_and_bounded(covariance_type, certify, monkeypatch):
-    monkeypatch.setattr(validation.data, "ArraySource", SpySource)
+def test_passes_spent_are_counted_and_bounded(covariance_type, certify, spy, monkeypatch):
     model = sound(covariance_type)
-    monkeypatch.setattr(SpySource, "passes", 0)
+    monkeypatch.setattr(spy, "passes", 0)
     diagnosis = model.diagnose(X, certify=certify)
-    assert diagnosis.extra_passes == SpySource.passes
+    assert diagnosis.extra_passes == spy.passes
     assert diagnosis.extra_passes <= (78 if certify else 3)
 
 

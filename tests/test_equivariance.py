@@ -75,7 +75,7 @@ def test_scaling(covariance_type, exponent):
 
 
 @pytest.mark.parametrize(
-    "covariance_type", ["full", "tied", "diag", "EEI", "VEI", "EVI", "VEE", "EVV"]
+    "covariance_type", [name for name in TYPES + MODELS if FAMILIES[name].closed_under_scaling]
 )
 @given(exponents=st.lists(st.floats(-4, 4), min_size=3, max_size=3))
 @settings(max_examples=12, deadline=None)

@@ -9,12 +9,10 @@ import pytest
 from conftest import TYPES, clusters, fit, given_start, identity_precisions
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_form import COVARIANCE, MEAN, some_responsibilities, statistics_in_long_form
 from sklearn.exceptions import ConvergenceWarning
-from test_families import some_responsibilities, statistics_in_long_form
-from test_loop import SpySource
-from test_question import COVARIANCE, MEAN
 
-from emgmm import CoincidentComponentsWarning, EMWarning, Ending, GaussianMixture, validation
+from emgmm import CoincidentComponentsWarning, EMWarning, Ending, GaussianMixture
 from emgmm.acceleration import PLAIN, Plain, evaluate
 from emgmm.covariances import FAMILIES
 from emgmm.datasets import question
@@ -364,13 +362,6 @@ def story(case, **more):
     covariance_type, K, rules = case
     X, _ = grid(2, K)
     return starting(X, np.ones((K, 2)), covariance_type, **rules, **more), X
-
-
-@pytest.fixture
-def spy(monkeypatch):
-    monkeypatch.setattr(SpySource, "passes", 0)
-    monkeypatch.setattr(validation.data, "ArraySource", SpySource)
-    return SpySource
 
 
 @pytest.mark.parametrize("case", STORIES.values(), ids=STORIES)

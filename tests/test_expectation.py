@@ -9,12 +9,11 @@ import pytest
 from conftest import clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_form import D, assert_same_statistics, families, some_mixture
 from scipy.special import logsumexp
 from scipy.special import softmax as scipy_softmax
 from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
-from test_families import D, families, some_mixture
-from test_statistics import assert_same_statistics
 
 from emgmm import GaussianMixture
 from emgmm.covariances import DENSE, FAMILIES

@@ -10,7 +10,7 @@ from conftest import TYPES, clusters, dense, fit, given_start
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emgmm import Ending, GaussianMixture, validation
+from emgmm import Ending, GaussianMixture
 from emgmm.acceleration import LEAP, PLAIN, Plain, Step, steps
 from emgmm.covariances import FAMILIES
 from emgmm.fitting.first_pass import em_of
@@ -20,23 +20,6 @@ from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource
 
 types = pytest.mark.parametrize("covariance_type", TYPES)
-
-
-class SpySource(ArraySource):
-    """Counts complete passes over its rows."""
-
-    passes = 0
-
-    def blocks(self, size):
-        yield from super().blocks(size)
-        type(self).passes += 1
-
-
-@pytest.fixture
-def spy(monkeypatch):
-    monkeypatch.setattr(SpySource, "passes", 0)
-    monkeypatch.setattr(validation.data, "ArraySource", SpySource)
-    return SpySource
 
 
 @types

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import dense, fit
+from mclust import HERE, converged, rows
 
 from emgmm import GaussianMixture
 from emgmm.covariances import FAMILIES
 
-HERE = Path(__file__).parent / "data"
 SCIKIT_LEARNS = {"EEE": "tied", "VVV": "full", "VVI": "diag", "VII": "spherical"}
 ENOUGH = 20_000
 
@@ -29,14 +28,6 @@ SAME_PATH = {
 @cache
 def stored():
     return json.loads((HERE / "fixed_start.json").read_text())["data"]
-
-
-@cache
-def rows(name):
-    with (HERE / f"{name}.csv").open() as file:
-        header = file.readline().strip().split(",")
-        width = len(header) - (header[-1] == "class")
-        return np.loadtxt(file, delimiter=",", usecols=range(width), ndmin=2)
 
 
 def cells(holding="loglik"):
@@ -144,16 +135,6 @@ def test_criteria_in_mclusts_convention(model):
     certainty = np.log(end.predict_proba(X).max(axis=1)).sum()
     assert -end.icl(X) == pytest.approx(bic + 2 * certainty, rel=1e-9)
     np.testing.assert_array_equal(end.predict(X), result["labels"])
-
-
-@cache
-def converged():
-    """Results from mclust's own starts, to a relative change of 1e-10."""
-    found = json.loads((HERE / "reference_converged.json").read_text())
-    exact = json.loads((HERE / "reference_vve_exact.json").read_text())
-    for name, by_size in exact.items():
-        found[name]["VVE"] |= by_size
-    return found
 
 
 @pytest.mark.parametrize("model", converged()["iris"])

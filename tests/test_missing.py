@@ -18,10 +18,10 @@ from conftest import (
     identity_precisions,
     relative_error,
 )
+from long_form import families, some_mixture
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
-from test_families import families, some_mixture
 
 from emgmm import (
     CoincidentComponentsWarning,

@@ -11,11 +11,11 @@ from operator import add
 import numpy as np
 import pytest
 from conftest import MODELS, TYPES, clusters, dense, fit, given_start
+from long_form import statistics_in_long_form
+from mclust import HERE, rows
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
-from test_families import statistics_in_long_form
-from test_mclust import HERE, rows
 
 from emgmm import EMWarning, GaussianMixture, NormalInverseWishart, attributes
 from emgmm.covariances import FAMILIES

@@ -4,47 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import TYPES, fit, identity_precisions
-from scipy.stats import multivariate_normal
+from conftest import TYPES, fit
+from long_form import COVARIANCE, MEAN, em_in_long_form, own_start
 
 from emgmm import Ending, GaussianMixture
 from emgmm.datasets import question
-
-MEAN = [2.50832195, 2.51546208]
-COVARIANCE = [[7.05168736, 6.17098629], [6.17098629, 7.23009494]]
-
-
-def own_start(covariance_type="full", **more):
-    precisions = identity_precisions(covariance_type, 2, 2, scale=10.0)
-    return GaussianMixture(
-        2,
-        covariance_type=covariance_type,
-        reg_covar=0,
-        weights_init=[0.5, 0.5],
-        means_init=[[10, 10], [10, 10]],
-        precisions_init=precisions,
-        break_symmetry=False,
-        **more,
-    )
-
-
-def em_in_long_form(X, weights, means, covariances, iterations):
-    """Equations [1] to [4] with densities, as the question has them."""
-    for _ in range(iterations):
-        joint = np.stack(
-            [
-                w * multivariate_normal(m, c).pdf(X)
-                for w, m, c in zip(weights, means, covariances, strict=True)
-            ]
-        )
-        r = joint / joint.sum(axis=0)
-        mass = r.sum(axis=1)
-        weights = mass / len(X)
-        means = (r @ X) / mass[:, None]
-        covariances = [
-            (r[k] * (X - means[k]).T) @ (X - means[k]) / mass[k] for k in range(len(mass))
-        ]
-    return weights, means, np.array(covariances)
 
 
 def test_the_data_are_the_questions():

@@ -8,7 +8,7 @@ from conftest import fit
 from sklearn.utils import check_random_state
 
 from emgmm import GaussianMixture
-from emgmm.randomness import generator
+from emgmm.validation import generator
 
 
 def drawn(random):

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from conftest import clusters, identity_precisions
 
-from emgmm import GaussianMixture, GaussianMixtureIC, blocks
-from emgmm.covariances import DENSE, FAMILIES
+from emgmm import GaussianMixture, GaussianMixtureIC, blocks, covariances
+from emgmm.covariances import FAMILIES
 
-DENSE = [name for name, family in FAMILIES.items() if family.structure == DENSE]
-DIAGONAL = ["diag", "EEI", "EVI", "VEI", "VVI"]
+DENSE, DIAGONAL = (
+    [name for name, family in FAMILIES.items() if family.structure == structure]
+    for structure in (covariances.DENSE, covariances.DIAGONAL)
+)
 N = 90
 
 

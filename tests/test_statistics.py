@@ -11,7 +11,7 @@ import pytest
 from conftest import clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_families import families, some_mixture
+from long_form import assert_same_statistics, families, some_mixture
 
 from emgmm.covariances import FAMILIES
 from emgmm.estep import CentredEStep, ExpandedEStep
@@ -21,14 +21,6 @@ from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
 
 CUTS = st.lists(st.integers(1, 399), max_size=6, unique=True)
-
-
-def assert_same_statistics(a, b, rtol=1e-11):
-    scale = np.abs(b.scatter).max()
-    for name in ("centres", "counts", "first_moment", "scatter"):
-        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=rtol, atol=rtol * scale)
-    assert a.log_likelihood == pytest.approx(b.log_likelihood, rel=rtol)
-    assert a.weight == b.weight
 
 
 @families

@@ -26,14 +26,13 @@ LAYERS = [
         "exceptions",
         "threads",
         "version",
-        "randomness",
         "datasets",
         "drawing",
     },
     {"covariances"},
     {"noise"},
     {"mixture", "statistics", "summary"},
-    {"criteria", "prior", "degeneracy"},
+    {"prior", "degeneracy"},
     {"sources"},
     {"validation"},
     {"estep", "mstep"},
@@ -205,6 +204,14 @@ def test_only_covariances_name_a_structure(path):
         node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)
     }
     assert not names & {"DENSE", "DIAGONAL", "ISOTROPIC"}
+
+
+def test_tests_do_not_import_tests():
+    for path in Path(__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not any(name.startswith("test_") for name in names), path.name
 
 
 @EACH

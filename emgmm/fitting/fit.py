@@ -111,7 +111,7 @@ def fit_mixture(
     source: Source,
     problem: Problem,
     options: Options,
-    random: np.random.RandomState,
+    random_state: np.random.RandomState,
     *,
     initial: Mixture | None = None,
     before: float = -np.inf,
@@ -128,7 +128,7 @@ def fit_mixture(
         Model to estimate.
     options : Options
         Options of the fit.
-    random : RandomState
+    random_state : RandomState
         Random numbers of the starts.
     initial : Mixture, optional
         Initial mixture, which replaces the starts.
@@ -173,7 +173,7 @@ def fit_mixture(
         rules=Rules(options.tol, options.max_iter, options.break_symmetry, settled),
         before=before,
         reporter=reporter or Reporter(0, 1),
-        random=random,
+        random=random_state,
         recorder=recorder,
     )
     if best.step.objective == -math.inf:

@@ -18,7 +18,6 @@ from scipy.stats import rankdata
 
 from emgmm.acceleration import PLAIN
 from emgmm.covariances import Family, family_of
-from emgmm.criteria import criteria
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, format_components
 from emgmm.fitting.fit import FitResult, fit_mixture
 from emgmm.fitting.problem import Options, Problem
@@ -26,6 +25,7 @@ from emgmm.fitting.progress import Reporter
 from emgmm.initialization import Assignment, Start
 from emgmm.prediction import certainty, summed
 from emgmm.sources import Rows, Source
+from emgmm.statistics import criteria
 from emgmm.typing import Array
 
 CRITERIA = ("bic", "aic", "icl")

@@ -33,6 +33,7 @@ from emgmm.validation.parameters import (
     Interval,
     ValidatedParameters,
     check_parameters,
+    generator,
     one_of,
     suggestion,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "covariances",
     "family",
     "feature_names",
+    "generator",
     "given_noise",
     "mean_table",
     "means",
