@@ -206,7 +206,7 @@ def test_another_number_of_components_does_not_change_what_was_fitted(tmp_path):
         np.testing.assert_array_equal(copy.predict_proba(X), expected)
         assert copy.n_parameters() == parameters
         np.testing.assert_allclose(copy.to_sklearn().predict_proba(X), expected, atol=1e-12)
-        with pytest.raises(ValueError, match="warm_start=True goes on"):
+        with pytest.raises(ValueError, match="warm_start=True continues"):
             copy.set_params(warm_start=True).fit(X)
 
 

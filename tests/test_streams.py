@@ -391,7 +391,7 @@ def test_a_bad_block_changes_nothing():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"n_components": 2}, "partial_fit goes on .* n_components was"),
+        ({"n_components": 2}, "partial_fit continues .* n_components was"),
         ({"covariance_type": "diag"}, "covariance_type='diag' .* requires"),
     ],
 )

@@ -146,7 +146,7 @@ def test_draws_go_by_the_rows_number(home, tmp_path):
 
 def test_draws_for_dask_are_refused_in_a_sentence(tmp_path):
     X, _ = in_dask(rows(True), None, tmp_path)
-    with pytest.raises(TypeError, match="goes by a row's number"):
+    with pytest.raises(TypeError, match="depend on the position of a row"):
         answer("full", True, True).impute(X, sample=True)
 
 
