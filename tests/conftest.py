@@ -171,3 +171,10 @@ def relative_error(ours, theirs):
     a, b = dense(ours), dense(theirs)
     errors.append((np.abs(a - b).max(axis=(1, 2)) / np.abs(b).max(axis=(1, 2))).max())
     return max(errors)
+
+
+@pytest.fixture(scope="module")
+def rows_of(real_data):
+    centred = real_data["digits"] - real_data["digits"].mean(axis=0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2]
+    return {**real_data, "digits10": centred @ axes[:10].T}

@@ -45,10 +45,10 @@ TEXTUAL = ["tests/test_compiled.py::test_the_kernels_file_changes_with_those_tha
 # The tests of each module, or of all in a folder, the likeliest to notice first.
 TESTS = {
     "diagnostics/certificate": "certificates",
-    "degeneracy": "conditions",
+    "degeneracy": "conditions sound_fits",
     "diagnostics/lookahead": "lookahead",
     "diagnostics/summary": "summary",
-    "fitting/messages": "words conditions missing",
+    "fitting/messages": "sound_fits words conditions missing",
     "estep/compiled/estep": "compiled",
     "estep/missing": "missing",
     "estep/compiled/kernel": "compiled",
@@ -102,7 +102,7 @@ TESTS = {
     "methods": "models attributes noise missing checks",
     "mixture": "families noise models limits",
     "noise": "noise combinations",
-    "exceptions": "conditions diagnosis",
+    "exceptions": "sound_fits conditions diagnosis",
     "fitting/overflow": "limits",
     "attributes": "attributes models",
     "storage/models": "models tampering conversion noise",
