@@ -34,6 +34,7 @@ SAME = 1e-12
 class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """An estimator that holds a mixture once it is fitted."""
 
+    fit: Callable[..., Any]
     random_state: Any
     reg_covar: float
     remaining_gain_: float
@@ -58,6 +59,31 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         source = validation.source(self, X, reset=False)
         with one_blas_thread():
             return prediction.row_by_row(mixture, source, function, *shape, dtype=dtype)
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Integers:
+        """Fit to the rows of X and predict their components: ``fit(X).predict(X)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; 1 by default. A weight of 2 is the row twice, and 0 is no row.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Most probable component of each row; -1 means noise.
+
+        Raises
+        ------
+        TypeError
+            If X is `blocks`: call ``fit``, and then ``predict``, which returns an iterator.
+        """
+        validation.whole(X)
+        return self.fit(X, y, sample_weight).predict(X)
 
     def predict(self, X: Any) -> Integers:
         """Predict the most probable component of each row.
@@ -292,7 +318,7 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         X : array-like of shape (n_samples, n_features), blocks or Dask
             Rows.
         y : Ignored
-            For scikit-learn's conventions.
+            Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row; 1 by default.
 
@@ -562,10 +588,15 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         return MixtureSummary.of(mixture, names, correlations=correlations, **figures)
 
     def _about_the_fit(self) -> dict[str, Any]:
-        """Return how EM ended, as far as the attributes tell."""
-        return {"ending": getattr(self, "ending_", None), "n_iter": getattr(self, "n_iter_", 0)}
+        """Return the figures of a summary that do not depend on rows."""
+        return about_the_fit(self)
 
 
 def fitted_mixture(model: BaseMixture) -> Mixture:
     """Return the mixture of a fitted estimator, or raise `NotFittedError`."""
     return model._mixture()
+
+
+def about_the_fit(model: BaseMixture) -> dict[str, Any]:
+    """Return how EM ended, as far as the attributes of an estimator tell."""
+    return {"ending": getattr(model, "ending_", None), "n_iter": getattr(model, "n_iter_", 0)}

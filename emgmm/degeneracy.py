@@ -1,6 +1,7 @@
 """Detection of degenerate fits, by functions of the mixture, its statistics and objectives.
 
-The thresholds were calibrated on simulated cases and real data (`tests/test_conditions.py`, `tests/test_sound_fits.py`).
+The thresholds were calibrated on simulated cases and real data (`tests/test_conditions.py` and
+`tests/test_sound_fits.py`).
 """
 
 from __future__ import annotations

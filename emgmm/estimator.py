@@ -40,7 +40,6 @@ from emgmm.prior import NormalInverseWishart
 from emgmm.sources import Source
 from emgmm.storage.checkpoint import recorder
 from emgmm.threads import one_blas_thread
-from emgmm.typing import Integers
 from emgmm.validation import ARRAYS, Hidden, Interval, generator, one_of
 
 
@@ -352,31 +351,6 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
             raise
         issue(found)
         return self
-
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Integers:
-        """Fit to the rows of X and predict their components: ``fit(X).predict(X)``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        y : Ignored
-            Present for API consistency.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row; 1 by default. A weight of 2 is the row twice, and 0 is no row.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Most probable component of each row; -1 means noise.
-
-        Raises
-        ------
-        TypeError
-            If X is `blocks`: call ``fit``, and then ``predict``, which returns an iterator.
-        """
-        validation.whole(X)
-        return self.fit(X, y, sample_weight).predict(X)
 
     def diagnose(self, X: Any, *, certify: bool = False, sample_weight: Any = None) -> Diagnosis:
         """Examine the fitted mixture for coincident, collapsed, starved and overlapping components.

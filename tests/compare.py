@@ -62,6 +62,11 @@ def cases():
     yield "wide", {"reg_covar": 1e-3, "max_iter": 10}, table(2000, 40), None
     yield "large, missing", {"max_iter": 5}, table(50_000, 4, missing=0.05), None
     yield "offset", {}, X + 1e7, None
+    small, real = np.round(X[:40]), np.random.default_rng(2).random(40)
+    for family in ("full", "diag", "VEV"):
+        few = {"n_components": 4, "covariance_type": family, "reg_covar": 1e-2}
+        yield f"few rows {family}", few, small, None
+        yield f"few rows with real weights {family}", few, small, real
     yield "one component", {"n_components": 1}, X, None
 
 

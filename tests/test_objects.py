@@ -11,6 +11,7 @@ from conftest import clusters, fit, relative_error
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils import estimator_html_repr
+from sklearn.utils._param_validation import InvalidParameterError
 from toys import Exchangeable, Overrelaxed, slices
 
 from emgmm import GaussianMixture, GaussianMixtureIC, blocks
@@ -122,7 +123,9 @@ def test_another_librarys_class_gets_full_covariances(tmp_path):
 @pytest.mark.parametrize("name", ["covariance_type", "acceleration"])
 def test_a_checkpoint_of_an_object_is_refused_in_one_sentence(name, tmp_path):
     model = GaussianMixture(K, checkpoint=tmp_path / "fit", **{name: OBJECTS[name]})
-    with pytest.raises(ValueError, match=f"with a {name} that has a name.*checkpoint=None"):
+    with pytest.raises(
+        ValueError, match=f"With a checkpoint, {name} must be a name.*checkpoint=None"
+    ):
         model.fit(X)
     assert not hasattr(model, "means_")
     assert list(tmp_path.iterdir()) == []
@@ -231,3 +234,42 @@ def test_a_model_that_started_from_an_array_is_stored(tmp_path):
     assert model.to_sklearn().init_params == "kmeans"
     kept = GaussianMixture(K, init_params=LABELS, checkpoint=tmp_path / "fit")
     np.testing.assert_array_equal(fit(kept, X).means_, model.means_)
+
+
+@pytest.mark.parametrize("estimator", [GaussianMixture(2), GaussianMixtureIC([2])])
+def test_a_misspelt_name_may_be_a_string_of_numpys(estimator):
+    estimator.set_params(init_params=np.str_("kmean"))
+    with pytest.raises(InvalidParameterError, match="Did you mean 'kmeans'"):
+        estimator.fit(X)
+
+
+def test_names_may_be_strings_of_numpys():
+    named = GaussianMixture(2, init_params=np.str_("random"), random_state=0).fit(X)
+    plain = GaussianMixture(2, init_params="random", random_state=0).fit(X)
+    np.testing.assert_array_equal(named.means_, plain.means_)
+
+
+@pytest.mark.parametrize("given_by", [lambda value: value, lambda value: lambda *_: value])
+@pytest.mark.parametrize("values", [np.ma.array(np.eye(2, D), mask=np.eye(2, D)), None])
+def test_masked_entries_of_a_start_are_refused(given_by, values):
+    if values is None:
+        values = np.ma.array(np.arange(len(X)) % 2, mask=np.arange(len(X)) < 5)
+    with pytest.raises(ValueError, match=r"init_params (has|returned) masked entries"):
+        GaussianMixture(2, init_params=given_by(values)).fit(X)
+
+
+def test_a_tuple_of_means_is_a_start():
+    of_tuples = GaussianMixture(2, init_params=tuple(map(tuple, MEANS[:2]))).fit(X)
+    of_array = GaussianMixture(2, init_params=MEANS[:2]).fit(X)
+    np.testing.assert_array_equal(of_tuples.means_, of_array.means_)
+
+
+def test_an_array_is_one_start_however_many_are_requested():
+    calls = []
+
+    def counted(step):
+        calls.append(step)
+        return SCHEMES[None](step)
+
+    GaussianMixture(K, init_params=MEANS, n_init=5, acceleration=counted).fit(X)
+    assert len(calls) == 1

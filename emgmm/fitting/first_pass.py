@@ -69,7 +69,6 @@ def _density(em: EM, noise: Any) -> Density | None:
         return noise
     if callable(noise):
         return Function(noise)
-    em.summary.check_squares()
     box = Box.between(em.summary.minimum, em.summary.maximum)
     if not isinstance(noise, str):
         return box.of_density(float(noise))

@@ -41,7 +41,7 @@ def out_of_reach(summary: DataSummary, mixture: Mixture, source: Source) -> Valu
     with np.errstate(over="ignore"):
         feature = int(np.argmax((reach / np.sqrt(variances)).max(axis=0)))
     return ValueError(
-        "X has a value so far from the fitted components that the log-density of its row "
+        "X has a value so far from the components that the log-density of its row "
         f"overflows, {_largest(feature, source)}, so nothing was changed: correct the value, or "
         "drop the row."
     )

@@ -121,13 +121,15 @@ def problem_of(
 
 def options_of(estimator: Any, start: Start, given: Given) -> Options:
     """Read the options from an estimator's parameters; the arguments are those of `Options`."""
+    start_from = estimator.init_params
+    is_array = not (isinstance(start_from, str) or callable(start_from))  # the same start each time
     return Options(
         estimator.tol,
         estimator.max_iter,
         scheme_of(estimator.acceleration),
         start,
         given,
-        estimator.n_init,
+        1 if is_array else estimator.n_init,
         estimator.break_symmetry,
     )
 

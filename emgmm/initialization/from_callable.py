@@ -23,7 +23,7 @@ def from_callable(function: Callable[..., Any], *, noise: bool = False) -> Start
     def start(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
         values = rows.values.view()
         values.flags.writeable = False  # the memory may be that of the user's X
-        answer = np.asarray(function(values, n_components, random))
+        answer = _as_array(function(values, n_components, random), "returned")
         passed = replace(rows, numbers=None, total=None)
         return assignment_of(answer, passed, n_components, noise=noise, verb="returned")
 
@@ -35,7 +35,7 @@ def from_array(array: Any, *, noise: bool = False) -> Start:
 
     If `noise` is true, rows may be assigned to the noise component.
     """
-    given = np.asarray(array)
+    given = _as_array(array, "has")
 
     def start(
         rows: Rows,
@@ -45,6 +45,16 @@ def from_array(array: Any, *, noise: bool = False) -> Start:
         return assignment_of(given, rows, n_components, noise=noise, verb="has")
 
     return start
+
+
+def _as_array(value: Any, verb: str) -> NDArray[Any]:
+    """Convert an array-like value without masked entries."""
+    if np.ma.is_masked(value):
+        raise ValueError(
+            f"init_params {verb} masked entries; give every row a label or responsibilities, and "
+            "every component a mean."
+        )
+    return np.asarray(value)
 
 
 def assignment_of(

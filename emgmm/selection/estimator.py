@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from emgmm import attributes, validation
 from emgmm.acceleration import Scheme, after_short_runs
-from emgmm.base import BaseMixture, fitted_mixture
+from emgmm.base import BaseMixture, about_the_fit, fitted_mixture
 from emgmm.covariances import FAMILIES, Family, family_names
 from emgmm.diagnostics import Diagnosis
 from emgmm.estimator import GaussianMixture
@@ -44,7 +44,6 @@ from emgmm.selection.candidates import (
 )
 from emgmm.sources import Source
 from emgmm.threads import one_blas_thread
-from emgmm.typing import Integers
 from emgmm.validation import ARRAYS, Hidden, one_of, suggestion
 
 # Parameters of GaussianMixture that are passed to every candidate; others concern a single fit.
@@ -99,19 +98,20 @@ class GaussianMixtureIC(BaseMixture):
     n_init : int, default=1
         Number of initializations of each candidate; the best is kept.
     init_params : {'auto', 'kmeans', 'k-means++', 'random', 'random_from_data', 'hierarchical', \
-            'whitened-kmeans', 'short-runs'} or callable, default='auto'
+            'whitened-kmeans', 'short-runs'}, callable or array-like, default='auto'
         Initialization. 'auto' makes a few EM steps from each of several starts that do not depend
         on units: mclust's hierarchical clusters, k-means on standardized columns and k-means on
         whitened rows. It continues from the best one and, if that does not lead to a sound fit,
-        from the others too. The other names are those of `GaussianMixture`. Clusters are computed
-        once for all families.
+        from the others too. The other values are those of `GaussianMixture`; an array of
+        responsibilities or means matches one number of components only. Clusters are computed once
+        for all families.
     random_state : int, RandomState instance or None, default=None
         Seed of the initialization, which is the same for every candidate, and default seed of
         `sample`.
     verbose : int, default=0
         Level of the output. 1 prints a line for each candidate; with n > 1, each fit also prints
         the output of `GaussianMixture` at level n - 1.
-    acceleration : {'anderson'} or None, default='anderson'
+    acceleration : {'anderson'}, None or callable, default='anderson'
         Acceleration of EM; None means plain EM.
     verbose_interval, break_symmetry, prior, weight_concentration, noise
         Parameters of `GaussianMixture`. Those that concern a single fit, such as initial parameters
@@ -416,31 +416,6 @@ class GaussianMixtureIC(BaseMixture):
             )
         return found
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Integers:
-        """Fit to the rows of X and predict their components: ``fit(X).predict(X)``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        y : Ignored
-            Present for API consistency.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row; 1 by default.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Most probable component of each row; -1 means noise.
-
-        Raises
-        ------
-        TypeError
-            If X is `blocks`: call ``fit``, and then ``predict``, which returns an iterator.
-        """
-        validation.whole(X)
-        return self.fit(X, y, sample_weight).predict(X)
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "best_estimator_")
 
@@ -451,7 +426,7 @@ class GaussianMixtureIC(BaseMixture):
     def _about_the_fit(self) -> dict[str, Any]:
         """Return how EM ended, remarks, and the best candidates."""
         return {
-            **self.best_estimator_._about_the_fit(),
+            **about_the_fit(self.best_estimator_),
             "notes": notes(self.results_, self.best_index_),
             "candidates": {name: best_by(self.results_, name) for name in ("bic", "icl")},
         }

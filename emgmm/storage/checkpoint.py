@@ -285,8 +285,8 @@ def recorder(
     for name in ("covariance_type", "acceleration"):
         if not isinstance(parameters[name], str | None):
             raise ValueError(
-                f"A checkpoint can be kept of fits with a {name} that has a name, but it is "
-                f"{parameters[name]!r}: set checkpoint=None."
+                f"With a checkpoint, {name} must be a name, but it is {parameters[name]!r}: use a "
+                "name, or set checkpoint=None."
             )
     settings = {name: describe(value) for name, value in parameters.items() if name not in FREE}
     settings["number of rows"] = source.n_rows

@@ -73,8 +73,8 @@ def to_sklearn(params: dict[str, Any], fitted: dict[str, Any]) -> GaussianMixtur
     """
     defaults = GaussianMixture().get_params()
     known = {name: value for name, value in params.items() if name in defaults}
-    if not isinstance(known["init_params"], str):
-        known["init_params"] = defaults["init_params"]
+    if not isinstance(known.get("init_params"), str):
+        known.pop("init_params", None)  # scikit-learn's default
     model = GaussianMixture(**known)
     for name, value in fitted.items():
         setattr(model, name, value)

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Constraints of arrays; scikit-learn's "array-like" also admits strings, and so misspelt names.
-ARRAYS = (list, HasMethods("__array__"))
+ARRAYS = (list, tuple, HasMethods("__array__"))
 
 # Constraints that booleans satisfy. Being integers in Python, they would also satisfy those of
 # numbers, where they are rejected.
@@ -61,6 +61,8 @@ def check_parameters(estimator: BaseEstimator) -> None:
     own = estimator.get_params(deep=False)
     others = {name: value for name, value in own.items() if value is not defaults[name]}
     for name, value in others.items():
+        if isinstance(value, np.generic):  # scalars, which would pass for arrays
+            value = value.item()
         if isinstance(value, bool) and name in constraints:
             allowed = [each for each in constraints[name] if isinstance(each, str)]
             if BOOLEANS.isdisjoint(allowed):
