@@ -107,6 +107,7 @@ def coincident(mixture: Mixture) -> list[tuple[int, ...]]:
     return groups
 
 
+@checked_afterwards
 def are_narrow(
     mixture: Mixture, total: Array, ridge: float, conditional: Array | None = None
 ) -> NDArray[np.bool_]:

@@ -46,6 +46,7 @@ from emgmm import (
 from emgmm.datasets import question
 from emgmm.degeneracy import (
     aitken,
+    are_narrow,
     divergences,
     has_coincident,
     is_settled,
@@ -359,3 +360,14 @@ def test_divergences_do_not_depend_on_weights_and_survive_float32(covariance_typ
         mixture.family,
     )
     np.testing.assert_allclose(divergences(single), divergences(mixture), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_variances_beyond_all_proportion_to_the_total_are_not_narrow(covariance_type):
+    family = FAMILIES[covariance_type]
+    shape = family.element_shape(2, 1)
+    mixture = Mixture.of(np.ones(2) / 2, np.zeros((2, 1)), np.full(shape, 1e200), family)
+    total = family.stack(np.full(shape, 1e-130))[0]
+    with np.errstate(all="raise", under="ignore"):
+        found = are_narrow(mixture, total, 0.0, np.zeros_like(family.stack(mixture.covariances)))
+    assert not found.any()
