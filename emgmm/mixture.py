@@ -199,6 +199,9 @@ class Mixture:
             deviations = rows - self.means[k]
             for number, missing in enumerate(patterns):
                 own, observed = pattern_of_row.ravel() == number, np.logical_not(missing)
+                if missing.all():  # the density of nothing is 1
+                    log_joint[own, k] = log_weights[k]
+                    continue
                 factor = np.linalg.cholesky(covariance[np.ix_(observed, observed)])
                 whitened = solve_triangular(factor, deviations[np.ix_(own, observed)].T, lower=True)
                 log_norm = np.log(np.diag(factor)).sum() + 0.5 * observed.sum() * LOG_2_PI

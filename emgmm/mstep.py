@@ -18,9 +18,10 @@ from emgmm.statistics import Statistics
 from emgmm.tolerances import EPS, MAX_ERROR, checked_afterwards
 from emgmm.typing import Array
 
-# Fraction of the total weight that is added to every count, so that an empty component has a mean,
-# the origin. scikit-learn adds 10 units of rounding. A fraction makes the result independent of the
-# scale of the weights, and such a small one of the rounding errors of an almost empty component.
+# Fraction of the observed weight that is added to every count, so that an empty component has a
+# mean, the origin. scikit-learn adds 10 units of rounding. A fraction makes the result independent
+# of the scale of the weights, and such a small one of the rounding errors of an almost empty
+# component.
 EMPTY = 1e-30
 
 # Standard deviations below this multiple of the mean are attributed to rounding.
@@ -41,7 +42,7 @@ def identity_of(structure: Structure, n_features: int) -> Array:
 
 def empty_count(statistics: Statistics) -> float:
     """Return the number that is added to the count of every component."""
-    return EMPTY * statistics.weight
+    return EMPTY * statistics.seen
 
 
 def new_means(statistics: Statistics) -> Array:

@@ -644,6 +644,9 @@ def judge_likelihood(judge, model, case):
         # A ridge is added after the maximisation: with one EM need not climb.
         sds = np.sqrt(np.diagonal(dense(model), axis1=1, axis2=2))
         lost = unit * float(condition + np.abs(model.means_ / sds).max())  # means are rounded
+        # So are weights, of whose logarithms the prior takes so many.
+        rows = len(case.rows) if case.weights is None else np.sum(case.weights, dtype=LONG)
+        lost += float(unit * (model.weight_concentration - 1) * model.n_components / rows)
         falls = np.diff(objective) < -(1e-8 + 1e2 * (lost + unit * np.abs(objective[1:])))
         for t in np.flatnonzero(falls & (event[1:] == "step"))[:1]:
             detail = f"{model.covariance_type}: {objective[t]!r} to {objective[t + 1]!r}"

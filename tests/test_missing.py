@@ -738,3 +738,17 @@ def test_no_floating_point_error_whatever_is_raised(covariance_type, arguments):
         assert np.isfinite(model.score(rows))
         model.diagnose(rows)
     assert shares.min() < 1e-154  # whose square underflows
+
+
+@pytest.mark.parametrize("ratio", [1e-20, 1e-40, 1e-60])
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_rows_without_observed_values_have_no_part_in_empty_counts(covariance_type, ratio):
+    """A row of which nothing was observed weighs more than the others by many orders."""
+    rows = np.vstack([clusters(60, 2, 2), [[np.nan, np.nan]]])
+    weights = np.r_[np.full(60, ratio), 1.0]
+    start = {**given_start(rows[:60], 2, covariance_type), "tol": 0, "max_iter": 5}
+    model = fit(GaussianMixture(**start), rows, sample_weight=weights)
+    assert model.weights_.sum() == pytest.approx(1, rel=1e-12)
+    alone = fit(GaussianMixture(**start), rows[:60])
+    np.testing.assert_allclose(model.weights_, alone.weights_, rtol=1e-9)
+    np.testing.assert_allclose(model.means_, alone.means_, rtol=1e-9)
