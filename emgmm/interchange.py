@@ -266,7 +266,7 @@ class InterchangeMixin(ValidatedParameters):
                 Stream, {**fitted["_stream"], "statistics": statistics}
             )
             restored.check_weight("the stream", stream.weight)
-            with np.errstate(over="ignore"):  # overflows are rejected below
+            with np.errstate(over="ignore", under="ignore"):  # overflows are rejected below
                 sums = statistics.times(stream.weight)
             restored.check_statistics(sums, mixture.family, K, D)
             if stream.calls < 0:

@@ -390,3 +390,17 @@ def test_a_file_that_is_no_model_is_refused(change, message, tmp_path):
     path.write_text(change(json.loads(path.read_text())))
     with pytest.raises(ValueError, match=message):
         GaussianMixture.load(path)
+
+
+def test_sums_of_a_stream_that_underflow_are_loaded(tmp_path):
+    weights = np.full(len(X), 1e-3)
+    model = fit(GaussianMixture(2, random_state=0), X, sample_weight=weights)
+    path = tmp_path / "model.json"
+    model.save(path)
+    document = json.loads(path.read_text())
+    counts = document["fitted"]["_stream"]["items"]["statistics"]["items"]["counts"]["values"]
+    counts[0] = 5e-324
+    path.write_text(json.dumps(document))
+    with np.errstate(all="raise"):
+        loaded = GaussianMixture.load(path)
+    np.testing.assert_array_equal(loaded.means_, model.means_)
