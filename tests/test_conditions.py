@@ -372,3 +372,14 @@ def test_variances_beyond_all_proportion_to_the_total_are_not_narrow(covariance_
     with np.errstate(all="raise", under="ignore"):
         found = are_narrow(mixture, total, 0.0, np.zeros_like(mixture.covariances))
     assert not found.any()
+
+
+@pytest.mark.parametrize("covariance_type", ["EEV", "VEV"])
+@pytest.mark.parametrize("n_few", [4, 5])
+def test_a_component_with_own_axes_needs_more_rows_than_features(covariance_type, n_few):
+    random = np.random.default_rng(0)
+    rows = np.vstack([random.normal(size=(60, 4)), 30 + random.normal(size=(n_few, 4))])
+    labels = np.repeat([0, 1], [60, n_few])
+    model = GaussianMixture(2, covariance_type=covariance_type, init_params=labels, reg_covar=1e-2)
+    collapsed = named(said(model, rows), CollapsedComponentWarning)
+    assert collapsed == ([1] if n_few <= 4 else [])
