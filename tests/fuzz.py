@@ -618,7 +618,9 @@ def judge_model(judge, model, case):
         wrong = off > 64 * sds.shape[1] * unit * condition
         kind = "covariances_ @ precisions_ is not 1"
         judge.demand(not wrong.any(), kind, f"{off}, condition {condition}")
-    if "missing" not in case.traits and len(case.rows) > 1 and model.n_iter_:  # else means are given
+    if (
+        "missing" not in case.traits and len(case.rows) > 1 and model.n_iter_
+    ):  # else means are given
         counting = np.asarray(1 if case.weights is None else case.weights, dtype=float) > 0
         counted = case.rows[np.broadcast_to(counting, len(case.rows))]
         low, high = counted.min(axis=0), counted.max(axis=0)
