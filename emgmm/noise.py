@@ -105,7 +105,7 @@ class Box(Density):
         """
         log_factor = -(math.log(density) - self.constant) / len(self.sides)
         with np.errstate(over="ignore", under="ignore"):
-            factor = np.exp(log_factor)
+            root = np.exp(0.5 * log_factor)  # the factor itself may overflow
             sides = np.exp(log_factor + np.log(self.sides))
         if not (np.isfinite(sides).all() and (sides > 0).all()):
             raise ValueError(
@@ -116,7 +116,7 @@ class Box(Density):
         if self.edges is None or self.corner is None:
             return Box(sides)
         centre = self.corner + 0.5 * self.edges.sum(axis=0)
-        edges = factor * self.edges
+        edges = root * (root * self.edges)
         return Box(sides, edges, centre - 0.5 * edges.sum(axis=0))
 
     @property

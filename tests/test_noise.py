@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import multivariate_normal
 
 from emgmm import GaussianMixture, NormalInverseWishart, StarvedComponentWarning, blocks
+from emgmm.noise import Box
 
 HERE = Path(__file__).parent / "data"
 N, K = 500, 3
@@ -543,3 +544,12 @@ def test_noise_of_which_nothing_is_left_is_no_component(covariance_type, dtype):
     plain = GaussianMixture(1, covariance_type=covariance_type).fit(X)
     assert_allclose(scores, plain.score_samples(X), rtol=1e-4 if dtype == np.float32 else 1e-12)
     assert_array_equal(shares, np.tile([1, 0], (200, 1)))
+
+
+def test_a_box_is_as_large_as_its_density_requires_in_small_units_too():
+    low = np.array([1e-12])
+    box = Box.between(low, 3 * low).of_density(1e-300)
+    rows = box.sample(1000, np.random.RandomState(0))
+    assert np.isfinite(rows).all()
+    assert np.ptp(rows) == pytest.approx(1e300, rel=0.05)
+    assert np.abs(rows.mean()) < 0.05 * 1e300
