@@ -30,7 +30,7 @@ from emgmm.fitting import discrete
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.fit import fit_mixture
 from emgmm.fitting.loop import history, trailing_plain_objectives
-from emgmm.fitting.problem import Problem, given_of, options_of, problem_of
+from emgmm.fitting.problem import continued_problem, given_of, options_of
 from emgmm.fitting.progress import Reporter
 from emgmm.incremental import PartialFitMixin
 from emgmm.initialization import STARTS, start_of
@@ -398,7 +398,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         source = validation.source(self, X, sample_weight, reset=False)
         objectives = trailing_plain_objectives(getattr(self, "history_", history([], [], [])))
         with one_blas_thread():
-            em = em_of(source, self._problem(mixture))
+            em = em_of(source, continued_problem(self, mixture))
             validation.check_some_observed(em.summary)
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
@@ -408,13 +408,6 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
 
     def _mixture(self) -> Mixture:
         return mixture_of(self)
-
-    def _problem(self, fitted: Mixture | None = None) -> Problem:
-        """Return the problem of a fit, which continues from a fitted mixture if there is one."""
-        if fitted is None:
-            return problem_of(self, family_of(self.covariance_type), self.n_components)
-        noise = None if fitted.noise is None else fitted.noise.density
-        return problem_of(self, fitted.family, fitted.n_components, noise=noise)
 
     def _generator(self) -> AbstractContextManager[np.random.RandomState]:
         """Return the random numbers of a fit; a user's function may keep what it is passed."""
@@ -438,7 +431,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
             with recorder(self.checkpoint, seconds, parameters, source, fitted) as record:
                 result = fit_mixture(
                     source,
-                    self._problem(fitted),
+                    continued_problem(self, fitted),
                     options_of(self, start, given),
                     random,
                     initial=fitted,

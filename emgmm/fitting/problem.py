@@ -9,9 +9,10 @@ from typing import Any
 
 from emgmm import validation
 from emgmm.acceleration import Scheme, scheme_of
-from emgmm.covariances import Family
+from emgmm.covariances import Family, family_of
 from emgmm.fitting.multistart import Given
 from emgmm.initialization import Start
+from emgmm.mixture import Mixture
 from emgmm.noise import Density
 from emgmm.prior import NormalInverseWishart
 from emgmm.typing import Array
@@ -117,6 +118,16 @@ def problem_of(
         estimator.weight_concentration,
         noise or estimator.noise,
     )
+
+
+def continued_problem(
+    estimator: Any, fitted: Mixture | None, prior: NormalInverseWishart | None = None
+) -> Problem:
+    """Read the problem of a fit that continues from a fitted mixture, if there is one."""
+    if fitted is None:
+        return problem_of(estimator, family_of(estimator.covariance_type), estimator.n_components)
+    noise = None if fitted.noise is None else fitted.noise.density
+    return problem_of(estimator, fitted.family, fitted.n_components, noise=noise, prior=prior)
 
 
 def options_of(estimator: Any, start: Start, given: Given) -> Options:
