@@ -240,7 +240,6 @@ def invert(blocks: Array) -> Array:
 
 
 def _invert_by_cholesky(blocks: Array) -> Array:
-    size = blocks.shape[1]
     matrices = np.moveaxis(blocks, -1, 1).copy()
     columns = [matrix.T for stack in matrices for matrix in stack]  # LAPACK expects Fortran order
     for matrix in columns:
@@ -248,10 +247,9 @@ def _invert_by_cholesky(blocks: Array) -> Array:
     log_dets: Array = 2 * np.log(np.diagonal(matrices, axis1=2, axis2=3)).sum(axis=-1)
     for matrix in columns:
         dpotri(matrix, overwrite_c=1)
-    for j in range(size):  # LAPACK writes one triangle only
-        blocks[:, j, : j + 1] = blocks[:, : j + 1, j] = np.moveaxis(
-            matrices[..., j, : j + 1], 1, -1
-        )
+    written = np.tri(blocks.shape[1], dtype=bool)  # LAPACK writes one triangle only
+    symmetric = np.where(written, matrices, matrices.swapaxes(2, 3))
+    blocks[...] = np.moveaxis(symmetric, 1, -1)
     return log_dets
 
 
