@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from emgmm.sources.source import Rows, Source, Sum
 from emgmm.typing import Array, Integers
 
 Words = NDArray[np.uint64]
+Layout = Literal["C", "F"]
 
 MODULUS = 2**64
 
@@ -34,15 +35,33 @@ RADIX = 2**12
 
 def digest(block: Block) -> int:
     """Return the sum of the terms of a block's rows."""
-    rows = np.ascontiguousarray(block.rows, np.float64)
+    rows = np.asarray(block.rows, np.float64)
     if not block.complete:
         rows = np.where(np.isnan(rows), np.nan, rows)  # NaN has several representations
-    first = block.start if block.numbers is None else 0
-    powers = _first_powers(R, rows.shape[1]) if block.numbers is None else _powers(block.numbers)
-    total = int(_first_powers(G, len(rows) + 1)[1:] @ np.einsum("db,b->d", _bits(rows), powers))
+    layout: Layout = "F" if rows.flags.f_contiguous else "C"
+    if block.numbers is None:
+        first, powers = block.start, _first_powers(R, rows.shape[1])
+        coefficients = _first_coefficients(*rows.shape, layout)
+    else:
+        first, powers = 0, _powers(block.numbers)
+        coefficients = _coefficients(powers, len(rows), layout)
+    total = int(np.einsum("i,i->", _bits(rows.ravel(layout)), coefficients))
     if block.weights is not None:
         total += int((_bits(block.weights) ^ _bits(np.ones(1))) @ powers)  # 0 for weights of 1
     return total * pow(R, first, MODULUS) % MODULUS
+
+
+def _coefficients(powers: Words, n_features: int, layout: Layout) -> Words:
+    """Return the coefficients of the values of rows in their order in memory, (D x B,)."""
+    of_features = _first_powers(G, n_features + 1)[1:]
+    by_layout = (powers, of_features) if layout == "F" else (of_features, powers)
+    return np.multiply.outer(*by_layout).ravel()
+
+
+@lru_cache(16)
+def _first_coefficients(n_features: int, n_rows: int, layout: Layout) -> Words:
+    """Return the coefficients of the first rows."""
+    return _coefficients(_first_powers(R, n_rows), n_features, layout)
 
 
 def _bits(numbers: Array) -> Words:
@@ -85,16 +104,9 @@ class Digested:
         return Digested(self.sum, self.digest * pow(R, n_rows, MODULUS) % MODULUS)
 
 
-@dataclass(frozen=True, eq=False)
-class Digesting:
-    """A function of blocks that also returns the digest of the block."""
-
-    function: Callable[[Block], Any]
-
-    def __call__(self, block: Block) -> Digested:
-        rows = np.ascontiguousarray(block.rows, np.float64)  # one copy serves both
-        copy = Block(block.start, rows, block.weights, block.complete, block.numbers)
-        return Digested(self.function(copy), digest(copy))
+def _digested(function: Callable[[Block], Any], block: Block) -> Digested:
+    """Return a function of a block together with the digest of the block."""
+    return Digested(function(block), digest(block))
 
 
 class DigestedSource(Source):
@@ -139,6 +151,6 @@ class DigestedSource(Source):
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
         if self.digest is not None:
             return self.source.sum(function, size)
-        found = self.source.sum(Digesting(function), size)
+        found = self.source.sum(partial(_digested, function), size)
         self.digest = found.digest
         return found.sum
