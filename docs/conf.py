@@ -1,12 +1,16 @@
 """Configuration of Sphinx.
 
-``python -m sphinx -W -b html docs docs/_build/html`` builds the pages, ``-b doctest`` runs the
-examples in the pages and in the docstrings.
+``python -m sphinx -W -b html docs docs/_build/html`` builds the pages and runs the examples of the
+gallery; ``-D plot_gallery=0`` builds the pages only, and ``-b doctest`` runs the examples in the
+pages and in the docstrings.
 """
 
 import ast
 import re
 from pathlib import Path
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 
 from emgmm import __file__ as package
 from emgmm import __version__
@@ -20,11 +24,14 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.doctest",
-    "sphinx.ext.mathjax",
+    "sphinx.ext.intersphinx",
     "matplotlib.sphinxext.plot_directive",
+    "myst_parser",
     "numpydoc",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "examples", "gallery/*.ipynb", "gallery/*.py", "gallery/**/README.*"]
 templates_path = ["_templates"]
 default_role = "literal"
 
@@ -48,6 +55,35 @@ os.chdir(_before)
 _folder.cleanup()
 """
 
+# Where a site cannot be reached, a list of the objects that the pages link to serves instead.
+SITES = {
+    "python": "https://docs.python.org/3/",
+    "numpy": "https://numpy.org/doc/stable/",
+    "scipy": "https://docs.scipy.org/doc/scipy/",
+    "sklearn": "https://scikit-learn.org/stable/",
+    "pandas": "https://pandas.pydata.org/docs/",
+}
+FOLDER = Path(__file__).parent
+intersphinx_mapping = {
+    name: (site, (None, str(FOLDER / "inventories" / f"{name}.inv")))
+    for name, site in SITES.items()
+}
+intersphinx_timeout = 5
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "matplotlib_animations": False,
+    "image_scrapers": ("matplotlib",),
+    "reset_modules": ("matplotlib",),
+    "remove_config_comments": True,
+    "show_memory": False,
+    "abort_on_example_error": True,
+}
+
+plot_basedir = str(FOLDER)
 plot_formats = [("png", 130)]
 plot_html_show_formats = False
 plot_html_show_source_link = False
@@ -58,15 +94,33 @@ html_theme = "pydata_sphinx_theme"
 html_title = "emgmm"
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"**": []}
+html_static_path = ["_static"]
+html_css_files = ["emgmm.css"]
+html_sidebars = {"index": [], "**": ["sidebar-nav-bs"]}
+html_math_renderer = "mathml"
 html_theme_options = {
     "show_prev_next": True,
     "navigation_with_keys": False,
+    "navigation_depth": 2,
+    "show_toc_level": 2,
+    "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "header_links_before_dropdown": 9,
 }
+
+
+def visit_math(translator, node):
+    """Write a formula as MathML, which browsers draw without a script from a server."""
+    translator.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def visit_math_block(translator, node):
+    """Write a displayed formula as MathML."""
+    formula = tex2mathml(node.astext(), as_block=True)
+    translator.body.append(f'<div class="math">{formula}</div>')
+    raise nodes.SkipNode
 
 
 def first_line(path):
@@ -88,7 +142,7 @@ def module_table(entry):
 
 def insert_module_tables(app, docname, source):
     """Replace each line ``.. modules:: entry`` of the page about the architecture by its table."""
-    if docname == "architecture":
+    if docname == "reference/architecture":
         app.env.note_reread()
         pattern = re.compile(r"^\.\. modules:: (\w+)$", flags=re.MULTILINE)
         source[0] = pattern.sub(lambda match: module_table(match[1]), source[0])
@@ -96,3 +150,4 @@ def insert_module_tables(app, docname, source):
 
 def setup(app):
     app.connect("source-read", insert_module_tables)
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "emgmm"
 
-# The modules of `docs/architecture.rst`, in the order in which it reads them.
+# The modules of `docs/reference/architecture.rst`, in the order in which it reads them.
 TOUR = (
     *("mixture", "statistics", "covariances/", "estep/", "mstep", "em"),
     *("sources/source", "sources/rows", "sources/array", "fitting/fit", "fitting/loop"),

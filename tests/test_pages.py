@@ -29,7 +29,9 @@ def test_examples_run_in_a_folder_of_their_own(tmp_path, monkeypatch):
 
 def test_the_architecture_page_lists_every_module_once():
     table = runpy.run_path(str(SETTINGS))["module_table"]
-    entries = re.findall(r"^\.\. modules:: (\w+)$", (DOCS / "architecture.rst").read_text(), re.M)
+    entries = re.findall(
+        r"^\.\. modules:: (\w+)$", (DOCS / "reference/architecture.rst").read_text(), re.M
+    )
     listed = re.findall(r"\* - ``(.+?)``", "\n".join(map(table, entries)))
     package = Path(emgmm.__file__).parent
     modules = [path.relative_to(package).as_posix() for path in package.rglob("*.py")]
