@@ -47,19 +47,13 @@ class Marginal:
     @classmethod
     def of(cls, mixture: Mixture, features: Sequence[int]) -> Marginal:
         """Return the marginal of a mixture on some of its features."""
-        chosen = list(features)
-        return cls(
-            mixture.weights.astype(np.float64),
-            mixture.means[:, chosen].astype(np.float64),
-            mixture.dense_covariances()[:, chosen][:, :, chosen].astype(np.float64),
-        )
+        arrays = (mixture.weights, mixture.means, mixture.dense_covariances())
+        return cls(*(array.astype(np.float64) for array in arrays)).on(*features)
 
     def on(self, *features: int) -> Marginal:
         """Return the marginal of this mixture on some of its features."""
-        chosen = list(features)
-        return Marginal(
-            self.weights, self.means[:, chosen], self.covariances[:, chosen][:, :, chosen]
-        )
+        covariances = self.covariances[:, features][:, :, features]
+        return Marginal(self.weights, self.means[:, features], covariances)
 
     @property
     def n_components(self) -> int:
@@ -74,9 +68,7 @@ class Marginal:
 
     def curves(self, x: Array) -> Array:
         """Return (K, n) weighted densities of the components of a univariate mixture."""
-        variances = self.covariances[:, 0, 0]
-        parts = zip(self.weights, self.means[:, 0], variances, strict=True)
-        return np.stack([weight * normal(x, mean, variance) for weight, mean, variance in parts])
+        return self.weights[:, None] * normal(x, self.means, self.covariances[:, 0])
 
     def peaks(self) -> Array:
         """Return (K, 2) means of a univariate mixture and the weighted densities there."""
