@@ -135,10 +135,10 @@ def objective_curve(ax: Axes, objectives: Sequence[float] | Array, remaining_gai
     ax.set_xlabel("iteration")
 
 
-def numbers(ax: Axes, positions: Array, va: str = "center") -> None:
+def numbers(ax: Axes, positions: Array, va: str = "center", ha: str = "center") -> None:
     """Write the number of each component at its (K, 2) position; close ones share a text."""
     span = np.ptp(np.array([ax.get_xlim(), ax.get_ylim()]), axis=1)
-    style: dict[str, Any] = {"ha": "center", "va": va, "fontsize": "small", "clip_on": True}
+    style: dict[str, Any] = {"ha": ha, "va": va, "fontsize": "small", "clip_on": True}
     left = list(range(len(positions)))
     while left:
         apart = np.abs(positions[left] - positions[left[0]]) / span

@@ -181,34 +181,28 @@ class MixtureSummary:
             strength = np.abs(correlations[:, pairs[:, 0], pairs[:, 1]]).max(axis=0)
             pairs = pairs[np.argsort(-strength, kind="stable")[:MOST_PAIRS]]
         heading = ["features", *(str(k) for k in range(len(correlations)))]
+        names = self.feature_names
         rows = [
-            [
-                f"{self.feature_names[i]}, {self.feature_names[j]}",
-                *(f"{value:.2f}" for value in correlations[:, i, j]),
-            ]
+            [f"{names[i]}, {names[j]}", *(f"{value:.2f}" for value in correlations[:, i, j])]
             for i, j in pairs
         ]
         return title, heading, rows
 
     def _lines(self) -> Iterator[str]:
         """Yield sentences about the whole mixture."""
-        if self.log_likelihood is not None and self.bic is not None and self.icl is not None:
-            yield (
-                f"Log-likelihood {self.log_likelihood:.4f}{self._per_row()}, "
-                f"{counted(self.n_parameters, 'free parameter')}; BIC {self.bic:.4f}, "
-                f"ICL {self.icl:.4f} (lower is better)."
-            )
+        parameters = counted(self.n_parameters, "free parameter")
+        if self.counts is None or self.log_likelihood is None:
+            yield f"{parameters}."
         else:
-            yield f"{counted(self.n_parameters, 'free parameter').capitalize()}."
+            per_row = self.log_likelihood / self.counts.sum()
+            yield (
+                f"Log-likelihood {self.log_likelihood:.4f} ({per_row:.6f} per row), {parameters}; "
+                f"BIC {self.bic:.4f}, ICL {self.icl:.4f} (lower is better)."
+            )
         if self.ending is not None:
             end = f"EM ended after {counted(self.n_iter, 'iteration')} ({self.ending.name}). "
             yield f"{'' if self.ending in NO_RUN else end}{self.ending.sentence}"
         yield from self.notes
-
-    def _per_row(self) -> str:
-        if self.counts is None or self.log_likelihood is None:
-            return ""
-        return f" ({self.log_likelihood / self.counts.sum():.6f} per row)"
 
     def __str__(self) -> str:
         parts = [textwrap.fill(self._title(), WIDTH)]
