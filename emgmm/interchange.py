@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 
@@ -28,7 +28,13 @@ STARTS = {"objective": "f", "n_iter": "i", "converged": "b", "ending": "U"}
 class InterchangeMixin(ValidatedParameters):
     """Mixin that converts fitted estimators to and from other forms."""
 
+    __init__: Callable[..., None]
     get_params: Callable[..., dict[str, Any]]
+    n_features_in_: int
+    feature_names_in_: Any
+    ending_: Any
+    _noise_density: Any
+    _stream: Stream
 
     @classmethod
     def from_parameters(
@@ -85,14 +91,12 @@ class InterchangeMixin(ValidatedParameters):
         mixture = validation.mixture(
             weights, means, covariances, precisions, family, noise, noise_weight
         )
-        model: Any = cast(Any, cls)(
-            mixture.n_components, covariance_type=covariance_type, noise=noise
-        )
+        model = cls(mixture.n_components, covariance_type=covariance_type, noise=noise)
         model.n_features_in_ = mixture.n_features
         if feature_names is not None:
             model.feature_names_in_ = validation.feature_names(feature_names, mixture.n_features)
         attributes.adopt(model, mixture, **attributes.without_fit())
-        return cast(Self, model)
+        return model
 
     @classmethod
     def from_sklearn(cls, model: Any) -> Self:
@@ -126,16 +130,10 @@ class InterchangeMixin(ValidatedParameters):
         array([[2.]])
         """
         mixture = conversion.from_sklearn(model)
-        known = cls._get_param_names()
-        params = model.get_params(deep=False)
-        converted: Self = cast(Any, cls)(
-            **{name: value for name, value in params.items() if name in known}
-        )
-        given = {
-            **attributes.without_fit(),
-            "converged_": bool(model.converged_),
-            "n_iter_": int(model.n_iter_),
-        }
+        params, known = model.get_params(deep=False), cls._get_param_names()
+        converted = cls(**{name: value for name, value in params.items() if name in known})
+        given = attributes.without_fit()
+        given |= {"converged_": bool(model.converged_), "n_iter_": int(model.n_iter_)}
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(model, name):
                 given[name] = getattr(model, name)
@@ -165,17 +163,14 @@ class InterchangeMixin(ValidatedParameters):
         >>> type(model.to_sklearn())
         <class 'sklearn.mixture._gaussian_mixture.GaussianMixture'>
         """
-        if attributes.mixture_of(self).noise is not None:
+        mixture = attributes.mixture_of(self)
+        if mixture.noise is not None:
             raise ValueError(
                 "This model has a noise component, which scikit-learn's class does not support: "
                 "fit a model with noise=None."
             )
-        only_ours = (
-            *("ending_", "history_", "remaining_gain_", "noise_weight_"),
-            *("_noise_density", "_starts", "_stream"),
-        )
-        fitted = {n: value for n, value in attributes.complete(self).items() if n not in only_ours}
-        mixture, params = attributes.mixture_of(self), self.get_params(deep=False)
+        params, kept = self.get_params(deep=False), {*attributes.SHARED, "feature_names_in_"}
+        fitted = {name: value for name, value in attributes.complete(self).items() if name in kept}
         params["n_components"] = mixture.n_components
         params["covariance_type"] = mixture.family.scikit_learn
         return conversion.to_sklearn(params, deepcopy(fitted))
@@ -251,7 +246,7 @@ class InterchangeMixin(ValidatedParameters):
     @classmethod
     def _restored(cls, params: dict[str, Any], fitted: dict[str, Any]) -> Self:
         """Validate parameters and attributes, and return an estimator with them."""
-        model: Any = cast(Any, cls)(**params)
+        model = cls(**params)
         model.__dict__.update(fitted)
         model.ending_ = restored.ending(fitted["ending_"], converged=fitted["converged_"])
         if fitted["_noise_density"] is not None:
@@ -276,7 +271,7 @@ class InterchangeMixin(ValidatedParameters):
             restored.check_table("_starts", fitted["_starts"], STARTS)
         if "feature_names_in_" in fitted:
             validation.feature_names(fitted["feature_names_in_"], D)
-        return cast(Self, model)
+        return model
 
     def _check_can_be_stored(self) -> None:
         """Check that the parameters and the number of features are valid."""
