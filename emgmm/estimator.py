@@ -413,25 +413,18 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
             fitted = self._mixture()
             objectives = getattr(self, "history_", {}).get("objective", ())
             before = float(objectives[-2]) if len(objectives) > 1 else -np.inf
-        parameters = self.get_params(deep=False)
-        seconds = self.checkpoint_every
+        problem, options = continued_problem(self, fitted), options_of(self, start, given)
+        # The stopping rule compares the first objective to the last one before.
+        further: dict[str, Any] = {"initial": fitted, "before": before}
+        further["reporter"] = Reporter(int(self.verbose), self.verbose_interval)
+        parameters, seconds = self.get_params(deep=False), self.checkpoint_every
         try:
             with recorder(self.checkpoint, seconds, parameters, source, fitted) as record:
-                result = fit_mixture(
-                    source,
-                    continued_problem(self, fitted),
-                    options_of(self, start, given),
-                    random,
-                    initial=fitted,
-                    before=before,  # the stopping rule compares the first objective to it
-                    reporter=Reporter(int(self.verbose), self.verbose_interval),
-                    recorder=record,
-                )
+                result = fit_mixture(source, problem, options, random, recorder=record, **further)
         except DegenerateCovarianceError as error:
             ridge = self.reg_covar if self.prior is None else None
-            raise FailedFitError(
-                error, ridge, source.dtype, source.feature_names, discrete.note(source)
-            ) from None
+            names, note = source.feature_names, discrete.note(source)
+            raise FailedFitError(error, ridge, source.dtype, names, note) from None
         self.__dict__.pop("_waiting", None)
         attributes.adopt(self, result.mixture, **result.attributes())
         return result.warnings

@@ -130,9 +130,7 @@ class EMWarning(UserWarning):
     #: One or two words for what happened to these components.
     finding = ""
 
-    def __init__(
-        self, message: str, components: tuple[int, ...] | tuple[tuple[int, ...], ...] = ()
-    ) -> None:
+    def __init__(self, message: str, components: tuple[Any, ...] = ()) -> None:
         super().__init__(message)
         self.components = components
 

@@ -30,11 +30,6 @@ class InterchangeMixin(ValidatedParameters):
 
     __init__: Callable[..., None]
     get_params: Callable[..., dict[str, Any]]
-    n_features_in_: int
-    feature_names_in_: Any
-    ending_: Any
-    _noise_density: Any
-    _stream: Stream
 
     @classmethod
     def from_parameters(
@@ -91,7 +86,7 @@ class InterchangeMixin(ValidatedParameters):
         mixture = validation.mixture(
             weights, means, covariances, precisions, family, noise, noise_weight
         )
-        model = cls(mixture.n_components, covariance_type=covariance_type, noise=noise)
+        model: Any = cls(mixture.n_components, covariance_type=covariance_type, noise=noise)
         model.n_features_in_ = mixture.n_features
         if feature_names is not None:
             model.feature_names_in_ = validation.feature_names(feature_names, mixture.n_features)
@@ -206,7 +201,7 @@ class InterchangeMixin(ValidatedParameters):
         fitted["ending_"] = fitted["ending_"].name
         if "_stream" in fitted:
             fitted["_stream"] = fitted["_stream"].plain()
-        if isinstance(fitted.get("_noise_density"), Box):
+        if isinstance(fitted["_noise_density"], Box):
             fitted["_noise_density"] = vars(fitted["_noise_density"])
         models.write(path, __version__, self.get_params(deep=False), fitted)
 
@@ -233,9 +228,8 @@ class InterchangeMixin(ValidatedParameters):
         --------
         See `save`.
         """
-        params, fitted = models.read(
-            path, cls._get_param_names(), attributes.FITTED, attributes.OPTIONAL
-        )
+        known = cls._get_param_names()
+        params, fitted = models.read(path, known, attributes.FITTED, attributes.OPTIONAL)
         try:
             for name, value in fitted.items():
                 check_type(name, value, attributes.TYPES[name])
@@ -246,7 +240,7 @@ class InterchangeMixin(ValidatedParameters):
     @classmethod
     def _restored(cls, params: dict[str, Any], fitted: dict[str, Any]) -> Self:
         """Validate parameters and attributes, and return an estimator with them."""
-        model = cls(**params)
+        model: Any = cls(**params)
         model.__dict__.update(fitted)
         model.ending_ = restored.ending(fitted["ending_"], converged=fitted["converged_"])
         if fitted["_noise_density"] is not None:
@@ -256,10 +250,9 @@ class InterchangeMixin(ValidatedParameters):
         restored.check_possible(mixture)
         K, D = mixture.means.shape
         if "_stream" in fitted:
-            statistics = construct(Statistics, fitted["_stream"].get("statistics"))
-            model._stream = stream = construct(
-                Stream, {**fitted["_stream"], "statistics": statistics}
-            )
+            parts = fitted["_stream"]
+            statistics = construct(Statistics, parts.get("statistics"))
+            model._stream = stream = construct(Stream, {**parts, "statistics": statistics})
             restored.check_weight("the stream", stream.weight)
             with np.errstate(over="ignore", under="ignore"):  # overflows are rejected below
                 sums = statistics.times(stream.weight)

@@ -246,25 +246,22 @@ def mean_and_sd(mean: float, sd: float) -> str:
 
 def aligned(heading: list[str], rows: list[list[str]]) -> str:
     """Return a table as text, divided into parts that are no wider than `WIDTH`."""
-    names = [heading[0], *(row[0] for row in rows if len(row[0]) <= LONGEST_NAME)]
-    first = max(map(len, names))
-    columns = list(zip(heading[1:], *(row[1:] for row in rows), strict=True))
+    table = [heading, *rows]
+    first = max(len(name) for name, *_ in table if len(name) <= LONGEST_NAME)
+    columns = zip(*(row[1:] for row in table), strict=True)
     widths = [2 + max(map(len, column)) for column in columns]
     lines = []
     start = 0
-    while start < len(columns):
-        stop, used = start, 2 + first
-        while stop < len(columns) and (stop == start or used + widths[stop] <= WIDTH):
-            used += widths[stop]
+    while start < len(widths):
+        stop = start + 1
+        while stop < len(widths) and 2 + first + sum(widths[start : stop + 1]) <= WIDTH:
             stop += 1
-        for row in [heading, *rows]:
-            name = row[0]
+        for name, *values in table:
             if len(name) > LONGEST_NAME:
                 lines += textwrap.wrap(name, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
                 name = ""
-            cells = zip(row[1 + start : 1 + stop], widths[start:stop], strict=True)
-            lines.append(
-                f"  {name:<{first}}" + "".join(f"{cell:>{width}}" for cell, width in cells)
-            )
+            cells = zip(values[start:stop], widths[start:stop], strict=True)
+            aside = "".join(f"{cell:>{width}}" for cell, width in cells)
+            lines.append(f"  {name:<{first}}{aside}")
         start = stop
     return "\n".join(line.rstrip() for line in lines)
