@@ -207,15 +207,13 @@ def described_by(estimator: Any) -> Mixture:
         covariances = validation.covariances(given["covariances_"], family, K, D)
         return validation.assembled(weights, means, covariances, family, noise, None)
     if "precisions_cholesky_" in given:
-        precisions_cholesky = validation.precisions_cholesky(
-            given["precisions_cholesky_"], family, K, D
-        )
+        factors = validation.precisions_cholesky(given["precisions_cholesky_"], family, K, D)
     else:
-        precisions_cholesky = validation.cholesky_of_precisions(given["precisions_"], family, K, D)
-    as_float64 = precisions_cholesky.astype(np.float64, copy=False)
+        factors = validation.cholesky_of_precisions(given["precisions_"], family, K, D)
+    as_float64 = factors.astype(np.float64, copy=False)
     _check_agreement(given, as_float64, family, D, float(np.finfo(dtype).eps))
     covariances = given.get("covariances_", family.covariances(as_float64))
-    return validation.assembled(weights, means, covariances, family, noise, precisions_cholesky)
+    return validation.assembled(weights, means, covariances, family, noise, factors)
 
 
 def _covariances_of(estimator: Any, family: Family, K: int, D: int) -> dict[str, Array]:

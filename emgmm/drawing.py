@@ -87,29 +87,26 @@ def haloed(text: Text) -> None:
     text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
 
 
+def scale_of(ax: Axes) -> float:
+    """Return the factor of line widths and marker sizes, which is below 1 in small panels."""
+    return float(np.clip(inches_of(ax) / 1.4, 0.35, 1))
+
+
 def ellipses(
-    ax: Axes,
-    mean: Array,
-    covariance: Array,
-    colour: str,
-    *,
-    radii: Sequence[float] = SDS,
-    scale: float = 1.0,
-    **style: Any,
+    ax: Axes, mean: Array, covariance: Array, colour: str, sds: Sequence[float] = SDS, ls: str = "-"
 ) -> None:
     """Draw ellipses of a bivariate Gaussian; the line width decreases with the radius."""
     from matplotlib.patches import Ellipse
 
-    variances, axes = np.linalg.eigh(covariance)
+    (x, y), (variances, axes) = mean, np.linalg.eigh(covariance)
     angle = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
     height, width = 2 * np.sqrt(np.maximum(variances, 0))
-    for radius, thickness in zip(radii, scale * np.linspace(1.7, 0.7, len(radii)), strict=True):
-        size = (radius * width, radius * height)
-        ellipse = Ellipse((mean[0], mean[1]), *size, angle=angle, fill=False, ec=colour, **style)
-        ellipse.set_linewidth(thickness)
-        ax.add_artist(ellipse)
+    thicknesses = scale_of(ax) * np.linspace(1.7, 0.7, len(sds))
+    for sd, thickness in zip(sds, thicknesses, strict=True):
+        style: dict[str, Any] = {"fill": False, "ec": colour, "ls": ls, "lw": thickness}
+        ax.add_artist(Ellipse((x, y), sd * width, sd * height, angle=angle, **style))
     # The bounding box of the largest ellipse; add_patch would take much longer to compute it.
-    reach = max(radii) * np.sqrt(np.diagonal(covariance))
+    reach = max(sds) * np.sqrt(np.diagonal(covariance))
     ax.update_datalim([mean - reach, mean + reach])
 
 
@@ -118,10 +115,10 @@ def normal(x: Array, mean: Array | float, variance: Array | float) -> Array:
     return np.exp(-0.5 * (x - mean) ** 2 / variance) / np.sqrt(2 * np.pi * variance)
 
 
-def bell(ax: Axes, weight: float, mean: float, variance: float, colour: str, **style: Any) -> None:
+def bell(ax: Axes, weight: float, mean: float, variance: float, colour: str) -> None:
     """Draw the weighted density of one component of a univariate mixture."""
     x = mean + np.sqrt(variance) * np.linspace(-4, 4, 200)
-    ax.plot(x, weight * normal(x, mean, variance), color=colour, **style)
+    ax.plot(x, weight * normal(x, mean, variance), color=colour)
 
 
 def objective_curve(ax: Axes, objectives: Sequence[float] | Array, remaining_gain: float) -> None:

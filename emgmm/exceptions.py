@@ -286,11 +286,8 @@ def issue(found: Iterable[Warning]) -> None:
 def _is_shown_once(warning: Warning, module: str) -> bool:
     """Whether the filter that applies to a warning shows it once per line."""
     for action, message, category, place, line in warnings.filters:
-        if (
-            (message is None or message.match(str(warning)))
-            and issubclass(type(warning), category)
-            and (place is None or place.match(module))
-            and line == 0
-        ):
+        text_matches = message is None or message.match(str(warning))
+        place_matches = line == 0 and (place is None or place.match(module))
+        if text_matches and place_matches and isinstance(warning, category):
             return action == "default"
     return True

@@ -129,9 +129,8 @@ class InterchangeMixin(ValidatedParameters):
         converted = cls(**{name: value for name, value in params.items() if name in known})
         given = attributes.without_fit()
         given |= {"converged_": bool(model.converged_), "n_iter_": int(model.n_iter_)}
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(model, name):
-                given[name] = getattr(model, name)
+        names = ("n_features_in_", "feature_names_in_")
+        given |= {name: getattr(model, name) for name in names if hasattr(model, name)}
         attributes.adopt(converted, mixture, **given)
         attributes.described_by(converted)  # validates the attributes, which a user may have set
         return converted

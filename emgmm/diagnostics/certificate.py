@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
@@ -156,12 +157,10 @@ def best_move(
     except DegenerateCovarianceError:
         return best, largest
     for direction, moved in islice(moves(em, mixture, statistics, groups, random), MOST_MOVES):
-        try:
+        with suppress(DegenerateCovarianceError):
             gain = objective_after_steps(em, moved) - unmoved
-        except DegenerateCovarianceError:
-            continue
-        if gain > largest:
-            best, largest = direction, gain
+            if gain > largest:
+                best, largest = direction, gain
     return best, largest
 
 
@@ -187,10 +186,8 @@ def moves(
         return
     base = statistics.about_means(em.family)
     for direction, centres in shifts(base, *sample_rows(em, mixture, random)):
-        try:
+        with suppress(DegenerateCovarianceError):
             yield direction, em.m_step.maximise(replace(base, centres=centres))
-        except DegenerateCovarianceError:
-            continue
 
 
 def shifts(base: Statistics, rows: Array, responsibilities: Array) -> Iterator[tuple[str, Array]]:

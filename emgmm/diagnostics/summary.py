@@ -159,19 +159,15 @@ class MixtureSummary:
         for j, name in enumerate(self.feature_names):
             cells = zip(self.means[:, j], self.standard_deviations[:, j], strict=True)
             rows.append([name, *(mean_and_sd(*cell) for cell in cells), *absent])
-        yield (
-            "Means, with standard deviations in parentheses",
-            ["component", *self._headings()],
-            rows,
-        )
+        title = "Means, with standard deviations in parentheses"
+        yield title, ["component", *self._headings()], rows
         if self.correlations is not None and self.correlated:
             yield self._correlation_table(self.correlations)
         for criterion, best in self.candidates.items():
-            yield (
-                f"The best candidates by {criterion.upper()}",
-                ["model", "components", criterion.upper(), "difference"],
-                [[name, str(K), f"{value:.2f}", f"{more:.2f}"] for K, name, value, more in best],
-            )
+            label = criterion.upper()
+            heading = ["model", "components", label, "difference"]
+            rows = [[name, str(K), f"{value:.2f}", f"{more:.2f}"] for K, name, value, more in best]
+            yield f"The best candidates by {label}", heading, rows
 
     def _correlation_table(self, correlations: Array) -> Table:
         pairs = np.argwhere(np.triu(np.ones(correlations.shape[1:]), k=1))

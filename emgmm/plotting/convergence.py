@@ -104,14 +104,13 @@ class ConvergenceDisplay:
                 f"({model.ending_.sentence})"
             )
         penalised = model.prior is not None or model.weight_concentration > 1
-        display = cls(
+        return cls(
             history=model.history_,
             remaining_gain=model.remaining_gain_,
             ending=model.ending_.name,
             starts=getattr(model, "_starts", NO_STARTS),
             objective_name=f"{'penalised ' if penalised else ''}log-likelihood per row",
-        )
-        return display.plot(ax)
+        ).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw the display.
@@ -176,10 +175,8 @@ class ConvergenceDisplay:
     def _notes(self) -> list[str]:
         """Return the lines of the note in the margin."""
         objective, passes = self.history["objective"], self.history["passes"][-1]
-        notes = [
-            f"{self.ending}, {len(objective) - 1} iterations",
-            f"{passes} passes over the rows",
-        ]
+        n_iter = len(objective) - 1
+        notes = [f"{self.ending}, {n_iter} iterations", f"{passes} passes over the rows"]
         if np.isfinite(self.remaining_gain):
             notes.append(f"Aitken's limit {objective[-1] + self.remaining_gain:.6g}")
         endings = self.starts["ending"].tolist()

@@ -55,14 +55,10 @@ class Marginal:
         covariances = self.covariances[:, features][:, :, features]
         return Marginal(self.weights, self.means[:, features], covariances)
 
-    @property
-    def n_components(self) -> int:
-        return len(self.weights)
-
     def grid(self, feature: int, low: float, high: float) -> Array:
         """Return points between two ends of an axis, with more of them near the components."""
         means, sds = self.means[:, feature], np.sqrt(self.covariances[:, feature, feature])
-        each = max(5, min(POINTS_PER_COMPONENT, (MAX_POINTS - POINTS) // self.n_components))
+        each = max(5, min(POINTS_PER_COMPONENT, (MAX_POINTS - POINTS) // len(means)))
         near = means[:, None] + sds[:, None] * np.linspace(-4, 4, each)
         return np.unique(np.concatenate([np.linspace(low, high, POINTS), near.ravel()]))
 
@@ -83,12 +79,14 @@ class Marginal:
     def log_levels(self, probabilities: Sequence[float], random: np.random.RandomState) -> Array:
         """Estimate the log-densities that bound the densest regions with these probabilities.
 
+        They are in ascending order.
+
         References
         ----------
         Hyndman (1996), Am. Stat. 50:120, doi 10.1080/00031305.1996.10474359.
         """
         rows, _ = self._mixture.sample(DRAWS, random)
-        return np.quantile(self.log_density(rows), 1 - np.asarray(probabilities))
+        return np.quantile(self.log_density(rows), 1 - np.flip(np.unique(probabilities)))
 
     @property
     def _mixture(self) -> Mixture:

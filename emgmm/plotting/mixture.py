@@ -222,7 +222,8 @@ class GaussianMixtureDisplay:
                 return
             panels.scatter(ax, points, marginal)
             if kind == "density":
-                panels.contours(ax, points, marginal, regions, random)
+                levels = marginal.log_levels(regions, random)
+                panels.contours(ax, points, marginal, levels)
             else:
                 panels.outlines(ax, marginal, radii)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emgmm.drawing import COLOURS, GREY, LEGEND, ellipses, inches_of
+from emgmm.drawing import COLOURS, GREY, LEGEND, ellipses, inches_of, scale_of
 from emgmm.plotting.marginal import Marginal
 from emgmm.typing import Array, Integers
 
@@ -60,21 +60,13 @@ class Points:
             weights = weights[drawn]
         return Points(rows[drawn], self.labels[drawn], weights)
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-def scale_of(ax: Axes) -> float:
-    """Return the factor of line widths and marker sizes, which is below 1 in small panels."""
-    return float(np.clip(inches_of(ax) / 1.4, 0.35, 1))
-
 
 def scatter(ax: Axes, points: Points, marginal: Marginal) -> None:
     """Draw the rows of two features, coloured by component, with smaller markers for more rows."""
-    area = scale_of(ax) * float(np.clip(9 * np.sqrt(600 / max(len(points), 1)), 1.2, 9))
+    area = scale_of(ax) * float(np.clip(9 * np.sqrt(600 / max(len(points.rows), 1)), 1.2, 9))
     # With Axes.scatter a grid of pairs takes twice as long.
     style: dict[str, Any] = {"ms": np.sqrt(area), "ls": "", "mew": 0, "alpha": 0.45, "zorder": 1}
-    for component in range(NOISE, marginal.n_components):
+    for component in range(NOISE, len(marginal.weights)):
         own = points.rows[points.labels == component]
         if component == NOISE and not len(own):
             continue
@@ -108,26 +100,17 @@ def legend(corner: Axes, weights: Array, notes: Sequence[str]) -> None:
 
 def outlines(ax: Axes, marginal: Marginal, radii: Sequence[float]) -> None:
     """Draw ellipses of every component of two features with some Mahalanobis radii."""
-    scale = scale_of(ax)
     for k, (mean, covariance) in enumerate(zip(marginal.means, marginal.covariances, strict=True)):
-        line = style_of(k, LINES)
-        ellipses(ax, mean, covariance, colour_of(k), radii=radii, scale=scale, ls=line)
+        ellipses(ax, mean, covariance, colour_of(k), radii, style_of(k, LINES))
     ax.autoscale_view()
 
 
-def contours(
-    ax: Axes,
-    points: Points,
-    marginal: Marginal,
-    probabilities: Sequence[float],
-    random: np.random.RandomState,
-) -> None:
-    """Draw the contours of the density that bound the densest regions with some probabilities."""
+def contours(ax: Axes, points: Points, marginal: Marginal, levels: Array) -> None:
+    """Draw the contours of the density of two features at some log-densities."""
     low, high = extent(points, marginal)
     x, y = (marginal.grid(j, low[j], high[j]) for j in (0, 1))
     grid = np.stack(np.meshgrid(x, y), axis=-1)
     density = marginal.log_density(grid.reshape(-1, 2)).reshape(grid.shape[:2])
-    levels = marginal.log_levels(sorted(set(probabilities), reverse=True), random)
     style: dict[str, Any] = {"colors": DARK, "linestyles": "solid"}
     style["linewidths"] = scale_of(ax) * np.linspace(0.7, 1.4, len(levels))
     ax.contour(x, y, density, levels=levels, **style)
@@ -145,7 +128,7 @@ def extent(points: Points, marginal: Marginal) -> tuple[Array, Array]:
 def profile(ax: Axes, points: Points, marginal: Marginal) -> None:
     """Draw a histogram of one feature, the weighted density of each component, and their sum."""
     low, high = (float(end[0]) for end in extent(points, marginal))
-    if len(points):
+    if len(points.rows):
         values = points.rows[:, 0]
         style: dict[str, Any] = {"color": "0.87", "density": True, "label": "rows"}
         ax.hist(values, bins=n_bins(values), weights=points.weights, **style)
