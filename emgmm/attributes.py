@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import is_
 from typing import Any, Never
 from weakref import WeakKeyDictionary
 
@@ -27,7 +28,7 @@ from emgmm.typing import Array
 # Attributes each of which determines the covariances, so that one of them suffices.
 COVARIANCES = ("covariances_", "precisions_", "precisions_cholesky_")
 ARRAYS = ("weights_", "means_", *COVARIANCES)
-OTHERS = ("covariance_type", "noise_weight_", "_noise_density")
+DESCRIBING = (*ARRAYS, "covariance_type", "noise_weight_", "_noise_density")
 
 # Attributes that scikit-learn's class also has, those of every fitted estimator, and those of some
 # of them, with their types in a file.
@@ -73,11 +74,11 @@ class Description:
 
     def __init__(self, estimator: BaseEstimator, mixture: Mixture) -> None:
         self.mixture = mixture
-        self._values = {name: getattr(estimator, name, None) for name in (*ARRAYS, *OTHERS)}
+        self._values = [getattr(estimator, name, None) for name in DESCRIBING]
         # Other values than arrays have no memory to compare, and are validated at each use.
         self._copies = [
             (value, bytearray(value.tobytes() if isinstance(value, np.ndarray) else b""))
-            for value in map(self._values.get, ARRAYS)
+            for value in self._values[: len(ARRAYS)]
             if value is not None
         ]
 
@@ -86,7 +87,8 @@ class Description:
 
         Comparing the memory of arrays takes a tenth of the time of comparing their numbers.
         """
-        if any(getattr(estimator, name, None) is not was for name, was in self._values.items()):
+        values = [getattr(estimator, name, None) for name in DESCRIBING]
+        if not all(map(is_, values, self._values)):
             return False
         return all(bytearray.__eq__(copy, array) is True for array, copy in self._copies)
 
