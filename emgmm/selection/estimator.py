@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from emgmm import attributes, validation
 from emgmm.acceleration import Scheme, after_short_runs
-from emgmm.base import BaseMixture, about_the_fit, fitted_mixture
+from emgmm.base import BaseMixture, fitted_mixture
 from emgmm.covariances import FAMILIES, Family, family_names
 from emgmm.diagnostics import Diagnosis
 from emgmm.estimator import GaussianMixture
@@ -426,7 +426,7 @@ class GaussianMixtureIC(BaseMixture):
     def _about_the_fit(self) -> dict[str, Any]:
         """Return how EM ended, remarks, and the best candidates."""
         return {
-            **about_the_fit(self.best_estimator_),
+            **self.best_estimator_._about_the_fit(),
             "notes": notes(self.results_, self.best_index_),
             "candidates": {name: best_by(self.results_, name) for name in ("bic", "icl")},
         }
