@@ -74,8 +74,10 @@ class ArraySource(Source):
         return by_pattern(self.rows)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
-        if self.n_rows <= limit:
-            return Rows(self.rows, self.weights, self.complete)
-        chosen = sample_indices(self.n_rows, limit, random)
-        weights = None if self.weights is None else self.weights[chosen]
-        return Rows(self.rows[chosen], weights, self.complete)
+        everything = self.n_rows <= limit
+        return self.take(slice(None) if everything else sample_indices(self.n_rows, limit, random))
+
+    def take(self, numbers: slice | Integers) -> Rows:
+        """Return the rows with the given indices."""
+        weights = None if self.weights is None else self.weights[numbers]
+        return Rows(self.rows[numbers], weights, self.complete)
