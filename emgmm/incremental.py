@@ -48,12 +48,7 @@ class PartialFitMixin:
     _stream: Stream
     _waiting: Rows
 
-    def partial_fit(
-        self,
-        X: Any,
-        y: Any = None,  # noqa: ARG002
-        sample_weight: Any = None,
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
         """Update the mixture by one step of stepwise EM on a block of rows.
 
         The statistics of the mixture per unit weight, s, become s + gamma_t (s_block - s), and an

@@ -51,22 +51,20 @@ class ArraySource(Source):
         if not self._is_small:
             return self._divide(size)
         size = min(size, max(1, self.n_rows))
-        blocks = self._persistent.get(size)
-        if blocks is None:
-            blocks = self._persistent[size] = list(self._divide(size))
-        return iter(blocks)
+        if size not in self._persistent:
+            self._persistent[size] = list(self._divide(size))
+        return iter(self._persistent[size])
 
     def _divide(self, size: int) -> Iterator[Block]:
         for start in range(0, self.n_rows, size):
-            place = slice(start, start + size)
+            place: slice | Integers = slice(start, start + size)
             if self.complete:
-                weights = None if self.weights is None else self.weights[place]
-                rows = self._features[:, place]
-                yield Block(start, rows, weights, is_persistent=self._is_small)
+                numbers, rows = None, self._features[:, place]
             else:
-                numbers = self._by_pattern[place]
-                weights = None if self.weights is None else self.weights[numbers]
-                yield Block(start, np.take(self.rows, numbers, axis=0).T, weights, False, numbers)
+                numbers = place = self._by_pattern[place]
+                rows = np.take(self.rows, numbers, axis=0).T
+            weights = None if self.weights is None else self.weights[place]
+            yield Block(start, rows, weights, self.complete, numbers, self._is_small)
 
     @cached_property
     def _by_pattern(self) -> Integers:
@@ -74,10 +72,7 @@ class ArraySource(Source):
         return by_pattern(self.rows)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
-        everything = self.n_rows <= limit
-        return self.take(slice(None) if everything else sample_indices(self.n_rows, limit, random))
-
-    def take(self, numbers: slice | Integers) -> Rows:
-        """Return the rows with the given indices."""
-        weights = None if self.weights is None else self.weights[numbers]
-        return Rows(self.rows[numbers], weights, self.complete)
+        rows = Rows(self.rows, self.weights, self.complete)
+        if self.n_rows <= limit:
+            return rows
+        return rows.take(sample_indices(self.n_rows, limit, random))

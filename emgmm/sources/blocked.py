@@ -16,7 +16,7 @@ from emgmm.sources.row_group import RowGroup
 from emgmm.sources.source import UNKNOWN_N_ROWS
 from emgmm.sources.streamed import StreamedSource
 from emgmm.sources.weights import attach_weights, sliceable_weights
-from emgmm.threads import cached_property, in_order, one_blas_thread
+from emgmm.threads import cached_property, one_blas_thread
 from emgmm.typing import Array
 
 
@@ -30,6 +30,8 @@ class BlocksSource(StreamedSource):
     sample_weight : array-like of shape (N,) or Blocks, optional
         Weight of each row; the weight column of X, or 1, by default.
     """
+
+    n_rows_hint = UNKNOWN_N_ROWS
 
     def __init__(self, X: Blocks, sample_weight: Any = None) -> None:
         groups = X.read()
@@ -46,17 +48,9 @@ class BlocksSource(StreamedSource):
         self._lengths: list[int] = []
         super().__init__(first.rows.shape[1], first.rows.dtype, first.names)
 
-    @property
-    def n_rows_hint(self) -> int:
-        return UNKNOWN_N_ROWS
-
     @classmethod
     def accepts(cls, X: Any) -> bool:
         return isinstance(X, Blocks)
-
-    @classmethod
-    def of(cls, X: Any, sample_weight: Any) -> BlocksSource:
-        return cls(X, sample_weight)
 
     @cached_property
     def n_rows(self) -> int:
@@ -85,24 +79,19 @@ class BlocksSource(StreamedSource):
 
     def _check_consistency(self, number: int, group: RowGroup) -> None:
         """Raise if a block differs from the first in its number or names of features or type."""
-        if group.rows.shape[1] != self.n_features:
-            raise ValueError(
-                f"Block {number}, counted from 0, has {group.rows.shape[1]} features, but the "
-                f"first block has {self.n_features}."
-            )
-        one, other = (
-            None if names is None else list(names) for names in (group.names, self.feature_names)
-        )
-        if one != other:
-            raise ValueError(
-                f"Block {number}, counted from 0, has the columns {one}, but the first block has "
-                f"{other}."
-            )
-        if not np.can_cast(group.rows.dtype, self.dtype):
-            raise ValueError(
-                f"Block {number}, counted from 0, has the type {group.rows.dtype}, but the first "
-                f"block has {self.dtype}: convert all blocks to one type."
-            )
+        pair = (group.names, self.feature_names)
+        names = [None if each is None else list(each) for each in pair]
+        dtype = np.promote_types(group.rows.dtype, self.dtype)  # float32 can become float64
+        for has, own, first in (
+            ("{} features", group.rows.shape[1], self.n_features),
+            ("the columns {}", names[0], names[1]),
+            ("the type {}", dtype, self.dtype),
+        ):
+            if own != first:
+                raise ValueError(
+                    f"Block {number}, counted from 0, has {has.format(own)}, but the first block "
+                    f"has {first}: give all blocks the same features and type."
+                )
 
     def each_row(
         self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
@@ -110,13 +99,8 @@ class BlocksSource(StreamedSource):
         """Yield the values of a (B, *shape) function, one array for each block of the user's."""
         for group in self.row_groups(size):
             out = np.empty((len(group), *shape), dtype=dtype)
-
-            def fill(block: Block, out: Array = out, first: int = group.start) -> None:
-                out[block.place_from(first)] = function(block)
-
             with one_blas_thread():
-                for _ in in_order(fill, group.blocks(size)):
-                    pass
+                self._fill(out, function, group.blocks(size), group.start)
             yield out
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -85,16 +85,11 @@ class Digested:
         return Digested(self.sum, self.digest * pow(R, n_rows, MODULUS) % MODULUS)
 
 
-@dataclass(frozen=True, eq=False)
-class Digesting:
-    """A function of blocks that also returns the digest of the block."""
-
-    function: Callable[[Block], Any]
-
-    def __call__(self, block: Block) -> Digested:
-        rows = np.ascontiguousarray(block.rows, np.float64)  # one copy serves both
-        copy = Block(block.start, rows, block.weights, block.complete, block.numbers)
-        return Digested(self.function(copy), digest(copy))
+def digested(block: Block, function: Callable[[Block], Any]) -> Digested:
+    """Return a function of a block together with the digest of the block."""
+    rows = np.ascontiguousarray(block.rows, np.float64)  # one copy serves both
+    copy = Block(block.start, rows, block.weights, block.complete, block.numbers)
+    return Digested(function(copy), digest(copy))
 
 
 class DigestedSource(Source):
@@ -131,14 +126,9 @@ class DigestedSource(Source):
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         return self.source.sample(limit, random)
 
-    def each_row(
-        self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
-    ) -> Any:
-        return self.source.each_row(function, size, shape, dtype)
-
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
         if self.digest is not None:
             return self.source.sum(function, size)
-        found = self.source.sum(Digesting(function), size)
+        found = self.source.sum(partial(digested, function=function), size)
         self.digest = found.digest
         return found.sum

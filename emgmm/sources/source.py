@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
@@ -104,7 +105,7 @@ class Rows:
         informative = self.informative
         return informative[sample_indices(len(informative), limit, random)]
 
-    def take(self, numbers: Integers) -> Rows:
+    def take(self, numbers: slice | Integers) -> Rows:
         """Return the rows with the given indices."""
         weights = None if self.weights is None else self.weights[numbers]
         origin = None if self.numbers is None else self.numbers[numbers]
@@ -181,7 +182,7 @@ class Source(ABC):
         return False
 
     @classmethod
-    def of(cls, X: Any, sample_weight: Any) -> Source:  # noqa: ARG003
+    def of(cls, X: Any, sample_weight: Any) -> Source:
         """Return the source for an X that it accepts, with the weights of the rows.
 
         Raises
@@ -189,7 +190,7 @@ class Source(ABC):
         ValueError
             If X or the weights cannot be read, or if they are inconsistent.
         """
-        raise TypeError(f"{cls.__name__} cannot read an object of type {type(X).__name__}")
+        return cls(X, sample_weight)  # type: ignore[call-arg]
 
     @abstractmethod
     def blocks(self, size: int) -> Iterator[Block]:
@@ -204,14 +205,19 @@ class Source(ABC):
     ) -> Any:
         """Return the values of a (B, *shape) function of blocks, in the order of the rows."""
         out = np.empty((self.n_rows, *shape), dtype=dtype)
+        self._fill(out, function, self.blocks(size), 0)
+        return out
+
+    def _fill(
+        self, out: Array, function: Callable[[Block], Array], blocks: Iterable[Block], first: int
+    ) -> None:
+        """Store the values of a function in an array whose first row has the number `first`."""
 
         def fill(block: Block) -> None:
             with np.errstate(over="ignore"):  # values beyond the range of single precision
-                out[block.place] = function(block)
+                out[block.place_from(first)] = function(block)
 
-        for _ in self.map(fill, self.blocks(size)):
-            pass
-        return out
+        deque(self.map(fill, blocks), maxlen=0)
 
     def map(self, function: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
         """Yield the function of each block in order, computed by several threads: one pass."""

@@ -19,9 +19,10 @@ from emgmm.sources.block import Block
 from emgmm.sources.conversion import as_rows, as_weights
 from emgmm.sources.digest import Digested
 from emgmm.sources.finite import is_complete
+from emgmm.sources.source import Rows
 from emgmm.sources.weights import check_length, check_values
 from emgmm.threads import one_blas_thread
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 Result = TypeVar("Result")
 
@@ -128,6 +129,10 @@ class ChunkSource(ArraySource):
 
     def map(self, function: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
         return map(function, blocks)
+
+    def take(self, numbers: slice | Integers) -> Rows:
+        """Return the rows with the given indices."""
+        return Rows(self.rows, self.weights, self.complete).take(numbers)
 
     def total(self, function: Callable[[Block], Any], size: int) -> Total:
         """Return the total of a function of blocks of at most `size` rows."""

@@ -110,9 +110,8 @@ class Chunks:
             groups.append([(name, numbers[0]) for numbers in tasks])
         while True:
             keys = [(*group[0], len(group)) for group in groups]
-            graph.update(
-                (key, (merge, len(self), group)) for key, group in zip(keys, groups, strict=True)
-            )
+            for key, group in zip(keys, groups, strict=True):
+                graph[key] = (merge, len(self), group)
             if len(keys) == 1:
                 return self._compute(name, graph, keys, workers)[0].root
             groups = [keys[i : i + BRANCHES] for i in range(0, len(keys), BRANCHES)]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from math import isnan
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,7 @@ class ClusterSource(Source):
     """
 
     knows_positions = False
+    n_rows_hint = UNKNOWN_N_ROWS
 
     def __init__(self, rows: Any, weights: Any = None, feature_names: Array | None = None) -> None:
         self.rows = rows
@@ -46,10 +46,6 @@ class ClusterSource(Source):
         self.dtype = np.dtype(np.float32 if rows.dtype == np.float32 else np.float64)
         self._chunks = Chunks(rows, weights)
         self._complete: bool | None = None  # unknown before the first pass
-
-    @property
-    def n_rows_hint(self) -> int:
-        return UNKNOWN_N_ROWS
 
     @classmethod
     def accepts(cls, X: Any) -> bool:
@@ -85,8 +81,7 @@ class ClusterSource(Source):
         self.sum(attrgetter("weight"), UNDIVIDED)
 
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
-        work = self._work(partial(ChunkSource.total, function=function, size=size))
-        total = self._chunks.total(work)
+        total = self._chunks.total(self._work(methodcaller("total", function, size)))
         lengths = zip(total.lengths, self._chunks.lengths or total.lengths, strict=True)
         for number, (length, known) in enumerate(lengths):
             if length != known:
@@ -127,14 +122,10 @@ class ClusterSource(Source):
         """Return a lazy Dask array in the chunks of the rows."""
         from dask import delayed
 
-        compute = partial(
-            ChunkSource.each_row, function=function, size=size, shape=shape, dtype=dtype
-        )
+        work = self._work(methodcaller("each_row", function, size, shape, dtype))
         return self.rows.map_blocks(
             process_block,
-            work=delayed(
-                self._work(compute), traverse=False
-            ),  # one value of the graph, not a copy in each task
+            work=delayed(work, traverse=False),  # one value of the graph, not a copy in each task
             positions=delayed(self._chunks.positions, traverse=False),
             chunks=(self.rows.chunks[0], *((length,) for length in shape)),
             drop_axis=[] if shape else 1,
