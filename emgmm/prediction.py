@@ -27,12 +27,8 @@ def row_by_row(
     The default type is that of the rows and the mixture.
     """
     e_step = EStepForBlock(mixture, source.n_rows_hint)
-    return source.each_row(
-        lambda block: function(e_step, block),
-        e_step.block_rows,
-        shape,
-        dtype or np.result_type(source.dtype, mixture.means.dtype),
-    )
+    dtype = np.result_type(source.dtype, mixture.means) if dtype is None else dtype
+    return source.each_row(partial(function, e_step), e_step.block_rows, shape, dtype)
 
 
 def labels(e_step: EStepForBlock, block: Block) -> Integers:

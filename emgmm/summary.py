@@ -89,31 +89,26 @@ class DataSummary:
         rows = np.ascontiguousarray(rows, dtype=np.float64)
         n_features, n_rows = rows.shape
         row_weights = np.ones(n_rows) if weights is None else weights
-        weight = float(row_weights.sum())
-        if not complete:
-            return cls._of_observed(rows, family.structure, row_weights)
-        mean = rows.mean(axis=1) if weights is None else rows @ weights / (weight or 1.0)
-        deviations = rows - mean[:, None]
-        squares, observed = deviations**2 @ row_weights, np.full(n_features, weight)
+        weight, pair_weights = float(row_weights.sum()), None
+        if complete:
+            observed = np.full(n_features, weight)
+            mean = rows.mean(axis=1) if weights is None else rows @ weights / (weight or 1.0)
+            deviations = rows - mean[:, None]
+        else:
+            seen = np.logical_not(np.isnan(rows))
+            n_rows = int(np.count_nonzero(seen.any(axis=0)))
+            observed, sums = seen @ row_weights, np.where(seen, rows, 0.0) @ row_weights
+            mean = np.divide(sums, observed, out=np.zeros(n_features), where=observed > 0)
+            deviations = np.where(seen, rows - mean[:, None], 0.0)
+            pair_weights = (seen * row_weights) @ seen.T
+        squares = deviations**2 @ row_weights
         scatter = family.structure.weigh(deviations, row_weights)
-        low = np.minimum.reduce(rows, axis=1, initial=np.inf)
-        high = np.maximum.reduce(rows, axis=1, initial=-np.inf)
-        return cls(weight, n_rows, observed, mean, scatter, squares, low, high, family.structure)
-
-    @classmethod
-    def _of_observed(cls, rows: Array, structure: Structure, weights: Array) -> DataSummary:
-        seen = np.logical_not(np.isnan(rows))
-        observed = seen @ weights
-        sums = np.where(seen, rows, 0.0) @ weights
-        mean = np.divide(sums, observed, out=np.zeros(len(rows)), where=observed > 0)
-        deviations = np.where(seen, rows - mean[:, None], 0.0)
-        squares, scatter = deviations**2 @ weights, structure.weigh(deviations, weights)
-        low = np.fmin.reduce(rows, axis=1, initial=np.inf)
-        high = np.fmax.reduce(rows, axis=1, initial=-np.inf)
-        weight, n_rows = float(weights.sum()), int(np.count_nonzero(seen.any(axis=0)))
+        smaller, larger = (np.minimum, np.maximum) if complete else (np.fmin, np.fmax)
+        low = smaller.reduce(rows, axis=1, initial=np.inf)
+        high = larger.reduce(rows, axis=1, initial=-np.inf)
         moments = (observed, mean, scatter, squares, low, high)
-        pair_weights = (seen * weights) @ seen.T
-        return cls(weight, n_rows, *moments, structure, pair_weights)._without_cross_moments()
+        summary = cls(weight, n_rows, *moments, family.structure, pair_weights)
+        return summary._without_cross_moments()
 
     @property
     def has_partial_rows(self) -> bool:

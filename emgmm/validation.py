@@ -20,16 +20,10 @@ from emgmm.exceptions import DegenerateCovarianceError, format_components, forma
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Density, Function, Noise
 from emgmm.parameters import suggestion
-from emgmm.sources import (
-    KINDS,
-    ArraySource,
-    Blocks,
-    Source,
-    as_parameters,
-    as_rows,
-    is_complete,
-    row_weights,
-)
+from emgmm.sources import KINDS, ArraySource, Blocks, Source
+from emgmm.sources.conversion import as_parameters, as_rows
+from emgmm.sources.finite import is_complete
+from emgmm.sources.weights import row_weights
 from emgmm.summary import DataSummary
 from emgmm.tolerances import FLOATS
 from emgmm.typing import Array

@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.sources.block import Block
 from emgmm.sources.blocks import Blocks
 from emgmm.sources.row_group import RowGroup
-from emgmm.sources.source import UNKNOWN_N_ROWS
+from emgmm.sources.source import UNKNOWN_N_ROWS, PerRow
 from emgmm.sources.streamed import StreamedSource
 from emgmm.sources.weights import attach_weights, sliceable_weights
 from emgmm.threads import cached_property, one_blas_thread
-from emgmm.typing import Array
 
 
 class BlocksSource(StreamedSource):
@@ -93,9 +91,7 @@ class BlocksSource(StreamedSource):
                     f"has {first}: give all blocks the same features and type."
                 )
 
-    def each_row(
-        self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
-    ) -> Iterator[Array]:
+    def each_row(self, function: PerRow, size: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """Yield the values of a (B, *shape) function, one array for each block of the user's."""
         for group in self.row_groups(size):
             out = np.empty((len(group), *shape), dtype=dtype)

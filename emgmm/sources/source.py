@@ -26,6 +26,8 @@ class Addable(Protocol):
 Sum = TypeVar("Sum", bound=Addable)
 Result = TypeVar("Result")
 
+# A function that returns a value, or several, for each row of a block.
+PerRow = Callable[[Block], Array]
 
 # Hint for a source of unknown length: a number of rows that justifies any preparatory work.
 UNKNOWN_N_ROWS = 2**40
@@ -200,17 +202,13 @@ class Source(ABC):
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         """Return the rows that `sample_indices` chooses."""
 
-    def each_row(
-        self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
-    ) -> Any:
+    def each_row(self, function: PerRow, size: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return the values of a (B, *shape) function of blocks, in the order of the rows."""
         out = np.empty((self.n_rows, *shape), dtype=dtype)
         self._fill(out, function, self.blocks(size), 0)
         return out
 
-    def _fill(
-        self, out: Array, function: Callable[[Block], Array], blocks: Iterable[Block], first: int
-    ) -> None:
+    def _fill(self, out: Array, function: PerRow, blocks: Iterable[Block], first: int) -> None:
         """Store the values of a function in an array whose first row has the number `first`."""
 
         def fill(block: Block) -> None:
@@ -225,10 +223,5 @@ class Source(ABC):
 
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
         """Return the sum of a function of blocks without rows of weight 0, in order: one pass."""
-        return reduce(add, self.map(function, without_zero_weights(self.blocks(size))))
-
-
-def without_zero_weights(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield blocks without their rows of weight 0; blocks that would be empty are skipped."""
-    parts = (block.without_zero_weights for block in blocks)
-    return (part for part in parts if part.rows.shape[1])
+        parts = (block.without_zero_weights for block in self.blocks(size))
+        return reduce(add, self.map(function, (part for part in parts if part.rows.shape[1])))

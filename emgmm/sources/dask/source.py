@@ -14,7 +14,7 @@ from emgmm.sources.block import Block
 from emgmm.sources.conversion import as_weights, check_no_times
 from emgmm.sources.dask.chunk import ChunkSource, Work, process_block, rows_of_partition
 from emgmm.sources.dask.graph import Chunks, has_known_lengths
-from emgmm.sources.source import UNKNOWN_N_ROWS, Rows, Source, Sum, sample_indices
+from emgmm.sources.source import UNKNOWN_N_ROWS, PerRow, Rows, Source, Sum, sample_indices
 from emgmm.sources.tables import as_names
 from emgmm.sources.weights import check_any_positive, check_length
 from emgmm.typing import Array
@@ -110,15 +110,10 @@ class ClusterSource(Source):
         selections = {i: own - firsts[i] for i, own in enumerate(by_chunk) if len(own)}
         parts: list[Rows] = self._chunks.each(self._work(ChunkSource.take), selections)
         weights = [part.weights for part in parts if part.weights is not None]
-        return Rows(
-            np.concatenate([part.values for part in parts]),
-            np.concatenate(weights) if weights else None,
-            bool(self._complete),
-        )
+        values = np.concatenate([part.values for part in parts])
+        return Rows(values, np.concatenate(weights) if weights else None, bool(self._complete))
 
-    def each_row(
-        self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
-    ) -> Any:
+    def each_row(self, function: PerRow, size: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return a lazy Dask array in the chunks of the rows."""
         from dask import delayed
 
