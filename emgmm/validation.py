@@ -40,7 +40,14 @@ def source(
             opened = kind.of(X, sample_weight)
             _match_features(estimator, opened.n_features, opened.feature_names, reset=reset)
             return opened
-    array = rows(estimator, X, reset=reset, least=least)
+    array = as_rows(X, ensure_min_samples=least, estimator=estimator)
+    if array is X and (reset or not hasattr(estimator, "feature_names_in_")):
+        # scikit-learn would also look for names in arrays, which takes as long as an EM iteration.
+        _match_features(estimator, array.shape[1], None, reset=reset)
+    else:  # sets or compares the number and the names of the features
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        if not reset:
+            check_width(estimator, array.shape[1])
     names = getattr(estimator, "feature_names_in_", None)
     weights = None if sample_weight is None else row_weights(sample_weight, len(array))
     opened = ArraySource(array, weights, complete=is_complete(array, names))
@@ -86,19 +93,6 @@ def check_width(estimator: BaseEstimator, width: int) -> None:
         )
 
 
-def rows(estimator: BaseEstimator, X: Any, *, reset: bool, least: int = 1) -> Array:
-    """Return X as an (N, D) array of floats, and set or compare its features."""
-    array = as_rows(X, ensure_min_samples=least, estimator=estimator)
-    if array is X and (reset or not hasattr(estimator, "feature_names_in_")):
-        # scikit-learn would also look for names in arrays, which takes as long as an EM iteration.
-        _match_features(estimator, array.shape[1], None, reset=reset)
-        return array
-    validate_data(estimator, X, reset=reset, skip_check_array=True)  # number and names of features
-    if not reset:
-        check_width(estimator, array.shape[1])
-    return array
-
-
 def check_some_observed(summary: DataSummary) -> None:
     """Check that some value was observed in a row of positive weight."""
     if not summary.n_rows:
@@ -111,10 +105,9 @@ def check_observed(summary: DataSummary, names: Array | None) -> None:
     """Check that every feature was observed in some row of positive weight."""
     never = np.flatnonzero(summary.observed <= 0)
     if len(never):
-        name = "" if names is None else f" ({names[never[0]]!r})"
         raise ValueError(
-            f"Feature {never[0]}{name}, counted from 0, is missing in every row of positive "
-            "weight, so that its mean and variance cannot be estimated: drop it."
+            f"Feature {format_features((never[0],), names)}, counted from 0, is missing in every "
+            "row of positive weight, so that its mean and variance cannot be estimated: drop it."
         )
 
 
@@ -235,10 +228,10 @@ def weights(value: Any, n_components: int, noise: float | None = 0.0) -> Array:
         )
     rest = 1.0 - array.sum()
     if rest < -tolerance if noise is None else abs(rest - noise) > tolerance:
-        wanted = "" if noise is None else f", where 1 - noise_weight is {1.0 - noise:.5f}"
+        wanted = f", where 1 - noise_weight is {1.0 - noise:.5f}" if noise else ""
         raise ValueError(
             "The parameter 'weights' should be normalized, but got sum(weights) = "
-            f"{array.sum():.5f}{wanted if noise else ''}"
+            f"{array.sum():.5f}{wanted}"
         )
     return array
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ class ArraySource(Source):
         return by_pattern(self.rows)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
+        numbers = sample_indices(self.n_rows, limit, random)
         rows = Rows(self.rows, self.weights, self.complete)
-        if self.n_rows <= limit:
-            return rows
-        return rows.take(sample_indices(self.n_rows, limit, random))
+        chosen = rows if self.n_rows <= limit else rows.take(numbers)
+        return replace(chosen, numbers=numbers, total=self.n_rows)

@@ -109,9 +109,10 @@ class ClusterSource(Source):
         by_chunk = np.split(numbers, np.searchsorted(numbers, firsts)[1:])
         selections = {i: own - firsts[i] for i, own in enumerate(by_chunk) if len(own)}
         parts: list[Rows] = self._chunks.each(self._work(ChunkSource.take), selections)
-        weights = [part.weights for part in parts if part.weights is not None]
         values = np.concatenate([part.values for part in parts])
-        return Rows(values, np.concatenate(weights) if weights else None, bool(self._complete))
+        given = [part.weights for part in parts if part.weights is not None]
+        weights = np.concatenate(given) if given else None
+        return Rows(values, weights, bool(self._complete), numbers, self.n_rows)
 
     def each_row(self, function: PerRow, size: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return a lazy Dask array in the chunks of the rows."""
