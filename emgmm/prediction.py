@@ -14,13 +14,12 @@ from emgmm.sources import Source, Sum
 from emgmm.sources.block import Block
 from emgmm.typing import Array, Integers
 
+# A function of an E-step and a block that returns a value, or several, for each row.
+PerRow = Callable[[EStepForBlock, Block], Any]
+
 
 def row_by_row(
-    mixture: Mixture,
-    source: Source,
-    function: Callable[[EStepForBlock, Block], Any],
-    *shape: int,
-    dtype: Any = None,
+    mixture: Mixture, source: Source, function: PerRow, *shape: int, dtype: Any = None
 ) -> Any:
     """Return a function of an E-step and a block for each row, in shape (N, *shape).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
@@ -42,7 +42,13 @@ class BlocksSource(StreamedSource):
                 f"X has a column of weights, {X.weight_column!r}, and sample_weight is given as "
                 "well: give only one of them."
             )
-        self._read = _reader(X, sample_weight)
+        if sample_weight is None:
+            self._read = X.read
+        elif isinstance(sample_weight, Blocks):
+            self._read = lambda: _attach_blocks(X.read(), sample_weight.read_weights())
+        else:
+            weights = sliceable_weights(sample_weight)
+            self._read = lambda: attach_weights(X.read(), weights)
         self._lengths: list[int] = []
         super().__init__(first.rows.shape[1], first.rows.dtype, first.names)
 
@@ -98,16 +104,6 @@ class BlocksSource(StreamedSource):
             with one_blas_thread():
                 self._fill(out, function, group.blocks(size), group.start)
             yield out
-
-
-def _reader(X: Blocks, sample_weight: Any) -> Callable[[], Iterator[RowGroup]]:
-    """Return a function that reads the rows of blocks with their weights."""
-    if sample_weight is None:
-        return X.read
-    if isinstance(sample_weight, Blocks):
-        return lambda: _attach_blocks(X.read(), sample_weight.read_weights())
-    weights = sliceable_weights(sample_weight)
-    return lambda: attach_weights(X.read(), weights)
 
 
 def _attach_blocks(groups: Iterator[RowGroup], weights: Iterator[RowGroup]) -> Iterator[RowGroup]:
