@@ -26,7 +26,7 @@ def row_by_row(
     The default type is that of the rows and the mixture.
     """
     e_step = EStepForBlock(mixture, source.n_rows_hint)
-    dtype = np.result_type(source.dtype, mixture.means) if dtype is None else dtype
+    dtype = np.result_type(source.dtype, mixture.means.dtype) if dtype is None else dtype
     return source.each_row(partial(function, e_step), e_step.block_rows, shape, dtype)
 
 
