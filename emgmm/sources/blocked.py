@@ -64,21 +64,17 @@ class BlocksSource(StreamedSource):
 
     def read(self, size: int) -> Iterator[RowGroup]:  # noqa: ARG002
         known, lengths = self._lengths, []
-        for number, group in enumerate(self._read()):
-            self._check_consistency(number, group)
-            if known and (number >= len(known) or known[number] != len(group)):
-                before = f"had {known[number]}" if number < len(known) else "did not exist"
+        for number, (group, length) in enumerate(zip_longest(self._read(), known)):
+            if known and (group is None or len(group) != length):
+                now = "is missing" if group is None else f"has {len(group)} rows"
+                before = "did not exist" if length is None else f"had {length} rows"
                 raise ValueError(
-                    f"Block {number}, counted from 0, has {len(group)} rows, but {before} in the "
-                    "first pass: the rows must stay the same while they are read."
+                    f"Block {number}, counted from 0, {now}, but {before} in the first pass: the "
+                    "rows must stay the same while they are read."
                 )
+            self._check_consistency(number, group)
             yield replace(group, rows=group.rows.astype(self.dtype, copy=False))
             lengths.append(len(group))
-        if len(lengths) < len(known):
-            raise ValueError(
-                f"Block {len(lengths)}, counted from 0, is missing, although the first pass read "
-                f"{len(known)} blocks: the rows must stay the same while they are read."
-            )
         self._lengths = lengths
 
     def _check_consistency(self, number: int, group: RowGroup) -> None:
