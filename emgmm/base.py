@@ -19,17 +19,17 @@ from emgmm.exceptions import issue
 from emgmm.fitting.messages import MAX_GAIN_IN_TOTAL, stopped_short
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
+from emgmm.parameters import ValidationMixin
 from emgmm.sources import ArraySource
 from emgmm.statistics import Statistics, criteria
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
-from emgmm.validation import ValidatedParameters
 
 # Relative difference below which the log-likelihood of rows is the one that was fitted.
 SAME = 1e-12
 
 
-class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]
+class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """An estimator that holds a mixture once it is fitted."""
 
     fit: Callable[..., Any]

@@ -28,11 +28,11 @@ from emgmm.incremental import PartialFitMixin
 from emgmm.initialization import STARTS, start_of
 from emgmm.interchange import InterchangeMixin
 from emgmm.mixture import Mixture
+from emgmm.parameters import ARRAYS, Hidden, Interval, generator, one_of
 from emgmm.prior import NormalInverseWishart
 from emgmm.sources import Source
 from emgmm.storage.checkpoint import recorder
 from emgmm.threads import one_blas_thread
-from emgmm.validation import ARRAYS, Hidden, Interval, generator, one_of
 
 
 class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):

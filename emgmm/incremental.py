@@ -22,8 +22,7 @@ from emgmm.fitting.problem import continued_problem, given_of
 from emgmm.fitting.stepwise import OutOfReachError, Stream, gathered, step_size, stepwise_update
 from emgmm.initialization import start_of
 from emgmm.mixture import Mixture
-from emgmm.prior import NormalInverseWishart
-from emgmm.sources import ArraySource, Rows, Source
+from emgmm.sources import ArraySource, Source
 from emgmm.threads import one_blas_thread
 
 # Multiple of the smallest number of rows for all covariances up to which a stream that cannot start
@@ -35,9 +34,7 @@ class PartialFitMixin:
     """Mixin of an estimator whose mixture can be updated with further rows."""
 
     n_components: int
-    n_features_in_: int
     covariance_type: str | Family
-    prior: str | NormalInverseWishart | None
     init_params: Any
     noise: Any
     random_state: Any
@@ -45,15 +42,8 @@ class PartialFitMixin:
     learning_offset: float
     forgetting: float | None
     _validate_params: Callable[[], None]
-    _stream: Stream
-    _waiting: Rows
 
-    def partial_fit(
-        self,
-        X: Any,
-        y: Any = None,  # noqa: ARG002
-        sample_weight: Any = None,
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
         """Update the mixture by one step of stepwise EM on a block of rows.
 
         The statistics of the mixture per unit weight, s, become s + gamma_t (s_block - s), and an

@@ -14,10 +14,10 @@ from emgmm import attributes, validation
 from emgmm.covariances import Family
 from emgmm.fitting.stepwise import Stream
 from emgmm.noise import Box
+from emgmm.parameters import ValidationMixin
 from emgmm.statistics import Statistics
 from emgmm.storage import conversion, models, restored
 from emgmm.storage.archive import check_type, construct
-from emgmm.validation import ValidatedParameters
 from emgmm.version import InconsistentVersionWarning, __version__
 
 # Columns of tables, and the kinds of their types.
@@ -25,11 +25,10 @@ HISTORY = {"objective": "f", "passes": "i", "event": "U"}
 STARTS = {"objective": "f", "n_iter": "i", "converged": "b", "ending": "U"}
 
 
-class InterchangeMixin(ValidatedParameters):
+class InterchangeMixin(ValidationMixin):
     """Mixin that converts fitted estimators to and from other forms."""
 
     __init__: Callable[..., None]
-    get_params: Callable[..., dict[str, Any]]
 
     @classmethod
     def from_parameters(
@@ -267,7 +266,7 @@ class InterchangeMixin(ValidatedParameters):
 
     def _check_can_be_stored(self) -> None:
         """Check that the parameters and the number of features are valid."""
-        validation.check_parameters(self)
+        self._validate_params()
         validation.check_width(self, attributes.mixture_of(self).n_features)
 
     def __getstate__(self) -> dict[str, Any]:

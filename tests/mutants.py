@@ -85,6 +85,7 @@ TESTS = {
     "diagnostics": "diagnosis certificates conditions summary lookahead",
     "plotting": "displays",
     "fitting/discrete": "words",
+    "parameters": "door checks randomness defects users",
     "validation": "door rows checks defects users",
     "em": "expectation prior noise checks",
     "fitting/split": "escape",

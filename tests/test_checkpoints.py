@@ -58,7 +58,7 @@ class Interrupted(ArraySource):
 
 @pytest.fixture
 def interrupts(monkeypatch):
-    monkeypatch.setattr(validation.data, "ArraySource", Interrupted)
+    monkeypatch.setattr(validation, "ArraySource", Interrupted)
 
     def at(number):
         monkeypatch.setattr(Interrupted, "passes", 0)
@@ -524,7 +524,7 @@ def test_it_is_written_as_often_as_asked(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint.Checkpoint, "save", noted)
     monkeypatch.setattr(Interrupted, "blocks", tick)
-    monkeypatch.setattr(validation.data, "ArraySource", Interrupted)
+    monkeypatch.setattr(validation, "ArraySource", Interrupted)
     fit(GaussianMixture(3, tol=0, max_iter=20, checkpoint=tmp_path / "a", checkpoint_every=5), X)
     assert times == [5, 10, 15, 20]
 

@@ -473,7 +473,7 @@ class Nested(tuple):
 
 
 def leaf(number):
-    return Total((number,), True, True, Nested([number]))
+    return Total((number,), True, Nested([number]))
 
 
 def by_levels(totals):

@@ -39,7 +39,8 @@ from emgmm.fitting.recorder import Outcome, Recorder, tabulated
 from emgmm.fitting.stepwise import Stream
 from emgmm.mixture import Mixture
 from emgmm.prediction import label_counts, summed
-from emgmm.sources import Source, check_ordinary
+from emgmm.sources import Source
+from emgmm.sources.weights import check_ordinary
 from emgmm.statistics import Statistics
 
 UNSOUND = (CollapsedComponentWarning, StarvedComponentWarning)

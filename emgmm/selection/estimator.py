@@ -26,6 +26,7 @@ from emgmm.fitting.multistart import Given
 from emgmm.fitting.problem import options_of, problem_of
 from emgmm.initialization import AUTO, STARTS, auto, denoised, from_sample, start_of
 from emgmm.mixture import Mixture
+from emgmm.parameters import ARRAYS, Hidden, one_of, suggestion
 from emgmm.prior import NormalInverseWishart
 from emgmm.selection.candidates import (
     CRITERIA,
@@ -44,7 +45,6 @@ from emgmm.selection.candidates import (
 )
 from emgmm.sources import Source
 from emgmm.threads import one_blas_thread
-from emgmm.validation import ARRAYS, Hidden, one_of, suggestion
 
 # Parameters of GaussianMixture that are passed to every candidate; others concern a single fit.
 PASSED_ON = (

@@ -28,7 +28,8 @@ from emgmm.exceptions import CheckpointWarning, DegenerateCovarianceError, frame
 from emgmm.fitting.loop import Callbacks, Ending, Progress, Rules, Run, run
 from emgmm.fitting.recorder import Failure, FinishedStarts, Recorder
 from emgmm.mixture import Mixture
-from emgmm.sources import DigestedSource, Source
+from emgmm.sources import Source
+from emgmm.sources.digest import DigestedSource
 from emgmm.storage.archive import Archive, DamagedError, OtherVersionError, check_type
 from emgmm.storage.files import BusyError, NoLocksError, locked, replaced
 from emgmm.storage.models import encode
