@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from emgmm.cli.arrow import arrow
-from emgmm.cli.errors import FAILED, CommandError
+from emgmm.cli.csv_files import arrow
 from emgmm.cli.tables import Table, is_text, matrix
+from emgmm.cli.terminal import FAILED, CommandError
 from emgmm.mixture import Mixture
 from emgmm.prediction import labels, responsibilities, row_by_row
 from emgmm.sources import ArraySource
@@ -25,25 +25,10 @@ GROUP = 2**25
 FORMULA = r"^([=+\-@\t\r])"
 
 
-def names_added(n_components: int, *, noise: bool) -> list[str]:
-    """Return the names of the columns that are added to the table."""
-    own = ["label", *(f"p_{k}" for k in range(n_components))]
-    return [*own, "p_noise"] if noise else own
-
-
-def schema_of(table: Table, added: list[str]) -> Any:
-    """Return the schema of a table with additional columns."""
-    pa = arrow()
-    schema = table.schema
-    for name in added:
-        schema = schema.append(pa.field(name, pa.int64() if name == "label" else pa.float64()))
-    return schema
-
-
-def check(path: Path, table: Table, added: list[str]) -> None:
+def check(options: argparse.Namespace, table: Table, n_components: int, *, noise: bool) -> None:
     """Raise an error if a file cannot hold the columns of a table and the additional ones."""
-    table.check_free(added, "--out")
-    pa, suffix = arrow(), path.suffix.lower()
+    table.check_free(names_added(n_components, noise=noise), "--out")
+    pa, suffix = arrow(), options.out.suffix.lower()
     for field in table.schema:
         try:
             Sink(pa.BufferOutputStream(), suffix, pa.schema([field])).close()
@@ -53,6 +38,11 @@ def check(path: Path, table: Table, added: list[str]) -> None:
                 f"--out: column {field.name!r} holds {field.type}, which a {suffix} file cannot "
                 f"hold: write a {other} file"
             ) from None
+
+
+def names_added(n_components: int, *, noise: bool) -> list[str]:
+    """Return the names of the columns that are added to the table."""
+    return ["label", *(f"p_{k}" for k in range(n_components)), *["p_noise"] * noise]
 
 
 def evaluate(
@@ -65,24 +55,25 @@ def evaluate(
 
 
 def write(
-    file: IO[bytes], path: Path, table: Table, names: list[str], mixture: Mixture, safe: bool
+    options: argparse.Namespace, table: Table, names: list[str], mixture: Mixture, file: IO[bytes]
 ) -> None:
     """Write a table with the labels and the probabilities of its rows.
 
     Parameters
     ----------
-    file, path
-        File object, and path of the file once it is complete.
+    options : argparse.Namespace
+        Options of the command.
     table, names
         Table, and names of its columns that are the features of the mixture.
     mixture : Mixture
         Fitted mixture.
-    safe : bool
-        Whether to put a quote before text in a CSV file that a spreadsheet would evaluate.
+    file : file
+        File object that replaces the file at ``--out`` once it is complete.
     """
-    pa = arrow()
-    added = names_added(mixture.n_components, noise=mixture.noise is not None)
-    sink = Sink(file, path.suffix.lower(), schema_of(table, added), safe=safe)
+    pa, schema = arrow(), table.schema
+    for name in names_added(mixture.n_components, noise=mixture.noise is not None):
+        schema = schema.append(pa.field(name, pa.int64() if name == "label" else pa.float64()))
+    sink = Sink(file, options.out.suffix.lower(), schema, safe=options.safe_csv)
     try:
         for batch in table.batches(table.names):
             rows = matrix(batch.select(names))
@@ -91,7 +82,7 @@ def write(
             sink.write([*batch.columns, *map(pa.array, [found, *probabilities.T])])
         sink.close()
     except pa.ArrowException as error:  # for example, bytes that are not text
-        raise CommandError(f"cannot write {path}: {error}", FAILED) from None
+        raise CommandError(f"cannot write {options.out}: {error}", FAILED) from None
 
 
 class Sink:
@@ -111,12 +102,10 @@ class Sink:
 
     def __init__(self, file: Any, suffix: str, schema: Any, *, safe: bool = False) -> None:
         pa = arrow()
-        self.is_csv = suffix == ".csv"
-        self.safe = safe
+        self.is_csv, self.safe = suffix == ".csv", safe
         if self.is_csv:
-            names = [quoted(name) if safe else name for name in schema.names]
-            fields = zip(names, map(plain, schema.types), strict=True)
-            schema = pa.schema(list(fields))
+            names = [re.sub(FORMULA, r"'\1", name) if safe else name for name in schema.names]
+            schema = pa.schema(list(zip(names, map(plain, schema.types), strict=True)))
         self.schema = schema
         self.writer = (pa.csv.CSVWriter if self.is_csv else pa.parquet.ParquetWriter)(file, schema)
         self.pending: list[Any] = []
@@ -151,8 +140,3 @@ class Sink:
 def plain(kind: Any) -> Any:
     """Return the type of a column without its dictionary encoding."""
     return kind.value_type if arrow().types.is_dictionary(kind) else kind
-
-
-def quoted(text: str) -> str:
-    """Put a quote before a text if a spreadsheet would evaluate it as a formula."""
-    return re.sub(FORMULA, r"'\1", text)

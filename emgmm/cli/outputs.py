@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import combinations
 from pathlib import Path
 from typing import IO, Any
 
-from emgmm.cli.errors import FAILED, CommandError
 from emgmm.cli.tables import SUFFIXES as TABLES
+from emgmm.cli.terminal import FAILED, CommandError, imported, write_text
 from emgmm.storage.files import replaced_together
 
-SUFFIXES = {"--out": TABLES, "--plot": (".png", ".pdf", ".svg")}
+# Contents of the files, by the names of the options with their paths, and suffixes of the paths.
+CONTENTS = {"out": "Labelled rows", "model": "Model", "plot": "Picture"}
+SUFFIXES = {"out": TABLES, "plot": (".png", ".pdf", ".svg")}
 
-Writer = Callable[[IO[bytes]], None]
 
-
-def check(targets: Mapping[str, Path | None], inputs: Mapping[str, Path]) -> None:
+def check(options: argparse.Namespace, names: tuple[str, ...], **inputs: Path) -> None:
     """Raise an error if files cannot be written or would replace an input or each other.
 
     Parameters
     ----------
-    targets : dict of str to Path or None
-        Paths of the files to write, by option.
-    inputs : dict of str to Path
+    options : argparse.Namespace
+        Options of the command.
+    names : tuple of str
+        Names of the options with paths of files to write, which may be None.
+    **inputs : Path
         Paths of the files that are read, by their role.
     """
-    wanted = {option: path for option, path in targets.items() if path is not None}
-    for option, path in wanted.items():
-        _check_place(path, option, SUFFIXES.get(option, ()))
+    wanted = requested(options, names)
+    for name, path in wanted.items():
+        _check_place(path, f"--{name}", SUFFIXES.get(name, ()))
         for role, source in inputs.items():
             if same(path, source):
-                raise CommandError(f"{option} is the {role}'s own file: give another")
-    options = list(wanted)
-    for number, option in enumerate(options):
-        for other in options[:number]:
-            if same(wanted[option], wanted[other]):
-                raise CommandError(f"{other} and {option} are the same file: give different files")
-    if "--plot" in wanted:
-        _check_matplotlib()
+                raise CommandError(f"--{name} is the {role}'s own file: give another")
+    for one, other in combinations(wanted, 2):
+        if same(wanted[one], wanted[other]):
+            raise CommandError(f"--{one} and --{other} are the same file: give different files")
+    if "plot" in wanted:
+        imported("--plot", "plot", "matplotlib", "figure")
+
+
+def requested(options: argparse.Namespace, names: Iterable[str]) -> dict[str, Path]:
+    """Return the paths of the requested files by the names of their options."""
+    paths = {name: getattr(options, name) for name in names}
+    return {name: path for name, path in paths.items() if path is not None}
 
 
 def same(one: Path, other: Path) -> bool:
@@ -71,31 +79,23 @@ def _check_place(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
         raise CommandError(f"{option} {path} cannot be written: permission denied")
 
 
-def _check_matplotlib() -> None:
+def write(options: argparse.Namespace, **writers: Callable[[IO[bytes]], None]) -> None:
+    """Write all requested files or none; a failure is reported as an error of the command."""
+    paths = requested(options, writers)
     try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise CommandError("--plot needs matplotlib: pip install 'emgmm[plot]'", FAILED) from None
-
-
-def write(writers: Mapping[Path, Writer]) -> None:
-    """Write all files or none; a failure is reported as an error of the command."""
-    names = ", ".join(map(str, writers))
-    try:
-        with replaced_together(list(writers)) as files:
-            for file, writer in zip(files, writers.values(), strict=True):
-                writer(file)
+        with replaced_together(list(paths.values())) as files:
+            for name, file in zip(paths, files, strict=True):
+                writers[name](file)
     except OSError as error:
+        names = ", ".join(map(str, paths.values()))
         raise CommandError(f"cannot write {names}: {error}", FAILED) from None
+    for name, path in paths.items():
+        write_text(f"\n{CONTENTS[name]} written to {path}")
 
 
-def figure_writer(path: Path, draw: Callable[[], Any]) -> Writer:
-    """Return a writer of the figure that `draw` returns, in the format of the path's suffix."""
-
-    def write_figure(file: IO[bytes]) -> None:
-        with warnings.catch_warnings():
-            # The font may lack characters of the names of columns.
-            warnings.filterwarnings("ignore", "Glyph", UserWarning)
-            draw().savefig(file, format=path.suffix[1:].lower(), dpi=120)
-
-    return write_figure
+def save(figure: Any, file: IO[bytes], path: Path) -> None:
+    """Write a figure to a file, in the format of the suffix of its path."""
+    with warnings.catch_warnings():
+        # The font may lack characters of the names of columns.
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        figure.savefig(file, format=path.suffix[1:].lower(), dpi=120)

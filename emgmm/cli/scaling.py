@@ -10,8 +10,8 @@ import numpy as np
 
 from emgmm.attributes import adopt
 from emgmm.base import fitted_mixture
-from emgmm.cli.errors import CommandError
 from emgmm.cli.rows import InputRows
+from emgmm.cli.terminal import CommandError
 from emgmm.covariances import FAMILIES
 from emgmm.diagnostics import MixtureSummary
 from emgmm.estimator import GaussianMixture
