@@ -69,7 +69,7 @@ class GridWithProgress(GaussianMixtureIC):
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """Parse the command line."""
+    """Parse the command line; options of the grid have the names of its parameters."""
     parser = Parser("fit", DESCRIPTION, EXAMPLE)
     add = parser.add
     parser.add_argument("data", type=Path, help=DATA)
@@ -84,8 +84,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--out", type=Path, metavar="FILE")
     add("--model", type=Path, metavar="FILE")
     add("--plot", type=Path, metavar="FILE")
-    add("--seed", type=types.seed, default=0)
-    add("--start", choices=("auto", *STARTS), default="auto", metavar="METHOD")
+    add("--seed", type=types.seed, default=0, dest="random_state", metavar="SEED")
+    start = {"choices": ("auto", *STARTS), "default": "auto", "metavar": "METHOD"}
+    add("--start", dest="init_params", **start)
     add("--n-init", type=types.positive_integer, metavar="N")
     add("--tol", type=types.non_negative)
     add("--max-iter", type=types.positive_integer, metavar="N")
@@ -192,18 +193,11 @@ def fit_grid(
     bar: Any,
 ) -> tuple[GaussianMixtureIC, list[warnings.WarningMessage]]:
     """Return the fitted grid and its warnings."""
-    given = {name: getattr(options, name) for name in ("tol", "max_iter", "n_init", "reg_covar")}
-    grid = GridWithProgress(
-        numbers,
-        covariance_type=families,
-        criterion=options.criterion,
-        n_jobs=options.jobs and min(options.jobs, len(numbers) * len(families)),
-        init_params=options.start,
-        random_state=options.seed,
-        prior=options.prior,
-        noise=options.noise,
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    jobs = options.jobs and min(options.jobs, len(numbers) * len(families))
+    grid = GridWithProgress(numbers, covariance_type=families, n_jobs=jobs)
+    known = grid.get_params()
+    given = {name: value for name, value in vars(options).items() if name in known}
+    grid.set_params(**{name: value for name, value in given.items() if value is not None})
     grid.bar = bar
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

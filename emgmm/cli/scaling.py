@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,37 +117,27 @@ class Standardization:
         becomes 0, because in the original units the ridge would differ between columns.
         """
         old, objective = fitted_mixture(fitted), self.logs / self.weight
-        name, covariances = "full", old.dense_covariances()
-        precisions_cholesky = old.family.dense(
-            old.precisions_cholesky, old.n_components, old.n_features
-        )
-        products, lengths = np.outer(self.sds, self.sds), self.sds[:, None]
-        if old.family.closed_under_scaling:
-            name, covariances, precisions_cholesky = (
-                old.family.name,
-                old.covariances,
-                old.precisions_cholesky,
-            )
-            if not old.family.structure.has_covariances:
-                products, lengths = self.sds**2, self.sds
+        family, factors = old.family, old.precisions_cholesky
+        covariances = old.covariances
+        if not family.closed_under_scaling:
+            factors = family.dense(factors, old.n_components, old.n_features)
+            family, covariances = FAMILIES["full"], old.dense_covariances()
+        products, lengths = self.sds**2, self.sds
+        if family.structure.has_covariances:
+            products, lengths = np.outer(self.sds, self.sds), self.sds[:, None]
         new = Mixture(
             old.weights,
             self.means + self.sds * old.means,
             covariances * products,
-            precisions_cholesky / lengths,
-            FAMILIES[name],
+            factors / lengths,
+            family,
             None if old.noise is None else self._noise(old.noise),
         )
-        parameters = {"covariance_type": name, "reg_covar": 0.0}
-        model = GaussianMixture(**{**fitted.get_params(deep=False), **parameters})
+        model = copy(fitted).set_params(covariance_type=family.name, reg_covar=0.0)
+        vars(model).pop("_starts", None)  # whose objectives are those of the standardized rows
         adopt(
             model,
             new,
-            n_features_in_=new.n_features,
-            converged_=fitted.converged_,
-            n_iter_=fitted.n_iter_,
-            ending_=fitted.ending_,
-            remaining_gain_=fitted.remaining_gain_,
             lower_bound_=fitted.lower_bound_ - objective,
             lower_bounds_=[bound - objective for bound in fitted.lower_bounds_],
             history_=fitted.history_ | {"objective": fitted.history_["objective"] - objective},

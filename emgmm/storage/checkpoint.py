@@ -12,7 +12,7 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -296,10 +296,8 @@ def described(
 
 def describe(value: Any) -> Any:
     """Return a parameter as JSON types, or its name if it is a function or another object."""
-    try:
+    with suppress(ValueError):
         return encode(value, "")
-    except ValueError:
-        pass
     if hasattr(value, "__array__"):
         return encode(np.asarray(value), "")
     definition = value if hasattr(value, "__qualname__") else type(value)

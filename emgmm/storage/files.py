@@ -129,9 +129,8 @@ def _temporary(folder: Path, mode: int) -> tuple[Path, int]:
             valid = error.errno not in LOCKED
         if valid:
             return path, handle
-        os.close(
-            handle
-        )  # another writer removes the file as an orphan, because it was not locked yet
+        # Another writer removes the file as an orphan, because it was not locked yet.
+        os.close(handle)
 
 
 def _remove_orphans(folder: Path) -> None:
