@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import re
+from argparse import Namespace
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class Format:
     encoding: str = "utf-8"
 
     @classmethod
-    def of(cls, options: argparse.Namespace) -> Format:
+    def of(cls, options: Namespace) -> Format:
         """Return the format that the command line describes."""
         return cls(options.sep, options.decimal, options.header, options.encoding)
 
@@ -193,11 +194,10 @@ def is_convertible(texts: Any, kind: Any, decimal: str) -> bool:
     if decimal != ".":
         texts = pa.compute.replace_substring(texts, ".", "x")
         texts = pa.compute.replace_substring(texts, decimal, ".")
-    try:
+    with suppress(pa.ArrowInvalid):
         pa.compute.utf8_trim_whitespace(texts).cast(kind)
-    except pa.ArrowInvalid:
-        return False
-    return True
+        return True
+    return False
 
 
 def open_stream(path: Path, form: Format, **conversion: Any) -> Any:

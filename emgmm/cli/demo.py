@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +45,13 @@ def question_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
         "means_init": [[10, 10], [10, 10]],
         "precisions_init": [np.eye(2) / 10] * 2,
     }
-    common: dict[str, Any] = {"reg_covar": 0, "tol": 1e-8, "random_state": 0}
     settings = {
         "Plain EM from two equal components": {**start, "break_symmetry": False},
         "From the same start with break_symmetry, the default": start,
         "From k-means": {},
     }
-    return data, {
-        title: GaussianMixture(2, **common, **more).fit(data.rows)
-        for title, more in settings.items()
-    }
+    new = partial(GaussianMixture, 2, reg_covar=0, tol=1e-8, random_state=0)
+    return data, {title: new(**more).fit(data.rows) for title, more in settings.items()}
 
 
 FITS = {"faithful": faithful_fits, "question": question_fits}
@@ -85,11 +83,9 @@ def main(arguments: list[str]) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         data, fits = FITS[options.data]()
-    texts = (
-        f"{title}\n\n{summarized(model, data.rows, data.feature_names)}"
-        for title, model in fits.items()
-    )
+    rows, names = data.rows, data.feature_names
+    texts = (f"{title}\n\n{summarized(model, rows, names)}" for title, model in fits.items())
     write_text("\n\n\n".join(texts))
-    for text in warning_texts(caught, data.feature_names):
+    for text in warning_texts(caught, names):
         write_text(f"\n{text}")
-    outputs.write(options, plot=lambda file: outputs.save(draw(data, fits), file, options.plot))
+    outputs.write(options, plot=partial(outputs.write_figure, options, partial(draw, data, fits)))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import warnings
+from argparse import Namespace
 from collections.abc import Sequence
 from copy import copy
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -18,23 +17,12 @@ import numpy as np
 from emgmm import validation
 from emgmm.base import fitted_mixture
 from emgmm.cli import arguments as types
-from emgmm.cli import labels, outputs, tables
-from emgmm.cli.arguments import Parser
+from emgmm.cli import outputs, tables
 from emgmm.cli.csv_files import Format
 from emgmm.cli.report import candidates, conditions, summarized, warning_texts
 from emgmm.cli.rows import InputRows
 from emgmm.cli.scaling import Standardization
-from emgmm.cli.tables import Table
-from emgmm.cli.terminal import (
-    FAILED,
-    CommandError,
-    imported,
-    join_names,
-    note,
-    printable,
-    wrap,
-    write_text,
-)
+from emgmm.cli.terminal import FAILED, CommandError, imported, note, printable, write_text
 from emgmm.covariances import family_names, family_of
 from emgmm.estimator import GaussianMixture
 from emgmm.initialization import STARTS
@@ -42,7 +30,6 @@ from emgmm.plotting import GaussianMixtureDisplay, InformationCriterionDisplay
 from emgmm.plotting.mixture import displayed
 from emgmm.selection.candidates import CRITERIA, Candidate, distinct_families
 from emgmm.selection.estimator import GaussianMixtureIC
-from emgmm.typing import Array
 
 # Largest number of features that a plot shows.
 MAX_DRAWN = 5
@@ -68,9 +55,9 @@ class GridWithProgress(GaussianMixtureIC):
         self.bar.set_postfix_str(f"{candidate.n_components} {candidate.covariance_type}")
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
-    """Parse the command line; options of the grid have the names of its parameters."""
-    parser = Parser("fit", DESCRIPTION, EXAMPLE)
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    parser = types.Parser("fit", DESCRIPTION, EXAMPLE)
     add = parser.add
     parser.add_argument("data", type=Path, help=DATA)
     add("--components", type=types.numbers, default="1:9", metavar="NUMBERS")
@@ -85,8 +72,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--model", type=Path, metavar="FILE")
     add("--plot", type=Path, metavar="FILE")
     add("--seed", type=types.seed, default=0, dest="random_state", metavar="SEED")
-    start = {"choices": ("auto", *STARTS), "default": "auto", "metavar": "METHOD"}
-    add("--start", dest="init_params", **start)
+    starts = ("auto", *STARTS)
+    add("--start", choices=starts, default="auto", dest="init_params", metavar="METHOD")
     add("--n-init", type=types.positive_integer, metavar="N")
     add("--tol", type=types.non_negative)
     add("--max-iter", type=types.positive_integer, metavar="N")
@@ -94,33 +81,36 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--prior", choices=("conjugate",))
     add("--noise", choices=("uniform",))
     add("--jobs", type=int, metavar="N")
-    return parser.parse_args(arguments)
-
-
-def main(arguments: list[str]) -> None:
-    """Run the command."""
-    options = parse(arguments)
+    options = parser.parse_args(arguments)
     outputs.check(options, ("out", "model", "plot"), data=options.data)
     with tables.open_table(options.data, Format.of(options)) as table:
         fit(options, table)
 
 
-def fit(options: argparse.Namespace, table: Table) -> None:
+def fit(options: Namespace, table: tables.Table) -> None:
     """Fit the grid to a table, report the results, and write the requested files."""
     rows = InputRows.of(table, options)
     families = families_for(options.families, len(rows.names))
     n_distinct = rows.n_distinct(options.components[-1])
     numbers = components_for(options.components, n_distinct)
     if options.out is not None:
-        labels.check(options, table, numbers[-1], noise=options.noise is not None)
+        outputs.check_table(options, table, numbers[-1], noise=options.noise is not None)
     scaled = Standardization.of(rows) if options.scale else None
     X, weights = (rows if scaled is None else scaled.forward(rows)).for_estimator()
     new_bar = imported("progress", "cli", "tqdm").tqdm
-    introduce(options, rows, numbers, n_distinct)
+    rows.introduce(options.data)
+    if numbers[-1] < options.components[-1]:
+        note(f"only {n_distinct} rows differ, so no more than {numbers[-1]} components are tried")
     total = sum(len({*distinct_families(families, K, len(rows.names)).values()}) for K in numbers)
     # The bar is silent if standard error is not a terminal.
-    with new_bar(total=total, file=sys.stderr, disable=None, leave=False, unit="fit") as bar:
-        grid, caught = fit_grid(options, X, weights, numbers, families, bar)
+    bar = new_bar(total=total, file=sys.stderr, disable=None, leave=False, unit="fit")
+    grid = new_grid(options, numbers, families)
+    with bar as grid.bar, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            grid.fit(X, sample_weight=weights)
+        except ValueError as error:
+            raise CommandError(str(error), FAILED) from None
     summary = summarized(grid, X, rows.names, weights)
     diagnosis = grid.diagnose(X, sample_weight=weights)
     if scaled is not None:
@@ -134,9 +124,9 @@ def fit(options: argparse.Namespace, table: Table) -> None:
     model = grid.best_estimator_
     outputs.write(
         options,
-        out=partial(labels.write, options, table, rows.names, fitted_mixture(model)),
+        out=partial(outputs.write_table, options, table, rows.names, model),
         model=partial(save, model, rows.names),
-        plot=lambda file: outputs.save(draw(rows, grid), file, options.plot),
+        plot=partial(outputs.write_figure, options, partial(draw, rows, grid)),
     )
 
 
@@ -156,7 +146,7 @@ def families_for(requested: str | list[str], n_features: int) -> list[str]:
 
 def components_for(requested: Sequence[int], n_distinct: int) -> list[int]:
     """Return the numbers of components to fit, at most the number of distinct rows."""
-    numbers = list(takewhile(lambda number: number <= n_distinct, requested))
+    numbers = [number for number in requested if number <= n_distinct]
     if not numbers:
         raise CommandError(
             f"--components: {requested[0]} components need as many different rows, but there are "
@@ -165,47 +155,13 @@ def components_for(requested: Sequence[int], n_distinct: int) -> list[int]:
     return numbers
 
 
-def introduce(
-    options: argparse.Namespace, rows: InputRows, numbers: Sequence[int], n_distinct: int
-) -> None:
-    """Report the columns that are fitted and those that are left out."""
-    used = join_names(rows.names)
-    write_text(wrap(f"{options.data}: {rows.n_rows} rows; columns used: {used}"))
-    if rows.textual:
-        write_text(wrap(f"Left out because they are not numeric: {', '.join(rows.textual)}"))
-    if rows.identifiers:
-        write_text(wrap(f"Left out as row identifiers: {join_names(rows.identifiers)}"))
-    if rows.n_missing:
-        count = "1 value is" if rows.n_missing == 1 else f"{rows.n_missing} values are"
-        write_text(f"{count} missing; the likelihood is that of the others.")
-    if rows.constant:
-        note(f"columns that do not vary are left out: {join_names(rows.constant)}")
-    if numbers[-1] < options.components[-1]:
-        note(f"only {n_distinct} rows differ, so no more than {numbers[-1]} components are tried")
-
-
-def fit_grid(
-    options: argparse.Namespace,
-    X: Any,
-    weights: Array | None,
-    numbers: list[int],
-    families: list[str],
-    bar: Any,
-) -> tuple[GaussianMixtureIC, list[warnings.WarningMessage]]:
-    """Return the fitted grid and its warnings."""
+def new_grid(options: Namespace, numbers: list[int], families: list[str]) -> GridWithProgress:
+    """Return a grid with those options that have the names of its parameters."""
     jobs = options.jobs and min(options.jobs, len(numbers) * len(families))
     grid = GridWithProgress(numbers, covariance_type=families, n_jobs=jobs)
-    known = grid.get_params()
-    given = {name: value for name, value in vars(options).items() if name in known}
-    grid.set_params(**{name: value for name, value in given.items() if value is not None})
-    grid.bar = bar
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            grid.fit(X, sample_weight=weights)
-        except ValueError as error:
-            raise CommandError(str(error), FAILED) from None
-    return grid, caught
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    grid.set_params(**{name: given[name] for name in given.keys() & grid.get_params().keys()})
+    return grid
 
 
 def save(model: GaussianMixture, names: list[str], file: IO[bytes]) -> None:

@@ -1,31 +1,42 @@
-"""Files that a command writes: validation of their paths, and writing of all or none."""
+"""Files that a command writes, all or none: tables with labels and probabilities, and figures."""
 
 from __future__ import annotations
 
-import argparse
 import os
+import re
 import warnings
+from argparse import Namespace
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 from typing import IO, Any
 
+from emgmm.base import fitted_mixture
+from emgmm.cli.csv_files import arrow
 from emgmm.cli.tables import SUFFIXES as TABLES
+from emgmm.cli.tables import Table, is_text, matrix
 from emgmm.cli.terminal import FAILED, CommandError, imported, write_text
+from emgmm.estimator import GaussianMixture
 from emgmm.storage.files import replaced_together
 
 # Contents of the files, by the names of the options with their paths, and suffixes of the paths.
 CONTENTS = {"out": "Labelled rows", "model": "Model", "plot": "Picture"}
 SUFFIXES = {"out": TABLES, "plot": (".png", ".pdf", ".svg")}
 
+# Size in bytes of a row group of a Parquet file.
+GROUP = 2**25
 
-def check(options: argparse.Namespace, names: tuple[str, ...], **inputs: Path) -> None:
+# Text that a spreadsheet evaluates as a formula.
+FORMULA = r"^([=+\-@\t\r])"
+
+
+def check(options: Namespace, names: tuple[str, ...], **inputs: Path) -> None:
     """Raise an error if files cannot be written or would replace an input or each other.
 
     Parameters
     ----------
-    options : argparse.Namespace
+    options : Namespace
         Options of the command.
     names : tuple of str
         Names of the options with paths of files to write, which may be None.
@@ -45,7 +56,7 @@ def check(options: argparse.Namespace, names: tuple[str, ...], **inputs: Path) -
         imported("--plot", "plot", "matplotlib", "figure")
 
 
-def requested(options: argparse.Namespace, names: Iterable[str]) -> dict[str, Path]:
+def requested(options: Namespace, names: Iterable[str]) -> dict[str, Path]:
     """Return the paths of the requested files by the names of their options."""
     paths = {name: getattr(options, name) for name in names}
     return {name: path for name, path in paths.items() if path is not None}
@@ -54,8 +65,7 @@ def requested(options: argparse.Namespace, names: Iterable[str]) -> dict[str, Pa
 def same(one: Path, other: Path) -> bool:
     """Whether two paths refer to the same file, which need not exist yet."""
     with suppress(OSError, ValueError):
-        if one.samefile(other):
-            return True
+        return one.samefile(other)
     with suppress(OSError, ValueError):
         return os.path.realpath(one) == os.path.realpath(other)
     return False
@@ -69,17 +79,16 @@ def _check_place(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
         path.exists()
     except (OSError, ValueError) as error:  # for example, a name that is too long
         raise CommandError(f"{option} {path} cannot be written: {error}") from None
-    if not path.parent.is_dir() or not place.is_dir():
-        raise CommandError(
-            f"{option} {path}: there is no folder {place if path.parent.is_dir() else path.parent}"
-        )
+    for folder in (path.parent, place):
+        if not folder.is_dir():
+            raise CommandError(f"{option} {path}: there is no folder {folder}")
     if path.is_dir():
         raise CommandError(f"{option} {path}: that is a folder, give a file")
     if not os.access(place if path.is_file() or not path.exists() else path, os.W_OK):
         raise CommandError(f"{option} {path} cannot be written: permission denied")
 
 
-def write(options: argparse.Namespace, **writers: Callable[[IO[bytes]], None]) -> None:
+def write(options: Namespace, **writers: Callable[[IO[bytes]], None]) -> None:
     """Write all requested files or none; a failure is reported as an error of the command."""
     paths = requested(options, writers)
     try:
@@ -93,9 +102,116 @@ def write(options: argparse.Namespace, **writers: Callable[[IO[bytes]], None]) -
         write_text(f"\n{CONTENTS[name]} written to {path}")
 
 
-def save(figure: Any, file: IO[bytes], path: Path) -> None:
-    """Write a figure to a file, in the format of the suffix of its path."""
+def write_figure(options: Namespace, draw: Callable[[], Any], file: IO[bytes]) -> None:
+    """Write the figure that a function returns, in the format of the suffix of ``--plot``."""
     with warnings.catch_warnings():
         # The font may lack characters of the names of columns.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
-        figure.savefig(file, format=path.suffix[1:].lower(), dpi=120)
+        draw().savefig(file, format=options.plot.suffix[1:].lower(), dpi=120)
+
+
+def check_table(options: Namespace, table: Table, n_components: int, *, noise: bool) -> None:
+    """Raise an error if a file cannot hold the columns of a table and the additional ones."""
+    table.check_free(names_added(n_components, noise=noise), "--out")
+    pa, suffix = arrow(), options.out.suffix.lower()
+    for field in table.schema:
+        try:
+            Sink(pa.BufferOutputStream(), suffix, pa.schema([field])).close()
+        except pa.ArrowException:
+            other = ".parquet" if suffix == ".csv" else ".csv"
+            raise CommandError(
+                f"--out: column {field.name!r} holds {field.type}, which a {suffix} file cannot "
+                f"hold: write a {other} file"
+            ) from None
+
+
+def names_added(n_components: int, *, noise: bool) -> list[str]:
+    """Return the names of the columns that are added to the table."""
+    return ["label", *(f"p_{k}" for k in range(n_components)), *["p_noise"] * noise]
+
+
+def write_table(
+    options: Namespace, table: Table, names: list[str], model: GaussianMixture, file: IO[bytes]
+) -> None:
+    """Write a table with the labels and the probabilities of its rows.
+
+    Parameters
+    ----------
+    options : Namespace
+        Options of the command.
+    table, names
+        Table, and names of its columns that are the features of the model.
+    model : GaussianMixture
+        Fitted model without names of features.
+    file : file
+        File object that replaces the file at ``--out`` once it is complete.
+    """
+    pa, schema, mixture = arrow(), table.schema, fitted_mixture(model)
+    for name in names_added(mixture.n_components, noise=mixture.noise is not None):
+        schema = schema.append(pa.field(name, pa.int64() if name == "label" else pa.float64()))
+    sink = Sink(file, options.out.suffix.lower(), schema, safe=options.safe_csv)
+    try:
+        for batch in table.batches(table.names):
+            rows = matrix(batch.select(names))
+            found = [model.predict(rows), *model.predict_proba(rows).T]
+            sink.write([*batch.columns, *map(pa.array, found)])
+        sink.close()
+    except pa.ArrowException as error:  # for example, bytes that are not text
+        raise CommandError(f"cannot write {options.out}: {error}", FAILED) from None
+
+
+class Sink:
+    """Writer of record batches to a CSV or Parquet file.
+
+    Parameters
+    ----------
+    file : file
+        File object.
+    suffix : {'.csv', '.parquet'}
+        Format of the file.
+    schema : pyarrow.Schema
+        Columns of the table.
+    safe : bool, default=False
+        Whether to put a quote before text in a CSV file that a spreadsheet would evaluate.
+    """
+
+    def __init__(self, file: Any, suffix: str, schema: Any, *, safe: bool = False) -> None:
+        pa = arrow()
+        self.is_csv, self.safe = suffix == ".csv", safe
+        if self.is_csv:
+            names = [re.sub(FORMULA, r"'\1", name) if safe else name for name in schema.names]
+            schema = pa.schema(list(zip(names, map(plain, schema.types), strict=True)))
+        self.schema = schema
+        self.writer = (pa.csv.CSVWriter if self.is_csv else pa.parquet.ParquetWriter)(file, schema)
+        self.pending: list[Any] = []
+
+    def write(self, columns: list[Any]) -> None:
+        """Add columns, and write them once there are enough rows for a row group."""
+        if self.is_csv:
+            columns = [self._for_csv(column) for column in columns]
+        self.pending.append(arrow().RecordBatch.from_arrays(columns, schema=self.schema))
+        if sum(batch.nbytes for batch in self.pending) >= GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """Write the remaining rows and close the file."""
+        self._flush()
+        self.writer.close()
+
+    def _flush(self) -> None:
+        if self.pending:
+            self.writer.write_table(arrow().Table.from_batches(self.pending))
+            self.pending = []
+
+    def _for_csv(self, column: Any) -> Any:
+        pa = arrow()
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if self.safe and (is_text(column.type) or pa.types.is_binary(column.type)):
+            column = pa.compute.replace_substring_regex(column, FORMULA, r"'\1")
+        return column
+
+
+def plain(kind: Any) -> Any:
+    """Return the type of a column without its dictionary encoding."""
+    return kind.value_type if arrow().types.is_dictionary(kind) else kind

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emgmm.cli.tables import Table, matrix
-from emgmm.cli.terminal import CommandError, abbreviate, join_names
+from emgmm.cli.terminal import CommandError, abbreviate, join_names, note, wrap, write_text
 from emgmm.sources import blocks
 from emgmm.typing import Array, Integers
 
@@ -61,7 +62,7 @@ class InputRows:
     identifiers: Sequence[str] = ()
 
     @classmethod
-    def of(cls, table: Table, options: argparse.Namespace) -> InputRows:
+    def of(cls, table: Table, options: Namespace) -> InputRows:
         """Select the columns of a table to fit, and the column with the weights."""
         names, textual, identifiers = chosen_columns(table, options)
         weights = options.weights
@@ -91,6 +92,19 @@ class InputRows:
             textual=textual,
             identifiers=identifiers,
         )
+
+    def introduce(self, path: Path) -> None:
+        """Report the columns that are fitted and those that were left out."""
+        write_text(wrap(f"{path}: {self.n_rows} rows; columns used: {join_names(self.names)}"))
+        if self.textual:
+            write_text(wrap(f"Left out because they are not numeric: {', '.join(self.textual)}"))
+        if self.identifiers:
+            write_text(wrap(f"Left out as row identifiers: {join_names(self.identifiers)}"))
+        if self.n_missing:
+            count = "1 value is" if self.n_missing == 1 else f"{self.n_missing} values are"
+            write_text(f"{count} missing; the likelihood is that of the others.")
+        if self.constant:
+            note(f"columns that do not vary are left out: {join_names(self.constant)}")
 
     def loaded(self) -> InputRows:
         """Read the rows into memory."""
@@ -131,9 +145,7 @@ class InputRows:
         return len(seen)
 
 
-def chosen_columns(
-    table: Table, options: argparse.Namespace
-) -> tuple[list[str], list[str], list[str]]:
+def chosen_columns(table: Table, options: Namespace) -> tuple[list[str], list[str], list[str]]:
     """Return the columns named in the command line, or by default all numeric columns.
 
     The other values are the columns that are left out by default: those that are not numeric, as
@@ -153,8 +165,7 @@ def chosen_columns(
         return options.columns, [], []
     names = [name for name in table.names if name not in (*excluded, options.weights)]
     numeric = [name for name in names if table.is_numeric(name)]
-    causes = {name: table.cause(name) for name in names if name not in numeric}
-    textual = [abbreviate(name) + (cause and f" ({cause})") for name, cause in causes.items()]
+    textual = [abbreviate(name) + table.cause(name) for name in names if name not in numeric]
     identifiers = table.row_numbers(numeric)
     used = [name for name in numeric if name not in identifiers]
     if used:

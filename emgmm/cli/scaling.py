@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emgmm.attributes import adopt
 from emgmm.base import fitted_mixture
@@ -55,15 +56,13 @@ class Standardization:
     def of(cls, rows: InputRows) -> Standardization:
         """Compute the standardization of the columns of rows."""
         weight, observed, sums, squares = 0.0, *np.zeros((3, len(rows.names)))
-        for values, counts in weighted(rows):
-            is_observed = np.logical_not(np.isnan(values))
+        for values, is_observed, counts in weighted(rows):
             weight += float(counts.sum())
             observed += counts @ is_observed
             sums += counts @ np.where(is_observed, values, 0.0)
         means = sums / observed
         with np.errstate(over="ignore"):
-            for values, counts in weighted(rows):
-                is_observed = np.logical_not(np.isnan(values))
+            for values, is_observed, counts in weighted(rows):
                 squares += counts @ np.where(is_observed, values - means, 0.0) ** 2
             sds = np.sqrt(squares / observed)
         usable = np.isfinite(sds) & (sds > 0)
@@ -158,7 +157,8 @@ class Standardization:
         return Noise(noise.weight, Box(box.sides * self.sds, box.edges * self.sds, corner))
 
 
-def weighted(rows: InputRows) -> Iterator[tuple[Array, Array]]:
-    """Yield the pieces of rows with their weights, which are 1 by default."""
+def weighted(rows: InputRows) -> Iterator[tuple[Array, NDArray[np.bool_], Array]]:
+    """Yield the pieces of rows, which values are observed, and the weights, by default 1."""
     for values, counts in rows.pieces():
-        yield values, np.ones(len(values)) if counts is None else counts
+        weights = np.ones(len(values)) if counts is None else counts
+        yield values, np.logical_not(np.isnan(values)), weights

@@ -85,20 +85,15 @@ class Table:
         start = 0
         for batch in self.batches(integers):
             numbers = np.arange(start, start + batch.num_rows)
-            columns = {name: batch.column(name) for name, _ in found}
-            found = [
-                (name, first)
-                for name, first in found
-                if not columns[name].null_count
-                and np.array_equal(columns[name].to_numpy(), numbers + first)
-            ]
+            values = {name: batch.column(name).to_numpy(zero_copy_only=False) for name, _ in found}
+            found = [(name, k) for name, k in found if np.array_equal(values[name], numbers + k)]
             start += batch.num_rows
             if not found:
                 break
         return [name for name, _ in found]
 
     def cause(self, name: str) -> str:
-        """Describe a value because of which a column is not numeric, as in "'?' in row 7".
+        """Describe a value because of which a column is not numeric, as in " ('?' in row 7)".
 
         It is the first value that is neither a number nor missing, or else the first value. Rows
         are counted from 1. The result is empty if the column has no value.
@@ -110,9 +105,9 @@ class Table:
                 column = column.dictionary_decode()
             wrong, valid = self._wrong(column)
             if wrong >= 0:
-                return describe(column[wrong], start + wrong, self.decimal)
+                return f" ({describe(column[wrong], start + wrong, self.decimal)})"
             if not first and valid >= 0:
-                first = describe(column[valid], start + valid, self.decimal)
+                first = f" ({describe(column[valid], start + valid, self.decimal)})"
             start += batch.num_rows
         return first
 
@@ -142,10 +137,7 @@ class Table:
         self.check_names(names, option)
         for name in names:
             if not self.is_numeric(name):
-                found = self.cause(name)
-                raise CommandError(
-                    f"{option}: column {name!r} is not numeric{found and f' ({found})'}"
-                )
+                raise CommandError(f"{option}: column {name!r} is not numeric{self.cause(name)}")
 
     def check_free(self, names: Sequence[str], option: str) -> None:
         """Raise an error if the table already has one of these columns."""

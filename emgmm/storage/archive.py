@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from io import BytesIO
@@ -33,11 +33,7 @@ class DamagedError(ValueError):
 
 
 class OtherVersionError(ValueError):
-    """An archive was written by another version, whose name is `version`."""
-
-    def __init__(self, version: str) -> None:
-        super().__init__(f"written by version {version}")
-        self.version = version
+    """An archive was written by another version, whose name is the message."""
 
 
 class Archive:
@@ -45,7 +41,7 @@ class Archive:
 
     Parameters
     ----------
-    classes : collection of type
+    classes : iterable of type
         Dataclasses and named tuples.
     constants : mapping
         Objects that are stored by name.
@@ -53,9 +49,7 @@ class Archive:
         Version that is written. Archives of other versions are not read.
     """
 
-    def __init__(
-        self, classes: Collection[type], constants: Mapping[str, Any], version: str
-    ) -> None:
+    def __init__(self, classes: Iterable[type], constants: Mapping[str, Any], version: str) -> None:
         self.classes = {each.__name__: each for each in classes}
         self.constants = constants
         self.version = version
@@ -63,9 +57,8 @@ class Archive:
 
     def write(self, file: IO[bytes], value: Any) -> None:
         """Write one value to a file."""
-        arrays: list[NDArray[Any]] = []
-        document = {"version": self.version, "value": self._encode(value, arrays)}
-        entries: dict[str, Any] = {f"array_{index}": array for index, array in enumerate(arrays)}
+        entries: dict[str, Any] = {}
+        document = {"version": self.version, "value": self._encode(value, entries)}
         entries[DOCUMENT] = np.array(json.dumps(document))
         np.savez(file, **entries)
 
@@ -93,7 +86,7 @@ class Archive:
         except Exception as error:  # a damaged file may cause any error
             raise DamagedError(shorten(str(error), 300) or type(error).__name__) from None
 
-    def _encode(self, value: Any, arrays: list[NDArray[Any]]) -> Any:
+    def _encode(self, value: Any, arrays: dict[str, Any]) -> Any:
         if id(value) in self._names:
             return {"constant": self._names[id(value)]}
         if isinstance(value, np.generic):
@@ -101,8 +94,9 @@ class Archive:
         if value is None or isinstance(value, bool | int | float | str):
             return value
         if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-            arrays.append(value)
-            return {"array": f"array_{len(arrays) - 1}"}
+            name = f"array_{len(arrays)}"
+            arrays[name] = value
+            return {"array": name}
         if isinstance(value, dict):
             return {"items": {key: self._encode(item, arrays) for key, item in value.items()}}
         if type(value) is list:

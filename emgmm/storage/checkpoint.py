@@ -11,7 +11,7 @@ import json
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import replace
@@ -21,6 +21,7 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
+from numpy.random import RandomState
 
 from emgmm.acceleration import Scheme, Step
 from emgmm.covariances import FAMILIES
@@ -73,9 +74,7 @@ class Checkpoint(Recorder):
         If the file is not a checkpoint, or one of a fit with other settings.
     """
 
-    def __init__(
-        self, path: Path, every: float, settings: dict[str, str], noise: Any = None
-    ) -> None:
+    def __init__(self, path: Path, every: float, settings: dict[str, str], noise: Any) -> None:
         self.path = path
         self.archive = archive(noise)
         self.every = every
@@ -93,7 +92,7 @@ class Checkpoint(Recorder):
             return None
         except OtherVersionError as error:
             raise ValueError(
-                f"The checkpoint {self.path} was written by {error.version}, and this is "
+                f"The checkpoint {self.path} was written by {error}, and this is "
                 f"{self.archive.version}, which may round differently: continue with that version, "
                 "or remove the file to start anew."
             ) from None
@@ -121,9 +120,7 @@ class Checkpoint(Recorder):
         self._source = DigestedSource(source)
         return self._source
 
-    def restore(
-        self, em: EM, random: np.random.RandomState
-    ) -> tuple[FinishedStarts, np.random.RandomState]:
+    def restore(self, em: EM, random: RandomState) -> tuple[FinishedStarts, RandomState]:
         em.source = self._source.source
         if self._content is None:
             return super().restore(em, random)
@@ -141,7 +138,7 @@ class Checkpoint(Recorder):
         em.passes = record.passes
         return record.starts, restored
 
-    def begin_start(self, starts: FinishedStarts, em: EM, random: np.random.RandomState) -> None:
+    def begin_start(self, starts: FinishedStarts, em: EM, random: RandomState) -> None:
         if self.record is None or starts is not self.record.starts:
             self.record = Record(starts, random.get_state(legacy=False), em.passes)
             self._keep()
@@ -219,7 +216,7 @@ def warn(path: Path, action: str, error: OSError, consequence: str = "the fit co
 def recorder(
     path: str | os.PathLike[str] | None,
     every: float,
-    parameters: Mapping[str, Any],
+    parameters: dict[str, Any],
     source: Source,
     initial: Mixture | None,
 ) -> Iterator[Recorder]:
@@ -275,17 +272,15 @@ def recorder(
         checkpoint.remove()
 
 
-def described(
-    parameters: Mapping[str, Any], source: Source, initial: Mixture | None
-) -> dict[str, str]:
+def described(params: dict[str, Any], source: Source, initial: Mixture | None) -> dict[str, str]:
     """Return the settings that must be the same when a fit continues, as text."""
     for name in ("covariance_type", "acceleration"):
-        if not isinstance(parameters[name], str | None):
+        if not isinstance(params[name], str | None):
             raise ValueError(
-                f"With a checkpoint, {name} must be a name, but it is {parameters[name]!r}: use a "
+                f"With a checkpoint, {name} must be a name, but it is {params[name]!r}: use a "
                 "name, or set checkpoint=None."
             )
-    settings = {name: describe(value) for name, value in parameters.items() if name not in FREE}
+    settings = {name: describe(value) for name, value in params.items() if name not in FREE}
     settings["number of rows"] = source.n_rows
     settings["number of features"] = source.n_features
     settings["type of rows"] = source.dtype.str
