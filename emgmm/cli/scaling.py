@@ -133,7 +133,8 @@ class Standardization:
             None if old.noise is None else self._noise(old.noise),
         )
         model = copy(fitted).set_params(covariance_type=family.name, reg_covar=0.0)
-        vars(model).pop("_starts", None)  # whose objectives are those of the standardized rows
+        for name in ("_starts", "_stream"):  # which are in the units of the standardized columns
+            vars(model).pop(name, None)
         adopt(
             model,
             new,
