@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, is_dataclass
 from math import prod
 from typing import Any
@@ -154,10 +154,9 @@ def _is_possible(part: Any, components: range) -> bool:
 def _all_values(value: Any) -> Iterator[Any]:
     """Yield an object and, recursively, the values in its fields."""
     yield value
+    items = value if isinstance(value, tuple | list) else ()
     if is_dataclass(value) or hasattr(value, "_asdict"):
-        items: Iterable[Any] = (item for _, item in fields_of(value))
-    else:
-        items = value if isinstance(value, tuple | list) else ()
+        items = tuple(fields_of(value).values())
     for item in items:
         yield from _all_values(item)
 
