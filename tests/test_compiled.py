@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,17 @@ from emgmm import GaussianMixture
 from emgmm.covariances import DENSE, DIAGONAL, FAMILIES, ISOTROPIC
 from emgmm.estep.base import most_probable
 from emgmm.estep.compiled import estep
-from emgmm.estep.compiled.estep import (
-    expanded_labels,
-    expanded_log_densities,
-    expanded_log_joint,
-    expanded_responsibilities,
-    expanded_sums,
-    outperforms_numpy,
-    strip_tiles,
-)
+from emgmm.estep.compiled.estep import expanded, outperforms_numpy, strip_tiles
 from emgmm.estep.softmax import FLOOR, FLOOR_SINGLE, softmax
 
 pytest.importorskip("numba", reason="the kernel is compiled by numba, an optional package")
 kernel = estep.kernel()
+
+expanded_labels = partial(expanded, "labels")
+expanded_log_densities = partial(expanded, "log_densities")
+expanded_log_joint = partial(expanded, "log_joint")
+expanded_responsibilities = partial(expanded, "responsibilities")
+expanded_sums = partial(expanded, "sums")
 
 SHAPES = {"outer": DENSE, "axis": DIAGONAL, "trace": ISOTROPIC, "shared": None}
 shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)

@@ -102,8 +102,8 @@ class Dense(Structure):
         elements: Array = sums.take(_monomial_of(n_features), axis=1)
         return elements.reshape(len(sums), n_features, n_features)
 
-    def pairs_and_squares(self, n_features: int) -> tuple[Integers, int]:
-        return _pairs(n_features), 0
+    def monomial_pairs(self, n_features: int) -> Integers:
+        return _pairs(n_features)
 
     def outer(self, vectors: Array) -> Array:
         return vectors[:, :, None] * vectors[:, None, :]

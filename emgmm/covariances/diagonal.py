@@ -23,10 +23,6 @@ def _squares(block: Array, out: Array | None = None) -> Array:
     return np.einsum("...jb,...jb->...b", block, block, out=out)
 
 
-def _no_pairs() -> Integers:
-    return np.empty((2, 0), dtype=np.intp)
-
-
 class _Elementwise(Structure, ABC):
     """Structures whose factor is 1 / standard deviation: their arithmetic is elementwise."""
 
@@ -64,6 +60,9 @@ class _Elementwise(Structure, ABC):
     def min_rows(self, n_features: int) -> int:
         return 2
 
+    def monomial_pairs(self, n_features: int) -> Integers:
+        return np.empty((2, 0), dtype=np.intp)
+
 
 class Diagonal(_Elementwise):
     """A diagonal matrix."""
@@ -81,9 +80,6 @@ class Diagonal(_Elementwise):
 
     def from_monomials(self, sums: Array, n_features: int) -> Array:
         return sums
-
-    def pairs_and_squares(self, n_features: int) -> tuple[Integers, int]:
-        return _no_pairs(), n_features
 
     def outer(self, vectors: Array) -> Array:
         return vectors**2
@@ -146,9 +142,6 @@ class Isotropic(_Elementwise):
 
     def from_monomials(self, sums: Array, n_features: int) -> Array:
         return sums[:, 0]
-
-    def pairs_and_squares(self, n_features: int) -> tuple[Integers, int]:
-        return _no_pairs(), 1
 
     def outer(self, vectors: Array) -> Array:
         return (vectors**2).sum(axis=1)

@@ -83,18 +83,11 @@ class Structure(ABC):
     def from_monomials(self, sums: Array, n_features: int) -> Array:
         """Return K scatter elements from weighted sums of monomials, (K, n_monomials)."""
 
-    def pairs_and_squares(self, n_features: int) -> tuple[Integers, int] | None:
-        """Return the monomials in the form that the compiled E-step needs.
+    def monomial_pairs(self, n_features: int) -> Integers | None:
+        """Return the features whose products are the monomials, (2, n), for the compiled E-step.
 
-        Returns
-        -------
-        pairs : (2, n) array of int
-            Features whose products are monomials, in the order of `monomials`.
-        n_squares : int
-            D if the monomials are the squares of the features, 1 if there is only the sum of these
-            squares, 0 if there are pairs instead.
-
-        None is returned by a structure with other monomials, which is served by NumPy.
+        There are none if the monomials are the squares of the features, or only the sum of these
+        squares. None is returned by a structure with other monomials, which is served by NumPy.
         """
         return None
 

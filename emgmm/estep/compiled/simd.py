@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from numba import extending, njit, types
+from numba.core import cgutils
 from numba.extending import models, register_model
 
 from emgmm.estep.softmax import FLOOR, FLOOR_SINGLE
@@ -46,6 +48,8 @@ class Kind:
     ----------
     scalar : llvmlite type
         Type of a number.
+    bits : int
+        Number of its bits.
     floor : float
         Lower bound of the arguments of the exponential.
     fraction : int
@@ -58,6 +62,7 @@ class Kind:
     """
 
     scalar: Any
+    bits: int
     floor: float
     fraction: int
     log2: tuple[float, float]
@@ -67,6 +72,7 @@ class Kind:
 # The relative error of q is 2e-17, and 1e-8 in single precision. exp(0) is exactly 1.
 DOUBLE = Kind(
     ir.DoubleType(),
+    64,
     FLOOR,
     52,
     (0.6931471805582987, 1.6465949582897082e-12),
@@ -85,6 +91,7 @@ DOUBLE = Kind(
 )
 SINGLE = Kind(
     ir.FloatType(),
+    32,
     FLOOR_SINGLE,
     23,
     (0.693145751953125, 1.4286068203094287e-06),
@@ -109,14 +116,6 @@ class Lanes(types.Type):
     def vector(self) -> Any:
         return ir.VectorType(self.kind.scalar, self.width)
 
-    @property
-    def bits(self) -> Any:
-        return ir.VectorType(ir.IntType(self.element.bitwidth), self.width)
-
-    def constant(self, value: float) -> Any:
-        """Return a compile-time constant in every lane."""
-        return ir.Constant(self.vector, [value] * self.width)
-
 
 @register_model(Lanes)
 class LanesModel(models.PrimitiveModel):
@@ -136,6 +135,11 @@ def double_lanes(lanes: Lanes) -> Lanes:
     return Lanes(types.float64, lanes.width)
 
 
+def kind_of(vector: Any) -> Kind:
+    """Return the type of the numbers of an LLVM type of vectors."""
+    return SINGLE if vector.element == SINGLE.scalar else DOUBLE
+
+
 # -- code generation ----------------------------------------------------------------------------
 def pointer_to(
     context: Any, builder: Any, array_type: Any, array: Any, index: Any, lanes: Lanes | None = None
@@ -147,18 +151,18 @@ def pointer_to(
 
 
 def load_at(builder: Any, pointer: Any) -> Any:
-    """Load the vector at a pointer."""
-    return builder.load(pointer, align=alignment(pointer))
+    """Load the vector at a pointer, which has the alignment of a number."""
+    return builder.load(pointer, align=kind_of(pointer.type.pointee).bits // 8)
 
 
 def store_at(builder: Any, vector: Any, pointer: Any) -> None:
-    """Store a vector at a pointer."""
-    builder.store(vector, pointer, align=alignment(pointer))
+    """Store a vector at a pointer, which has the alignment of a number."""
+    builder.store(vector, pointer, align=kind_of(vector.type).bits // 8)
 
 
-def alignment(pointer: Any) -> int:
-    """Return the alignment in bytes, which is that of an element."""
-    return 4 if pointer.type.pointee.element == SINGLE.scalar else 8
+def constant(vector: Any, value: float) -> Any:
+    """Return a compile-time constant in every lane of an LLVM type of vectors."""
+    return ir.Constant(vector, [value] * vector.count)
 
 
 def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
@@ -295,16 +299,6 @@ def broadcast(typing: Any, scalar: Any, array: Any) -> Any:
 
 
 @intrinsic
-def to_double(typing: Any, vector: Any) -> Any:
-    """Convert a vector to float64."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return convert(builder, arguments[0], signature.return_type)
-
-    return double_lanes(vector)(vector), code
-
-
-@intrinsic
 def lane(typing: Any, vector: Any, index: Any) -> Any:
     """Return the scalar in one lane."""
 
@@ -314,72 +308,83 @@ def lane(typing: Any, vector: Any, index: Any) -> Any:
     return vector.element(vector, types.intp), code
 
 
-def operation(name: str) -> Any:
-    """Return an intrinsic for one of the builder's binary operations."""
+def elementwise(generate: Callable[..., Any], to: Callable[[Lanes], Lanes] | None = None) -> Any:
+    """Return an intrinsic for a function of vectors, or of tuples of as many vectors.
+
+    Parameters
+    ----------
+    generate : callable
+        Function that generates the code for one vector of each argument, given the builder first.
+    to : callable, optional
+        Function that returns the type of a result; by default, that of the arguments.
+    """
 
     @intrinsic
-    def operate(typing: Any, a: Any, b: Any) -> Any:
+    @wraps(generate)  # numba takes the number of arguments from its signature
+    def apply(typing: Any, *given: Any) -> Any:
+        of_tuples = isinstance(given[0], types.UniTuple)
+        lanes = given[0].dtype if of_tuples else given[0]
+        lanes = lanes if to is None else to(lanes)
+
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return getattr(builder, name)(*arguments)
+            if not of_tuples:
+                return generate(builder, *arguments)
+            vectors = zip(*(cgutils.unpack_tuple(builder, each) for each in arguments), strict=True)
+            results = [generate(builder, *each) for each in vectors]
+            return context.make_tuple(builder, signature.return_type, results)
 
-        return a(a, a), code
+        returned = types.UniTuple(lanes, given[0].count) if of_tuples else lanes
+        return returned(*given), code
 
-    return operate
-
-
-add, subtract, multiply, divide = map(operation, ("fadd", "fsub", "fmul", "fdiv"))
+    return apply
 
 
-@intrinsic
-def maximum(typing: Any, a: Any, b: Any) -> Any:
+add = elementwise(lambda builder, a, b: builder.fadd(a, b))
+subtract = elementwise(lambda builder, a, b: builder.fsub(a, b))
+multiply = elementwise(lambda builder, a, b: builder.fmul(a, b))
+divide = elementwise(lambda builder, a, b: builder.fdiv(a, b))
+
+
+@elementwise
+def maximum(builder: Any, a: Any, b: Any) -> Any:
     """Return the maximum of a and b; NaN in `a` is kept."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, b = arguments
-        return builder.select(builder.fcmp_ordered(">", b, a), b, a)
-
-    return a(a, a), code
+    return builder.select(builder.fcmp_ordered(">", b, a), b, a)
 
 
-@intrinsic
-def select_above(typing: Any, bound: Any, x: Any, a: Any, b: Any) -> Any:
+@elementwise
+def select_above(builder: Any, bound: Any, x: Any, a: Any, b: Any) -> Any:
     """Return b where x <= bound, and a elsewhere, also where x is NaN."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bound, x, a, b = arguments
-        return builder.select(builder.fcmp_ordered("<=", x, bound), b, a)
-
-    return a(a, a, a, a), code
+    return builder.select(builder.fcmp_ordered("<=", x, bound), b, a)
 
 
-@intrinsic
-def exponential(typing: Any, x: Any) -> Any:
+@elementwise
+def exponential(builder: Any, x: Any) -> Any:
     """Return exp(x) for floor <= x <= -floor within 1.1 ulp; x = n log(2) + r (Cody and Waite)."""
-    kind = x.kind
+    vector, kind = x.type, kind_of(x.type)
+    integers = ir.VectorType(ir.IntType(kind.bits), vector.count)
+    # Adding this constant rounds a number to an integer, in the lowest bits.
+    rounder = constant(vector, 1.5 * 2.0**kind.fraction)
+    shifted = multiply_add(builder, x, constant(vector, 1.0 / math.log(2.0)), rounder)
+    n = builder.fsub(shifted, rounder)
+    r = x
+    for part in kind.log2:
+        r = multiply_add(builder, n, constant(vector, -part), r)
+    power, terms = r, [constant(vector, term) for term in kind.terms]
+    while len(terms) > 1:  # Estrin: pairs, then pairs of pairs
+        odd = terms[len(terms) // 2 * 2 :]
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        terms = [multiply_add(builder, power, high, low) for low, high in pairs] + odd
+        power = builder.fmul(power, power)
+    square = builder.fmul(r, r)
+    mantissa = builder.fadd(multiply_add(builder, square, terms[0], r), constant(vector, 1.0))
+    exponent = builder.shl(builder.bitcast(shifted, integers), constant(integers, kind.fraction))
+    return builder.bitcast(builder.add(builder.bitcast(mantissa, integers), exponent), vector)
 
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value, constant = arguments[0], x.constant
-        # Adding this constant rounds a number to an integer, in the lowest bits.
-        rounder = constant(1.5 * 2.0**kind.fraction)
-        shifted = multiply_add(builder, value, constant(1.0 / math.log(2.0)), rounder)
-        n = builder.fsub(shifted, rounder)
-        r = value
-        for part in kind.log2:
-            r = multiply_add(builder, n, constant(-part), r)
-        power, terms = r, [constant(term) for term in kind.terms]
-        while len(terms) > 1:  # Estrin: pairs, then pairs of pairs
-            odd = terms[len(terms) // 2 * 2 :]
-            pairs = zip(terms[::2], terms[1::2], strict=False)
-            terms = [multiply_add(builder, power, high, low) for low, high in pairs] + odd
-            power = builder.fmul(power, power)
-        square = builder.fmul(r, r)
-        mantissa = builder.fadd(multiply_add(builder, square, terms[0], r), constant(1.0))
-        shift = ir.Constant(x.bits, [kind.fraction] * x.width)
-        exponent = builder.shl(builder.bitcast(shifted, x.bits), shift)
-        whole = builder.add(builder.bitcast(mantissa, x.bits), exponent)
-        return builder.bitcast(whole, x.vector)
 
-    return x(x), code
+to_double = elementwise(
+    lambda builder, vector: convert(builder, vector, Lanes(types.float64, vector.type.count)),
+    double_lanes,
+)
 
 
 @njit

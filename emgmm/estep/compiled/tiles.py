@@ -10,6 +10,7 @@ from numba.core import cgutils
 
 from emgmm.estep.compiled.simd import (
     Lanes,
+    constant,
     fold,
     horizontal_sums,
     intrinsic,
@@ -188,7 +189,7 @@ def sums_tile(height: int) -> Any:
                 return [load_at(builder, pointer) for pointer in pointers]
 
             tile_sums = Tile(builder, lanes, height)
-            tile_sums.begin([lanes.constant(0.0)] * height)
+            tile_sums.begin([constant(lanes.vector, 0.0)] * height)
             with cgutils.for_range_slice(builder, size(0), count, size(lanes.width), size) as loop:
                 right = vectors(kinds[3], features, entries, loop[0])
                 tile_sums.add(vectors(kinds[0], resp, starts, loop[0]), right)
