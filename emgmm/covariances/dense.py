@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from emgmm.covariances.conditional import Conditioning
-from emgmm.covariances.structure import Structure
-from emgmm.exceptions import DegenerateCovarianceError
+from emgmm.covariances.structure import Structure, raise_degenerate
 from emgmm.typing import Array, Integers
 
 # From SLABBED features on, a triangular matrix is applied in slabs of SLAB rows, which skip most of
@@ -74,6 +73,13 @@ def are_symmetric(matrices: Array) -> NDArray[np.bool_]:
     return np.logical_and.reduce(difference <= ASYMMETRY * scale, axis=(1, 2))
 
 
+def _cholesky(matrices: Array) -> tuple[list[Array], NDArray[np.bool_]]:
+    """Return lower Cholesky factors, and which of the K matrices are not positive definite."""
+    results = [dpotrf(matrix, lower=1) for matrix in matrices]
+    failed = [bool(failure) or not isfinite(factor[-1, -1]) for factor, failure in results]
+    return [factor for factor, _ in results], np.array(failed)
+
+
 class Dense(Structure):
     """Any symmetric matrix."""
 
@@ -118,40 +124,20 @@ class Dense(Structure):
     def diagonal(self, element: Array) -> Array:
         return np.diag(np.diag(element))
 
-    def estimate(self, scatters: Array, counts: Array, n_features: int) -> Array:
-        return scatters / counts[:, None, None]
-
     def add_ridge(self, covariances: Array, ridge: float) -> Array:
         return covariances + ridge * _identity(covariances.shape[-1])
 
     def precisions_cholesky(self, covariances: Array) -> Array:
-        precisions_cholesky = np.empty(covariances.shape)
-        degenerate = []
-        for k, covariance in enumerate(covariances):
-            factor, not_definite = dpotrf(covariance, lower=1)
-            inverse, singular = dtrtri(factor, lower=1)  # L^-1 saves a triangular solve per block
-            if not_definite or singular or not isfinite(factor[-1, -1]):
-                degenerate.append(k)
-            else:
-                precisions_cholesky[k] = inverse.T
-        if degenerate:
-            raise DegenerateCovarianceError(tuple(degenerate))
-        return precisions_cholesky
+        factors, degenerate = _cholesky(covariances)
+        raise_degenerate(degenerate)
+        # The inverse of L saves a triangular solve per block.
+        return np.array([dtrtri(factor, lower=1)[0].T for factor in factors])
 
     def cholesky_of_precisions(self, precisions: Array) -> Array:
         # P = U U^T with U upper triangular is a Cholesky factorization with both axes reversed.
-        precisions_cholesky = np.empty(precisions.shape)
-        symmetric = are_symmetric(precisions)
-        degenerate = []
-        for k, precision in enumerate(precisions):
-            factor, not_definite = dpotrf(precision[::-1, ::-1], lower=1)
-            if not_definite or not symmetric[k] or not isfinite(factor[-1, -1]):
-                degenerate.append(k)
-            else:
-                precisions_cholesky[k] = factor[::-1, ::-1]
-        if degenerate:
-            raise DegenerateCovarianceError(tuple(degenerate))
-        return precisions_cholesky
+        factors, degenerate = _cholesky(precisions[:, ::-1, ::-1])
+        raise_degenerate(degenerate | ~are_symmetric(precisions))
+        return np.array([factor[::-1, ::-1] for factor in factors])
 
     def precisions(self, precisions_cholesky: Array) -> Array:
         return precisions_cholesky @ np.swapaxes(precisions_cholesky, -1, -2)

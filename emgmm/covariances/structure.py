@@ -30,14 +30,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emgmm.covariances.conditional import Conditioning, Projected, conditioning
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array, Integers
 
 # Variance inflation, an upper bound of the sum over features of 1 / (1 - R_j^2), above which
 # conditional distributions are computed from U: the rounding errors of inverses of parts of a
 # precision matrix grow with this factor.
 NEAR_SINGULAR = 1e4
+
+
+def raise_degenerate(degenerate: NDArray[np.bool_]) -> None:
+    """Raise an error with the components, along the first axis, of which any entry is true."""
+    if degenerate.any():
+        each = degenerate.reshape(len(degenerate), -1).any(axis=1)
+        raise DegenerateCovarianceError(tuple(np.flatnonzero(each).tolist()))
 
 
 class Structure(ABC):
@@ -127,9 +136,9 @@ class Structure(ABC):
         return float(np.vdot(element, scatter))
 
     # -- covariances and precisions --------------------------------------------------------------
-    @abstractmethod
     def estimate(self, scatters: Array, counts: Array, n_features: int) -> Array:
         """Return maximum-likelihood covariances, given scatters about the means and (K,) counts."""
+        return scatters / counts.reshape(-1, *[1] * (scatters.ndim - 1))
 
     def single_row_covariances(self, rows: Array, counts: Array) -> Array:
         """Return covariances of components with one of the (K, D) rows each.
