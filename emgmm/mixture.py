@@ -122,6 +122,11 @@ class Mixture:
         return self.family.stack(self.covariances.astype(np.float64, copy=False))
 
     @property
+    def variances(self) -> Array:
+        """Variances of the features with a leading component axis, in float64."""
+        return self.family.structure.variances(self.covariance_stack, self.n_features)
+
+    @property
     def precisions(self) -> Array:
         """Inverses of the covariances."""
         return self.family.precisions(self.precisions_cholesky)
@@ -152,18 +157,20 @@ class Mixture:
         free += 0 if self.noise is None else 2
         return self.n_components - 1 + self.n_components * self.n_features + free
 
-    def magnitude(self, reach: Array) -> float:
-        """Return a bound of the terms of the quadratic forms of vectors within the (K, D) `reach`.
+    def magnitudes(self, reach: Array) -> Array:
+        """Return a bound of the terms of each quadratic form for vectors within the (K, D) `reach`.
 
         The bound times the unit of rounding is a first-order bound of the error of a log-joint.
         """
-        magnitudes = self.family.structure.magnitude(self.precision_cholesky_stack, reach)
-        return float(np.maximum.reduce(magnitudes))
+        return self.family.structure.magnitude(self.precision_cholesky_stack, reach)
+
+    def magnitude(self, reach: Array) -> float:
+        """Return the largest of these bounds."""
+        return float(np.maximum.reduce(self.magnitudes(reach)))
 
     def magnitude_near(self, sds: float, offsets: Array | float = 0.0) -> float:
         """Return this bound for vectors within `sds` standard deviations plus (K, D) offsets."""
-        variances = self.family.structure.variances(self.covariance_stack, self.n_features)
-        return self.magnitude(offsets + sds * np.sqrt(variances))
+        return self.magnitude(offsets + sds * np.sqrt(self.variances))
 
     def extent(self) -> float:
         """Return a distance from the origin within which no square of a row overflows."""

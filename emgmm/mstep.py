@@ -58,10 +58,8 @@ def _means_at(statistics: Statistics, counts: Array, offsets: Array) -> Array:
 
 def _check_above_rounding(mixture: Mixture) -> None:
     """Raise an error for covariances that may be rounding errors of rows as large as the means."""
-    family = mixture.family
-    reach = ROUNDING * np.abs(mixture.means, dtype=np.float64)
-    magnitudes = family.structure.magnitude(mixture.precision_cholesky_stack, reach)
-    family.raise_degenerate(np.logical_not(magnitudes <= 1))
+    magnitudes = mixture.magnitudes(ROUNDING * np.abs(mixture.means, dtype=np.float64))
+    mixture.family.raise_degenerate(np.logical_not(magnitudes <= 1))
 
 
 def _check_definite(mixture: Mixture) -> None:
@@ -71,10 +69,8 @@ def _check_definite(mixture: Mixture) -> None:
     It is at least the sum of the variance inflation factors 1 / (1 - R_j^2), where R_j is the
     multiple correlation of feature j with the others.
     """
-    family, D = mixture.family, mixture.n_features
-    sds = np.sqrt(family.structure.variances(mixture.covariance_stack, D))
-    inflation = family.structure.magnitude(mixture.precision_cholesky_stack, sds)
-    family.raise_degenerate(np.logical_not(EPS * inflation <= SINGULAR))
+    inflation = mixture.magnitudes(np.sqrt(mixture.variances))
+    mixture.family.raise_degenerate(np.logical_not(EPS * inflation <= SINGULAR))
 
 
 @checked_afterwards
@@ -91,8 +87,7 @@ def is_accurate(mixture: Mixture, centres: Array, times: Array | float = 1.0) ->
     """
     reach = np.abs(mixture.means - centres)
     reach += ROUNDING_REACH * np.abs(mixture.means)
-    magnitudes = mixture.family.structure.magnitude(mixture.precision_cholesky_stack, reach)
-    return bool(EPS * np.max(magnitudes * times) <= MAX_ERROR)
+    return bool(EPS * np.max(mixture.magnitudes(reach) * times) <= MAX_ERROR)
 
 
 def one_centre(mixture: Mixture) -> Array | None:
