@@ -80,6 +80,12 @@ class Mixture:
         return cls(weights, means, covariances, precisions_cholesky, family, noise)
 
     @property
+    def log_weights(self) -> Array:
+        """Logarithms of the weights, in float64; -inf for a weight of 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.weights, dtype=np.float64)
+
+    @property
     def n_components(self) -> int:
         """Number of Gaussian components, K."""
         return self.means.shape[0]
@@ -179,10 +185,8 @@ class Mixture:
 
     def log_peaks(self) -> Array:
         """Return the log-joint of each component at its own mean, (K,)."""
-        with np.errstate(divide="ignore"):  # a component may have weight 0
-            log_weights = np.log(self.weights, dtype=np.float64)
         half_log_det = self.family.structure.log_det(self.precision_cholesky_stack, self.n_features)
-        return log_weights + half_log_det - 0.5 * self.n_features * LOG_2_PI
+        return self.log_weights + half_log_det - 0.5 * self.n_features * LOG_2_PI
 
     def log_joint(self, rows: Array) -> Array:
         """Return log pi_k + log N(x; mu_k, Sigma_k), shape (N, K); with noise, (N, K + 1).
@@ -200,8 +204,7 @@ class Mixture:
         rows = np.asarray(rows, dtype=np.float64)
         log_joint = np.empty((len(rows), self.n_densities))
         patterns, pattern_of_row = np.unique(np.isnan(rows), axis=0, return_inverse=True)
-        with np.errstate(divide="ignore"):  # a component may have weight 0
-            log_weights = np.log(self.weights, dtype=np.float64)
+        log_weights = self.log_weights
         for k, covariance in enumerate(self.dense_covariances().astype(np.float64)):
             deviations = rows - self.means[k]
             for number, missing in enumerate(patterns):

@@ -238,25 +238,23 @@ class MStep:
         """
         mixture = self._maximum_if_any(statistics, before)
         if mixture is not None:
-            if is_accurate(mixture, statistics.centres, self._times(mixture, statistics)):
+            if self._is_accurate(mixture, statistics):
                 return mixture
             centres = one_centre(mixture)
             if centres is not None:
                 recentred = statistics_about(centres)
                 mixture = self._maximum_if_any(recentred, before)
-                if mixture is not None and is_accurate(
-                    mixture, centres, self._times(mixture, recentred)
-                ):
+                if mixture is not None and self._is_accurate(mixture, recentred):
                     return mixture
         posterior = statistics if self.prior is None else self.prior.added_to(statistics)
         return self.maximise(statistics_about(new_means(posterior)), before)
 
-    def _times(self, mixture: Mixture, statistics: Statistics) -> Array | float:
-        """Return the ratio of the covariances to those of the components' own moments."""
-        if self.prior is not None:
-            return 1.0
-        own = statistics.scatter, statistics.counts, statistics.mean_offsets
-        return self.family.enlargement(mixture.covariance_stack, *own)
+    def _is_accurate(self, mixture: Mixture, statistics: Statistics) -> bool:
+        times: Array | float = 1.0
+        if self.prior is None:
+            own = statistics.scatter, statistics.counts, statistics.mean_offsets
+            times = self.family.enlargement(mixture.covariance_stack, *own)
+        return is_accurate(mixture, statistics.centres, times)
 
     def _maximum_if_any(self, statistics: Statistics, before: Mixture | None) -> Mixture | None:
         """Return the maximum, which may be due to rounding, or None if there is none."""
@@ -274,6 +272,4 @@ class MStep:
         log_density = 0.0 if self.prior is None else self.prior.log_density(mixture)
         if self.concentration == 1:
             return log_density
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(mixture.weights, dtype=np.float64)
-        return log_density + (self.concentration - 1) * float(log_weights.sum())
+        return log_density + (self.concentration - 1) * float(mixture.log_weights.sum())

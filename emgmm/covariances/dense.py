@@ -54,13 +54,6 @@ def _monomial_of(n_features: int) -> NDArray[np.intp]:
     return numbers.ravel()
 
 
-@cache
-def _identity(n_features: int) -> Array:
-    identity = np.eye(n_features)
-    identity.setflags(write=False)
-    return identity
-
-
 def are_symmetric(matrices: Array) -> NDArray[np.bool_]:
     """Return which of the (K, D, D) matrices are symmetric up to rounding, (K,).
 
@@ -125,7 +118,7 @@ class Dense(Structure):
         return np.diag(np.diag(element))
 
     def add_ridge(self, covariances: Array, ridge: float) -> Array:
-        return covariances + ridge * _identity(covariances.shape[-1])
+        return covariances + ridge * np.eye(covariances.shape[-1])
 
     def precisions_cholesky(self, covariances: Array) -> Array:
         factors, degenerate = _cholesky(covariances)

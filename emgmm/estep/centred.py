@@ -75,7 +75,9 @@ def moments(
         components = slice(start, start + len(responsibilities))
         counts.append(responsibilities.sum(axis=1))
         if len(responsibilities) == 1:
-            rows, responsibilities = _without_negligible(rows, responsibilities)
+            matters = responsibilities[0] > NEGLIGIBLE * responsibilities.max(initial=0.0)
+            if 2 * np.count_nonzero(matters) < len(matters):
+                rows, responsibilities = rows[:, matters], responsibilities[:, matters]
         size = (len(responsibilities), *rows.shape)
         deviations = scratch("deviations", size, np.result_type(rows, centres))
         np.subtract(rows, centres[components, :, None], out=deviations)
@@ -86,15 +88,6 @@ def moments(
         np.concatenate(parts, dtype=np.float64) for parts in (counts, first_moments, scatters)
     )
     return count, first_moment, family.pool(scatter)
-
-
-def _without_negligible(rows: Array, responsibilities: Array) -> tuple[Array, Array]:
-    """Return the rows with non-negligible responsibilities (1, n), if they are a minority."""
-    single = responsibilities[0]
-    matters = single > NEGLIGIBLE * single.max(initial=0.0)
-    if 2 * np.count_nonzero(matters) < len(single):
-        return rows[:, matters], responsibilities[:, matters]
-    return rows, responsibilities
 
 
 class CentredEStep(EStep):
@@ -169,6 +162,3 @@ class CentredEStep(EStep):
             block.weight,
             noise=float(responsibilities[K:].sum(dtype=float)),
         )
-
-    def complete(self, sums: Statistics) -> Statistics:
-        return sums

@@ -111,6 +111,7 @@ class ExpandedEStep(EStep):
         self.mixture = mixture
         self.summary = summary
         self.features = features or QuadraticFeatures(mixture.centre, mixture.quadratic_structure)
+        self.centre = self.features.centre
         self.means = mixture.means - self.centre
         self.precisions_cholesky = mixture.precision_cholesky_stack
         self.block_rows = self.max_block_rows
@@ -125,27 +126,19 @@ class ExpandedEStep(EStep):
         entries = self.features.n_entries + 2 * n_components
         return max(512, min(ENTRIES // entries, LOG_JOINT_ENTRIES // n_components, 32768))
 
-    @property
-    def centre(self) -> Array:
-        """Point that is subtracted from the rows, (D,)."""
-        return self.features.centre
-
     @cached_property
     def natural_parameters(self) -> Array:
         """Coefficients of phi, (K, P), with another row for noise; computed when first needed."""
         structure, noise = self.mixture.family.structure, self.mixture.noise
         precisions = structure.precisions(self.precisions_cholesky)
         linear = structure.apply(precisions, self.means)
-        constant = self.mixture.log_peaks() - 0.5 * (linear * self.means).sum(axis=1)
-        parts = [constant[:, None], linear]
+        K, D = self.means.shape
+        parameters = np.zeros(self.mixture.size)
+        parameters[:K, 0] = self.mixture.log_peaks() - 0.5 * (linear * self.means).sum(axis=1)
+        parameters[:K, 1 : 1 + D] = linear
         if self.mixture.quadratic_structure is not None:
-            coefficients = structure.coefficients(precisions)
-            if len(coefficients) < len(linear):  # a shared covariance, with noise
-                coefficients = coefficients.repeat(len(linear), axis=0)
-            parts.append(coefficients)
-        parameters = np.concatenate(parts, axis=1)
+            parameters[:K, 1 + D :] = structure.coefficients(precisions)
         if noise is not None:
-            parameters = np.vstack((parameters, np.zeros(parameters.shape[1])))
             parameters[-1, 0] = noise.log_weight + (noise.density.constant or 0.0)
         # An infinite logarithm of a weight of 0 would be an invalid operand for BLAS.
         least = 0.25 * np.finfo(self.features.dtype).min
@@ -170,17 +163,15 @@ class ExpandedEStep(EStep):
         return eps_of(self.features.dtype) * magnitude
 
     def relative_log_joint(self, rows: Array) -> Array:
-        phi = self.features.transform(rows)
-        log_joint = np.empty((len(self.natural_parameters), phi.shape[1]), phi.dtype)
-        log_joint_product(self.natural_parameters, phi, log_joint)
-        self._add_noise(log_joint, rows)
-        return log_joint
+        log_joint = np.empty((self.mixture.n_densities, rows.shape[1]), self.features.dtype)
+        return self._write_log_joint(self.features.transform(rows), rows, log_joint)
 
-    def _add_noise(self, log_joint: Array, rows: Array) -> None:
-        """Add the log-density of noise that is not constant."""
+    def _write_log_joint(self, phi: Array, rows: Array, out: Array) -> Array:
+        log_joint_product(self.natural_parameters, phi, out)
         noise = self.mixture.noise
         if noise is not None and noise.density.constant is None:
-            log_joint[-1] += noise.density.log_density(rows)
+            out[-1] += noise.density.log_density(rows)
+        return out
 
     def log_joint(self, rows: Array) -> Array:
         return self._add_shared_term(self.relative_log_joint(rows), rows)
@@ -196,10 +187,9 @@ class ExpandedEStep(EStep):
 
     def sums(self, block: Block) -> ExpandedSums:
         phi = self.features.transform_block(block)
-        size = (len(self.natural_parameters), phi.shape[1])
+        size = (self.mixture.n_densities, phi.shape[1])
         responsibilities = self.features.scratch("responsibilities", size, phi.dtype)
-        log_joint_product(self.natural_parameters, phi, responsibilities)
-        self._add_noise(responsibilities, block.rows)
+        self._write_log_joint(phi, block.rows, responsibilities)
         log_likelihood = block.total(softmax(responsibilities, self.features.scratch))
         if block.weights is not None:
             responsibilities *= block.weights
