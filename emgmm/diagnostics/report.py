@@ -207,19 +207,12 @@ def diagnose(
     if certified:
         certificate = certify(em, mixture, statistics, random)
     eigenvalues = np.linalg.eigvalsh(mixture.dense_covariances().astype(np.float64))
-    n_rows, total = em.summary.n_rows, statistics.total_covariance(em.family)
+    n_rows, min_count = em.summary.n_rows, em.m_step.min_count(mixture.n_features)
     with np.errstate(divide="ignore", over="ignore"):
         condition = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0.0)
     return Diagnosis(
         coincident(mixture),
-        collapsed(
-            mixture,
-            statistics,
-            total,
-            em.m_step.ridge,
-            n_rows,
-            min_count=em.m_step.min_count(mixture.n_features),
-        ),
+        collapsed(mixture, statistics, em.m_step.ridge, n_rows, min_count),
         starved(mixture, statistics, n_rows),
         [tuple(pair) for pair in pairs.tolist()],
         statistics.counts,
