@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
-from numba import extending, njit, types
+from numba import extending, types
 from numba.core import cgutils
 from numba.extending import models, register_model
 
@@ -130,24 +130,21 @@ def lanes_of(array_type: Any) -> Lanes:
     return Lanes(array_type.dtype, REGISTER // array_type.dtype.bitwidth)
 
 
-def double_lanes(lanes: Lanes) -> Lanes:
-    """Return the type of vectors of as many float64."""
-    return Lanes(types.float64, lanes.width)
-
-
 def kind_of(vector: Any) -> Kind:
     """Return the type of the numbers of an LLVM type of vectors."""
     return SINGLE if vector.element == SINGLE.scalar else DOUBLE
 
 
 # -- code generation ----------------------------------------------------------------------------
-def pointer_to(
-    context: Any, builder: Any, array_type: Any, array: Any, index: Any, lanes: Lanes | None = None
-) -> Any:
-    """Return a pointer to the vector of type `lanes` that starts at an element of an array."""
-    data = context.make_array(array_type)(context, builder, array).data
-    pointer = (lanes or lanes_of(array_type)).vector.as_pointer()
-    return builder.bitcast(builder.gep(data, [index]), pointer)
+def vector_of(pointer: Any) -> Any:
+    """Return the LLVM type of the vectors of an array, given the pointer to its data."""
+    scalar = pointer.type.pointee
+    return ir.VectorType(scalar, REGISTER // (32 if scalar == SINGLE.scalar else 64))
+
+
+def pointer_to(builder: Any, data: Any, index: Any, vector: Any = None) -> Any:
+    """Return a pointer to the vector that starts at an element of an array."""
+    return builder.bitcast(builder.gep(data, [index]), (vector or vector_of(data)).as_pointer())
 
 
 def load_at(builder: Any, pointer: Any) -> Any:
@@ -177,19 +174,18 @@ def shuffle(builder: Any, vector: Any, lanes: Any, other: Any = None) -> Any:
     return builder.shuffle_vector(vector, other, mask)
 
 
-def splat(builder: Any, scalar: Any, lanes: Lanes) -> Any:
-    """Return a vector with a scalar in every lane."""
-    undefined = ir.Constant(lanes.vector, ir.Undefined)
+def splat(builder: Any, scalar: Any, vector: Any) -> Any:
+    """Return a vector of an LLVM type with a scalar in every lane."""
+    undefined = ir.Constant(vector, ir.Undefined)
     single = builder.insert_element(undefined, scalar, ir.IntType(32)(0))
-    return shuffle(builder, single, [0] * lanes.width)
+    return shuffle(builder, single, [0] * vector.count)
 
 
-def convert(builder: Any, vector: Any, lanes: Lanes) -> Any:
-    """Convert a vector to another type of the same width."""
-    if vector.type == lanes.vector:
+def convert(builder: Any, vector: Any, to: Any) -> Any:
+    """Convert a vector to another LLVM type of vectors of the same width."""
+    if vector.type == to:
         return vector
-    widens = lanes.element == types.float64
-    return (builder.fpext if widens else builder.fptrunc)(vector, lanes.vector)
+    return (builder.fpext if to.element == DOUBLE.scalar else builder.fptrunc)(vector, to)
 
 
 def adjacent_sums(builder: Any, a: Any, b: Any = None) -> Any:
@@ -214,12 +210,12 @@ def horizontal_sums(builder: Any, vectors: list[Any]) -> Any:
     return vector
 
 
-def fold(builder: Any, vector: Any, lanes: Lanes) -> Any:
-    """Add the halves of a vector until it has the width of `lanes`, and convert it to this type."""
-    while (width := vector.type.count) > lanes.width:
+def fold(builder: Any, vector: Any, to: Any) -> Any:
+    """Add the halves of a vector until it has the width of `to`, and convert it to this type."""
+    while (width := vector.type.count) > to.count:
         low = shuffle(builder, vector, range(width // 2))
         vector = builder.fadd(low, shuffle(builder, vector, range(width // 2, width)))
-    return convert(builder, vector, lanes)
+    return convert(builder, vector, to)
 
 
 def constant_of(of: Callable[[Lanes], int | float]) -> Any:
@@ -244,68 +240,80 @@ floor_of = constant_of(lambda lanes: lanes.kind.floor)
 least_of = constant_of(lambda lanes: float(np.finfo(str(lanes.element)).min))
 
 
-@intrinsic
-def load(typing: Any, array: Any, index: Any) -> Any:
+def generated(signature_of: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator that makes an intrinsic of a function that generates code.
+
+    The function is given the builder, and an LLVM value for each argument: for an array, the
+    pointer to its data.
+
+    Parameters
+    ----------
+    signature_of : callable
+        Function that returns the signature, given the types of the arguments.
+    """
+
+    def decorated(generate: Callable[..., Any]) -> Any:
+        @intrinsic
+        @wraps(generate)  # numba takes the number of arguments from its signature
+        def apply(typing: Any, *given: Any) -> Any:
+            def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                values = list(arguments)
+                for i, kind in enumerate(signature.args):
+                    if isinstance(kind, types.Array):
+                        values[i] = context.make_array(kind)(context, builder, values[i]).data
+                result = generate(builder, *values)
+                return context.get_dummy_value() if result is None else result
+
+            return signature_of(*given), code
+
+        return apply
+
+    return decorated
+
+
+def procedure(*given: Any) -> Any:
+    """Return the signature of a function of arrays and integers that returns nothing."""
+    return types.void(*(kind if isinstance(kind, types.Array) else types.intp for kind in given))
+
+
+@generated(lambda array, _: lanes_of(array)(array, types.intp))
+def load(builder: Any, array: Any, index: Any) -> Any:
     """Load the vector that starts at an element of a flat array."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return load_at(builder, pointer_to(context, builder, signature.args[0], *arguments))
-
-    return lanes_of(array)(array, types.intp), code
+    return load_at(builder, pointer_to(builder, array, index))
 
 
-@intrinsic
-def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
+@generated(lambda array, _, vector: types.void(array, types.intp, vector))
+def store(builder: Any, array: Any, index: Any, vector: Any) -> None:
     """Store a vector that starts at an element of a flat array."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, index, vector = arguments
-        store_at(builder, vector, pointer_to(context, builder, signature.args[0], array, index))
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, lanes_of(array)), code
+    store_at(builder, vector, pointer_to(builder, array, index))
 
 
-@intrinsic
-def gather(typing: Any, array: Any, index: Any, step: Any, centre: Any, target: Any) -> Any:
+@generated(
+    lambda *given: lanes_of(given[-1])(given[0], types.intp, types.intp, types.float64, given[-1])
+)
+def gather(builder: Any, array: Any, index: Any, step: Any, centre: Any, target: Any) -> Any:
     """Load elements `step` apart and subtract `centre` in float64; return a vector of `target`."""
-    lanes = lanes_of(target)
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, index, step, centre, _ = arguments
-        source = signature.args[0]
-        data = context.make_array(source)(context, builder, array).data
-        vector = ir.Constant(Lanes(source.dtype, lanes.width).vector, ir.Undefined)
-        for i in range(lanes.width):
-            element = builder.load(builder.gep(data, [index]))
-            vector = builder.insert_element(vector, element, ir.IntType(32)(i))
-            index = builder.add(index, step)
-        wide = double_lanes(lanes)
-        vector = convert(builder, vector, wide)
-        return convert(builder, builder.fsub(vector, splat(builder, centre, wide)), lanes)
-
-    return lanes(array, types.intp, types.intp, types.float64, target), code
+    lanes = vector_of(target)
+    vector = ir.Constant(ir.VectorType(array.type.pointee, lanes.count), ir.Undefined)
+    for i in range(lanes.count):
+        element = builder.load(builder.gep(array, [index]))
+        vector = builder.insert_element(vector, element, ir.IntType(32)(i))
+        index = builder.add(index, step)
+    double = ir.VectorType(DOUBLE.scalar, lanes.count)
+    centred = builder.fsub(convert(builder, vector, double), splat(builder, centre, double))
+    return convert(builder, centred, lanes)
 
 
-@intrinsic
-def broadcast(typing: Any, scalar: Any, array: Any) -> Any:
+@generated(lambda _, array: lanes_of(array)(array.dtype, array))
+def broadcast(builder: Any, scalar: Any, array: Any) -> Any:
     """Return a vector of an array's type with a scalar in every lane."""
-    lanes = lanes_of(array)
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return splat(builder, arguments[0], lanes)
-
-    return lanes(lanes.element, array), code
+    return splat(builder, scalar, vector_of(array))
 
 
-@intrinsic
-def lane(typing: Any, vector: Any, index: Any) -> Any:
+@generated(lambda vector, _: vector.element(vector, types.intp))
+def lane(builder: Any, vector: Any, index: Any) -> Any:
     """Return the scalar in one lane."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.extract_element(*arguments)
-
-    return vector.element(vector, types.intp), code
+    return builder.extract_element(vector, index)
 
 
 def elementwise(generate: Callable[..., Any], to: Callable[[Lanes], Lanes] | None = None) -> Any:
@@ -382,17 +390,6 @@ def exponential(builder: Any, x: Any) -> Any:
 
 
 to_double = elementwise(
-    lambda builder, vector: convert(builder, vector, Lanes(types.float64, vector.type.count)),
-    double_lanes,
+    lambda builder, a: convert(builder, a, ir.VectorType(DOUBLE.scalar, a.type.count)),
+    lambda lanes: Lanes(types.float64, lanes.width),
 )
-
-
-@njit
-def exponentials(x: Any) -> Any:
-    """Return the exponential of an array as the kernel computes it, for tests."""
-    width = width_of(x)
-    padded = np.zeros((x.size + width - 1) // width * width, x.dtype)
-    padded[: x.size] = x
-    for i in range(0, padded.size, width):
-        store(padded, i, exponential(load(padded, i)))
-    return padded[: x.size]
