@@ -56,12 +56,6 @@ def _means_at(statistics: Statistics, counts: Array, offsets: Array) -> Array:
     return statistics.centres * (statistics.counts / counts)[:, None] + offsets
 
 
-def _check_above_rounding(mixture: Mixture) -> None:
-    """Raise an error for covariances that may be rounding errors of rows as large as the means."""
-    magnitudes = mixture.magnitudes(ROUNDING * np.abs(mixture.means, dtype=np.float64))
-    mixture.family.raise_degenerate(np.logical_not(magnitudes <= 1))
-
-
 def _check_definite(mixture: Mixture) -> None:
     """Raise an error for covariances that are singular up to rounding.
 
@@ -182,7 +176,9 @@ class MStep:
         doi 10.1111/j.2517-6161.1977.tb01600.x.
         """
         mixture = self._maximum(statistics, before)
-        _check_above_rounding(mixture)
+        # Covariances below this bound may be rounding errors of rows as large as the means.
+        magnitudes = mixture.magnitudes(ROUNDING * np.abs(mixture.means, dtype=np.float64))
+        self.family.raise_degenerate(np.logical_not(magnitudes <= 1))
         return mixture
 
     def _maximum(self, statistics: Statistics, before: Mixture | None) -> Mixture:

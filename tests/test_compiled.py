@@ -20,10 +20,16 @@ from emgmm.estep.softmax import FLOOR, FLOOR_SINGLE, softmax
 pytest.importorskip("numba", reason="the kernel is compiled by numba, an optional package")
 kernel = estep.kernel()
 
-expanded_labels = partial(expanded, "labels")
-expanded_log_densities = partial(expanded, "log_densities")
-expanded_log_joint = partial(expanded, "log_joint")
-expanded_responsibilities = partial(expanded, "responsibilities")
+
+def result_of(name):
+    """The result of this name, as a function of a block and parameters."""
+    return lambda *arguments: expanded(name, *arguments)[0]
+
+
+expanded_labels = result_of("labels")
+expanded_log_densities = result_of("log_densities")
+expanded_log_joint = result_of("log_joint")
+expanded_responsibilities = result_of("responsibilities")
 expanded_sums = partial(expanded, "sums")
 
 SHAPES = {"outer": DENSE, "axis": DIAGONAL, "trace": ISOTROPIC, "shared": None}

@@ -237,8 +237,7 @@ def initial_axes(scatter: Array, before: Array | None) -> Array:
     """
     candidates = [np.eye(scatter.shape[-1])[None]]
     if before is not None:
-        weights = distinct_factors(len(before))
-        weights = weights / np.trace(before, axis1=1, axis2=2)
+        weights = distinct_factors(len(before)) / np.trace(before, axis1=1, axis2=2)
         variances, axes = np.linalg.eigh(np.tensordot(weights, before, axes=1))
         if (np.diff(variances) > EQUAL_VARIANCES * variances[1:]).all():
             return axes[None]

@@ -196,27 +196,24 @@ class ExpandedEStep(EStep):
         return ExpandedSums(feature_sums(responsibilities, phi), log_likelihood, block.weight)
 
     def complete(self, sums: ExpandedSums) -> Statistics:
-        K, first_monomial = len(self.means), 1 + self.mixture.n_features
+        family, (K, D) = self.mixture.family, self.means.shape
         products, noise = sums.products[:K], sums.products[K:]
-        scatter, quadratic = self._second_moments(products[:, first_monomial:])
+        if self.mixture.quadratic_structure is not None:
+            scatter = family.pool(family.structure.from_monomials(products[:, 1 + D :], D))
+            quadratic = 0.0
+        else:  # the terms that relative log-joints omit
+            assert self.summary is not None
+            scatter = self.summary.scatter_about(self.centre)
+            precision = family.structure.precisions(self.precisions_cholesky[:1])[0]
+            quadratic = -0.5 * family.structure.inner(precision, scatter)
         centres = np.empty(self.means.shape)
         centres[:] = self.centre
         return Statistics(
             centres,
             products[:, 0],
-            products[:, 1:first_monomial],
+            products[:, 1 : 1 + D],
             scatter,
             sums.log_likelihood + quadratic,
             sums.weight,
             noise=sum(noise[:, 0].tolist()),
         )
-
-    def _second_moments(self, monomials: Array) -> tuple[Array, float]:
-        """Return the scatter, and the quadratic term that the log-likelihood of a pass omits."""
-        family, n_features = self.mixture.family, self.mixture.n_features
-        if self.mixture.quadratic_structure is not None:
-            return family.pool(family.structure.from_monomials(monomials, n_features)), 0.0
-        assert self.summary is not None
-        total = self.summary.scatter_about(self.centre)
-        precision = family.structure.precisions(self.precisions_cholesky[:1])[0]
-        return total, -0.5 * family.structure.inner(precision, total)

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emgmm.covariances import Structure
 from emgmm.estep.expanded import ExpandedEStep, ExpandedSums
@@ -94,7 +95,7 @@ def expanded(
     natural_parameters: Array,
     structure: Structure | None,
     weights: Array | None = None,
-) -> Any:
+) -> tuple[NDArray[Any], float]:
     """Compute what the kernel's pass over a block results in.
 
     Parameters
@@ -115,11 +116,12 @@ def expanded(
 
     Returns
     -------
-    array or (array, float)
+    result : array
         The log-joint, (K, B); the most probable component of each row, (B,); the responsibilities,
         (B, K); or the log-density of each row, (B,). The sums are R @ phi^T, (K, P) in float64,
-        with the columns of R = softmax(parameters @ phi) multiplied by the weights; with them comes
-        the weighted sum of the log-densities.
+        with the columns of R = softmax(parameters @ phi) multiplied by the weights.
+    log_likelihood : float
+        Weighted sum of the log-densities; only with the sums.
     """
     module = kernel()
     assert module is not None
@@ -153,7 +155,7 @@ def expanded(
         *more,
         out,
     )
-    return (out, log_likelihood) if name == "sums" else out
+    return out, log_likelihood
 
 
 class CompiledEStep(ExpandedEStep):
@@ -166,27 +168,25 @@ class CompiledEStep(ExpandedEStep):
     def max_block_rows(self) -> int:
         return 65536  # the kernel divides them; larger blocks would unbalance the threads
 
-    def _expanded(self, name: str, rows: Array, weights: Array | None = None) -> Any:
-        structure = self.mixture.quadratic_structure
-        return expanded(name, rows, self.centre, self.natural_parameters, structure, weights)
+    @property
+    def _arguments(self) -> tuple[Array, Array, Structure | None]:
+        return self.centre, self.natural_parameters, self.mixture.quadratic_structure
 
     def relative_log_joint(self, rows: Array) -> Array:
-        log_joint: Array = self._expanded("log_joint", rows)
-        return log_joint
+        return expanded("log_joint", rows, *self._arguments)[0]
 
     def labels(self, rows: Array) -> Integers:
-        labels: Integers = self._expanded("labels", rows)
-        return labels
+        return expanded("labels", rows, *self._arguments)[0]
 
     def responsibilities(self, rows: Array) -> Array:
-        responsibilities: Array = self._expanded("responsibilities", rows)
-        return responsibilities
+        return expanded("responsibilities", rows, *self._arguments)[0]
 
     def log_densities(self, rows: Array) -> Array:
-        return self._add_shared_term(self._expanded("log_densities", rows), rows)
+        relative = expanded("log_densities", rows, *self._arguments)[0]
+        return self._add_shared_term(relative, rows)
 
     def sums(self, block: Block) -> ExpandedSums:
-        sums, log_likelihood = self._expanded("sums", block.rows, block.weights)
+        sums, log_likelihood = expanded("sums", block.rows, *self._arguments, block.weights)
         return ExpandedSums(sums, log_likelihood, block.weight)
 
 
