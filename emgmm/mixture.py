@@ -70,8 +70,9 @@ class Mixture:
         if precisions_cholesky is None:
             precisions_cholesky = family.precisions_cholesky(covariances)
         family.check_invertible(precisions_cholesky, dtype, means.shape[1])
-        with np.errstate(over="ignore"):
-            covariances = covariances.astype(dtype, copy=False)
+        if covariances.dtype != dtype:
+            with np.errstate(over="ignore"):
+                covariances = covariances.astype(dtype)
         family.check_finite(covariances)
         weights, precisions_cholesky = (
             array.astype(dtype, copy=False) for array in (weights, precisions_cholesky)

@@ -64,7 +64,7 @@ def _check_definite(mixture: Mixture) -> None:
     multiple correlation of feature j with the others.
     """
     inflation = mixture.magnitudes(np.sqrt(mixture.variances))
-    mixture.family.raise_degenerate(np.logical_not(EPS * inflation <= SINGULAR))
+    mixture.family.require_definite(EPS * inflation <= SINGULAR)
 
 
 @checked_afterwards
@@ -178,7 +178,7 @@ class MStep:
         mixture = self._maximum(statistics, before)
         # Covariances below this bound may be rounding errors of rows as large as the means.
         magnitudes = mixture.magnitudes(ROUNDING * np.abs(mixture.means, dtype=np.float64))
-        self.family.raise_degenerate(np.logical_not(magnitudes <= 1))
+        self.family.require_definite(magnitudes <= 1)
         return mixture
 
     def _maximum(self, statistics: Statistics, before: Mixture | None) -> Mixture:

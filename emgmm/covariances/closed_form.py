@@ -52,7 +52,7 @@ class EqualVolumes(Family):
         variances = structure.variances(scatter, n_features).sum(axis=0) / counts.sum()
         reach = np.broadcast_to(np.sqrt(variances), (len(counts), n_features))
         errors = EPS * structure.magnitude(precisions_cholesky, reach)
-        self.raise_degenerate(np.logical_not(errors <= SINGULAR))
+        self.require_definite(errors <= SINGULAR)
         log_dets = structure.log_det(precisions_cholesky, n_features)
         log_volumes = np.log(counts) - 2 * log_dets / n_features
         log_volume = np.logaddexp.reduce(log_volumes) - np.log(counts.sum())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from emgmm.covariances.conditional import Conditioning
-from emgmm.covariances.structure import Structure, raise_degenerate
+from emgmm.covariances.structure import Structure, require_definite
 from emgmm.typing import Array, Integers
 
 # From SLABBED features on, a triangular matrix is applied in slabs of SLAB rows, which skip most of
@@ -66,11 +66,11 @@ def are_symmetric(matrices: Array) -> NDArray[np.bool_]:
     return np.logical_and.reduce(difference <= ASYMMETRY * scale, axis=(1, 2))
 
 
-def _cholesky(matrices: Array) -> tuple[list[Array], NDArray[np.bool_]]:
-    """Return lower Cholesky factors, and which of the K matrices are not positive definite."""
+def _cholesky(matrices: Array) -> tuple[list[Array], list[bool]]:
+    """Return lower Cholesky factors, and which of the K matrices are positive definite."""
     results = [dpotrf(matrix, lower=1) for matrix in matrices]
-    failed = [bool(failure) or not isfinite(factor[-1, -1]) for factor, failure in results]
-    return [factor for factor, _ in results], np.array(failed)
+    definite = [not failure and isfinite(factor[-1, -1]) for factor, failure in results]
+    return [factor for factor, _ in results], definite
 
 
 class Dense(Structure):
@@ -121,15 +121,18 @@ class Dense(Structure):
         return covariances + ridge * np.eye(covariances.shape[-1])
 
     def precisions_cholesky(self, covariances: Array) -> Array:
-        factors, degenerate = _cholesky(covariances)
-        raise_degenerate(degenerate)
-        # The inverse of L saves a triangular solve per block.
-        return np.array([dtrtri(factor, lower=1)[0].T for factor in factors])
+        factors, definite = _cholesky(covariances)
+        if not all(definite):
+            require_definite(np.array(definite))
+        precisions_cholesky = np.empty(covariances.shape)
+        for k, factor in enumerate(factors):
+            precisions_cholesky[k] = dtrtri(factor, lower=1)[0].T  # saves solves in every block
+        return precisions_cholesky
 
     def cholesky_of_precisions(self, precisions: Array) -> Array:
         # P = U U^T with U upper triangular is a Cholesky factorization with both axes reversed.
-        factors, degenerate = _cholesky(precisions[:, ::-1, ::-1])
-        raise_degenerate(degenerate | ~are_symmetric(precisions))
+        factors, definite = _cholesky(precisions[:, ::-1, ::-1])
+        require_definite(are_symmetric(precisions) & definite)
         return np.array([factor[::-1, ::-1] for factor in factors])
 
     def precisions(self, precisions_cholesky: Array) -> Array:

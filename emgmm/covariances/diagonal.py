@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from emgmm.covariances.conditional import Conditioning, Independent, IndependentIsotropic
-from emgmm.covariances.structure import Structure, raise_degenerate
+from emgmm.covariances.structure import Structure, require_definite
 from emgmm.typing import Array, Integers
 
 
@@ -51,7 +51,7 @@ class _Elementwise(Structure, ABC):
         return 1.0 / self.cholesky_of_precisions(covariances)
 
     def cholesky_of_precisions(self, precisions: Array) -> Array:
-        raise_degenerate(np.logical_not(precisions > 0))
+        require_definite(precisions > 0)
         return np.sqrt(precisions)
 
     def precisions(self, precisions_cholesky: Array) -> Array:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from emgmm.covariances.dense import DENSE
 from emgmm.covariances.diagonal import ISOTROPIC
-from emgmm.covariances.structure import Structure, raise_degenerate
+from emgmm.covariances.structure import Structure, require_definite
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array
 
@@ -190,7 +190,7 @@ class Family(ABC):
 
     def check_finite(self, covariances: Array) -> None:
         """Raise `DegenerateCovarianceError` if covariances have overflowed."""
-        self.raise_degenerate(np.logical_not(np.isfinite(self.stack(covariances))))
+        self.require_definite(np.isfinite(self.stack(covariances)))
 
     def check_invertible(
         self, precisions_cholesky: Array, dtype: np.dtype[Any], n_features: int
@@ -201,17 +201,16 @@ class Family(ABC):
         variances above the smallest normal number as well, so that they keep their digits.
         """
         largest = np.sqrt(np.finfo(dtype).max / 4 / n_features)
-        in_range = np.abs(self.stack(precisions_cholesky)) <= largest
-        self.raise_degenerate(np.logical_not(in_range))
+        self.require_definite(np.abs(self.stack(precisions_cholesky)) <= largest)
 
-    def raise_degenerate(self, degenerate: NDArray[np.bool_]) -> None:
-        """Raise `DegenerateCovarianceError`, with the components, if any is degenerate.
+    def require_definite(self, definite: NDArray[np.bool_]) -> None:
+        """Raise `DegenerateCovarianceError`, with the components, unless all are definite.
 
-        These are the components, along the first axis, of which any entry is true.
+        A component, along the first axis, is definite if all its entries are true.
         """
-        if self.pooled and degenerate.any():
+        if self.pooled and not definite.all():
             raise DegenerateCovarianceError(())
-        raise_degenerate(degenerate)
+        require_definite(definite)
 
     def min_variance(self, covariances: Array, reference: Array, n_features: int) -> Array:
         """Return the smallest variance relative to a reference element, (K,), or (1,) if `single`.

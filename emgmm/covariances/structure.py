@@ -42,11 +42,11 @@ from emgmm.typing import Array, Integers
 NEAR_SINGULAR = 1e4
 
 
-def raise_degenerate(degenerate: NDArray[np.bool_]) -> None:
-    """Raise an error with the components, along the first axis, of which any entry is true."""
-    if degenerate.any():
-        each = degenerate.reshape(len(degenerate), -1).any(axis=1)
-        raise DegenerateCovarianceError(tuple(np.flatnonzero(each).tolist()))
+def require_definite(definite: NDArray[np.bool_]) -> None:
+    """Raise an error with the components, along the first axis, of which any entry is false."""
+    if not definite.all():
+        each = definite.reshape(len(definite), -1).all(axis=1)
+        raise DegenerateCovarianceError(tuple(np.flatnonzero(~each).tolist()))
 
 
 class Structure(ABC):
