@@ -297,7 +297,7 @@ def covariances(value: Any, family: Family, n_components: int, n_features: int) 
     stacked = family.stack(array)
     try:
         if stacked.ndim == 3:
-            family.raise_degenerate(np.logical_not(are_symmetric(stacked)))
+            family.require_definite(are_symmetric(stacked))
         family.precisions_cholesky(array)
     except DegenerateCovarianceError as error:
         raise ValueError(_not_definite(name, array, family, error)) from None

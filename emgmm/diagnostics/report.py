@@ -196,7 +196,7 @@ def diagnose(
     objectives : sequence of float
         Last objectives of the fit, between which all steps were plain EM.
     random : RandomState
-        Random drawing.numbers of the certificate.
+        Random numbers of the certificate.
     certified : bool
         Whether to make further passes for a certificate.
     """
@@ -211,11 +211,10 @@ def diagnose(
     eigenvalues = np.linalg.eigvalsh(mixture.dense_covariances().astype(np.float64))
     with np.errstate(divide="ignore", over="ignore"):
         condition_numbers = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0.0)
-    total, ridge = statistics.total_covariance(em.family), em.m_step.ridge
     min_count = em.m_step.min_count(mixture.n_features)
     return Diagnosis(
         coincident=coincident(mixture),
-        collapsed=collapsed(mixture, statistics, total, ridge, n_rows, min_count=min_count),
+        collapsed=collapsed(mixture, statistics, em.m_step.ridge, n_rows, min_count),
         starved=starved(mixture, statistics, n_rows),
         overlapping=[tuple(pair) for pair in pairs.tolist()],
         mass=statistics.counts,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emgmm.acceleration import PLAIN, SchemeState, Step
-from emgmm.degeneracy import has_coincident
+from emgmm.degeneracy import coincident
 from emgmm.em import EM
 
 # Relative change of the objective that is attributed to rounding: EM is then at rest, whatever
@@ -268,7 +268,7 @@ def run(
         came_to_rest = at_rest and step.event == PLAIN and not checked
         checked = at_rest and (checked or came_to_rest)  # one check suffices until EM moves again
         stops = rules.stop_if_coincident and (converged or came_to_rest)
-        if stops and has_coincident(step.mixture):
+        if stops and coincident(step.mixture):
             return result(Ending.COINCIDENT, converged=converged)
         if converged:
             break

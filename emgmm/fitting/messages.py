@@ -66,8 +66,7 @@ def component_warnings(
     at_rest = run.converged or is_at_rest(run.objectives)
     groups = run.coincident if break_symmetry else (coincident(mixture) if at_rest else [])
     few_rows = tuple(starved(mixture, statistics, n_rows))
-    total = statistics.total_covariance(mixture.family)
-    tiny = collapsed(mixture, statistics, total, ridge, n_rows, min_count=min_count)
+    tiny = collapsed(mixture, statistics, ridge, n_rows, min_count)
     tiny_only = tuple(k for k in tiny if k not in few_rows)
     # Each component is named once, in the more informative warning.
     groups = [group for group in groups if not {*few_rows, *tiny_only}.issuperset(group)]

@@ -37,9 +37,8 @@ def values_named(source: Source) -> Iterator[None]:
 def out_of_reach(summary: DataSummary, mixture: Mixture, source: Source) -> ValueError:
     """Return the error of rows so far from a mixture that their log-density overflows."""
     reach = np.maximum(summary.max_distances(mixture.means.astype(np.float64)), 0.0)
-    variances = mixture.family.structure.variances(mixture.covariance_stack, mixture.n_features)
     with np.errstate(over="ignore"):
-        feature = int(np.argmax((reach / np.sqrt(variances)).max(axis=0)))
+        feature = int(np.argmax((reach / np.sqrt(mixture.variances)).max(axis=0)))
     return ValueError(
         "X has a value so far from the components that the log-density of its row "
         f"overflows, {_largest(feature, source)}, so nothing was changed: correct the value, or "

@@ -150,13 +150,6 @@ def sort_key(em: EM, step: Step) -> tuple[bool, float]:
     The likelihood of a component that collapses onto a few rows is unbounded. The objective is
     rounded, so that the first of several equally good runs is the best.
     """
-    statistics, m_step = step.statistics, em.m_step
-    collapsed_components = collapsed(
-        step.mixture,
-        statistics,
-        statistics.total_covariance(em.family),
-        em.m_step.ridge,
-        em.summary.n_rows,
-        min_count=m_step.min_count(em.source.n_features),
-    )
-    return not collapsed_components, round(step.objective, 9)
+    ridge, min_count = em.m_step.ridge, em.m_step.min_count(em.source.n_features)
+    found = collapsed(step.mixture, step.statistics, ridge, em.summary.n_rows, min_count)
+    return not found, round(step.objective, 9)
