@@ -30,7 +30,7 @@ from emgmm.fitting import discrete
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.fit import fit_mixture
 from emgmm.fitting.loop import history, trailing_plain_objectives
-from emgmm.fitting.problem import continued_problem, given_of, options_of
+from emgmm.fitting.problem import given_of, options_of, problem_of
 from emgmm.fitting.progress import Reporter
 from emgmm.incremental import PartialFitMixin
 from emgmm.initialization import STARTS, start_of
@@ -396,9 +396,9 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         """
         mixture = self._mixture()
         source = validation.source(self, X, sample_weight, reset=False)
-        objectives = trailing_plain_objectives(getattr(self, "history_", history([], [], [])))
+        objectives = trailing_plain_objectives(getattr(self, "history_", history([])))
         with one_blas_thread():
-            em = em_of(source, continued_problem(self, mixture))
+            em = em_of(source, problem_of(self, mixture))
             validation.check_some_observed(em.summary)
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
@@ -431,7 +431,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
             with recorder(self.checkpoint, seconds, parameters, source, fitted) as record:
                 result = fit_mixture(
                     source,
-                    continued_problem(self, fitted),
+                    problem_of(self, fitted),
                     options_of(self, start, given),
                     random,
                     initial=fitted,

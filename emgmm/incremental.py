@@ -18,7 +18,7 @@ from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import Ending
 from emgmm.fitting.multistart import START_ROWS, Given, first_mixture
 from emgmm.fitting.overflow import out_of_reach
-from emgmm.fitting.problem import continued_problem, given_of
+from emgmm.fitting.problem import given_of, problem_of
 from emgmm.fitting.stepwise import OutOfReachError, Stream, gathered, step_size, stepwise_update
 from emgmm.initialization import start_of
 from emgmm.mixture import Mixture
@@ -160,7 +160,7 @@ class PartialFitMixin:
         if stream is not None and fitted is not None and not stream.led_to(fitted):
             stream = None
         prior = None if stream is None else stream.prior
-        em = em_of(block, continued_problem(self, fitted, prior))
+        em = em_of(block, problem_of(self, fitted, prior))
         if fitted is not None:
             em.m_step = replace(em.m_step, dtype=np.result_type(em.m_step.dtype, fitted.means))
         if stream is None:

@@ -53,7 +53,7 @@ from emgmm.degeneracy import (
     starved,
     surely_wide,
 )
-from emgmm.fitting.loop import Run
+from emgmm.fitting.loop import HistoryEntry, Run
 from emgmm.fitting.messages import component_warnings
 from emgmm.mixture import Mixture
 
@@ -261,7 +261,7 @@ def test_sound_fits_stay_sound_in_other_units(scale, rows_of):
         quiet(model, scale * rows_of[name])
 
 
-def a_run(covariance_type="full", K=3, **changes):
+def a_run(covariance_type="full", K=3, objectives=(-5.0, -4.0, -4.0), **changes):
     """A run that ended at rest at K equal components."""
     X = clusters(100, 2)
     one = some_mixture(covariance_type, 1, 2)
@@ -276,8 +276,11 @@ def a_run(covariance_type="full", K=3, **changes):
     )
     statistics, _ = judged(mixture, X, 0.0)
     step = Step(mixture, statistics, statistics.objective, 3)
-    fields = {"converged": True, "ending": Ending.CONVERGED}
-    run = Run(step, [-5.0, -4.0, -4.0], [1, 2, 3], ["start", "step", "step"], **fields)
+    entries = [
+        HistoryEntry(objective, t + 1, "step" if t else "start")
+        for t, objective in enumerate(objectives)
+    ]
+    run = Run(step, entries, converged=True, ending=Ending.CONVERGED)
     return replace(run, **changes), len(X)
 
 

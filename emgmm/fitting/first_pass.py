@@ -11,7 +11,7 @@ import numpy as np
 from emgmm import validation
 from emgmm.covariances import FAMILIES, Family
 from emgmm.em import EM, summarized
-from emgmm.fitting.overflow import values_named
+from emgmm.fitting.overflow import too_large
 from emgmm.fitting.problem import Problem
 from emgmm.mstep import MStep
 from emgmm.noise import Box, Density, Function, NoVolumeError
@@ -48,14 +48,13 @@ def em_of(source: Source, problem: Problem) -> EM:
     """
     ridge = problem.ridge if problem.prior is None else 0.0
     m_step = MStep(problem.family, ridge, source.dtype, concentration=problem.concentration)
+    em, prior = EM(source, m_step, problem.n_components), None
+    if em.summary.overflowing is not None:
+        raise too_large(em.summary.overflowing, source)
     try:
-        with values_named(source):
-            em = EM(source, m_step, problem.n_components)
-            em.summary.check_squares()
-            if problem.prior is not None:
-                known = problem.prior.resolved(em.summary, problem.family, problem.n_components)
-                em.m_step = replace(em.m_step, prior=known)
-            em.m_step = replace(em.m_step, density=_density(em, problem.noise))
+        if problem.prior is not None:
+            prior = problem.prior.resolved(em.summary, problem.family, problem.n_components)
+        em.m_step = replace(m_step, prior=prior, density=_density(em, problem.noise))
     except ConstantFeaturesError as error:
         raise validation.constant_features(error.features, source.feature_names) from None
     except NoVolumeError as error:

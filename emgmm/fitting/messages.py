@@ -149,8 +149,9 @@ def _coincident(
         "same proportions in each iteration, so that EM cannot separate them."
     )
     before = after = run.objectives[-1]
-    if "escape" in run.events:
-        before = run.objectives[run.events.index("escape") - 1]
+    escapes = [t for t, entry in enumerate(run.entries) if entry.event == "escape"]
+    if escapes:
+        before = run.objectives[escapes[0] - 1]
         text = (
             f"{found} They were split, and EM continued to a higher likelihood. Start from "
             "components that differ to get there directly."

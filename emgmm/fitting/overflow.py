@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 
 from emgmm.mixture import Mixture
 from emgmm.sources import Source
-from emgmm.summary import DataSummary, TooLargeError
+from emgmm.summary import DataSummary
 
 # Number of rows per block of the search for the value that an error names.
 BLOCK_ROWS = 2**16
@@ -23,15 +20,6 @@ def too_large(feature: int, source: Source) -> ValueError:
         f"{_largest(feature, source)}: drop such rows, set unknown values to NaN, or rescale the "
         "column."
     )
-
-
-@contextmanager
-def values_named(source: Source) -> Iterator[None]:
-    """Replace errors of features whose squares overflow by ones that name the largest value."""
-    try:
-        yield
-    except TooLargeError as error:
-        raise too_large(error.feature, source) from None
 
 
 def out_of_reach(summary: DataSummary, mixture: Mixture, source: Source) -> ValueError:

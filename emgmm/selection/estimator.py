@@ -268,17 +268,18 @@ class GaussianMixtureIC(BaseMixture):
         else:
             starts = [start_of(self.init_params, noise=noise)]
         first, *others = map(SharedStart, starts)
-        options = options_of(self, first, Given())
+        model = GaussianMixture(**self._passed_on())
+        options = options_of(model, first, Given())
         seed = self.random_state
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
         return Search(
             source,
-            problem_of(self, FAMILIES["full"], 1),
+            problem_of(model),
             replace(
                 options,
                 scheme=after_short_runs(options.scheme) if several else options.scheme,
-                negligible=NEGLIGIBLE if by_default else math.inf,
+                rules=replace(options.rules, negligible=NEGLIGIBLE if by_default else math.inf),
             ),
             others,
             int(seed),
@@ -312,9 +313,13 @@ class GaussianMixtureIC(BaseMixture):
         for job in self._in_order(found)[:FINALISTS]:
             for start in search.alternatives:
                 found[job] = better_from(search, found[job], start)
-        if math.isfinite(search.options.negligible):
+        if math.isfinite(search.options.rules.negligible):
             self._continue_best(search, found)
-        return [found[K, one].renamed(other) for K, first in pairs for other, one in first.items()]
+        return [
+            replace(found[K, one], covariance_type=other)
+            for K, first in pairs
+            for other, one in first.items()
+        ]
 
     def _in_order(self, found: Fits) -> list[tuple[int, str | Family]]:
         """Return the keys of the candidates with a fit, the best first."""

@@ -74,8 +74,7 @@ class ArraySource(Source):
         return by_pattern(self.rows)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
-        if self.n_rows <= limit:
-            return Rows(self.rows, self.weights, self.complete)
-        chosen = sample_indices(self.n_rows, limit, random)
+        numbers = sample_indices(self.n_rows, limit, random)
+        chosen = numbers if self.n_rows > limit else slice(None)
         weights = None if self.weights is None else self.weights[chosen]
-        return Rows(self.rows[chosen], weights, self.complete)
+        return Rows(self.rows[chosen], weights, self.complete, numbers, self.n_rows)

@@ -43,7 +43,7 @@ class Rows:
     complete : bool
         Whether no value is missing.
     numbers : (n,) int, optional
-        Numbers of the rows in the source from which an initialization samples them.
+        Numbers of the rows in the source from which they were sampled.
     total : int, optional
         Number of rows of that source.
     cache : dict

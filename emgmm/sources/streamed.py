@@ -74,4 +74,4 @@ class StreamedSource(Source):
             if group.weights is not None:
                 weights = np.empty(len(chosen)) if weights is None else weights
                 weights[first:last] = group.weights[own]
-        return Rows(values, weights, self._complete)
+        return Rows(values, weights, self._complete, chosen, self.n_rows)

@@ -21,12 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.acceleration import Scheme, Step
 from emgmm.covariances import FAMILIES
 from emgmm.em import EM
 from emgmm.exceptions import CheckpointWarning, DegenerateCovarianceError, frames_to_user
-from emgmm.fitting.loop import Callbacks, Ending, Progress, Rules, Run, run
-from emgmm.fitting.recorder import Failure, FinishedStarts, Recorder
+from emgmm.fitting.loop import Ending, Progress, Run
+from emgmm.fitting.recorder import FinishedStarts, Recorder
 from emgmm.mixture import Mixture
 from emgmm.sources import DigestedSource, Source
 from emgmm.storage.archive import Archive, DamagedError, OtherVersionError, check_type
@@ -38,7 +37,7 @@ from emgmm.version import __version__
 NOISE = "noise"
 
 # Version of the format of checkpoints.
-FORMAT = 2
+FORMAT = 3
 
 # Parameters that may change when a fit continues.
 FREE = ("max_iter", "verbose", "verbose_interval", "checkpoint", "checkpoint_every")
@@ -145,32 +144,20 @@ class Checkpoint(Recorder):
         if self.record is None or starts is not self.record.starts:
             self._keep(Record(starts, random.get_state(legacy=False), em.passes))
 
-    def run(
-        self,
-        em: EM,
-        scheme: Scheme,
-        first_step: Callable[[], Step],
-        *,
-        rules: Rules,
-        before: float,
-        callbacks: Callbacks | None = None,
-    ) -> Run:
+    def run(self, em: EM, begin: Callable[[], Progress], iterate: Callable[..., Run]) -> Run:
         assert self.record is not None
         if self._finished:
             finished = self._finished.popleft()
             em.passes = finished.passes
             if finished.run is None:
-                assert finished.failure is not None
-                raise finished.failure.error()
+                raise DegenerateCovarianceError(finished.failed or ())
             return finished.run
-        progress = self.record.progress
         try:
-            if progress is None:
-                progress = Progress.initial(scheme(first_step()), before, em)
+            progress = self.record.progress or begin()
             em.passes = progress.passes
-            result = run(em, progress, rules=rules, callbacks=callbacks, record=self._progress)
+            result = iterate(progress, record=self._progress)
         except DegenerateCovarianceError as error:
-            self._finish(FinishedRun(None, Failure.of(error), em.passes))
+            self._finish(FinishedRun(None, error.components, em.passes))
             raise
         self._finish(FinishedRun(result, None, em.passes))
         return result

@@ -121,8 +121,8 @@ class ClusterSource(Source):
         if self._complete is None:
             self._inspect()
         selections = None
+        numbers = sample_indices(self.n_rows, limit, random)
         if self.n_rows > limit:
-            numbers = sample_indices(self.n_rows, limit, random)
             firsts = np.cumsum((0, *self.lengths[:-1]))
             by_chunk = np.split(numbers, np.searchsorted(numbers, firsts)[1:])
             selections = {i: (own - firsts[i],) for i, own in enumerate(by_chunk) if len(own)}
@@ -132,6 +132,8 @@ class ClusterSource(Source):
             np.concatenate([part.values for part in parts]),
             np.concatenate(weights) if weights else None,
             bool(self._complete),
+            numbers,
+            self.n_rows,
         )
 
     def each_row(
