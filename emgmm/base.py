@@ -589,14 +589,9 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
 
     def _about_the_fit(self) -> dict[str, Any]:
         """Return the figures of a summary that do not depend on rows."""
-        return about_the_fit(self)
+        return {"ending": getattr(self, "ending_", None), "n_iter": getattr(self, "n_iter_", 0)}
 
 
 def fitted_mixture(model: BaseMixture) -> Mixture:
     """Return the mixture of a fitted estimator, or raise `NotFittedError`."""
     return model._mixture()
-
-
-def about_the_fit(model: BaseMixture) -> dict[str, Any]:
-    """Return how EM ended, as far as the attributes of an estimator tell."""
-    return {"ending": getattr(model, "ending_", None), "n_iter": getattr(model, "n_iter_", 0)}

@@ -26,10 +26,10 @@ from emgmm.base import BaseMixture
 from emgmm.covariances import FAMILIES, Family, family_of
 from emgmm.diagnostics import Diagnosis, diagnose
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
-from emgmm.fitting import discrete
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.fit import fit_mixture
 from emgmm.fitting.loop import history, trailing_plain_objectives
+from emgmm.fitting.messages import discrete_columns
 from emgmm.fitting.problem import given_of, options_of, problem_of
 from emgmm.fitting.progress import Reporter
 from emgmm.incremental import PartialFitMixin
@@ -442,7 +442,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         except DegenerateCovarianceError as error:
             ridge = self.reg_covar if self.prior is None else None
             raise FailedFitError(
-                error, ridge, source.dtype, source.feature_names, discrete.note(source)
+                error, ridge, source.dtype, source.feature_names, discrete_columns(source)
             ) from None
         self.__dict__.pop("_waiting", None)
         adopt(self, result.mixture, **result.attributes())

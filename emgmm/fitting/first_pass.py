@@ -11,7 +11,7 @@ import numpy as np
 from emgmm import validation
 from emgmm.covariances import FAMILIES, Family
 from emgmm.em import EM, summarized
-from emgmm.fitting.overflow import too_large
+from emgmm.fitting.messages import too_large
 from emgmm.fitting.problem import Problem
 from emgmm.mstep import MStep
 from emgmm.noise import Box, Density, Function, NoVolumeError

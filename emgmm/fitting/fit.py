@@ -8,27 +8,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from emgmm import validation
 from emgmm.em import EM
-from emgmm.exceptions import (
-    CollapsedComponentWarning,
-    DegenerateCovarianceError,
-    EMWarning,
-    StarvedComponentWarning,
-)
-from emgmm.fitting import discrete
+from emgmm.exceptions import DegenerateCovarianceError, EMWarning
 from emgmm.fitting.first_pass import em_of, singular_features
-from emgmm.fitting.loop import Ending, Run, history
-from emgmm.fitting.messages import (
-    MAX_GAIN_PER_PARAMETER,
-    component_warnings,
-    diagonal_scale,
-    large_ridge,
-    stopped_short,
-    unobserved_pairs,
-)
+from emgmm.fitting.loop import Run, history
+from emgmm.fitting.messages import warnings_of_fit
 from emgmm.fitting.multistart import Multistart, first_mixture
 from emgmm.fitting.problem import Options, Problem
 from emgmm.fitting.progress import Reporter
@@ -38,8 +24,6 @@ from emgmm.mixture import Mixture
 from emgmm.prediction import label_counts, summed
 from emgmm.sources import Source, check_ordinary
 from emgmm.statistics import Statistics
-
-UNSOUND = (CollapsedComponentWarning, StarvedComponentWarning)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +60,8 @@ class FitResult:
     @property
     def unsound(self) -> tuple[EMWarning, ...]:
         """Warnings of collapsed and of starved components."""
-        return tuple(warning for warning in self.warnings if isinstance(warning, UNSOUND))
+        of_em = (warning for warning in self.warnings if isinstance(warning, EMWarning))
+        return tuple(warning for warning in of_em if warning.finding)
 
     def attributes(self) -> dict[str, Any]:
         """Return the fitted attributes of an estimator, except those of the mixture."""
@@ -157,36 +142,3 @@ def fit_mixture(
         summed(best.step.mixture, source, label_counts)  # raises an error that names the row
     found = warnings_of_fit(em, best, break_symmetry=options.rules.stop_if_coincident)
     return FitResult(em, best, outcomes, found)
-
-
-def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarning, ...]:
-    """Return the warnings of a fit that ended with a run, at most one of each class."""
-    if run.ending is Ending.START_ONLY:  # only the initial parameters were requested
-        return ()
-    mixture, weight = run.step.mixture, run.step.statistics.weight
-    found: list[UserWarning] = []
-    if not run.converged:
-        found.append(
-            ConvergenceWarning(
-                "Best performing initialization did not converge. Try different init parameters, "
-                "or increase max_iter, tol, or check for degenerate data. "
-                f"({run.ending.sentence})"
-            )
-        )
-    about_components = component_warnings(
-        run,
-        em.summary.n_rows,
-        em.m_step.ridge,
-        break_symmetry=break_symmetry,
-        min_count=em.m_step.min_count(mixture.n_features),
-    )
-    for warning in about_components:
-        if isinstance(warning, CollapsedComponentWarning):
-            warning.args = (f"{warning}{discrete.note(em.source)}",)
-    found += about_components
-    if not found:  # otherwise these are more informative
-        gain = weight * run.remaining_gain
-        found += stopped_short(gain, MAX_GAIN_PER_PARAMETER * mixture.n_parameters)
-    found += large_ridge(em.summary, em.m_step.ridge)
-    found += diagonal_scale(em.m_step.prior)
-    return (*found, *unobserved_pairs(em.summary, mixture.family))

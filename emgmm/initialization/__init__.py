@@ -2,9 +2,8 @@
 
 from emgmm.initialization.assignment import Assignment, Labels, Responsibilities, SingleRows
 from emgmm.initialization.denoising import denoised
-from emgmm.initialization.from_callable import from_callable
-from emgmm.initialization.methods import AUTO, STARTS, Start, auto, from_sample
-from emgmm.initialization.registry import start_of
+from emgmm.initialization.given import start_of
+from emgmm.initialization.methods import AUTO, STARTS, Start, auto, from_sample, kmeans_labels
 
 __all__ = [
     "AUTO",
@@ -16,7 +15,7 @@ __all__ = [
     "Start",
     "auto",
     "denoised",
-    "from_callable",
     "from_sample",
+    "kmeans_labels",
     "start_of",
 ]

@@ -7,13 +7,15 @@ numbers in the same order.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TypeAlias
 
 import numpy as np
 from sklearn import config_context
-from sklearn.cluster import kmeans_plusplus
+from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.exceptions import ConvergenceWarning
 
 from emgmm.initialization.assignment import (
     Assignment,
@@ -23,7 +25,6 @@ from emgmm.initialization.assignment import (
     SubsetAssignment,
 )
 from emgmm.initialization.hierarchical import hierarchical
-from emgmm.initialization.kmeans import kmeans_labels
 from emgmm.initialization.short_runs import SHORT_ROWS, BestOf, ShortRuns
 from emgmm.initialization.whitening import standardized, whitened
 from emgmm.sources import Rows
@@ -34,6 +35,30 @@ Start: TypeAlias = Callable[[Rows, int, np.random.RandomState], Assignment]
 
 # Number of runs of k-means in methods that scikit-learn does not have.
 N_INIT = 10
+
+
+def kmeans_labels(
+    rows: Array,
+    n_clusters: int,
+    *,
+    n_init: int,
+    random: np.random.RandomState | int,
+    weights: Array | None,
+) -> Integers:
+    """Return the cluster label of each row, from the best of `n_init` runs of k-means.
+
+    The validation of rows and parameters is skipped: the caller has validated them, and on few rows
+    it takes as long as k-means. The warning that there are fewer distinct rows than clusters is
+    suppressed, because EM reports such components.
+    """
+    with (
+        config_context(assume_finite=True, skip_parameter_validation=True),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clusters = KMeans(n_clusters, n_init=n_init, random_state=random)
+        labels: Integers = clusters.fit(rows, sample_weight=weights).labels_
+    return labels
 
 
 def from_informative_rows(start: Start) -> Start:
@@ -129,8 +154,7 @@ def cached_sample(rows: Rows, random: np.random.RandomState) -> tuple[Integers, 
     if (cached_sample, seed) not in rows.cache:
         numbers = rows.choose(SHORT_ROWS, np.random.RandomState(seed))
         rows.cache[cached_sample, seed] = numbers, rows.take(numbers)
-    numbers, sample = rows.cache[cached_sample, seed]
-    return numbers, sample
+    return rows.cache[cached_sample, seed]
 
 
 def from_sample(start: Start) -> Start:

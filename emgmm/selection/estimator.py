@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from emgmm import attributes, validation
 from emgmm.acceleration import Scheme, after_short_runs
-from emgmm.base import BaseMixture, about_the_fit, fitted_mixture
+from emgmm.base import BaseMixture, fitted_mixture
 from emgmm.covariances import FAMILIES, Family, family_names
 from emgmm.diagnostics import Diagnosis
 from emgmm.estimator import GaussianMixture
@@ -260,9 +260,8 @@ class GaussianMixtureIC(BaseMixture):
 
     def _search(self, source: Source) -> Search:
         """Return the rows and settings that all candidates share."""
-        by_default = (self.tol, self.max_iter) == (TOL, MAX_ITER)
-        several, noise = self._starts_automatically, self.noise is not None
-        if several:
+        noise = self.noise is not None
+        if self._starts_automatically:
             starts = [auto, *map(from_sample, AUTO)]
             starts = [denoised(start) for start in starts] if noise else starts
         else:
@@ -270,17 +269,17 @@ class GaussianMixtureIC(BaseMixture):
         first, *others = map(SharedStart, starts)
         model = GaussianMixture(**self._passed_on())
         options = options_of(model, first, Given())
+        if self._starts_automatically:
+            options = replace(options, scheme=after_short_runs(options.scheme))
+        if (self.tol, self.max_iter) == (TOL, MAX_ITER):
+            options = replace(options, rules=replace(options.rules, negligible=NEGLIGIBLE))
         seed = self.random_state
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
         return Search(
             source,
             problem_of(model),
-            replace(
-                options,
-                scheme=after_short_runs(options.scheme) if several else options.scheme,
-                rules=replace(options.rules, negligible=NEGLIGIBLE if by_default else math.inf),
-            ),
+            options,
             others,
             int(seed),
             max(0, int(self.verbose) - 1),
@@ -360,16 +359,10 @@ class GaussianMixtureIC(BaseMixture):
         best = candidates[self.best_index_]
         result = best.result
         assert result is not None
-        self.best_params_ = {
-            "n_components": best.n_components,
-            "covariance_type": best.covariance_type,
-        }
-        model = GaussianMixture(
-            best.n_components,
-            covariance_type=best.covariance_type,
-            random_state=self.random_state,
-            **self._passed_on(),
-        )
+        parameters = ("n_components", "covariance_type")
+        self.best_params_ = {name: getattr(best, name) for name in parameters}
+        own = {**self.best_params_, "random_state": self.random_state}
+        model = GaussianMixture(**own, **self._passed_on())
         attributes.adopt(model, result.mixture, **result.attributes())
         model.n_features_in_ = n_features
         if hasattr(self, "feature_names_in_"):
@@ -431,7 +424,7 @@ class GaussianMixtureIC(BaseMixture):
     def _about_the_fit(self) -> dict[str, Any]:
         """Return how EM ended, remarks, and the best candidates."""
         return {
-            **about_the_fit(self.best_estimator_),
+            **self.best_estimator_._about_the_fit(),
             "notes": notes(self.results_, self.best_index_),
             "candidates": {name: best_by(self.results_, name) for name in ("bic", "icl")},
         }
