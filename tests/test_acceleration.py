@@ -14,6 +14,7 @@ from conftest import MODELS, TYPES, clusters, dense, fit, given_start, relative_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from toys import steps
 
 from emgmm import (
     CoincidentComponentsWarning,
@@ -21,7 +22,7 @@ from emgmm import (
     GaussianMixture,
     NormalInverseWishart,
 )
-from emgmm.acceleration import LEAP, SCHEMES, Plain, em_step, steps
+from emgmm.acceleration import LEAP, SCHEMES, Plain, em_step
 from emgmm.acceleration.anderson import Change, Chart, Point, extrapolate
 from emgmm.covariances import FAMILIES
 from emgmm.degeneracy import aitken

@@ -9,9 +9,10 @@ import pytest
 from conftest import TYPES, clusters, dense, fit, given_start
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toys import steps
 
 from emgmm import Ending, GaussianMixture
-from emgmm.acceleration import LEAP, PLAIN, Plain, Step, steps
+from emgmm.acceleration import LEAP, PLAIN, Plain, Step
 from emgmm.covariances import FAMILIES
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import HistoryEntry, Progress, Rules, run

@@ -53,9 +53,12 @@ from emgmm.degeneracy import (
     starved,
     surely_wide,
 )
+from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import HistoryEntry, Run
 from emgmm.fitting.messages import component_warnings
+from emgmm.fitting.problem import Problem
 from emgmm.mixture import Mixture
+from emgmm.sources import ArraySource
 
 SOUND = {
     f"{name} {K}": (name, K)
@@ -281,13 +284,14 @@ def a_run(covariance_type="full", K=3, objectives=(-5.0, -4.0, -4.0), **changes)
         for t, objective in enumerate(objectives)
     ]
     run = Run(step, entries, converged=True, ending=Ending.CONVERGED)
-    return replace(run, **changes), len(X)
+    em = em_of(ArraySource(X), Problem(FAMILIES[covariance_type], K))
+    return em, replace(run, **changes)
 
 
 @types
 def test_words_follow_from_a_run_alone(covariance_type):
-    run, n_rows = a_run(covariance_type)
-    (message,) = component_warnings(run, n_rows, 0.0, break_symmetry=False)
+    em, run = a_run(covariance_type)
+    (message,) = component_warnings(em, run, break_symmetry=False)
     assert isinstance(message, CoincidentComponentsWarning)
     assert message.components == ((0, 1, 2),)
 
@@ -302,8 +306,8 @@ def test_words_follow_from_a_run_alone(covariance_type):
     ],
 )
 def test_only_a_fit_at_rest_is_said_to_have_coincident_components(objectives, converged, expected):
-    run, n_rows = a_run(objectives=objectives, converged=converged)
-    assert len(component_warnings(run, n_rows, 0.0, break_symmetry=False)) == expected
+    em, run = a_run(objectives=objectives, converged=converged)
+    assert len(component_warnings(em, run, break_symmetry=False)) == expected
 
 
 def test_nothing_is_said_of_a_run_that_is_a_start():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emgmm.degeneracy import aitken, coincident, collapsed, gain_left, starved
+from emgmm.degeneracy import aitken, coincident, gain_left, starved
 from emgmm.diagnostics.certificate import Certificate, Verdict, certify
 from emgmm.diagnostics.overlap import OVERLAPPING, overlap
 from emgmm.drawing import COLOURS, RED, bell, ellipses, objective_curve
@@ -207,20 +207,12 @@ def diagnose(
     if certified:
         certificate = certify(em, mixture, statistics, random)
     eigenvalues = np.linalg.eigvalsh(mixture.dense_covariances().astype(np.float64))
-    n_rows, total = em.summary.n_rows, statistics.total_covariance(em.family)
     with np.errstate(divide="ignore", over="ignore"):
         condition = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0.0)
     return Diagnosis(
         coincident(mixture),
-        collapsed(
-            mixture,
-            statistics,
-            total,
-            em.m_step.ridge,
-            n_rows,
-            min_count=em.m_step.min_count(mixture.n_features),
-        ),
-        starved(mixture, statistics, n_rows),
+        em.collapsed(mixture, statistics),
+        starved(mixture, statistics, em.summary.n_rows),
         [tuple(pair) for pair in pairs.tolist()],
         statistics.counts,
         condition,

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from emgmm.covariances import Family
-from emgmm.degeneracy import coincident, collapsed, starved
+from emgmm.degeneracy import coincident, starved
 from emgmm.em import EM
 from emgmm.exceptions import (
     CoincidentComponentsWarning,
@@ -51,7 +51,6 @@ def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarn
     if run.ending is Ending.START_ONLY:  # only the initial parameters were requested
         return ()
     mixture, summary, ridge = run.step.mixture, em.summary, em.m_step.ridge
-    min_count = em.m_step.min_count(mixture.n_features)
     found: list[UserWarning] = []
     if not run.converged:
         found.append(
@@ -61,9 +60,7 @@ def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarn
                 f"({run.ending.sentence})"
             )
         )
-    found += component_warnings(
-        run, summary.n_rows, ridge, min_count, break_symmetry=break_symmetry
-    )
+    found += component_warnings(em, run, break_symmetry=break_symmetry)
     for warning in found:
         if isinstance(warning, CollapsedComponentWarning):
             warning.args = (f"{warning}{discrete_columns(em.source)}",)
@@ -75,21 +72,15 @@ def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarn
     return (*found, *unobserved_pairs(summary, mixture.family))
 
 
-def component_warnings(
-    run: Run, n_rows: int, ridge: float, min_count: float | None = None, *, break_symmetry: bool
-) -> list[EMWarning]:
+def component_warnings(em: EM, run: Run, *, break_symmetry: bool) -> list[EMWarning]:
     """Return the warnings about the components of a fit, none if it is sound.
 
     Parameters
     ----------
+    em : EM
+        EM's map.
     run : Run
         Run that the fit ended with.
-    n_rows : int
-        Number of rows of positive weight with an observed value.
-    ridge : float
-        Number that was added to the variances.
-    min_count : float, optional
-        Number of rows that a component needs for its covariance; by default, the family's.
     break_symmetry : bool
         Whether coincident components were split.
     """
@@ -97,10 +88,8 @@ def component_warnings(
     found: list[EMWarning] = []
     at_rest = run.converged or is_at_rest(run.objectives)
     groups = run.coincident if break_symmetry else (coincident(mixture) if at_rest else [])
-    few_rows = tuple(starved(mixture, statistics, n_rows))
-    total = statistics.total_covariance(mixture.family)
-    tiny = collapsed(mixture, statistics, total, ridge, n_rows, min_count=min_count)
-    tiny_only = tuple(k for k in tiny if k not in few_rows)
+    few_rows = tuple(starved(mixture, statistics, em.summary.n_rows))
+    tiny_only = tuple(k for k in em.collapsed(mixture, statistics) if k not in few_rows)
     # Each component is named once, in the more informative warning.
     groups = [group for group in groups if not {*few_rows, *tiny_only}.issuperset(group)]
     if groups:
@@ -222,10 +211,7 @@ UNSOUND = (
 
 
 def _unsound(
-    mixture: Mixture,
-    statistics: Statistics,
-    starved: tuple[int, ...],
-    collapsed: tuple[int, ...],
+    mixture: Mixture, statistics: Statistics, starved: tuple[int, ...], collapsed: tuple[int, ...]
 ) -> EMWarning:
     """Return the warning of all components that starved or collapsed."""
     components = tuple(sorted({*starved, *collapsed}))

@@ -185,7 +185,7 @@ class Multistart:
         def begin() -> Progress:
             return Progress.initial(scheme(first_step()), before, self.em)
 
-        return self.recorder.run(self.em, begin, partial(run, self.em, rules=rules, report=report))
+        return self.recorder.run(begin, partial(run, self.em, rules=rules, report=report))
 
     def split_coincident(self, ended: Run) -> Run:
         """Split coincident components and continue the run, as long as the objective increases.

@@ -82,12 +82,7 @@ class Recorder:
     def begin_start(self, starts: FinishedStarts, em: EM, random: np.random.RandomState) -> None:
         """Record the state of the fit before the start that follows the finished ones."""
 
-    def run(
-        self,
-        em: EM,  # noqa: ARG002
-        begin: Callable[[], Progress],
-        iterate: Callable[..., Run],
-    ) -> Run:
+    def run(self, begin: Callable[[], Progress], iterate: Callable[..., Run]) -> Run:
         """Return the run that `iterate` makes from `begin()`; no random numbers are drawn.
 
         Raises

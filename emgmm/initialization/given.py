@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from emgmm.initialization.assignment import Assignment, Labels, Responsibilities, nearest_means
 from emgmm.initialization.denoising import denoised
-from emgmm.initialization.methods import STARTS, Start
+from emgmm.initialization.methods import AUTO, STARTS, Start, auto, from_sample
 from emgmm.sources import Rows
 
 
@@ -27,6 +27,14 @@ def start_of(init_params: Any, *, noise: bool) -> Start:
         return from_callable(init_params, noise=noise)
     given = _as_array(init_params, "has")
     return lambda rows, K, _: assignment_of(given, rows, K, noise=noise, verb="has")
+
+
+def starts_of(init_params: Any, *, noise: bool) -> list[Start]:
+    """Return the starts of a model selection, which are several if `init_params` is 'auto'."""
+    if not (isinstance(init_params, str) and init_params == "auto"):
+        return [start_of(init_params, noise=noise)]
+    starts = [auto, *map(from_sample, AUTO)]
+    return [denoised(start) for start in starts] if noise else starts
 
 
 def from_callable(function: Callable[..., Any], *, noise: bool) -> Start:

@@ -15,7 +15,6 @@ import numpy as np
 from sklearn.cluster import kmeans_plusplus
 
 from emgmm.acceleration import Step, evaluate, plain_steps
-from emgmm.degeneracy import collapsed
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.initialization.assignment import Assignment, nearest_means
@@ -150,13 +149,4 @@ def sort_key(em: EM, step: Step) -> tuple[bool, float]:
     The likelihood of a component that collapses onto a few rows is unbounded. The objective is
     rounded, so that the first of several equally good runs is the best.
     """
-    statistics, m_step = step.statistics, em.m_step
-    collapsed_components = collapsed(
-        step.mixture,
-        statistics,
-        statistics.total_covariance(em.family),
-        em.m_step.ridge,
-        em.summary.n_rows,
-        min_count=m_step.min_count(em.source.n_features),
-    )
-    return not collapsed_components, round(step.objective, 9)
+    return not em.collapsed(step.mixture, step.statistics), round(step.objective, 9)

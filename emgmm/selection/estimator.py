@@ -24,7 +24,7 @@ from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import EMWarning, issue
 from emgmm.fitting.multistart import Given
 from emgmm.fitting.problem import options_of, problem_of
-from emgmm.initialization import AUTO, STARTS, auto, denoised, from_sample, start_of
+from emgmm.initialization import STARTS, starts_of
 from emgmm.mixture import Mixture
 from emgmm.prior import NormalInverseWishart
 from emgmm.selection.candidates import (
@@ -260,12 +260,7 @@ class GaussianMixtureIC(BaseMixture):
 
     def _search(self, source: Source) -> Search:
         """Return the rows and settings that all candidates share."""
-        noise = self.noise is not None
-        if self._starts_automatically:
-            starts = [auto, *map(from_sample, AUTO)]
-            starts = [denoised(start) for start in starts] if noise else starts
-        else:
-            starts = [start_of(self.init_params, noise=noise)]
+        starts = starts_of(self.init_params, noise=self.noise is not None)
         first, *others = map(SharedStart, starts)
         model = GaussianMixture(**self._passed_on())
         options = options_of(model, first, Given())
@@ -276,15 +271,8 @@ class GaussianMixtureIC(BaseMixture):
         seed = self.random_state
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
-        return Search(
-            source,
-            problem_of(model),
-            options,
-            others,
-            int(seed),
-            max(0, int(self.verbose) - 1),
-            self.verbose_interval,
-        )
+        verbose, interval = max(0, int(self.verbose) - 1), self.verbose_interval
+        return Search(source, problem_of(model), options, others, int(seed), verbose, interval)
 
     @property
     def _starts_automatically(self) -> bool:

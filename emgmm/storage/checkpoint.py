@@ -123,6 +123,7 @@ class Checkpoint(Recorder):
     def restore(
         self, em: EM, random: np.random.RandomState
     ) -> tuple[FinishedStarts, np.random.RandomState]:
+        self._em = em
         self.digest, em.source = self._source.digest, self._source.source
         if self._content is None:
             return super().restore(em, random)
@@ -144,8 +145,9 @@ class Checkpoint(Recorder):
         if self.record is None or starts is not self.record.starts:
             self._keep(Record(starts, random.get_state(legacy=False), em.passes))
 
-    def run(self, em: EM, begin: Callable[[], Progress], iterate: Callable[..., Run]) -> Run:
+    def run(self, begin: Callable[[], Progress], iterate: Callable[..., Run]) -> Run:
         assert self.record is not None
+        em = self._em
         if self._finished:
             finished = self._finished.popleft()
             em.passes = finished.passes

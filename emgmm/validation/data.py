@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from emgmm.exceptions import format_features
 from emgmm.sources import KINDS, ArraySource, Blocks, Source, as_rows, is_complete, row_weights
 from emgmm.summary import DataSummary
 from emgmm.tolerances import FLOATS
@@ -127,15 +126,6 @@ def count(value: Any, name: str) -> int:
     return int(value)
 
 
-def constant_features(features: tuple[int, ...], names: Array | None) -> ValueError:
-    """Return the error for a prior whose scale would be estimated from constant features."""
-    return ValueError(
-        f"X is constant in column {format_features(features, names)}, counted from 0, so that the "
-        "prior's scale, which is derived from the variances of the columns, would be singular: "
-        "drop such columns, or set prior=NormalInverseWishart(scale=...)."
-    )
-
-
 def whole(X: Any) -> None:
     """Raise an error for X for which `predict` returns an iterator."""
     if isinstance(X, Blocks):
@@ -154,15 +144,6 @@ def check_enough_rows(n_all: int, n_rows: int, weight: float, n_components: int)
             f"Expected n_samples >= n_components but got n_components = {n_components}, "
             f"n_samples = {n_rows}"
         )
-
-
-def no_volume(features: tuple[int, ...], names: Array | None) -> ValueError:
-    """Return the error for noise that would be uniform over data without volume."""
-    return ValueError(
-        f"X is constant in column {format_features(features, names)}, counted from 0, so that the "
-        "data have no volume over which noise could be uniform: drop such columns, or set noise to "
-        "a function."
-    )
 
 
 def feature_names(names: Any, n_features: int) -> NDArray[np.object_]:
