@@ -188,13 +188,6 @@ class Progress:
     passes: int
     checked: bool = False
 
-    @classmethod
-    def initial(cls, state: SchemeState, before: float, em: EM) -> Progress:
-        """Return the progress of a run without iterations."""
-        step = state.step
-        entry = HistoryEntry(step.objective, step.passes, "start")
-        return cls(state, [entry], 0, before, em.passes)
-
 
 def run(
     em: EM,

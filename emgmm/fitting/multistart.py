@@ -13,7 +13,7 @@ from emgmm.acceleration import Plain, Scheme, Step, evaluate
 from emgmm.degeneracy import coincident
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
-from emgmm.fitting.loop import Ending, Progress, Rules, Run, run
+from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Rules, Run, run
 from emgmm.fitting.progress import Reporter
 from emgmm.fitting.recorder import FinishedStarts, Outcome, Recorder
 from emgmm.fitting.split import splits
@@ -183,7 +183,9 @@ class Multistart:
         """Run a scheme from a step that is only made if the result of the run is not known."""
 
         def begin() -> Progress:
-            return Progress.initial(scheme(first_step()), before, self.em)
+            state = scheme(first_step())
+            first = HistoryEntry(state.step.objective, state.step.passes, "start")
+            return Progress(state, [first], 0, before, self.em.passes)
 
         return self.recorder.run(begin, partial(run, self.em, rules=rules, report=report))
 

@@ -113,9 +113,8 @@ def given_of(estimator: Any, family: Family, n_features: int) -> Given:
     """Validate the initial parameters that an estimator was given."""
     K = estimator.n_components
     validation.check_features(family, n_features)
-    weights, means, precisions = (
-        getattr(estimator, name) for name in ("weights_init", "means_init", "precisions_init")
-    )
+    weights, means = estimator.weights_init, estimator.means_init
+    precisions = estimator.precisions_init
     if weights is not None:
         weights = validation.weights(weights, K, 0.0 if estimator.noise is None else None)
     if means is not None:

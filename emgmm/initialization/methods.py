@@ -81,8 +81,7 @@ def kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assi
         with config_context(assume_finite=True, skip_parameter_validation=True):
             kmeans_plusplus(rows.filled, 1, sample_weight=rows.counts, random_state=random)
         return Labels(np.zeros(len(rows.values), dtype=np.int32), 1)
-    labels = kmeans_labels(rows.filled, n_components, n_init=1, random=random, weights=rows.counts)
-    return Labels(labels, n_components)
+    return _clusters(rows.filled, rows.counts, n_components, random, n_init=1)
 
 
 @from_informative_rows
@@ -114,11 +113,10 @@ def random_from_data(rows: Rows, n_components: int, random: np.random.RandomStat
     return SingleRows(chosen)
 
 
-def _best_clusters(
-    coordinates: Array, weights: Array | None, n_components: int, random: np.random.RandomState
+def _clusters(
+    points: Array, weights: Array | None, K: int, random: np.random.RandomState, n_init: int
 ) -> Labels:
-    labels = kmeans_labels(coordinates, n_components, n_init=N_INIT, random=random, weights=weights)
-    return Labels(labels, n_components)
+    return Labels(kmeans_labels(points, K, n_init=n_init, random=random, weights=weights), K)
 
 
 @from_informative_rows
@@ -127,14 +125,10 @@ def whitened_kmeans(rows: Rows, n_components: int, random: np.random.RandomState
 
     On whitened rows, where no direction dominates, one run in six ends in a poor optimum.
     """
-    return _best_clusters(whitened(rows), rows.counts, n_components, random)
+    return _clusters(whitened(rows), rows.counts, n_components, random, N_INIT)
 
 
-def short_runs(
-    rows: Rows,  # noqa: ARG001
-    n_components: int,
-    random: np.random.RandomState,
-) -> Assignment:
+def short_runs(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:  # noqa: ARG001
     """Initialize at the end of the best of several short runs of EM."""
     return ShortRuns(n_components, random.randint(np.iinfo(np.int32).max))
 
@@ -142,7 +136,7 @@ def short_runs(
 @from_informative_rows
 def standardized_kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """Assign rows to the clusters of the best of several k-means runs on standardized columns."""
-    return _best_clusters(standardized(rows), rows.counts, n_components, random)
+    return _clusters(standardized(rows), rows.counts, n_components, random, N_INIT)
 
 
 def cached_sample(rows: Rows, random: np.random.RandomState) -> tuple[Integers, Rows]:
@@ -178,7 +172,7 @@ def auto(rows: Rows, n_components: int, random: np.random.RandomState) -> Assign
     if n_components == 1:
         return SubsetAssignment(numbers, Labels(np.zeros(len(numbers), dtype=np.int32), 1))
     assignments = [start(sample, n_components, random) for start in AUTO]
-    return BestOf(numbers, distinct(assignments, len(numbers)))
+    return BestOf(numbers, distinct(assignments, len(numbers)), n_components)
 
 
 def distinct(assignments: Sequence[Assignment], n_rows: int) -> list[Assignment]:

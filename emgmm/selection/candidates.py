@@ -120,14 +120,12 @@ class Search:
         """
         family, K = family_of(candidate.covariance_type), candidate.n_components
         problem = replace(self.problem, family=family, n_components=K)
-        random = np.random.RandomState(self.seed)
+        source, random = self.source, np.random.RandomState(self.seed)
         try:
-            return fit_mixture(self.source, problem, options, random, **others)
+            return fit_mixture(source, problem, options, random, **others)
         except DegenerateCovarianceError as error:
             ridge = problem.ridge if problem.prior is None else None
-            raise FailedFitError(
-                error, ridge, self.source.dtype, self.source.feature_names
-            ) from None
+            raise FailedFitError(error, ridge, source.dtype, source.feature_names) from None
 
 
 @dataclass(frozen=True, eq=False)

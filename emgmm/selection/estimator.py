@@ -214,12 +214,7 @@ class GaussianMixtureIC(BaseMixture):
         self.noise = noise
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,  # noqa: ARG002
-        sample_weight: Any = None,
-    ) -> GaussianMixtureIC:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixtureIC:  # noqa: ARG002
         """Fit every candidate and keep the best.
 
         Parameters
