@@ -144,7 +144,7 @@ class Run:
         """Whether the objective exceeds that of an earlier run by more than rounding."""
         return self.step.objective > other.step.objective + SAME * abs(other.step.objective)
 
-    def after(self, passes: int) -> Run:
+    def with_passes(self, passes: int) -> Run:
         """Return the run with another number of passes at its end."""
         *others, last = self.entries
         return replace(self, entries=[*others, last._replace(passes=passes)])

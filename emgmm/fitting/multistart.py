@@ -203,7 +203,7 @@ class Multistart:
             ended = replace(ended, coincident=[*ended.coincident, *groups])
             split = self.best_split(ended, groups)
             if split is None or not split.beats(ended):
-                ended = ended.after(self.em.passes)  # includes those of the trials
+                ended = ended.with_passes(self.em.passes)  # includes those of the trials
                 left = self.rules.max_iter - ended.n_iter
                 if ended.converged or left < 1:
                     return ended
@@ -230,7 +230,7 @@ class Multistart:
                 trials.append(self.run(Plain, partial(evaluate, self.em, split), trial_rules))
         if not trials:
             return None
-        best = max(trials, key=lambda trial: trial.step.objective).after(self.em.passes)
+        best = max(trials, key=lambda trial: trial.step.objective).with_passes(self.em.passes)
         if best.converged or best.ending is Ending.COINCIDENT or left == best.n_iter:
             return best
         with suppress(DegenerateCovarianceError):
