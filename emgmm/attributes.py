@@ -135,7 +135,7 @@ def without_fit() -> dict[str, Any]:
         "lower_bound_": math.nan,
         "lower_bounds_": [],
         "ending_": Ending.GIVEN,
-        "history_": history([], [], []),
+        "history_": history([]),
         "remaining_gain_": math.nan,
     }
 

@@ -148,7 +148,7 @@ def surely_wide(mixture: Mixture, total: Array, ridge: float) -> bool:
 
 
 def collapsed(
-    mixture: Mixture, statistics: Statistics, ridge: float, n_rows: int, min_count: float | None
+    mixture: Mixture, statistics: Statistics, ridge: float, n_rows: int, min_count: float
 ) -> list[int]:
     """Return the components that are tiny compared with the data, or have too few rows.
 
@@ -162,12 +162,9 @@ def collapsed(
         Number that was added to the variances.
     n_rows : int
         Number of rows of positive weight with an observed value.
-    min_count : float or None
-        Number of rows, in units of their mean weight, that a component needs for its covariance;
-        None stands for the family's.
+    min_count : float
+        Number of rows, in units of their mean weight, that a component needs for its covariance.
     """
-    if min_count is None:
-        min_count = mixture.family.min_count(mixture.n_features)
     few = statistics.counts * n_rows / statistics.weight < min_count - ROUNDING
     total = statistics.total_covariance(mixture.family)
     conditional = statistics.conditional_covariances(mixture.family)

@@ -18,11 +18,11 @@ from emgmm.base import BaseMixture
 from emgmm.covariances import FAMILIES, Family, family_of
 from emgmm.diagnostics import Diagnosis, diagnose
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
-from emgmm.fitting import discrete
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.fit import fit_mixture
 from emgmm.fitting.loop import history, trailing_plain_objectives
-from emgmm.fitting.problem import continued_problem, given_of, options_of
+from emgmm.fitting.messages import discrete_columns
+from emgmm.fitting.problem import given_of, options_of, problem_of
 from emgmm.fitting.progress import Reporter
 from emgmm.incremental import PartialFitMixin
 from emgmm.initialization import STARTS, start_of
@@ -382,9 +382,9 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         """
         mixture = self._mixture()
         source = validation.source(self, X, sample_weight, reset=False)
-        objectives = trailing_plain_objectives(getattr(self, "history_", history([], [], [])))
+        objectives = trailing_plain_objectives(getattr(self, "history_", history([])))
         with one_blas_thread():
-            em = em_of(source, continued_problem(self, mixture))
+            em = em_of(source, problem_of(self, mixture))
             validation.check_some_observed(em.summary)
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
@@ -413,7 +413,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
             fitted = self._mixture()
             objectives = getattr(self, "history_", {}).get("objective", ())
             before = float(objectives[-2]) if len(objectives) > 1 else -np.inf
-        problem, options = continued_problem(self, fitted), options_of(self, start, given)
+        problem, options = problem_of(self, fitted), options_of(self, start, given)
         # The stopping rule compares the first objective to the last one before.
         further: dict[str, Any] = {"initial": fitted, "before": before}
         further["reporter"] = Reporter(int(self.verbose), self.verbose_interval)
@@ -423,8 +423,8 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
                 result = fit_mixture(source, problem, options, random, recorder=record, **further)
         except DegenerateCovarianceError as error:
             ridge = self.reg_covar if self.prior is None else None
-            names, note = source.feature_names, discrete.note(source)
-            raise FailedFitError(error, ridge, source.dtype, names, note) from None
+            names, discrete = source.feature_names, discrete_columns(source)
+            raise FailedFitError(error, ridge, source.dtype, names, discrete) from None
         self.__dict__.pop("_waiting", None)
         attributes.adopt(self, result.mixture, **result.attributes())
         return result.warnings

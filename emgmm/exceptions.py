@@ -33,6 +33,22 @@ class DegenerateCovarianceError(ValueError):
         self.features = features
 
 
+class ConstantFeaturesError(ValueError):
+    """Some features do not vary.
+
+    Parameters
+    ----------
+    features : tuple of int
+        These features.
+    consequence : str
+        Consequence, and the remedy, as the end of a sentence.
+    """
+
+    def __init__(self, features: tuple[int, ...], consequence: str) -> None:
+        super().__init__(consequence)
+        self.features = features
+
+
 class FailedBlockError(ValueError):
     """The update by a block of a stream would lead to a singular covariance.
 

@@ -22,14 +22,6 @@ LARGEST_VALUE = 1e130
 CONSTANT = 8 * EPS
 
 
-class TooLargeError(ValueError):
-    """Error for an overflow of the squares of a feature, whose index is `feature`."""
-
-    def __init__(self, feature: int) -> None:
-        super().__init__(f"too large: {feature}")
-        self.feature = feature
-
-
 @dataclass(frozen=True, eq=False)
 class DataSummary:
     """Summary of the rows computed by the first pass.
@@ -143,11 +135,11 @@ class DataSummary:
             None if complete else self._pair_weights() + other._pair_weights(),
         )._without_cross_moments()
 
-    def check_squares(self) -> None:
-        """Raise `TooLargeError` if sums of squares of a feature's values may overflow."""
+    @property
+    def overflowing(self) -> int | None:
+        """Feature with the largest values if sums of their squares may overflow."""
         known = np.where(self.observed > 0, self.largest, 0.0)
-        if not known.max() <= LARGEST_VALUE:
-            raise TooLargeError(int(np.argmax(known)))
+        return None if known.max() <= LARGEST_VALUE else int(np.argmax(known))
 
     @property
     def largest(self) -> Array:

@@ -142,24 +142,6 @@ def check_enough_rows(n_all: int, n_rows: int, weight: float, n_components: int)
         )
 
 
-def constant_features(features: tuple[int, ...], names: Array | None) -> ValueError:
-    """Return the error for a prior whose scale would be estimated from constant features."""
-    return ValueError(
-        f"X is constant in column {format_features(features, names)}, counted from 0, so that the "
-        "prior's scale, which is derived from the variances of the columns, would be singular: "
-        "drop such columns, or set prior=NormalInverseWishart(scale=...)."
-    )
-
-
-def no_volume(features: tuple[int, ...], names: Array | None) -> ValueError:
-    """Return the error for noise that would be uniform over data without volume."""
-    return ValueError(
-        f"X is constant in column {format_features(features, names)}, counted from 0, so that the "
-        "data have no volume over which noise could be uniform: drop such columns, or set noise to "
-        "a function."
-    )
-
-
 def feature_names(names: Any, n_features: int) -> NDArray[np.object_]:
     """Return names of features as an array of shape (D,)."""
     array = np.array(list(names), dtype=object)

@@ -154,6 +154,8 @@ PRIVATE_OF_OTHERS = {
     ("os", "_exit"),
     ("Outcome", "_fields"),
     ("value", "_asdict"),
+    ("first", "_replace"),
+    ("last", "_replace"),
     ("collection", "_meta"),
     ("kind", "_parameter_constraints"),
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emgmm import drawing
-from emgmm.degeneracy import aitken, coincident, collapsed, gain_left, starved
+from emgmm.degeneracy import aitken, coincident, gain_left, starved
 from emgmm.diagnostics.certificate import Certificate, Verdict, certify
 from emgmm.diagnostics.overlap import OVERLAPPING, overlap
 from emgmm.em import EM
@@ -211,10 +211,9 @@ def diagnose(
     eigenvalues = np.linalg.eigvalsh(mixture.dense_covariances().astype(np.float64))
     with np.errstate(divide="ignore", over="ignore"):
         condition_numbers = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0.0)
-    min_count = em.m_step.min_count(mixture.n_features)
     return Diagnosis(
         coincident=coincident(mixture),
-        collapsed=collapsed(mixture, statistics, em.m_step.ridge, n_rows, min_count),
+        collapsed=em.collapsed(mixture, statistics),
         starved=starved(mixture, statistics, n_rows),
         overlapping=[tuple(pair) for pair in pairs.tolist()],
         mass=statistics.counts,

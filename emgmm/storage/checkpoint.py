@@ -23,12 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.random import RandomState
 
-from emgmm.acceleration import Scheme, Step
 from emgmm.covariances import FAMILIES
 from emgmm.em import EM
 from emgmm.exceptions import CheckpointWarning, DegenerateCovarianceError, frames_to_user
-from emgmm.fitting.loop import Callbacks, Ending, Progress, Rules, Run, run
-from emgmm.fitting.recorder import Failure, FinishedStarts, Recorder
+from emgmm.fitting.loop import Ending, Progress, Run
+from emgmm.fitting.recorder import FinishedStarts, Recorder
 from emgmm.mixture import Mixture
 from emgmm.sources import Source
 from emgmm.sources.digest import DigestedSource
@@ -41,7 +40,7 @@ from emgmm.version import __version__
 NOISE = "noise"
 
 # Version of the format of checkpoints.
-FORMAT = 2
+FORMAT = 3
 
 # Parameters that may change when a fit continues.
 FREE = ("max_iter", "verbose", "verbose_interval", "checkpoint", "checkpoint_every")
@@ -122,7 +121,7 @@ class Checkpoint(Recorder):
         return self._source
 
     def restore(self, em: EM, random: RandomState) -> tuple[FinishedStarts, RandomState]:
-        em.source = self._source.source
+        self._em, em.source = em, self._source.source
         if self._content is None:
             return super().restore(em, random)
         if self._content.digest != self._source.digest:
@@ -144,32 +143,21 @@ class Checkpoint(Recorder):
             self.record = Record(starts, random.get_state(legacy=False), em.passes)
             self._keep()
 
-    def run(
-        self,
-        em: EM,
-        scheme: Scheme,
-        first_step: Callable[[], Step],
-        *,
-        rules: Rules,
-        before: float,
-        callbacks: Callbacks | None = None,
-    ) -> Run:
+    def run(self, begin: Callable[[], Progress], iterate: Callable[..., Run]) -> Run:
         assert self.record is not None
+        em = self._em
         if self._finished:
             finished = self._finished.popleft()
             em.passes = finished.passes
             if finished.run is None:
-                assert finished.failure is not None
-                raise finished.failure.error()
+                raise DegenerateCovarianceError(finished.failed or ())
             return finished.run
-        progress, keep = self.record.progress, partial(self._keep, None)
         try:
-            if progress is None:
-                progress = Progress.initial(scheme(first_step()), before, em)
+            progress = self.record.progress or begin()
             em.passes = progress.passes
-            result = run(em, progress, rules=rules, callbacks=callbacks, record=keep)
+            result = iterate(progress, record=partial(self._keep, None))
         except DegenerateCovarianceError as error:
-            self._keep(FinishedRun(None, Failure.of(error), em.passes))
+            self._keep(FinishedRun(None, error.components, em.passes))
             raise
         self._keep(FinishedRun(result, None, em.passes))
         return result
