@@ -113,7 +113,10 @@ def are_narrow(
     empirical = family.add_ridge(covariances, -ridge)
     if conditional is not None:
         empirical = empirical - conditional
-    found = family.min_variance(empirical + floor, total + floor, n_features) < COLLAPSED
+    try:
+        found = family.min_variance(empirical + floor, total + floor, n_features) < COLLAPSED
+    except DegenerateCovarianceError:  # few rows, which are linearly dependent, are not noise
+        return np.ones(mixture.n_components, dtype=bool)
     if conditional is not None:
         found = found & (family.min_variance(covariances, total + floor, n_features) < SMALL)
     if found.any():

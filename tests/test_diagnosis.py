@@ -323,3 +323,17 @@ def test_rows_of_which_nothing_was_observed_have_no_report(certify):
     model = sound()
     with pytest.raises(ValueError, match="X has no observed value in any row of positive weight"):
         model.diagnose(np.full_like(X, np.nan), certify=certify)
+
+
+@pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
+def test_dependent_rows_that_are_nearly_all_noise_have_a_report():
+    """Of the total covariance that is left for the components only rounding errors remain."""
+    random = np.random.default_rng(19)
+    amounts = np.exp(2 * random.normal(size=(78, 3)))
+    rows = np.column_stack([amounts, amounts.sum(axis=1)]) * 1e3 ** np.arange(4)
+    rows[random.random(rows.shape) < 0.3] = np.nan
+    means = np.nanmean(rows, axis=0) * np.array([[1.0], [2.0], [0.5]])
+    model = GaussianMixture(
+        3, covariance_type="EEE", max_iter=0, noise=1e200, means_init=means, random_state=0
+    ).fit(rows)
+    assert model.diagnose(rows).collapsed == [0, 1, 2]

@@ -115,6 +115,25 @@ def test_a_constant_column_leaves_a_spherical_covariance_definite(covariance_typ
     assert np.isfinite(model.fit(constant(clusters(N, 2))).lower_bound_)
 
 
+def isotropic_beside_a_constant(constant, unit):
+    column = unit * np.random.default_rng(0).normal(size=50)
+    rows = np.column_stack([np.full(50, constant), column])
+    with np.errstate(all="raise"):
+        model = GaussianMixture(1, covariance_type="VII", reg_covar=0).fit(rows)
+    return model.covariances_[0] / (column.var() / 2)
+
+
+def test_a_constant_column_does_not_blur_the_other_one():
+    for constant in (1e3, 1e8, 1e12):
+        assert isotropic_beside_a_constant(constant, 1.0) == pytest.approx(1, rel=1e-12)
+
+
+@pytest.mark.parametrize(("constant", "unit"), [(1e20, 1.0), (2.0**177, 2.0**-446)])
+def test_a_column_below_the_rounding_errors_of_a_constant_one_is_refused(constant, unit):
+    with pytest.raises(ValueError, match="Column 0 is discrete"):
+        isotropic_beside_a_constant(constant, unit)
+
+
 def test_rows_of_weight_0_do_not_make_dependent_columns_independent():
     X = total(clusters(N, 2))
     X[::10, 2] += 1.0

@@ -106,7 +106,7 @@ def singular_features(em: EM) -> tuple[int, ...]:
     sds = np.sqrt(np.diag(covariance))
     variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
     axes = vectors / sds[:, None]
-    terms = np.abs(axes) * summary.largest[:, None]
+    terms = np.abs(axes) * (varies * summary.largest)[:, None]  # constants have no rounding
     error = np.maximum(ROUNDING * EPS * terms.sum(axis=0), DEPENDENT)
     unit = np.finfo(em.source.dtype).eps
     rounding = np.maximum(error, ROUNDING * unit * np.sqrt((terms**2).sum(axis=0)))
