@@ -50,9 +50,9 @@ print("means:", theirs.means_.round(3).tolist())
 print("log-likelihood per row:", round(theirs.score(X), 4))
 
 # %%
-# The equations of EM explain the result. Identical components have equal responsibilities for every
-# row, and equal responsibilities lead to identical components in the next iteration. This is a fixed
-# point of EM, but not a maximum of the likelihood.
+# The equations of EM explain the result. Identical components have equal responsibilities for
+# every row, and equal responsibilities lead to identical components in the next iteration. This is
+# a fixed point of EM, but not a maximum of the likelihood.
 #
 # emgmm
 # -----
@@ -76,19 +76,19 @@ print("before:", round(warning.before, 4), " after:", round(warning.after, 4))
 print("means:", ours.means_.round(3).tolist())
 
 # %%
-# The animation shows the iterations of both fits. Grey rows belong to both components in equal parts;
-# coloured rows belong to one component.
+# The animation shows the iterations of both fits. Grey rows belong to both components in equal
+# parts; coloured rows belong to one component.
 #
 # .. image:: /pictures/em.gif
-#    :alt: Animation. Left, scikit-learn: two coincident ellipses move to the middle of both clusters
-#          and remain there, at the log-likelihood -4.1166. Right, emgmm: the ellipses do the same, are
-#          then split, and move to one cluster each, at the log-likelihood -3.5255.
+#    :alt: Animation. Left, scikit-learn: two coincident ellipses move to the middle of both
+#          clusters and remain there, at the log-likelihood -4.1166. Right, emgmm: the ellipses do
+#          the same, are then split, and move to one cluster each, at the log-likelihood -3.5255.
 #
 # Where the iterations led
 # ------------------------
 #
-# The attribute ``history_`` contains the log-likelihood after each iteration, and which iteration was
-# the split.
+# The attribute ``history_`` contains the log-likelihood after each iteration, and which iteration
+# was the split.
 
 for objective, event in zip(ours.history_["objective"], ours.history_["event"], strict=True):
     print(f"{objective:9.4f}  {event}")
@@ -104,5 +104,5 @@ for ax, model, name in zip(axes, (converted, ours), ("scikit-learn", "emgmm"), s
 
 # %%
 # **Insight:** that the log-likelihood no longer changes does not mean that EM has found a maximum.
-# Start from components that differ, and read the warnings of a fit. :doc:`/guide/identical` explains
-# the warning and the split.
+# Start from components that differ, and read the warnings of a fit. :doc:`/guide/identical`
+# explains the warning and the split.
