@@ -102,5 +102,5 @@ axes[0].set_ylabel("imputed value (sd)")
 
 # %%
 # **Insight:** even if most values are observed, few rows are complete. A fit to the observed values
-# of all rows loses little compared with a fit to the whole table, whereas a fit to the complete rows
+# of all rows loses little compared with a fit to the whole table, whereas one to the complete rows
 # may fail. :doc:`/guide/missing` explains when this is valid.
