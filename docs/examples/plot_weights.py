@@ -76,6 +76,6 @@ ax.set(xlabel="brightness (0 to 255)", ylabel="proportion of the pixels", xlim=(
 ax.legend(frameon=False)
 
 # %%
-# **Insight:** pass counts as ``sample_weight``. Without them a fit is not merely less precise, it is
-# a fit to another distribution. :doc:`/guide/weights` explains which number of rows the BIC should
+# **Insight:** pass counts as ``sample_weight``. Without them, the fit describes another
+# distribution. :doc:`/guide/weights` explains which number of rows the BIC should
 # use if weights are not counts, as in surveys.
