@@ -19,7 +19,11 @@ from matplotlib import pyplot as plt
 from scipy.stats import gaussian_kde
 from sklearn.model_selection import KFold
 
-from emgmm import GaussianMixture, GaussianMixtureIC, InformationCriterionDisplay
+from emgmm import (
+    GaussianMixture,
+    GaussianMixtureIC,
+    InformationCriterionDisplay,
+)
 from emgmm.datasets import old_faithful
 from emgmm.drawing import COLOURS, GREY
 
@@ -28,8 +32,8 @@ search = GaussianMixtureIC(range(1, 7), random_state=0).fit(waiting)
 model = search.best_estimator_
 print(search.best_params_)
 for k in model.means_[:, 0].argsort():
-    weight, mean, sd = model.weights_[k], model.means_[k, 0], np.sqrt(model.covariances_[k])
-    print(f"weight {weight:.2f}, mean {mean:.1f} minutes, standard deviation {sd:.1f} minutes")
+    mean, sd = model.means_[k, 0], np.sqrt(model.covariances_[k])
+    print(f"weight {model.weights_[k]:.2f}, mean {mean:.1f} min, sd {sd:.1f} min")
 
 # %%
 # Log-likelihood of rows that were not fitted
@@ -42,7 +46,8 @@ for k in model.means_[:, 0].argsort():
 
 
 def mixture(rows, new):
-    return GaussianMixture(**search.best_params_, random_state=0).fit(rows).score_samples(new)
+    model = GaussianMixture(**search.best_params_, random_state=0)
+    return model.fit(rows).score_samples(new)
 
 
 def kernels(rows, new):
@@ -56,28 +61,51 @@ def narrow_kernels(rows, new):
 
 def histogram(rows, new):
     counts, edges = np.histogram(rows, bins=np.arange(40, 101, 5))
-    density = (counts + 1) / (counts + 1).sum() / np.diff(edges)  # one more, so that none is empty
-    return np.log(density[np.searchsorted(edges, new[:, 0], side="right") - 1])
+    counts += 1  # so that no bin is empty
+    density = counts / counts.sum() / np.diff(edges)
+    bins = np.searchsorted(edges, new[:, 0], side="right") - 1
+    return np.log(density[bins])
 
 
 folds = list(KFold(10, shuffle=True, random_state=0).split(waiting))
 for estimator in (mixture, kernels, narrow_kernels, histogram):
-    scores = [estimator(waiting[fitted], waiting[left_out]) for fitted, left_out in folds]
-    print(f"{estimator.__name__:14} {np.concatenate(scores).mean():.3f} per row")
+    scores = [estimator(waiting[train], waiting[test]) for train, test in folds]
+    score = np.concatenate(scores).mean()
+    print(f"{estimator.__name__:14} {score:.3f} per row")
 
 # %%
 # The estimates
 # -------------
 
-_, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+_, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.4), layout="constrained")
 InformationCriterionDisplay.from_estimator(search, ax=left)
 x = np.linspace(35, 105, 400)[:, None]
-right.hist(waiting[:, 0], np.arange(40, 101, 5), density=True, color="0.88", label="histogram")
-right.plot(
-    x, gaussian_kde(waiting[:, 0])(x[:, 0]), "--", color=GREY, label="kernel density estimate"
+right.hist(
+    waiting[:, 0],
+    np.arange(40, 101, 5),
+    density=True,
+    color="0.88",
+    label="histogram",
 )
-right.plot(x, np.exp(model.score_samples(x)), color=COLOURS[0], lw=2, label="mixture")
-right.set(xlabel="waiting time (minutes)", ylabel="density (per minute)", ylim=(0, 0.055))
+right.plot(
+    x,
+    gaussian_kde(waiting[:, 0])(x[:, 0]),
+    "--",
+    color=GREY,
+    label="default kernels",
+)
+right.plot(
+    x,
+    np.exp(model.score_samples(x)),
+    color=COLOURS[0],
+    lw=2,
+    label="mixture",
+)
+right.set(
+    xlabel="waiting time (minutes)",
+    ylabel="density (per minute)",
+    ylim=(0, 0.055),
+)
 right.legend(loc="upper left", frameon=False, fontsize="small")
 
 # %%

@@ -14,13 +14,18 @@ class make of such a start.
 # The rows form two clusters of 1000 rows each, around (0, 0) and (5, 5), with unit covariance. Both
 # components start with the mean (10, 10), the covariance 10 *I* and the weight one half.
 
+import textwrap
 import warnings
 
 import numpy as np
 from matplotlib import pyplot as plt
 from sklearn.mixture import GaussianMixture as ScikitLearnMixture
 
-from emgmm import CoincidentComponentsWarning, GaussianMixture, GaussianMixtureDisplay
+from emgmm import (
+    CoincidentComponentsWarning,
+    GaussianMixture,
+    GaussianMixtureDisplay,
+)
 from emgmm.datasets import question
 
 data = question()
@@ -45,7 +50,8 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     theirs = ScikitLearnMixture(**start).fit(X)
 print("warnings:", len(caught))
-print("converged:", theirs.converged_, "after", theirs.n_iter_, "iterations")
+print("converged:", theirs.converged_)
+print("iterations:", theirs.n_iter_)
 print("means:", theirs.means_.round(3).tolist())
 print("log-likelihood per row:", round(theirs.score(X), 4))
 
@@ -65,14 +71,15 @@ with warnings.catch_warnings(record=True) as caught:
     ours = GaussianMixture(**start).fit(X)
 warning = caught[0].message
 print(type(warning).__name__)
-print(warning)
+print(textwrap.fill(str(warning), 72))
 
 # %%
 # The warning contains the identical components, and the log-likelihood per row before and after:
 
 assert isinstance(warning, CoincidentComponentsWarning)
 print("components:", warning.components)
-print("before:", round(warning.before, 4), " after:", round(warning.after, 4))
+print("before:", round(warning.before, 4))
+print("after:", round(warning.after, 4))
 print("means:", ours.means_.round(3).tolist())
 
 # %%
@@ -90,16 +97,20 @@ print("means:", ours.means_.round(3).tolist())
 # The attribute ``history_`` contains the log-likelihood after each iteration, and which iteration
 # was the split.
 
-for objective, event in zip(ours.history_["objective"], ours.history_["event"], strict=True):
+history = ours.history_
+for objective, event in zip(history["objective"], history["event"], strict=True):
     print(f"{objective:9.4f}  {event}")
 
 # %%
 
-_, axes = plt.subplots(1, 2, figsize=(8, 4.2), layout="constrained", sharex=True, sharey=True)
-converted = GaussianMixture.from_sklearn(theirs)
-for ax, model, name in zip(axes, (converted, ours), ("scikit-learn", "emgmm"), strict=True):
+_, axes = plt.subplots(1, 2, figsize=(7.5, 4), layout="constrained", sharey=True)
+models = {
+    "scikit-learn": GaussianMixture.from_sklearn(theirs),
+    "emgmm": ours,
+}
+for ax, (name, model) in zip(axes, models.items(), strict=True):
     GaussianMixtureDisplay.from_estimator(model, X, ax=ax)
-    ax.set(xlabel=data.feature_names[0], ylabel=data.feature_names[1])
+    ax.set(xlabel=data.feature_names[0], ylabel=data.feature_names[1], xlim=(-6, 11))
     ax.set_title(f"{name}: {model.score(X):.4f} per row")
 
 # %%

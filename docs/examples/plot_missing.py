@@ -87,17 +87,29 @@ for name, model in fits.items():
 
 imputed = {
     "mean": SimpleImputer().fit_transform(X),
-    "5 nearest neighbours": KNNImputer().fit_transform(X),
-    "mixture, impute": ours.impute(X),
+    "5 neighbours": KNNImputer().fit_transform(X),
+    "mixture": ours.impute(X),
 }
-_, axes = plt.subplots(1, 3, figsize=(9, 3.6), layout="constrained", sharex=True, sharey=True)
+_, axes = plt.subplots(1, 3, figsize=(7.6, 3.1), layout="constrained", sharey=True)
 for ax, (name, rows) in zip(axes, imputed.items(), strict=True):
     error = np.sqrt(np.mean((rows - truth)[removed] ** 2))
     print(f"{name}: {error:.2f}")
-    ax.scatter(truth[removed], rows[removed], s=5, alpha=0.5, color=COLOURS[0], lw=0)
+    ax.scatter(
+        truth[removed],
+        rows[removed],
+        s=5,
+        alpha=0.5,
+        color=COLOURS[0],
+        lw=0,
+    )
     ax.axline((0, 0), slope=1, color=COLOURS[1], lw=1)
     ax.set_title(f"{name}: error {error:.2f}", fontsize="medium")
-    ax.set(xlabel="removed value (sd)", aspect="equal", xlim=(-3.5, 5.5), ylim=(-3.5, 5.5))
+    ax.set(
+        xlabel="removed value (sd)",
+        aspect="equal",
+        xlim=(-3.5, 5.5),
+        ylim=(-3.5, 5.5),
+    )
 axes[0].set_ylabel("imputed value (sd)")
 
 # %%

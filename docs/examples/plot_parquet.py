@@ -37,7 +37,7 @@ names = ["red", "green", "blue"]
 
 
 def write(copies):
-    """Write a file with the given number of copies of the table; return its path."""
+    """Path of a file with the given number of copies of the table."""
     table = pyarrow.table(dict(zip(names, pixels.T, strict=True)))
     path = Path(folder.name) / f"{copies}.parquet"
     options = {"compression": "none", "use_dictionary": False}
@@ -79,7 +79,7 @@ print(in_memory.ending_.name, "after", in_memory.n_iter_, "iterations")
 
 
 def fit_measured(path, **parameters):
-    """Fit a file; return the mixture and the peaks of the memory of NumPy and Arrow in MB."""
+    """Mixture fitted to a file, and peaks of NumPy and Arrow in MB."""
     before = pyarrow.default_memory_pool()
     pool = pyarrow.proxy_memory_pool(before)
     pyarrow.set_memory_pool(pool)
@@ -92,15 +92,20 @@ def fit_measured(path, **parameters):
 
 
 model, numpy_peak, arrow_peak = fit_measured(path)
-print(f"peak of Python and NumPy: {numpy_peak:.1f} MB, of Arrow: {arrow_peak:.1f} MB")
+print(f"peak of Python and NumPy: {numpy_peak:.1f} MB")
+print(f"peak of Arrow: {arrow_peak:.1f} MB")
 print(model.ending_.name, "after", model.n_iter_, "iterations")
-print(f"largest difference of means: {np.abs(model.means_ - in_memory.means_).max():.0e}")
-print(f"log-likelihoods per row: {model.lower_bound_:.10f} {in_memory.lower_bound_:.10f}")
+difference = np.abs(model.means_ - in_memory.means_).max()
+print(f"largest difference of means: {difference:.0e}")
+print(f"log-likelihood per row, file: {model.lower_bound_:.10f}")
+print(f"log-likelihood per row, memory: {in_memory.lower_bound_:.10f}")
 
 # %%
 # Results for each row are computed block by block, too. Here the labels are counted.
 
-counts = sum(np.bincount(labels, minlength=2) for labels in model.predict(blocks(path)))
+counts = np.zeros(2, dtype=int)
+for labels in model.predict(blocks(path)):
+    counts += np.bincount(labels, minlength=2)
 print("rows by component:", counts)
 
 # %%
@@ -123,7 +128,13 @@ folder.cleanup()
 
 _, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 ax.plot(sizes, sizes, "--", color=GREY, label="all rows in memory")
-ax.plot(sizes, peaks, "o-", color=COLOURS[0], label="peak of the fit from the file")
+ax.plot(
+    sizes,
+    peaks,
+    "o-",
+    color=COLOURS[0],
+    label="peak of the fit from the file",
+)
 ax.set(xlabel="size of the file (MB)", ylabel="memory (MB)", xlim=0, ylim=0)
 ax.legend(frameon=False)
 

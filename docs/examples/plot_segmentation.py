@@ -36,9 +36,10 @@ model = GaussianMixture(5, tol=1e-5, max_iter=300, acceleration="anderson", rand
 model.fit(sample)
 print(model.ending_.name, "after", model.n_iter_, "iterations")
 for k in np.argsort(-model.weights_):
-    mean = model.means_[k].round().astype(int).tolist()
-    sds = np.sqrt(np.diagonal(model.covariances_[k])).round().astype(int).tolist()
-    print(f"{model.weights_[k]:.0%} of the pixels: mean {mean}, standard deviations {sds}")
+    sds = np.sqrt(np.diagonal(model.covariances_[k]))
+    print(f"{model.weights_[k]:.0%} of the pixels")
+    print("   means", *model.means_[k].round())
+    print("   standard deviations", *sds.round())
 
 # %%
 # The segments
@@ -50,17 +51,16 @@ for k in np.argsort(-model.weights_):
 probabilities = model.predict_proba(pixels)
 labels, largest = probabilities.argmax(axis=1), probabilities.max(axis=1)
 for limit in (0.6, 0.9):
-    print(
-        f"probability of the component below {limit}: {(largest < limit).mean():.0%} of the pixels"
-    )
+    print(f"probability below {limit}: {(largest < limit).mean():.0%} of the pixels")
 
-segments = model.means_[labels].round().astype(np.uint8).reshape(image.shape)
-figure, axes = plt.subplots(1, 3, figsize=(9, 2.7), layout="constrained")
+segments = model.means_[labels].round().astype(np.uint8)
+figure, axes = plt.subplots(1, 3, figsize=(7.6, 2.2), layout="constrained")
 axes[0].imshow(image)
 axes[0].set_title("photograph", fontsize="medium")
-axes[1].imshow(segments)
-axes[1].set_title("mean colour of the component", fontsize="medium")
-shown = axes[2].imshow(largest.reshape(image.shape[:2]), cmap="gray", vmin=0.4, vmax=1)
+axes[1].imshow(segments.reshape(image.shape))
+axes[1].set_title("mean of the component", fontsize="medium")
+certainty = largest.reshape(image.shape[:2])
+shown = axes[2].imshow(certainty, cmap="gray", vmin=0.4, vmax=1)
 axes[2].set_title("probability of the component", fontsize="medium")
 figure.colorbar(shown, ax=axes[2], shrink=0.8)
 for ax in axes:

@@ -23,18 +23,18 @@ from emgmm import GaussianMixture
 from emgmm.drawing import COLOURS, GREY
 
 image = load_sample_image("china.jpg")
-lines = image[::2].astype(float)  # every second line, so that the example runs in a few seconds
-print(len(lines), "blocks of", lines.shape[1], "rows with", lines.shape[2], "features")
+lines = image[::2].astype(float)  # every second line, to save time
+print("blocks, rows of a block, features:", lines.shape)
 
 # %%
 # Three ways to use the stream
 # ----------------------------
 #
-# All mixtures have four components. The first is fitted to the first 40 lines and is not updated.
-# The second is updated with all lines; with the default parameters, later lines change the mixture
-# less and less. The third uses ``forgetting=0.3``, with which the influence of a line is halved
-# after about two more lines. Before each update, the mean log-density of the new line measures how
-# well the mixture predicts it.
+# All mixtures have four components and start from the first 40 lines. The first is fitted to them
+# and is not updated. The second is updated with each further line; with the default parameters,
+# later lines change the mixture less and less. The third uses ``forgetting=0.3``, with which the
+# influence of a line is halved after about two more lines. Before each update, the mean log-density
+# of the new line measures how well the mixture predicts it.
 
 parameters = {"n_components": 4, "reg_covar": 1.0, "random_state": 0}
 START = 40
@@ -51,12 +51,10 @@ def predict_and_update(model):
 
 first = lines[:START].reshape(-1, 3)
 fixed = GaussianMixture(**parameters, tol=1e-4, max_iter=300).fit(first)
-scores = {"not updated": np.array([fixed.score(line) for line in lines[START:]])}
+scores = {"not updated": np.array([fixed.score(row) for row in lines[START:]])}
 for name, forgetting in (("default", None), ("forgetting=0.3", 0.3)):
     model = GaussianMixture(**parameters, forgetting=forgetting)
-    for line in lines[:START]:
-        model.partial_fit(line)
-    scores[name] = predict_and_update(model)
+    scores[name] = predict_and_update(model.partial_fit(first))
 for name, score in scores.items():
     print(f"{name:15} {score.mean():.2f} per row")
 
@@ -68,21 +66,28 @@ for name, score in scores.items():
 # On a stream that changes slowly, it would make the estimates noisy.
 
 for forgetting in (0.03, 0.3, 1.0):
-    model = GaussianMixture(**parameters, forgetting=forgetting).partial_fit(first)
-    print(f"forgetting={forgetting}: {predict_and_update(model).mean():.2f} per row")
+    model = GaussianMixture(**parameters, forgetting=forgetting)
+    score = predict_and_update(model.partial_fit(first)).mean()
+    print(f"forgetting={forgetting}: {score:.2f} per row")
 
 # %%
 
 _, (left, right) = plt.subplots(
-    1, 2, figsize=(9, 3.9), layout="constrained", width_ratios=(1.2, 1), sharey=True
+    1,
+    2,
+    figsize=(7.6, 3.6),
+    layout="constrained",
+    width_ratios=(1.2, 1),
+    sharey=True,
 )
 left.imshow(image, extent=(0, 640, len(lines), 0), aspect="auto")
 left.set(xlabel="column (pixels)", ylabel="line of the stream")
 styles = ((GREY, ":"), (COLOURS[1], "--"), (COLOURS[0], "-"))
-for (name, score), (colour, style) in zip(scores.items(), styles, strict=True):
-    right.plot(score, np.arange(START, len(lines)), style, color=colour, label=name)
-right.set(xlabel="mean log-density of the line before the update", xlim=(-21, -7))
-right.legend(loc="lower left", frameon=False, fontsize="small")
+numbers = np.arange(START, len(lines))
+for name, (colour, style) in zip(scores, styles, strict=True):
+    right.plot(scores[name], numbers, style, color=colour, label=name)
+right.set(xlabel="mean log-density of the line", xlim=(-21, -7))
+right.legend(loc="upper left", frameon=False, fontsize="small")
 
 # %%
 # **Insight:** a mixture that is fitted once describes later lines badly, and the default of

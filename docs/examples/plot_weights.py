@@ -47,7 +47,8 @@ mixture = GaussianMixture(
 repeated = clone(mixture).fit(pixels)
 weighted = clone(mixture).fit(distinct, sample_weight=counts)
 print("iterations:", repeated.n_iter_, weighted.n_iter_)
-print(f"largest difference of means: {np.abs(repeated.means_ - weighted.means_).max():.0e}")
+difference = np.abs(repeated.means_ - weighted.means_).max()
+print(f"largest difference of means: {difference:.0e}")
 bic = repeated.bic(pixels), weighted.bic(distinct, sample_weight=counts)
 print(f"relative difference of the BIC: {abs(bic[1] / bic[0] - 1):.0e}")
 
@@ -63,16 +64,26 @@ for name, model in (("weighted", weighted), ("counts ignored", ignored)):
     print(f"{name}: log-likelihood {model.score(pixels):.3f} per pixel")
     for k in range(2):
         mean, sd = model.means_[k, 0], np.sqrt(model.covariances_[k, 0, 0])
-        print(f"   {model.weights_[k]:.0%} with mean {mean:.0f}, standard deviation {sd:.0f}")
+        print(f"   {model.weights_[k]:.0%} with mean {mean:.0f}, sd {sd:.0f}")
 
 # %%
 
-_, ax = plt.subplots(figsize=(8, 3.8), layout="constrained")
-ax.bar(distinct[:, 0], counts / counts.sum(), width=1, color="0.85", label="pixels")
+_, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
+ax.bar(
+    distinct[:, 0],
+    counts / counts.sum(),
+    width=1,
+    color="0.85",
+    label="pixels",
+)
 x = np.linspace(0, 255, 500)[:, None]
-ax.plot(x, np.exp(weighted.score_samples(x)), color=COLOURS[0], lw=2, label="weighted by counts")
-ax.plot(x, np.exp(ignored.score_samples(x)), "--", color=COLOURS[1], lw=2, label="counts ignored")
-ax.set(xlabel="brightness (0 to 255)", ylabel="proportion of the pixels", xlim=(0, 255))
+for name, model, colour, style in (
+    ("weighted by counts", weighted, COLOURS[0], "-"),
+    ("counts ignored", ignored, COLOURS[1], "--"),
+):
+    density = np.exp(model.score_samples(x))
+    ax.plot(x, density, style, color=colour, lw=2, label=name)
+ax.set(xlabel="brightness (0 to 255)", ylabel="proportion", xlim=(0, 255))
 ax.legend(frameon=False)
 
 # %%
