@@ -111,4 +111,4 @@ right.legend(loc="upper left", frameon=False, fontsize="small")
 # %%
 # **Insight:** the mixture predicts new waiting times as well as kernels with a good bandwidth, and
 # the BIC determines its number of components. It has only four parameters: two means, a variance
-# and a weight. They can be read as two kinds of eruptions.
+# and a weight. The components correspond to short and long waiting times.

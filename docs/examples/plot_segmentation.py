@@ -30,7 +30,7 @@ print(pixels.shape, sample.shape, sample.dtype)
 # ------------------------
 #
 # The clusters overlap, so that EM converges slowly, and the default ``tol`` would stop it early. A
-# smaller ``tol`` and an acceleration of EM lead to the maximum.
+# smaller ``tol`` and an acceleration of EM lead to a maximum.
 
 model = GaussianMixture(5, tol=1e-5, max_iter=300, acceleration="anderson", random_state=0)
 model.fit(sample)
