@@ -2,8 +2,8 @@
 Reading the report of a failed fit
 ==================================
 
-A fit can end with ``converged_ = True`` and be useless. Three fits of the iris flowers fail in
-different ways; the warnings, ``diagnose`` and ``summary`` show what went wrong and what to do.
+A fit can end with ``converged_ = True`` and be useless. Three fits fail in different ways; the
+warnings, ``diagnose`` and ``summary`` show what went wrong and what to do.
 """
 
 # %%
@@ -31,7 +31,7 @@ def fit(model, rows):
         model.fit(rows)
     for warning in caught:
         print(warning.category.__name__)
-        print(textwrap.fill(str(warning.message), 90))
+        print(textwrap.fill(str(warning.message), 78))
     print(f"converged_ = {model.converged_}, score = {model.score(rows):.3f}")
     return model
 
@@ -71,7 +71,7 @@ cancer = load_breast_cancer().data
 collapsed = fit(GaussianMixture(3, reg_covar=1e-9, random_state=2), cancer)
 
 # %%
-# This report is shorter without ``certify``. The line *Collapsed* names component 2, and *Mass*
+# Without ``certify`` no move is tried. The line *Collapsed* names component 2, and *Mass*
 # states that it has 19 rows. Its *condition number*, the ratio of the largest to the smallest
 # variance, is more than a hundred times that of the others.
 

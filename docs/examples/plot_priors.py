@@ -48,7 +48,7 @@ with warnings.catch_warnings(record=True) as caught:
     GaussianMixture(4, **settings).fit(X)
 for warning in caught:
     print(f"{warning.category.__name__}, components {warning.message.components}")
-    print(textwrap.fill(str(warning.message), 90))
+    print(textwrap.fill(str(warning.message), 78))
 
 # %%
 # Without a ridge the fit fails:
@@ -56,7 +56,7 @@ for warning in caught:
 try:
     GaussianMixture(4, reg_covar=0, **settings).fit(X)
 except ValueError as error:
-    print(textwrap.fill(str(error), 90))
+    print(textwrap.fill(str(error), 78))
 
 # %%
 # A prior

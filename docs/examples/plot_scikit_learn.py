@@ -107,7 +107,7 @@ with warnings.catch_warnings(record=True) as caught:
     split = GaussianMixture(**random).fit(X)
 for warning in caught:
     print(warning.category.__name__)
-    print(textwrap.fill(str(warning.message), 90))
+    print(textwrap.fill(str(warning.message), 78))
 print(f"scikit-learn: converged {silent.converged_}, score {silent.score(X):.3f}")
 print(f"emgmm:        converged {split.converged_}, score {split.score(X):.3f}")
 
