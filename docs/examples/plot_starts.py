@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
@@ -66,14 +67,13 @@ for method in methods:
 # The number of starts
 # --------------------
 #
-# ``n_init`` makes several starts, and keeps the best fit. Eight starts of a cheap method take
-# less time here than the hierarchical start, and the best of them is better than most single fits.
+# ``n_init`` makes several starts, and keeps the best fit. Eight starts by k-means take less time
+# here than the hierarchical start.
 
-for method in ("kmeans", "random"):
-    began = time.perf_counter()
-    model = GaussianMixture(10, init_params=method, n_init=8, random_state=0, **settings).fit(X)
-    seconds = time.perf_counter() - began
-    print(f"{method:6} n_init=8: {seconds:.2f} s, log-likelihood {model.lower_bound_:.3f}")
+began = time.perf_counter()
+model = GaussianMixture(10, n_init=8, random_state=0, **settings).fit(X)
+seconds = time.perf_counter() - began
+print(f"kmeans, n_init=8: {seconds:.2f} s, log-likelihood {model.lower_bound_:.3f}")
 
 # %%
 # The picture shows each fit. Points to the left are faster, and points at the top are better.
@@ -85,6 +85,9 @@ for (method, marker), colour in zip(methods.items(), palette, strict=True):
     size = 110 if marker == "*" else 45
     ax.scatter(seconds, score, s=size, marker=marker, color=colour, label=method)
 ax.set_xscale("log")
+ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+ax.xaxis.set_minor_formatter(NullFormatter())
 ax.set(xlabel="seconds (start and EM)", ylabel="log-likelihood (nats per row)")
 ax.grid(alpha=0.3)
 _ = ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), title="init_params")
