@@ -39,7 +39,7 @@ with warnings.catch_warnings():
         print(f"reg_covar {ridge:.0e}: ", *(f"K={K} {scores[K][-1]:8.3f} " for K in scores))
 
 # %%
-# With three components the score does not depend on the ridge, and with four it has no limit. A
+# With three components the score hardly depends on the ridge, and with four it has no limit. A
 # sufficiently small ridge makes any criterion that contains the likelihood prefer four components.
 # ``fit`` issues a warning:
 
@@ -85,7 +85,8 @@ print("smallest variances:", np.linalg.eigvalsh(model.covariances_)[:, 0].round(
 #
 # If new rows are to be predicted, set the scale such that the most probable covariance is what you
 # expect of a component, here the covariance of all rows divided by :math:`K^{2/D}`. Five-fold
-# cross-validation compares the choices:
+# cross-validation compares the choices. (The scale is computed once, from all rows, which the
+# standardization of the features uses too.)
 
 D = X.shape[1]
 
