@@ -134,15 +134,14 @@ def wanted(name: str, asked: argparse.Namespace) -> list[str]:
 def written(name: str, asked: argparse.Namespace, folder: Path) -> tuple[str, list[str]]:
     """The whole report of a table, and what went wrong with ours."""
     versions, missing = present(wanted(name, asked))
-    paragraphs = [
-        heading(TABLES[name].TITLE),
-        machine.described(asked.threads, asked.repeats, versions.values()),
-    ]
+    described = machine.described(asked.threads, asked.repeats, versions.values())
+    if missing:
+        described += f"\n- not measured in this run: {', '.join(missing)}"
+        for library, reason in missing.items():
+            print(f"{name}: no {library}: {reason}", file=sys.stderr)
+    paragraphs = [heading(TABLES[name].TITLE), described]
     if asked.quick:
         paragraphs.append(QUICK)
-    if missing:
-        lines = [f"- {library}: {reason}" for library, reason in missing.items()]
-        paragraphs += ["Missing here:", "\n".join(lines)]
     options = Options(
         problems=chosen(name, asked),
         libraries=list(versions),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.libraries import OURS
 from benchmarks.options import Options, progress
 from benchmarks.table import figure, section, table
-from emgmm.acceleration import SCHEMES, Scheme, steps
+from emgmm.acceleration import SCHEMES, Scheme, evaluate
 from emgmm.covariances import FAMILIES
 from emgmm.datasets import old_faithful
 from emgmm.em import EM
@@ -117,13 +117,17 @@ def ascent(case: Case, scheme: Scheme) -> Ascent:
     """A scheme run to rest."""
     objectives, passes = [], []
     highest, since = -inf, 0
-    for step in steps(case.em(), scheme, case.first):
+    em = case.em()
+    state = scheme(evaluate(em, case.first))
+    while True:
+        step = state.step
         objectives.append(step.objective)
         passes.append(step.passes)
         rises = step.objective > highest + 1e-14 * abs(step.objective)
         highest, since = max(highest, step.objective), 0 if rises else since + 1
         if since == RESTING or step.passes >= MOST_PASSES:
             break
+        state = state.next(em, force_plain=False)
     return Ascent(np.array(objectives), np.array(passes))
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from operator import methodcaller
 from pickle import dumps
 from statistics import median
 from time import perf_counter, process_time
@@ -183,7 +184,7 @@ def traffic(problem: Problem, processes: int) -> Traffic:
     from emgmm.fitting.first_pass import em_of
     from emgmm.fitting.problem import Problem
     from emgmm.sources import ClusterSource
-    from emgmm.sources.dask.chunk import ChunkPosition, Layout, Summing
+    from emgmm.sources.dask.chunk import ChunkPosition, Work
 
     place = Place("processes", processes)
     rows, client = rows_at(place, problem), client_of(processes)
@@ -191,8 +192,8 @@ def traffic(problem: Problem, processes: int) -> Traffic:
     source = ClusterSource.of(rows, None)
     em = em_of(source, Problem(FAMILIES["full"], problem.n_components, 0.0))
     form = EStepForPass(em.summary, source.dtype)(model._mixture())
-    layout = Layout(source.dtype, source.n_features)
-    work = Summing(layout, form.sums, form.block_rows)
+    compute = methodcaller("total", form.sums, form.block_rows)
+    work = Work(compute, source.dtype, source.n_features)
     answer = work(ChunkPosition(0, 0), made(problem)[0][:1000])
     listen()
     client.run(listen)

@@ -25,9 +25,8 @@ Whole EM iterations, their E-step and M-step and all that an iteration needs, wi
 scikit-learn, as the median over the rounds; in each round every library takes its turn in a process
 of its own. `!=` marks a result that disagrees and gets no ratio: its log-likelihood is not
 scikit-learn's, to 1e-9 nats per row, or 1e-4 where a library computes in float32, wholly (gmmx) or
-in part (pomegranate). `n/a`: the library knows no such covariances. `null` does nothing: its time
-is the harness's own, and it must disagree. Who has taken {PATIENCE:.0f} s for a problem has no more
-turns at it than one of the rounds; how many it had is then said after the ratio."""
+in part (pomegranate). `n/a`: the library knows no such covariances. A library that has
+taken {PATIENCE:.0f} s for a problem has no further turns; their number follows the ratio."""
 ITERATION = "The fit of n iterations less the fit of one, divided by n - 1."
 LIMIT = """\
 An iteration is at least two matrix products (of K rows of parameters with the P features of each
@@ -91,7 +90,7 @@ def report(options: Options) -> Iterator[str]:
             if OURS[0] in staff
         ]
     outcomes = [case.outcome for case in cases]
-    names = options.libraries
+    names = [name for name in options.libraries if name != "null"]
 
     def over_all(cell: Callable[[Outcome, str], str]) -> str:
         """A line for each problem, a column for each library."""

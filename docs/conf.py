@@ -69,6 +69,7 @@ intersphinx_mapping = {
     for name, site in SITES.items()
 }
 intersphinx_timeout = 5
+linkcheck_ignore = [r"https?://"]  # links between pages are checked, not other people's sites
 
 sphinx_gallery_conf = {
     "examples_dirs": "examples",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from emgmm.cli import demo, fit, output, predict
+from emgmm.cli import demo, fit, predict
+from emgmm.cli.terminal import INTERRUPTED, CommandError, printable, write_text
 
 COMMANDS = {"fit": fit.main, "predict": predict.main}
 
@@ -15,10 +16,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if words and words[0] in COMMANDS:
-            return COMMANDS[words[0]](words[1:])
-        return demo.main(words)
+            COMMANDS[words[0]](words[1:])
+        else:
+            demo.main(words)
+    except CommandError as error:
+        write_text(f"error: {printable(str(error))}", sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        write_text("interrupted", sys.stderr)
+        return INTERRUPTED
     finally:
-        output.flush()
+        write_text("", end="")  # flushes what argparse has written
+    return 0
 
 
 if __name__ == "__main__":

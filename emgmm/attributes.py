@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import is_
 from typing import Any, Never
 from weakref import WeakKeyDictionary
 
@@ -24,22 +25,27 @@ from emgmm.mixture import Mixture
 from emgmm.tolerances import FLOATS
 from emgmm.typing import Array
 
-# Attributes of every fitted estimator, and those of some of them, with their types in a file.
-FITTED: dict[str, Any] = {
-    "weights_": Array,
-    "means_": Array,
-    "covariances_": Array,
-    "precisions_": Array,
-    "precisions_cholesky_": Array,
-    "noise_weight_": float,
+# Attributes each of which determines the covariances, so that one of them suffices.
+COVARIANCES = ("covariances_", "precisions_", "precisions_cholesky_")
+ARRAYS = ("weights_", "means_", *COVARIANCES)
+DESCRIBING = (*ARRAYS, "covariance_type", "noise_weight_", "_noise_density")
+
+# Attributes that scikit-learn's class also has, those of every fitted estimator, and those of some
+# of them, with their types in a file.
+SHARED: dict[str, Any] = {
+    **dict.fromkeys(ARRAYS, Array),
     "converged_": bool,
     "n_iter_": int,
     "lower_bound_": float,
     "lower_bounds_": list[float],
+    "n_features_in_": int,
+}
+FITTED: dict[str, Any] = {
+    **SHARED,
+    "noise_weight_": float,
     "ending_": str,
     "history_": dict[str, NDArray[Any]],
     "remaining_gain_": float,
-    "n_features_in_": int,
     "_noise_density": dict[str, Any] | None,
 }
 OPTIONAL: dict[str, Any] = {
@@ -50,11 +56,6 @@ OPTIONAL: dict[str, Any] = {
 }
 
 TYPES = {**FITTED, **OPTIONAL}
-
-# Attributes each of which determines the covariances, so that one of them suffices.
-COVARIANCES = ("covariances_", "precisions_", "precisions_cholesky_")
-ARRAYS = ("weights_", "means_", *COVARIANCES)
-OTHERS = ("covariance_type", "noise_weight_", "_noise_density")
 
 # Relative difference up to which two of them describe the same covariances.
 AGREEMENT = 1e-6
@@ -73,29 +74,23 @@ class Description:
 
     def __init__(self, estimator: BaseEstimator, mixture: Mixture) -> None:
         self.mixture = mixture
-        self._others = [(name, getattr(estimator, name, None)) for name in OTHERS]
-        self._arrays = []
-        for name in ARRAYS:
-            value = getattr(estimator, name, None)
-            # Other values than arrays have no memory to compare, and are validated at each use.
-            memory = value.tobytes() if isinstance(value, np.ndarray) else b""
-            self._arrays.append((name, value, bytearray(memory)))
+        self._values = [getattr(estimator, name, None) for name in DESCRIBING]
+        # Other values than arrays have no memory to compare, and are validated at each use.
+        self._copies = [
+            (value, bytearray(value.tobytes() if isinstance(value, np.ndarray) else b""))
+            for value in self._values[: len(ARRAYS)]
+            if value is not None
+        ]
 
     def is_current(self, estimator: BaseEstimator) -> bool:
         """Whether no attribute has been replaced, and no array modified, since then.
 
         Comparing the memory of arrays takes a tenth of the time of comparing their numbers.
         """
-        for name, value in self._others:
-            if getattr(estimator, name, None) is not value:
-                return False
-        for name, value, copy in self._arrays:
-            now = getattr(estimator, name, None)
-            if now is not value:
-                return False
-            if now is not None and bytearray.__eq__(copy, now) is not True:
-                return False
-        return True
+        values = [getattr(estimator, name, None) for name in DESCRIBING]
+        if not all(map(is_, values, self._values)):
+            return False
+        return all(bytearray.__eq__(copy, array) is True for array, copy in self._copies)
 
 
 # Descriptions are stored separately, as attributes belong to the user.
@@ -140,7 +135,7 @@ def without_fit() -> dict[str, Any]:
         "lower_bound_": math.nan,
         "lower_bounds_": [],
         "ending_": Ending.GIVEN,
-        "history_": history([], [], []),
+        "history_": history([]),
         "remaining_gain_": math.nan,
     }
 
@@ -188,11 +183,7 @@ def attributes_of(mixture: Mixture) -> dict[str, Any]:
     """Return the attributes that describe a mixture."""
     noise = mixture.noise
     return {
-        "weights_": mixture.weights,
-        "means_": mixture.means,
-        "covariances_": mixture.covariances,
-        "precisions_": mixture.precisions,
-        "precisions_cholesky_": mixture.precisions_cholesky,
+        **{name: getattr(mixture, name.removesuffix("_")) for name in ARRAYS},
         "noise_weight_": 0.0 if noise is None else noise.weight,
         "_noise_density": None if noise is None else noise.density,
     }
@@ -218,15 +209,13 @@ def described_by(estimator: Any) -> Mixture:
         covariances = validation.covariances(given["covariances_"], family, K, D)
         return validation.assembled(weights, means, covariances, family, noise, None)
     if "precisions_cholesky_" in given:
-        precisions_cholesky = validation.precisions_cholesky(
-            given["precisions_cholesky_"], family, K, D
-        )
+        factors = validation.precisions_cholesky(given["precisions_cholesky_"], family, K, D)
     else:
-        precisions_cholesky = validation.cholesky_of_precisions(given["precisions_"], family, K, D)
-    as_float64 = precisions_cholesky.astype(np.float64, copy=False)
+        factors = validation.cholesky_of_precisions(given["precisions_"], family, K, D)
+    as_float64 = factors.astype(np.float64, copy=False)
     _check_agreement(given, as_float64, family, D, float(np.finfo(dtype).eps))
     covariances = given.get("covariances_", family.covariances(as_float64))
-    return validation.assembled(weights, means, covariances, family, noise, precisions_cholesky)
+    return validation.assembled(weights, means, covariances, family, noise, factors)
 
 
 def _covariances_of(estimator: Any, family: Family, K: int, D: int) -> dict[str, Array]:
@@ -245,13 +234,9 @@ def _covariances_of(estimator: Any, family: Family, K: int, D: int) -> dict[str,
 
 
 def _check_agreement(
-    given: dict[str, Array],
-    precisions_cholesky: Array,
-    family: Family,
-    n_features: int,
-    unit: float,
+    given: dict[str, Array], factors: Array, family: Family, n_features: int, unit: float
 ) -> None:
-    """Check that the given attributes describe the covariances with these precision factors.
+    """Check that the given attributes describe the covariances with these factors of precisions.
 
     Entries are compared in units of the standard deviations, so that the result depends neither on
     the units of the features nor on entries near 0. Differences due to rounding by the relative
@@ -260,10 +245,7 @@ def _check_agreement(
     """
     structure = family.structure
     reference = next(name for name in reversed(COVARIANCES) if name in given)
-    covariances, precisions = (
-        family.covariances(precisions_cholesky),
-        family.precisions(precisions_cholesky),
-    )
+    covariances, precisions = family.covariances(factors), family.precisions(factors)
     variances = structure.variances(family.stack(covariances), n_features)
     inverses = structure.variances(family.stack(precisions), n_features)
     condition = float((variances * inverses).max())  # largest variance inflation factor

@@ -15,23 +15,21 @@ from sklearn.utils import check_random_state
 from emgmm import prediction, validation
 from emgmm.diagnostics import MixtureSummary, gain_ahead, is_cheap
 from emgmm.em import EM
-from emgmm.estep import EStepForBlock
 from emgmm.exceptions import issue
 from emgmm.fitting.messages import MAX_GAIN_IN_TOTAL, stopped_short
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
+from emgmm.parameters import ValidationMixin
 from emgmm.sources import ArraySource
-from emgmm.sources.block import Block
 from emgmm.statistics import Statistics, criteria
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
-from emgmm.validation import ValidatedParameters
 
 # Relative difference below which the log-likelihood of rows is the one that was fitted.
 SAME = 1e-12
 
 
-class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]
+class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """An estimator that holds a mixture once it is fitted."""
 
     fit: Callable[..., Any]
@@ -49,11 +47,7 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         """Return the fitted mixture, or raise `NotFittedError`."""
 
     def _row_by_row(
-        self,
-        X: Any,
-        function: Callable[[EStepForBlock, Block], Any],
-        *shape: int,
-        dtype: Any = None,
+        self, X: Any, function: Callable[..., Any], *shape: int, dtype: Any = None
     ) -> Any:
         mixture = self._mixture()
         source = validation.source(self, X, reset=False)
@@ -148,7 +142,7 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         array([[0.5, 0.5],
                [1. , 0. ]])
         """
-        return self._row_by_row(X, prediction.responsibilities, self._n_densities())
+        return self._row_by_row(X, prediction.responsibilities, self._mixture().n_densities)
 
     def predict_log_proba(self, X: Any) -> Array:
         """Compute the logarithm of `predict_proba`, which is exact where probabilities underflow.
@@ -171,10 +165,7 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         ValueError
             If X contains infinity or does not have the features of the fit.
         """
-        return self._row_by_row(X, prediction.log_responsibilities, self._n_densities())
-
-    def _n_densities(self) -> int:
-        return self._mixture().n_densities
+        return self._row_by_row(X, prediction.log_responsibilities, self._mixture().n_densities)
 
     def score_samples(self, X: Any) -> Array:
         """Compute the log-density of each row.
@@ -373,8 +364,7 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         """
         return self._mixture().n_parameters
 
-    def _n_parameters(self) -> int:
-        return self.n_parameters()
+    _n_parameters = n_parameters  # scikit-learn's name
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Compute Akaike's information criterion, -2 log L + 2 n_parameters; lower is better.
@@ -576,27 +566,21 @@ class BaseMixture(ValidatedParameters, DensityMixin, BaseEstimator, ABC):  # typ
         The parameters were given, no EM was run.
         """
         mixture = self._mixture()
-        figures: dict[str, Any] = self._about_the_fit()
+        figures = self._about_the_fit()
         if X is not None:
             with one_blas_thread():
                 em = self._em(X, sample_weight)
                 found = self._figures(em, certainty=True)[1]
-                counts = prediction.summed(mixture, em.source, prediction.label_counts)
+                figures["counts"] = prediction.summed(mixture, em.source, prediction.label_counts)
             figures |= {name: found[name] for name in ("log_likelihood", "bic", "icl")}
-            figures["counts"] = counts
         names = getattr(self, "feature_names_in_", None)
         return MixtureSummary.of(mixture, names, correlations=correlations, **figures)
 
     def _about_the_fit(self) -> dict[str, Any]:
         """Return the figures of a summary that do not depend on rows."""
-        return about_the_fit(self)
+        return {"ending": getattr(self, "ending_", None), "n_iter": getattr(self, "n_iter_", 0)}
 
 
 def fitted_mixture(model: BaseMixture) -> Mixture:
     """Return the mixture of a fitted estimator, or raise `NotFittedError`."""
     return model._mixture()
-
-
-def about_the_fit(model: BaseMixture) -> dict[str, Any]:
-    """Return how EM ended, as far as the attributes of an estimator tell."""
-    return {"ending": getattr(model, "ending_", None), "n_iter": getattr(model, "n_iter_", 0)}

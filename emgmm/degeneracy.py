@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
@@ -78,33 +79,18 @@ def distance(a: Mixture, b: Mixture) -> float:
     return math.sqrt(max(float(a.weights @ each) / float(a.weights.sum()), 0.0))
 
 
-def has_coincident(mixture: Mixture) -> bool:
-    """Whether some components are so similar that EM at rest cannot separate them."""
-    return bool(coincident(mixture))
-
-
 def coincident(mixture: Mixture) -> list[tuple[int, ...]]:
     """Return groups of components that EM at rest cannot separate.
 
     The divergences between the components of a group link them by values below the threshold.
     """
-    if mixture.n_components == 1:
-        return []
     close = divergences(mixture) < COINCIDENT
     np.fill_diagonal(close, val=False)
     if not close.any():
         return []
-    groups: list[tuple[int, ...]] = []
-    left = set(range(mixture.n_components))
-    while left:
-        group, frontier = set(), {min(left)}
-        while frontier:
-            group |= frontier
-            frontier = {int(j) for i in frontier for j in np.flatnonzero(close[i])} - group
-        left -= group
-        if len(group) > 1:
-            groups.append(tuple(sorted(group)))
-    return groups
+    n_groups, group_of = connected_components(close, directed=False)
+    groups = (np.flatnonzero(group_of == group) for group in range(n_groups))
+    return [tuple(group.tolist()) for group in groups if len(group) > 1]
 
 
 @checked_afterwards
@@ -118,7 +104,7 @@ def are_narrow(
     variance must also be that small relative to the mean covariance of the components, or below the
     ridge. The ridge and the `conditional` covariances of missing values are subtracted first.
     """
-    family = mixture.family
+    family, n_features = mixture.family, mixture.n_features
     if conditional is None and surely_wide(mixture, total, ridge):
         return np.zeros(mixture.n_components, dtype=bool)
     floor = VARIANCE_FRACTION * family.structure.diagonal(total)
@@ -127,25 +113,21 @@ def are_narrow(
     empirical = family.add_ridge(covariances, -ridge)
     if conditional is not None:
         empirical = empirical - conditional
-    found = family.min_variance(empirical + floor, total + floor, mixture.n_features) < COLLAPSED
+    found = family.min_variance(empirical + floor, total + floor, n_features) < COLLAPSED
     if conditional is not None:
-        found = found & (
-            family.min_variance(covariances, total + floor, mixture.n_features) < SMALL
-        )
+        found = found & (family.min_variance(covariances, total + floor, n_features) < SMALL)
     if found.any():
         stacked = family.stack(empirical)
         weights = mixture.weights if len(stacked) > 1 else np.ones(1)
         rounding = 8 * np.finfo(mixture.means.dtype).eps * family.structure.diagonal(total)
         within = np.tensordot(weights / weights.sum(), stacked, axes=1) + floor + rounding
         identity = family.structure.add_ridge(np.zeros_like(floor)[None], 1.0)[0]
-        below_ridge = family.min_variance(empirical, identity, mixture.n_features) < ridge
+        below_ridge = family.min_variance(empirical, identity, n_features) < ridge
         try:
-            narrower_than_others = (
-                family.min_variance(empirical + floor, within, mixture.n_features) < COLLAPSED
-            )
+            relative = family.min_variance(empirical + floor, within, n_features)
         except DegenerateCovarianceError:  # the mean covariance is singular without the ridge
             return np.broadcast_to(found, mixture.n_components)
-        found = found & np.logical_or(below_ridge, narrower_than_others)
+        found = found & (below_ridge | (relative < COLLAPSED))
     return np.broadcast_to(found, mixture.n_components)
 
 
@@ -166,13 +148,7 @@ def surely_wide(mixture: Mixture, total: Array, ridge: float) -> bool:
 
 
 def collapsed(
-    mixture: Mixture,
-    statistics: Statistics,
-    total: Array,
-    ridge: float,
-    n_rows: int,
-    *,
-    min_count: float | None = None,
+    mixture: Mixture, statistics: Statistics, ridge: float, n_rows: int, min_count: float
 ) -> list[int]:
     """Return the components that are tiny compared with the data, or have too few rows.
 
@@ -182,19 +158,15 @@ def collapsed(
         Fitted mixture.
     statistics : Statistics
         Its statistics.
-    total : element of the family's structure
-        Covariance of the data.
     ridge : float
         Number that was added to the variances.
     n_rows : int
         Number of rows of positive weight with an observed value.
-    min_count : float, optional
-        Number of rows, in units of their mean weight, that a component needs for its covariance; by
-        default, the family's.
+    min_count : float
+        Number of rows, in units of their mean weight, that a component needs for its covariance.
     """
-    if min_count is None:
-        min_count = mixture.family.min_count(mixture.n_features)
     few = statistics.counts * n_rows / statistics.weight < min_count - ROUNDING
+    total = statistics.total_covariance(mixture.family)
     conditional = statistics.conditional_covariances(mixture.family)
     return np.flatnonzero(are_narrow(mixture, total, ridge, conditional) | few).tolist()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from emgmm.covariances import Family
+from emgmm.degeneracy import collapsed
 from emgmm.estep import EStep, EStepForPass
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
@@ -80,6 +81,11 @@ class EM:
     def expect_about(self, mixture: Mixture, centres: Array) -> Statistics:
         """Return the same statistics with moments about (K, D) centres."""
         return self._statistics(self._e_step_for_pass.about(mixture, centres))
+
+    def collapsed(self, mixture: Mixture, statistics: Statistics) -> list[int]:
+        """Return the components that are tiny compared with the data, or have too few rows."""
+        ridge, least = self.m_step.ridge, self.m_step.min_count(mixture.n_features)
+        return collapsed(mixture, statistics, ridge, self.summary.n_rows, least)
 
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
         """Return the mean log-likelihood, plus the log-density of the priors per unit weight."""

@@ -12,35 +12,27 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 
-from emgmm import validation
+from emgmm import attributes, validation
 from emgmm.acceleration import SCHEMES, Scheme
-from emgmm.attributes import (
-    adopt,
-    are_fitted,
-    check_same_model,
-    mixture_of,
-    present,
-    unchanged_by_errors,
-)
 from emgmm.base import BaseMixture
 from emgmm.covariances import FAMILIES, Family, family_of
 from emgmm.diagnostics import Diagnosis, diagnose
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
-from emgmm.fitting import discrete
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.fit import fit_mixture
 from emgmm.fitting.loop import history, trailing_plain_objectives
-from emgmm.fitting.problem import continued_problem, given_of, options_of
+from emgmm.fitting.messages import discrete_columns
+from emgmm.fitting.problem import given_of, options_of, problem_of
 from emgmm.fitting.progress import Reporter
 from emgmm.incremental import PartialFitMixin
 from emgmm.initialization import STARTS, start_of
 from emgmm.interchange import InterchangeMixin
 from emgmm.mixture import Mixture
+from emgmm.parameters import ARRAYS, Hidden, Interval, generator, one_of
 from emgmm.prior import NormalInverseWishart
 from emgmm.sources import Source
 from emgmm.storage.checkpoint import recorder
 from emgmm.threads import one_blas_thread
-from emgmm.validation import ARRAYS, Hidden, Interval, generator, one_of
 
 
 class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
@@ -223,12 +215,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         "break_symmetry": ["boolean"],
         "prior": [one_of({"conjugate"}), NormalInverseWishart, None],
         "weight_concentration": [Interval(Real, 1.0, None, closed="left")],
-        "noise": [
-            one_of({"uniform"}),
-            Interval(Real, 0.0, None, closed="neither"),
-            callable,
-            None,
-        ],
+        "noise": [one_of({"uniform"}), Interval(Real, 0.0, None, closed="neither"), callable, None],
         "acceleration": [one_of(name for name in SCHEMES if name is not None), callable, None],
         "learning_decay": [Interval(Real, 0.5, 1.0, closed="right")],
         "learning_offset": [Interval(Real, 0.0, None, closed="left")],
@@ -297,12 +284,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
 
     # -- fitting --------------------------------------------------------------------------------
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,  # noqa: ARG002
-        sample_weight: Any = None,
-    ) -> GaussianMixture:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:  # noqa: ARG002
         """Estimate the mixture's parameters from rows.
 
         Parameters
@@ -342,11 +324,15 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
             If two features were never observed in the same row.
         """
         try:
-            with unchanged_by_errors(self), one_blas_thread(), self._generator() as random:
+            with (
+                attributes.unchanged_by_errors(self),
+                one_blas_thread(),
+                self._generator() as random,
+            ):
                 source = validation.source(self, X, sample_weight, reset=True, least=2)
                 found = self._fit(source, random)
         except FailedFitError:
-            for name in present(self):
+            for name in attributes.present(self):
                 delattr(self, name)
             raise
         issue(found)
@@ -396,18 +382,18 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         """
         mixture = self._mixture()
         source = validation.source(self, X, sample_weight, reset=False)
-        objectives = trailing_plain_objectives(getattr(self, "history_", history([], [], [])))
+        objectives = trailing_plain_objectives(getattr(self, "history_", history([])))
         with one_blas_thread():
-            em = em_of(source, continued_problem(self, mixture))
+            em = em_of(source, problem_of(self, mixture))
             validation.check_some_observed(em.summary)
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return are_fitted(self)
+        return attributes.are_fitted(self)
 
     def _mixture(self) -> Mixture:
-        return mixture_of(self)
+        return attributes.mixture_of(self)
 
     def _generator(self) -> AbstractContextManager[np.random.RandomState]:
         """Return the random numbers of a fit; a user's function may keep what it is passed."""
@@ -420,30 +406,25 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         given = given_of(self, family_of(self.covariance_type), source.n_features)
         start = start_of(self.init_params, noise=self.noise is not None)
         fitted, before = None, -np.inf
-        if self.warm_start and are_fitted(self):
-            check_same_model(self, source.n_features, "warm_start=True", "set warm_start=False")
+        if self.warm_start and attributes.are_fitted(self):
+            attributes.check_same_model(
+                self, source.n_features, "warm_start=True", "set warm_start=False"
+            )
             fitted = self._mixture()
             objectives = getattr(self, "history_", {}).get("objective", ())
             before = float(objectives[-2]) if len(objectives) > 1 else -np.inf
-        parameters = self.get_params(deep=False)
-        seconds = self.checkpoint_every
+        problem, options = problem_of(self, fitted), options_of(self, start, given)
+        # The stopping rule compares the first objective to the last one before.
+        further: dict[str, Any] = {"initial": fitted, "before": before}
+        further["reporter"] = Reporter(int(self.verbose), self.verbose_interval)
+        parameters, seconds = self.get_params(deep=False), self.checkpoint_every
         try:
             with recorder(self.checkpoint, seconds, parameters, source, fitted) as record:
-                result = fit_mixture(
-                    source,
-                    continued_problem(self, fitted),
-                    options_of(self, start, given),
-                    random,
-                    initial=fitted,
-                    before=before,  # the stopping rule compares the first objective to it
-                    reporter=Reporter(int(self.verbose), self.verbose_interval),
-                    recorder=record,
-                )
+                result = fit_mixture(source, problem, options, random, recorder=record, **further)
         except DegenerateCovarianceError as error:
             ridge = self.reg_covar if self.prior is None else None
-            raise FailedFitError(
-                error, ridge, source.dtype, source.feature_names, discrete.note(source)
-            ) from None
+            names, discrete = source.feature_names, discrete_columns(source)
+            raise FailedFitError(error, ridge, source.dtype, names, discrete) from None
         self.__dict__.pop("_waiting", None)
-        adopt(self, result.mixture, **result.attributes())
+        attributes.adopt(self, result.mixture, **result.attributes())
         return result.warnings

@@ -33,6 +33,22 @@ class DegenerateCovarianceError(ValueError):
         self.features = features
 
 
+class ConstantFeaturesError(ValueError):
+    """Some features do not vary.
+
+    Parameters
+    ----------
+    features : tuple of int
+        These features.
+    consequence : str
+        Consequence, and the remedy, as the end of a sentence.
+    """
+
+    def __init__(self, features: tuple[int, ...], consequence: str) -> None:
+        super().__init__(consequence)
+        self.features = features
+
+
 class FailedBlockError(ValueError):
     """The update by a block of a stream would lead to a singular covariance.
 
@@ -130,9 +146,7 @@ class EMWarning(UserWarning):
     #: One or two words for what happened to these components.
     finding = ""
 
-    def __init__(
-        self, message: str, components: tuple[int, ...] | tuple[tuple[int, ...], ...] = ()
-    ) -> None:
+    def __init__(self, message: str, components: tuple[Any, ...] = ()) -> None:
         super().__init__(message)
         self.components = components
 
@@ -288,11 +302,8 @@ def issue(found: Iterable[Warning]) -> None:
 def _is_shown_once(warning: Warning, module: str) -> bool:
     """Whether the filter that applies to a warning shows it once per line."""
     for action, message, category, place, line in warnings.filters:
-        if (
-            (message is None or message.match(str(warning)))
-            and issubclass(type(warning), category)
-            and (place is None or place.match(module))
-            and line == 0
-        ):
+        text_matches = message is None or message.match(str(warning))
+        place_matches = line == 0 and (place is None or place.match(module))
+        if text_matches and place_matches and isinstance(warning, category):
             return action == "default"
     return True

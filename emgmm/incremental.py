@@ -16,14 +16,13 @@ from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError, FailedBlockError
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import Ending
+from emgmm.fitting.messages import out_of_reach
 from emgmm.fitting.multistart import START_ROWS, Given, first_mixture
-from emgmm.fitting.overflow import out_of_reach
-from emgmm.fitting.problem import continued_problem, given_of
-from emgmm.fitting.stepwise import OutOfReachError, Stream, gathered, step_size, stepwise_update
+from emgmm.fitting.problem import given_of, problem_of
+from emgmm.fitting.stepwise import OutOfReachError, Stream, gathered, stepwise_update
 from emgmm.initialization import start_of
 from emgmm.mixture import Mixture
-from emgmm.prior import NormalInverseWishart
-from emgmm.sources import ArraySource, Rows, Source
+from emgmm.sources import ArraySource, Source
 from emgmm.threads import one_blas_thread
 
 # Multiple of the smallest number of rows for all covariances up to which a stream that cannot start
@@ -35,9 +34,7 @@ class PartialFitMixin:
     """Mixin of an estimator whose mixture can be updated with further rows."""
 
     n_components: int
-    n_features_in_: int
     covariance_type: str | Family
-    prior: str | NormalInverseWishart | None
     init_params: Any
     noise: Any
     random_state: Any
@@ -45,15 +42,8 @@ class PartialFitMixin:
     learning_offset: float
     forgetting: float | None
     _validate_params: Callable[[], None]
-    _stream: Stream
-    _waiting: Rows
 
-    def partial_fit(
-        self,
-        X: Any,
-        y: Any = None,  # noqa: ARG002
-        sample_weight: Any = None,
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
         """Update the mixture by one step of stepwise EM on a block of rows.
 
         The statistics of the mixture per unit weight, s, become s + gamma_t (s_block - s), and an
@@ -160,13 +150,15 @@ class PartialFitMixin:
         if stream is not None and fitted is not None and not stream.led_to(fitted):
             stream = None
         prior = None if stream is None else stream.prior
-        em = em_of(block, continued_problem(self, fitted, prior))
+        em = em_of(block, problem_of(self, fitted, prior))
         if fitted is not None:
             em.m_step = replace(em.m_step, dtype=np.result_type(em.m_step.dtype, fitted.means))
         if stream is None:
             validation.check_observed(em.summary, block.feature_names)
         call = stream.calls + 1 if stream else 1
-        gamma = step_size(call, self.learning_decay, self.learning_offset, self.forgetting)
+        gamma = self.forgetting
+        if gamma is None:
+            gamma = (call + self.learning_offset) ** -self.learning_decay
         try:
             mixture = first(em)
             stream, following = stepwise_update(stream, em, mixture, gamma)

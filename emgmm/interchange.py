@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,10 +14,10 @@ from emgmm import attributes, validation
 from emgmm.covariances import Family
 from emgmm.fitting.stepwise import Stream
 from emgmm.noise import Box
+from emgmm.parameters import ValidationMixin
 from emgmm.statistics import Statistics
 from emgmm.storage import conversion, models, restored
 from emgmm.storage.archive import check_type, construct
-from emgmm.validation import ValidatedParameters
 from emgmm.version import InconsistentVersionWarning, __version__
 
 # Columns of tables, and the kinds of their types.
@@ -25,10 +25,10 @@ HISTORY = {"objective": "f", "passes": "i", "event": "U"}
 STARTS = {"objective": "f", "n_iter": "i", "converged": "b", "ending": "U"}
 
 
-class InterchangeMixin(ValidatedParameters):
+class InterchangeMixin(ValidationMixin):
     """Mixin that converts fitted estimators to and from other forms."""
 
-    get_params: Callable[..., dict[str, Any]]
+    __init__: Callable[..., None]
 
     @classmethod
     def from_parameters(
@@ -85,14 +85,12 @@ class InterchangeMixin(ValidatedParameters):
         mixture = validation.mixture(
             weights, means, covariances, precisions, family, noise, noise_weight
         )
-        model: Any = cast(Any, cls)(
-            mixture.n_components, covariance_type=covariance_type, noise=noise
-        )
+        model: Any = cls(mixture.n_components, covariance_type=covariance_type, noise=noise)
         model.n_features_in_ = mixture.n_features
         if feature_names is not None:
             model.feature_names_in_ = validation.feature_names(feature_names, mixture.n_features)
         attributes.adopt(model, mixture, **attributes.without_fit())
-        return cast(Self, model)
+        return model
 
     @classmethod
     def from_sklearn(cls, model: Any) -> Self:
@@ -126,19 +124,12 @@ class InterchangeMixin(ValidatedParameters):
         array([[2.]])
         """
         mixture = conversion.from_sklearn(model)
-        known = cls._get_param_names()
-        params = model.get_params(deep=False)
-        converted: Self = cast(Any, cls)(
-            **{name: value for name, value in params.items() if name in known}
-        )
-        given = {
-            **attributes.without_fit(),
-            "converged_": bool(model.converged_),
-            "n_iter_": int(model.n_iter_),
-        }
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(model, name):
-                given[name] = getattr(model, name)
+        params, known = model.get_params(deep=False), cls._get_param_names()
+        converted = cls(**{name: value for name, value in params.items() if name in known})
+        given = attributes.without_fit()
+        given |= {"converged_": bool(model.converged_), "n_iter_": int(model.n_iter_)}
+        names = ("n_features_in_", "feature_names_in_")
+        given |= {name: getattr(model, name) for name in names if hasattr(model, name)}
         attributes.adopt(converted, mixture, **given)
         attributes.described_by(converted)  # validates the attributes, which a user may have set
         return converted
@@ -165,17 +156,14 @@ class InterchangeMixin(ValidatedParameters):
         >>> type(model.to_sklearn())
         <class 'sklearn.mixture._gaussian_mixture.GaussianMixture'>
         """
-        if attributes.mixture_of(self).noise is not None:
+        mixture = attributes.mixture_of(self)
+        if mixture.noise is not None:
             raise ValueError(
                 "This model has a noise component, which scikit-learn's class does not support: "
                 "fit a model with noise=None."
             )
-        only_ours = (
-            *("ending_", "history_", "remaining_gain_", "noise_weight_"),
-            *("_noise_density", "_starts", "_stream"),
-        )
-        fitted = {n: value for n, value in attributes.complete(self).items() if n not in only_ours}
-        mixture, params = attributes.mixture_of(self), self.get_params(deep=False)
+        params, kept = self.get_params(deep=False), {*attributes.SHARED, "feature_names_in_"}
+        fitted = {name: value for name, value in attributes.complete(self).items() if name in kept}
         params["n_components"] = mixture.n_components
         params["covariance_type"] = mixture.family.scikit_learn
         return conversion.to_sklearn(params, deepcopy(fitted))
@@ -211,7 +199,7 @@ class InterchangeMixin(ValidatedParameters):
         fitted["ending_"] = fitted["ending_"].name
         if "_stream" in fitted:
             fitted["_stream"] = fitted["_stream"].plain()
-        if isinstance(fitted.get("_noise_density"), Box):
+        if isinstance(fitted["_noise_density"], Box):
             fitted["_noise_density"] = vars(fitted["_noise_density"])
         models.write(path, __version__, self.get_params(deep=False), fitted)
 
@@ -238,9 +226,8 @@ class InterchangeMixin(ValidatedParameters):
         --------
         See `save`.
         """
-        params, fitted = models.read(
-            path, cls._get_param_names(), attributes.FITTED, attributes.OPTIONAL
-        )
+        known = cls._get_param_names()
+        params, fitted = models.read(path, known, attributes.FITTED, attributes.OPTIONAL)
         try:
             for name, value in fitted.items():
                 check_type(name, value, attributes.TYPES[name])
@@ -251,7 +238,7 @@ class InterchangeMixin(ValidatedParameters):
     @classmethod
     def _restored(cls, params: dict[str, Any], fitted: dict[str, Any]) -> Self:
         """Validate parameters and attributes, and return an estimator with them."""
-        model: Any = cast(Any, cls)(**params)
+        model: Any = cls(**params)
         model.__dict__.update(fitted)
         model.ending_ = restored.ending(fitted["ending_"], converged=fitted["converged_"])
         if fitted["_noise_density"] is not None:
@@ -261,10 +248,9 @@ class InterchangeMixin(ValidatedParameters):
         restored.check_possible(mixture)
         K, D = mixture.means.shape
         if "_stream" in fitted:
-            statistics = construct(Statistics, fitted["_stream"].get("statistics"))
-            model._stream = stream = construct(
-                Stream, {**fitted["_stream"], "statistics": statistics}
-            )
+            parts = fitted["_stream"]
+            statistics = construct(Statistics, parts.get("statistics"))
+            model._stream = stream = construct(Stream, {**parts, "statistics": statistics})
             restored.check_weight("the stream", stream.weight)
             with np.errstate(over="ignore", under="ignore"):  # overflows are rejected below
                 sums = statistics.times(stream.weight)
@@ -276,11 +262,11 @@ class InterchangeMixin(ValidatedParameters):
             restored.check_table("_starts", fitted["_starts"], STARTS)
         if "feature_names_in_" in fitted:
             validation.feature_names(fitted["feature_names_in_"], D)
-        return cast(Self, model)
+        return model
 
     def _check_can_be_stored(self) -> None:
         """Check that the parameters and the number of features are valid."""
-        validation.check_parameters(self)
+        self._validate_params()
         validation.check_width(self, attributes.mixture_of(self).n_features)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -80,6 +80,12 @@ class Mixture:
         return cls(weights, means, covariances, precisions_cholesky, family, noise)
 
     @property
+    def log_weights(self) -> Array:
+        """Logarithms of the weights, in float64; -inf for a weight of 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.weights, dtype=np.float64)
+
+    @property
     def n_components(self) -> int:
         """Number of Gaussian components, K."""
         return self.means.shape[0]
@@ -122,6 +128,11 @@ class Mixture:
         return self.family.stack(self.covariances.astype(np.float64, copy=False))
 
     @property
+    def variances(self) -> Array:
+        """Variances of the features with a leading component axis, in float64."""
+        return self.family.structure.variances(self.covariance_stack, self.n_features)
+
+    @property
     def precisions(self) -> Array:
         """Inverses of the covariances."""
         return self.family.precisions(self.precisions_cholesky)
@@ -152,18 +163,20 @@ class Mixture:
         free += 0 if self.noise is None else 2
         return self.n_components - 1 + self.n_components * self.n_features + free
 
-    def magnitude(self, reach: Array) -> float:
-        """Return a bound of the terms of the quadratic forms of vectors within the (K, D) `reach`.
+    def magnitudes(self, reach: Array) -> Array:
+        """Return a bound of the terms of each quadratic form for vectors within the (K, D) `reach`.
 
         The bound times the unit of rounding is a first-order bound of the error of a log-joint.
         """
-        magnitudes = self.family.structure.magnitude(self.precision_cholesky_stack, reach)
-        return float(np.maximum.reduce(magnitudes))
+        return self.family.structure.magnitude(self.precision_cholesky_stack, reach)
+
+    def magnitude(self, reach: Array) -> float:
+        """Return the largest of these bounds."""
+        return float(np.maximum.reduce(self.magnitudes(reach)))
 
     def magnitude_near(self, sds: float, offsets: Array | float = 0.0) -> float:
         """Return this bound for vectors within `sds` standard deviations plus (K, D) offsets."""
-        variances = self.family.structure.variances(self.covariance_stack, self.n_features)
-        return self.magnitude(offsets + sds * np.sqrt(variances))
+        return self.magnitude(offsets + sds * np.sqrt(self.variances))
 
     def extent(self) -> float:
         """Return a distance from the origin within which no square of a row overflows."""
@@ -172,10 +185,8 @@ class Mixture:
 
     def log_peaks(self) -> Array:
         """Return the log-joint of each component at its own mean, (K,)."""
-        with np.errstate(divide="ignore"):  # a component may have weight 0
-            log_weights = np.log(self.weights, dtype=np.float64)
         half_log_det = self.family.structure.log_det(self.precision_cholesky_stack, self.n_features)
-        return log_weights + half_log_det - 0.5 * self.n_features * LOG_2_PI
+        return self.log_weights + half_log_det - 0.5 * self.n_features * LOG_2_PI
 
     def log_joint(self, rows: Array) -> Array:
         """Return log pi_k + log N(x; mu_k, Sigma_k), shape (N, K); with noise, (N, K + 1).
@@ -193,8 +204,7 @@ class Mixture:
         rows = np.asarray(rows, dtype=np.float64)
         log_joint = np.empty((len(rows), self.n_densities))
         patterns, pattern_of_row = np.unique(np.isnan(rows), axis=0, return_inverse=True)
-        with np.errstate(divide="ignore"):  # a component may have weight 0
-            log_weights = np.log(self.weights, dtype=np.float64)
+        log_weights = self.log_weights
         for k, covariance in enumerate(self.dense_covariances().astype(np.float64)):
             deviations = rows - self.means[k]
             for number, missing in enumerate(patterns):

@@ -56,14 +56,6 @@ def _means_at(statistics: Statistics, counts: Array, offsets: Array) -> Array:
     return statistics.centres * (statistics.counts / counts)[:, None] + offsets
 
 
-def _check_above_rounding(mixture: Mixture) -> None:
-    """Raise an error for covariances that may be rounding errors of rows as large as the means."""
-    family = mixture.family
-    reach = ROUNDING * np.abs(mixture.means, dtype=np.float64)
-    magnitudes = family.structure.magnitude(mixture.precision_cholesky_stack, reach)
-    family.raise_degenerate(np.logical_not(magnitudes <= 1))
-
-
 def _check_definite(mixture: Mixture) -> None:
     """Raise an error for covariances that are singular up to rounding.
 
@@ -71,10 +63,8 @@ def _check_definite(mixture: Mixture) -> None:
     It is at least the sum of the variance inflation factors 1 / (1 - R_j^2), where R_j is the
     multiple correlation of feature j with the others.
     """
-    family, D = mixture.family, mixture.n_features
-    sds = np.sqrt(family.structure.variances(mixture.covariance_stack, D))
-    inflation = family.structure.magnitude(mixture.precision_cholesky_stack, sds)
-    family.raise_degenerate(np.logical_not(EPS * inflation <= SINGULAR))
+    inflation = mixture.magnitudes(np.sqrt(mixture.variances))
+    mixture.family.require_definite(EPS * inflation <= SINGULAR)
 
 
 @checked_afterwards
@@ -91,8 +81,7 @@ def is_accurate(mixture: Mixture, centres: Array, times: Array | float = 1.0) ->
     """
     reach = np.abs(mixture.means - centres)
     reach += ROUNDING_REACH * np.abs(mixture.means)
-    magnitudes = mixture.family.structure.magnitude(mixture.precision_cholesky_stack, reach)
-    return bool(EPS * np.max(magnitudes * times) <= MAX_ERROR)
+    return bool(EPS * np.max(mixture.magnitudes(reach) * times) <= MAX_ERROR)
 
 
 def one_centre(mixture: Mixture) -> Array | None:
@@ -187,7 +176,9 @@ class MStep:
         doi 10.1111/j.2517-6161.1977.tb01600.x.
         """
         mixture = self._maximum(statistics, before)
-        _check_above_rounding(mixture)
+        # Covariances below this bound may be rounding errors of rows as large as the means.
+        magnitudes = mixture.magnitudes(ROUNDING * np.abs(mixture.means, dtype=np.float64))
+        self.family.require_definite(magnitudes <= 1)
         return mixture
 
     def _maximum(self, statistics: Statistics, before: Mixture | None) -> Mixture:
@@ -243,25 +234,23 @@ class MStep:
         """
         mixture = self._maximum_if_any(statistics, before)
         if mixture is not None:
-            if is_accurate(mixture, statistics.centres, self._times(mixture, statistics)):
+            if self._is_accurate(mixture, statistics):
                 return mixture
             centres = one_centre(mixture)
             if centres is not None:
                 recentred = statistics_about(centres)
                 mixture = self._maximum_if_any(recentred, before)
-                if mixture is not None and is_accurate(
-                    mixture, centres, self._times(mixture, recentred)
-                ):
+                if mixture is not None and self._is_accurate(mixture, recentred):
                     return mixture
         posterior = statistics if self.prior is None else self.prior.added_to(statistics)
         return self.maximise(statistics_about(new_means(posterior)), before)
 
-    def _times(self, mixture: Mixture, statistics: Statistics) -> Array | float:
-        """Return the ratio of the covariances to those of the components' own moments."""
-        if self.prior is not None:
-            return 1.0
-        own = statistics.scatter, statistics.counts, statistics.mean_offsets
-        return self.family.enlargement(mixture.covariance_stack, *own)
+    def _is_accurate(self, mixture: Mixture, statistics: Statistics) -> bool:
+        times: Array | float = 1.0
+        if self.prior is None:
+            own = statistics.scatter, statistics.counts, statistics.mean_offsets
+            times = self.family.enlargement(mixture.covariance_stack, *own)
+        return is_accurate(mixture, statistics.centres, times)
 
     def _maximum_if_any(self, statistics: Statistics, before: Mixture | None) -> Mixture | None:
         """Return the maximum, which may be due to rounding, or None if there is none."""
@@ -279,6 +268,4 @@ class MStep:
         log_density = 0.0 if self.prior is None else self.prior.log_density(mixture)
         if self.concentration == 1:
             return log_density
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(mixture.weights, dtype=np.float64)
-        return log_density + (self.concentration - 1) * float(log_weights.sum())
+        return log_density + (self.concentration - 1) * float(mixture.log_weights.sum())

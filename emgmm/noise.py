@@ -15,15 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from emgmm.exceptions import ConstantFeaturesError
 from emgmm.typing import Array
-
-
-class NoVolumeError(ValueError):
-    """Error for a box of volume 0, because the features `features` do not vary."""
-
-    def __init__(self, features: tuple[int, ...]) -> None:
-        super().__init__(f"constant: {features}")
-        self.features = features
 
 
 class Density(ABC):
@@ -76,13 +69,17 @@ class Box(Density):
 
         Raises
         ------
-        NoVolumeError
+        ConstantFeaturesError
             If its volume is 0.
         """
         sides = np.asarray(high - low, dtype=np.float64)
         flat = np.flatnonzero(np.logical_not(sides > 0))
         if len(flat):
-            raise NoVolumeError(tuple(flat.tolist()))
+            raise ConstantFeaturesError(
+                tuple(flat.tolist()),
+                "the data have no volume over which noise could be uniform: drop such columns, or "
+                "set noise to a function.",
+            )
         return cls(sides, np.diag(sides), np.asarray(low, dtype=np.float64))
 
     def turned(self, axes: Array, low: Array, high: Array) -> Box:

@@ -14,25 +14,20 @@ from emgmm.sources import Source, Sum
 from emgmm.sources.block import Block
 from emgmm.typing import Array, Integers
 
+# A function of an E-step and a block that returns a value, or several, for each row.
+PerRow = Callable[[EStepForBlock, Block], Any]
+
 
 def row_by_row(
-    mixture: Mixture,
-    source: Source,
-    function: Callable[[EStepForBlock, Block], Any],
-    *shape: int,
-    dtype: Any = None,
+    mixture: Mixture, source: Source, function: PerRow, *shape: int, dtype: Any = None
 ) -> Any:
     """Return a function of an E-step and a block for each row, in shape (N, *shape).
 
     The default type is that of the rows and the mixture.
     """
     e_step = EStepForBlock(mixture, source.n_rows_hint)
-    return source.each_row(
-        lambda block: function(e_step, block),
-        e_step.block_rows,
-        shape,
-        dtype or np.result_type(source.dtype, mixture.means.dtype),
-    )
+    dtype = np.result_type(source.dtype, mixture.means.dtype) if dtype is None else dtype
+    return source.each_row(partial(function, e_step), e_step.block_rows, shape, dtype)
 
 
 def labels(e_step: EStepForBlock, block: Block) -> Integers:
@@ -49,9 +44,9 @@ def responsibilities_without_noise(e_step: EStepForBlock, block: Block) -> Array
     return found
 
 
-def responsibilities(e_step: EStepForBlock, block: Block) -> Array:
-    """Return the responsibilities, (B, K), or (B, K + 1) with noise."""
-    return e_step.responsibilities(block)
+# The responsibilities, (B, K), or (B, K + 1) with noise, and the log-density of each row, (B,).
+responsibilities = EStepForBlock.responsibilities
+log_density = EStepForBlock.log_densities
 
 
 def log_responsibilities(e_step: EStepForBlock, block: Block) -> Array:
@@ -60,11 +55,6 @@ def log_responsibilities(e_step: EStepForBlock, block: Block) -> Array:
     log_densities = softmax(log_joint.copy())
     check_in_reach(log_densities, block)
     return np.fmax(log_joint - log_densities, -np.inf).T
-
-
-def log_density(e_step: EStepForBlock, block: Block) -> Array:
-    """Return the log-density of each row, (B,)."""
-    return e_step.log_densities(block)
 
 
 def summed(
@@ -95,15 +85,14 @@ def certainty(e_step: EStepForBlock, block: Block) -> float:
 
 def impute(mixture: Mixture, source: Source) -> Any:
     """Return the rows with conditional means in place of missing values, (N, D)."""
-    e_step = EStepForBlock(mixture, source.n_rows_hint)
 
-    def fill(block: Block) -> Array:
+    def fill(e_step: EStepForBlock, block: Block) -> Array:
         if block.complete:
             return block.rows.T
         probabilities = responsibilities_without_noise(e_step, block)
         return e_step.missing.conditional_means(block.rows, probabilities).T
 
-    return source.each_row(fill, e_step.block_rows, (mixture.n_features,), source.dtype)
+    return row_by_row(mixture, source, fill, mixture.n_features, dtype=source.dtype)
 
 
 def draw(mixture: Mixture, source: Source, random: np.random.RandomState) -> Any:
@@ -116,11 +105,10 @@ def draw(mixture: Mixture, source: Source, random: np.random.RandomState) -> Any
             "Draws of missing values depend on the position of a row, which is not known for this "
             "X: pass its parts one by one as arrays, or use the conditional mean."
         )
-    e_step = EStepForBlock(mixture, source.n_rows_hint)
     uniform = random.uniform(size=source.n_rows)
     normal = random.standard_normal((source.n_rows, mixture.n_features))
 
-    def fill(block: Block) -> Array:
+    def fill(e_step: EStepForBlock, block: Block) -> Array:
         if block.complete:
             return block.rows.T
         probabilities = responsibilities_without_noise(e_step, block)
@@ -128,8 +116,7 @@ def draw(mixture: Mixture, source: Source, random: np.random.RandomState) -> Any
         components = np.minimum(below.sum(axis=0), len(probabilities) - 1)
         own = (components == np.arange(len(probabilities))[:, None]).astype(float)
         means = e_step.missing.conditional_means(block.rows, own)
-        return (
-            means + e_step.missing.conditional_draws(block.rows, components, normal[block.place].T)
-        ).T
+        draws = e_step.missing.conditional_draws(block.rows, components, normal[block.place].T)
+        return (means + draws).T
 
-    return source.each_row(fill, e_step.block_rows, (mixture.n_features,), source.dtype)
+    return row_by_row(mixture, source, fill, mixture.n_features, dtype=source.dtype)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from emgmm.covariances import Family, are_symmetric
+from emgmm.exceptions import ConstantFeaturesError
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
@@ -16,14 +17,6 @@ from emgmm.typing import Array
 
 # Features are collinear if an eigenvalue of their correlation matrix is at most this.
 COLLINEAR = 1e-12
-
-
-class ConstantFeaturesError(ValueError):
-    """Error for a scale that cannot be estimated, because the features `features` do not vary."""
-
-    def __init__(self, features: tuple[int, ...]) -> None:
-        super().__init__(f"constant: {features}")
-        self.features = features
 
 
 @dataclass(frozen=True)
@@ -154,7 +147,11 @@ def scale_of(summary: DataSummary, n_components: int) -> tuple[Array, bool]:
     """Return the covariance of the data over K^(2/D), and whether only its diagonal is used."""
     constant = np.logical_not(summary.varies)
     if constant.any():
-        raise ConstantFeaturesError(tuple(np.flatnonzero(constant).tolist()))
+        raise ConstantFeaturesError(
+            tuple(np.flatnonzero(constant).tolist()),
+            "the prior's scale, which is derived from the variances of the columns, would be "
+            "singular: drop such columns, or set prior=NormalInverseWishart(scale=...).",
+        )
     # The sum of the weights may be less than 1.
     freedom = max(summary.seen - 1, summary.seen / 2)
     scale = summary.whole_scatter / freedom / n_components ** (2 / len(summary.mean))

@@ -7,7 +7,8 @@ separately and then added.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -53,33 +54,14 @@ class Statistics:
     conditional: Array | None = None
 
     def __add__(self, other: Statistics) -> Statistics:
-        return Statistics(
-            self.centres,
-            self.counts + other.counts,
-            self.first_moment + other.first_moment,
-            self.scatter + other.scatter,
-            self.log_likelihood + other.log_likelihood,
-            self.weight + other.weight,
-            self.unseen + other.unseen,
-            self.noise + other.noise,
-            other.conditional
-            if self.conditional is None
-            else self.conditional + (0.0 if other.conditional is None else other.conditional),
-        )
+        sums = (_total(getattr(self, name), getattr(other, name)) for name in SUMS)
+        return Statistics(self.centres, *sums)
 
     def times(self, factor: float) -> Statistics:
         """Return the statistics of rows whose weights are `factor` times as large."""
-        return Statistics(
-            self.centres,
-            self.counts * factor,
-            self.first_moment * factor,
-            self.scatter * factor,
-            self.log_likelihood * factor,
-            self.weight * factor,
-            self.unseen * factor,
-            self.noise * factor,
-            None if self.conditional is None else self.conditional * factor,
-        )
+        sums = {name: getattr(self, name) for name in SUMS}
+        scaled = {name: value * factor for name, value in sums.items() if value is not None}
+        return replace(self, **scaled)
 
     @property
     def seen(self) -> float:
@@ -146,13 +128,10 @@ class Statistics:
         """
         if self.conditional is None:
             return None
-        counts = np.maximum(self.counts, np.finfo(float).tiny)
-        if family.shared:
-            stack, counts = self.conditional[None], counts.sum(keepdims=True)
-        else:
-            stack = self.conditional
-        covariances = family.structure.estimate(stack, counts, self.centres.shape[1])
-        return covariances[0] if family.shared else covariances
+        counts, D = np.maximum(self.counts, np.finfo(float).tiny), self.centres.shape[1]
+        if not family.shared:
+            return family.structure.estimate(self.conditional, counts, D)
+        return family.structure.estimate(self.conditional[None], counts.sum(keepdims=True), D)[0]
 
     def plus(self, factor: float, other: Statistics, less: Statistics) -> Statistics:
         """Return self + factor (other - less), for three statistics about the same centres."""
@@ -173,6 +152,17 @@ class Statistics:
             (other.scatter - less.scatter) / np.abs(self.scatter).max(),
         )
         return np.concatenate([part.ravel() for part in parts])
+
+
+def _total(a: Any, b: Any) -> Any:
+    """Return a + b; None stands for a sum of nothing."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b
+
+
+# Names of the sums over rows.
+SUMS = tuple(field.name for field in fields(Statistics) if field.name != "centres")
 
 
 def criteria(seen: Statistics, n_parameters: int, log_certainty: float) -> dict[str, float]:

@@ -22,14 +22,6 @@ LARGEST_VALUE = 1e130
 CONSTANT = 8 * EPS
 
 
-class TooLargeError(ValueError):
-    """Error for an overflow of the squares of a feature, whose index is `feature`."""
-
-    def __init__(self, feature: int) -> None:
-        super().__init__(f"too large: {feature}")
-        self.feature = feature
-
-
 @dataclass(frozen=True, eq=False)
 class DataSummary:
     """Summary of the rows computed by the first pass.
@@ -89,46 +81,26 @@ class DataSummary:
         rows = np.ascontiguousarray(rows, dtype=np.float64)
         n_features, n_rows = rows.shape
         row_weights = np.ones(n_rows) if weights is None else weights
-        weight = float(row_weights.sum())
-        if not complete:
-            return cls._of_observed(rows, family.structure, row_weights)
-        mean = rows.mean(axis=1) if weights is None else rows @ weights / (weight or 1.0)
-        deviations = rows - mean[:, None]
+        weight, pair_weights = float(row_weights.sum()), None
+        if complete:
+            observed = np.full(n_features, weight)
+            mean = rows.mean(axis=1) if weights is None else rows @ weights / (weight or 1.0)
+            deviations = rows - mean[:, None]
+        else:
+            seen = np.logical_not(np.isnan(rows))
+            n_rows = int(np.count_nonzero(seen.any(axis=0)))
+            observed, sums = seen @ row_weights, np.where(seen, rows, 0.0) @ row_weights
+            mean = np.divide(sums, observed, out=np.zeros(n_features), where=observed > 0)
+            deviations = np.where(seen, rows - mean[:, None], 0.0)
+            pair_weights = (seen * row_weights) @ seen.T
         squares = deviations**2 @ row_weights
-        return cls(
-            weight,
-            n_rows,
-            np.full(n_features, weight),
-            mean,
-            family.structure.weigh(deviations, row_weights),
-            squares,
-            np.minimum.reduce(rows, axis=1, initial=np.inf),
-            np.maximum.reduce(rows, axis=1, initial=-np.inf),
-            family.structure,
-        )
-
-    @classmethod
-    def _of_observed(cls, rows: Array, structure: Structure, weights: Array) -> DataSummary:
-        seen = np.logical_not(np.isnan(rows))
-        observed = seen @ weights
-        known = np.where(seen, rows, 0.0)
-        sums = known @ weights
-        mean = np.divide(sums, observed, out=np.zeros(len(rows)), where=observed > 0)
-        deviations = np.where(seen, rows - mean[:, None], 0.0)
-        squares = deviations**2 @ weights
-        summary = cls(
-            float(weights.sum()),
-            int(np.count_nonzero(seen.any(axis=0))),
-            observed,
-            mean,
-            structure.weigh(deviations, weights),
-            squares,
-            np.fmin.reduce(rows, axis=1, initial=np.inf),
-            np.fmax.reduce(rows, axis=1, initial=-np.inf),
-            structure,
-            (seen * weights) @ seen.T,
-        )
-        return summary._without_cross_moments() if summary.has_partial_rows else summary
+        scatter = family.structure.weigh(deviations, row_weights)
+        smaller, larger = (np.minimum, np.maximum) if complete else (np.fmin, np.fmax)
+        low = smaller.reduce(rows, axis=1, initial=np.inf)
+        high = larger.reduce(rows, axis=1, initial=-np.inf)
+        moments = (observed, mean, scatter, squares, low, high)
+        summary = cls(weight, n_rows, *moments, family.structure, pair_weights)
+        return summary._without_cross_moments()
 
     @property
     def has_partial_rows(self) -> bool:
@@ -138,40 +110,36 @@ class DataSummary:
         return bool(np.ptp(self.pair_weights) > 1e-12 * self.pair_weights.max())
 
     def _without_cross_moments(self) -> DataSummary:
+        """Return the summary with a diagonal scatter if rows are partially observed."""
+        if not self.has_partial_rows:
+            return self
         return replace(self, scatter=self.structure.diagonal(self.scatter))
 
     def __add__(self, other: DataSummary) -> DataSummary:
         observed = self.observed + other.observed
-        fraction = np.divide(
-            other.observed, observed, out=np.zeros_like(observed), where=observed > 0
-        )
+        out = np.zeros_like(observed)
+        fraction = np.divide(other.observed, observed, out=out, where=observed > 0)
         shift = other.mean - self.mean
-        scatter: Array = self.scatter + other.scatter
-        scatter = (
-            scatter + self.structure.outer((np.sqrt(self.observed * fraction) * shift)[None])[0]
-        )
-        pair_weights = None
-        if not (self.complete and other.complete):
-            pair_weights = self._pair_weights() + other._pair_weights()
-        both = DataSummary(
+        between = self.structure.outer((np.sqrt(self.observed * fraction) * shift)[None])[0]
+        complete = self.complete and other.complete
+        return DataSummary(
             self.weight + other.weight,
             self.n_rows + other.n_rows,
             observed,
             self.mean + fraction * shift,
-            scatter,
+            self.scatter + other.scatter + between,
             self.squares + other.squares + self.observed * fraction * shift**2,
             np.minimum(self.minimum, other.minimum),
             np.maximum(self.maximum, other.maximum),
             self.structure,
-            pair_weights,
-        )
-        return both._without_cross_moments() if both.has_partial_rows else both
+            None if complete else self._pair_weights() + other._pair_weights(),
+        )._without_cross_moments()
 
-    def check_squares(self) -> None:
-        """Raise `TooLargeError` if sums of squares of a feature's values may overflow."""
+    @property
+    def overflowing(self) -> int | None:
+        """Feature with the largest values if sums of their squares may overflow."""
         known = np.where(self.observed > 0, self.largest, 0.0)
-        if not known.max() <= LARGEST_VALUE:
-            raise TooLargeError(int(np.argmax(known)))
+        return None if known.max() <= LARGEST_VALUE else int(np.argmax(known))
 
     @property
     def largest(self) -> Array:

@@ -39,45 +39,38 @@ Result = TypeVar("Result")
 # Cores available under CPU affinity and container limits; cached, because it reads files.
 _cores = cache(cpu_count)
 
+# Controller of the libraries that are loaded at the first call; cached, because it takes 5 ms.
+_controller = cache(ThreadpoolController)
+
 
 def _allowed(controller: ThreadpoolController) -> int:
     """Return the number of threads that the cores and the limits of all libraries allow."""
     return min([_cores(), *(library.num_threads for library in controller.lib_controllers)])
 
 
-def _limited(controller: ThreadpoolController, user_api: str) -> list[tuple[LibController, int]]:
+def _limited(user_api: str) -> list[tuple[LibController, int]]:
     """Return the libraries with an interface, and their present numbers of threads."""
-    libraries = [each for each in controller.lib_controllers if each.user_api == user_api]
-    return [(library, library.num_threads) for library in libraries]
+    libraries = _controller().lib_controllers
+    return [(each, each.num_threads) for each in libraries if each.user_api == user_api]
 
 
-def _set(library: LibController, number: int) -> None:
-    """Set the number of threads of a library, even if another thread has set it.
+def _set(libraries: list[tuple[LibController, int]]) -> None:
+    """Set the numbers of threads of libraries, even if other threads have set them.
 
     Since version 3.7, threadpoolctl ignores requests to OpenBLAS from other threads than the one
     that made the first request, until this one releases its control.
     """
-    release = getattr(library, "clear_controlling_thread", lambda force: None)  # noqa: ARG005
-    release(force=True)
-    library.set_num_threads(number)
-    release(force=True)
-
-
-def _set_to_one(libraries: list[tuple[LibController, int]]) -> None:
-    for library, _ in libraries:
-        _set(library, 1)
-
-
-def _restore(libraries: list[tuple[LibController, int]]) -> None:
     for library, number in libraries:
-        _set(library, number)
+        release = getattr(library, "clear_controlling_thread", lambda force: None)  # noqa: ARG005
+        release(force=True)
+        library.set_num_threads(number)
+        release(force=True)
 
 
 class _OneThread:
     def __init__(self) -> None:
         self._lock = Lock()
         self._n_active = 0
-        self._controller: ThreadpoolController | None = None  # created once, which takes 5 ms
         self._before: list[tuple[LibController, int]] = []
         self._forked = False
         self.n_threads = 1
@@ -86,21 +79,19 @@ class _OneThread:
     def __call__(self) -> Iterator[None]:
         lock = self._lock
         with lock:
-            if self._controller is None:
-                self._controller = ThreadpoolController()
             if self._n_active == 0:
-                self.n_threads = _allowed(self._controller)
-                self._before = _limited(self._controller, "blas")
-                _set_to_one(self._before)
+                self.n_threads = _allowed(_controller())
+                self._before = _limited("blas")
+                _set([(library, 1) for library, _ in self._before])
             self._n_active += 1
         # The limit of OpenMP applies only to the thread that sets it.
-        openmp = _limited(self._controller, "openmp") if self._forked else []
-        _set_to_one(openmp)
+        openmp = _limited("openmp") if self._forked else []
+        _set([(library, 1) for library, _ in openmp])
         try:
             with np.errstate(under="ignore"):  # responsibilities and squares become 0
                 yield
         finally:
-            _restore(openmp)
+            _set(openmp)
             if lock is self._lock:  # otherwise the process has been forked, and all was restored
                 with lock:
                     self._n_active -= 1
@@ -108,7 +99,7 @@ class _OneThread:
                         self._reset()
 
     def _reset(self) -> None:
-        _restore(self._before)
+        _set(self._before)
         self._before = []
         self.n_threads = 1
 
@@ -155,33 +146,18 @@ class _Task(Generic[Result]):
 
     def __init__(self, executor: ThreadPoolExecutor, function: Callable[[], Result]) -> None:
         self._function = function
-        self._future = executor.submit(function)
-
-    @property
-    def is_done(self) -> bool:
-        return self._future.done()
-
-    def cancel(self) -> bool:
-        """Prevent the call; return False if it has already started."""
-        return self._future.cancel()
+        self.future = executor.submit(function)
 
     def call_here(self) -> bool:
         """Perform the call in this thread; return False if it has already started."""
-        if not self.cancel():
+        if not self.future.cancel():
             return False
-        self._future = Future()
+        self.future = Future()
         try:
-            self._future.set_result(self._function())
+            self.future.set_result(self._function())
         except Exception as error:  # raised after the preceding results
-            self._future.set_exception(error)
+            self.future.set_exception(error)
         return True
-
-    def wait(self) -> None:
-        wait([self._future])
-
-    def result(self) -> Result:
-        """Wait for the call, and return its result or raise its exception."""
-        return self._future.result()
 
 
 def _calls(
@@ -202,12 +178,6 @@ def _raise(error: Exception) -> NoReturn:
     raise error
 
 
-def _with_errstate(errors: dict[str, Any], call: Callable[[], Result]) -> Result:
-    """Perform a call with the given settings for floating-point errors."""
-    with np.errstate(**errors):
-        return call()
-
-
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Yield the function of each item in order, in several threads inside `one_blas_thread`.
 
@@ -223,26 +193,26 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
     if n_threads == 1 or len(first_two) < 2:
         yield from map(function, items)
         return
-    executor, errors = _executor(n_threads - 1), {"call": np.geterrcall(), **np.geterr()}
+    executor = _executor(n_threads - 1)
+    errors: dict[str, Any] = {"call": np.geterrcall(), **np.geterr()}
     tasks: deque[_Task[Result]] = deque()
 
     def process_one() -> bool:
         return any(task.call_here() for task in tasks)
 
     def first() -> Result:
-        while not tasks[0].is_done and process_one():
+        while not tasks[0].future.done() and process_one():
             pass
-        return tasks.popleft().result()
+        return tasks.popleft().future.result()
 
     try:
         for call in _calls(function, items):
-            tasks.append(_Task(executor, partial(_with_errstate, errors, call)))
+            tasks.append(_Task(executor, np.errstate(**errors)(call)))
             if len(tasks) > 2 * n_threads:
                 process_one()
-                while tasks and (tasks[0].is_done or len(tasks) > 2 * n_threads):
+                while tasks and (tasks[0].future.done() or len(tasks) > 2 * n_threads):
                     yield first()
         while tasks:
             yield first()
     finally:
-        for task in [task for task in tasks if not task.cancel()]:
-            task.wait()
+        wait([task.future for task in tasks if not task.future.cancel()])

@@ -98,7 +98,7 @@ class SpySource(ArraySource):
 @pytest.fixture
 def spy(monkeypatch):
     monkeypatch.setattr(SpySource, "passes", 0)
-    monkeypatch.setattr(validation.data, "ArraySource", SpySource)
+    monkeypatch.setattr(validation, "ArraySource", SpySource)
     return SpySource
 
 

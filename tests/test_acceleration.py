@@ -14,6 +14,7 @@ from conftest import MODELS, TYPES, clusters, dense, fit, given_start, relative_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from toys import steps
 
 from emgmm import (
     CoincidentComponentsWarning,
@@ -21,13 +22,13 @@ from emgmm import (
     GaussianMixture,
     NormalInverseWishart,
 )
-from emgmm.acceleration import LEAP, SCHEMES, Plain, em_step, steps
+from emgmm.acceleration import LEAP, SCHEMES, Plain, em_step
 from emgmm.acceleration.anderson import Change, Chart, Point, extrapolate
 from emgmm.covariances import FAMILIES
 from emgmm.degeneracy import aitken
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting.first_pass import em_of
-from emgmm.fitting.loop import history, trailing_plain_objectives
+from emgmm.fitting.loop import HistoryEntry, history, trailing_plain_objectives
 from emgmm.fitting.problem import Problem
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Noise
@@ -187,9 +188,9 @@ def test_what_is_left_is_estimated_from_plain_steps(acceleration, covariance_typ
 
 
 def test_objectives_across_a_leap_are_not_plain_ems():
-    seen = history(
-        [1.0, 2.0, 4.0, 5.0, 5.5], [2, 3, 4, 5, 6], ["start", "step", LEAP, "step", "step"]
-    )
+    objectives = [1.0, 2.0, 4.0, 5.0, 5.5]
+    events = ["start", "step", LEAP, "step", "step"]
+    seen = history([*map(HistoryEntry, objectives, range(2, 7), events)])
     assert trailing_plain_objectives(seen) == [4.0, 5.0, 5.5]
     seen["event"][4] = LEAP
     assert trailing_plain_objectives(seen) == [5.5]

@@ -11,7 +11,8 @@ from scipy.stats import gamma
 
 from emgmm import GaussianMixture, NormalInverseWishart
 from emgmm.initialization import STARTS as BY_NAME
-from emgmm.initialization import denoised, denoising
+from emgmm.initialization import denoising
+from emgmm.initialization.denoising import denoised
 from emgmm.sources import Rows
 
 K = 3

@@ -298,7 +298,7 @@ def test_a_worker_without_the_compiler_uses_matrix_products(monkeypatch):
     mixture = Mixture.of(np.ones(1), np.zeros((1, 3)), np.eye(3)[None], FAMILIES["full"])
     summary = em_of(ArraySource(X), Problem(mixture.family, 1, 0.0)).summary
     monkeypatch.setattr(estep, "kernel", lambda: None)
-    form = estep.CompiledEStep(mixture, summary)
+    form = pickle.loads(pickle.dumps(estep.CompiledEStep(mixture, summary)))
     assert form.complete(form.sums(Block(0, X.T))).counts == pytest.approx([len(X)])
 
 
@@ -473,7 +473,7 @@ class Nested(tuple):
 
 
 def leaf(number):
-    return Total((number,), True, True, Nested([number]))
+    return Total((number,), True, Nested([number]))
 
 
 def by_levels(totals):

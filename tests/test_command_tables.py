@@ -21,7 +21,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from emgmm import GaussianMixture, GaussianMixtureIC
 from emgmm.__main__ import main
-from emgmm.cli import csv_files, labels, rows, tables
+from emgmm.cli import csv_files, outputs, rows, tables
 from emgmm.cli.csv_files import Format
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes")
@@ -276,7 +276,7 @@ def test_files_appear_together_or_not_at_all(folder, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "place", [(GaussianMixtureIC, "fit"), (labels, "matrix"), (rows, "matrix")]
+    "place", [(GaussianMixtureIC, "fit"), (outputs, "matrix"), (rows, "matrix")]
 )
 def test_an_interrupt_is_one_line_and_leaves_no_file(place, folder, capsys, monkeypatch):
     def interrupted(*arguments, **named):

@@ -48,8 +48,8 @@ from emgmm.datasets import question
 from emgmm.degeneracy import (
     aitken,
     are_narrow,
+    coincident,
     divergences,
-    has_coincident,
     is_settled,
     starved,
 )
@@ -107,10 +107,10 @@ def test_components_that_em_still_moves_apart_are_not_reported():
         max_iter=3,
     )
     quiet(model, X)
-    assert has_coincident(mixture_of(model))
+    assert coincident(mixture_of(model))
     model.set_params(max_iter=60)
     quiet(model, X)
-    assert not has_coincident(mixture_of(model))
+    assert not coincident(mixture_of(model))
 
 
 @types

@@ -207,6 +207,9 @@ def test_the_picture(n_features):
     assert len(figure.axes) == 2
     beside = figure.axes[1]
     np.testing.assert_allclose(beside.lines[0].get_ydata(), model.history_["objective"])
+    assert [text.get_text() for text in components.texts] == ["0", "1"]
+    second = "density" if n_features == 1 else "feature 1"
+    assert (components.get_xlabel(), components.get_ylabel()) == ("feature 0", second)
     figure.clear()
     own = Figure().add_subplot()
     assert diagnosis.plot(own) is own

@@ -16,9 +16,9 @@ from emgmm import CoincidentComponentsWarning, EMWarning, Ending, GaussianMixtur
 from emgmm.acceleration import PLAIN, Plain, evaluate
 from emgmm.covariances import FAMILIES
 from emgmm.datasets import question
-from emgmm.fitting import multistart
 from emgmm.fitting.first_pass import em_of
-from emgmm.fitting.loop import Rules, Run
+from emgmm.fitting.loop import HistoryEntry, Rules, Run
+from emgmm.fitting.multistart import Multistart
 from emgmm.fitting.problem import Problem
 from emgmm.fitting.recorder import Recorder
 from emgmm.fitting.split import (
@@ -630,17 +630,19 @@ def test_as_many_rounds_of_splits_are_made_as_there_are_components(n_components,
 
     def stuck(objective):
         return Run(
-            step._replace(objective=objective), [-9.0, objective], [1, 2], ["start", PLAIN],
-            converged=True, ending=Ending.COINCIDENT,
-        )  # fmt: skip
+            step._replace(objective=objective),
+            [HistoryEntry(-9.0, 1, "start"), HistoryEntry(objective, 2, PLAIN)],
+            converged=True,
+            ending=Ending.COINCIDENT,
+        )
 
-    def best_split(em, scheme, ended, *_):
+    def best_split(_, ended, groups):
         rounds.append(ended.step.objective)
         return stuck(ended.step.objective + 1)
 
-    monkeypatch.setattr(multistart, "best_split", best_split)
+    monkeypatch.setattr(Multistart, "best_split", best_split)
     rules, random = Rules(1e-3, 100), np.random.RandomState(0)
-    ended = multistart.split_coincident(em, Plain, stuck(-5.0), rules, random, Recorder())
+    ended = Multistart(em, Plain, rules, random, Recorder()).split_coincident(stuck(-5.0))
     assert rounds == [-5.0 + t for t in range(n_components)]
     assert ended.step.objective == -5.0 + n_components
     assert ended.coincident == [tuple(range(n_components))] * n_components

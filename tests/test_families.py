@@ -332,7 +332,7 @@ def test_structures_override_defaults_by_the_same_results(structure, n_features)
     dense = structure.dense(precisions[:1], n_features)[0]
     trace = (dense * ((blocks[1] * weights[1]) @ blocks[1].T)).sum()
     assert structure.inner(precisions[0], scatters[1]) == pytest.approx(trace)
-    assert Structure.pairs_and_squares(structure, n_features) is None
+    assert Structure.monomial_pairs(structure, n_features) is None
     assert 1 < structure.min_rows(n_features) <= Structure.min_rows(structure, n_features)
 
 

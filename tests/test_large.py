@@ -500,11 +500,11 @@ first, second = X[:800], X[800:]
 BAD = {
     "fewer rows": (
         lambda: changing([first], [first, second], [first, second[1:]]),
-        r"Block 1, counted from 0, has 699 rows, but had 700 in the first pass",
+        r"Block 1, counted from 0, has 699 rows, but had 700 rows in the first pass",
     ),
     "fewer blocks": (
         lambda: changing([first], [first, second], [first]),
-        r"Block 1, counted from 0, is missing, although the first pass read 2 blocks",
+        r"Block 1, counted from 0, is missing, but had 700 rows in the first pass",
     ),
     "no blocks": (
         lambda: changing([first], [first, second], []),

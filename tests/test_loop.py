@@ -9,9 +9,10 @@ import pytest
 from conftest import TYPES, clusters, dense, fit, given_start
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toys import steps
 
 from emgmm import Ending, GaussianMixture
-from emgmm.acceleration import LEAP, PLAIN, Plain, Step, steps
+from emgmm.acceleration import LEAP, PLAIN, Plain, Step
 from emgmm.covariances import FAMILIES
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import HistoryEntry, Progress, Rules, run
@@ -176,17 +177,19 @@ class Scripted:
         return Scripted(Step(None, None, self.step.objective + 0.5, self.step.passes + 1, event))
 
 
-def test_plain_steps_that_do_not_settle_are_at_most_four_in_a_row():
+def test_plain_steps_that_do_not_settle_are_at_most_four_in_a_row(monkeypatch):
     judged = []
 
-    def settled(objectives):
+    def is_settled(objectives, weight, allowed):
         judged.append(len(objectives))
         return False
 
     state = Scripted(Step(None, None, 1.0, 1))
     progress = Progress(state, [HistoryEntry(1.0, 1, "start")], 0, 0.5, 1)
-    found = run(SimpleNamespace(passes=1), progress, rules=Rules(1.0, 14, settled=settled))
+    monkeypatch.setattr("emgmm.fitting.loop.is_settled", is_settled)
+    em = SimpleNamespace(passes=1, summary=SimpleNamespace(weight=1.0))
+    found = run(em, progress, rules=Rules(1.0, 14, negligible=0.1))
     four = [PLAIN] * 4
-    assert found.events == ["start", *four, LEAP, *four, LEAP, *four]
+    assert [entry.event for entry in found.entries] == ["start", *four, LEAP, *four, LEAP, *four]
     # With the step that they began at; a step after a leap alone is not judged.
     assert judged == [2, 3, 4, 5, 3, 4, 5, 3, 4, 5]

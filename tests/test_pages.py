@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import emgmm
 
@@ -37,3 +38,16 @@ def test_the_architecture_page_lists_every_module_once():
     modules = [path.relative_to(package).as_posix() for path in package.rglob("*.py")]
     modules = [module.removesuffix("__init__.py") for module in modules]
     assert sorted(listed) == sorted(filter(None, modules))
+
+
+def test_the_citation_has_the_version_of_the_package():
+    text = (DOCS.parent / "CITATION.cff").read_text()
+    assert re.search(r"^version: (.+)$", text, re.M)[1] == emgmm.__version__
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_links_between_files_lead_to_files(name):
+    text = (DOCS.parent / name).read_text()
+    links = re.findall(r"\]\(([^)\s#:]+)\)", text)
+    assert links
+    assert not [link for link in links if not (DOCS.parent / link).exists()]

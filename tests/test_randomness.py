@@ -8,7 +8,7 @@ from conftest import fit
 from sklearn.utils import check_random_state
 
 from emgmm import GaussianMixture
-from emgmm.validation import generator
+from emgmm.parameters import generator
 
 
 def drawn(random):

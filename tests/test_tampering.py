@@ -322,26 +322,16 @@ RECORDS = {
     "family": ("Mixture", {"family": {"constant": "VVV"}}, "another covariance_type"),
     "ending": ("Run", {"ending": {"constant": "diag"}}, "the ending of a Run"),
     "iterations": ("Progress", {"n_iter": 99}, "a Progress in it contradicts itself"),
-    "history": ("Run", {"objectives": []}, "a Run in it contradicts itself"),
+    "history": ("Run", {"entries": []}, "a Run in it contradicts itself"),
     "failure": (
         "FinishedRun",
-        {
-            "failure": {
-                "class": "Failure",
-                "parts": {"components": {"tuple": []}},
-            }
-        },
+        {"failed": {"tuple": []}},
         "a FinishedRun in it contradicts itself|a FinishedStarts in it",
     ),
     "component": (
         "FinishedStarts",
-        {
-            "failure": {
-                "class": "Failure",
-                "parts": {"components": {"tuple": [7]}},
-            }
-        },
-        "a Failure in it contradicts itself",
+        {"failed": {"tuple": [7]}},
+        "a FinishedStarts in it contradicts itself",
     ),
     "nothing": ("FinishedStarts", {"best": None}, "a FinishedStarts in it contradicts itself"),
     "weight": ("Statistics", {"weight": -1.0}, "the weight of the statistics' rows is -1.0"),
@@ -370,7 +360,7 @@ def test_a_record_of_no_such_fit_is_refused(kind, new, message, stopped):
         record = find(document, "Record")
         run = find(document, "FinishedStarts")["best"]
         record["finished"] = {
-            "tuple": [{"class": "FinishedRun", "parts": {"run": run, "failure": None, "passes": 3}}]
+            "tuple": [{"class": "FinishedRun", "parts": {"run": run, "failed": None, "passes": 3}}]
         }
         parts = find(document, kind)
     parts.update(new)

@@ -14,7 +14,8 @@ from emgmm import GaussianMixture, blocks, validation
 from emgmm.acceleration import SCHEMES, Plain, em_step
 from emgmm.covariances import DIAGONAL, FAMILIES, Family
 from emgmm.initialization import STARTS, Labels
-from emgmm.sources import KINDS, ArraySource, DigestedSource
+from emgmm.sources import KINDS, ArraySource
+from emgmm.sources.digest import DigestedSource
 from emgmm.testing import check_family, check_scheme, check_source, check_start
 
 X = clusters(50, 3)

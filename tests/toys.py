@@ -69,3 +69,11 @@ class Overrelaxed:
             tried = step
         better = tried if tried.objective > step.objective else step
         return Overrelaxed(better._replace(passes=em.passes))
+
+
+def steps(em, scheme, mixture):
+    """The steps of a scheme without end, none of them forced to be plain."""
+    state = scheme(evaluate(em, mixture))
+    while True:
+        yield state.step
+        state = state.next(em, force_plain=False)

@@ -4,7 +4,7 @@ from functools import partial
 
 from emgmm.acceleration.anderson import BURN_IN, Accelerated, Change, Point, Warmup
 from emgmm.acceleration.plain import Plain, plain_steps
-from emgmm.acceleration.step import LEAP, PLAIN, Scheme, SchemeState, Step, em_step, evaluate, steps
+from emgmm.acceleration.step import LEAP, PLAIN, Scheme, SchemeState, Step, em_step, evaluate
 
 # The initial states of the schemes, by the value of ``acceleration``. To add a scheme, write its
 # module, enter it here, and enter the classes of its states in `MEMORIES`.
@@ -14,9 +14,7 @@ SCHEMES: dict[str | None, Scheme] = {None: Plain, "anderson": Warmup}
 
 def scheme_of(acceleration: str | Scheme | None) -> Scheme:
     """Return the scheme with a name, or the scheme itself."""
-    if acceleration is None or isinstance(acceleration, str):
-        return SCHEMES[acceleration]
-    return acceleration
+    return SCHEMES[acceleration] if isinstance(acceleration, str | None) else acceleration
 
 
 def after_short_runs(scheme: Scheme) -> Scheme:
@@ -43,5 +41,4 @@ __all__ = [
     "evaluate",
     "plain_steps",
     "scheme_of",
-    "steps",
 ]

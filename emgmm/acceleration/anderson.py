@@ -92,14 +92,13 @@ class Chart:
         """Return counts (with that of noise, if any), first moments and scatter as one vector."""
         here = statistics.about(self.origin.centres, self.em.family)
         noise: Any = [] if self.em.m_step.density is None else here.noise
-        return (
-            np.concatenate((here.counts, noise, here.first_moment, here.scatter), axis=None)
-            / here.seen
-        )
+        parts = (here.counts, noise, here.first_moment, here.scatter)
+        return np.concatenate(parts, axis=None) / here.seen
 
     def statistics(self, vector: Array) -> Statistics:
         """Invert `vector`, for counts that sum to the weight of the rows."""
-        (K, D), n = self.origin.centres.shape, self.n_counts
+        K, D = self.origin.centres.shape
+        n = K + (self.em.m_step.density is not None)
         counts, first_moment, scatter = np.split(vector * self.origin.seen, (n, n + K * D))
         return replace(
             self.origin,
@@ -108,11 +107,6 @@ class Chart:
             scatter=scatter.reshape(self.origin.scatter.shape),
             noise=float(counts[K:].sum()),
         )
-
-    @property
-    def n_counts(self) -> int:
-        """Number of components, including noise if there is any."""
-        return len(self.origin.counts) + (self.em.m_step.density is not None)
 
     def natural_parameters(self, mixture: Mixture) -> Array:
         """Return the vector whose product with x is the complete-data log-likelihood.

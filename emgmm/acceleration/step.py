@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from emgmm.em import EM
@@ -53,11 +53,3 @@ class SchemeState(Protocol):
 
 # A scheme makes its initial state from a step. It does not stop by itself.
 Scheme = Callable[[Step], SchemeState]
-
-
-def steps(em: EM, scheme: Scheme, mixture: Mixture) -> Iterator[Step]:
-    """Yield the steps of a scheme without end, none of them forced to be plain."""
-    state = scheme(evaluate(em, mixture))
-    while True:
-        yield state.step
-        state = state.next(em, force_plain=False)

@@ -1,4 +1,4 @@
-"""Parsers of the values of command-line options."""
+"""Options of the commands, and the parsers of their values."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import argparse
 import codecs
 import math
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 from emgmm.covariances import FAMILIES
+from emgmm.initialization import STARTS
+from emgmm.selection.estimator import MAX_ITER, TOL
 
 # Largest seed of NumPy's random number generator.
 MAX_SEED = 2**32 - 1
@@ -15,45 +19,99 @@ MAX_SEED = 2**32 - 1
 # Largest number of values in a range of numbers of components.
 MAX_LENGTH = 1000
 
+# Help texts of options, of all commands.
+HELP = {
+    "--columns": "columns to use (default: all numeric columns that do not number the rows)",
+    "--components": "numbers of components to try: a range, a number or a list "
+    "(default: %(default)s)",
+    "--criterion": "criterion whose lowest value determines the choice (default: %(default)s)",
+    "--decimal": "decimal mark of the numbers in a CSV file: a point or a comma (default: a point)",
+    "--encoding": "encoding of the text in a CSV file, such as latin-1 (default: utf-8)",
+    "--exclude": "columns to leave out",
+    "--families": "covariance families to try: all, or names such as EEE,VVV "
+    "(default: %(default)s)",
+    "--header": "whether the first line of a CSV file has the names of the columns (default: if "
+    "its fields are not numbers)",
+    "--jobs": "candidates that are fitted at the same time",
+    "--max-iter": f"most iterations of EM (default: {MAX_ITER})",
+    "--model": "write the model as JSON, for predict",
+    "--n-init": "starts per candidate (default: 1)",
+    "--noise": "add a component for rows that belong to no other",
+    "--out": "write the rows with labels and probabilities",
+    "--plot": "draw the model, as .png, .pdf or .svg",
+    "--prior": "prior of the components, in the data's own units",
+    "--reg-covar": "number that is added to the variances (default: 0)",
+    "--safe-csv": "put a quote before text in a CSV file of --out that a spreadsheet would run as "
+    "a formula",
+    "--scale": "standardize the columns for the fit, and convert the model back to their units",
+    "--seed": "seed of the starts (default: %(default)s)",
+    "--sep": "character between the fields of a CSV file, or the word tab (default: a comma)",
+    "--start": f"where EM starts: auto, {', '.join(STARTS)} (default: %(default)s)",
+    "--tol": "EM may stop when the mean log-likelihood per row changes by less in one iteration "
+    f"(default: {TOL:g})",
+    "--weights": "column with the weights of the rows",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser of the arguments of a command."""
+
+    def __init__(self, command: str, description: str, epilog: str) -> None:
+        super().__init__(
+            prog=f"python -m emgmm {command}".rstrip(),
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def add(self, option: str, **settings: Any) -> None:
+        """Add an option with the text in `HELP`."""
+        self.add_argument(option, help=HELP[option], **settings)
+
+    def add_csv_options(self) -> None:
+        """Add the options for reading and writing CSV files."""
+        self.add("--sep", type=separator, default=",", metavar="CHARACTER")
+        self.add("--decimal", choices=(".", ","), default=".", metavar="MARK")
+        self.add("--header", choices=("auto", "yes", "no"), default="auto")
+        self.add("--encoding", type=encoding, default="utf-8", metavar="NAME")
+        self.add("--safe-csv", action="store_true")
+
+
+def check(valid: bool, text: str, problem: str) -> None:
+    """Raise an error if the text of a value is not valid."""
+    if not valid:
+        raise argparse.ArgumentTypeError(f"{text!r} {problem}")
+
 
 def numbers(text: str) -> Sequence[int]:
     """Return numbers of components in increasing order, from ``1:9`` (inclusive) or ``2,3,5``."""
-    found: Sequence[int]
-    try:
+    found: Sequence[int] = []
+    with suppress(ValueError):
         if ":" in text:
             first, last = map(int, text.split(":"))
-            if last - first >= MAX_LENGTH:
-                raise argparse.ArgumentTypeError(
-                    f"{text!r} has {last - first + 1} numbers of components, more than {MAX_LENGTH}"
-                )
-            found = range(first, last + 1)
+            found, length = range(first, last + 1), last - first + 1
+            problem = f"has {length} numbers of components, more than {MAX_LENGTH}"
+            check(length <= MAX_LENGTH, text, problem)
         else:
-            found = sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        found = []
-    if not found or found[0] < 1:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a range such as 1:9, nor a number such as 3, nor a list such as "
-            "2,3,5"
-        )
+            found = sorted(set(map(int, text.split(","))))
+    form = "neither a range such as 1:9, nor a number such as 3, nor a list such as 2,3,5"
+    check(len(found) > 0 and found[0] > 0, text, f"is {form}")
     return found
 
 
 def families(text: str) -> str | list[str]:
     """Return ``all`` or a list of names of covariance families."""
-    given = text.split(",")
-    unknown = [name for name in given if name not in FAMILIES]
-    if text != "all" and unknown:
-        raise argparse.ArgumentTypeError(
-            f"{unknown[0]!r} is not among the families {', '.join(FAMILIES)}"
-        )
-    return "all" if text == "all" else given
+    if text == "all":
+        return text
+    for name in names(text):
+        check(name in FAMILIES, name, f"is not among the families {', '.join(FAMILIES)}")
+    return names(text)
 
 
 def seed(text: str) -> int:
     """Return a seed of the random number generator."""
-    if not text.isdecimal() or int(text) > MAX_SEED:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {MAX_SEED}")
+    valid = text.isdecimal() and int(text) <= MAX_SEED
+    check(valid, text, f"is not a whole number from 0 to {MAX_SEED}")
     return int(text)
 
 
@@ -64,77 +122,33 @@ def names(text: str) -> list[str]:
 
 def non_negative(text: str) -> float:
     """Return a finite number that is not negative."""
-    try:
+    value = math.nan
+    with suppress(ValueError):
         value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number of at least 0")
+    check(0 <= value < math.inf, text, "is not a finite number of at least 0")
     return value
 
 
 def positive_integer(text: str) -> int:
     """Return a positive integer."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    check(text.isdecimal() and int(text) > 0, text, "is not a whole number of at least 1")
     return int(text)
 
 
 def separator(text: str) -> str:
     """Return the character between the fields of a CSV file; ``tab`` stands for a tab."""
     character = "\t" if text == "tab" else text
-    if len(character) != 1 or not character.isascii() or character in '"\r\n':
-        raise argparse.ArgumentTypeError(
-            f"{text!r} cannot separate fields: give one ASCII character, such as ';', or the word "
-            "tab"
-        )
+    valid = len(character) == 1 and character.isascii() and character not in '"\r\n'
+    remedy = "give one ASCII character, such as ';', or the word tab"
+    check(valid, text, f"cannot separate fields: {remedy}")
     return character
 
 
 def encoding(text: str) -> str:
     """Return the normalized name of a text encoding."""
-    try:
+    name = ""
+    with suppress(LookupError, ValueError):
         "a".encode(text)
-        return codecs.lookup(text).name
-    except (LookupError, ValueError):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not the name of an encoding, such as utf-8 or latin-1"
-        ) from None
-
-
-def add_csv_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for reading CSV files."""
-    parser.add_argument(
-        "--sep",
-        type=separator,
-        default=",",
-        metavar="CHARACTER",
-        help="character between the fields of a CSV file, or the word tab (default: a comma)",
-    )
-    parser.add_argument(
-        "--decimal",
-        choices=(".", ","),
-        default=".",
-        metavar="MARK",
-        help="decimal mark of the numbers in a CSV file: a point or a comma (default: a point)",
-    )
-    parser.add_argument(
-        "--header",
-        choices=("auto", "yes", "no"),
-        default="auto",
-        help="whether the first line of a CSV file has the names of the columns (default: if its "
-        "fields are not numbers)",
-    )
-    parser.add_argument(
-        "--encoding",
-        type=encoding,
-        default="utf-8",
-        metavar="NAME",
-        help="encoding of the text in a CSV file, such as latin-1 (default: utf-8)",
-    )
-    parser.add_argument(
-        "--safe-csv",
-        action="store_true",
-        help="put a quote before text in a CSV file of --out that a spreadsheet would run as a "
-        "formula",
-    )
+        name = codecs.lookup(text).name
+    check(name != "", text, "is not the name of an encoding, such as utf-8 or latin-1")
+    return name

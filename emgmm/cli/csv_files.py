@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import re
-from dataclasses import dataclass
+from argparse import Namespace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from emgmm.cli.arrow import arrow
-from emgmm.cli.errors import CommandError
-from emgmm.cli.output import note, printable
+from emgmm.cli.terminal import CommandError, imported, note, printable
 
 # Largest size in bytes of a file that is read into memory. A larger file is converted to Parquet.
 IN_MEMORY = 2**26
@@ -49,9 +48,15 @@ class Format:
     encoding: str = "utf-8"
 
     @classmethod
-    def of(cls, options: argparse.Namespace) -> Format:
+    def of(cls, options: Namespace) -> Format:
         """Return the format that the command line describes."""
         return cls(options.sep, options.decimal, options.header, options.encoding)
+
+
+def arrow() -> Any:
+    """Import pyarrow, which is optional, with the submodules that the commands use."""
+    purpose = "reading and writing tables"
+    return imported(purpose, "cli", "pyarrow", "compute", "csv", "parquet")
 
 
 def number_pattern(decimal: str) -> str:
@@ -72,16 +77,11 @@ def read(path: Path, form: Format, folder: Path) -> Any:
             f"--sep and --decimal cannot both be {form.decimal!r}: give the character that "
             "separates the fields, as in --sep ';'"
         )
-    pa = arrow()
-    first = first_line(path, form)
-    named = has_names(first, form)
-    note_header(path, first, form, named)
-    if path.stat().st_size <= IN_MEMORY:
-        table = pa.csv.read_csv(path, *options(form, named))
-        return table.rename_columns(names_of(table.schema, named))
-    copy = folder / "table.parquet"
-    convert(path, form, named, copy)
-    return copy
+    form = with_header(path, form)
+    if path.stat().st_size > IN_MEMORY:
+        return convert(path, form, folder / "table.parquet")
+    table = arrow().csv.read_csv(path, *options(form))
+    return table.rename_columns(names_of(table.schema, form))
 
 
 def first_line(path: Path, form: Format) -> list[str]:
@@ -102,19 +102,30 @@ def first_line(path: Path, form: Format) -> list[str]:
     return next((record for record in records if record), [])
 
 
-def has_names(first: list[str], form: Format) -> bool:
-    """Whether the first line contains the names of the columns.
+def with_header(path: Path, form: Format) -> Format:
+    """Return the format with the decision whether the first line contains the names of the columns.
 
     It does not if all its fields are numbers or missing, or if one of them has decimals. The
     exception is 0, 1, 2, ..., which are the names that pandas gives to columns without names.
     """
+    first = first_line(path, form)
     if form.header != "auto":
-        return form.header == "yes"
+        return form
     fields = [field for field in first if field not in missing_markers()]
     numbers = [field for field in fields if re.match(number_pattern(form.decimal), field)]
-    if is_range(numbers) or not numbers:
-        return True
-    return len(numbers) < len(fields) and all(field.strip().isdecimal() for field in numbers)
+    some = len(numbers) < len(fields) and all(field.strip().isdecimal() for field in numbers)
+    if numbers and not is_range(numbers) and not some:
+        note(
+            f"the first line of {path} is taken for a row, because it contains numbers: the "
+            "columns are called column_0, column_1, ...; if it has their names, add --header yes"
+        )
+        return replace(form, header="no")
+    if is_range(first) or is_range(first[1:]):
+        note(
+            f"the first line of {path} (0, 1, ...) is taken for the names of the columns; if it "
+            "is a row, add --header no"
+        )
+    return replace(form, header="yes")
 
 
 def is_range(numbers: list[str]) -> bool:
@@ -122,70 +133,51 @@ def is_range(numbers: list[str]) -> bool:
     return len(numbers) > 1 and numbers == [str(n) for n in range(len(numbers))]
 
 
-def note_header(path: Path, first: list[str], form: Format, named: bool) -> None:
-    """Write to standard error how a first line that contains numbers is interpreted."""
-    if form.header != "auto":
-        return
-    if not named:
-        note(
-            f"the first line of {path} is taken for a row, because it contains numbers: the "
-            "columns are called column_0, column_1, ...; if it has their names, add --header yes"
-        )
-    elif is_range(first) or is_range(first[1:]):
-        note(
-            f"the first line of {path} (0, 1, ...) is taken for the names of the columns; if it "
-            "is a row, add --header no"
-        )
-
-
-def names_of(schema: Any, named: bool) -> list[str]:
+def names_of(schema: Any, form: Format) -> list[str]:
     """Return the names of the columns."""
-    return list(schema.names) if named else [f"column_{j}" for j in range(len(schema.names))]
+    return [f"column_{j}" if form.header == "no" else name for j, name in enumerate(schema.names)]
 
 
-def options(form: Format, named: bool, **conversion: Any) -> tuple[Any, Any, Any]:
+def options(form: Format, *, use_threads: bool = True, **conversion: Any) -> tuple[Any, Any, Any]:
     """Return the options with which pyarrow reads, parses and converts."""
     pc = arrow().csv
     return (
         pc.ReadOptions(
-            encoding=form.encoding, autogenerate_column_names=not named, block_size=PARSED
+            encoding=form.encoding,
+            autogenerate_column_names=form.header == "no",
+            block_size=PARSED,
+            use_threads=use_threads,
         ),
         pc.ParseOptions(delimiter=form.separator),
         pc.ConvertOptions(decimal_point=form.decimal, null_values=missing_markers(), **conversion),
     )
 
 
-def convert(path: Path, form: Format, named: bool, target: Path) -> None:
+def convert(path: Path, form: Format, target: Path) -> Path:
     """Convert a CSV file to Parquet without loading either of them into memory.
 
     The file is read twice, because pyarrow's streaming reader infers the types of the columns from
     the beginning of the file only.
     """
     pa = arrow()
-    types = column_types(path, form, named)
-    reader = open_stream(path, form, named, column_types=types)
-    names = names_of(reader.schema, named)
-    schema = pa.schema(list(zip(names, types.values(), strict=True)))
+    types = column_types(path, form)
+    reader = open_stream(path, form, column_types=types)
+    schema = pa.schema(list(zip(names_of(reader.schema, form), types.values(), strict=True)))
     with pa.parquet.ParquetWriter(target, schema) as writer:
         for batch in reader:
             writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
+    return target
 
 
-def column_types(path: Path, form: Format, named: bool) -> dict[str, Any]:
+def column_types(path: Path, form: Format) -> dict[str, Any]:
     """Return the narrowest type of each column that can represent all its fields."""
     pa = arrow()
     kinds = [pa.null(), pa.int64(), pa.float64(), pa.string()]
-    names = open_stream(path, form, named).schema.names
+    names = open_stream(path, form).schema.names
     check_once(path, names)
-    texts = open_stream(
-        path,
-        form,
-        named,
-        column_types=dict.fromkeys(names, pa.string()),
-        strings_can_be_null=True,
-    )
+    as_text = dict.fromkeys(names, pa.string())
     found = [0] * len(names)
-    for batch in texts:
+    for batch in open_stream(path, form, column_types=as_text, strings_can_be_null=True):
         for j, column in enumerate(batch.columns):
             while not is_convertible(column, kinds[found[j]], form.decimal):
                 found[j] += 1
@@ -202,18 +194,15 @@ def is_convertible(texts: Any, kind: Any, decimal: str) -> bool:
     if decimal != ".":
         texts = pa.compute.replace_substring(texts, ".", "x")
         texts = pa.compute.replace_substring(texts, decimal, ".")
-    try:
+    with suppress(pa.ArrowInvalid):
         pa.compute.utf8_trim_whitespace(texts).cast(kind)
-    except pa.ArrowInvalid:
-        return False
-    return True
+        return True
+    return False
 
 
-def open_stream(path: Path, form: Format, named: bool, **conversion: Any) -> Any:
+def open_stream(path: Path, form: Format, **conversion: Any) -> Any:
     """Return a reader of record batches."""
-    reading, parsing, converting = options(form, named, **conversion)
-    reading.use_threads = False
-    return arrow().csv.open_csv(path, reading, parsing, converting)
+    return arrow().csv.open_csv(path, *options(form, use_threads=False, **conversion))
 
 
 def check_once(path: Path, names: list[str]) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from emgmm.cli import outputs
-from emgmm.cli.errors import reporting_errors
-from emgmm.cli.output import write_text
+from emgmm.cli.arguments import Parser
 from emgmm.cli.report import summarized, warning_texts
+from emgmm.cli.terminal import write_text
 from emgmm.datasets import Dataset, old_faithful, question
 from emgmm.estimator import GaussianMixture
 from emgmm.plotting import GaussianMixtureDisplay
@@ -26,6 +26,8 @@ commands for your own data:
   python -m emgmm predict  label the rows of a table by a model that fit saved
 
 Each of them explains its options with --help."""
+
+DATA = "Old Faithful's eruptions, the default, or two clusters and a start that misleads EM"
 
 
 def faithful_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
@@ -43,15 +45,16 @@ def question_fits() -> tuple[Dataset, dict[str, GaussianMixture]]:
         "means_init": [[10, 10], [10, 10]],
         "precisions_init": [np.eye(2) / 10] * 2,
     }
-    common: dict[str, Any] = {"reg_covar": 0, "tol": 1e-8, "random_state": 0}
-    stuck = GaussianMixture(2, **common, **start, break_symmetry=False)
-    separated = GaussianMixture(2, **common, **start)
-    from_kmeans = GaussianMixture(2, **common)
-    return data, {
-        "Plain EM from two equal components": stuck.fit(data.rows),
-        "From the same start with break_symmetry, the default": separated.fit(data.rows),
-        "From k-means": from_kmeans.fit(data.rows),
+    settings = {
+        "Plain EM from two equal components": {**start, "break_symmetry": False},
+        "From the same start with break_symmetry, the default": start,
+        "From k-means": {},
     }
+    new = partial(GaussianMixture, 2, reg_covar=0, tol=1e-8, random_state=0)
+    return data, {title: new(**more).fit(data.rows) for title, more in settings.items()}
+
+
+FITS = {"faithful": faithful_fits, "question": question_fits}
 
 
 def draw(data: Dataset, fits: dict[str, GaussianMixture]) -> Any:
@@ -62,46 +65,27 @@ def draw(data: Dataset, fits: dict[str, GaussianMixture]) -> Any:
     for number, (title, model) in enumerate(fits.items(), start=1):
         ax = figure.add_subplot(1, len(fits), number)
         GaussianMixtureDisplay.from_estimator(model, data.rows, ax=ax)
-        ax.set_xlabel(data.feature_names[0])
-        ax.set_ylabel(data.feature_names[1])
+        ax.set(xlabel=data.feature_names[0], ylabel=data.feature_names[1])
         ax.set_title(title, fontsize="medium")
     return figure
 
 
-@reporting_errors
-def main(arguments: list[str]) -> int:
-    """Run the command and return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m emgmm",
-        description=DESCRIPTION,
-        epilog=COMMANDS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "data",
-        nargs="?",
-        choices=("faithful", "question"),
-        default="faithful",
-        help="Old Faithful's eruptions, the default, or two clusters and a start that misleads EM",
-    )
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    parser = Parser("", DESCRIPTION, COMMANDS)
+    parser.add_argument("data", nargs="?", choices=FITS, default="faithful", help=DATA)
     parser.add_argument(
         "--plot", metavar="FILE", type=Path, help="draw the fits (needs matplotlib)"
     )
     parser.add_argument("--version", action="version", version=f"emgmm {__version__}")
     options = parser.parse_args(arguments)
-    outputs.check({"--plot": options.plot}, {})
+    outputs.check(options, ("plot",))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        data, fits = question_fits() if options.data == "question" else faithful_fits()
-    texts = (
-        f"{title}\n\n{summarized(model, data.rows, data.feature_names)}"
-        for title, model in fits.items()
-    )
+        data, fits = FITS[options.data]()
+    rows, names = data.rows, data.feature_names
+    texts = (f"{title}\n\n{summarized(model, rows, names)}" for title, model in fits.items())
     write_text("\n\n\n".join(texts))
-    for text in warning_texts(caught, data.feature_names):
+    for text in warning_texts(caught, names):
         write_text(f"\n{text}")
-    if options.plot is not None:
-        writer = outputs.figure_writer(options.plot, lambda: draw(data, fits))
-        outputs.write({options.plot: writer})
-        write_text(f"\nPicture written to {options.plot}")
-    return 0
+    outputs.write(options, plot=partial(outputs.write_figure, options, partial(draw, data, fits)))

@@ -1,53 +1,71 @@
-"""Files that a command writes: validation of their paths, and writing of all or none."""
+"""Files that a command writes, all or none: tables with labels and probabilities, and figures."""
 
 from __future__ import annotations
 
 import os
+import re
 import warnings
-from collections.abc import Callable, Mapping
+from argparse import Namespace
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import combinations
 from pathlib import Path
 from typing import IO, Any
 
-from emgmm.cli.errors import FAILED, CommandError
+from emgmm.base import fitted_mixture
+from emgmm.cli.csv_files import arrow
 from emgmm.cli.tables import SUFFIXES as TABLES
+from emgmm.cli.tables import Table, is_text, matrix
+from emgmm.cli.terminal import FAILED, CommandError, imported, write_text
+from emgmm.estimator import GaussianMixture
 from emgmm.storage.files import replaced_together
 
-SUFFIXES = {"--out": TABLES, "--plot": (".png", ".pdf", ".svg")}
+# Contents of the files, by the names of the options with their paths, and suffixes of the paths.
+CONTENTS = {"out": "Labelled rows", "model": "Model", "plot": "Picture"}
+SUFFIXES = {"out": TABLES, "plot": (".png", ".pdf", ".svg")}
 
-Writer = Callable[[IO[bytes]], None]
+# Size in bytes of a row group of a Parquet file.
+GROUP = 2**25
+
+# Text that a spreadsheet evaluates as a formula.
+FORMULA = r"^([=+\-@\t\r])"
 
 
-def check(targets: Mapping[str, Path | None], inputs: Mapping[str, Path]) -> None:
+def check(options: Namespace, names: tuple[str, ...], **inputs: Path) -> None:
     """Raise an error if files cannot be written or would replace an input or each other.
 
     Parameters
     ----------
-    targets : dict of str to Path or None
-        Paths of the files to write, by option.
-    inputs : dict of str to Path
+    options : Namespace
+        Options of the command.
+    names : tuple of str
+        Names of the options with paths of files to write, which may be None.
+    **inputs : Path
         Paths of the files that are read, by their role.
     """
-    wanted = {option: path for option, path in targets.items() if path is not None}
-    for option, path in wanted.items():
-        _check_place(path, option, SUFFIXES.get(option, ()))
+    wanted = requested(options, names)
+    for name, path in wanted.items():
+        _check_place(path, f"--{name}", SUFFIXES.get(name, ()))
         for role, source in inputs.items():
             if same(path, source):
-                raise CommandError(f"{option} is the {role}'s own file: give another")
-    options = list(wanted)
-    for number, option in enumerate(options):
-        for other in options[:number]:
-            if same(wanted[option], wanted[other]):
-                raise CommandError(f"{other} and {option} are the same file: give different files")
-    if "--plot" in wanted:
-        _check_matplotlib()
+                raise CommandError(f"--{name} is the {role}'s own file: give another")
+    for one, other in combinations(wanted, 2):
+        if same(wanted[one], wanted[other]):
+            raise CommandError(f"--{one} and --{other} are the same file: give different files")
+    if "plot" in wanted:
+        imported("--plot", "plot", "matplotlib", "figure")
+
+
+def requested(options: Namespace, names: Iterable[str]) -> dict[str, Path]:
+    """Return the paths of the requested files by the names of their options."""
+    paths = {name: getattr(options, name) for name in names}
+    return {name: path for name, path in paths.items() if path is not None}
 
 
 def same(one: Path, other: Path) -> bool:
     """Whether two paths refer to the same file, which need not exist yet."""
     with suppress(OSError, ValueError):
-        if one.samefile(other):
-            return True
+        return one.samefile(other)
     with suppress(OSError, ValueError):
         return os.path.realpath(one) == os.path.realpath(other)
     return False
@@ -61,41 +79,139 @@ def _check_place(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
         path.exists()
     except (OSError, ValueError) as error:  # for example, a name that is too long
         raise CommandError(f"{option} {path} cannot be written: {error}") from None
-    if not path.parent.is_dir() or not place.is_dir():
-        raise CommandError(
-            f"{option} {path}: there is no folder {place if path.parent.is_dir() else path.parent}"
-        )
+    for folder in (path.parent, place):
+        if not folder.is_dir():
+            raise CommandError(f"{option} {path}: there is no folder {folder}")
     if path.is_dir():
         raise CommandError(f"{option} {path}: that is a folder, give a file")
     if not os.access(place if path.is_file() or not path.exists() else path, os.W_OK):
         raise CommandError(f"{option} {path} cannot be written: permission denied")
 
 
-def _check_matplotlib() -> None:
+def write(options: Namespace, **writers: Callable[[IO[bytes]], None]) -> None:
+    """Write all requested files or none; a failure is reported as an error of the command."""
+    paths = requested(options, writers)
     try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise CommandError("--plot needs matplotlib: pip install 'emgmm[plot]'", FAILED) from None
-
-
-def write(writers: Mapping[Path, Writer]) -> None:
-    """Write all files or none; a failure is reported as an error of the command."""
-    names = ", ".join(map(str, writers))
-    try:
-        with replaced_together(list(writers)) as files:
-            for file, writer in zip(files, writers.values(), strict=True):
-                writer(file)
+        with replaced_together(list(paths.values())) as files:
+            for name, file in zip(paths, files, strict=True):
+                writers[name](file)
     except OSError as error:
+        names = ", ".join(map(str, paths.values()))
         raise CommandError(f"cannot write {names}: {error}", FAILED) from None
+    for name, path in paths.items():
+        write_text(f"\n{CONTENTS[name]} written to {path}")
 
 
-def figure_writer(path: Path, draw: Callable[[], Any]) -> Writer:
-    """Return a writer of the figure that `draw` returns, in the format of the path's suffix."""
+def write_figure(options: Namespace, draw: Callable[[], Any], file: IO[bytes]) -> None:
+    """Write the figure that a function returns, in the format of the suffix of ``--plot``."""
+    with warnings.catch_warnings():
+        # The font may lack characters of the names of columns.
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        draw().savefig(file, format=options.plot.suffix[1:].lower(), dpi=120)
 
-    def write_figure(file: IO[bytes]) -> None:
-        with warnings.catch_warnings():
-            # The font may lack characters of the names of columns.
-            warnings.filterwarnings("ignore", "Glyph", UserWarning)
-            draw().savefig(file, format=path.suffix[1:].lower(), dpi=120)
 
-    return write_figure
+def check_table(options: Namespace, table: Table, n_components: int, *, noise: bool) -> None:
+    """Raise an error if a file cannot hold the columns of a table and the additional ones."""
+    table.check_free(names_added(n_components, noise=noise), "--out")
+    pa, suffix = arrow(), options.out.suffix.lower()
+    for field in table.schema:
+        try:
+            Sink(pa.BufferOutputStream(), suffix, pa.schema([field])).close()
+        except pa.ArrowException:
+            other = ".parquet" if suffix == ".csv" else ".csv"
+            raise CommandError(
+                f"--out: column {field.name!r} holds {field.type}, which a {suffix} file cannot "
+                f"hold: write a {other} file"
+            ) from None
+
+
+def names_added(n_components: int, *, noise: bool) -> list[str]:
+    """Return the names of the columns that are added to the table."""
+    return ["label", *(f"p_{k}" for k in range(n_components)), *["p_noise"] * noise]
+
+
+def write_table(
+    options: Namespace, table: Table, names: list[str], model: GaussianMixture, file: IO[bytes]
+) -> None:
+    """Write a table with the labels and the probabilities of its rows.
+
+    Parameters
+    ----------
+    options : Namespace
+        Options of the command.
+    table, names
+        Table, and names of its columns that are the features of the model.
+    model : GaussianMixture
+        Fitted model without names of features.
+    file : file
+        File object that replaces the file at ``--out`` once it is complete.
+    """
+    pa, schema, mixture = arrow(), table.schema, fitted_mixture(model)
+    for name in names_added(mixture.n_components, noise=mixture.noise is not None):
+        schema = schema.append(pa.field(name, pa.int64() if name == "label" else pa.float64()))
+    sink = Sink(file, options.out.suffix.lower(), schema, safe=options.safe_csv)
+    try:
+        for batch in table.batches(table.names):
+            rows = matrix(batch.select(names))
+            found = [model.predict(rows), *model.predict_proba(rows).T]
+            sink.write([*batch.columns, *map(pa.array, found)])
+        sink.close()
+    except pa.ArrowException as error:  # for example, bytes that are not text
+        raise CommandError(f"cannot write {options.out}: {error}", FAILED) from None
+
+
+class Sink:
+    """Writer of record batches to a CSV or Parquet file.
+
+    Parameters
+    ----------
+    file : file
+        File object.
+    suffix : {'.csv', '.parquet'}
+        Format of the file.
+    schema : pyarrow.Schema
+        Columns of the table.
+    safe : bool, default=False
+        Whether to put a quote before text in a CSV file that a spreadsheet would evaluate.
+    """
+
+    def __init__(self, file: Any, suffix: str, schema: Any, *, safe: bool = False) -> None:
+        pa = arrow()
+        self.is_csv, self.safe = suffix == ".csv", safe
+        if self.is_csv:
+            names = [re.sub(FORMULA, r"'\1", name) if safe else name for name in schema.names]
+            schema = pa.schema(list(zip(names, map(plain, schema.types), strict=True)))
+        self.schema = schema
+        self.writer = (pa.csv.CSVWriter if self.is_csv else pa.parquet.ParquetWriter)(file, schema)
+        self.pending: list[Any] = []
+
+    def write(self, columns: list[Any]) -> None:
+        """Add columns, and write them once there are enough rows for a row group."""
+        if self.is_csv:
+            columns = [self._for_csv(column) for column in columns]
+        self.pending.append(arrow().RecordBatch.from_arrays(columns, schema=self.schema))
+        if sum(batch.nbytes for batch in self.pending) >= GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """Write the remaining rows and close the file."""
+        self._flush()
+        self.writer.close()
+
+    def _flush(self) -> None:
+        if self.pending:
+            self.writer.write_table(arrow().Table.from_batches(self.pending))
+            self.pending = []
+
+    def _for_csv(self, column: Any) -> Any:
+        pa = arrow()
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if self.safe and (is_text(column.type) or pa.types.is_binary(column.type)):
+            column = pa.compute.replace_substring_regex(column, FORMULA, r"'\1")
+        return column
+
+
+def plain(kind: Any) -> Any:
+    """Return the type of a column without its dictionary encoding."""
+    return kind.value_type if arrow().types.is_dictionary(kind) else kind

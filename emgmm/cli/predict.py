@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from emgmm.base import fitted_mixture
-from emgmm.cli import labels, outputs, tables
-from emgmm.cli.arguments import add_csv_options
+from emgmm.cli import outputs, tables
+from emgmm.cli.arguments import Parser
 from emgmm.cli.csv_files import Format
-from emgmm.cli.errors import CommandError, reporting_errors
-from emgmm.cli.output import write_text
 from emgmm.cli.rows import read_finite
+from emgmm.cli.terminal import CommandError, write_text
 from emgmm.estimator import GaussianMixture
-from emgmm.mixture import Mixture
-from emgmm.prediction import labels as labels_of
-from emgmm.prediction import log_density
 
 DESCRIPTION = "Label the rows of a table by a model that fit --model wrote."
 
@@ -26,63 +22,45 @@ EXAMPLE = """\
 example:
   python -m emgmm predict model.json more.csv --out more_labelled.csv"""
 
+DATA = "the table, .csv or .parquet, with the columns of the model"
 
-@reporting_errors
-def main(arguments: list[str]) -> int:
-    """Run the command and return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m emgmm predict",
-        description=DESCRIPTION,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    parser = Parser("predict", DESCRIPTION, EXAMPLE)
     parser.add_argument("model", type=Path, help="the file with the model")
-    parser.add_argument(
-        "data", type=Path, help="the table, .csv or .parquet, with the columns of the model"
-    )
-    add_csv_options(parser)
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write the rows with labels and probabilities"
-    )
+    parser.add_argument("data", type=Path, help=DATA)
+    parser.add_csv_options()
+    parser.add("--out", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
-    outputs.check({"--out": options.out}, {"data": options.data, "model": options.model})
-    mixture, names = load(options.model)
+    outputs.check(options, ("out",), data=options.data, model=options.model)
+    model, names = load(options.model)
+    mixture = fitted_mixture(model)
+    noisy = mixture.noise is not None
     with tables.open_table(options.data, Format.of(options)) as table:
         table.check_columns(names, str(options.model))
-        noisy = mixture.noise is not None
         if options.out is not None:
-            added = labels.names_added(mixture.n_components, noise=noisy)
-            labels.check(options.out, table, added)
-        counts = np.zeros(noisy + mixture.n_components, dtype=np.int64)
-        total = 0.0
+            outputs.check_table(options, table, mixture.n_components, noise=noisy)
+        counts, total = np.zeros(mixture.n_densities, dtype=np.int64), 0.0
         for rows, _ in read_finite(table, names):
-            total += float(labels.evaluate(mixture, rows, log_density).sum())
-            found = labels.evaluate(mixture, rows, labels_of, dtype=np.int64)
-            counts += np.bincount(found + noisy, minlength=len(counts))
+            total += float(model.score_samples(rows).sum())
+            counts += np.bincount(model.predict(rows) + noisy, minlength=len(counts))
         write_text(f"{table.n_rows} rows, mean log-density {total / table.n_rows:.6f}")
         for k, count in enumerate(counts, start=-int(noisy)):
             name = "noise" if k < 0 else f"component {k}"
             write_text(f"  {name:<12}  {count} rows")
-        if options.out is not None:
-            outputs.write(
-                {
-                    options.out: lambda file: labels.write(
-                        file, options.out, table, names, mixture, options.safe_csv
-                    )
-                }
-            )
-            write_text(f"Labelled rows written to {options.out}")
-    return 0
+        outputs.write(options, out=partial(outputs.write_table, options, table, names, model))
 
 
-def load(path: Path) -> tuple[Mixture, list[str]]:
-    """Return the mixture in a file and the names of its columns."""
+def load(path: Path) -> tuple[GaussianMixture, list[str]]:
+    """Return the model in a file without the names of its columns, and these names."""
     if not os.path.isfile(path):  # False also for text that cannot be a path
         raise CommandError(f"there is no file {path}")
     try:
         model = GaussianMixture.load(path)
     except ValueError as error:
         raise CommandError(str(error)) from None
-    if not hasattr(model, "feature_names_in_"):
+    names = model.__dict__.pop("feature_names_in_", None)
+    if names is None:
         raise CommandError(f"{path} does not name the columns of its data: fit it to a table")
-    return fitted_mixture(model), list(model.feature_names_in_)
+    return model, names.tolist()

@@ -10,7 +10,7 @@ from warnings import WarningMessage
 import numpy as np
 
 from emgmm.base import BaseMixture
-from emgmm.cli.output import join_names, printable, wrap
+from emgmm.cli.terminal import join_names, printable, wrap
 from emgmm.diagnostics import Diagnosis, MixtureSummary
 from emgmm.exceptions import format_components
 
@@ -50,7 +50,7 @@ def candidates(results: dict[str, Any], criterion: str) -> str:
     if failed.any():
         head += f"; {int(failed.sum())} could not be fitted"
     beside = " " * lines[0].index("ending")
-    return "\n".join([wrap(head, "  "), *(wrap(line, beside) for line in lines)])
+    return "\n".join([wrap(head), *(wrap(line, beside) for line in lines)])
 
 
 def conditions(diagnosis: Diagnosis) -> str:
@@ -65,7 +65,7 @@ def warning_texts(caught: Iterable[WarningMessage], names: Sequence[str]) -> lis
     for warning in caught:
         subject = concerned(warning.message, names)
         text = f"{warning.category.__name__}: {warning.message}{subject and f' ({subject})'}"
-        found.append(wrap(text))
+        found.append(wrap(text, ""))
     return list(dict.fromkeys(found))
 
 

@@ -1,18 +1,18 @@
-"""Rows of a table with their weights, restricted to the columns that vary."""
+"""Rows of a table with their weights, and choice of the columns that are fitted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emgmm.cli.columns import Columns
-from emgmm.cli.errors import CommandError
-from emgmm.cli.output import join_names
 from emgmm.cli.tables import Table, matrix
+from emgmm.cli.terminal import CommandError, abbreviate, join_names, note, wrap, write_text
 from emgmm.sources import blocks
 from emgmm.typing import Array, Integers
 
@@ -41,23 +41,31 @@ class InputRows:
         their weights.
     in_memory : bool
         Whether there is a single piece, which is kept in memory.
-    constant : tuple of str
-        Names of the columns that were left out because they do not vary.
     n_missing : int
         Number of missing values.
+    constant : tuple of str
+        Names of the columns that were left out because they do not vary.
+    textual : list of str
+        Columns that were left out because they are not numeric, in the form in which they are
+        printed: each with a value that is not a number.
+    identifiers : list of str
+        Names of columns that were left out because they number the rows.
     """
 
     names: list[str]
     n_rows: int
     pieces: Callable[[], Iterable[Piece]]
     in_memory: bool = True
-    constant: tuple[str, ...] = ()
     n_missing: int = 0
+    constant: tuple[str, ...] = ()
+    textual: Sequence[str] = ()
+    identifiers: Sequence[str] = ()
 
     @classmethod
-    def of(cls, table: Table, columns: Columns, weights: str | None) -> InputRows:
-        """Select columns of a table, and the column with the weights."""
-        names = columns.used
+    def of(cls, table: Table, options: Namespace) -> InputRows:
+        """Select the columns of a table to fit, and the column with the weights."""
+        names, textual, identifiers = chosen_columns(table, options)
+        weights = options.weights
         rows = cls(names, table.n_rows, lambda: read_finite(table, names, weights), in_memory=False)
         if table.n_rows * len(names) <= IN_MEMORY:
             rows = rows.loaded()
@@ -68,7 +76,7 @@ class InputRows:
             )
         varying = np.flatnonzero(varies)
         if not len(varying):
-            others = ", ".join(columns.textual)
+            others = ", ".join(textual)
             raise CommandError(
                 f"there is nothing to fit: no column ({join_names(names)}) varies among the rows "
                 f"with a weight above 0, of which there are {n_positive}"
@@ -79,9 +87,24 @@ class InputRows:
         return replace(
             rows,
             names=[names[j] for j in varying],
-            constant=tuple(name for j, name in enumerate(names) if j not in varying),
             n_missing=int(missing[varying].sum()),
+            constant=tuple(name for j, name in enumerate(names) if j not in varying),
+            textual=textual,
+            identifiers=identifiers,
         )
+
+    def introduce(self, path: Path) -> None:
+        """Report the columns that are fitted and those that were left out."""
+        write_text(wrap(f"{path}: {self.n_rows} rows; columns used: {join_names(self.names)}"))
+        if self.textual:
+            write_text(wrap(f"Left out because they are not numeric: {', '.join(self.textual)}"))
+        if self.identifiers:
+            write_text(wrap(f"Left out as row identifiers: {join_names(self.identifiers)}"))
+        if self.n_missing:
+            count = "1 value is" if self.n_missing == 1 else f"{self.n_missing} values are"
+            write_text(f"{count} missing; the likelihood is that of the others.")
+        if self.constant:
+            note(f"columns that do not vary are left out: {join_names(self.constant)}")
 
     def loaded(self) -> InputRows:
         """Read the rows into memory."""
@@ -93,8 +116,7 @@ class InputRows:
     def mapped(self, function: Callable[[Array], Array]) -> InputRows:
         """Apply a function to the rows and keep their weights."""
         mapped = replace(
-            self,
-            pieces=lambda: ((function(values), weights) for values, weights in self.pieces()),
+            self, pieces=lambda: ((function(values), weights) for values, weights in self.pieces())
         )
         return mapped.loaded() if self.in_memory else mapped
 
@@ -121,6 +143,42 @@ class InputRows:
                 if len(seen) == most:
                     return self.n_rows if most == MAX_DISTINCT else most
         return len(seen)
+
+
+def chosen_columns(table: Table, options: Namespace) -> tuple[list[str], list[str], list[str]]:
+    """Return the columns named in the command line, or by default all numeric columns.
+
+    The other values are the columns that are left out by default: those that are not numeric, as
+    they are printed, and the names of those that number the rows.
+    """
+    excluded = options.exclude or []
+    if options.weights is not None:
+        table.check_columns([options.weights], "--weights")
+    table.check_names(excluded, "--exclude")
+    if options.columns is not None:
+        table.check_columns(options.columns, "--columns")
+        both = [name for name in options.columns if name in excluded]
+        if both:
+            raise CommandError(
+                f"--columns and --exclude both name {both[0]!r}: name it in one of them only"
+            )
+        return options.columns, [], []
+    names = [name for name in table.names if name not in (*excluded, options.weights)]
+    numeric = [name for name in names if table.is_numeric(name)]
+    textual = [abbreviate(name) + table.cause(name) for name in names if name not in numeric]
+    identifiers = table.row_numbers(numeric)
+    used = [name for name in numeric if name not in identifiers]
+    if used:
+        return used, textual, identifiers
+    problem = "no column is left to fit"
+    if numeric:
+        problem = (
+            f"the numeric columns ({join_names(identifiers)}) only number the rows; name them in "
+            "--columns if they are to be fitted"
+        )
+    elif names:
+        problem = f"no column is numeric: {', '.join(textual)}"
+    raise CommandError(f"{options.data}: {problem}")
 
 
 def survey(rows: InputRows) -> tuple[int, NDArray[np.bool_], Integers]:

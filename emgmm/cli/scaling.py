@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emgmm.attributes import adopt
 from emgmm.base import fitted_mixture
-from emgmm.cli.errors import CommandError
 from emgmm.cli.rows import InputRows
+from emgmm.cli.terminal import CommandError
 from emgmm.covariances import FAMILIES
 from emgmm.diagnostics import MixtureSummary
 from emgmm.estimator import GaussianMixture
@@ -54,15 +56,13 @@ class Standardization:
     def of(cls, rows: InputRows) -> Standardization:
         """Compute the standardization of the columns of rows."""
         weight, observed, sums, squares = 0.0, *np.zeros((3, len(rows.names)))
-        for values, counts in weighted(rows):
-            is_observed = np.logical_not(np.isnan(values))
+        for values, is_observed, counts in weighted(rows):
             weight += float(counts.sum())
             observed += counts @ is_observed
             sums += counts @ np.where(is_observed, values, 0.0)
         means = sums / observed
         with np.errstate(over="ignore"):
-            for values, counts in weighted(rows):
-                is_observed = np.logical_not(np.isnan(values))
+            for values, is_observed, counts in weighted(rows):
                 squares += counts @ np.where(is_observed, values - means, 0.0) ** 2
             sds = np.sqrt(squares / observed)
         usable = np.isfinite(sds) & (sds > 0)
@@ -116,37 +116,28 @@ class Standardization:
         becomes 0, because in the original units the ridge would differ between columns.
         """
         old, objective = fitted_mixture(fitted), self.logs / self.weight
-        name, covariances = "full", old.dense_covariances()
-        precisions_cholesky = old.family.dense(
-            old.precisions_cholesky, old.n_components, old.n_features
-        )
-        products, lengths = np.outer(self.sds, self.sds), self.sds[:, None]
-        if old.family.closed_under_scaling:
-            name, covariances, precisions_cholesky = (
-                old.family.name,
-                old.covariances,
-                old.precisions_cholesky,
-            )
-            if not old.family.structure.has_covariances:
-                products, lengths = self.sds**2, self.sds
+        family, factors = old.family, old.precisions_cholesky
+        covariances = old.covariances
+        if not family.closed_under_scaling:
+            factors = family.dense(factors, old.n_components, old.n_features)
+            family, covariances = FAMILIES["full"], old.dense_covariances()
+        products, lengths = self.sds**2, self.sds
+        if family.structure.has_covariances:
+            products, lengths = np.outer(self.sds, self.sds), self.sds[:, None]
         new = Mixture(
             old.weights,
             self.means + self.sds * old.means,
             covariances * products,
-            precisions_cholesky / lengths,
-            FAMILIES[name],
+            factors / lengths,
+            family,
             None if old.noise is None else self._noise(old.noise),
         )
-        parameters = {"covariance_type": name, "reg_covar": 0.0}
-        model = GaussianMixture(**{**fitted.get_params(deep=False), **parameters})
+        model = copy(fitted).set_params(covariance_type=family.name, reg_covar=0.0)
+        for name in ("_starts", "_stream"):  # which are in the units of the standardized columns
+            vars(model).pop(name, None)
         adopt(
             model,
             new,
-            n_features_in_=new.n_features,
-            converged_=fitted.converged_,
-            n_iter_=fitted.n_iter_,
-            ending_=fitted.ending_,
-            remaining_gain_=fitted.remaining_gain_,
             lower_bound_=fitted.lower_bound_ - objective,
             lower_bounds_=[bound - objective for bound in fitted.lower_bounds_],
             history_=fitted.history_ | {"objective": fitted.history_["objective"] - objective},
@@ -167,7 +158,8 @@ class Standardization:
         return Noise(noise.weight, Box(box.sides * self.sds, box.edges * self.sds, corner))
 
 
-def weighted(rows: InputRows) -> Iterator[tuple[Array, Array]]:
-    """Yield the pieces of rows with their weights, which are 1 by default."""
+def weighted(rows: InputRows) -> Iterator[tuple[Array, NDArray[np.bool_], Array]]:
+    """Yield the pieces of rows, which values are observed, and the weights, by default 1."""
     for values, counts in rows.pieces():
-        yield values, np.ones(len(values)) if counts is None else counts
+        weights = np.ones(len(values)) if counts is None else counts
+        yield values, np.logical_not(np.isnan(values)), weights

@@ -16,10 +16,8 @@ from typing import Any
 import numpy as np
 
 from emgmm.cli import csv_files
-from emgmm.cli.arrow import arrow
-from emgmm.cli.csv_files import Format, check_once, missing_markers, number_pattern
-from emgmm.cli.errors import CommandError
-from emgmm.cli.output import join_names
+from emgmm.cli.csv_files import Format, arrow, check_once, missing_markers, number_pattern
+from emgmm.cli.terminal import CommandError, join_names
 from emgmm.typing import Array
 
 SUFFIXES = (".csv", ".parquet")
@@ -74,37 +72,28 @@ class Table:
     def is_numeric(self, name: str) -> bool:
         """Whether a column contains numbers or no values at all."""
         types, kind = arrow().types, self.schema.field(name).type
-        return bool(
-            types.is_integer(kind)
-            or types.is_floating(kind)
-            or types.is_decimal(kind)
-            or types.is_null(kind)
-        )
+        tests = (types.is_integer, types.is_floating, types.is_decimal, types.is_null)
+        return any(test(kind) for test in tests)
 
     def row_numbers(self, names: Sequence[str]) -> list[str]:
         """Return the columns that contain 0, 1, 2, ... or 1, 2, 3, ... in the order of the rows."""
-        types = arrow().types
-        left = [name for name in names if types.is_integer(self.schema.field(name).type)]
-        if self.n_rows < 2 or not left:
+        is_integer = arrow().types.is_integer
+        integers = [name for name in names if is_integer(self.schema.field(name).type)]
+        if self.n_rows < 2 or not integers:
             return []
-        first: dict[str, int] = {}
+        found = [(name, first) for name in integers for first in (0, 1)]
         start = 0
-        for batch in self.batches(left):
+        for batch in self.batches(integers):
             numbers = np.arange(start, start + batch.num_rows)
-            for name in left:
-                column = batch.column(name)
-                values = np.zeros(0) if column.null_count else column.to_numpy()
-                first.setdefault(name, values[0] if len(values) else -1)
-                if first[name] not in (0, 1) or not np.array_equal(values, numbers + first[name]):
-                    first[name] = -1
-            left = [name for name in left if first[name] >= 0]
+            values = {name: batch.column(name).to_numpy(zero_copy_only=False) for name, _ in found}
+            found = [(name, k) for name, k in found if np.array_equal(values[name], numbers + k)]
             start += batch.num_rows
-            if not left:
+            if not found:
                 break
-        return left
+        return [name for name, _ in found]
 
     def cause(self, name: str) -> str:
-        """Describe a value because of which a column is not numeric, as in "'?' in row 7".
+        """Describe a value because of which a column is not numeric, as in " ('?' in row 7)".
 
         It is the first value that is neither a number nor missing, or else the first value. Rows
         are counted from 1. The result is empty if the column has no value.
@@ -116,9 +105,9 @@ class Table:
                 column = column.dictionary_decode()
             wrong, valid = self._wrong(column)
             if wrong >= 0:
-                return describe(column[wrong], start + wrong, self.decimal)
+                return f" ({describe(column[wrong], start + wrong, self.decimal)})"
             if not first and valid >= 0:
-                first = describe(column[valid], start + valid, self.decimal)
+                first = f" ({describe(column[valid], start + valid, self.decimal)})"
             start += batch.num_rows
         return first
 
@@ -148,10 +137,7 @@ class Table:
         self.check_names(names, option)
         for name in names:
             if not self.is_numeric(name):
-                found = self.cause(name)
-                raise CommandError(
-                    f"{option}: column {name!r} is not numeric{found and f' ({found})'}"
-                )
+                raise CommandError(f"{option}: column {name!r} is not numeric{self.cause(name)}")
 
     def check_free(self, names: Sequence[str], option: str) -> None:
         """Raise an error if the table already has one of these columns."""

@@ -19,11 +19,7 @@ class Unconstrained(Family):
     """Each covariance, or the shared one, is a scatter divided by its count."""
 
     def estimate(
-        self,
-        scatter: Array,
-        counts: Array,
-        n_features: int,
-        before: Array | None = None,
+        self, scatter: Array, counts: Array, n_features: int, before: Array | None = None
     ) -> Array:
         if not self.shared:
             return self.structure.estimate(scatter, counts, n_features)
@@ -48,23 +44,17 @@ class EqualVolumes(Family):
     """
 
     def estimate(
-        self,
-        scatter: Array,
-        counts: Array,
-        n_features: int,
-        before: Array | None = None,
+        self, scatter: Array, counts: Array, n_features: int, before: Array | None = None
     ) -> Array:
         structure = self.structure
-        precisions_cholesky = self.precisions_cholesky(
-            structure.estimate(scatter, counts, n_features)
-        )
+        own = structure.estimate(scatter, counts, n_features)
+        precisions_cholesky = self.precisions_cholesky(own)
         variances = structure.variances(scatter, n_features).sum(axis=0) / counts.sum()
         reach = np.broadcast_to(np.sqrt(variances), (len(counts), n_features))
         errors = EPS * structure.magnitude(precisions_cholesky, reach)
-        self.raise_degenerate(np.logical_not(errors <= SINGULAR))
-        log_volumes = (
-            np.log(counts) - 2 * structure.log_det(precisions_cholesky, n_features) / n_features
-        )
+        self.require_definite(errors <= SINGULAR)
+        log_dets = structure.log_det(precisions_cholesky, n_features)
+        log_volumes = np.log(counts) - 2 * log_dets / n_features
         log_volume = np.logaddexp.reduce(log_volumes) - np.log(counts.sum())
         return times_counts(np.exp(log_volume - log_volumes), scatter)
 
@@ -72,13 +62,10 @@ class EqualVolumes(Family):
         self, covariances: Array, scatter: Array, counts: Array, steps: Array
     ) -> Array | float:
         # One volume for all: a scatter that is small in every direction is scaled up.
-        D = steps.shape[1]
-        counts = np.maximum(counts, TINY)
-        own = (self.structure.variances(scatter, D) / counts[:, None] - steps**2).sum(axis=1)
-        enlarged: Array = self.structure.variances(covariances, D).sum(axis=1) / np.maximum(
-            own, TINY
-        )
-        return enlarged
+        variances, D = self.structure.variances, steps.shape[1]
+        moments = variances(scatter, D) / np.maximum(counts, TINY)[:, None] - steps**2
+        own: Array = np.maximum(moments.sum(axis=1), TINY)
+        return variances(covariances, D).sum(axis=1) / own
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * self.structure.n_monomials(n_features) - (n_components - 1)

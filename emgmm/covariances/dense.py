@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from emgmm.covariances.conditional import Conditioning
-from emgmm.covariances.structure import Structure
-from emgmm.exceptions import DegenerateCovarianceError
+from emgmm.covariances.structure import Structure, require_definite
 from emgmm.typing import Array, Integers
 
 # From SLABBED features on, a triangular matrix is applied in slabs of SLAB rows, which skip most of
@@ -55,13 +54,6 @@ def _monomial_of(n_features: int) -> NDArray[np.intp]:
     return numbers.ravel()
 
 
-@cache
-def _identity(n_features: int) -> Array:
-    identity = np.eye(n_features)
-    identity.setflags(write=False)
-    return identity
-
-
 def are_symmetric(matrices: Array) -> NDArray[np.bool_]:
     """Return which of the (K, D, D) matrices are symmetric up to rounding, (K,).
 
@@ -72,6 +64,13 @@ def are_symmetric(matrices: Array) -> NDArray[np.bool_]:
     scale = roots[:, :, None] * roots[:, None, :]
     difference = np.abs(matrices - np.swapaxes(matrices, 1, 2))
     return np.logical_and.reduce(difference <= ASYMMETRY * scale, axis=(1, 2))
+
+
+def _cholesky(matrices: Array) -> tuple[list[Array], list[bool]]:
+    """Return lower Cholesky factors, and which of the K matrices are positive definite."""
+    results = [dpotrf(matrix, lower=1) for matrix in matrices]
+    definite = [not failure and isfinite(factor[-1, -1]) for factor, failure in results]
+    return [factor for factor, _ in results], definite
 
 
 class Dense(Structure):
@@ -102,8 +101,8 @@ class Dense(Structure):
         elements: Array = sums.take(_monomial_of(n_features), axis=1)
         return elements.reshape(len(sums), n_features, n_features)
 
-    def pairs_and_squares(self, n_features: int) -> tuple[Integers, int]:
-        return _pairs(n_features), 0
+    def monomial_pairs(self, n_features: int) -> Integers:
+        return _pairs(n_features)
 
     def outer(self, vectors: Array) -> Array:
         return vectors[:, :, None] * vectors[:, None, :]
@@ -118,40 +117,23 @@ class Dense(Structure):
     def diagonal(self, element: Array) -> Array:
         return np.diag(np.diag(element))
 
-    def estimate(self, scatters: Array, counts: Array, n_features: int) -> Array:
-        return scatters / counts[:, None, None]
-
     def add_ridge(self, covariances: Array, ridge: float) -> Array:
-        return covariances + ridge * _identity(covariances.shape[-1])
+        return covariances + ridge * np.eye(covariances.shape[-1])
 
     def precisions_cholesky(self, covariances: Array) -> Array:
+        factors, definite = _cholesky(covariances)
+        if not all(definite):
+            require_definite(np.array(definite))
         precisions_cholesky = np.empty(covariances.shape)
-        degenerate = []
-        for k, covariance in enumerate(covariances):
-            factor, not_definite = dpotrf(covariance, lower=1)
-            inverse, singular = dtrtri(factor, lower=1)  # L^-1 saves a triangular solve per block
-            if not_definite or singular or not isfinite(factor[-1, -1]):
-                degenerate.append(k)
-            else:
-                precisions_cholesky[k] = inverse.T
-        if degenerate:
-            raise DegenerateCovarianceError(tuple(degenerate))
+        for k, factor in enumerate(factors):
+            precisions_cholesky[k] = dtrtri(factor, lower=1)[0].T  # saves solves in every block
         return precisions_cholesky
 
     def cholesky_of_precisions(self, precisions: Array) -> Array:
         # P = U U^T with U upper triangular is a Cholesky factorization with both axes reversed.
-        precisions_cholesky = np.empty(precisions.shape)
-        symmetric = are_symmetric(precisions)
-        degenerate = []
-        for k, precision in enumerate(precisions):
-            factor, not_definite = dpotrf(precision[::-1, ::-1], lower=1)
-            if not_definite or not symmetric[k] or not isfinite(factor[-1, -1]):
-                degenerate.append(k)
-            else:
-                precisions_cholesky[k] = factor[::-1, ::-1]
-        if degenerate:
-            raise DegenerateCovarianceError(tuple(degenerate))
-        return precisions_cholesky
+        factors, definite = _cholesky(precisions[:, ::-1, ::-1])
+        require_definite(are_symmetric(precisions) & definite)
+        return np.array([factor[::-1, ::-1] for factor in factors])
 
     def precisions(self, precisions_cholesky: Array) -> Array:
         return precisions_cholesky @ np.swapaxes(precisions_cholesky, -1, -2)

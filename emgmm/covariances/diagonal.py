@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from functools import partial
 
 import numpy as np
 
 from emgmm.covariances.conditional import Conditioning, Independent, IndependentIsotropic
-from emgmm.covariances.structure import Structure
-from emgmm.exceptions import DegenerateCovarianceError
+from emgmm.covariances.structure import Structure, require_definite
 from emgmm.typing import Array, Integers
 
 
@@ -23,28 +22,37 @@ def _squares(block: Array, out: Array | None = None) -> Array:
     return np.einsum("...jb,...jb->...b", block, block, out=out)
 
 
-def _no_pairs() -> Integers:
-    return np.empty((2, 0), dtype=np.intp)
-
-
 class _Elementwise(Structure, ABC):
     """Structures whose factor is 1 / standard deviation: their arithmetic is elementwise."""
+
+    @abstractmethod
+    def each_feature(self, elements: Array) -> Array:
+        """Return the entries of the diagonals, (..., D), or (..., 1) if all of them are equal."""
+
+    def coefficients(self, precisions: Array) -> Array:
+        return -0.5 * self.each_feature(precisions)
+
+    def dense(self, elements: Array, n_features: int) -> Array:
+        return self.each_feature(elements)[..., None] * np.eye(n_features)
+
+    def apply(self, elements: Array, vectors: Array) -> Array:
+        return self.each_feature(elements) * vectors
+
+    def whiten(self, precision_cholesky: Array, block: Array) -> Array:
+        return self.each_feature(precision_cholesky)[..., None] * block
+
+    def colour(self, precision_cholesky: Array, block: Array) -> Array:
+        return block / self.each_feature(precision_cholesky)[:, None]
 
     def add_ridge(self, covariances: Array, ridge: float) -> Array:
         return covariances + ridge
 
     def precisions_cholesky(self, covariances: Array) -> Array:
-        return 1.0 / np.sqrt(self._check_positive(covariances))
+        return 1.0 / self.cholesky_of_precisions(covariances)
 
     def cholesky_of_precisions(self, precisions: Array) -> Array:
-        return np.sqrt(self._check_positive(precisions))
-
-    def _check_positive(self, elements: Array) -> Array:
-        positive = elements > 0
-        if not positive.all():
-            each = positive.reshape(len(elements), -1).all(axis=1)
-            raise DegenerateCovarianceError(tuple(np.flatnonzero(~each).tolist()))
-        return elements
+        require_definite(precisions > 0)
+        return np.sqrt(precisions)
 
     def precisions(self, precisions_cholesky: Array) -> Array:
         return precisions_cholesky**2
@@ -64,11 +72,17 @@ class _Elementwise(Structure, ABC):
     def min_rows(self, n_features: int) -> int:
         return 2
 
+    def monomial_pairs(self, n_features: int) -> Integers:
+        return np.empty((2, 0), dtype=np.intp)
+
 
 class Diagonal(_Elementwise):
     """A diagonal matrix."""
 
     scikit_learn = "diag"
+
+    def each_feature(self, elements: Array) -> Array:
+        return elements
 
     def n_monomials(self, n_features: int) -> int:
         return n_features
@@ -76,14 +90,8 @@ class Diagonal(_Elementwise):
     def monomials(self, block: Array, out: Array) -> None:
         np.multiply(block, block, out=out)
 
-    def coefficients(self, precisions: Array) -> Array:
-        return -0.5 * precisions
-
     def from_monomials(self, sums: Array, n_features: int) -> Array:
         return sums
-
-    def pairs_and_squares(self, n_features: int) -> tuple[Integers, int]:
-        return _no_pairs(), n_features
 
     def outer(self, vectors: Array) -> Array:
         return vectors**2
@@ -91,30 +99,15 @@ class Diagonal(_Elementwise):
     def weigh(self, block: Array, weights: Array) -> Array:
         return _matvec(np.multiply(block, block, out=block), weights)
 
-    def estimate(self, scatters: Array, counts: Array, n_features: int) -> Array:
-        return scatters / counts[:, None]
-
     def single_row_covariances(self, rows: Array, counts: Array) -> Array:
         return rows * rows / counts[:, None] - (rows / counts[:, None]) ** 2
-
-    def dense(self, elements: Array, n_features: int) -> Array:
-        return elements[..., None] * np.eye(n_features)
 
     def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
         return np.log(precisions_cholesky).sum(axis=-1)
 
-    def apply(self, elements: Array, vectors: Array) -> Array:
-        return elements * vectors
-
-    def whiten(self, precision_cholesky: Array, block: Array) -> Array:
-        return precision_cholesky[..., None] * block
-
     def squared_norms(self, precision_cholesky: Array, block: Array) -> Array:
         squares = np.multiply(block, block, out=block)
         return _matvec(squares.swapaxes(-1, -2), precision_cholesky**2)
-
-    def colour(self, precision_cholesky: Array, block: Array) -> Array:
-        return block / precision_cholesky[:, None]
 
     def magnitude(self, precisions_cholesky: Array, reach: Array) -> Array:
         whitened = precisions_cholesky * reach
@@ -135,20 +128,17 @@ class Isotropic(_Elementwise):
 
     scikit_learn = "spherical"
 
+    def each_feature(self, elements: Array) -> Array:
+        return np.asarray(elements)[..., None]
+
     def n_monomials(self, n_features: int) -> int:
         return 1
 
     def monomials(self, block: Array, out: Array) -> None:
         _squares(block, out=out[0])
 
-    def coefficients(self, precisions: Array) -> Array:
-        return -0.5 * precisions[:, None]
-
     def from_monomials(self, sums: Array, n_features: int) -> Array:
         return sums[:, 0]
-
-    def pairs_and_squares(self, n_features: int) -> tuple[Integers, int]:
-        return _no_pairs(), 1
 
     def outer(self, vectors: Array) -> Array:
         return (vectors**2).sum(axis=1)
@@ -162,23 +152,11 @@ class Isotropic(_Elementwise):
     def single_row_covariances(self, rows: Array, counts: Array) -> Array:
         return DIAGONAL.single_row_covariances(rows, counts).mean(axis=1)
 
-    def dense(self, elements: Array, n_features: int) -> Array:
-        return np.asarray(elements)[..., None, None] * np.eye(n_features)
-
     def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
         return n_features * np.log(precisions_cholesky)
 
-    def apply(self, elements: Array, vectors: Array) -> Array:
-        return elements[:, None] * vectors
-
-    def whiten(self, precision_cholesky: Array, block: Array) -> Array:
-        return np.asarray(precision_cholesky)[..., None, None] * block
-
     def squared_norms(self, precision_cholesky: Array, block: Array) -> Array:
         return np.asarray(precision_cholesky)[..., None] ** 2 * _squares(block)
-
-    def colour(self, precision_cholesky: Array, block: Array) -> Array:
-        return block / precision_cholesky
 
     def magnitude(self, precisions_cholesky: Array, reach: Array) -> Array:
         return precisions_cholesky**2 * np.einsum("kj,kj->k", reach, reach)

@@ -62,7 +62,8 @@ class _Rotated(Family):
 
     def _check_eigenvalues(self, eigenvalues: Array) -> None:
         """Raise if a scatter is indefinite, which extrapolated statistics can be."""
-        self.raise_degenerate(eigenvalues[:, 0] < -INDEFINITE * eigenvalues[:, -1].sum())
+        least = -INDEFINITE * eigenvalues[:, -1].sum()
+        self.require_definite(np.logical_not(eigenvalues[:, 0] < least))
 
     def _check_resolved(self, variances: Array) -> None:
         """Raise if a variance is below the rounding of the largest one along another axis.
@@ -70,7 +71,7 @@ class _Rotated(Family):
         The axes of columns in units that are so far apart are determined by rounding.
         """
         least = EPS * variances.shape[1] * variances.max(axis=1)
-        self.raise_degenerate(np.logical_not(variances.min(axis=1) > least))
+        self.require_definite(variances.min(axis=1) > least)
 
     def _variances(
         self, profiles: Array, counts: Array, n_features: int, before: Array | None = None
@@ -237,8 +238,7 @@ def initial_axes(scatter: Array, before: Array | None) -> Array:
     """
     candidates = [np.eye(scatter.shape[-1])[None]]
     if before is not None:
-        weights = distinct_factors(len(before))
-        weights = weights / np.trace(before, axis1=1, axis2=2)
+        weights = distinct_factors(len(before)) / np.trace(before, axis1=1, axis2=2)
         variances, axes = np.linalg.eigh(np.tensordot(weights, before, axes=1))
         if (np.diff(variances) > EQUAL_VARIANCES * variances[1:]).all():
             return axes[None]

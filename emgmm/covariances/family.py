@@ -21,6 +21,7 @@ To add a family, subclass `Family` and pass an instance as ``covariance_type``, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from emgmm.covariances.dense import DENSE
 from emgmm.covariances.diagonal import ISOTROPIC
-from emgmm.covariances.structure import Structure
+from emgmm.covariances.structure import Structure, require_definite
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array
 
@@ -105,11 +106,7 @@ class Family(ABC):
         """
 
     def enlargement(
-        self,
-        covariances: Array,
-        scatter: Array,
-        counts: Array,
-        steps: Array,
+        self, covariances: Array, scatter: Array, counts: Array, steps: Array
     ) -> Array | float:
         """How many times as large a covariance may be as the moments that alone it is made of.
 
@@ -179,24 +176,21 @@ class Family(ABC):
 
     def precisions_cholesky(self, covariances: Array) -> Array:
         """Return U of each covariance, where precision = U U^T."""
-        try:
-            return self.unstack(self.structure.precisions_cholesky(self.stack(covariances)))
-        except DegenerateCovarianceError as error:
-            raise self._pooled_error(error) from None
+        return self._factors(self.structure.precisions_cholesky, covariances)
 
     def cholesky_of_precisions(self, precisions: Array) -> Array:
         """Return U of each precision."""
+        return self._factors(self.structure.cholesky_of_precisions, precisions)
+
+    def _factors(self, factorise: Callable[[Array], Array], elements: Array) -> Array:
         try:
-            return self.unstack(self.structure.cholesky_of_precisions(self.stack(precisions)))
+            return self.unstack(factorise(self.stack(elements)))
         except DegenerateCovarianceError as error:
-            raise self._pooled_error(error) from None
+            raise DegenerateCovarianceError(() if self.pooled else error.components) from None
 
     def check_finite(self, covariances: Array) -> None:
         """Raise `DegenerateCovarianceError` if covariances have overflowed."""
-        finite = np.isfinite(covariances)
-        if not finite.all():
-            stacked = self.stack(finite)
-            self.raise_degenerate(np.logical_not(stacked.reshape(len(stacked), -1).all(axis=1)))
+        self.require_definite(np.isfinite(self.stack(covariances)))
 
     def check_invertible(
         self, precisions_cholesky: Array, dtype: np.dtype[Any], n_features: int
@@ -207,21 +201,16 @@ class Family(ABC):
         variances above the smallest normal number as well, so that they keep their digits.
         """
         largest = np.sqrt(np.finfo(dtype).max / 4 / n_features)
-        sizes = np.abs(precisions_cholesky)
-        if not sizes.max() <= largest:
-            stacked = self.stack(sizes)
-            self.raise_degenerate(
-                np.logical_not(stacked.reshape(len(stacked), -1).max(axis=1) <= largest)
-            )
+        self.require_definite(np.abs(self.stack(precisions_cholesky)) <= largest)
 
-    def raise_degenerate(self, degenerate: NDArray[np.bool_]) -> None:
-        """Raise `DegenerateCovarianceError`, with the components, if any is degenerate."""
-        if degenerate.any():
-            error = DegenerateCovarianceError(tuple(np.flatnonzero(degenerate).tolist()))
-            raise self._pooled_error(error)
+    def require_definite(self, definite: NDArray[np.bool_]) -> None:
+        """Raise `DegenerateCovarianceError`, with the components, unless all are definite.
 
-    def _pooled_error(self, error: DegenerateCovarianceError) -> DegenerateCovarianceError:
-        return DegenerateCovarianceError(() if self.pooled else error.components)
+        A component, along the first axis, is definite if all its entries are true.
+        """
+        if self.pooled and not definite.all():
+            raise DegenerateCovarianceError(())
+        require_definite(definite)
 
     def min_variance(self, covariances: Array, reference: Array, n_features: int) -> Array:
         """Return the smallest variance relative to a reference element, (K,), or (1,) if `single`.

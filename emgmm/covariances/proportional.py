@@ -34,11 +34,9 @@ class Proportional(Family):
     def estimate(
         self, scatter: Array, counts: Array, n_features: int, before: Array | None = None
     ) -> Array:
-        if before is None:
-            common = self._common(scatter, np.ones(len(counts)), counts.sum())
-        else:
-            common = before[np.argmax(counts)]
-        tolerance = TOLERANCE if before is None else WARM_TOLERANCE
+        common, tolerance = self._common(scatter, np.ones(len(counts)), counts.sum()), TOLERANCE
+        if before is not None:
+            common, tolerance = before[np.argmax(counts)], WARM_TOLERANCE
         volumes: Array = np.zeros(len(counts))
         for _ in range(MAX_ITER):
             last, volumes = volumes, self._volumes(common, scatter, counts, n_features)

@@ -74,13 +74,10 @@ def describe_family(name: str) -> str:
     letters = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}.get(name, name)
     if not re.fullmatch("[EV]|[EV]II|[EV]{2}I|[EV]{3}", letters):
         return ""
-    volume = VOLUME_AND_SHAPE[letters[0]]
     if len(letters) == 1:
-        return f"{volume} variance"
-    if letters[1] == "I":
-        return f"spherical, {volume} volume"
-    shape = VOLUME_AND_SHAPE[letters[1]]
-    if letters[2] == "I":
-        return f"diagonal, {volume} volume, {shape} shape"
-    orientation = VOLUME_AND_SHAPE[letters[2]]
-    return f"{volume} volume, {shape} shape, {orientation} orientation"
+        return f"{VOLUME_AND_SHAPE[letters]} variance"
+    named = zip(letters, ("volume", "shape", "orientation"), strict=True)
+    parts = [f"{VOLUME_AND_SHAPE[letter]} {what}" for letter, what in named if letter != "I"]
+    if letters.endswith("I"):
+        parts.insert(0, "spherical" if letters.endswith("II") else "diagonal")
+    return ", ".join(parts)

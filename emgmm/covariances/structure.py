@@ -30,14 +30,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emgmm.covariances.conditional import Conditioning, Projected, conditioning
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array, Integers
 
 # Variance inflation, an upper bound of the sum over features of 1 / (1 - R_j^2), above which
 # conditional distributions are computed from U: the rounding errors of inverses of parts of a
 # precision matrix grow with this factor.
 NEAR_SINGULAR = 1e4
+
+
+def require_definite(definite: NDArray[np.bool_]) -> None:
+    """Raise an error with the components, along the first axis, of which any entry is false."""
+    if not definite.all():
+        each = definite.reshape(len(definite), -1).all(axis=1)
+        raise DegenerateCovarianceError(tuple(np.flatnonzero(~each).tolist()))
 
 
 class Structure(ABC):
@@ -83,18 +92,11 @@ class Structure(ABC):
     def from_monomials(self, sums: Array, n_features: int) -> Array:
         """Return K scatter elements from weighted sums of monomials, (K, n_monomials)."""
 
-    def pairs_and_squares(self, n_features: int) -> tuple[Integers, int] | None:
-        """Return the monomials in the form that the compiled E-step needs.
+    def monomial_pairs(self, n_features: int) -> Integers | None:
+        """Return the features whose products are the monomials, (2, n), for the compiled E-step.
 
-        Returns
-        -------
-        pairs : (2, n) array of int
-            Features whose products are monomials, in the order of `monomials`.
-        n_squares : int
-            D if the monomials are the squares of the features, 1 if there is only the sum of these
-            squares, 0 if there are pairs instead.
-
-        None is returned by a structure with other monomials, which is served by NumPy.
+        There are none if the monomials are the squares of the features, or only the sum of these
+        squares. None is returned by a structure with other monomials, which is served by NumPy.
         """
         return None
 
@@ -134,9 +136,9 @@ class Structure(ABC):
         return float(np.vdot(element, scatter))
 
     # -- covariances and precisions --------------------------------------------------------------
-    @abstractmethod
     def estimate(self, scatters: Array, counts: Array, n_features: int) -> Array:
         """Return maximum-likelihood covariances, given scatters about the means and (K,) counts."""
+        return scatters / counts.reshape(-1, *[1] * (scatters.ndim - 1))
 
     def single_row_covariances(self, rows: Array, counts: Array) -> Array:
         """Return covariances of components with one of the (K, D) rows each.

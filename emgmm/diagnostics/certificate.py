@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
@@ -79,10 +80,10 @@ class Certificate:
     """
 
     verdict: Verdict
-    step: float
-    rate: float
-    direction: str
-    gain: float
+    step: float = math.nan
+    rate: float = math.nan
+    direction: str = ""
+    gain: float = 0.0
 
 
 def certify(
@@ -92,16 +93,16 @@ def certify(
     try:
         step = distance(mixture, em.maximise(mixture, statistics))
     except DegenerateCovarianceError:  # the next covariance is singular
-        return Certificate(Verdict.MOVING, math.nan, math.nan, "", 0.0)
+        return Certificate(Verdict.MOVING)
     rate = convergence_rate(em, mixture, statistics)
     groups = coincident(mixture)
     if step > REST and not groups:
-        return Certificate(Verdict.MOVING, step, rate, "", 0.0)
+        return Certificate(Verdict.MOVING, step, rate)
     direction, gain = best_move(em, mixture, statistics, groups, random)
     if gain > MIN_GAIN:
         return Certificate(Verdict.SADDLE, step, rate, direction, gain)
     verdict = Verdict.FLAT if groups or rate > FLAT else Verdict.LOCAL_MAXIMUM
-    return Certificate(verdict, step, rate, "", 0.0)
+    return Certificate(verdict, step, rate)
 
 
 def convergence_rate(em: EM, mixture: Mixture, statistics: Statistics) -> float:
@@ -156,12 +157,10 @@ def best_move(
     except DegenerateCovarianceError:
         return best, largest
     for direction, moved in islice(moves(em, mixture, statistics, groups, random), MOST_MOVES):
-        try:
+        with suppress(DegenerateCovarianceError):
             gain = objective_after_steps(em, moved) - unmoved
-        except DegenerateCovarianceError:
-            continue
-        if gain > largest:
-            best, largest = direction, gain
+            if gain > largest:
+                best, largest = direction, gain
     return best, largest
 
 
@@ -186,29 +185,27 @@ def moves(
             yield f"a split of {'; '.join(map(format_components, groups))}", moved
         return
     base = statistics.about_means(em.family)
-    for direction, offsets in shifts(base, *sample_rows(em, mixture, random)):
-        try:
-            moved = shifted(em, base, offsets)
-        except DegenerateCovarianceError:
-            continue
-        yield direction, moved
+    for direction, centres in shifts(base, *sample_rows(em, mixture, random)):
+        with suppress(DegenerateCovarianceError):
+            yield direction, em.m_step.maximise(replace(base, centres=centres))
 
 
-def shifts(
-    base: Statistics, rows: Array, responsibilities: Array
-) -> Iterator[tuple[str, dict[int, Array]]]:
-    """Yield offsets of each mean, and of pairs of means whose components share many rows."""
+def shifts(base: Statistics, rows: Array, responsibilities: Array) -> Iterator[tuple[str, Array]]:
+    """Yield means of which one is shifted, or two whose components share many rows."""
     for k in np.argsort(-base.counts):
         if not responsibilities[k].any():
             continue
         weights = responsibilities[k] / responsibilities[k].sum()
-        offset = 0.3 * widest_direction(rows, weights)
-        yield f"a shift of component {k}", {int(k): offset}
-        other = int(
-            np.argmax(np.where(np.arange(len(base.counts)) == k, -1, responsibilities @ weights))
-        )
+        offset, means = 0.3 * widest_direction(rows, weights), base.centres.copy()
+        means[k] += offset
+        yield f"a shift of component {k}", means
+        shared = responsibilities @ weights
+        shared[k] = -1
+        other = np.argmax(shared)
         if other != k:
-            yield f"moving components {k} and {other} apart", {int(k): offset, other: -offset}
+            means = means.copy()
+            means[other] -= offset
+            yield f"moving components {k} and {other} apart", means
 
 
 def widest_direction(rows: Array, weights: Array) -> Array:
@@ -216,11 +213,3 @@ def widest_direction(rows: Array, weights: Array) -> Array:
     _, covariance = deviations_and_covariance(rows, weights)
     variances, axes = np.linalg.eigh(covariance)
     return np.sqrt(max(float(variances[-1]), 0.0)) * axes[:, -1]
-
-
-def shifted(em: EM, base: Statistics, offsets: dict[int, Array]) -> Mixture:
-    """Return the mixture with offsets of the means of some components."""
-    centres = base.centres.copy()
-    for k, offset in offsets.items():
-        centres[k] += offset
-    return em.m_step.maximise(replace(base, centres=centres))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from emgmm.acceleration import SCHEMES, evaluate
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
@@ -28,12 +30,8 @@ def gain_ahead(em: EM, mixture: Mixture, enough: float) -> float:
     """
     step = evaluate(em, mixture)
     state, gain, before = SCHEMES["anderson"](step), 0.0, em.passes
-    try:
-        while em.passes < before + PASSES:
+    with suppress(DegenerateCovarianceError):
+        while em.passes < before + PASSES and gain <= enough:
             state = state.next(em, force_plain=False)
             gain = max(gain, em.summary.weight * (state.step.objective - step.objective))
-            if gain > enough:
-                break
-    except DegenerateCovarianceError:
-        pass
     return gain

@@ -34,11 +34,8 @@ class Overlap:
     weight: float
 
     def __add__(self, other: Overlap) -> Overlap:
-        return Overlap(
-            self.products + other.products,
-            self.entropy + other.entropy,
-            self.weight + other.weight,
-        )
+        entropy, weight = self.entropy + other.entropy, self.weight + other.weight
+        return Overlap(self.products + other.products, entropy, weight)
 
     @property
     def cosines(self) -> Array:
@@ -55,7 +52,5 @@ def overlap(e_step: EStepForBlock, block: Block) -> Overlap:
     with np.errstate(invalid="ignore"):  # 0 log 0, for a component of weight 0
         entropies = -np.nansum(responsibilities * log_responsibilities, axis=0)
     responsibilities = responsibilities[: e_step.mixture.n_components]
-    weighted = responsibilities
-    if block.weights is not None:
-        weighted = responsibilities * block.weights
+    weighted = responsibilities if block.weights is None else responsibilities * block.weights
     return Overlap(weighted @ responsibilities.T, block.total(entropies), block.weight)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emgmm.degeneracy import aitken, coincident, collapsed, gain_left, starved
+from emgmm import drawing
+from emgmm.degeneracy import aitken, coincident, gain_left, starved
 from emgmm.diagnostics.certificate import Certificate, Verdict, certify
 from emgmm.diagnostics.overlap import OVERLAPPING, overlap
-from emgmm.drawing import COLOURS, RED, bell, ellipses, objective_curve
 from emgmm.em import EM
 from emgmm.estep import EStepForBlock
 from emgmm.exceptions import format_components
@@ -82,7 +81,8 @@ class Diagnosis:
     gain: float
     extra_passes: int
     _mixture: Mixture
-    _objectives: tuple[float, ...]
+    _objectives: Sequence[float]
+    _feature_names: Array | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return all attributes by name, and the name of the verdict."""
@@ -97,6 +97,7 @@ class Diagnosis:
             ("Starved", format_components(tuple(self.starved))),
             ("Overlapping", "; ".join(map(format_components, self.overlapping))),
         ]
+        largest_overlap = (self.overlap - np.diag(np.diagonal(self.overlap))).max()
         verdict = self.verdict.sentence
         if self.verdict is Verdict.SADDLE:
             verdict += f" It was {self.direction}, by {self.gain:.3g} nats per row."
@@ -106,15 +107,12 @@ class Diagnosis:
             ("Mass", ", ".join(f"{m:.4g}" for m in self.mass)),
             ("Condition numbers", ", ".join(f"{c:.3g}" for c in self.condition_numbers)),
             ("Entropy", f"{self.entropy:.3g} nats per row"),
-            ("Largest overlap", f"{self._largest_overlap():.3g}"),
+            ("Largest overlap", f"{largest_overlap:.3g}"),
             ("Rate", f"{self.rate:.4g}"),
             ("Remaining gain", f"{self.remaining_gain:.3g} nats per row"),
             ("Step", f"{self.step:.3g} standard deviations"),
             ("Extra passes", str(self.extra_passes)),
         ]
-
-    def _largest_overlap(self) -> float:
-        return float((self.overlap - np.diag(np.diagonal(self.overlap))).max())
 
     def __str__(self) -> str:
         pairs = self.lines()
@@ -144,25 +142,30 @@ class Diagnosis:
         matplotlib Axes
             Axes with the components.
         """
-        import matplotlib.pyplot as plt
-
         beside = None
         if ax is None:
-            _, (ax, beside) = plt.subplots(1, 2, figsize=(10.5, 4.4), layout="constrained")
+            ax, beside = drawing.new_figure(10.5, 4.4).subplots(1, 2)
         mixture, offending = self._mixture, self.offending()
-        covariances = mixture.dense_covariances()
-        for k, mean in enumerate(mixture.means):
-            colour = RED if k in offending else COLOURS[0]
+        covariances, places = mixture.dense_covariances(), mixture.means[:, :2]
+        if mixture.n_features == 1:
+            peaks = mixture.weights / np.sqrt(2 * np.pi * covariances[:, 0, 0])
+            places = np.column_stack([places, peaks])
+        for k, (x, y) in enumerate(places):
+            colour = drawing.RED if k in offending else drawing.COLOURS[0]
             if mixture.n_features == 1:
-                bell(ax, mixture.weights[k], mean[0], covariances[k, 0, 0], colour)
+                drawing.bell(ax, mixture.weights[k], x, covariances[k, 0, 0], colour)
             else:
-                ellipses(ax, mean[:2], covariances[k, :2, :2], colour)
-                ax.plot(mean[0], mean[1], marker="+", color="black", ms=9, mew=1.6)
+                drawing.ellipses(ax, places[k], covariances[k, :2, :2], colour)
+                ax.plot(x, y, marker="+", color="black", ms=9, mew=1.6)
         ax.autoscale_view()
+        drawing.numbers(ax, places, va="bottom", ha="left")
+        names = [f"feature {j}" for j in range(mixture.n_features)]
+        names = names if self._feature_names is None else list(self._feature_names)
+        ax.set(xlabel=names[0], ylabel=[*names, "density"][1])
         named = ", ".join(map(str, sorted(offending)))
         ax.set_title(f"in red: {named}" if offending else "components", fontsize="medium")
         if beside is not None:
-            objective_curve(beside, self._objectives, self.remaining_gain)
+            drawing.objective_curve(beside, self._objectives, self.remaining_gain)
             if np.isfinite(self.remaining_gain):
                 beside.legend(frameon=False, fontsize="small", loc="lower right")
             beside.set_ylabel("mean log-likelihood")
@@ -197,42 +200,30 @@ def diagnose(
     certified : bool
         Whether to make further passes for a certificate.
     """
-    statistics = em.expect(mixture)
-    e_step = EStepForBlock(mixture, em.summary.n_rows)
+    statistics, dtype = em.expect(mixture), mixture.means.dtype
+    n_rows, names = em.summary.n_rows, em.source.feature_names
+    e_step = EStepForBlock(mixture, n_rows)
     overlaps = em.sum(partial(overlap, e_step), e_step.block_rows)
-    cosines = overlaps.cosines
-    pairs = np.argwhere(np.triu(cosines > OVERLAPPING, k=1))
-    rate, _ = aitken(objectives, mixture.means.dtype)
-    certificate = Certificate(Verdict.UNTRIED, math.nan, rate, "", 0.0)
+    pairs = np.argwhere(np.triu(overlaps.cosines > OVERLAPPING, k=1))
+    certificate = Certificate(Verdict.UNTRIED, rate=aitken(objectives, dtype)[0])
     if certified:
         certificate = certify(em, mixture, statistics, random)
     eigenvalues = np.linalg.eigvalsh(mixture.dense_covariances().astype(np.float64))
-    n_rows, total = em.summary.n_rows, statistics.total_covariance(em.family)
     with np.errstate(divide="ignore", over="ignore"):
-        condition = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0.0)
+        condition_numbers = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0.0)
     return Diagnosis(
-        coincident(mixture),
-        collapsed(
-            mixture,
-            statistics,
-            total,
-            em.m_step.ridge,
-            n_rows,
-            min_count=em.m_step.min_count(mixture.n_features),
-        ),
-        starved(mixture, statistics, n_rows),
-        [tuple(pair) for pair in pairs.tolist()],
-        statistics.counts,
-        condition,
-        cosines,
-        overlaps.entropy / overlaps.weight,
-        certificate.rate,
-        gain_left(objectives, mixture.means.dtype),
-        certificate.verdict,
-        certificate.step,
-        certificate.direction,
-        certificate.gain,
-        em.passes,
-        mixture,
-        tuple(objectives),
+        coincident=coincident(mixture),
+        collapsed=em.collapsed(mixture, statistics),
+        starved=starved(mixture, statistics, n_rows),
+        overlapping=[tuple(pair) for pair in pairs.tolist()],
+        mass=statistics.counts,
+        condition_numbers=condition_numbers,
+        overlap=overlaps.cosines,
+        entropy=overlaps.entropy / overlaps.weight,
+        remaining_gain=gain_left(objectives, dtype),
+        extra_passes=em.passes,
+        _mixture=mixture,
+        _objectives=objectives,
+        _feature_names=names,
+        **vars(certificate),
     )

@@ -159,19 +159,15 @@ class MixtureSummary:
         for j, name in enumerate(self.feature_names):
             cells = zip(self.means[:, j], self.standard_deviations[:, j], strict=True)
             rows.append([name, *(mean_and_sd(*cell) for cell in cells), *absent])
-        yield (
-            "Means, with standard deviations in parentheses",
-            ["component", *self._headings()],
-            rows,
-        )
+        title = "Means, with standard deviations in parentheses"
+        yield title, ["component", *self._headings()], rows
         if self.correlations is not None and self.correlated:
             yield self._correlation_table(self.correlations)
         for criterion, best in self.candidates.items():
-            yield (
-                f"The best candidates by {criterion.upper()}",
-                ["model", "components", criterion.upper(), "difference"],
-                [[name, str(K), f"{value:.2f}", f"{more:.2f}"] for K, name, value, more in best],
-            )
+            label = criterion.upper()
+            heading = ["model", "components", label, "difference"]
+            rows = [[name, str(K), f"{value:.2f}", f"{more:.2f}"] for K, name, value, more in best]
+            yield f"The best candidates by {label}", heading, rows
 
     def _correlation_table(self, correlations: Array) -> Table:
         pairs = np.argwhere(np.triu(np.ones(correlations.shape[1:]), k=1))
@@ -181,34 +177,28 @@ class MixtureSummary:
             strength = np.abs(correlations[:, pairs[:, 0], pairs[:, 1]]).max(axis=0)
             pairs = pairs[np.argsort(-strength, kind="stable")[:MOST_PAIRS]]
         heading = ["features", *(str(k) for k in range(len(correlations)))]
+        names = self.feature_names
         rows = [
-            [
-                f"{self.feature_names[i]}, {self.feature_names[j]}",
-                *(f"{value:.2f}" for value in correlations[:, i, j]),
-            ]
+            [f"{names[i]}, {names[j]}", *(f"{value:.2f}" for value in correlations[:, i, j])]
             for i, j in pairs
         ]
         return title, heading, rows
 
     def _lines(self) -> Iterator[str]:
         """Yield sentences about the whole mixture."""
-        if self.log_likelihood is not None and self.bic is not None and self.icl is not None:
-            yield (
-                f"Log-likelihood {self.log_likelihood:.4f}{self._per_row()}, "
-                f"{counted(self.n_parameters, 'free parameter')}; BIC {self.bic:.4f}, "
-                f"ICL {self.icl:.4f} (lower is better)."
-            )
+        parameters = counted(self.n_parameters, "free parameter")
+        if self.counts is None or self.log_likelihood is None:
+            yield f"{parameters}."
         else:
-            yield f"{counted(self.n_parameters, 'free parameter').capitalize()}."
+            per_row = self.log_likelihood / self.counts.sum()
+            yield (
+                f"Log-likelihood {self.log_likelihood:.4f} ({per_row:.6f} per row), {parameters}; "
+                f"BIC {self.bic:.4f}, ICL {self.icl:.4f} (lower is better)."
+            )
         if self.ending is not None:
             end = f"EM ended after {counted(self.n_iter, 'iteration')} ({self.ending.name}). "
             yield f"{'' if self.ending in NO_RUN else end}{self.ending.sentence}"
         yield from self.notes
-
-    def _per_row(self) -> str:
-        if self.counts is None or self.log_likelihood is None:
-            return ""
-        return f" ({self.log_likelihood / self.counts.sum():.6f} per row)"
 
     def __str__(self) -> str:
         parts = [textwrap.fill(self._title(), WIDTH)]
@@ -252,25 +242,22 @@ def mean_and_sd(mean: float, sd: float) -> str:
 
 def aligned(heading: list[str], rows: list[list[str]]) -> str:
     """Return a table as text, divided into parts that are no wider than `WIDTH`."""
-    names = [heading[0], *(row[0] for row in rows if len(row[0]) <= LONGEST_NAME)]
-    first = max(map(len, names))
-    columns = list(zip(heading[1:], *(row[1:] for row in rows), strict=True))
+    table = [heading, *rows]
+    first = max(len(name) for name, *_ in table if len(name) <= LONGEST_NAME)
+    columns = zip(*(row[1:] for row in table), strict=True)
     widths = [2 + max(map(len, column)) for column in columns]
     lines = []
     start = 0
-    while start < len(columns):
-        stop, used = start, 2 + first
-        while stop < len(columns) and (stop == start or used + widths[stop] <= WIDTH):
-            used += widths[stop]
+    while start < len(widths):
+        stop = start + 1
+        while stop < len(widths) and 2 + first + sum(widths[start : stop + 1]) <= WIDTH:
             stop += 1
-        for row in [heading, *rows]:
-            name = row[0]
+        for name, *values in table:
             if len(name) > LONGEST_NAME:
                 lines += textwrap.wrap(name, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
                 name = ""
-            cells = zip(row[1 + start : 1 + stop], widths[start:stop], strict=True)
-            lines.append(
-                f"  {name:<{first}}" + "".join(f"{cell:>{width}}" for cell, width in cells)
-            )
+            cells = zip(values[start:stop], widths[start:stop], strict=True)
+            aside = "".join(f"{cell:>{width}}" for cell, width in cells)
+            lines.append(f"  {name:<{first}}{aside}")
         start = stop
     return "\n".join(line.rstrip() for line in lines)

@@ -54,6 +54,13 @@ def component_batches(rows: Array, responsibilities: Array) -> Iterator[tuple[Ar
     return ((rows, responsibilities[batch]) for batch in batches)
 
 
+def deviations_from(centres: Array, rows: Array, scratch: Scratch) -> Array:
+    """Return (D, n) rows minus each of g centres, (g, D, n), in a work array."""
+    size = (len(centres), *rows.shape)
+    out = scratch("deviations", size, np.result_type(rows, centres))
+    return np.subtract(rows, centres[:, :, None], out=out)
+
+
 def moments(
     batches: Iterable[tuple[Array, Array]], centres: Array, family: Family, scratch: Scratch
 ) -> tuple[Array, Array, Array]:
@@ -75,10 +82,10 @@ def moments(
         components = slice(start, start + len(responsibilities))
         counts.append(responsibilities.sum(axis=1))
         if len(responsibilities) == 1:
-            rows, responsibilities = _without_negligible(rows, responsibilities)
-        size = (len(responsibilities), *rows.shape)
-        deviations = scratch("deviations", size, np.result_type(rows, centres))
-        np.subtract(rows, centres[components, :, None], out=deviations)
+            matters = responsibilities[0] > NEGLIGIBLE * responsibilities.max(initial=0.0)
+            if 2 * np.count_nonzero(matters) < len(matters):
+                rows, responsibilities = rows[:, matters], responsibilities[:, matters]
+        deviations = deviations_from(centres[components], rows, scratch)
         first_moments.append(np.matmul(deviations, responsibilities[:, :, None])[:, :, 0])
         scatters.append(family.structure.weigh(deviations, responsibilities))
         start = components.stop
@@ -86,15 +93,6 @@ def moments(
         np.concatenate(parts, dtype=np.float64) for parts in (counts, first_moments, scatters)
     )
     return count, first_moment, family.pool(scatter)
-
-
-def _without_negligible(rows: Array, responsibilities: Array) -> tuple[Array, Array]:
-    """Return the rows with non-negligible responsibilities (1, n), if they are a minority."""
-    single = responsibilities[0]
-    matters = single > NEGLIGIBLE * single.max(initial=0.0)
-    if 2 * np.count_nonzero(matters) < len(single):
-        return rows[:, matters], responsibilities[:, matters]
-    return rows, responsibilities
 
 
 class CentredEStep(EStep):
@@ -129,13 +127,10 @@ class CentredEStep(EStep):
         rows = np.ascontiguousarray(rows, dtype=self.dtype)
         log_joint = np.empty((self.mixture.n_densities, rows.shape[1]), self.dtype)
         components = log_joint[: self.mixture.n_components]
+        squared_norms = self.mixture.family.structure.squared_norms
         for batch in batches_of_components(len(self.means), rows):
-            means = self.means[batch, :, None]
-            deviations = self._scratch("deviations", (len(means), *rows.shape), self.dtype)
-            np.subtract(rows, means, out=deviations)
-            components[batch] = self.mixture.family.structure.squared_norms(
-                self.precisions_cholesky[batch], deviations
-            )
+            deviations = deviations_from(self.means[batch], rows, self._scratch)
+            components[batch] = squared_norms(self.precisions_cholesky[batch], deviations)
         if not components.max(initial=0.0) < np.inf:
             self._recompute_overflowed(rows, components)
         components *= -0.5
@@ -169,6 +164,3 @@ class CentredEStep(EStep):
             block.weight,
             noise=float(responsibilities[K:].sum(dtype=float)),
         )
-
-    def complete(self, sums: Statistics) -> Statistics:
-        return sums

@@ -18,7 +18,7 @@ from emgmm.mixture import Mixture
 from emgmm.sources.block import Block
 from emgmm.summary import DataSummary
 from emgmm.threads import cached_property
-from emgmm.tolerances import MAX_ERROR, eps_of, max_error_single
+from emgmm.tolerances import MAX_ERROR, checked_afterwards, eps_of, max_error_single
 from emgmm.typing import Array, Integers
 
 # Number of products of a feature and a responsibility in a pass from which the compiled kernel is
@@ -44,20 +44,19 @@ TYPICAL_SDS = 1.0
 RANGE = 1e15
 
 
-def _is_worth_compiling(mixture: Mixture, n_rows: float) -> bool:
-    noise, structure = mixture.noise, mixture.quadratic_structure
-    if noise is not None and noise.density.constant is None:  # not linear in phi
-        return False
-    n_densities, n_entries = mixture.size
-    if n_rows * n_densities * n_entries < COMPILED_FROM:
-        return False
-    return outperforms_numpy(structure, n_densities, mixture.n_features) and kernel() is not None
-
-
 def _expanded_kind(mixture: Mixture, n_rows: float) -> type[ExpandedEStep] | None:
     """Return the class of the expanded E-step, or None if the centred one is faster."""
-    kind = CompiledEStep if _is_worth_compiling(mixture, n_rows) else ExpandedEStep
-    return None if _has_few_components(mixture, kind) else kind
+    D, (n_densities, n_entries) = mixture.n_features, mixture.size
+    is_linear = mixture.noise is None or mixture.noise.density.constant is not None  # in phi
+    compiles = (
+        is_linear
+        and n_rows * n_densities * n_entries >= COMPILED_FROM
+        and outperforms_numpy(mixture.quadratic_structure, n_densities, D)
+        and kernel() is not None
+    )
+    kind = CompiledEStep if compiles else ExpandedEStep
+    few_components = D >= FEW_FEATURES and n_densities * FEW[kind] <= D
+    return None if few_components and n_entries > 1 + 2 * D else kind
 
 
 def _is_small(mixture: Mixture, n_rows: float) -> bool:
@@ -67,11 +66,6 @@ def _is_small(mixture: Mixture, n_rows: float) -> bool:
     share the features.
     """
     return fits_in_one_batch(mixture.n_components, mixture.n_features * n_rows)
-
-
-def _has_few_components(mixture: Mixture, kind: type[ExpandedEStep]) -> bool:
-    D, (n_densities, n_entries) = mixture.n_features, mixture.size
-    return n_entries > 1 + 2 * D and D >= FEW_FEATURES and n_densities * FEW[kind] <= D
 
 
 class EStepForPass:
@@ -107,9 +101,7 @@ class EStepForPass:
             return self._centred(mixture, self.dtype)
         small = _is_small(mixture, summary.n_rows)
         for centre in [summary.mean] if small else _centres(mixture, summary.mean):
-            if self.block_dtype == np.float32 and _is_within_range(
-                mixture, summary.max_distances(centre)
-            ):
+            if self.block_dtype == np.float32 and self._is_in_single_range(mixture, centre):
                 single = kind(mixture, summary, self._features_about(centre, mixture, np.float32))
                 if single.error_near(TYPICAL_SDS) <= max_error_single(mixture.n_features):
                     return single
@@ -129,18 +121,21 @@ class EStepForPass:
             return MissingEStep(mixture, centres)
         kind = None if _is_small(mixture, self.summary.n_rows) else self._kind(mixture)
         if kind is not None and (centres == centres[0]).all() and self._is_in_range(mixture):
-            expanded = kind(
-                mixture, self.summary, QuadraticFeatures(centres[0], mixture.quadratic_structure)
-            )
+            features = QuadraticFeatures(centres[0], mixture.quadratic_structure)
+            expanded = kind(mixture, self.summary, features)
             if expanded.error_near(RELEVANT_SDS) <= MAX_ERROR:
                 return expanded
         return CentredEStep(mixture, centres)
 
     def _is_in_range(self, mixture: Mixture) -> bool:
         """Return whether no square overflows in the expanded E-step."""
-        return bool(
-            self.summary.max_distances(np.zeros(mixture.n_features)).max() < mixture.extent()
-        )
+        largest = self.summary.max_distances(np.zeros(mixture.n_features)).max()
+        return bool(largest < mixture.extent())
+
+    def _is_in_single_range(self, mixture: Mixture, centre: Array) -> bool:
+        """Return whether float32 represents squares of centred rows and inverses of variances."""
+        in_range = (self.summary.max_distances(centre) < RANGE).all()
+        return bool(in_range and (mixture.variances > RANGE**-2).all())
 
     def _kind(self, mixture: Mixture) -> type[ExpandedEStep] | None:
         size = mixture.size
@@ -158,20 +153,12 @@ class EStepForPass:
 
     def _centred(self, mixture: Mixture, dtype: np.dtype[Any]) -> CentredEStep:
         """Return the centred E-step, in float32 if rows and means are and its error is small."""
-        single = mixture.means.dtype == dtype == np.float32 and self._is_single_enough(mixture)
-        return CentredEStep(mixture, dtype=np.float32 if single else np.float64)
-
-    def _is_single_enough(self, mixture: Mixture) -> bool:
-        """Return whether the centred E-step is accurate enough in float32."""
-        error = eps_of(np.float32) * mixture.magnitude_near(TYPICAL_SDS)
-        in_range = _is_within_range(mixture, self.summary.max_distances(mixture.centre))
-        return in_range and error <= max_error_single(mixture.n_features)
-
-
-def _is_within_range(mixture: Mixture, reach: Array) -> bool:
-    """Return whether float32 represents squares of the (D,) reach and inverses of variances."""
-    variances = mixture.family.structure.variances(mixture.covariance_stack, mixture.n_features)
-    return bool((reach < RANGE).all() and (variances > RANGE**-2).all())
+        if mixture.means.dtype == dtype == np.float32:
+            error = eps_of(np.float32) * mixture.magnitude_near(TYPICAL_SDS)
+            in_range = self._is_in_single_range(mixture, mixture.centre)
+            if in_range and error <= max_error_single(mixture.n_features):
+                return CentredEStep(mixture, dtype=np.float32)
+        return CentredEStep(mixture)
 
 
 def _centres(mixture: Mixture, mean: Array) -> Iterator[Array]:
@@ -208,11 +195,12 @@ class EStepForBlock:
         piece = rows_per_piece(n_densities, n_entries, n_rows)
         self.block_rows = min(most, piece, max(512, LOG_JOINT_ENTRIES // n_densities))
 
+    @checked_afterwards
     def log_joint(self, block: Block) -> Array:
         """Return the log-joint of a block, (K, B): -inf or NaN for rows that are too far away."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._estep_for(block).log_joint(block.rows)
+        return self._estep_for(block).log_joint(block.rows)
 
+    @checked_afterwards
     def labels(self, block: Block) -> Integers:
         """Return the most probable component of each row of a block, (B,).
 
@@ -224,11 +212,11 @@ class EStepForBlock:
         estep = self._estep_for(block)
         if estep is self.expanded:
             return estep.labels(block.rows)
-        with np.errstate(over="ignore", invalid="ignore"):
-            log_joint = estep.relative_log_joint(block.rows)
+        log_joint = estep.relative_log_joint(block.rows)
         check_in_reach(np.fmax.reduce(log_joint), block)
         return most_probable(log_joint)
 
+    @checked_afterwards
     def responsibilities(self, block: Block) -> Array:
         """Return the responsibilities of a block, (B, K).
 
@@ -240,15 +228,14 @@ class EStepForBlock:
         estep = self._estep_for(block)
         if estep is self.expanded:
             return estep.responsibilities(block.rows)
-        with np.errstate(over="ignore", invalid="ignore"):
-            log_joint = estep.relative_log_joint(block.rows)
+        log_joint = estep.relative_log_joint(block.rows)
         check_in_reach(softmax(log_joint), block)
         return log_joint.T
 
+    @checked_afterwards
     def log_densities(self, block: Block) -> Array:
         """Return log p(x) of each row of a block, (B,)."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            log_densities = self._estep_for(block).log_densities(block.rows)
+        log_densities = self._estep_for(block).log_densities(block.rows)
         return log_densities if block.complete else np.fmax(log_densities, -np.inf)
 
     @cached_property
@@ -265,10 +252,13 @@ class EStepForBlock:
         if not block.complete:
             return self.missing
         expanded, rows = self.expanded, block.rows
-        if expanded is None or not max(float(rows.max()), -float(rows.min())) < self._extent:
-            return self.centred
-        accurate = self._always_expanded or _is_accurate(expanded, rows)
-        return expanded if accurate else self.centred
+        if expanded is not None and max(float(rows.max()), -float(rows.min())) < self._extent:
+            if self._always_expanded:
+                return expanded
+            reach = np.abs(rows - expanded.centre[:, None]).max(axis=1)
+            if expanded.error(reach) <= MAX_ERROR:
+                return expanded
+        return self.centred
 
 
 def check_in_reach(log_densities: Array, block: Block) -> None:
@@ -282,8 +272,3 @@ def check_in_reach(log_densities: Array, block: Block) -> None:
         "-inf under each of them, and none is more probable than another. Drop such rows; "
         "score_samples returns -inf for them."
     )
-
-
-def _is_accurate(expanded: ExpandedEStep, rows: Array) -> bool:
-    reach = np.abs(rows - expanded.centre[:, None]).max(axis=1)
-    return expanded.error(reach) <= MAX_ERROR

@@ -111,6 +111,7 @@ class ExpandedEStep(EStep):
         self.mixture = mixture
         self.summary = summary
         self.features = features or QuadraticFeatures(mixture.centre, mixture.quadratic_structure)
+        self.centre = self.features.centre
         self.means = mixture.means - self.centre
         self.precisions_cholesky = mixture.precision_cholesky_stack
         self.block_rows = self.max_block_rows
@@ -125,27 +126,19 @@ class ExpandedEStep(EStep):
         entries = self.features.n_entries + 2 * n_components
         return max(512, min(ENTRIES // entries, LOG_JOINT_ENTRIES // n_components, 32768))
 
-    @property
-    def centre(self) -> Array:
-        """Point that is subtracted from the rows, (D,)."""
-        return self.features.centre
-
     @cached_property
     def natural_parameters(self) -> Array:
         """Coefficients of phi, (K, P), with another row for noise; computed when first needed."""
         structure, noise = self.mixture.family.structure, self.mixture.noise
         precisions = structure.precisions(self.precisions_cholesky)
         linear = structure.apply(precisions, self.means)
-        constant = self.mixture.log_peaks() - 0.5 * (linear * self.means).sum(axis=1)
-        parts = [constant[:, None], linear]
+        K, D = self.means.shape
+        parameters = np.zeros(self.mixture.size)
+        parameters[:K, 0] = self.mixture.log_peaks() - 0.5 * (linear * self.means).sum(axis=1)
+        parameters[:K, 1 : 1 + D] = linear
         if self.mixture.quadratic_structure is not None:
-            coefficients = structure.coefficients(precisions)
-            if len(coefficients) < len(linear):  # a shared covariance, with noise
-                coefficients = coefficients.repeat(len(linear), axis=0)
-            parts.append(coefficients)
-        parameters = np.concatenate(parts, axis=1)
+            parameters[:K, 1 + D :] = structure.coefficients(precisions)
         if noise is not None:
-            parameters = np.vstack((parameters, np.zeros(parameters.shape[1])))
             parameters[-1, 0] = noise.log_weight + (noise.density.constant or 0.0)
         # An infinite logarithm of a weight of 0 would be an invalid operand for BLAS.
         least = 0.25 * np.finfo(self.features.dtype).min
@@ -170,17 +163,15 @@ class ExpandedEStep(EStep):
         return eps_of(self.features.dtype) * magnitude
 
     def relative_log_joint(self, rows: Array) -> Array:
-        phi = self.features.transform(rows)
-        log_joint = np.empty((len(self.natural_parameters), phi.shape[1]), phi.dtype)
-        log_joint_product(self.natural_parameters, phi, log_joint)
-        self._add_noise(log_joint, rows)
-        return log_joint
+        log_joint = np.empty((self.mixture.n_densities, rows.shape[1]), self.features.dtype)
+        return self._write_log_joint(self.features.transform(rows), rows, log_joint)
 
-    def _add_noise(self, log_joint: Array, rows: Array) -> None:
-        """Add the log-density of noise that is not constant."""
+    def _write_log_joint(self, phi: Array, rows: Array, out: Array) -> Array:
+        log_joint_product(self.natural_parameters, phi, out)
         noise = self.mixture.noise
         if noise is not None and noise.density.constant is None:
-            log_joint[-1] += noise.density.log_density(rows)
+            out[-1] += noise.density.log_density(rows)
+        return out
 
     def log_joint(self, rows: Array) -> Array:
         return self._add_shared_term(self.relative_log_joint(rows), rows)
@@ -196,37 +187,33 @@ class ExpandedEStep(EStep):
 
     def sums(self, block: Block) -> ExpandedSums:
         phi = self.features.transform_block(block)
-        size = (len(self.natural_parameters), phi.shape[1])
+        size = (self.mixture.n_densities, phi.shape[1])
         responsibilities = self.features.scratch("responsibilities", size, phi.dtype)
-        log_joint_product(self.natural_parameters, phi, responsibilities)
-        self._add_noise(responsibilities, block.rows)
+        self._write_log_joint(phi, block.rows, responsibilities)
         log_likelihood = block.total(softmax(responsibilities, self.features.scratch))
         if block.weights is not None:
             responsibilities *= block.weights
         return ExpandedSums(feature_sums(responsibilities, phi), log_likelihood, block.weight)
 
     def complete(self, sums: ExpandedSums) -> Statistics:
-        K, first_monomial = len(self.means), 1 + self.mixture.n_features
+        family, (K, D) = self.mixture.family, self.means.shape
         products, noise = sums.products[:K], sums.products[K:]
-        scatter, quadratic = self._second_moments(products[:, first_monomial:])
+        if self.mixture.quadratic_structure is not None:
+            scatter = family.pool(family.structure.from_monomials(products[:, 1 + D :], D))
+            quadratic = 0.0
+        else:  # the terms that relative log-joints omit
+            assert self.summary is not None
+            scatter = self.summary.scatter_about(self.centre)
+            precision = family.structure.precisions(self.precisions_cholesky[:1])[0]
+            quadratic = -0.5 * family.structure.inner(precision, scatter)
         centres = np.empty(self.means.shape)
         centres[:] = self.centre
         return Statistics(
             centres,
             products[:, 0],
-            products[:, 1:first_monomial],
+            products[:, 1 : 1 + D],
             scatter,
             sums.log_likelihood + quadratic,
             sums.weight,
             noise=sum(noise[:, 0].tolist()),
         )
-
-    def _second_moments(self, monomials: Array) -> tuple[Array, float]:
-        """Return the scatter, and the quadratic term that the log-likelihood of a pass omits."""
-        family, n_features = self.mixture.family, self.mixture.n_features
-        if self.mixture.quadratic_structure is not None:
-            return family.pool(family.structure.from_monomials(monomials, n_features)), 0.0
-        assert self.summary is not None
-        total = self.summary.scatter_about(self.centre)
-        precision = family.structure.precisions(self.precisions_cholesky[:1])[0]
-        return total, -0.5 * family.structure.inner(precision, total)

@@ -55,20 +55,16 @@ class QuadraticFeatures:
 
     def transform(self, rows: Array) -> Array:
         """Return phi of (D, B) rows, (P, B), valid until the next call in the same thread."""
-        n_features = len(rows)
+        (n_features, n_rows), n_entries = rows.shape, self.n_entries
         self._last.block = None
-        phi = self._allocate(rows)
+        row_by_row = rows.strides[0] < rows.strides[1]
+        if row_by_row and n_features >= WIDE and n_entries <= 1 + 2 * n_features:
+            phi = self.scratch("phi", (n_rows, n_entries), self.dtype).T
+        else:
+            phi = self.scratch("phi", (n_entries, n_rows), self.dtype)
         phi[0] = 1.0
         centred = phi[1 : 1 + n_features]
         np.subtract(rows, self._rounded_centre[:, None], out=centred, casting="same_kind")
         if self.structure is not None:
             self.structure.monomials(centred, phi[1 + n_features :])
         return phi
-
-    def _allocate(self, rows: Array) -> Array:
-        """Return memory for phi, (P, B), with the layout that is fastest for these rows."""
-        n_features, n_rows = rows.shape
-        row_by_row = rows.strides[0] < rows.strides[1]
-        if row_by_row and n_features >= WIDE and self.n_entries <= 1 + 2 * n_features:
-            return self.scratch("phi", (n_rows, self.n_entries), self.dtype).T
-        return self.scratch("phi", (self.n_entries, n_rows), self.dtype)

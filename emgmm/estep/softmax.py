@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from emgmm.estep.scratch import Scratch
@@ -47,13 +49,8 @@ def softmax(log_joint: Array, scratch: Scratch | None = None) -> Array:
         log_joint += 1.0
         np.maximum(log_joint, 0.0, out=log_joint)
         return single
-    size = (3, log_joint.shape[1])
-    memory = (
-        scratch("softmax", size, log_joint.dtype)
-        if scratch is not None
-        else np.empty_like(log_joint, shape=size)
-    )
-    top, total, scale = memory
+    allocate = np.empty if scratch is None else partial(scratch, "softmax")
+    top, total, scale = allocate((3, log_joint.shape[1]), log_joint.dtype)
     np.maximum.reduce(log_joint, out=top)
     np.maximum(top, least, out=top)
     log_joint -= top

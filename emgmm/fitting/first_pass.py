@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from emgmm import validation
 from emgmm.covariances import FAMILIES, Family
 from emgmm.em import EM, summarized
-from emgmm.fitting.overflow import values_named
+from emgmm.exceptions import ConstantFeaturesError, format_features
+from emgmm.fitting.messages import too_large
 from emgmm.fitting.problem import Problem
 from emgmm.mstep import MStep
-from emgmm.noise import Box, Density, Function, NoVolumeError
-from emgmm.prior import ConstantFeaturesError, is_collinear
+from emgmm.noise import Box, Density, Function
+from emgmm.prior import is_collinear
 from emgmm.sources import Source
 from emgmm.sources.block import Block
 from emgmm.summary import CONSTANT, DataSummary
@@ -48,18 +48,18 @@ def em_of(source: Source, problem: Problem) -> EM:
     """
     ridge = problem.ridge if problem.prior is None else 0.0
     m_step = MStep(problem.family, ridge, source.dtype, concentration=problem.concentration)
+    em, prior = EM(source, m_step, problem.n_components), None
+    if em.summary.overflowing is not None:
+        raise too_large(em.summary.overflowing, source)
     try:
-        with values_named(source):
-            em = EM(source, m_step, problem.n_components)
-            em.summary.check_squares()
-            if problem.prior is not None:
-                known = problem.prior.resolved(em.summary, problem.family, problem.n_components)
-                em.m_step = replace(em.m_step, prior=known)
-            em.m_step = replace(em.m_step, density=_density(em, problem.noise))
+        if problem.prior is not None:
+            prior = problem.prior.resolved(em.summary, problem.family, problem.n_components)
+        em.m_step = replace(m_step, prior=prior, density=_density(em, problem.noise))
     except ConstantFeaturesError as error:
-        raise validation.constant_features(error.features, source.feature_names) from None
-    except NoVolumeError as error:
-        raise validation.no_volume(error.features, source.feature_names) from None
+        columns = format_features(error.features, source.feature_names)
+        raise ValueError(
+            f"X is constant in column {columns}, counted from 0, so that {error}"
+        ) from None
     return em
 
 

@@ -3,46 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
 
 from emgmm import validation
-from emgmm.degeneracy import gain_left, is_settled
 from emgmm.em import EM
-from emgmm.exceptions import (
-    CollapsedComponentWarning,
-    DegenerateCovarianceError,
-    EMWarning,
-    StarvedComponentWarning,
-)
-from emgmm.fitting import discrete
+from emgmm.exceptions import DegenerateCovarianceError, EMWarning
 from emgmm.fitting.first_pass import em_of, singular_features
-from emgmm.fitting.loop import Ending, Rules, Run, history, trailing_plain_objectives
-from emgmm.fitting.messages import (
-    MAX_GAIN_PER_PARAMETER,
-    component_warnings,
-    diagonal_scale,
-    large_ridge,
-    stopped_short,
-    unobserved_pairs,
-)
-from emgmm.fitting.multistart import best_run, first_mixture
+from emgmm.fitting.loop import Run, history
+from emgmm.fitting.messages import warnings_of_fit
+from emgmm.fitting.multistart import Multistart, first_mixture
 from emgmm.fitting.problem import Options, Problem
 from emgmm.fitting.progress import Reporter
 from emgmm.fitting.recorder import Outcome, Recorder, tabulated
 from emgmm.fitting.stepwise import Stream
 from emgmm.mixture import Mixture
 from emgmm.prediction import label_counts, summed
-from emgmm.sources import Source, check_ordinary
+from emgmm.sources import Source
+from emgmm.sources.weights import check_ordinary
 from emgmm.statistics import Statistics
-
-UNSOUND = (CollapsedComponentWarning, StarvedComponentWarning)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,19 +59,10 @@ class FitResult:
         return self.run.step.statistics
 
     @property
-    def history(self) -> dict[str, NDArray[Any]]:
-        """History of the run."""
-        return history(self.run.objectives, self.run.passes, self.run.events)
-
-    @property
-    def remaining_gain(self) -> float:
-        """Aitken's estimate of the remaining gain of the objective, per unit weight."""
-        return remaining_gain(self.run)
-
-    @property
     def unsound(self) -> tuple[EMWarning, ...]:
         """Warnings of collapsed and of starved components."""
-        return tuple(warning for warning in self.warnings if isinstance(warning, UNSOUND))
+        of_em = (warning for warning in self.warnings if isinstance(warning, EMWarning))
+        return tuple(warning for warning in of_em if warning.finding)
 
     def attributes(self) -> dict[str, Any]:
         """Return the fitted attributes of an estimator, except those of the mixture."""
@@ -100,8 +73,8 @@ class FitResult:
             "lower_bound_": run.objectives[-1],
             "lower_bounds_": run.objectives[1:],
             "ending_": run.ending,
-            "history_": self.history,
-            "remaining_gain_": self.remaining_gain,
+            "history_": history(run.entries),
+            "remaining_gain_": run.remaining_gain,
             "_stream": Stream.after_fit(self.statistics, prior, self.mixture),
             "_starts": tabulated(self.outcomes),
         }
@@ -161,61 +134,12 @@ def fit_mixture(
     singular = () if problem.prior else singular_features(em)
     if singular:
         raise DegenerateCovarianceError(features=singular)
-    settled = None
-    if math.isfinite(options.negligible):
-        settled = partial(is_settled, weight=em.summary.weight, allowed=options.negligible)
-    start: Callable[[np.random.RandomState], Mixture]
+    starts, random = recorder.restore(em, random_state)
+    multistart = Multistart(em, options.scheme, options.rules, random, recorder)
     start = partial(first_mixture, em, options.start, options.given)
-    best, outcomes = best_run(
-        em,
-        options.scheme,
-        [start] * options.n_init if initial is None else [lambda _: initial],
-        rules=Rules(options.tol, options.max_iter, options.break_symmetry, settled),
-        before=before,
-        reporter=reporter or Reporter(0, 1),
-        random=random_state,
-        recorder=recorder,
-    )
+    mixtures = [start] * options.n_init if initial is None else [lambda _: initial]
+    best, outcomes = multistart.best(starts, mixtures, before, reporter or Reporter(0, 1))
     if best.step.objective == -math.inf:
         summed(best.step.mixture, source, label_counts)  # raises an error that names the row
-    found = warnings_of_fit(em, best, break_symmetry=options.break_symmetry)
+    found = warnings_of_fit(em, best, break_symmetry=options.rules.stop_if_coincident)
     return FitResult(em, best, outcomes, found)
-
-
-def remaining_gain(run: Run) -> float:
-    """Return Aitken's estimate of the remaining gain of the objective at the end of a run."""
-    objectives = trailing_plain_objectives(history(run.objectives, run.passes, run.events))
-    return gain_left(objectives, run.step.mixture.means.dtype)
-
-
-def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarning, ...]:
-    """Return the warnings of a fit that ended with a run, at most one of each class."""
-    if run.ending is Ending.START_ONLY:  # only the initial parameters were requested
-        return ()
-    mixture, weight = run.step.mixture, run.step.statistics.weight
-    found: list[UserWarning] = []
-    if not run.converged:
-        found.append(
-            ConvergenceWarning(
-                "Best performing initialization did not converge. Try different init parameters, "
-                "or increase max_iter, tol, or check for degenerate data. "
-                f"({run.ending.sentence})"
-            )
-        )
-    about_components = component_warnings(
-        run,
-        em.summary.n_rows,
-        em.m_step.ridge,
-        break_symmetry=break_symmetry,
-        min_count=em.m_step.min_count(mixture.n_features),
-    )
-    for warning in about_components:
-        if isinstance(warning, CollapsedComponentWarning):
-            warning.args = (f"{warning}{discrete.note(em.source)}",)
-    found += about_components
-    if not found:  # otherwise these are more informative
-        gain = weight * remaining_gain(run)
-        found += stopped_short(gain, MAX_GAIN_PER_PARAMETER * mixture.n_parameters)
-    found += large_ridge(em.summary, em.m_step.ridge)
-    found += diagonal_scale(em.m_step.prior)
-    return (*found, *unobserved_pairs(em.summary, mixture.family))

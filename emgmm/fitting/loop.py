@@ -6,20 +6,23 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emgmm.acceleration import PLAIN, SchemeState, Step
-from emgmm.degeneracy import has_coincident
+from emgmm.degeneracy import coincident, gain_left, is_settled
 from emgmm.em import EM
 
 # Relative change of the objective that is attributed to rounding: EM is then at rest, whatever
 # `tol` is.
 REST = 1e-14
 
-# Largest number of consecutive plain EM steps that `Rules.settled` judges before the scheme may
+# Relative difference up to which the objectives of two runs are equal.
+SAME = 1e-12
+
+# Largest number of consecutive plain EM steps that `is_settled` judges before the scheme may
 # accelerate again.
 MAX_PLAIN_STEPS = 4
 
@@ -43,13 +46,6 @@ class Ending(Enum):
         return self.value
 
 
-class Callbacks(Protocol):
-    """Functions that are called in the course of a run."""
-
-    def iteration(self, number: int, change: float) -> None:
-        """Receive the number of an iteration and the change to which the rule compares `tol`."""
-
-
 @dataclass(frozen=True)
 class Rules:
     """Conditions under which a run ends.
@@ -62,72 +58,28 @@ class Rules:
         Maximum number of iterations.
     stop_if_coincident : bool, default=False
         Whether EM at rest ends if the mixture has coincident components.
-    settled : callable, optional
-        Further condition for a run to end once `tol` is met. It receives the objectives between
-        which all of the last steps were plain EM steps. By default, `tol` alone decides, as in
-        scikit-learn.
+    negligible : float, default=inf
+        Largest remaining gain in nats, summed over the rows, with which a run may end once `tol` is
+        met. By default, `tol` alone decides, as in scikit-learn.
     """
 
     tol: float
     max_iter: int
     stop_if_coincident: bool = False
-    settled: Callable[[Sequence[float]], bool] | None = None
+    negligible: float = math.inf
 
 
-@dataclass(frozen=True)
-class Run:
-    """Result of a run.
+class HistoryEntry(NamedTuple):
+    """Entry of the history for one mixture."""
 
-    Parameters
-    ----------
-    step : Step
-        Last step, with the mixture and its statistics.
-    objectives, passes, events : list
-        Objective after t = 0, 1, .. M-steps, number of passes up to then, and kind of the step.
-    converged : bool
-        Whether the stopping rule was met.
-    ending : Ending
-        Reason why the run ended.
-    coincident : list of tuple of int
-        Groups of coincident components that were found in the course of the run.
-    """
-
-    step: Step
-    objectives: list[float]
-    passes: list[int]
-    events: list[str]
-    converged: bool
-    ending: Ending
-    coincident: list[tuple[int, ...]] = field(default_factory=list)
-
-    @property
-    def n_iter(self) -> int:
-        """Number of iterations."""
-        return len(self.objectives) - 1
-
-    def without_first(self) -> Run:
-        """Return the run without its first mixture, which is the last one of another run."""
-        return replace(
-            self, objectives=self.objectives[1:], passes=self.passes[1:], events=self.events[1:]
-        )
-
-    def followed_by(self, other: Run, event: str) -> Run:
-        """Return the run continued by `other`, the first mixture of which is due to `event`."""
-        return Run(
-            other.step,
-            self.objectives + other.objectives,
-            self.passes + other.passes,
-            [*self.events, event, *other.events[1:]],
-            other.converged,
-            other.ending,
-            self.coincident + other.coincident,
-        )
+    objective: float
+    passes: int
+    event: str
 
 
-def history(
-    objectives: list[float], passes: list[int], events: list[str]
-) -> dict[str, NDArray[Any]]:
+def history(entries: Sequence[HistoryEntry]) -> dict[str, NDArray[Any]]:
     """Return the history as arrays of equal length, with one entry per mixture."""
+    objectives, passes, events = zip(*entries, strict=True) if entries else ((), (), ())
     return {
         "objective": np.array(objectives, dtype=float),
         "passes": np.array(passes, dtype=int),
@@ -148,12 +100,64 @@ def is_at_rest(objectives: Sequence[float]) -> bool:
     return math.fabs(objectives[-1] - objectives[-2]) <= REST * math.fabs(objectives[-1])
 
 
-class HistoryEntry(NamedTuple):
-    """Entry of the history for one mixture."""
+@dataclass(frozen=True)
+class Run:
+    """Result of a run.
 
-    objective: float
-    passes: int
-    event: str
+    Parameters
+    ----------
+    step : Step
+        Last step, with the mixture and its statistics.
+    entries : list of HistoryEntry
+        Entries of the history after t = 0, 1, .. M-steps.
+    converged : bool
+        Whether the stopping rule was met.
+    ending : Ending
+        Reason why the run ended.
+    coincident : list of tuple of int
+        Groups of coincident components that were found in the course of the run.
+    """
+
+    step: Step
+    entries: list[HistoryEntry]
+    converged: bool
+    ending: Ending
+    coincident: list[tuple[int, ...]] = field(default_factory=list)
+
+    @property
+    def n_iter(self) -> int:
+        """Number of iterations."""
+        return len(self.entries) - 1
+
+    @property
+    def objectives(self) -> list[float]:
+        """Objective after t = 0, 1, .. M-steps."""
+        return [entry.objective for entry in self.entries]
+
+    @property
+    def remaining_gain(self) -> float:
+        """Aitken's estimate of the remaining gain of the objective, per unit weight."""
+        objectives = trailing_plain_objectives(history(self.entries))
+        return gain_left(objectives, self.step.mixture.means.dtype)
+
+    def beats(self, other: Run) -> bool:
+        """Whether the objective exceeds that of an earlier run by more than rounding."""
+        return self.step.objective > other.step.objective + SAME * abs(other.step.objective)
+
+    def with_passes(self, passes: int) -> Run:
+        """Return the run with another number of passes at its end."""
+        *others, last = self.entries
+        return replace(self, entries=[*others, last._replace(passes=passes)])
+
+    def followed_by(self, other: Run, event: str) -> Run:
+        """Return the run continued by `other`, the first mixture of which is due to `event`."""
+        first, *others = other.entries
+        entries = [*self.entries, first._replace(event=event), *others]
+        return replace(other, entries=entries, coincident=self.coincident + other.coincident)
+
+    def resumed(self, other: Run) -> Run:
+        """Return the run continued by `other`, which starts with an EM step from its mixture."""
+        return self.followed_by(replace(other, entries=other.entries[1:]), PLAIN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,29 +188,13 @@ class Progress:
     passes: int
     checked: bool = False
 
-    @classmethod
-    def initial(cls, state: SchemeState, before: float, em: EM) -> Progress:
-        """Return the progress of a run without iterations."""
-        step = state.step
-        entry = HistoryEntry(step.objective, step.passes, "start")
-        return cls(state, [entry], 0, before, em.passes)
-
-
-def trailing_plain_entries(entries: Sequence[HistoryEntry]) -> Sequence[HistoryEntry]:
-    """Return the last few entries between which all steps were plain EM."""
-    first = len(entries) - 1
-    least = max(0, first - MAX_PLAIN_STEPS)
-    while first > least and entries[first].event == PLAIN:
-        first -= 1
-    return entries[first:]
-
 
 def run(
     em: EM,
     progress: Progress,
     *,
     rules: Rules,
-    callbacks: Callbacks | None = None,
+    report: Callable[[int, float], None] | None = None,
     record: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Iterate until the objective changes by less than `tol`, at most `max_iter` times.
@@ -227,8 +215,8 @@ def run(
         State from which the run starts or continues.
     rules : Rules
         Conditions under which the run ends.
-    callbacks : Callbacks, optional
-        Functions that are called after each iteration.
+    report : callable, optional
+        Function of the number of an iteration and of the change to which the rule compares `tol`.
     record : callable, optional
         Function of the progress, called before the first iteration and after each one that is not
         the last.
@@ -237,39 +225,38 @@ def run(
     entries = progress.entries[: progress.n_iter + 1]
     objectives = [progress.before, *(entry.objective for entry in entries)]
 
-    def result(ending: Ending, *, converged: bool) -> Run:
-        past, passes, events = (list(column) for column in zip(*entries, strict=True))
-        return Run(state.step, past, passes, events, converged, ending)
+    def last_plain_objectives() -> list[float]:
+        return trailing_plain_objectives(history(entries[-MAX_PLAIN_STEPS - 1 :]))
 
     if rules.max_iter == 0:
-        return result(Ending.START_ONLY, converged=False)
+        return Run(state.step, entries, False, Ending.START_ONLY)
     if record is not None:
         record(progress)
     converged, at_rest = False, is_at_rest(objectives)
     for n_iter in range(progress.n_iter + 1, rules.max_iter + 1):
         change = objectives[-1] - objectives[-2]  # of the preceding step, see above
         is_small, is_last = math.fabs(change) < rules.tol, n_iter > rules.max_iter - 2
-        may_end = is_small and len(trailing_plain_entries(entries)) <= MAX_PLAIN_STEPS
+        may_end = is_small and len(last_plain_objectives()) <= MAX_PLAIN_STEPS
         state = state.next(em, force_plain=may_end or at_rest or is_last)
         step = state.step
         objectives.append(step.objective)
         entries.append(HistoryEntry(step.objective, step.passes, step.event))
-        if callbacks is not None:
-            callbacks.iteration(n_iter, change)
+        if report is not None:
+            report(n_iter, change)
         converged = (
             is_small
             and all(entry.event in ("start", PLAIN) for entry in entries[-2:])
             and (
-                rules.settled is None
-                or rules.settled([entry.objective for entry in trailing_plain_entries(entries)])
+                rules.negligible == math.inf
+                or is_settled(last_plain_objectives(), em.summary.weight, rules.negligible)
             )
         )
         at_rest = is_at_rest(objectives)
         came_to_rest = at_rest and step.event == PLAIN and not checked
         checked = at_rest and (checked or came_to_rest)  # one check suffices until EM moves again
         stops = rules.stop_if_coincident and (converged or came_to_rest)
-        if stops and has_coincident(step.mixture):
-            return result(Ending.COINCIDENT, converged=converged)
+        if stops and coincident(step.mixture):
+            return Run(state.step, entries, converged, Ending.COINCIDENT)
         if converged:
             break
         if record is not None:
@@ -277,4 +264,4 @@ def run(
     ending = Ending.CONVERGED if converged else Ending.MAX_ITER
     if objectives[-1] == objectives[-2]:
         ending = Ending.FIXED_POINT
-    return result(ending, converged=converged)
+    return Run(state.step, entries, converged, ending)

@@ -1,13 +1,15 @@
-"""Warnings of a fit: their conditions, texts and attributes."""
+"""Warnings and errors of a fit: their conditions, texts and attributes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from emgmm.covariances import Family
-from emgmm.degeneracy import coincident, collapsed, starved
+from emgmm.degeneracy import coincident, starved
+from emgmm.em import EM
 from emgmm.exceptions import (
     CoincidentComponentsWarning,
     CollapsedComponentWarning,
@@ -17,10 +19,12 @@ from emgmm.exceptions import (
     StoppedShortWarning,
     UnobservedPairWarning,
     UnsoundComponentsWarning,
+    format_features,
 )
 from emgmm.fitting.loop import Ending, Run, is_at_rest
 from emgmm.mixture import Mixture
 from emgmm.prior import Prior
+from emgmm.sources import ArraySource, Source
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
 from emgmm.typing import Array
@@ -33,42 +37,59 @@ MAX_GAIN_IN_TOTAL = 0.5
 # Fraction of a feature's variance above which the ridge is no longer a small correction.
 LARGE_RIDGE = 1e-2
 
+# Largest number of distinct values of a discrete column, the most frequent reason for collapsed
+# components, and number of leading rows that are examined first, which rules out most others.
+MAX_DISTINCT = 10
+FIRST_ROWS = 1000
 
-def component_warnings(
-    run: Run,
-    n_rows: int,
-    ridge: float,
-    *,
-    break_symmetry: bool,
-    min_count: float | None = None,
-) -> list[EMWarning]:
-    """Return the warnings about the components of a fit.
+# Number of rows per block of the search for the value that an error names.
+BLOCK_ROWS = 2**16
 
-    There are none if the fit is sound, or if the user requested the initial parameters only.
+
+def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarning, ...]:
+    """Return the warnings of a fit that ended with a run, at most one of each class."""
+    if run.ending is Ending.START_ONLY:  # only the initial parameters were requested
+        return ()
+    mixture, summary, ridge = run.step.mixture, em.summary, em.m_step.ridge
+    found: list[UserWarning] = []
+    if not run.converged:
+        found.append(
+            ConvergenceWarning(
+                "Best performing initialization did not converge. Try different init parameters, "
+                "or increase max_iter, tol, or check for degenerate data. "
+                f"({run.ending.sentence})"
+            )
+        )
+    found += component_warnings(em, run, break_symmetry=break_symmetry)
+    for warning in found:
+        if isinstance(warning, CollapsedComponentWarning):
+            warning.args = (f"{warning}{discrete_columns(em.source)}",)
+    if not found:  # otherwise these are more informative
+        gain = run.step.statistics.weight * run.remaining_gain
+        found += stopped_short(gain, MAX_GAIN_PER_PARAMETER * mixture.n_parameters)
+    found += large_ridge(summary, ridge)
+    found += diagonal_scale(em.m_step.prior)
+    return (*found, *unobserved_pairs(summary, mixture.family))
+
+
+def component_warnings(em: EM, run: Run, *, break_symmetry: bool) -> list[EMWarning]:
+    """Return the warnings about the components of a fit, none if it is sound.
 
     Parameters
     ----------
+    em : EM
+        EM's map.
     run : Run
         Run that the fit ended with.
-    n_rows : int
-        Number of rows of positive weight with an observed value.
-    ridge : float
-        Number that was added to the variances.
     break_symmetry : bool
         Whether coincident components were split.
-    min_count : float, optional
-        Number of rows that a component needs for its covariance; by default, the family's.
     """
     mixture, statistics = run.step.mixture, run.step.statistics
     found: list[EMWarning] = []
-    if run.ending is Ending.START_ONLY:
-        return found
     at_rest = run.converged or is_at_rest(run.objectives)
     groups = run.coincident if break_symmetry else (coincident(mixture) if at_rest else [])
-    few_rows = tuple(starved(mixture, statistics, n_rows))
-    total = statistics.total_covariance(mixture.family)
-    tiny = collapsed(mixture, statistics, total, ridge, n_rows, min_count=min_count)
-    tiny_only = tuple(k for k in tiny if k not in few_rows)
+    few_rows = tuple(starved(mixture, statistics, em.summary.n_rows))
+    tiny_only = tuple(k for k in em.collapsed(mixture, statistics) if k not in few_rows)
     # Each component is named once, in the more informative warning.
     groups = [group for group in groups if not {*few_rows, *tiny_only}.issuperset(group)]
     if groups:
@@ -149,8 +170,9 @@ def _coincident(
         "same proportions in each iteration, so that EM cannot separate them."
     )
     before = after = run.objectives[-1]
-    if "escape" in run.events:
-        before = run.objectives[run.events.index("escape") - 1]
+    escapes = [t for t, entry in enumerate(run.entries) if entry.event == "escape"]
+    if escapes:
+        before = run.objectives[escapes[0] - 1]
         text = (
             f"{found} They were split, and EM continued to a higher likelihood. Start from "
             "components that differ to get there directly."
@@ -189,10 +211,7 @@ UNSOUND = (
 
 
 def _unsound(
-    mixture: Mixture,
-    statistics: Statistics,
-    starved: tuple[int, ...],
-    collapsed: tuple[int, ...],
+    mixture: Mixture, statistics: Statistics, starved: tuple[int, ...], collapsed: tuple[int, ...]
 ) -> EMWarning:
     """Return the warning of all components that starved or collapsed."""
     components = tuple(sorted({*starved, *collapsed}))
@@ -217,3 +236,66 @@ def _smallest_sds(mixture: Mixture) -> Array:
     variances = structure.min_variance(stack, identity, mixture.n_features)
     variances = np.broadcast_to(variances, mixture.n_components)
     return np.sqrt(np.maximum(variances, 0.0))
+
+
+def discrete_columns(source: Source) -> str:
+    """Return a sentence that follows another one and names the discrete columns, or "".
+
+    Only arrays in memory are examined. Other sources would have to be read once more, and have no
+    such columns.
+    """
+    if not isinstance(source, ArraySource) or source.n_rows <= MAX_DISTINCT:
+        return ""
+    columns = tuple(
+        j
+        for j, column in enumerate(source.rows.T)
+        if _n_distinct(column[:FIRST_ROWS]) <= MAX_DISTINCT and _n_distinct(column) <= MAX_DISTINCT
+    )
+    if not columns:
+        return ""
+    described = format_features(columns, source.feature_names)
+    subject = f"Column {described} is" if len(columns) == 1 else f"Columns {described} are"
+    return (
+        f" {subject} discrete (counted from 0): rows that share a value have no variance there. "
+        "Drop such columns, or fit the rows of each value separately."
+    )
+
+
+def _n_distinct(column: Array) -> int:
+    """Return the number of distinct values of a column, ignoring missing ones."""
+    return len(np.unique(column[np.logical_not(np.isnan(column))]))
+
+
+def too_large(feature: int, source: Source) -> ValueError:
+    """Return the error of a feature whose squares overflow; it begins as scikit-learn's does."""
+    return ValueError(
+        "Input X contains infinity or a value too large for dtype('float64'): sums of squares, "
+        "which covariances require, may overflow. The largest value is "
+        f"{_largest(feature, source)}: drop such rows, set unknown values to NaN, or rescale the "
+        "column."
+    )
+
+
+def out_of_reach(summary: DataSummary, mixture: Mixture, source: Source) -> ValueError:
+    """Return the error of rows so far from a mixture that their log-density overflows."""
+    reach = np.maximum(summary.max_distances(mixture.means.astype(np.float64)), 0.0)
+    with np.errstate(over="ignore"):
+        feature = int(np.argmax((reach / np.sqrt(mixture.variances)).max(axis=0)))
+    return ValueError(
+        "X has a value so far from the components that the log-density of its row "
+        f"overflows, {_largest(feature, source)}, so nothing was changed: correct the value, or "
+        "drop the row."
+    )
+
+
+def _largest(feature: int, source: Source) -> str:
+    """Describe the value of a feature with the largest magnitude, and its position."""
+    largest, row = 0.0, 0
+    for block in source.blocks(BLOCK_ROWS):
+        values = np.nan_to_num(block.rows[feature])
+        at = int(np.argmax(np.abs(values)))
+        if abs(values[at]) > abs(largest):
+            largest = float(values[at])
+            row = int(block.start + at if block.numbers is None else block.numbers[at])
+    name = "" if source.feature_names is None else f" ({source.feature_names[feature]!r})"
+    return f"{largest:g} in row {row}, column {feature}{name}, counted from 0"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from emgmm import validation
 from emgmm.acceleration import Scheme, scheme_of
 from emgmm.covariances import Family, family_of
+from emgmm.fitting.loop import Rules
 from emgmm.fitting.multistart import Given
 from emgmm.initialization import Start
 from emgmm.mixture import Mixture
@@ -54,10 +54,8 @@ class Options:
 
     Parameters
     ----------
-    tol : float
-        Threshold of the change of the objective.
-    max_iter : int
-        Maximum number of iterations.
+    rules : Rules
+        Conditions under which a run ends.
     scheme : Scheme
         Plain EM, or an acceleration of it.
     start : Start
@@ -66,92 +64,57 @@ class Options:
         Initial parameters that do not come from the initialization.
     n_init : int
         Number of starts, of which the best is kept.
-    break_symmetry : bool
-        Whether to split coincident components.
-    negligible : float
-        Largest remaining gain in nats, summed over the rows, with which EM may end once `tol` is
-        met; inf if `tol` alone decides.
     """
 
-    tol: float
-    max_iter: int
+    rules: Rules
     scheme: Scheme
     start: Start
     given: Given = field(default_factory=Given)
     n_init: int = 1
-    break_symmetry: bool = True
-    negligible: float = math.inf
 
 
 def problem_of(
-    estimator: Any,
-    family: Family,
-    n_components: int,
-    *,
-    noise: Density | None = None,
-    prior: NormalInverseWishart | None = None,
+    estimator: Any, fitted: Mixture | None = None, prior: NormalInverseWishart | None = None
 ) -> Problem:
-    """Read the problem from an estimator's parameters.
+    """Read the problem of a fit from an estimator's parameters.
 
     Parameters
     ----------
-    estimator : BaseEstimator
-        Estimator with `reg_covar`, `prior`, `weight_concentration` and `noise`.
-    family : Family
-        Family of the covariances.
-    n_components : int
-        Number of components.
-    noise : Density, optional
-        Distribution of the noise in the mixture from which the fit continues.
+    estimator : GaussianMixture
+        Estimator.
+    fitted : Mixture, optional
+        Fitted mixture from which the fit continues.
     prior : NormalInverseWishart, optional
         Prior of an earlier part of the data, which supplies the values that are not given.
     """
+    if fitted is None:
+        family, n_components = family_of(estimator.covariance_type), estimator.n_components
+    else:
+        family, n_components = fitted.family, fitted.n_components
+    noise = estimator.noise if fitted is None or fitted.noise is None else fitted.noise.density
     given = NormalInverseWishart() if isinstance(estimator.prior, str) else estimator.prior
     if given is not None and prior is not None:
         values = {name: value for name, value in vars(given).items() if value is not None}
         given = replace(prior, **values)
-    return Problem(
-        family,
-        n_components,
-        estimator.reg_covar,
-        given,
-        estimator.weight_concentration,
-        noise or estimator.noise,
-    )
-
-
-def continued_problem(
-    estimator: Any, fitted: Mixture | None, prior: NormalInverseWishart | None = None
-) -> Problem:
-    """Read the problem of a fit that continues from a fitted mixture, if there is one."""
-    if fitted is None:
-        return problem_of(estimator, family_of(estimator.covariance_type), estimator.n_components)
-    noise = None if fitted.noise is None else fitted.noise.density
-    return problem_of(estimator, fitted.family, fitted.n_components, noise=noise, prior=prior)
+    ridge, concentration = estimator.reg_covar, estimator.weight_concentration
+    return Problem(family, n_components, ridge, given, concentration, noise)
 
 
 def options_of(estimator: Any, start: Start, given: Given) -> Options:
     """Read the options from an estimator's parameters; the arguments are those of `Options`."""
+    rules = Rules(estimator.tol, estimator.max_iter, estimator.break_symmetry)
     start_from = estimator.init_params
     is_array = not (isinstance(start_from, str) or callable(start_from))  # the same start each time
-    return Options(
-        estimator.tol,
-        estimator.max_iter,
-        scheme_of(estimator.acceleration),
-        start,
-        given,
-        1 if is_array else estimator.n_init,
-        estimator.break_symmetry,
-    )
+    n_init = 1 if is_array else estimator.n_init
+    return Options(rules, scheme_of(estimator.acceleration), start, given, n_init)
 
 
 def given_of(estimator: Any, family: Family, n_features: int) -> Given:
     """Validate the initial parameters that an estimator was given."""
     K = estimator.n_components
     validation.check_features(family, n_features)
-    weights, means, precisions = (
-        getattr(estimator, name) for name in ("weights_init", "means_init", "precisions_init")
-    )
+    weights, means = estimator.weights_init, estimator.means_init
+    precisions = estimator.precisions_init
     if weights is not None:
         weights = validation.weights(weights, K, 0.0 if estimator.noise is None else None)
     if means is not None:

@@ -14,27 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emgmm.acceleration import Scheme, Step
 from emgmm.em import EM
-from emgmm.exceptions import DegenerateCovarianceError
-from emgmm.fitting.loop import Callbacks, Progress, Rules, Run, run
+from emgmm.fitting.loop import Progress, Run
 from emgmm.sources import Source
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Components of a `DegenerateCovarianceError`, as a value that can be stored."""
-
-    components: tuple[int, ...]
-
-    @classmethod
-    def of(cls, error: DegenerateCovarianceError) -> Failure:
-        """Return the failure that an error describes."""
-        return cls(error.components)
-
-    def error(self) -> DegenerateCovarianceError:
-        """Return the error."""
-        return DegenerateCovarianceError(self.components)
 
 
 class Outcome(NamedTuple):
@@ -44,11 +26,6 @@ class Outcome(NamedTuple):
     n_iter: int = 0
     converged: bool = False
     ending: str = ""
-
-    @classmethod
-    def of(cls, run: Run) -> Outcome:
-        """Return the outcome of a start that ended with a run."""
-        return cls(run.objectives[-1], run.n_iter, run.converged, run.ending.name)
 
 
 def tabulated(outcomes: tuple[Outcome, ...]) -> dict[str, NDArray[Any]]:
@@ -67,27 +44,24 @@ class FinishedStarts:
         Outcome of each start.
     best : Run, optional
         Best run.
-    failure : Failure, optional
-        First failure.
+    failed : tuple of int, optional
+        Components whose covariance was singular in the first start that failed.
     """
 
     outcomes: tuple[Outcome, ...] = ()
     best: Run | None = None
-    failure: Failure | None = None
+    failed: tuple[int, ...] | None = None
 
-    @property
-    def number(self) -> int:
-        """Number of finished starts."""
-        return len(self.outcomes)
-
-    def with_failure(self, error: DegenerateCovarianceError) -> FinishedStarts:
+    def with_failure(self, components: tuple[int, ...]) -> FinishedStarts:
         """Return the results after one more start, which failed."""
-        failure = self.failure or Failure.of(error)
-        return replace(self, outcomes=(*self.outcomes, Outcome()), failure=failure)
+        failed = components if self.failed is None else self.failed
+        return replace(self, outcomes=(*self.outcomes, Outcome()), failed=failed)
 
-    def with_run(self, run: Run, best: Run) -> FinishedStarts:
+    def with_run(self, run: Run) -> FinishedStarts:
         """Return the results after one more start, which ended with `run`."""
-        return replace(self, outcomes=(*self.outcomes, Outcome.of(run)), best=best)
+        outcome = Outcome(run.step.objective, run.n_iter, run.converged, run.ending.name)
+        best = run if self.best is None or run.beats(self.best) else self.best
+        return replace(self, outcomes=(*self.outcomes, outcome), best=best)
 
 
 class Recorder:
@@ -108,22 +82,12 @@ class Recorder:
     def begin_start(self, starts: FinishedStarts, em: EM, random: np.random.RandomState) -> None:
         """Record the state of the fit before the start that follows the finished ones."""
 
-    def run(
-        self,
-        em: EM,
-        scheme: Scheme,
-        first_step: Callable[[], Step],
-        *,
-        rules: Rules,
-        before: float,
-        callbacks: Callbacks | None = None,
-    ) -> Run:
-        """Run a scheme from the step that `first_step` makes; no random numbers are drawn.
+    def run(self, begin: Callable[[], Progress], iterate: Callable[..., Run]) -> Run:
+        """Return the run that `iterate` makes from `begin()`; no random numbers are drawn.
 
         Raises
         ------
         DegenerateCovarianceError
             If a covariance becomes singular.
         """
-        progress = Progress.initial(scheme(first_step()), before, em)
-        return run(em, progress, rules=rules, callbacks=callbacks)
+        return iterate(begin())

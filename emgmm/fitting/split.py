@@ -9,6 +9,7 @@ The positions of the members are chosen from a random sample of the rows of the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from emgmm.covariances import times_counts
 from emgmm.em import EM
 from emgmm.estep import EStepForBlock, softmax
 from emgmm.exceptions import DegenerateCovarianceError
-from emgmm.initialization.kmeans import kmeans_labels
+from emgmm.initialization import kmeans_labels
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
@@ -112,21 +113,16 @@ def divide(
     family = em.family
     outer = family.structure.outer
     centred = statistics.about_means(family)
-    centres, counts, first_moment = (
-        centred.centres.copy(),
-        centred.counts.copy(),
-        centred.first_moment.copy(),
-    )
-    scatter = centred.scatter.copy()
+    centres, counts = centred.centres.copy(), centred.counts.copy()
+    first_moment, scatter = centred.first_moment.copy(), centred.scatter.copy()
     for group, plan in zip(groups, plans, strict=True):
         members = list(group)
-        total = centred.counts[members].sum()
+        own_counts, means = centred.counts[members], centred.centres[members]
+        total = own_counts.sum()
         if not total > 0:  # there is nothing to divide
             continue
-        mean = centred.counts[members] @ centred.centres[members] / total
-        between = times_counts(centred.counts[members], outer(centred.centres[members] - mean)).sum(
-            axis=0
-        )
+        mean = own_counts @ means / total
+        between = times_counts(own_counts, outer(means - mean)).sum(axis=0)
         offsets = fraction * plan.offsets
         centres[members] = mean
         counts[members] = total * plan.proportions
@@ -159,10 +155,10 @@ def splits(
     seed = int(random.randint(2**31 - 3))
     everything = [tuple(range(mixture.n_components))]
     for chosen in [groups] if groups == everything else [groups, everything]:
-        plans_of_groups = []
-        for group in chosen:
-            own_rows, weights = rows_of_group(group, rows, responsibilities)
-            plans_of_groups.append(possible_plans(own_rows, weights, len(group), seed))
+        plans_of_groups = [
+            possible_plans(*rows_of_group(group, rows, responsibilities), len(group), seed)
+            for group in chosen
+        ]
         for combination in zip(*plans_of_groups, strict=False):
             split = definite_split(em, statistics, chosen, list(combination))
             if split is not None:
@@ -203,9 +199,6 @@ def definite_split(
 ) -> Mixture | None:
     """Return the widest split with positive definite covariances; None if there is none."""
     for fraction in FRACTIONS:
-        divided = divide(statistics, em, groups, plans, fraction)
-        try:
-            return em.m_step.maximise(divided)
-        except DegenerateCovarianceError:
-            continue
+        with suppress(DegenerateCovarianceError):
+            return em.m_step.maximise(divide(statistics, em, groups, plans, fraction))
     return None

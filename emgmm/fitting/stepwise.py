@@ -25,13 +25,6 @@ from emgmm.tolerances import checked_afterwards
 from emgmm.typing import Array
 
 
-def step_size(
-    call: int, learning_decay: float, learning_offset: float, forgetting: float | None
-) -> float:
-    """Return the step size gamma_t of call t = 1, 2, .., the weight of the new block."""
-    return (call + learning_offset) ** -learning_decay if forgetting is None else forgetting
-
-
 def checksum(mixture: Mixture) -> int:
     """Return a checksum of the parameters of a mixture and of its family."""
     value = zlib.crc32(mixture.family.name.encode())

@@ -29,8 +29,6 @@ BLOCK_ROWS = 8192
 class Assignment(ABC):
     """Base class of assignments of rows, in whole or in part, to components."""
 
-    n_components: int
-
     @abstractmethod
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         """Return the initial mixture, given the rows to which the assignment refers."""
@@ -38,6 +36,8 @@ class Assignment(ABC):
 
 class _RowAssignment(Assignment):
     """Responsibilities for all rows, to which an M-step is applied."""
+
+    n_components: int
 
     def _parts(self, block: Block) -> Iterator[tuple[Array, Array]]:
         """Yield rows (D, n) and their weighted responsibilities (g, n) for the next components."""
@@ -128,7 +128,6 @@ class SingleRows(Assignment):
 
     def __init__(self, indices: Integers) -> None:
         self.indices = indices
-        self.n_components = len(indices)
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         weights = np.ones(len(rows.values)) if rows.weights is None else rows.weights
@@ -147,7 +146,6 @@ class SubsetAssignment(Assignment):
     def __init__(self, numbers: Integers, assignment: Assignment) -> None:
         self.numbers = numbers
         self.assignment = assignment
-        self.n_components = assignment.n_components
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         return self.assignment.first_mixture(rows.take(self.numbers), m_step)

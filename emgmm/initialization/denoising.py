@@ -55,7 +55,7 @@ def denoised(start: Start) -> Start:
         noise_weight = float(weights[is_noise].sum() / weights.sum())
         kept = sample.take(np.flatnonzero(np.logical_not(is_noise)))
         assignment = start(kept, n_components, random)
-        return DenoisedAssignment(assignment, n_components, kept, noise_weight)
+        return DenoisedAssignment(assignment, kept, noise_weight)
 
     return begin
 
@@ -65,7 +65,6 @@ class DenoisedAssignment(Assignment):
     """An assignment of the rows that remain after denoising, and the weight of the noise."""
 
     assignment: Assignment
-    n_components: int
     kept: Rows
     noise_weight: float
 

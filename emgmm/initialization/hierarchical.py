@@ -251,16 +251,13 @@ class _Clusters:
         self.mean[kept] += (self.count[removed] / count[0]) * shifts[0]
         self.count[kept] = count[0]
         self.size[kept] += self.size[removed]
-        self._drop(removed)
+        self.alive[removed] = False
+        self.cost[removed] = self.cost[:, removed] = self.least[removed] = np.inf
         others = np.flatnonzero(self.alive)
         others = others[others != kept]
         if len(others):
             self._update(kept, removed, others)
         return kept, removed
-
-    def _drop(self, removed: int) -> None:
-        self.alive[removed] = False
-        self.cost[removed] = self.cost[:, removed] = self.least[removed] = np.inf
 
     def _update(self, kept: int, removed: int, others: Integers) -> None:
         """Bound the costs of a merged cluster, and update the nearest clusters."""

@@ -7,13 +7,15 @@ numbers in the same order.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TypeAlias
 
 import numpy as np
 from sklearn import config_context
-from sklearn.cluster import kmeans_plusplus
+from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.exceptions import ConvergenceWarning
 
 from emgmm.initialization.assignment import (
     Assignment,
@@ -23,7 +25,6 @@ from emgmm.initialization.assignment import (
     SubsetAssignment,
 )
 from emgmm.initialization.hierarchical import hierarchical
-from emgmm.initialization.kmeans import kmeans_labels
 from emgmm.initialization.short_runs import SHORT_ROWS, BestOf, ShortRuns
 from emgmm.initialization.whitening import standardized, whitened
 from emgmm.sources import Rows
@@ -34,6 +35,30 @@ Start: TypeAlias = Callable[[Rows, int, np.random.RandomState], Assignment]
 
 # Number of runs of k-means in methods that scikit-learn does not have.
 N_INIT = 10
+
+
+def kmeans_labels(
+    rows: Array,
+    n_clusters: int,
+    *,
+    n_init: int,
+    random: np.random.RandomState | int,
+    weights: Array | None,
+) -> Integers:
+    """Return the cluster label of each row, from the best of `n_init` runs of k-means.
+
+    The validation of rows and parameters is skipped: the caller has validated them, and on few rows
+    it takes as long as k-means. The warning that there are fewer distinct rows than clusters is
+    suppressed, because EM reports such components.
+    """
+    with (
+        config_context(assume_finite=True, skip_parameter_validation=True),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clusters = KMeans(n_clusters, n_init=n_init, random_state=random)
+        labels: Integers = clusters.fit(rows, sample_weight=weights).labels_
+    return labels
 
 
 def from_informative_rows(start: Start) -> Start:
@@ -56,8 +81,7 @@ def kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assi
         with config_context(assume_finite=True, skip_parameter_validation=True):
             kmeans_plusplus(rows.filled, 1, sample_weight=rows.counts, random_state=random)
         return Labels(np.zeros(len(rows.values), dtype=np.int32), 1)
-    labels = kmeans_labels(rows.filled, n_components, n_init=1, random=random, weights=rows.counts)
-    return Labels(labels, n_components)
+    return _clusters(rows.filled, rows.counts, n_components, random, n_init=1)
 
 
 @from_informative_rows
@@ -89,11 +113,10 @@ def random_from_data(rows: Rows, n_components: int, random: np.random.RandomStat
     return SingleRows(chosen)
 
 
-def _best_clusters(
-    coordinates: Array, weights: Array | None, n_components: int, random: np.random.RandomState
+def _clusters(
+    points: Array, weights: Array | None, K: int, random: np.random.RandomState, n_init: int
 ) -> Labels:
-    labels = kmeans_labels(coordinates, n_components, n_init=N_INIT, random=random, weights=weights)
-    return Labels(labels, n_components)
+    return Labels(kmeans_labels(points, K, n_init=n_init, random=random, weights=weights), K)
 
 
 @from_informative_rows
@@ -102,14 +125,10 @@ def whitened_kmeans(rows: Rows, n_components: int, random: np.random.RandomState
 
     On whitened rows, where no direction dominates, one run in six ends in a poor optimum.
     """
-    return _best_clusters(whitened(rows), rows.counts, n_components, random)
+    return _clusters(whitened(rows), rows.counts, n_components, random, N_INIT)
 
 
-def short_runs(
-    rows: Rows,  # noqa: ARG001
-    n_components: int,
-    random: np.random.RandomState,
-) -> Assignment:
+def short_runs(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:  # noqa: ARG001
     """Initialize at the end of the best of several short runs of EM."""
     return ShortRuns(n_components, random.randint(np.iinfo(np.int32).max))
 
@@ -117,7 +136,7 @@ def short_runs(
 @from_informative_rows
 def standardized_kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """Assign rows to the clusters of the best of several k-means runs on standardized columns."""
-    return _best_clusters(standardized(rows), rows.counts, n_components, random)
+    return _clusters(standardized(rows), rows.counts, n_components, random, N_INIT)
 
 
 def cached_sample(rows: Rows, random: np.random.RandomState) -> tuple[Integers, Rows]:
@@ -129,8 +148,7 @@ def cached_sample(rows: Rows, random: np.random.RandomState) -> tuple[Integers, 
     if (cached_sample, seed) not in rows.cache:
         numbers = rows.choose(SHORT_ROWS, np.random.RandomState(seed))
         rows.cache[cached_sample, seed] = numbers, rows.take(numbers)
-    numbers, sample = rows.cache[cached_sample, seed]
-    return numbers, sample
+    return rows.cache[cached_sample, seed]
 
 
 def from_sample(start: Start) -> Start:
@@ -154,7 +172,7 @@ def auto(rows: Rows, n_components: int, random: np.random.RandomState) -> Assign
     if n_components == 1:
         return SubsetAssignment(numbers, Labels(np.zeros(len(numbers), dtype=np.int32), 1))
     assignments = [start(sample, n_components, random) for start in AUTO]
-    return BestOf(numbers, distinct(assignments, len(numbers)))
+    return BestOf(numbers, distinct(assignments, len(numbers)), n_components)
 
 
 def distinct(assignments: Sequence[Assignment], n_rows: int) -> list[Assignment]:

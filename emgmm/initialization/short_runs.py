@@ -9,13 +9,12 @@ doi 10.1016/S0167-9473(02)00163-9.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.cluster import kmeans_plusplus
 
 from emgmm.acceleration import Step, evaluate, plain_steps
-from emgmm.degeneracy import collapsed
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.initialization.assignment import Assignment, nearest_means
@@ -39,6 +38,7 @@ MORE_STEPS = 20
 COMPARED_AFTER = 6
 
 
+@dataclass(frozen=True, eq=False)
 class ShortRuns(Assignment):
     """The best of many short runs of EM from random rows.
 
@@ -50,9 +50,8 @@ class ShortRuns(Assignment):
         Seed for the choice of the sample and of the initial rows of each run.
     """
 
-    def __init__(self, n_components: int, seed: int) -> None:
-        self.n_components = n_components
-        self.seed = seed
+    n_components: int
+    seed: int
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         """Return the mixture at which the best run ended.
@@ -88,6 +87,7 @@ class ShortRuns(Assignment):
             yield nearest_means(points, seeds)
 
 
+@dataclass(frozen=True, eq=False)
 class BestOf(Assignment):
     """The best of several assignments after a few steps of EM from each.
 
@@ -97,12 +97,13 @@ class BestOf(Assignment):
         Numbers of the rows to which the assignments refer.
     assignments : sequence of Assignment
         Assignments to compare; the first of several equally good ones is kept.
+    n_components : int
+        Number of components, K.
     """
 
-    def __init__(self, numbers: Integers, assignments: Sequence[Assignment]) -> None:
-        self.numbers = numbers
-        self.assignments = assignments
-        self.n_components = assignments[0].n_components
+    numbers: Integers
+    assignments: Sequence[Assignment]
+    n_components: int
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         """Return the mixture at which the best run ended.
@@ -150,13 +151,4 @@ def sort_key(em: EM, step: Step) -> tuple[bool, float]:
     The likelihood of a component that collapses onto a few rows is unbounded. The objective is
     rounded, so that the first of several equally good runs is the best.
     """
-    statistics, m_step = step.statistics, em.m_step
-    collapsed_components = collapsed(
-        step.mixture,
-        statistics,
-        statistics.total_covariance(em.family),
-        em.m_step.ridge,
-        em.summary.n_rows,
-        min_count=m_step.min_count(em.source.n_features),
-    )
-    return not collapsed_components, round(step.objective, 9)
+    return not em.collapsed(step.mixture, step.statistics), round(step.objective, 9)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from emgmm.sources import Rows
@@ -32,17 +34,21 @@ def standardized(rows: Rows) -> Array:
     return (values[:, varies] / sds[varies]).round(digits)
 
 
-def _axes(standard: Array, rows: Rows) -> tuple[Array, Array]:
-    """Return the (r, q) principal axes of standardized rows, and the (q,) standard deviations.
+def _principal_components(rows: Rows, divisors: Callable[[Array], Array]) -> Array:
+    """Return principal components of standardized rows, divided by a function of the (q,) sds.
 
-    Directions in which collinear columns vary by rounding errors only are omitted.
+    Directions in which collinear columns vary by rounding errors only are omitted. If all rows are
+    equal, the result is one column of zeros.
     """
+    standard = standardized(rows)
+    if not standard.any():
+        return standard
     counts = np.ones(len(standard)) if rows.counts is None else rows.counts
     triangle = np.linalg.qr(np.sqrt(counts / counts.sum())[:, None] * standard, mode="r")
     _, sds, axes = np.linalg.svd(triangle)
     eps = float(np.finfo(rows.values.dtype).eps)
     spanned = sds > np.sqrt(eps) * sds[0]
-    return axes[: len(sds)][spanned].T, sds[spanned]
+    return standard @ (axes[: len(sds)][spanned].T / divisors(sds[spanned]))
 
 
 def principal_coordinates(rows: Rows, n_rows: float) -> Array:
@@ -56,11 +62,7 @@ def principal_coordinates(rows: Rows, n_rows: float) -> Array:
     ----------
     Scrucca and Raftery (2015), Adv. Data Anal. Classif. 9:447, doi 10.1007/s11634-015-0220-z.
     """
-    standard = standardized(rows)
-    if not standard.any():
-        return standard
-    axes, sds = _axes(standard, rows)
-    return standard @ (axes / np.sqrt(sds * np.sqrt(n_rows)))
+    return _principal_components(rows, lambda sds: np.sqrt(sds * np.sqrt(n_rows)))
 
 
 def whitened(rows: Rows) -> Array:
@@ -70,8 +72,4 @@ def whitened(rows: Rows) -> Array:
     based on distances do not depend on units. Constant columns, and directions in which collinear
     columns do not vary, are omitted.
     """
-    standard = standardized(rows)
-    if not standard.any():
-        return standard
-    axes, sds = _axes(standard, rows)
-    return standard @ (axes / sds)
+    return _principal_components(rows, lambda sds: sds)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emgmm.drawing import COLOURS, GREY, needs_matplotlib, objective_curve
-from emgmm.plotting.layout import margin_note, panel
+from emgmm.drawing import COLOURS, GREY, margin_note, needs_matplotlib, objective_curve, panel
 from emgmm.plotting.validation import check_model
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ EVENTS = {"escape": ("D", 6, COLOURS[1]), "leap": ("^", 4, COLOURS[2])}
 NO_STARTS = {name: np.empty(0) for name in ("objective", "n_iter", "converged", "ending")}
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ConvergenceDisplay:
     """Plot of the objective after each iteration, of its limit and of the ends of all starts.
 
@@ -63,20 +64,11 @@ class ConvergenceDisplay:
     ["Aitken's limit", 'ends of starts']
     """
 
-    def __init__(
-        self,
-        *,
-        history: Mapping[str, NDArray[Any]],
-        remaining_gain: float,
-        ending: str,
-        starts: Mapping[str, NDArray[Any]],
-        objective_name: str = "log-likelihood per row",
-    ) -> None:
-        self.history = history
-        self.remaining_gain = remaining_gain
-        self.ending = ending
-        self.starts = starts
-        self.objective_name = objective_name
+    history: Mapping[str, NDArray[Any]]
+    remaining_gain: float
+    ending: str
+    starts: Mapping[str, NDArray[Any]]
+    objective_name: str = "log-likelihood per row"
 
     @classmethod
     def from_estimator(cls, model: Any, *, ax: Axes | None = None) -> Self:
@@ -112,14 +104,13 @@ class ConvergenceDisplay:
                 f"({model.ending_.sentence})"
             )
         penalised = model.prior is not None or model.weight_concentration > 1
-        display = cls(
+        return cls(
             history=model.history_,
             remaining_gain=model.remaining_gain_,
             ending=model.ending_.name,
             starts=getattr(model, "_starts", NO_STARTS),
             objective_name=f"{'penalised ' if penalised else ''}log-likelihood per row",
-        )
-        return display.plot(ax)
+        ).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw the display.
@@ -146,8 +137,7 @@ class ConvergenceDisplay:
                 self.ax_.plot(at, objective[at], label=event, **style)
         if len(self.starts["objective"]) > 1:
             self._draw_starts()
-        notes = self._notes()
-        lowest = self._lowest()
+        notes, lowest = self._notes(), self._lowest()
         if lowest > objective[0]:
             notes.append(f"begins below, at {objective[0]:.4g}")
             top = self.ax_.get_ylim()[1]
@@ -160,14 +150,14 @@ class ConvergenceDisplay:
 
     def _draw_starts(self) -> None:
         """Draw the end of each start, as a hollow point if it did not converge."""
-        for converged, filling in ((True, GREY), (False, "white")):
-            own = np.flatnonzero(self.starts["converged"] == converged)
-            own = own[np.isfinite(self.starts["objective"][own])]
-            style: dict[str, Any] = {"marker": "o", "ms": 4.5, "mfc": filling, "mec": GREY}
-            label = "ends of starts" if converged else "ends, not converged"
-            if len(own):
-                where = (self.starts["n_iter"][own], self.starts["objective"][own])
-                self.ax_.plot(*where, ls="", label=label, zorder=1.5, **style)
+        names = ("n_iter", "objective", "converged")
+        n_iter, objective, converged = (self.starts[name] for name in names)
+        style: dict[str, Any] = {"marker": "o", "ms": 4.5, "mec": GREY, "ls": "", "zorder": 1.5}
+        ends = (("ends of starts", GREY, converged), ("ends, not converged", "white", ~converged))
+        for label, filling, of_this_kind in ends:
+            own = of_this_kind & np.isfinite(objective)
+            if own.any():
+                self.ax_.plot(n_iter[own], objective[own], label=label, mfc=filling, **style)
 
     def _lowest(self) -> float:
         """Return the lower end of the vertical axis.
@@ -184,12 +174,11 @@ class ConvergenceDisplay:
 
     def _notes(self) -> list[str]:
         """Return the lines of the note in the margin."""
-        n_iter, passes = len(self.history["objective"]) - 1, self.history["passes"][-1]
+        objective, passes = self.history["objective"], self.history["passes"][-1]
+        n_iter = len(objective) - 1
         notes = [f"{self.ending}, {n_iter} iterations", f"{passes} passes over the rows"]
         if np.isfinite(self.remaining_gain):
-            notes.append(
-                f"Aitken's limit {self.history['objective'][-1] + self.remaining_gain:.6g}"
-            )
+            notes.append(f"Aitken's limit {objective[-1] + self.remaining_gain:.6g}")
         endings = self.starts["ending"].tolist()
         if len(endings) > 1:
             for name, count in Counter(endings).items():

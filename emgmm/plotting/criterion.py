@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from emgmm.drawing import COLOURS, GREY, needs_matplotlib
-from emgmm.plotting.layout import beside, haloed, inches_of, panel
+from emgmm.diagnostics.summary import counted
+from emgmm.drawing import COLOURS, GREY, LEGEND, beside, haloed, inches_of, needs_matplotlib, panel
 from emgmm.typing import Array, Integers
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ GAP, LETTERS = 5, 14
 NARROW = 3
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class InformationCriterionDisplay:
     """Plot of an information criterion against the number of components; lower is better.
 
@@ -99,24 +102,13 @@ class InformationCriterionDisplay:
     'full, 2 components'
     """
 
-    def __init__(
-        self,
-        *,
-        n_components: Integers,
-        covariance_type: NDArray[Any],
-        values: Array,
-        best_index: int,
-        criterion: str,
-        chosen_by: str,
-        sound: NDArray[np.bool_] | None = None,
-    ) -> None:
-        self.n_components = n_components
-        self.covariance_type = covariance_type
-        self.values = values
-        self.best_index = best_index
-        self.criterion = criterion
-        self.chosen_by = chosen_by
-        self.sound = sound
+    n_components: Integers
+    covariance_type: NDArray[Any]
+    values: Array
+    best_index: int
+    criterion: str
+    chosen_by: str
+    sound: NDArray[np.bool_] | None = None
 
     @classmethod
     def from_estimator(
@@ -152,16 +144,9 @@ class InformationCriterionDisplay:
         if criterion is not None and criterion not in CRITERIA:
             raise ValueError(f"criterion must be one of {list(CRITERIA)}, but got {criterion!r}.")
         name = criterion or ic.criterion
-        display = cls(
-            n_components=np.asarray(ic.results_["n_components"]),
-            covariance_type=np.asarray(ic.results_["covariance_type"]),
-            values=np.asarray(ic.results_[name], dtype=float),
-            best_index=int(ic.best_index_),
-            criterion=name,
-            chosen_by=ic.criterion,
-            sound=np.asarray(ic.results_["sound"], dtype=bool),
-        )
-        return display.plot(ax)
+        columns = {key: ic.results_[key] for key in ("n_components", "covariance_type", "sound")}
+        columns |= {"values": ic.results_[name], "best_index": ic.best_index_}
+        return cls(criterion=name, chosen_by=ic.criterion, **columns).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw the display.
@@ -180,22 +165,25 @@ class InformationCriterionDisplay:
         self.ax_ = panel(ax)
         self.figure_ = self.ax_.figure
         families, unsound = self._draw_families(), self._draw_unsound()
-        bottom, top = self._range()
         self.ax_.margins(x=0.06)
-        self.ax_.set_ylim(bottom, top)
+        self.ax_.set_ylim(self._range())
         ticks = min(len(np.unique(self.n_components)), 3)
         self.ax_.locator_params(axis="x", integer=True, min_n_ticks=ticks)
-        self.ax_.set_xlabel("number of components")
-        self.ax_.set_ylabel(f"{self.criterion.upper()} (lower is better)")
+        lower = f"{self.criterion.upper()} (lower is better)"
+        self.ax_.set(xlabel="number of components", ylabel=lower)
         self._mark_choice()
         self._write_legend(families, unsound)
-        self._write_note(top)
+        self._write_note()
         return self
 
     def _on_lines(self) -> NDArray[np.bool_]:
         """Return which fits are on the lines: those that are sound and did not fail."""
-        finite = np.isfinite(self.values)
-        return finite if self.sound is None else finite & np.asarray(self.sound, dtype=bool)
+        return np.isfinite(self.values) & (True if self.sound is None else self.sound)
+
+    def _lowest(self) -> dict[Any, float]:
+        """Return the lowest value of each family on its line, in ascending order."""
+        on_lines = self._on_lines()
+        return lowest_of_each(self.covariance_type[on_lines], self.values[on_lines])
 
     def _range(self) -> tuple[float, float]:
         """Return the limits of the vertical axis, with space below for the name of the choice."""
@@ -212,13 +200,11 @@ class InformationCriterionDisplay:
 
     def _draw_families(self) -> list[Line2D]:
         """Draw a line for each family, and return the lines, that of the best family first."""
-        on_lines = self._on_lines()
-        values = np.where(on_lines, self.values, np.nan)
-        lowest = lowest_of_each(self.covariance_type[on_lines], values[on_lines])
+        values = np.where(self._on_lines(), self.values, np.nan)
+        order = np.argsort(self.n_components, kind="stable")
         lines = []
-        for rank, family in enumerate(lowest):
-            own = np.flatnonzero(self.covariance_type == family)
-            own = own[np.argsort(self.n_components[own], kind="stable")]
+        for rank, family in enumerate(self._lowest()):
+            own = order[self.covariance_type[order] == family]
             style: dict[str, Any] = {"color": OTHERS, "marker": "o", "ms": 1.5, "lw": 0.8}
             if rank < len(COLOURS):
                 style = {"color": COLOURS[rank], "marker": MARKERS[rank], "ms": 3.5, "lw": 1}
@@ -236,14 +222,14 @@ class InformationCriterionDisplay:
         where = (self.n_components[unsound], self.values[unsound])
         return list(self.ax_.plot(*where, label="not sound", zorder=1.5, **style))
 
-    def _write_note(self, top: float) -> None:
+    def _write_note(self) -> None:
         """Write to the right of the axes how many fits are not on the visible parts of lines."""
-        on_lines, total = self._on_lines(), len(self.values)
-        lowest = lowest_of_each(self.covariance_type[on_lines], self.values[on_lines])
+        on_lines, total, top = self._on_lines(), len(self.values), self.ax_.get_ylim()[1]
+        lowest = self._lowest()
         families = sum(value > top for value in lowest.values())
-        above = int((self.values[on_lines] > top).sum())
-        failed = int((~np.isfinite(self.values)).sum())
-        unsound = total - failed - int(on_lines.sum())
+        above = np.count_nonzero(self.values[on_lines] > top)
+        failed = np.count_nonzero(~np.isfinite(self.values))
+        unsound = total - failed - np.count_nonzero(on_lines)
         note = []
         if failed:
             note.append(f"{failed} of {total} fits failed")
@@ -251,23 +237,16 @@ class InformationCriterionDisplay:
             note.append(f"{unsound} of {total} fits {'is' if unsound == 1 else 'are'} not sound")
         if above:
             which = f"{families} of {len(lowest)} families and " if families else ""
-            lie = "lies" if above == 1 else "lie"
-            note.append(f"{which}{above} of {total} fits {lie} above")
-        narrow = inches_of(self.ax_) < NARROW
-        self.ax_.text(
-            1,
-            0,
-            ("\n" if narrow else "\n\n").join(textwrap.fill(line, LETTERS) for line in note),
-            transform=beside(self.ax_, GAP),
-            fontsize="xx-small" if narrow else "x-small",
-            color="0.4",
-            va="bottom",
-        )
+            note.append(f"{which}{above} of {total} fits {'lies' if above == 1 else 'lie'} above")
+        gap = "\n" if inches_of(self.ax_) < NARROW else "\n\n"
+        text = gap.join(textwrap.fill(line, LETTERS) for line in note)
+        style: dict[str, Any] = {"fontsize": self._small(), "color": "0.4", "va": "bottom"}
+        self.ax_.text(1, 0, text, transform=beside(self.ax_, GAP), **style)
 
     def _mark_choice(self) -> None:
         """Draw a ring around the fit that was chosen, and write its name below it."""
         k, value = int(self.n_components[self.best_index]), self.values[self.best_index]
-        name = f"{self.covariance_type[self.best_index]}, {k} component{'s' if k > 1 else ''}"
+        name = f"{self.covariance_type[self.best_index]}, {counted(k, 'component')}"
         if self.chosen_by != self.criterion:
             name += f",\nchosen by {self.chosen_by.upper()}"
         self.ax_.plot(k, value, marker="o", ms=11, mfc="none", mec="black", mew=1.2)
@@ -276,35 +255,25 @@ class InformationCriterionDisplay:
         side = ("left", "center", "right")[min(int(3 * (k - left) / (right - left)), 2)]
         size = "x-small" if inches_of(self.ax_) < NARROW else "small"
         style: dict[str, Any] = {"ha": side, "va": "top", "fontsize": size, "fontweight": "bold"}
-        where: dict[str, Any] = {"xytext": ({"left": -4, "center": 0, "right": 4}[side], -8)}
-        where["textcoords"] = "offset points"
-        haloed(self.ax_.annotate(name, (k, value), **where, **style))
+        away = ({"left": -4, "center": 0, "right": 4}[side], -8)
+        haloed(self.ax_.annotate(name, (k, value), away, textcoords="offset points", **style))
 
     def _write_legend(self, families: list[Line2D], unsound: list[Line2D]) -> None:
         """Write the legend of the visible lines to the right of the axes, the best family first."""
-        visible = [line for line in families if self._is_visible(line)]
-        named, others = visible[: len(COLOURS)], visible[len(COLOURS) :]
-        labels = [str(line.get_label()) for line in named]
-        if others:
-            named.append(others[0])
-            labels.append(f"{len(others)} other{'s' if len(others) > 1 else ''}")
-        for line in filter(self._is_visible, unsound):
-            named.append(line)
-            labels.append(str(line.get_label()))
-        self.ax_.legend(
-            named,
-            labels,
-            loc="upper left",
-            bbox_to_anchor=(1, 1),
-            bbox_transform=beside(self.ax_, GAP),
-            borderaxespad=0,
-            borderpad=0,
-            labelspacing=0.3,
-            handlelength=1.7,
-            handletextpad=0.5,
-            fontsize="xx-small" if inches_of(self.ax_) < NARROW else "x-small",
-            frameon=False,
-        )
+        visible, n_colours = [*filter(self._is_visible, families)], len(COLOURS)
+        # The first of the grey lines stands for all of them.
+        handles = [*visible[: n_colours + 1], *filter(self._is_visible, unsound)]
+        labels = [str(line.get_label()) for line in handles]
+        if len(visible) > n_colours:
+            labels[n_colours] = counted(len(visible) - n_colours, "other")
+        where: dict[str, Any] = {"bbox_to_anchor": (1, 1), "bbox_transform": beside(self.ax_, GAP)}
+        style: dict[str, Any] = {**LEGEND, "borderpad": 0, "handlelength": 1.7}
+        style |= {"handletextpad": 0.5, "fontsize": self._small()}
+        self.ax_.legend(handles, labels, loc="upper left", **where, **style)
+
+    def _small(self) -> str:
+        """Return the size of the letters to the right of the axes."""
+        return "xx-small" if inches_of(self.ax_) < NARROW else "x-small"
 
     def _is_visible(self, line: Line2D) -> bool:
         """Return whether some point of a line is within the vertical axis."""
@@ -315,10 +284,8 @@ class InformationCriterionDisplay:
 
 def lowest_of_each(groups: NDArray[Any], values: Array) -> dict[Any, float]:
     """Return the lowest value of each group, in ascending order of these values."""
-    lowest: dict[Any, float] = {}
-    for group, value in zip(groups.tolist(), values.tolist(), strict=True):
-        lowest[group] = min(value, lowest.get(group, np.inf))
-    return dict(sorted(lowest.items(), key=lambda item: item[1]))
+    lowest = {group: float(values[groups == group].min()) for group in dict.fromkeys(groups)}
+    return dict(sorted(lowest.items(), key=itemgetter(1)))
 
 
 def competitive_range(

@@ -47,36 +47,24 @@ class Marginal:
     @classmethod
     def of(cls, mixture: Mixture, features: Sequence[int]) -> Marginal:
         """Return the marginal of a mixture on some of its features."""
-        chosen = list(features)
-        return cls(
-            mixture.weights.astype(np.float64),
-            mixture.means[:, chosen].astype(np.float64),
-            mixture.dense_covariances()[:, chosen][:, :, chosen].astype(np.float64),
-        )
+        arrays = (mixture.weights, mixture.means, mixture.dense_covariances())
+        return cls(*(array.astype(np.float64) for array in arrays)).on(*features)
 
     def on(self, *features: int) -> Marginal:
         """Return the marginal of this mixture on some of its features."""
-        chosen = list(features)
-        return Marginal(
-            self.weights, self.means[:, chosen], self.covariances[:, chosen][:, :, chosen]
-        )
-
-    @property
-    def n_components(self) -> int:
-        return len(self.weights)
+        covariances = self.covariances[:, features][:, :, features]
+        return Marginal(self.weights, self.means[:, features], covariances)
 
     def grid(self, feature: int, low: float, high: float) -> Array:
         """Return points between two ends of an axis, with more of them near the components."""
         means, sds = self.means[:, feature], np.sqrt(self.covariances[:, feature, feature])
-        each = max(5, min(POINTS_PER_COMPONENT, (MAX_POINTS - POINTS) // self.n_components))
+        each = max(5, min(POINTS_PER_COMPONENT, (MAX_POINTS - POINTS) // len(means)))
         near = means[:, None] + sds[:, None] * np.linspace(-4, 4, each)
         return np.unique(np.concatenate([np.linspace(low, high, POINTS), near.ravel()]))
 
     def curves(self, x: Array) -> Array:
         """Return (K, n) weighted densities of the components of a univariate mixture."""
-        variances = self.covariances[:, 0, 0]
-        parts = zip(self.weights, self.means[:, 0], variances, strict=True)
-        return np.stack([weight * normal(x, mean, variance) for weight, mean, variance in parts])
+        return self.weights[:, None] * normal(x, self.means, self.covariances[:, 0])
 
     def peaks(self) -> Array:
         """Return (K, 2) means of a univariate mixture and the weighted densities there."""
@@ -91,12 +79,14 @@ class Marginal:
     def log_levels(self, probabilities: Sequence[float], random: np.random.RandomState) -> Array:
         """Estimate the log-densities that bound the densest regions with these probabilities.
 
+        They are in ascending order.
+
         References
         ----------
         Hyndman (1996), Am. Stat. 50:120, doi 10.1080/00031305.1996.10474359.
         """
         rows, _ = self._mixture.sample(DRAWS, random)
-        return np.quantile(self.log_density(rows), 1 - np.asarray(probabilities))
+        return np.quantile(self.log_density(rows), 1 - np.flip(np.unique(probabilities)))
 
     @property
     def _mixture(self) -> Mixture:

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from emgmm import prediction, validation
+from emgmm import drawing, prediction, validation
 from emgmm.base import fitted_mixture
-from emgmm.drawing import SDS, needs_matplotlib
+from emgmm.drawing import SDS
 from emgmm.mixture import Mixture
-from emgmm.plotting.layout import (
-    grouped,
-    inches_of,
-    legend,
-    margin_note,
-    panel,
-    triangle,
-    wrapped,
-)
+from emgmm.plotting import panels
 from emgmm.plotting.marginal import Marginal
-from emgmm.plotting.panels import (
-    LINES,
-    NOISE,
-    Points,
-    colour_of,
-    contours,
-    numbers,
-    outlines,
-    profile,
-    scatter,
-    style_of,
-)
 from emgmm.plotting.validation import check_levels, check_model, feature_indices
 from emgmm.sources import ArraySource, Source
 from emgmm.threads import one_blas_thread
@@ -45,10 +27,15 @@ if TYPE_CHECKING:
 # Default probabilities of the regions inside density contours.
 PROBABILITIES = (0.5, 0.9, 0.99)
 
+# Width in inches of a panel in a grid, and width below which its axes have no tick labels.
+CELL = 1.7
+UNLABELLED = 0.5
+
 # Default for the largest number of points in a display.
 MAX_POINTS = 20_000
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class GaussianMixtureDisplay:
     """Plot of a fitted mixture over one feature, two features, or a grid of pairs of features.
 
@@ -99,26 +86,14 @@ class GaussianMixtureDisplay:
     ('feature 0', 'feature 1')
     """
 
-    def __init__(
-        self,
-        *,
-        weights: Array,
-        means: Array,
-        covariances: Array,
-        rows: Array,
-        labels: Integers,
-        n_rows: int,
-        feature_names: Sequence[str],
-        row_weights: Array | None = None,
-    ) -> None:
-        self.weights = weights
-        self.means = means
-        self.covariances = covariances
-        self.rows = rows
-        self.labels = labels
-        self.n_rows = n_rows
-        self.feature_names = feature_names
-        self.row_weights = row_weights
+    weights: Array
+    means: Array
+    covariances: Array
+    rows: Array
+    labels: Integers
+    n_rows: int
+    feature_names: Sequence[str]
+    row_weights: Array | None = None
 
     @classmethod
     def from_estimator(
@@ -200,9 +175,8 @@ class GaussianMixtureDisplay:
         source = validation.source(model, X, sample_weight, reset=False)
         axis_labels = [names[j] if names else f"feature {j}" for j in indices]
         display = cls(**displayed(mixture, source, indices, axis_labels, random, n_points))
-        return display.plot(
-            ax, kind=kind, sds=sds, probabilities=probabilities, random_state=random
-        )
+        levels: dict[str, Any] = {"kind": kind, "sds": sds, "probabilities": probabilities}
+        return display.plot(ax, **levels, random_state=random)
 
     def plot(
         self,
@@ -233,22 +207,25 @@ class GaussianMixtureDisplay:
         GaussianMixtureDisplay
             The display itself, with `ax_` and `figure_`.
         """
-        needs_matplotlib(f"{type(self).__name__}.plot")
+        drawing.needs_matplotlib(f"{type(self).__name__}.plot")
         check_levels(kind, sds, probabilities)
         random = check_random_state(random_state)
-        regions = PROBABILITIES if probabilities is None else tuple(probabilities)
-        radii = tuple(sds) if probabilities is None else np.sqrt(-2 * np.log1p(-np.array(regions)))
+        regions = PROBABILITIES if probabilities is None else probabilities
+        radii = sds if probabilities is None else np.sqrt(-2 * np.log1p(-np.array(regions)))
+        whole = Marginal(self.weights, self.means, self.covariances)
+        rows = panels.Points(self.rows, self.labels, self.row_weights)
 
         def draw(ax: Axes, *features: int) -> None:
-            marginal, points = self._marginal.on(*features), self._points.observed(*features)
+            marginal, points = whole.on(*features), rows.observed(*features)
             if len(features) == 1:
-                profile(ax, points, marginal)
+                panels.profile(ax, points, marginal)
                 return
-            scatter(ax, points, marginal)
+            panels.scatter(ax, points, marginal)
             if kind == "density":
-                contours(ax, points, marginal, regions, random)
+                levels = marginal.log_levels(regions, random)
+                panels.contours(ax, points, marginal, levels)
             else:
-                outlines(ax, marginal, radii)
+                panels.outlines(ax, marginal, radii)
 
         names, notes = self.feature_names, self._notes()
         if len(names) > 1 and not (probabilities is None and kind == "ellipses"):
@@ -258,30 +235,22 @@ class GaussianMixtureDisplay:
             self.axes_, corner = triangle(ax, names)
             for i, j in zip(*np.tril_indices(len(names)), strict=True):
                 draw(self.axes_[i, j], *sorted({int(i), int(j)}))
-            self._legend(corner, notes)
+            panels.legend(corner, self.weights, notes)
             self.ax_ = self.axes_[-1, 0]
         else:
-            self.ax_ = panel(ax)
+            self.ax_ = drawing.panel(ax)
             self.axes_ = np.array([[self.ax_]], dtype=object)
             draw(self.ax_, *range(len(names)))
             if len(names) == 1:
-                numbers(self.ax_, self._marginal.peaks(), "bottom")
+                drawing.numbers(self.ax_, whole.peaks(), "bottom")
             else:
-                numbers(self.ax_, self.means)
-            inches = inches_of(self.ax_)
-            self.ax_.set_xlabel(wrapped(names[0], inches))
-            self.ax_.set_ylabel(wrapped([*names, "density"][1], inches))
-            margin_note(self.ax_, notes)
+                drawing.numbers(self.ax_, self.means)
+            inches = drawing.inches_of(self.ax_)
+            x, y = (drawing.wrapped(name, inches) for name in [*names, "density"][:2])
+            self.ax_.set(xlabel=x, ylabel=y)
+            drawing.margin_note(self.ax_, notes)
         self.figure_ = self.ax_.figure
         return self
-
-    @property
-    def _marginal(self) -> Marginal:
-        return Marginal(self.weights, self.means, self.covariances)
-
-    @property
-    def _points(self) -> Points:
-        return Points(self.rows, self.labels, self.row_weights)
 
     def _notes(self) -> list[str]:
         """Return the lines of the note about the rows."""
@@ -291,19 +260,9 @@ class GaussianMixtureDisplay:
             notes.append(f"{grouped(n_drawn)} of {grouped(self.n_rows)} rows")
         if n_missing:
             notes.append(f"{grouped(n_missing)} with missing values left out")
-        if (self.labels == NOISE).any():
+        if (self.labels == panels.NOISE).any():
             notes.append("grey: noise" if len(self.feature_names) > 1 else "noise among the rows")
         return notes
-
-    def _legend(self, corner: Axes, notes: Sequence[str]) -> None:
-        """Draw the legend of a grid and the note in its corner."""
-        from matplotlib.lines import Line2D
-
-        handles = [
-            Line2D([], [], color=colour_of(k), ls=style_of(k, LINES), label=f"{k}: {weight:.2f}")
-            for k, weight in enumerate(self.weights)
-        ]
-        legend(corner, handles, [*notes, "component: weight"])
 
 
 def displayed(
@@ -320,14 +279,74 @@ def displayed(
     with one_blas_thread():
         drawn = ArraySource(rows.values, complete=rows.complete)
         labels = prediction.row_by_row(mixture, drawn, prediction.labels, dtype=np.int64)
-    marginal = Marginal.of(mixture, features)
     return {
-        "weights": marginal.weights,
-        "means": marginal.means,
-        "covariances": marginal.covariances,
+        **vars(Marginal.of(mixture, features)),
         "rows": rows.values[:, list(features)].astype(np.float64),
         "labels": labels,
         "n_rows": source.n_rows,
         "feature_names": feature_names,
         "row_weights": rows.weights,
     }
+
+
+def triangle(ax: Axes | None, names: Sequence[str]) -> tuple[NDArray[Any], Axes]:
+    """Create panels for all pairs of features, and axes for a legend in the upper right corner.
+
+    Parameters
+    ----------
+    ax : Axes, optional
+        Axes that the panels replace. By default they are in a new figure.
+    names : sequence of str
+        Names of the F features.
+
+    Returns
+    -------
+    axes : ndarray of shape (F, F)
+        Axes of the column's feature against the row's feature; None above the diagonal.
+    corner : Axes
+        Axes in the upper right corner.
+
+    Raises
+    ------
+    ValueError
+        If the position of the given axes is not a cell of a grid, which could be divided.
+    """
+    n = len(names)
+    if ax is None:
+        figure = drawing.new_figure(CELL * n + 0.4, CELL * n + 0.2)
+        cells = figure.add_gridspec(n, n)
+        inches = CELL
+    else:
+        figure, place = ax.figure, ax.get_subplotspec()
+        if place is None:
+            raise ValueError(
+                "A grid can only replace Axes that were created by subplots or add_subplot; these "
+                "were created by add_axes."
+            )
+        cells = place.subgridspec(n, n)
+        inches = drawing.inches_of(ax) / n
+        ax.set_axis_off()
+    size, numbered = "small" if inches > 1 else "xx-small", inches > UNLABELLED
+    labels = [drawing.wrapped(name, inches) for name in names]
+    axes = np.full((n, n), None, dtype=object)
+    for i, j in zip(*np.tril_indices(n), strict=True):
+        left = axes[i, 0] if 0 < j < i else None
+        cell = figure.add_subplot(cells[i, j], sharex=axes[j, j] if i > j else None, sharey=left)
+        axes[i, j] = cell
+        cell.locator_params(nbins=3 if inches > 1 else 2)
+        left_below = {"labelleft": 0 == j < i and numbered, "labelbottom": i == n - 1 and numbered}
+        cell.tick_params(labelsize=size, length=2, pad=2, **left_below)
+        if i == n - 1:
+            cell.set_xlabel(labels[j], fontsize=size)
+        if j == 0 < i:
+            cell.set_ylabel(labels[i], fontsize=size)
+        if i == j:
+            cell.set_yticks([])
+    corner = figure.add_subplot(cells[0, n - 1])
+    corner.set_axis_off()
+    return axes, corner
+
+
+def grouped(number: int) -> str:
+    """Return a number with its digits in groups of three."""
+    return f"{number:,}".replace(",", " ")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emgmm.drawing import COLOURS, GREY, ellipses
-from emgmm.plotting.layout import haloed, inches_of
+from emgmm.drawing import COLOURS, GREY, LEGEND, ellipses, inches_of, scale_of
 from emgmm.plotting.marginal import Marginal
 from emgmm.typing import Array, Integers
 
@@ -22,9 +21,6 @@ LINES = ("-", "--", ":", "-.")
 
 DARK = "0.2"
 NOISE = -1
-
-# Fraction of the length of an axis below which the numbers of two components are written together.
-CLOSE = 0.05
 
 
 def colour_of(component: int) -> str:
@@ -57,28 +53,20 @@ class Points:
 
     def observed(self, *features: int) -> Points:
         """Select features, and the rows of positive weight in which none of these is missing."""
-        rows = self.rows[:, list(features)]
-        complete = np.logical_not(np.isnan(rows).any(axis=1))
-        if self.weights is None:
-            return Points(rows[complete], self.labels[complete])
-        complete &= self.weights > 0
-        return Points(rows[complete], self.labels[complete], self.weights[complete])
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-def scale_of(ax: Axes) -> float:
-    """Return the factor of line widths and marker sizes, which is below 1 in small panels."""
-    return float(np.clip(inches_of(ax) / 1.4, 0.35, 1))
+        rows, weights = self.rows[:, features], self.weights
+        drawn = np.logical_not(np.isnan(rows).any(axis=1))
+        if weights is not None:
+            drawn &= weights > 0
+            weights = weights[drawn]
+        return Points(rows[drawn], self.labels[drawn], weights)
 
 
 def scatter(ax: Axes, points: Points, marginal: Marginal) -> None:
     """Draw the rows of two features, coloured by component, with smaller markers for more rows."""
-    area = scale_of(ax) * float(np.clip(9 * np.sqrt(600 / max(len(points), 1)), 1.2, 9))
+    area = scale_of(ax) * float(np.clip(9 * np.sqrt(600 / max(len(points.rows), 1)), 1.2, 9))
     # With Axes.scatter a grid of pairs takes twice as long.
     style: dict[str, Any] = {"ms": np.sqrt(area), "ls": "", "mew": 0, "alpha": 0.45, "zorder": 1}
-    for component in range(NOISE, marginal.n_components):
+    for component in range(NOISE, len(marginal.weights)):
         own = points.rows[points.labels == component]
         if component == NOISE and not len(own):
             continue
@@ -94,28 +82,35 @@ def label_of(component: int, marginal: Marginal) -> str:
     return f"component {component}, weight {marginal.weights[component]:.2f}"
 
 
+def legend(corner: Axes, weights: Array, notes: Sequence[str]) -> None:
+    """Draw the weights of all components as the legend of a grid, below some lines of text."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=colour_of(k), ls=style_of(k, LINES), label=f"{k}: {weight:.2f}")
+        for k, weight in enumerate(weights)
+    ]
+    size = "x-small" if inches_of(corner) > 1 else "xx-small"
+    style: dict[str, Any] = {**LEGEND, "fontsize": size, "title_fontsize": size}
+    style |= {"handlelength": 1.5, "columnspacing": 1, "ncols": 1 + (len(handles) - 1) // 8}
+    title = "\n".join([*notes, "component: weight"])
+    box = corner.legend(handles=handles, title=title, alignment="left", loc="upper right", **style)
+    box.set_in_layout(False)
+
+
 def outlines(ax: Axes, marginal: Marginal, radii: Sequence[float]) -> None:
     """Draw ellipses of every component of two features with some Mahalanobis radii."""
-    scale = scale_of(ax)
     for k, (mean, covariance) in enumerate(zip(marginal.means, marginal.covariances, strict=True)):
-        line = style_of(k, LINES)
-        ellipses(ax, mean, covariance, colour_of(k), radii=radii, scale=scale, ls=line)
+        ellipses(ax, mean, covariance, colour_of(k), radii, style_of(k, LINES))
     ax.autoscale_view()
 
 
-def contours(
-    ax: Axes,
-    points: Points,
-    marginal: Marginal,
-    probabilities: Sequence[float],
-    random: np.random.RandomState,
-) -> None:
-    """Draw the contours of the density that bound the densest regions with some probabilities."""
+def contours(ax: Axes, points: Points, marginal: Marginal, levels: Array) -> None:
+    """Draw the contours of the density of two features at some log-densities."""
     low, high = extent(points, marginal)
     x, y = (marginal.grid(j, low[j], high[j]) for j in (0, 1))
     grid = np.stack(np.meshgrid(x, y), axis=-1)
     density = marginal.log_density(grid.reshape(-1, 2)).reshape(grid.shape[:2])
-    levels = marginal.log_levels(sorted(set(probabilities), reverse=True), random)
     style: dict[str, Any] = {"colors": DARK, "linestyles": "solid"}
     style["linewidths"] = scale_of(ax) * np.linspace(0.7, 1.4, len(levels))
     ax.contour(x, y, density, levels=levels, **style)
@@ -130,27 +125,13 @@ def extent(points: Points, marginal: Marginal) -> tuple[Array, Array]:
     return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
-def numbers(ax: Axes, positions: Array, va: str = "center") -> None:
-    """Write the number of each component at its (K, 2) position; close ones share a text."""
-    span = np.ptp(np.array([ax.get_xlim(), ax.get_ylim()]), axis=1)
-    style: dict[str, Any] = {"ha": "center", "va": va, "fontsize": "small", "clip_on": True}
-    left = list(range(len(positions)))
-    while left:
-        apart = np.abs(positions[left] - positions[left[0]]) / span
-        here = [k for k, distance in zip(left, apart, strict=True) if distance.max() <= CLOSE]
-        left = [k for k in left if k not in here]
-        x, y = positions[here].mean(axis=0)
-        text = ax.text(x, y, ", ".join(map(str, here)), fontweight="bold", **style)
-        haloed(text)
-
-
 def profile(ax: Axes, points: Points, marginal: Marginal) -> None:
     """Draw a histogram of one feature, the weighted density of each component, and their sum."""
     low, high = (float(end[0]) for end in extent(points, marginal))
-    if len(points):
+    if len(points.rows):
         values = points.rows[:, 0]
         style: dict[str, Any] = {"color": "0.87", "density": True, "label": "rows"}
-        ax.hist(values, bins=edges(values).tolist(), weights=points.weights, **style)
+        ax.hist(values, bins=n_bins(values), weights=points.weights, **style)
     x, scale = marginal.grid(0, low, high), scale_of(ax)
     curves = marginal.curves(x)
     dashes = (0, (4, 2))
@@ -161,10 +142,8 @@ def profile(ax: Axes, points: Points, marginal: Marginal) -> None:
     ax.set(xlim=(low, high), ylim=(0, 1.12 * ax.dataLim.y1))
 
 
-def edges(values: Array) -> Array:
-    """Return the edges of 10 to 60 bins by the rule of Freedman and Diaconis."""
+def n_bins(values: Array) -> int:
+    """Return the number of bins, 10 to 60, by the rule of Freedman and Diaconis."""
     low, first, third, high = np.quantile(values, [0, 0.25, 0.75, 1])
-    if low == high:
-        return np.linspace(low - 0.5, high + 0.5, 11)
     width = max(2 * (third - first) / np.cbrt(len(values)), (high - low) / 60)
-    return np.linspace(low, high, max(10, int(np.ceil((high - low) / width))) + 1)
+    return max(10, int(np.ceil((high - low) / width))) if high > low else 10

@@ -74,13 +74,9 @@ def check_levels(kind: str, sds: Any, probabilities: Any) -> None:
     """Check the kind, the Mahalanobis radii and the probabilities of a display."""
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {list(KINDS)}, but got {kind!r}.")
-    if np.ndim(sds) != 1 or not len(sds) or not all(0 < sd < np.inf for sd in sds):
-        raise ValueError(f"sds must be a sequence of numbers above 0, but got {sds!r}.")
-    if probabilities is None:
-        return
-    valid = np.ndim(probabilities) == 1 and len(probabilities)
-    if not valid or not all(0 < probability < 1 for probability in probabilities):
-        raise ValueError(
-            "probabilities must be a sequence of numbers between 0 and 1, but got "
-            f"{probabilities!r}."
-        )
+    checked = [("sds", sds, np.inf, "numbers above 0")]
+    if probabilities is not None:
+        checked.append(("probabilities", probabilities, 1, "numbers between 0 and 1"))
+    for name, values, limit, wanted in checked:
+        if np.ndim(values) != 1 or not len(values) or not all(0 < v < limit for v in values):
+            raise ValueError(f"{name} must be a sequence of {wanted}, but got {values!r}.")

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
 
-from emgmm.acceleration import PLAIN
 from emgmm.covariances import Family, family_of
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, format_components
 from emgmm.fitting.fit import FitResult, fit_mixture
@@ -43,6 +42,11 @@ FINALISTS = 3
 
 # Number of candidates that a summary shows for each criterion.
 SHOWN = 3
+
+# Entries of `results_` for a candidate without a fit.
+WITHOUT_FIT: dict[str, Any] = dict.fromkeys((*CRITERIA, "log_likelihood", "n_parameters"), np.nan)
+WITHOUT_FIT |= {"sound": False, "converged": False, "n_iter": 0}
+WITHOUT_FIT |= {"remaining_gain": np.nan, "ending": "", "warnings": ""}
 
 
 class SharedStart:
@@ -104,10 +108,24 @@ class Search:
     verbose: int = 0
     verbose_interval: int = 10
 
-    def problem_of(self, candidate: Candidate) -> Problem:
-        """Return the problem of a candidate."""
+    def fit(self, candidate: Candidate, options: Options, **others: Any) -> FitResult:
+        """Fit a candidate; the arguments are those of `fit_mixture`.
+
+        Raises
+        ------
+        FailedFitError
+            If the fit leads to a singular covariance.
+        ValueError
+            If the rows cannot be fitted.
+        """
         family, K = family_of(candidate.covariance_type), candidate.n_components
-        return replace(self.problem, family=family, n_components=K)
+        problem = replace(self.problem, family=family, n_components=K)
+        source, random = self.source, np.random.RandomState(self.seed)
+        try:
+            return fit_mixture(source, problem, options, random, **others)
+        except DegenerateCovarianceError as error:
+            ridge = problem.ridge if problem.prior is None else None
+            raise FailedFitError(error, ridge, source.dtype, source.feature_names) from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +141,7 @@ class Candidate:
     result : FitResult, optional
         Result of the fit.
     figures : dict
-        Criteria, log-likelihood and number of parameters; nan without a fit.
+        Entries of `results_` that describe the fit.
     seconds : float
         Time of the fit.
     failure : str
@@ -132,9 +150,9 @@ class Candidate:
 
     n_components: int
     covariance_type: str | Family
-    result: FitResult | None
-    figures: dict[str, float]
-    seconds: float
+    result: FitResult | None = None
+    figures: dict[str, Any] = field(default_factory=WITHOUT_FIT.copy)
+    seconds: float = 0.0
     failure: str = ""
 
     @property
@@ -147,45 +165,23 @@ class Candidate:
         """Whether there is a fit that met the stopping rule."""
         return self.result is not None and self.result.run.converged
 
-    def renamed(self, covariance_type: str | Family) -> Candidate:
-        """Return the same model under the name of another, equivalent family."""
-        return replace(self, covariance_type=covariance_type)
-
     def entries(self) -> dict[str, Any]:
         """Return the entries of `results_` for the candidate, without the rank."""
-        result = self.result
-        entries = {
+        return {
             "n_components": self.n_components,
             "covariance_type": family_of(self.covariance_type).name,
             **self.figures,
-            "sound": self.sound,
-            "converged": self.converged,
-            "n_iter": 0,
-            "remaining_gain": np.nan,
-            "ending": "",
-            "warnings": "",
             "time": self.seconds,
             "failure": self.failure,
-            "reason": self.failure,
+            "reason": self.reason(),
         }
-        if result is not None:
-            names = dict.fromkeys(type(warning).__name__ for warning in result.warnings)
-            entries |= {
-                "n_iter": result.run.n_iter,
-                "remaining_gain": result.statistics.weight * result.remaining_gain,
-                "ending": result.run.ending.name,
-                "warnings": ", ".join(names),
-                "reason": self.reason(),
-            }
-        return entries
 
     def reason(self) -> str:
         """Return the reason why the candidate is excluded or not reliable, or ""."""
         if self.result is None:
             return self.failure
-        reasons = []
-        for warning in self.result.unsound:
-            reasons.append(f"{format_components(warning.components)} {warning.finding}")
+        unsound = self.result.unsound
+        reasons = [f"{format_components(each.components)} {each.finding}" for each in unsound]
         if not self.converged:
             reasons.append("not converged")
         return "; ".join(reasons)
@@ -193,7 +189,7 @@ class Candidate:
 
 def fit_candidate(search: Search, n_components: int, covariance_type: str | Family) -> Candidate:
     """Fit a candidate, from further starts if the first one does not lead to a sound fit."""
-    candidate = unfitted(n_components, covariance_type)
+    candidate = Candidate(n_components, covariance_type)
     for start in (search.options.start, *search.alternatives):
         candidate = better_from(search, candidate, start)
         if candidate.sound:
@@ -204,39 +200,17 @@ def fit_candidate(search: Search, n_components: int, covariance_type: str | Fami
 def better_from(search: Search, candidate: Candidate, start: Start) -> Candidate:
     """Fit a candidate from a start, and return it with the better of this and its former fit."""
     begin = time.perf_counter()
-    result, failure = None, candidate.failure
+    options = replace(search.options, start=start)
+    reporter = Reporter(search.verbose, search.verbose_interval)
     try:
-        result = fit_mixture(
-            search.source,
-            search.problem_of(candidate),
-            replace(search.options, start=start),
-            np.random.RandomState(search.seed),
-            reporter=Reporter(search.verbose, search.verbose_interval),
-        )
-    except DegenerateCovarianceError as error:
-        failure = failure or message_of(search, error)
+        result = search.fit(candidate, options, reporter=reporter)
     except ValueError as error:
-        failure = failure or str(error)
-    seconds = candidate.seconds + time.perf_counter() - begin
-    if candidate.result is not None and (result is None or not _better(result, candidate.result)):
-        return replace(candidate, seconds=seconds)
-    if result is None:
-        return replace(candidate, seconds=seconds, failure=failure)
-    figures = figures_of(search.source, result)
-    return replace(candidate, result=result, figures=figures, seconds=seconds, failure="")
-
-
-def unfitted(n_components: int, covariance_type: str | Family, failure: str = "") -> Candidate:
-    """Return a candidate that has not been fitted yet or could not be fitted."""
-    figures = dict.fromkeys((*CRITERIA, "log_likelihood", "n_parameters"), np.nan)
-    return Candidate(n_components, covariance_type, None, figures, 0.0, failure)
-
-
-def message_of(search: Search, error: DegenerateCovarianceError) -> str:
-    """Return the message for a fit that led to a singular covariance."""
-    ridge = search.problem.ridge if search.problem.prior is None else None
-    source = search.source
-    return str(FailedFitError(error, ridge, source.dtype, source.feature_names))
+        if candidate.result is None:
+            candidate = replace(candidate, failure=candidate.failure or str(error))
+    else:
+        if candidate.result is None or _better(result, candidate.result):
+            candidate = with_result(search, candidate, result)
+    return replace(candidate, seconds=candidate.seconds + time.perf_counter() - begin)
 
 
 def with_more_iterations(search: Search, candidate: Candidate) -> Candidate:
@@ -244,25 +218,35 @@ def with_more_iterations(search: Search, candidate: Candidate) -> Candidate:
     result = candidate.result
     assert result is not None
     begin = time.perf_counter()
-    options = replace(search.options, max_iter=(MAX_ITER_FACTOR - 1) * search.options.max_iter)
+    rules = search.options.rules
+    rules = replace(rules, max_iter=(MAX_ITER_FACTOR - 1) * rules.max_iter)
+    options, before = replace(search.options, rules=rules), result.run.objectives[-2]
     try:
-        more = fit_mixture(
-            search.source,
-            search.problem_of(candidate),
-            options,
-            np.random.RandomState(search.seed),
-            initial=result.mixture,
-            before=result.run.objectives[-2],
-        )
-    except DegenerateCovarianceError as error:  # the likelihood is unbounded there
-        message = message_of(search, error)
-        failed = unfitted(candidate.n_components, candidate.covariance_type, message)
-        return replace(failed, seconds=candidate.seconds)
-    run = result.run.followed_by(more.run.without_first(), PLAIN)
-    result = replace(more, run=run, outcomes=result.outcomes)
-    seconds = candidate.seconds + time.perf_counter() - begin
-    figures = figures_of(search.source, result)
-    return replace(candidate, result=result, figures=figures, seconds=seconds)
+        more = search.fit(candidate, options, initial=result.mixture, before=before)
+    except FailedFitError as error:  # the likelihood is unbounded there
+        return replace(candidate, result=None, figures=WITHOUT_FIT, failure=str(error))
+    result = replace(more, run=result.run.resumed(more.run), outcomes=result.outcomes)
+    candidate = with_result(search, candidate, result)
+    return replace(candidate, seconds=candidate.seconds + time.perf_counter() - begin)
+
+
+def with_result(search: Search, candidate: Candidate, result: FitResult) -> Candidate:
+    """Return a candidate with a fit and its figures.
+
+    The certainty of the labels, which ICL requires, takes one pass.
+    """
+    total = summed(result.mixture, search.source, certainty)
+    names = dict.fromkeys(type(warning).__name__ for warning in result.warnings)
+    figures = {
+        **criteria(result.statistics, result.mixture.n_parameters, total),
+        "sound": not result.unsound,
+        "converged": result.run.converged,
+        "n_iter": result.run.n_iter,
+        "remaining_gain": result.statistics.weight * result.run.remaining_gain,
+        "ending": result.run.ending.name,
+        "warnings": ", ".join(names),
+    }
+    return replace(candidate, result=result, figures=figures, failure="")
 
 
 def _better(one: FitResult, other: FitResult) -> bool:
@@ -271,12 +255,6 @@ def _better(one: FitResult, other: FitResult) -> bool:
         return bool(other.unsound)
     gain = one.statistics.weight * (one.run.objectives[-1] - other.run.objectives[-1])
     return gain > NEGLIGIBLE
-
-
-def figures_of(source: Source, result: FitResult) -> dict[str, float]:
-    """Return the criteria of a fit, which take one pass for the certainty of the labels."""
-    total = summed(result.mixture, source, certainty)
-    return criteria(result.statistics, result.mixture.n_parameters, total)
 
 
 def distinct_families(

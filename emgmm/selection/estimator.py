@@ -17,15 +17,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from emgmm import attributes, validation
 from emgmm.acceleration import Scheme, after_short_runs
-from emgmm.base import BaseMixture, about_the_fit, fitted_mixture
+from emgmm.base import BaseMixture, fitted_mixture
 from emgmm.covariances import FAMILIES, Family, family_names
 from emgmm.diagnostics import Diagnosis
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import EMWarning, issue
 from emgmm.fitting.multistart import Given
 from emgmm.fitting.problem import options_of, problem_of
-from emgmm.initialization import AUTO, STARTS, auto, denoised, from_sample, start_of
+from emgmm.initialization import STARTS, starts_of
 from emgmm.mixture import Mixture
+from emgmm.parameters import ARRAYS, Hidden, one_of, suggestion
 from emgmm.prior import NormalInverseWishart
 from emgmm.selection.candidates import (
     CRITERIA,
@@ -44,7 +45,6 @@ from emgmm.selection.candidates import (
 )
 from emgmm.sources import Source
 from emgmm.threads import one_blas_thread
-from emgmm.validation import ARRAYS, Hidden, one_of, suggestion
 
 # Parameters of GaussianMixture that are passed to every candidate; others concern a single fit.
 PASSED_ON = (
@@ -214,12 +214,7 @@ class GaussianMixtureIC(BaseMixture):
         self.noise = noise
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,  # noqa: ARG002
-        sample_weight: Any = None,
-    ) -> GaussianMixtureIC:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixtureIC:  # noqa: ARG002
         """Fit every candidate and keep the best.
 
         Parameters
@@ -260,31 +255,19 @@ class GaussianMixtureIC(BaseMixture):
 
     def _search(self, source: Source) -> Search:
         """Return the rows and settings that all candidates share."""
-        by_default = (self.tol, self.max_iter) == (TOL, MAX_ITER)
-        several, noise = self._starts_automatically, self.noise is not None
-        if several:
-            starts = [auto, *map(from_sample, AUTO)]
-            starts = [denoised(start) for start in starts] if noise else starts
-        else:
-            starts = [start_of(self.init_params, noise=noise)]
+        starts = starts_of(self.init_params, noise=self.noise is not None)
         first, *others = map(SharedStart, starts)
-        options = options_of(self, first, Given())
+        model = GaussianMixture(**self._passed_on())
+        options = options_of(model, first, Given())
+        if self._starts_automatically:
+            options = replace(options, scheme=after_short_runs(options.scheme))
+        if (self.tol, self.max_iter) == (TOL, MAX_ITER):
+            options = replace(options, rules=replace(options.rules, negligible=NEGLIGIBLE))
         seed = self.random_state
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
-        return Search(
-            source,
-            problem_of(self, FAMILIES["full"], 1),
-            replace(
-                options,
-                scheme=after_short_runs(options.scheme) if several else options.scheme,
-                negligible=NEGLIGIBLE if by_default else math.inf,
-            ),
-            others,
-            int(seed),
-            max(0, int(self.verbose) - 1),
-            self.verbose_interval,
-        )
+        verbose, interval = max(0, int(self.verbose) - 1), self.verbose_interval
+        return Search(source, problem_of(model), options, others, int(seed), verbose, interval)
 
     @property
     def _starts_automatically(self) -> bool:
@@ -312,9 +295,13 @@ class GaussianMixtureIC(BaseMixture):
         for job in self._in_order(found)[:FINALISTS]:
             for start in search.alternatives:
                 found[job] = better_from(search, found[job], start)
-        if math.isfinite(search.options.negligible):
+        if math.isfinite(search.options.rules.negligible):
             self._continue_best(search, found)
-        return [found[K, one].renamed(other) for K, first in pairs for other, one in first.items()]
+        return [
+            replace(found[K, one], covariance_type=other)
+            for K, first in pairs
+            for other, one in first.items()
+        ]
 
     def _in_order(self, found: Fits) -> list[tuple[int, str | Family]]:
         """Return the keys of the candidates with a fit, the best first."""
@@ -355,16 +342,10 @@ class GaussianMixtureIC(BaseMixture):
         best = candidates[self.best_index_]
         result = best.result
         assert result is not None
-        self.best_params_ = {
-            "n_components": best.n_components,
-            "covariance_type": best.covariance_type,
-        }
-        model = GaussianMixture(
-            best.n_components,
-            covariance_type=best.covariance_type,
-            random_state=self.random_state,
-            **self._passed_on(),
-        )
+        parameters = ("n_components", "covariance_type")
+        self.best_params_ = {name: getattr(best, name) for name in parameters}
+        own = {**self.best_params_, "random_state": self.random_state}
+        model = GaussianMixture(**own, **self._passed_on())
         attributes.adopt(model, result.mixture, **result.attributes())
         model.n_features_in_ = n_features
         if hasattr(self, "feature_names_in_"):
@@ -426,7 +407,7 @@ class GaussianMixtureIC(BaseMixture):
     def _about_the_fit(self) -> dict[str, Any]:
         """Return how EM ended, remarks, and the best candidates."""
         return {
-            **about_the_fit(self.best_estimator_),
+            **self.best_estimator_._about_the_fit(),
             "notes": notes(self.results_, self.best_index_),
             "candidates": {name: best_by(self.results_, name) for name in ("bic", "icl")},
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,22 +52,20 @@ class ArraySource(Source):
         if not self._is_small:
             return self._divide(size)
         size = min(size, max(1, self.n_rows))
-        blocks = self._persistent.get(size)
-        if blocks is None:
-            blocks = self._persistent[size] = list(self._divide(size))
-        return iter(blocks)
+        if size not in self._persistent:
+            self._persistent[size] = list(self._divide(size))
+        return iter(self._persistent[size])
 
     def _divide(self, size: int) -> Iterator[Block]:
         for start in range(0, self.n_rows, size):
-            place = slice(start, start + size)
+            place: slice | Integers = slice(start, start + size)
             if self.complete:
-                weights = None if self.weights is None else self.weights[place]
-                rows = self._features[:, place]
-                yield Block(start, rows, weights, is_persistent=self._is_small)
+                numbers, rows = None, self._features[:, place]
             else:
-                numbers = self._by_pattern[place]
-                weights = None if self.weights is None else self.weights[numbers]
-                yield Block(start, np.take(self.rows, numbers, axis=0).T, weights, False, numbers)
+                numbers = place = self._by_pattern[place]
+                rows = np.take(self.rows, numbers, axis=0).T
+            weights = None if self.weights is None else self.weights[place]
+            yield Block(start, rows, weights, self.complete, numbers, self._is_small)
 
     @cached_property
     def _by_pattern(self) -> Integers:
@@ -74,8 +73,7 @@ class ArraySource(Source):
         return by_pattern(self.rows)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
-        if self.n_rows <= limit:
-            return Rows(self.rows, self.weights, self.complete)
-        chosen = sample_indices(self.n_rows, limit, random)
-        weights = None if self.weights is None else self.weights[chosen]
-        return Rows(self.rows[chosen], weights, self.complete)
+        numbers = sample_indices(self.n_rows, limit, random)
+        rows = Rows(self.rows, self.weights, self.complete)
+        chosen = rows if self.n_rows <= limit else rows.take(numbers)
+        return replace(chosen, numbers=numbers, total=self.n_rows)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
-from emgmm.sources.block import Block
 from emgmm.sources.blocks import Blocks
 from emgmm.sources.row_group import RowGroup
-from emgmm.sources.source import UNKNOWN_N_ROWS
+from emgmm.sources.source import UNKNOWN_N_ROWS, PerRow
 from emgmm.sources.streamed import StreamedSource
 from emgmm.sources.weights import attach_weights, sliceable_weights
-from emgmm.threads import cached_property, in_order, one_blas_thread
-from emgmm.typing import Array
+from emgmm.threads import cached_property, one_blas_thread
 
 
 class BlocksSource(StreamedSource):
@@ -31,6 +29,8 @@ class BlocksSource(StreamedSource):
         Weight of each row; the weight column of X, or 1, by default.
     """
 
+    n_rows_hint = UNKNOWN_N_ROWS
+
     def __init__(self, X: Blocks, sample_weight: Any = None) -> None:
         groups = X.read()
         first = next(groups, None)
@@ -42,21 +42,19 @@ class BlocksSource(StreamedSource):
                 f"X has a column of weights, {X.weight_column!r}, and sample_weight is given as "
                 "well: give only one of them."
             )
-        self._read = _reader(X, sample_weight)
+        if sample_weight is None:
+            self._read = X.read
+        elif isinstance(sample_weight, Blocks):
+            self._read = lambda: _attach_blocks(X.read(), sample_weight.read_weights())
+        else:
+            weights = sliceable_weights(sample_weight)
+            self._read = lambda: attach_weights(X.read(), weights)
         self._lengths: list[int] = []
         super().__init__(first.rows.shape[1], first.rows.dtype, first.names)
-
-    @property
-    def n_rows_hint(self) -> int:
-        return UNKNOWN_N_ROWS
 
     @classmethod
     def accepts(cls, X: Any) -> bool:
         return isinstance(X, Blocks)
-
-    @classmethod
-    def of(cls, X: Any, sample_weight: Any) -> BlocksSource:
-        return cls(X, sample_weight)
 
     @cached_property
     def n_rows(self) -> int:
@@ -66,68 +64,42 @@ class BlocksSource(StreamedSource):
 
     def read(self, size: int) -> Iterator[RowGroup]:  # noqa: ARG002
         known, lengths = self._lengths, []
-        for number, group in enumerate(self._read()):
-            self._check_consistency(number, group)
-            if known and (number >= len(known) or known[number] != len(group)):
-                before = f"had {known[number]}" if number < len(known) else "did not exist"
+        for number, (group, length) in enumerate(zip_longest(self._read(), known)):
+            if known and (group is None or len(group) != length):
+                now = "is missing" if group is None else f"has {len(group)} rows"
+                before = "did not exist" if length is None else f"had {length} rows"
                 raise ValueError(
-                    f"Block {number}, counted from 0, has {len(group)} rows, but {before} in the "
-                    "first pass: the rows must stay the same while they are read."
+                    f"Block {number}, counted from 0, {now}, but {before} in the first pass: the "
+                    "rows must stay the same while they are read."
                 )
+            self._check_consistency(number, group)
             yield replace(group, rows=group.rows.astype(self.dtype, copy=False))
             lengths.append(len(group))
-        if len(lengths) < len(known):
-            raise ValueError(
-                f"Block {len(lengths)}, counted from 0, is missing, although the first pass read "
-                f"{len(known)} blocks: the rows must stay the same while they are read."
-            )
         self._lengths = lengths
 
     def _check_consistency(self, number: int, group: RowGroup) -> None:
         """Raise if a block differs from the first in its number or names of features or type."""
-        if group.rows.shape[1] != self.n_features:
-            raise ValueError(
-                f"Block {number}, counted from 0, has {group.rows.shape[1]} features, but the "
-                f"first block has {self.n_features}."
-            )
-        one, other = (
-            None if names is None else list(names) for names in (group.names, self.feature_names)
-        )
-        if one != other:
-            raise ValueError(
-                f"Block {number}, counted from 0, has the columns {one}, but the first block has "
-                f"{other}."
-            )
-        if not np.can_cast(group.rows.dtype, self.dtype):
-            raise ValueError(
-                f"Block {number}, counted from 0, has the type {group.rows.dtype}, but the first "
-                f"block has {self.dtype}: convert all blocks to one type."
-            )
+        pair = (group.names, self.feature_names)
+        names = [None if each is None else list(each) for each in pair]
+        dtype = np.promote_types(group.rows.dtype, self.dtype)  # float32 can become float64
+        for has, own, first in (
+            ("{} features", group.rows.shape[1], self.n_features),
+            ("the columns {}", names[0], names[1]),
+            ("the type {}", dtype, self.dtype),
+        ):
+            if own != first:
+                raise ValueError(
+                    f"Block {number}, counted from 0, has {has.format(own)}, but the first block "
+                    f"has {first}: give all blocks the same features and type."
+                )
 
-    def each_row(
-        self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
-    ) -> Iterator[Array]:
+    def each_row(self, function: PerRow, size: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """Yield the values of a (B, *shape) function, one array for each block of the user's."""
         for group in self.row_groups(size):
             out = np.empty((len(group), *shape), dtype=dtype)
-
-            def fill(block: Block, out: Array = out, first: int = group.start) -> None:
-                out[block.place_from(first)] = function(block)
-
             with one_blas_thread():
-                for _ in in_order(fill, group.blocks(size)):
-                    pass
+                self._fill(out, function, group.blocks(size), group.start)
             yield out
-
-
-def _reader(X: Blocks, sample_weight: Any) -> Callable[[], Iterator[RowGroup]]:
-    """Return a function that reads the rows of blocks with their weights."""
-    if sample_weight is None:
-        return X.read
-    if isinstance(sample_weight, Blocks):
-        return lambda: _attach_blocks(X.read(), sample_weight.read_weights())
-    weights = sliceable_weights(sample_weight)
-    return lambda: attach_weights(X.read(), weights)
 
 
 def _attach_blocks(groups: Iterator[RowGroup], weights: Iterator[RowGroup]) -> Iterator[RowGroup]:

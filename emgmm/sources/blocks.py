@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
@@ -28,16 +27,6 @@ ONCE = (
     "which can be read only once, and EM reads all rows in every iteration. Pass a function that "
     "returns a new one each time: blocks(lambda: read(path)), not blocks(read(path))."
 )
-
-
-@contextmanager
-def naming_block(number: int) -> Iterator[None]:
-    """Prepend the number of the block to the messages of errors."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"Block {number}, counted from 0: {error}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +67,11 @@ class Blocks:
         raws = iter(self.opened())
         try:
             for raw in raws:
-                with naming_block(number):
+                try:
                     group = convert(raw)
+                except (TypeError, ValueError) as error:
+                    kind = TypeError if isinstance(error, TypeError) else ValueError
+                    raise kind(f"Block {number}, counted from 0: {error}") from error
                 size = self.block_rows or max(1, len(group))
                 for at in range(0, max(1, len(group)), size):
                     yield group.part(slice(at, at + size))
@@ -110,11 +102,7 @@ class Blocks:
 
 
 def blocks(
-    source: Any,
-    *,
-    columns: Any = None,
-    weight_column: Any = None,
-    block_rows: Any = None,
+    source: Any, *, columns: Any = None, weight_column: Any = None, block_rows: Any = None
 ) -> Blocks:
     """Make an X of rows that are read block by block, for data that do not fit in memory.
 
@@ -176,23 +164,15 @@ def blocks(
     if isinstance(columns, str | Integral):
         columns = [columns]
     columns = None if columns is None else list(columns)
-    limit = None if block_rows is None else _checked_size(block_rows)
-    if _is_path(source) or hasattr(source, "scanner"):
-        return _of_dataset(source, columns, weight_column, limit)
-    return Blocks(_opener(source, limit), columns, weight_column, limit)
-
-
-def _checked_size(block_rows: Any) -> int:
-    if not is_number(block_rows) or int(block_rows) < 1:
+    if block_rows is not None and not (is_number(block_rows) and block_rows >= 1):
         raise ValueError(
             f"block_rows must be a number of rows, at least 1, but got {block_rows!r}."
         )
-    return int(block_rows)
-
-
-def _is_path(source: Any) -> bool:
     paths = source if isinstance(source, list | tuple) else [source]
-    return bool(paths) and all(isinstance(path, str | os.PathLike) for path in paths)
+    are_paths = bool(paths) and all(isinstance(path, str | os.PathLike) for path in paths)
+    if are_paths or hasattr(source, "scanner"):
+        return _of_dataset(source, columns, weight_column, block_rows)
+    return Blocks(_opener(source, block_rows), columns, weight_column, block_rows)
 
 
 def _of_dataset(

@@ -42,7 +42,7 @@ def as_rows(value: Any, **checks: Any) -> Array:
     ready = _is_plain(value) and value.ndim == 2 and value.dtype in FLOATS
     if ready and len(value) >= least and value.shape[1] > 0:
         return np.asarray(value)  # `check_array` takes as long as an EM iteration on a small array
-    return _converted(value, "X", dtype=FLOATS, ensure_all_finite=False, **checks)
+    return _converted(value, "X", dtype=FLOATS, **checks)
 
 
 def as_weights(value: Any) -> Array:
@@ -50,12 +50,7 @@ def as_weights(value: Any) -> Array:
     if _is_plain(value) and value.dtype == np.float64:
         return np.asarray(value)
     return _converted(
-        value,
-        "sample_weight",
-        dtype=np.float64,
-        ensure_2d=False,
-        ensure_min_samples=0,
-        ensure_all_finite=False,
+        value, "sample_weight", dtype=np.float64, ensure_2d=False, ensure_min_samples=0
     )
 
 
@@ -67,7 +62,7 @@ def as_parameters(value: Any, name: str, **checks: Any) -> Array:
     TypeError, ValueError
         If an entry is not a finite number; the message contains `name`.
     """
-    return _converted(value, name, dtype=FLOATS, copy=True, **checks)
+    return _converted(value, name, finite=True, dtype=FLOATS, copy=True, **checks)
 
 
 def _is_plain(value: Any) -> bool:
@@ -94,7 +89,7 @@ def check_no_times(value: Any, name: str) -> None:
             )
 
 
-def _converted(value: Any, name: str, **checks: Any) -> Array:
+def _converted(value: Any, name: str, *, finite: bool = False, **checks: Any) -> Array:
     value = _on_host(value, name)
     if isinstance(value, list | tuple):
         value = _from_sequence(value)
@@ -107,7 +102,8 @@ def _converted(value: Any, name: str, **checks: Any) -> Array:
     value = _unmasked(value)
     try:
         with np.errstate(all="ignore"):  # overflow gives infinity, which is rejected later
-            return check_array(_stacked(value), input_name=name, **checks)
+            array = _stacked(value)
+            return check_array(array, input_name=name, ensure_all_finite=finite, **checks)
     except (OverflowError, TypeError, ValueError) as error:
         _name_entry(value, name, error)
         raise
@@ -119,7 +115,8 @@ def _on_host(value: Any, name: str) -> Any:
     if library not in DEVICE_LIBRARIES:
         return value
     try:
-        if _is_on_device(value):
+        # The first entry of DLPack's device is its type, which is 1 for the host.
+        if hasattr(value, "__dlpack_device__") and int(value.__dlpack_device__()[0]) != 1:
             raise TypeError("it is on a device")
         return np.asarray(value.__array__())
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
@@ -127,11 +124,6 @@ def _on_host(value: Any, name: str) -> Any:
             f"{name} is a {library} array; emgmm works on NumPy arrays, and this one does not "
             f"convert to one ({error}): move it to the host and convert it first."
         ) from error
-
-
-def _is_on_device(value: Any) -> bool:
-    """Whether an array is in device memory according to the DLPack protocol."""
-    return hasattr(value, "__dlpack_device__") and int(value.__dlpack_device__()[0]) != 1
 
 
 def _from_sequence(rows: Any) -> Any:

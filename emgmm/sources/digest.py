@@ -143,11 +143,6 @@ class DigestedSource(Source):
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         return self.source.sample(limit, random)
 
-    def each_row(
-        self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
-    ) -> Any:
-        return self.source.each_row(function, size, shape, dtype)
-
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
         if self.digest is not None:
             return self.source.sum(function, size)

@@ -26,17 +26,12 @@ def open_dataset(source: Any) -> Any:
     return dataset.dataset(source, format=parquet)
 
 
-def batches(dataset: Any, columns: list[str], n_rows: int) -> Iterator[Any]:
-    """Yield some columns of a dataset in order, in batches of at most `n_rows` rows.
+def batches(dataset: Any, columns: list[str], size: int) -> Iterator[Any]:
+    """Yield some columns of a dataset in order, in batches of at most `size` rows.
 
     Only the calling thread reads. Threads of pyarrow would read ahead during the EM computations,
     and the number of rows in memory would grow without bound.
     """
-    scanner = dataset.scanner(
-        columns=columns,
-        batch_size=n_rows,
-        batch_readahead=1,
-        fragment_readahead=1,
-        use_threads=False,
+    yield from dataset.to_batches(
+        columns=columns, batch_size=size, batch_readahead=1, fragment_readahead=1, use_threads=False
     )
-    yield from scanner.to_batches()

@@ -59,10 +59,6 @@ class SlicedSource(StreamedSource):
         on_disk = not isinstance(X, np.ndarray) and not hasattr(X, "__array_namespace__")
         return (on_disk or isinstance(X, np.memmap)) and is_sliceable(X, 2)
 
-    @classmethod
-    def of(cls, X: Any, sample_weight: Any) -> SlicedSource:
-        return cls(X, sample_weight)
-
     def read(self, size: int) -> Iterator[RowGroup]:
         groups = map(RowGroup, read_slices(self.array, size))
         return groups if self.weights is None else attach_weights(groups, self.weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
@@ -25,6 +26,8 @@ class Addable(Protocol):
 Sum = TypeVar("Sum", bound=Addable)
 Result = TypeVar("Result")
 
+# A function that returns a value, or several, for each row of a block.
+PerRow = Callable[[Block], Array]
 
 # Hint for a source of unknown length: a number of rows that justifies any preparatory work.
 UNKNOWN_N_ROWS = 2**40
@@ -43,7 +46,7 @@ class Rows:
     complete : bool
         Whether no value is missing.
     numbers : (n,) int, optional
-        Numbers of the rows in the source from which an initialization samples them.
+        Numbers of the rows in the source from which they were sampled.
     total : int, optional
         Number of rows of that source.
     cache : dict
@@ -104,7 +107,7 @@ class Rows:
         informative = self.informative
         return informative[sample_indices(len(informative), limit, random)]
 
-    def take(self, numbers: Integers) -> Rows:
+    def take(self, numbers: slice | Integers) -> Rows:
         """Return the rows with the given indices."""
         weights = None if self.weights is None else self.weights[numbers]
         origin = None if self.numbers is None else self.numbers[numbers]
@@ -181,7 +184,7 @@ class Source(ABC):
         return False
 
     @classmethod
-    def of(cls, X: Any, sample_weight: Any) -> Source:  # noqa: ARG003
+    def of(cls, X: Any, sample_weight: Any) -> Source:
         """Return the source for an X that it accepts, with the weights of the rows.
 
         Raises
@@ -189,7 +192,7 @@ class Source(ABC):
         ValueError
             If X or the weights cannot be read, or if they are inconsistent.
         """
-        raise TypeError(f"{cls.__name__} cannot read an object of type {type(X).__name__}")
+        return cls(X, sample_weight)  # type: ignore[call-arg]
 
     @abstractmethod
     def blocks(self, size: int) -> Iterator[Block]:
@@ -199,19 +202,20 @@ class Source(ABC):
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         """Return the rows that `sample_indices` chooses."""
 
-    def each_row(
-        self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
-    ) -> Any:
+    def each_row(self, function: PerRow, size: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return the values of a (B, *shape) function of blocks, in the order of the rows."""
         out = np.empty((self.n_rows, *shape), dtype=dtype)
+        self._fill(out, function, self.blocks(size), 0)
+        return out
+
+    def _fill(self, out: Array, function: PerRow, blocks: Iterable[Block], first: int) -> None:
+        """Store the values of a function in an array whose first row has the number `first`."""
 
         def fill(block: Block) -> None:
             with np.errstate(over="ignore"):  # values beyond the range of single precision
-                out[block.place] = function(block)
+                out[block.place_from(first)] = function(block)
 
-        for _ in self.map(fill, self.blocks(size)):
-            pass
-        return out
+        deque(self.map(fill, blocks), maxlen=0)
 
     def map(self, function: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
         """Yield the function of each block in order, computed by several threads: one pass."""
@@ -219,10 +223,5 @@ class Source(ABC):
 
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
         """Return the sum of a function of blocks without rows of weight 0, in order: one pass."""
-        return reduce(add, self.map(function, without_zero_weights(self.blocks(size))))
-
-
-def without_zero_weights(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield blocks without their rows of weight 0; blocks that would be empty are skipped."""
-    parts = (block.without_zero_weights for block in blocks)
-    return (part for part in parts if part.rows.shape[1])
+        parts = (block.without_zero_weights for block in self.blocks(size))
+        return reduce(add, self.map(function, (part for part in parts if part.rows.shape[1])))

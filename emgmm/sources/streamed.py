@@ -28,8 +28,7 @@ class StreamedSource(Source):
         self.n_features = n_features
         self.dtype = dtype
         self.feature_names = names
-        self._is_checked = False
-        self._complete = False
+        self._complete: bool | None = None  # unknown before the first complete pass
 
     @abstractmethod
     def read(self, size: int) -> Iterator[RowGroup]:
@@ -37,18 +36,19 @@ class StreamedSource(Source):
 
     def row_groups(self, size: int) -> Iterator[RowGroup]:
         """Yield all rows in order, with the numbers of their first rows; the first pass checks."""
-        checking, all_complete, any_positive = not self._is_checked, True, False
+        checking, all_complete, any_positive = self._complete is None, True, False
         start, width = 0, self.n_features
         for group in self.read(size):
-            group, complete = replace(group, start=start), self._complete
+            group = replace(group, start=start, complete=bool(self._complete))
             if checking:
                 complete = is_complete(group.rows, self.feature_names, group.row_name)
+                group = replace(group, complete=complete)
                 all_complete = all_complete and complete
                 if group.weights is not None:
                     check_values(group.weights, group.row_name)
                     check_ordinary(float(group.weights.max(initial=1.0)))
                 any_positive = any_positive or group.weights is None or bool(group.weights.any())
-            yield replace(group, complete=complete)
+            yield group
             start += len(group)
         if not start:
             raise ValueError(
@@ -57,7 +57,7 @@ class StreamedSource(Source):
             )
         if checking:
             check_any_positive(any_positive)
-            self._is_checked, self._complete = True, all_complete
+            self._complete = all_complete
 
     def blocks(self, size: int) -> Iterator[Block]:
         for group in self.row_groups(size):
@@ -74,4 +74,4 @@ class StreamedSource(Source):
             if group.weights is not None:
                 weights = np.empty(len(chosen)) if weights is None else weights
                 weights[first:last] = group.weights[own]
-        return Rows(values, weights, self._complete)
+        return Rows(values, weights, bool(self._complete), chosen, self.n_rows)

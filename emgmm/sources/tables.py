@@ -13,9 +13,8 @@ from emgmm.typing import Array
 
 def column_labels(raw: Any) -> list[Any] | None:
     """Return the labels of the columns of a table; None for an array."""
-    labels = getattr(raw, "column_names", None)  # in pyarrow, `columns` holds the data
-    if labels is None:
-        labels = getattr(raw, "columns", None)
+    # In pyarrow, `columns` holds the data.
+    labels = getattr(raw, "column_names", getattr(raw, "columns", None))
     return None if labels is None else list(labels)
 
 

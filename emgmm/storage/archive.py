@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from io import BytesIO
@@ -33,11 +33,7 @@ class DamagedError(ValueError):
 
 
 class OtherVersionError(ValueError):
-    """An archive was written by another version, whose name is `version`."""
-
-    def __init__(self, version: str) -> None:
-        super().__init__(f"written by version {version}")
-        self.version = version
+    """An archive was written by another version, whose name is the message."""
 
 
 class Archive:
@@ -45,7 +41,7 @@ class Archive:
 
     Parameters
     ----------
-    classes : collection of type
+    classes : iterable of type
         Dataclasses and named tuples.
     constants : mapping
         Objects that are stored by name.
@@ -53,9 +49,7 @@ class Archive:
         Version that is written. Archives of other versions are not read.
     """
 
-    def __init__(
-        self, classes: Collection[type], constants: Mapping[str, Any], version: str
-    ) -> None:
+    def __init__(self, classes: Iterable[type], constants: Mapping[str, Any], version: str) -> None:
         self.classes = {each.__name__: each for each in classes}
         self.constants = constants
         self.version = version
@@ -63,9 +57,8 @@ class Archive:
 
     def write(self, file: IO[bytes], value: Any) -> None:
         """Write one value to a file."""
-        arrays: list[NDArray[Any]] = []
-        document = {"version": self.version, "value": self._encode(value, arrays)}
-        entries: dict[str, Any] = {f"array_{index}": array for index, array in enumerate(arrays)}
+        entries: dict[str, Any] = {}
+        document = {"version": self.version, "value": self._encode(value, entries)}
         entries[DOCUMENT] = np.array(json.dumps(document))
         np.savez(file, **entries)
 
@@ -83,19 +76,17 @@ class Archive:
             with path.open("rb") as file:
                 arrays = _arrays(file)
             document = json.loads(str(arrays[DOCUMENT]))
-            version, value = str(document["version"]), document["value"]
-        except (FileNotFoundError, PermissionError):
+            if document["version"] != self.version:
+                raise OtherVersionError(str(document["version"])[:40])
+            return self._decode(document["value"], arrays)
+        except (FileNotFoundError, PermissionError, OtherVersionError):
             raise
+        except KeyError as error:
+            raise DamagedError(f"it has no {str(error)[:40]}") from None
         except Exception as error:  # a damaged file may cause any error
-            raise _damaged(error) from None
-        if version != self.version:
-            raise OtherVersionError(version[:40])
-        try:
-            return self._decode(value, arrays)
-        except Exception as error:
-            raise _damaged(error) from None
+            raise DamagedError(shorten(str(error), 300) or type(error).__name__) from None
 
-    def _encode(self, value: Any, arrays: list[NDArray[Any]]) -> Any:
+    def _encode(self, value: Any, arrays: dict[str, Any]) -> Any:
         if id(value) in self._names:
             return {"constant": self._names[id(value)]}
         if isinstance(value, np.generic):
@@ -103,8 +94,9 @@ class Archive:
         if value is None or isinstance(value, bool | int | float | str):
             return value
         if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-            arrays.append(value)
-            return {"array": f"array_{len(arrays) - 1}"}
+            name = f"array_{len(arrays)}"
+            arrays[name] = value
+            return {"array": name}
         if isinstance(value, dict):
             return {"items": {key: self._encode(item, arrays) for key, item in value.items()}}
         if type(value) is list:
@@ -113,7 +105,7 @@ class Archive:
             return {"tuple": [self._encode(item, arrays) for item in value]}
         if type(value).__name__ not in self.classes:
             raise TypeError(f"a {type(value).__name__} cannot be stored")
-        parts = {name: self._encode(item, arrays) for name, item in fields_of(value)}
+        parts = {name: self._encode(item, arrays) for name, item in fields_of(value).items()}
         return {"class": type(value).__name__, "parts": parts}
 
     def _decode(self, plain: Any, arrays: Mapping[str, Any]) -> Any:
@@ -131,12 +123,6 @@ class Archive:
             return tuple(self._decode(item, arrays) for item in plain["tuple"])
         parts = {name: self._decode(item, arrays) for name, item in plain["parts"].items()}
         return construct(self.classes[plain["class"]], parts)
-
-
-def _damaged(error: Exception) -> DamagedError:
-    if isinstance(error, KeyError):
-        return DamagedError(f"it has no {str(error)[:40]}")
-    return DamagedError(shorten(str(error), 300) or type(error).__name__)
 
 
 # -- arrays in a file ------------------------------------------------------------------------------
@@ -163,18 +149,14 @@ def _array(content: bytes) -> NDArray[Any]:
 
 
 # -- objects ---------------------------------------------------------------------------------------
-def fields_of(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of the fields of a dataclass or a named tuple."""
+def fields_of(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass or a named tuple by their names."""
     if is_dataclass(value):
-        for part in fields(value):
-            yield part.name, getattr(value, part.name)
-    else:
-        yield from value._asdict().items()
+        return {part.name: getattr(value, part.name) for part in fields(value)}
+    return value._asdict()
 
 
-@cache
-def _hints(kind: Callable[..., Any]) -> dict[str, Any]:
-    return get_type_hints(kind)
+_hints = cache(get_type_hints)
 
 
 def construct(kind: Callable[..., Class], parts: Any) -> Class:

@@ -11,24 +11,26 @@ import json
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import numpy as np
+from numpy.random import RandomState
 
-from emgmm.acceleration import Scheme, Step
 from emgmm.covariances import FAMILIES
 from emgmm.em import EM
 from emgmm.exceptions import CheckpointWarning, DegenerateCovarianceError, frames_to_user
-from emgmm.fitting.loop import Callbacks, Ending, Progress, Rules, Run, run
-from emgmm.fitting.recorder import Failure, FinishedStarts, Recorder
+from emgmm.fitting.loop import Ending, Progress, Run
+from emgmm.fitting.recorder import FinishedStarts, Recorder
 from emgmm.mixture import Mixture
-from emgmm.sources import DigestedSource, Source
+from emgmm.sources import Source
+from emgmm.sources.digest import DigestedSource
 from emgmm.storage.archive import Archive, DamagedError, OtherVersionError, check_type
 from emgmm.storage.files import BusyError, NoLocksError, locked, replaced
 from emgmm.storage.models import encode
@@ -38,17 +40,17 @@ from emgmm.version import __version__
 NOISE = "noise"
 
 # Version of the format of checkpoints.
-FORMAT = 2
+FORMAT = 3
 
 # Parameters that may change when a fit continues.
 FREE = ("max_iter", "verbose", "verbose_interval", "checkpoint", "checkpoint_every")
 
-CONSTANTS: dict[str, Any] = {**FAMILIES, **Ending.__members__}
-
 
 def archive(noise: Any = None) -> Archive:
     """Return the reader and writer of checkpoints of fits whose noise may be a function."""
-    constants = CONSTANTS if noise is None else {**CONSTANTS, NOISE: noise}
+    constants: dict[str, Any] = {**FAMILIES, **Ending.__members__}
+    if noise is not None:
+        constants[NOISE] = noise
     return Archive(CLASSES, constants, f"emgmm {__version__} (format {FORMAT})")
 
 
@@ -72,14 +74,11 @@ class Checkpoint(Recorder):
         If the file is not a checkpoint, or one of a fit with other settings.
     """
 
-    def __init__(
-        self, path: Path, every: float, settings: dict[str, str], noise: Any = None
-    ) -> None:
+    def __init__(self, path: Path, every: float, settings: dict[str, str], noise: Any) -> None:
         self.path = path
         self.archive = archive(noise)
         self.every = every
         self.settings = settings
-        self.digest: int | None = None
         self.record: Record | None = None
         self._content = self._read()
         self._finished: deque[FinishedRun] = deque()
@@ -93,41 +92,39 @@ class Checkpoint(Recorder):
             return None
         except OtherVersionError as error:
             raise ValueError(
-                f"The checkpoint {self.path} was written by {error.version}, and this is "
+                f"The checkpoint {self.path} was written by {error}, and this is "
                 f"{self.archive.version}, which may round differently: continue with that version, "
                 "or remove the file to start anew."
             ) from None
         except DamagedError as error:
             raise self._damaged(error) from None
-        stored = content.settings
-        names = {*stored, *self.settings}
-        self._refuse(sorted(name for name in names if stored.get(name) != self.settings.get(name)))
+        given, stored = self.settings, content.settings
+        self._refuse(name for name in {*given, *stored} if given.get(name) != stored.get(name))
         return content
 
-    def _damaged(self, error: ValueError) -> ValueError:
+    def _damaged(self, error: Exception) -> ValueError:
         return ValueError(
             f"{self.path} is not a checkpoint of this emgmm, or a damaged one ({error}); remove it "
             "to start anew."
         )
 
-    def _refuse(self, differences: list[str]) -> None:
-        if differences:
+    def _refuse(self, differences: Iterable[str]) -> None:
+        names = ", ".join(sorted(differences))
+        if names:
             raise ValueError(
-                f"The checkpoint {self.path} is of a fit with another {', '.join(differences)}; "
-                "set it back to continue, or remove the file to start anew."
+                f"The checkpoint {self.path} is of a fit with another {names}; set it back to "
+                "continue, or remove the file to start anew."
             )
 
     def wrap_source(self, source: Source) -> Source:
         self._source = DigestedSource(source)
         return self._source
 
-    def restore(
-        self, em: EM, random: np.random.RandomState
-    ) -> tuple[FinishedStarts, np.random.RandomState]:
-        self.digest, em.source = self._source.digest, self._source.source
+    def restore(self, em: EM, random: RandomState) -> tuple[FinishedStarts, RandomState]:
+        self._em, em.source = em, self._source.source
         if self._content is None:
             return super().restore(em, random)
-        if self._content.digest != self.digest:
+        if self._content.digest != self._source.digest:
             self._refuse(["X, sample_weight or order of rows"])
         record = self._content.record
         restored = deepcopy(random)
@@ -135,69 +132,59 @@ class Checkpoint(Recorder):
             check_record(record, em, random)
             restored.set_state(record.random)
         except (ValueError, OverflowError) as error:
-            raise self._damaged(ValueError(error)) from None
+            raise self._damaged(error) from None
         self.record = record
         self._finished.extend(record.finished)
         em.passes = record.passes
         return record.starts, restored
 
-    def begin_start(self, starts: FinishedStarts, em: EM, random: np.random.RandomState) -> None:
+    def begin_start(self, starts: FinishedStarts, em: EM, random: RandomState) -> None:
         if self.record is None or starts is not self.record.starts:
-            self._keep(Record(starts, random.get_state(legacy=False), em.passes))
+            self.record = Record(starts, random.get_state(legacy=False), em.passes)
+            self._keep()
 
-    def run(
-        self,
-        em: EM,
-        scheme: Scheme,
-        first_step: Callable[[], Step],
-        *,
-        rules: Rules,
-        before: float,
-        callbacks: Callbacks | None = None,
-    ) -> Run:
+    def run(self, begin: Callable[[], Progress], iterate: Callable[..., Run]) -> Run:
         assert self.record is not None
+        em = self._em
         if self._finished:
             finished = self._finished.popleft()
             em.passes = finished.passes
             if finished.run is None:
-                assert finished.failure is not None
-                raise finished.failure.error()
+                raise DegenerateCovarianceError(finished.failed or ())
             return finished.run
-        progress = self.record.progress
         try:
-            if progress is None:
-                progress = Progress.initial(scheme(first_step()), before, em)
+            progress = self.record.progress or begin()
             em.passes = progress.passes
-            result = run(em, progress, rules=rules, callbacks=callbacks, record=self._progress)
+            result = iterate(progress, record=partial(self._keep, None))
         except DegenerateCovarianceError as error:
-            self._finish(FinishedRun(None, Failure.of(error), em.passes))
+            self._keep(FinishedRun(None, error.components, em.passes))
             raise
-        self._finish(FinishedRun(result, None, em.passes))
+        self._keep(FinishedRun(result, None, em.passes))
         return result
 
-    def _progress(self, progress: Progress) -> None:
+    def _keep(self, run: FinishedRun | None = None, progress: Progress | None = None) -> None:
+        """Record the end of a run, or the progress of an unfinished one."""
         assert self.record is not None
-        self._keep(replace(self.record, progress=progress))
-
-    def _finish(self, run: FinishedRun) -> None:
-        assert self.record is not None
-        self._keep(replace(self.record, finished=(*self.record.finished, run), progress=None))
-
-    def _keep(self, record: Record) -> None:
-        self.record = record
+        finished = self.record.finished if run is None else (*self.record.finished, run)
+        self.record = replace(self.record, finished=finished, progress=progress)
         if monotonic() - self._saved >= self.every:
             self.save()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the fit has begun, but has no result from which it could continue."""
+        return self.record is not None and not self.record.has_results
+
     def save(self) -> None:
         """Write the state of the fit to the file; a failure leads to a warning."""
-        if self.record is None:
+        if self.record is None or self._source.digest is None:
             return
-        assert self.digest is not None
+        content = Content(self.settings, self._source.digest, self.record)
         try:
             with replaced(self.path) as file:
-                self.archive.write(file, Content(self.settings, self.digest, self.record))
+                self.archive.write(file, content)
         except OSError as error:
-            self._warn("written", error)
+            warn(self.path, "written", error)
         self._saved = monotonic()
 
     def remove(self) -> None:
@@ -205,18 +192,26 @@ class Checkpoint(Recorder):
         try:
             self.path.unlink(missing_ok=True)
         except OSError as error:
-            self._warn("removed", error)
+            warn(self.path, "removed", error)
 
-    def _warn(self, action: str, error: OSError) -> None:
-        message = f"The checkpoint {self.path} could not be {action} ({error}); the fit continues."
-        warnings.warn(message, CheckpointWarning, stacklevel=frames_to_user())
+
+def warn(path: Path, action: str, error: OSError, consequence: str = "the fit continues") -> None:
+    """Warn that a checkpoint could not be written, removed or locked."""
+    message = f"The checkpoint {path} could not be {action} ({error}); {consequence}."
+    warnings.warn(message, CheckpointWarning, stacklevel=frames_to_user())
 
 
 @contextmanager
-def checkpointing(
-    path: Path, every: float, settings: dict[str, str], noise: Any = None
+def recorder(
+    path: str | os.PathLike[str] | None,
+    every: float,
+    parameters: dict[str, Any],
+    source: Source,
+    initial: Mixture | None,
 ) -> Iterator[Recorder]:
     """Record a fit at `path`; the file is removed at the end and written on interruption.
+
+    The fit may start from the `initial` mixture of another fit. Without a path, nothing is stored.
 
     Raises
     ------
@@ -231,6 +226,10 @@ def checkpointing(
         If the path cannot be locked. The fit then continues without a checkpoint or, if the file
         system has no locks, with a checkpoint that is not locked.
     """
+    if path is None:
+        yield Recorder()
+        return
+    settings, noise = described(parameters, source, initial), parameters["noise"]
     path = Path(os.path.realpath(path))  # a link is followed and not replaced
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write a checkpoint at {path}: there is no such folder")
@@ -244,67 +243,45 @@ def checkpointing(
                 f"Another fit is using the checkpoint {path}: give each fit a path of its own."
             ) from None
         except NoLocksError as error:
-            _not_locked(path, error, "make sure that no other fit uses the path")
+            warn(path, "locked", error, "make sure that no other fit uses the path")
         except OSError as error:
-            _not_locked(path, error, "the fit continues without a checkpoint")
+            warn(path, "locked", error, "the fit continues without a checkpoint")
             yield Recorder()
             return
-        checkpoint = Checkpoint(path, every, settings, noise)
+        checkpoint = Checkpoint(path, every, settings, noise if callable(noise) else None)
         try:
             yield checkpoint
-        except DegenerateCovarianceError:  # the fit would fail again
-            checkpoint.remove()
-            raise
-        except Exception:
-            if checkpoint.record is None or checkpoint.record.has_results:
-                checkpoint.save()
-            else:
+        except BaseException as error:
+            fails_again = isinstance(error, DegenerateCovarianceError)
+            if fails_again or (isinstance(error, Exception) and checkpoint.is_empty):
                 checkpoint.remove()
-            raise
-        except BaseException:
-            checkpoint.save()
+            else:
+                checkpoint.save()
             raise
         checkpoint.remove()
 
 
-def _not_locked(path: Path, error: OSError, consequence: str) -> None:
-    message = f"The checkpoint {path} could not be locked ({error}); {consequence}."
-    warnings.warn(message, CheckpointWarning, stacklevel=frames_to_user())
-
-
-def recorder(
-    path: str | os.PathLike[str] | None,
-    every: float,
-    parameters: Mapping[str, Any],
-    source: Source,
-    initial: Mixture | None,
-) -> AbstractContextManager[Recorder]:
-    """Return the recorder of a fit, which may start from the mixture of another fit."""
-    if path is None:
-        return nullcontext(Recorder())
+def described(params: dict[str, Any], source: Source, initial: Mixture | None) -> dict[str, str]:
+    """Return the settings that must be the same when a fit continues, as text."""
     for name in ("covariance_type", "acceleration"):
-        if not isinstance(parameters[name], str | None):
+        if not isinstance(params[name], str | None):
             raise ValueError(
-                f"With a checkpoint, {name} must be a name, but it is {parameters[name]!r}: use a "
+                f"With a checkpoint, {name} must be a name, but it is {params[name]!r}: use a "
                 "name, or set checkpoint=None."
             )
-    settings = {name: describe(value) for name, value in parameters.items() if name not in FREE}
+    settings = {name: describe(value) for name, value in params.items() if name not in FREE}
     settings["number of rows"] = source.n_rows
     settings["number of features"] = source.n_features
     settings["type of rows"] = source.dtype.str
     names = () if initial is None else ("weights", "means", "precisions_cholesky")
     settings["initial mixture"] = [encode(getattr(initial, name), name) for name in names]
-    as_text = {name: json.dumps(value) for name, value in settings.items()}
-    noise = parameters["noise"]
-    return checkpointing(Path(path), every, as_text, noise if callable(noise) else None)
+    return {name: json.dumps(value) for name, value in settings.items()}
 
 
 def describe(value: Any) -> Any:
     """Return a parameter as JSON types, or its name if it is a function or another object."""
-    try:
+    with suppress(ValueError):
         return encode(value, "")
-    except ValueError:
-        pass
     if hasattr(value, "__array__"):
         return encode(np.asarray(value), "")
     definition = value if hasattr(value, "__qualname__") else type(value)

@@ -22,11 +22,9 @@ def from_sklearn(model: GaussianMixture | BayesianGaussianMixture) -> Mixture:
             f"BayesianGaussianMixture, but got {type(model).__name__}"
         )
     check_is_fitted(model)
-    weights = model.weights_
-    if isinstance(model, BayesianGaussianMixture):
-        weights = _variational_weights(model)
+    variational = isinstance(model, BayesianGaussianMixture)
     return Mixture(
-        np.array(weights),
+        np.array(_variational_weights(model) if variational else model.weights_),
         np.array(model.means_),
         np.array(model.covariances_),
         np.array(model.precisions_cholesky_),
@@ -76,6 +74,5 @@ def to_sklearn(params: dict[str, Any], fitted: dict[str, Any]) -> GaussianMixtur
     if not isinstance(known.get("init_params"), str):
         known.pop("init_params", None)  # scikit-learn's default
     model = GaussianMixture(**known)
-    for name, value in fitted.items():
-        setattr(model, name, value)
+    vars(model).update(fitted)
     return model

@@ -14,8 +14,9 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -66,71 +67,54 @@ def replaced_together(targets: Sequence[Path]) -> Iterator[list[IO[bytes]]]:
     """Open files for writing, which replace their targets once all of them are on disk."""
     with ExitStack() as stack:
         drafts = [stack.enter_context(_draft(target)) for target in targets]
-        yield [draft.file for draft in drafts]
-        for draft in drafts:
-            draft.file.flush()
-            os.fsync(draft.file.fileno())
-        for draft in drafts:
-            draft.publish()
+        yield [file for file, _ in drafts]
+        for file, _ in drafts:
+            file.flush()
+            os.fsync(file.fileno())
+        for _, publish in drafts:
+            publish()
 
 
-class _Draft:
-    """Temporary file that replaces a regular file or creates a new one."""
-
-    def __init__(self, target: Path, existing: os.stat_result | None) -> None:
-        self.target = target
-        _remove_orphans(target.parent)
-        # Other users must not read the content of a file that they may not read.
-        self.path, handle = _temporary(target.parent, 0o666 if existing is None else 0o600)
-        self.file: IO[bytes] = os.fdopen(handle, "wb")
+@contextmanager
+def _draft(target: Path) -> Iterator[tuple[IO[bytes], Callable[[], None]]]:
+    """Open a temporary file, and return it with a function that publishes it at the target."""
+    existing = None
+    with suppress(FileNotFoundError):
+        existing = target.stat()
+    if existing is not None and stat.S_ISDIR(existing.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    if existing is not None and not stat.S_ISREG(existing.st_mode):
+        with tempfile.TemporaryFile() as file:
+            yield file, partial(_copy, file, target)
+        return
+    target = Path(os.path.realpath(target))
+    _remove_orphans(target.parent)
+    # Other users must not read the content of a file that they may not read.
+    path, handle = _temporary(target.parent, 0o666 if existing is None else 0o600)
+    draft = os.fdopen(handle, "wb")
+    try:
         if existing is not None and sys.platform != "win32":
             with suppress(PermissionError):  # only root may change the owner
                 os.fchown(handle, existing.st_uid, existing.st_gid)
             with suppress(PermissionError):  # some file systems have no modes
                 os.fchmod(handle, stat.S_IMODE(existing.st_mode))
-
-    def publish(self) -> None:
-        if sys.platform == "win32":  # which cannot rename open files
-            self.file.close()
-        self.path.replace(self.target)
-
-    def close(self) -> None:
-        with suppress(OSError):  # for example, flushing fails again on a full disk
-            self.file.close()
-        self.path.unlink(missing_ok=True)
-
-
-class _Copy:
-    """Temporary file that is copied to a device or a pipe."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-
-    def publish(self) -> None:
-        self.file.seek(0)
-        with self.target.open("wb") as file:
-            shutil.copyfileobj(self.file, file)
-
-    def close(self) -> None:
-        self.file.close()
-
-
-@contextmanager
-def _draft(target: Path) -> Iterator[_Draft | _Copy]:
-    existing = None
-    with suppress(FileNotFoundError):
-        existing = target.stat()
-    if existing is None or stat.S_ISREG(existing.st_mode):
-        draft: _Draft | _Copy = _Draft(Path(os.path.realpath(target)), existing)
-    elif stat.S_ISDIR(existing.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-    else:
-        draft = _Copy(target)
-    try:
-        yield draft
+        yield draft, partial(_rename, draft, path, target)
     finally:
-        draft.close()
+        with suppress(OSError):  # for example, flushing fails again on a full disk
+            draft.close()
+        path.unlink(missing_ok=True)
+
+
+def _copy(file: IO[bytes], target: Path) -> None:
+    file.seek(0)
+    with target.open("wb") as device:
+        shutil.copyfileobj(file, device)
+
+
+def _rename(file: IO[bytes], path: Path, target: Path) -> None:
+    if sys.platform == "win32":  # which cannot rename open files
+        file.close()
+    path.replace(target)
 
 
 def _temporary(folder: Path, mode: int) -> tuple[Path, int]:
@@ -145,31 +129,24 @@ def _temporary(folder: Path, mode: int) -> tuple[Path, int]:
             valid = error.errno not in LOCKED
         if valid:
             return path, handle
-        os.close(
-            handle
-        )  # another writer removes the file as an orphan, because it was not locked yet
+        # Another writer removes the file as an orphan, because it was not locked yet.
+        os.close(handle)
 
 
 def _remove_orphans(folder: Path) -> None:
     """Remove temporary files that have no writer any more."""
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX):
-                with suppress(OSError):  # another process has locked or removed it
-                    _remove_orphan(entry)
+    with suppress(OSError):
+        for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
+            with suppress(OSError):  # another process has locked or removed it
+                if path.is_file() and not path.is_symlink():
+                    _remove_orphan(path)
 
 
-def _remove_orphan(entry: os.DirEntry[str]) -> None:
-    if not entry.is_file(follow_symlinks=False):
-        return
-    path = Path(entry.path)
-    handle = os.open(path, os.O_RDWR)
-    try:
-        _lock(handle)
+def _remove_orphan(path: Path) -> None:
+    with path.open("rb+") as file:
+        _lock(file.fileno())
         with suppress(OSError):  # Windows does not remove open files
             path.unlink()
-    finally:
-        os.close(handle)
     path.unlink(missing_ok=True)
 
 

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from emgmm.prior import NormalInverseWishart
 from emgmm.storage.files import replaced
 
+AnyPath = str | os.PathLike[str]
+
 FORMAT = "emgmm.GaussianMixture"
 FORMAT_VERSION = 1
 
@@ -133,9 +135,7 @@ def _array(dtype: Any, shape: Any, values: Any) -> NDArray[Any]:
         return np.array(values, dtype=dtype).reshape(shape)
 
 
-def write(
-    path: str | os.PathLike[str], version: str, params: dict[str, Any], fitted: dict[str, Any]
-) -> None:
+def write(path: AnyPath, version: str, params: dict[str, Any], fitted: dict[str, Any]) -> None:
     """Write the model to `path` completely or not at all."""
     document = {
         "format": FORMAT,
@@ -152,17 +152,14 @@ def write(
         file.write(text.encode())
 
 
-def damaged(path: str | os.PathLike[str], error: Exception) -> ValueError:
+def damaged(path: AnyPath, problem: object) -> ValueError:
     """Return the error for a file with a model that `write` cannot have written."""
-    reason = shorten(str(error).rstrip("."), 300)  # the error may quote a long value
+    reason = shorten(str(problem).rstrip("."), 300)  # an error may quote a long value
     return ValueError(f"{path} is a damaged model: {reason}.")
 
 
 def read(
-    path: str | os.PathLike[str],
-    known: Collection[str],
-    needed: Collection[str],
-    possible: Collection[str],
+    path: AnyPath, known: Collection[str], needed: Collection[str], possible: Collection[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the constructor parameters and the fitted attributes of the model in `path`.
 
@@ -184,7 +181,7 @@ def read(
         raise ValueError(f"{path} is not a saved model: it does not have the format {FORMAT!r}.")
     version = document.get("format_version")
     if type(version) is not int or version < FORMAT_VERSION:
-        raise ValueError(f"{path} is a damaged model: its format version is not valid.")
+        raise damaged(path, "its format version is not valid")
     if version > FORMAT_VERSION:
         raise ValueError(
             f"{path} has format version {version}; this emgmm reads "
@@ -192,21 +189,20 @@ def read(
         )
     parts: list[Any] = [document.get(part) for part in ("params", "fitted")]
     if not all(isinstance(part, dict) for part in parts):
-        raise ValueError(f"{path} is a damaged model: it lacks 'params' or 'fitted'.")
+        raise damaged(path, "it lacks 'params' or 'fitted'")
     try:
-        params, fitted = ({name: decode(item) for name, item in part.items()} for part in parts)
+        params, fitted = (decode({"items": part}) for part in parts)
     except (OverflowError, RecursionError, TypeError, ValueError) as error:
         raise damaged(path, error) from None
-    params = {RENAMED.get(name, name): value for name, value in params.items()}
     if "_family_name" in fitted:  # in earlier versions, the covariance type of the fit
         params["covariance_type"] = fitted.pop("_family_name")
-    unknown = set(params) - set(known)
+    unknown = sorted(set(params) - set(known))
     if unknown:
-        raise ValueError(f"{path} has parameters that this emgmm does not know: {sorted(unknown)}.")
-    missing, strange = set(needed) - set(fitted), set(fitted) - {*needed, *possible}
-    if missing or strange:
-        problem = f"lacks {sorted(missing)}"
-        if not missing:
-            problem = f"has {sorted(strange)} among the fitted attributes"
-        raise ValueError(f"{path} is a damaged model: it {problem}.")
+        raise ValueError(f"{path} has parameters that this emgmm does not know: {unknown}.")
+    missing = sorted(set(needed) - set(fitted))
+    strange = sorted(set(fitted) - {*needed, *possible})
+    if missing:
+        raise damaged(path, f"it lacks {missing}")
+    if strange:
+        raise damaged(path, f"it has {strange} among the fitted attributes")
     return params, fitted

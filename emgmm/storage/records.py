@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, is_dataclass
 from math import prod
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from emgmm.acceleration import MEMORIES, Change, Point
 from emgmm.em import EM
 from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Run
-from emgmm.fitting.recorder import Failure, FinishedStarts, Outcome
+from emgmm.fitting.recorder import FinishedStarts, Outcome
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Function, Noise
 from emgmm.statistics import Statistics
@@ -28,10 +28,10 @@ STATE_WORDS = 624
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """Result or failure of a run, and the number of passes when it ended."""
+    """Result or singular components of a run, and the number of passes when it ended."""
 
     run: Run | None
-    failure: Failure | None
+    failed: tuple[int, ...] | None
     passes: int
 
 
@@ -62,7 +62,7 @@ class Record:
     @property
     def has_results(self) -> bool:
         """Whether there is any result from which a fit could continue."""
-        return bool(self.starts.number or self.finished or self.progress)
+        return bool(self.starts.outcomes or self.finished or self.progress)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class Content:
 
 
 CLASSES = (
-    *(Content, Record, FinishedRun, Failure, FinishedStarts, Progress, HistoryEntry, Run, Outcome),
+    *(Content, Record, FinishedRun, FinishedStarts, Progress, HistoryEntry, Run, Outcome),
     *(Mixture, Noise, Box, Function, Statistics, *MEMORIES),
 )
 
@@ -136,28 +136,25 @@ def _is_possible(part: Any, components: range) -> bool:
     match part:
         case Record(finished=finished):
             return all(each.run is None or each.run.n_iter for each in finished[1:])
-        case FinishedRun(run=run, failure=failure):
-            return (run is None) != (failure is None)
-        case FinishedStarts(outcomes=outcomes, best=best, failure=failure):
-            return not outcomes or best is not None or failure is not None
-        case Failure(components=failed):
-            return all(k in components for k in failed)
+        case FinishedRun(run=run, failed=failed):
+            return (run is None) != (failed is None) and {*components}.issuperset(failed or ())
+        case FinishedStarts(outcomes=outcomes, best=best, failed=failed):
+            some = not outcomes or best is not None or failed is not None
+            return some and {*components}.issuperset(failed or ())
         case Progress(n_iter=n_iter, entries=entries):
             return 0 <= n_iter < len(entries)
-        case Run(objectives=objectives, passes=passes, events=events, coincident=groups):
+        case Run(entries=entries, coincident=groups):
             least = 1 if part.ending is Ending.START_ONLY else 2
-            same = len(objectives) == len(passes) == len(events)
-            return same and len(events) >= least and all(k in components for g in groups for k in g)
+            return len(entries) >= least and all(k in components for g in groups for k in g)
     return True
 
 
 def _all_values(value: Any) -> Iterator[Any]:
     """Yield an object and, recursively, the values in its fields."""
     yield value
+    items = value if isinstance(value, tuple | list) else ()
     if is_dataclass(value) or hasattr(value, "_asdict"):
-        items: Iterable[Any] = (item for _, item in fields_of(value))
-    else:
-        items = value if isinstance(value, tuple | list) else ()
+        items = tuple(fields_of(value).values())
     for item in items:
         yield from _all_values(item)
 

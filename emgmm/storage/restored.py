@@ -31,12 +31,8 @@ def check_mixture(mixture: Mixture) -> None:
     ValueError
         If they are not.
     """
-    arrays = {
-        "weights_": mixture.weights,
-        "means_": mixture.means,
-        "covariances_": mixture.covariances,
-        "precisions_cholesky_": mixture.precisions_cholesky,
-    }
+    names = ("weights", "means", "covariances", "precisions_cholesky")
+    arrays: dict[str, Array] = {f"{name}_": getattr(mixture, name) for name in names}
     if len({array.dtype for array in arrays.values()}) > 1:
         raise ValueError("the parameters are not all float64 or all float32")
     attributes: dict[str, Any] = {**arrays, "covariance_type": mixture.family.name}
@@ -95,15 +91,13 @@ def check_squares(name: str, array: Array) -> None:
         raise ValueError(f"{name} has an entry whose square overflows")
 
 
-def scatter_shape(family: Family, n_components: int, n_features: int) -> tuple[int, ...]:
+def scatter_shape(family: Family, K: int, D: int) -> tuple[int, ...]:
     """Return the shape of the scatter in the statistics of a family."""
-    shape = family.element_shape(n_components, n_features)
+    shape = family.element_shape(K, D)
     return shape[1:] if family.shared and not family.single else shape
 
 
-def check_statistics(
-    statistics: Statistics, family: Family, n_components: int, n_features: int
-) -> None:
+def check_statistics(statistics: Statistics, family: Family, K: int, D: int) -> None:
     """Check that statistics can be those of rows under a mixture.
 
     Raises
@@ -111,7 +105,6 @@ def check_statistics(
     ValueError
         If they cannot.
     """
-    K, D = n_components, n_features
     scatter = scatter_shape(family, K, D)
     shapes = {"counts": (K,), "centres": (K, D), "first_moment": (K, D), "scatter": scatter}
     for name, shape in shapes.items():

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from emgmm.sources import ArraySource, Source, is_complete
+from emgmm.sources import ArraySource, Source
 from emgmm.sources.block import Block
+from emgmm.sources.finite import is_complete
 from emgmm.testing.data import require
 from emgmm.typing import Array
 

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emgmm.covariances import Structure
 from emgmm.estep.expanded import ExpandedEStep, ExpandedSums
@@ -45,38 +46,23 @@ def outperforms_numpy(structure: Structure | None, n_components: int, n_features
     It is faster within `MOST`, up to several times if there are few features or components; see
     the benchmark of kernels in the documentation.
     """
-    if structure is not None and structure.pairs_and_squares(n_features) is None:
+    if structure is not None and structure.monomial_pairs(n_features) is None:
         return False
     return n_components * n_features <= MOST
 
 
 @lru_cache(maxsize=64)
-def pairs_and_squares(
-    structure: Structure | None, n_features: int, tile: int
-) -> tuple[Integers, int]:
-    """Return a structure's monomials in terms of the kernel's arrays.
+def padded_pairs(structure: Structure | None, n_features: int, tile: int) -> Integers:
+    """Return the factors of each monomial that is a product, (2, n).
 
-    Parameters
-    ----------
-    structure : Structure or None
-        Structure that the kernel supports; None if there are no monomials.
-    n_features : int
-        Number of features.
-    tile : int
-        Number of pairs of a tile.
-
-    Returns
-    -------
-    pairs : (2, n) array of int
-        Factors of each monomial, numbered after the constant 1, and padded to whole tiles.
-    n_squares : int
-        Number of monomials that are squares or their sum.
+    They are numbered after the constant 1, and padded to whole tiles of `tile` pairs.
     """
-    known = None if structure is None else structure.pairs_and_squares(n_features)
-    pairs, n_squares = (np.empty((2, 0), dtype=np.intp), 0) if known is None else known
+    pairs = None if structure is None else structure.monomial_pairs(n_features)
+    if pairs is None:
+        pairs = np.empty((2, 0), dtype=np.intp)
     pairs = np.pad(1 + pairs, ((0, 0), (0, -pairs.shape[1] % tile)))
     pairs.flags.writeable = False  # the cache returns the same array again
-    return pairs, n_squares
+    return pairs
 
 
 def strip_tiles(n_tiles: int, tile: int, vector: int, n_components: int, n_arrays: int) -> int:
@@ -102,86 +88,20 @@ def strip_tiles(n_tiles: int, tile: int, vector: int, n_components: int, n_array
     return max(1, math.ceil(n_tiles / n_strips))
 
 
-def _call(
+def expanded(
     name: str,
     rows: Array,
     centre: Array,
     natural_parameters: Array,
     structure: Structure | None,
-    *more: Any,
-) -> Any:
-    """Call one of the kernel's functions; the parameters are padded to whole tiles."""
-    module = kernel()
-    assert module is not None
-    if rows.dtype not in (np.float32, np.float64):
-        rows = rows.astype(np.float64)
-    n_components, n_features = len(natural_parameters), len(rows)
-    n_padded = -(-n_components // module.PAIR) * module.PAIR
-    padded = np.zeros((n_padded, natural_parameters.shape[1]), natural_parameters.dtype)
-    padded[:n_components] = natural_parameters
-    pairs, n_squares = pairs_and_squares(structure, n_features, module.TILE)
-    n_arrays = 1 + n_features + n_squares + 2 * n_padded
-    n_tiles = math.ceil(rows.shape[1] * padded.itemsize / (module.TILE * module.VECTOR))
-    return module.compiled(name, rows.dtype.char, padded.dtype.char)(
-        np.require(rows, requirements="A"),
-        np.ascontiguousarray(centre, dtype=np.float64),
-        padded,
-        pairs,
-        n_squares,
-        module.TILE * strip_tiles(n_tiles, module.TILE, module.VECTOR, n_components, n_arrays),
-        *more,
-    )
-
-
-def expanded_log_joint(
-    rows: Array, centre: Array, natural_parameters: Array, structure: Structure | None
-) -> Array:
-    """Return the log-joint of a block, (K, B); the parameters are those of `expanded_sums`."""
-    log_joint = np.empty((len(natural_parameters), rows.shape[1]), natural_parameters.dtype)
-    _call("log_joint", rows, centre, natural_parameters, structure, log_joint)
-    return log_joint
-
-
-def expanded_labels(
-    rows: Array, centre: Array, natural_parameters: Array, structure: Structure | None
-) -> Integers:
-    """Return the most probable component of each row, (B,); see `expanded_sums`."""
-    labels = np.empty(rows.shape[1], np.int64)
-    n_components = len(natural_parameters)
-    _call("labels", rows, centre, natural_parameters, structure, n_components, labels)
-    return labels
-
-
-def expanded_responsibilities(
-    rows: Array, centre: Array, natural_parameters: Array, structure: Structure | None
-) -> Array:
-    """Return the responsibilities of a block, (B, K); see `expanded_sums`."""
-    out = np.empty((rows.shape[1], len(natural_parameters)), natural_parameters.dtype)
-    _call("responsibilities", rows, centre, natural_parameters, structure, out)
-    return out
-
-
-def expanded_log_densities(
-    rows: Array, centre: Array, natural_parameters: Array, structure: Structure | None
-) -> Array:
-    """Return the log-density of each row, (B,); see `expanded_sums`."""
-    out = np.empty(rows.shape[1], natural_parameters.dtype)
-    n_components = len(natural_parameters)
-    _call("log_densities", rows, centre, natural_parameters, structure, n_components, out)
-    return out
-
-
-def expanded_sums(
-    rows: Array,
-    centre: Array,
-    natural_parameters: Array,
-    structure: Structure | None,
     weights: Array | None = None,
-) -> tuple[Array, float]:
-    """Return R @ phi^T and the log-likelihood of a block, where R = softmax(parameters @ phi).
+) -> tuple[NDArray[Any], float]:
+    """Compute what the kernel's pass over a block results in.
 
     Parameters
     ----------
+    name : {"log_joint", "labels", "responsibilities", "log_densities", "sums"}
+        Name of the result.
     rows : (D, B)
         The block, of any memory layout.
     centre : (D,)
@@ -192,27 +112,57 @@ def expanded_sums(
     structure : Structure or None
         Structure of the monomials; None if there are none.
     weights : (B,), optional
-        Weights of the rows.
+        Weights of the rows, for the sums.
 
     Returns
     -------
-    sums : (K, P) array of float64
-        R @ phi^T, with the columns of R multiplied by the weights.
+    result : array
+        The log-joint, (K, B); the most probable component of each row, (B,); the responsibilities,
+        (B, K); or the log-density of each row, (B,). The sums are R @ phi^T, (K, P) in float64,
+        with the columns of R = softmax(parameters @ phi) multiplied by the weights.
     log_likelihood : float
-        Weighted sum over rows of the log-sum-exp of parameters @ phi.
+        Weighted sum of the log-densities; only with the sums.
     """
-    sums = np.empty(natural_parameters.shape)
-    if weights is None:
-        weights = np.empty(0)
-    weights = np.ascontiguousarray(weights, dtype=np.float64)
-    return sums, _call("sums", rows, centre, natural_parameters, structure, weights, sums)
+    module = kernel()
+    assert module is not None
+    if rows.dtype not in (np.float32, np.float64):
+        rows = rows.astype(np.float64)
+    (n_features, n_rows), (n_components, n_entries) = rows.shape, natural_parameters.shape
+    n_padded = -(-n_components // module.PAIR) * module.PAIR  # parameters are padded to whole tiles
+    padded = np.zeros((n_padded, n_entries), natural_parameters.dtype)
+    padded[:n_components] = natural_parameters
+    shape, dtype = {
+        "log_joint": ((n_components, n_rows), padded.dtype),
+        "labels": (n_rows, np.int64),
+        "responsibilities": ((n_rows, n_components), padded.dtype),
+        "log_densities": (n_rows, padded.dtype),
+        "sums": (natural_parameters.shape, np.float64),
+    }[name]
+    out, more = np.empty(shape, dtype), []
+    if name == "sums":
+        weights = np.empty(0) if weights is None else weights
+        more = [np.ascontiguousarray(weights, dtype=np.float64)]
+    pairs = padded_pairs(structure, n_features, module.TILE)
+    n_arrays = (1 + n_features if pairs.size else n_entries) + 2 * n_padded
+    n_tiles = math.ceil(n_rows * padded.itemsize / (module.TILE * module.VECTOR))
+    log_likelihood = module.compiled(name, rows.dtype.char, padded.dtype.char)(
+        np.require(rows, requirements="A"),
+        np.ascontiguousarray(centre, dtype=np.float64),
+        padded,
+        pairs,
+        module.TILE * strip_tiles(n_tiles, module.TILE, module.VECTOR, n_components, n_arrays),
+        n_components,
+        *more,
+        out,
+    )
+    return out, log_likelihood
 
 
 class CompiledEStep(ExpandedEStep):
-    """The expanded E-step in a single compiled pass over the rows of a block.
+    """The expanded E-step in a single compiled pass over the rows of a block."""
 
-    It is also unpickled by workers without the compiler, which use NumPy's products instead.
-    """
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _for_this_process, (self.mixture, self.summary, self.features)
 
     @property
     def max_block_rows(self) -> int:
@@ -223,27 +173,23 @@ class CompiledEStep(ExpandedEStep):
         return self.centre, self.natural_parameters, self.mixture.quadratic_structure
 
     def relative_log_joint(self, rows: Array) -> Array:
-        if kernel() is None:
-            return super().relative_log_joint(rows)
-        return expanded_log_joint(rows, *self._arguments)
+        return expanded("log_joint", rows, *self._arguments)[0]
 
     def labels(self, rows: Array) -> Integers:
-        if kernel() is None:
-            return super().labels(rows)
-        return expanded_labels(rows, *self._arguments)
+        return expanded("labels", rows, *self._arguments)[0]
 
     def responsibilities(self, rows: Array) -> Array:
-        if kernel() is None:
-            return super().responsibilities(rows)
-        return expanded_responsibilities(rows, *self._arguments)
+        return expanded("responsibilities", rows, *self._arguments)[0]
 
     def log_densities(self, rows: Array) -> Array:
-        if kernel() is None:
-            return super().log_densities(rows)
-        return self._add_shared_term(expanded_log_densities(rows, *self._arguments), rows)
+        relative = expanded("log_densities", rows, *self._arguments)[0]
+        return self._add_shared_term(relative, rows)
 
     def sums(self, block: Block) -> ExpandedSums:
-        if kernel() is None:
-            return super().sums(block)
-        sums, log_likelihood = expanded_sums(block.rows, *self._arguments, block.weights)
+        sums, log_likelihood = expanded("sums", block.rows, *self._arguments, block.weights)
         return ExpandedSums(sums, log_likelihood, block.weight)
+
+
+def _for_this_process(*arguments: Any) -> ExpandedEStep:
+    """Return an unpickled E-step; a worker without the compiler uses NumPy's products."""
+    return (ExpandedEStep if kernel() is None else CompiledEStep)(*arguments)

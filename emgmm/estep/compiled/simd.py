@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
-from numba import extending, njit, types
+from numba import extending, types
+from numba.core import cgutils
 from numba.extending import models, register_model
 
 from emgmm.estep.softmax import FLOOR, FLOOR_SINGLE
@@ -46,6 +48,8 @@ class Kind:
     ----------
     scalar : llvmlite type
         Type of a number.
+    bits : int
+        Number of its bits.
     floor : float
         Lower bound of the arguments of the exponential.
     fraction : int
@@ -58,6 +62,7 @@ class Kind:
     """
 
     scalar: Any
+    bits: int
     floor: float
     fraction: int
     log2: tuple[float, float]
@@ -67,6 +72,7 @@ class Kind:
 # The relative error of q is 2e-17, and 1e-8 in single precision. exp(0) is exactly 1.
 DOUBLE = Kind(
     ir.DoubleType(),
+    64,
     FLOOR,
     52,
     (0.6931471805582987, 1.6465949582897082e-12),
@@ -85,6 +91,7 @@ DOUBLE = Kind(
 )
 SINGLE = Kind(
     ir.FloatType(),
+    32,
     FLOOR_SINGLE,
     23,
     (0.693145751953125, 1.4286068203094287e-06),
@@ -109,14 +116,6 @@ class Lanes(types.Type):
     def vector(self) -> Any:
         return ir.VectorType(self.kind.scalar, self.width)
 
-    @property
-    def bits(self) -> Any:
-        return ir.VectorType(ir.IntType(self.element.bitwidth), self.width)
-
-    def constant(self, value: float) -> Any:
-        """Return a compile-time constant in every lane."""
-        return ir.Constant(self.vector, [value] * self.width)
-
 
 @register_model(Lanes)
 class LanesModel(models.PrimitiveModel):
@@ -131,34 +130,36 @@ def lanes_of(array_type: Any) -> Lanes:
     return Lanes(array_type.dtype, REGISTER // array_type.dtype.bitwidth)
 
 
-def double_lanes(lanes: Lanes) -> Lanes:
-    """Return the type of vectors of as many float64."""
-    return Lanes(types.float64, lanes.width)
+def kind_of(vector: Any) -> Kind:
+    """Return the type of the numbers of an LLVM type of vectors."""
+    return SINGLE if vector.element == SINGLE.scalar else DOUBLE
 
 
 # -- code generation ----------------------------------------------------------------------------
-def pointer_to(
-    context: Any, builder: Any, array_type: Any, array: Any, index: Any, lanes: Lanes | None = None
-) -> Any:
-    """Return a pointer to the vector of type `lanes` that starts at an element of an array."""
-    data = context.make_array(array_type)(context, builder, array).data
-    pointer = (lanes or lanes_of(array_type)).vector.as_pointer()
-    return builder.bitcast(builder.gep(data, [index]), pointer)
+def vector_of(pointer: Any) -> Any:
+    """Return the LLVM type of the vectors of an array, given the pointer to its data."""
+    scalar = pointer.type.pointee
+    return ir.VectorType(scalar, REGISTER // (32 if scalar == SINGLE.scalar else 64))
+
+
+def pointer_to(builder: Any, data: Any, index: Any, vector: Any = None) -> Any:
+    """Return a pointer to the vector that starts at an element of an array."""
+    return builder.bitcast(builder.gep(data, [index]), (vector or vector_of(data)).as_pointer())
 
 
 def load_at(builder: Any, pointer: Any) -> Any:
-    """Load the vector at a pointer."""
-    return builder.load(pointer, align=alignment(pointer))
+    """Load the vector at a pointer, which has the alignment of a number."""
+    return builder.load(pointer, align=kind_of(pointer.type.pointee).bits // 8)
 
 
 def store_at(builder: Any, vector: Any, pointer: Any) -> None:
-    """Store a vector at a pointer."""
-    builder.store(vector, pointer, align=alignment(pointer))
+    """Store a vector at a pointer, which has the alignment of a number."""
+    builder.store(vector, pointer, align=kind_of(vector.type).bits // 8)
 
 
-def alignment(pointer: Any) -> int:
-    """Return the alignment in bytes, which is that of an element."""
-    return 4 if pointer.type.pointee.element == SINGLE.scalar else 8
+def constant(vector: Any, value: float) -> Any:
+    """Return a compile-time constant in every lane of an LLVM type of vectors."""
+    return ir.Constant(vector, [value] * vector.count)
 
 
 def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
@@ -173,19 +174,18 @@ def shuffle(builder: Any, vector: Any, lanes: Any, other: Any = None) -> Any:
     return builder.shuffle_vector(vector, other, mask)
 
 
-def splat(builder: Any, scalar: Any, lanes: Lanes) -> Any:
-    """Return a vector with a scalar in every lane."""
-    undefined = ir.Constant(lanes.vector, ir.Undefined)
+def splat(builder: Any, scalar: Any, vector: Any) -> Any:
+    """Return a vector of an LLVM type with a scalar in every lane."""
+    undefined = ir.Constant(vector, ir.Undefined)
     single = builder.insert_element(undefined, scalar, ir.IntType(32)(0))
-    return shuffle(builder, single, [0] * lanes.width)
+    return shuffle(builder, single, [0] * vector.count)
 
 
-def convert(builder: Any, vector: Any, lanes: Lanes) -> Any:
-    """Convert a vector to another type of the same width."""
-    if vector.type == lanes.vector:
+def convert(builder: Any, vector: Any, to: Any) -> Any:
+    """Convert a vector to another LLVM type of vectors of the same width."""
+    if vector.type == to:
         return vector
-    widens = lanes.element == types.float64
-    return (builder.fpext if widens else builder.fptrunc)(vector, lanes.vector)
+    return (builder.fpext if to.element == DOUBLE.scalar else builder.fptrunc)(vector, to)
 
 
 def adjacent_sums(builder: Any, a: Any, b: Any = None) -> Any:
@@ -210,12 +210,12 @@ def horizontal_sums(builder: Any, vectors: list[Any]) -> Any:
     return vector
 
 
-def fold(builder: Any, vector: Any, lanes: Lanes) -> Any:
-    """Add the halves of a vector until it has the width of `lanes`, and convert it to this type."""
-    while (width := vector.type.count) > lanes.width:
+def fold(builder: Any, vector: Any, to: Any) -> Any:
+    """Add the halves of a vector until it has the width of `to`, and convert it to this type."""
+    while (width := vector.type.count) > to.count:
         low = shuffle(builder, vector, range(width // 2))
         vector = builder.fadd(low, shuffle(builder, vector, range(width // 2, width)))
-    return convert(builder, vector, lanes)
+    return convert(builder, vector, to)
 
 
 def constant_of(of: Callable[[Lanes], int | float]) -> Any:
@@ -240,154 +240,156 @@ floor_of = constant_of(lambda lanes: lanes.kind.floor)
 least_of = constant_of(lambda lanes: float(np.finfo(str(lanes.element)).min))
 
 
-@intrinsic
-def load(typing: Any, array: Any, index: Any) -> Any:
+def generated(signature_of: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator that makes an intrinsic of a function that generates code.
+
+    The function is given the builder, and an LLVM value for each argument: for an array, the
+    pointer to its data.
+
+    Parameters
+    ----------
+    signature_of : callable
+        Function that returns the signature, given the types of the arguments.
+    """
+
+    def decorated(generate: Callable[..., Any]) -> Any:
+        @intrinsic
+        @wraps(generate)  # numba takes the number of arguments from its signature
+        def apply(typing: Any, *given: Any) -> Any:
+            def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                values = list(arguments)
+                for i, kind in enumerate(signature.args):
+                    if isinstance(kind, types.Array):
+                        values[i] = context.make_array(kind)(context, builder, values[i]).data
+                result = generate(builder, *values)
+                return context.get_dummy_value() if result is None else result
+
+            return signature_of(*given), code
+
+        return apply
+
+    return decorated
+
+
+def procedure(*given: Any) -> Any:
+    """Return the signature of a function of arrays and integers that returns nothing."""
+    return types.void(*(kind if isinstance(kind, types.Array) else types.intp for kind in given))
+
+
+@generated(lambda array, _: lanes_of(array)(array, types.intp))
+def load(builder: Any, array: Any, index: Any) -> Any:
     """Load the vector that starts at an element of a flat array."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return load_at(builder, pointer_to(context, builder, signature.args[0], *arguments))
-
-    return lanes_of(array)(array, types.intp), code
+    return load_at(builder, pointer_to(builder, array, index))
 
 
-@intrinsic
-def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
+@generated(lambda array, _, vector: types.void(array, types.intp, vector))
+def store(builder: Any, array: Any, index: Any, vector: Any) -> None:
     """Store a vector that starts at an element of a flat array."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, index, vector = arguments
-        store_at(builder, vector, pointer_to(context, builder, signature.args[0], array, index))
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, lanes_of(array)), code
+    store_at(builder, vector, pointer_to(builder, array, index))
 
 
-@intrinsic
-def gather(typing: Any, array: Any, index: Any, step: Any, centre: Any, target: Any) -> Any:
+@generated(
+    lambda *given: lanes_of(given[-1])(given[0], types.intp, types.intp, types.float64, given[-1])
+)
+def gather(builder: Any, array: Any, index: Any, step: Any, centre: Any, target: Any) -> Any:
     """Load elements `step` apart and subtract `centre` in float64; return a vector of `target`."""
-    lanes = lanes_of(target)
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, index, step, centre, _ = arguments
-        source = signature.args[0]
-        data = context.make_array(source)(context, builder, array).data
-        vector = ir.Constant(Lanes(source.dtype, lanes.width).vector, ir.Undefined)
-        for i in range(lanes.width):
-            element = builder.load(builder.gep(data, [index]))
-            vector = builder.insert_element(vector, element, ir.IntType(32)(i))
-            index = builder.add(index, step)
-        wide = double_lanes(lanes)
-        vector = convert(builder, vector, wide)
-        return convert(builder, builder.fsub(vector, splat(builder, centre, wide)), lanes)
-
-    return lanes(array, types.intp, types.intp, types.float64, target), code
+    lanes = vector_of(target)
+    vector = ir.Constant(ir.VectorType(array.type.pointee, lanes.count), ir.Undefined)
+    for i in range(lanes.count):
+        element = builder.load(builder.gep(array, [index]))
+        vector = builder.insert_element(vector, element, ir.IntType(32)(i))
+        index = builder.add(index, step)
+    double = ir.VectorType(DOUBLE.scalar, lanes.count)
+    centred = builder.fsub(convert(builder, vector, double), splat(builder, centre, double))
+    return convert(builder, centred, lanes)
 
 
-@intrinsic
-def broadcast(typing: Any, scalar: Any, array: Any) -> Any:
+@generated(lambda _, array: lanes_of(array)(array.dtype, array))
+def broadcast(builder: Any, scalar: Any, array: Any) -> Any:
     """Return a vector of an array's type with a scalar in every lane."""
-    lanes = lanes_of(array)
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return splat(builder, arguments[0], lanes)
-
-    return lanes(lanes.element, array), code
+    return splat(builder, scalar, vector_of(array))
 
 
-@intrinsic
-def to_double(typing: Any, vector: Any) -> Any:
-    """Convert a vector to float64."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return convert(builder, arguments[0], signature.return_type)
-
-    return double_lanes(vector)(vector), code
-
-
-@intrinsic
-def lane(typing: Any, vector: Any, index: Any) -> Any:
+@generated(lambda vector, _: vector.element(vector, types.intp))
+def lane(builder: Any, vector: Any, index: Any) -> Any:
     """Return the scalar in one lane."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.extract_element(*arguments)
-
-    return vector.element(vector, types.intp), code
+    return builder.extract_element(vector, index)
 
 
-def operation(name: str) -> Any:
-    """Return an intrinsic for one of the builder's binary operations."""
+def elementwise(generate: Callable[..., Any], to: Callable[[Lanes], Lanes] | None = None) -> Any:
+    """Return an intrinsic for a function of vectors, or of tuples of as many vectors.
+
+    Parameters
+    ----------
+    generate : callable
+        Function that generates the code for one vector of each argument, given the builder first.
+    to : callable, optional
+        Function that returns the type of a result; by default, that of the arguments.
+    """
 
     @intrinsic
-    def operate(typing: Any, a: Any, b: Any) -> Any:
+    @wraps(generate)  # numba takes the number of arguments from its signature
+    def apply(typing: Any, *given: Any) -> Any:
+        of_tuples = isinstance(given[0], types.UniTuple)
+        lanes = given[0].dtype if of_tuples else given[0]
+        lanes = lanes if to is None else to(lanes)
+
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return getattr(builder, name)(*arguments)
+            if not of_tuples:
+                return generate(builder, *arguments)
+            vectors = zip(*(cgutils.unpack_tuple(builder, each) for each in arguments), strict=True)
+            results = [generate(builder, *each) for each in vectors]
+            return context.make_tuple(builder, signature.return_type, results)
 
-        return a(a, a), code
+        returned = types.UniTuple(lanes, given[0].count) if of_tuples else lanes
+        return returned(*given), code
 
-    return operate
-
-
-add, subtract, multiply, divide = map(operation, ("fadd", "fsub", "fmul", "fdiv"))
+    return apply
 
 
-@intrinsic
-def maximum(typing: Any, a: Any, b: Any) -> Any:
+add = elementwise(lambda builder, a, b: builder.fadd(a, b))
+subtract = elementwise(lambda builder, a, b: builder.fsub(a, b))
+multiply = elementwise(lambda builder, a, b: builder.fmul(a, b))
+divide = elementwise(lambda builder, a, b: builder.fdiv(a, b))
+
+
+@elementwise
+def maximum(builder: Any, a: Any, b: Any) -> Any:
     """Return the maximum of a and b; NaN in `a` is kept."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, b = arguments
-        return builder.select(builder.fcmp_ordered(">", b, a), b, a)
-
-    return a(a, a), code
+    return builder.select(builder.fcmp_ordered(">", b, a), b, a)
 
 
-@intrinsic
-def select_above(typing: Any, bound: Any, x: Any, a: Any, b: Any) -> Any:
+@elementwise
+def select_above(builder: Any, bound: Any, x: Any, a: Any, b: Any) -> Any:
     """Return b where x <= bound, and a elsewhere, also where x is NaN."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bound, x, a, b = arguments
-        return builder.select(builder.fcmp_ordered("<=", x, bound), b, a)
-
-    return a(a, a, a, a), code
+    return builder.select(builder.fcmp_ordered("<=", x, bound), b, a)
 
 
-@intrinsic
-def exponential(typing: Any, x: Any) -> Any:
+@elementwise
+def exponential(builder: Any, x: Any) -> Any:
     """Return exp(x) for floor <= x <= -floor within 1.1 ulp; x = n log(2) + r (Cody and Waite)."""
-    kind = x.kind
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value, constant = arguments[0], x.constant
-        # Adding this constant rounds a number to an integer, in the lowest bits.
-        rounder = constant(1.5 * 2.0**kind.fraction)
-        shifted = multiply_add(builder, value, constant(1.0 / math.log(2.0)), rounder)
-        n = builder.fsub(shifted, rounder)
-        r = value
-        for part in kind.log2:
-            r = multiply_add(builder, n, constant(-part), r)
-        power, terms = r, [constant(term) for term in kind.terms]
-        while len(terms) > 1:  # Estrin: pairs, then pairs of pairs
-            odd = terms[len(terms) // 2 * 2 :]
-            pairs = zip(terms[::2], terms[1::2], strict=False)
-            terms = [multiply_add(builder, power, high, low) for low, high in pairs] + odd
-            power = builder.fmul(power, power)
-        square = builder.fmul(r, r)
-        mantissa = builder.fadd(multiply_add(builder, square, terms[0], r), constant(1.0))
-        shift = ir.Constant(x.bits, [kind.fraction] * x.width)
-        exponent = builder.shl(builder.bitcast(shifted, x.bits), shift)
-        whole = builder.add(builder.bitcast(mantissa, x.bits), exponent)
-        return builder.bitcast(whole, x.vector)
-
-    return x(x), code
+    vector, kind = x.type, kind_of(x.type)
+    integers = ir.VectorType(ir.IntType(kind.bits), vector.count)
+    # Adding this constant rounds a number to an integer, in the lowest bits.
+    rounder = constant(vector, 1.5 * 2.0**kind.fraction)
+    shifted = multiply_add(builder, x, constant(vector, 1.0 / math.log(2.0)), rounder)
+    n = builder.fsub(shifted, rounder)
+    r = x
+    for part in kind.log2:
+        r = multiply_add(builder, n, constant(vector, -part), r)
+    power, terms = r, [constant(vector, term) for term in kind.terms]
+    while len(terms) > 1:  # Estrin: pairs, then pairs of pairs
+        odd = terms[len(terms) // 2 * 2 :]
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        terms = [multiply_add(builder, power, high, low) for low, high in pairs] + odd
+        power = builder.fmul(power, power)
+    square = builder.fmul(r, r)
+    mantissa = builder.fadd(multiply_add(builder, square, terms[0], r), constant(vector, 1.0))
+    exponent = builder.shl(builder.bitcast(shifted, integers), constant(integers, kind.fraction))
+    return builder.bitcast(builder.add(builder.bitcast(mantissa, integers), exponent), vector)
 
 
-@njit
-def exponentials(x: Any) -> Any:
-    """Return the exponential of an array as the kernel computes it, for tests."""
-    width = width_of(x)
-    padded = np.zeros((x.size + width - 1) // width * width, x.dtype)
-    padded[: x.size] = x
-    for i in range(0, padded.size, width):
-        store(padded, i, exponential(load(padded, i)))
-    return padded[: x.size]
+to_double = elementwise(
+    lambda builder, a: convert(builder, a, ir.VectorType(DOUBLE.scalar, a.type.count)),
+    lambda lanes: Lanes(types.float64, lanes.width),
+)

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import types
+from llvmlite import ir
 from numba.core import cgutils
 
 from emgmm.estep.compiled.simd import (
-    Lanes,
+    DOUBLE,
+    constant,
     fold,
+    generated,
     horizontal_sums,
-    intrinsic,
-    lanes_of,
     load_at,
     multiply_add,
     pointer_to,
+    procedure,
     splat,
     store_at,
+    vector_of,
 )
 
 TILE = 3  # vectors per tile: 4 x 3 accumulators, 3 vectors and a scalar fill 16 registers
@@ -31,16 +33,16 @@ class Tile:
     ----------
     builder : llvmlite.ir.IRBuilder
         Builder of the code.
-    lanes : Lanes
+    vector : llvmlite type
         Type of the vectors.
     height : int
         Number of rows of the tile.
     """
 
-    def __init__(self, builder: Any, lanes: Lanes, height: int) -> None:
+    def __init__(self, builder: Any, vector: Any, height: int) -> None:
         self.builder = builder
         self.rows = [
-            [cgutils.alloca_once(builder, lanes.vector) for _ in range(TILE)] for _ in range(height)
+            [cgutils.alloca_once(builder, vector) for _ in range(TILE)] for _ in range(height)
         ]
 
     def begin(self, firsts: Any) -> None:
@@ -110,9 +112,9 @@ def log_joint_tile(terms: Terms, height: int) -> Any:
     log-joint, are `length` numbers apart; a component has `n_entries` parameters.
     """
 
-    @intrinsic
+    @generated(procedure)
     def tile(
-        typing: Any,
+        builder: Any,
         params: Any,
         k: Any,
         n_entries: Any,
@@ -121,34 +123,27 @@ def log_joint_tile(terms: Terms, height: int) -> Any:
         log_joint: Any,
         length: Any,
         b: Any,
-    ) -> Any:
-        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            params, k, n_entries, inputs, n_inputs, log_joint, length, b = arguments
-            kinds, size, lanes = signature.args, k.type, lanes_of(signature.args[3])
-            table = context.make_array(kinds[0])(context, builder, params).data
-            numbers = [builder.add(k, size(i)) for i in range(height)]
-            rows = [builder.mul(number, n_entries) for number in numbers]
+    ) -> None:
+        size, vector = k.type, vector_of(inputs)
+        numbers = [builder.add(k, size(i)) for i in range(height)]
+        rows = [builder.mul(number, n_entries) for number in numbers]
 
-            def places(kind: Any, array: Any, number: Any) -> Any:
-                start = builder.add(builder.mul(number, length), b)
-                steps = [builder.add(start, size(lanes.width * v)) for v in range(TILE)]
-                return [pointer_to(context, builder, kind, array, step) for step in steps]
+        def places(array: Any, number: Any) -> Any:
+            start = builder.add(builder.mul(number, length), b)
+            steps = [builder.add(start, size(vector.count * v)) for v in range(TILE)]
+            return [pointer_to(builder, array, step) for step in steps]
 
-            def entry(p: Any) -> Any:
-                pointers = [builder.gep(table, [builder.add(row, p)]) for row in rows]
-                return [splat(builder, builder.load(pointer), lanes) for pointer in pointers]
+        def entry(p: Any) -> Any:
+            pointers = [builder.gep(params, [builder.add(row, p)]) for row in rows]
+            return [splat(builder, builder.load(pointer), vector) for pointer in pointers]
 
-            def vectors(number: Any) -> Any:
-                return [load_at(builder, pointer) for pointer in places(kinds[3], inputs, number)]
+        def vectors(number: Any) -> Any:
+            return [load_at(builder, pointer) for pointer in places(inputs, number)]
 
-            sums = terms(builder, lambda: Tile(builder, lanes, height), n_inputs, entry, vectors)
-            for number, row in zip(numbers, sums.sums(), strict=True):
-                for total, target in zip(row, places(kinds[5], log_joint, number), strict=True):
-                    store_at(builder, total, target)
-            return context.get_dummy_value()
-
-        size = types.intp
-        return types.void(params, size, size, inputs, size, log_joint, size, size), code
+        sums = terms(builder, lambda: Tile(builder, vector, height), n_inputs, entry, vectors)
+        for number, row in zip(numbers, sums.sums(), strict=True):
+            for total, target in zip(row, places(log_joint, number), strict=True):
+                store_at(builder, total, target)
 
     return tile
 
@@ -162,9 +157,9 @@ def sums_tile(height: int) -> Any:
     numbers, `length` apart.
     """
 
-    @intrinsic
+    @generated(procedure)
     def tile(
-        typing: Any,
+        builder: Any,
         resp: Any,
         length: Any,
         k: Any,
@@ -174,34 +169,27 @@ def sums_tile(height: int) -> Any:
         count: Any,
         n_components: Any,
         sums: Any,
-    ) -> Any:
-        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            resp, length, k, features, at, p, count, n_components, sums = arguments
-            kinds, size, lanes = signature.args, k.type, lanes_of(signature.args[3])
-            doubles, target_lanes = lanes_of(kinds[8]), Lanes(types.float64, height)
-            starts = [builder.mul(builder.add(k, size(i)), length) for i in range(height)]
-            entries = [builder.add(at, builder.mul(length, size(j))) for j in range(TILE)]
+    ) -> None:
+        size, vector = k.type, vector_of(features)
+        doubles, target_doubles = vector_of(sums), ir.VectorType(DOUBLE.scalar, height)
+        starts = [builder.mul(builder.add(k, size(i)), length) for i in range(height)]
+        entries = [builder.add(at, builder.mul(length, size(j))) for j in range(TILE)]
 
-            def vectors(kind: Any, array: Any, starts: Any, row: Any) -> Any:
-                steps = [builder.add(start, row) for start in starts]
-                pointers = [pointer_to(context, builder, kind, array, step) for step in steps]
-                return [load_at(builder, pointer) for pointer in pointers]
+        def vectors(array: Any, starts: Any, row: Any) -> Any:
+            steps = [builder.add(start, row) for start in starts]
+            return [load_at(builder, pointer_to(builder, array, step)) for step in steps]
 
-            tile_sums = Tile(builder, lanes, height)
-            tile_sums.begin([lanes.constant(0.0)] * height)
-            with cgutils.for_range_slice(builder, size(0), count, size(lanes.width), size) as loop:
-                right = vectors(kinds[3], features, entries, loop[0])
-                tile_sums.add(vectors(kinds[0], resp, starts, loop[0]), right)
-            for j, column in enumerate(zip(*tile_sums.sums(), strict=True)):
-                wide = [fold(builder, total, doubles) for total in column]
-                index = builder.add(builder.mul(builder.add(p, size(j)), n_components), k)
-                target = pointer_to(context, builder, kinds[8], sums, index, target_lanes)
-                total = builder.fadd(load_at(builder, target), horizontal_sums(builder, wide))
-                store_at(builder, total, target)
-            return context.get_dummy_value()
-
-        size = types.intp
-        return types.void(resp, size, size, features, size, size, size, size, sums), code
+        tile_sums = Tile(builder, vector, height)
+        tile_sums.begin([constant(vector, 0.0)] * height)
+        with cgutils.for_range_slice(builder, size(0), count, size(vector.count), size) as loop:
+            right = vectors(features, entries, loop[0])
+            tile_sums.add(vectors(resp, starts, loop[0]), right)
+        for j, column in enumerate(zip(*tile_sums.sums(), strict=True)):
+            wide = [fold(builder, total, doubles) for total in column]
+            index = builder.add(builder.mul(builder.add(p, size(j)), n_components), k)
+            target = pointer_to(builder, sums, index, target_doubles)
+            total = builder.fadd(load_at(builder, target), horizontal_sums(builder, wide))
+            store_at(builder, total, target)
 
     return tile
 

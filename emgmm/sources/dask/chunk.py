@@ -6,9 +6,7 @@ A worker may process several chunks in parallel threads, so each chunk is proces
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -52,13 +50,9 @@ class ChunkPosition:
     first: int | None
 
     def __str__(self) -> str:
-        chunk = f"chunk {self.number} of X"
+        """Describe the chunk at the beginning of a sentence."""
+        chunk = f"Chunk {self.number} of X"
         return chunk if self.first is None else f"{chunk}, which begins with row {self.first},"
-
-    @property
-    def title(self) -> str:
-        """Description of the chunk at the beginning of a sentence."""
-        return f"{str(self)[0].upper()}{str(self)[1:]}"
 
     def row_name(self, index: int) -> str:
         """Return the name of a row of the chunk in error messages."""
@@ -77,15 +71,12 @@ class Total:
         Number of rows of each chunk.
     complete : bool
         Whether no value is missing.
-    any_positive : bool
-        Whether any row has a positive weight.
     sum : Any
         Sum of the function; None if no row has a positive weight.
     """
 
     lengths: tuple[int, ...]
     complete: bool
-    any_positive: bool
     sum: Any
 
     def __add__(self, other: Total) -> Total:
@@ -96,7 +87,6 @@ class Total:
         return Total(
             self.lengths + other.lengths,
             self.complete and other.complete,
-            self.any_positive or other.any_positive,
             sums[0] + sums[1] if len(sums) == 2 else next(iter(sums), None),
         )
 
@@ -115,27 +105,22 @@ class Sums:
 
     def __init__(self, n_chunks: int) -> None:
         self._n_chunks = n_chunks
-        self._nodes: dict[tuple[int, int], Total] = {}  # by level and number
+        self.nodes: dict[tuple[int, int], Total] = {}  # by level and number
 
     def insert(self, level: int, number: int, total: Total) -> None:
         """Insert a node, and those of its ancestors whose children are then complete."""
-        self._nodes[level, number] = total
+        self.nodes[level, number] = total
         width = -(-self._n_chunks // BRANCHES**level)
         first = number - number % BRANCHES
         children = [(level, i) for i in range(first, min(first + BRANCHES, width))]
-        if width > 1 and all(child in self._nodes for child in children):
-            parent = reduce(add, [self._nodes.pop(child) for child in children])
+        if width > 1 and all(child in self.nodes for child in children):
+            parent = reduce(add, [self.nodes.pop(child) for child in children])
             self.insert(level + 1, number // BRANCHES, parent)
-
-    def update(self, other: Sums) -> None:
-        """Insert the nodes of another task."""
-        for (level, number), total in other._nodes.items():
-            self.insert(level, number, total)
 
     @property
     def root(self) -> Total:
         """Total of all chunks."""
-        (total,) = self._nodes.values()
+        (total,) = self.nodes.values()
         return total
 
 
@@ -145,13 +130,25 @@ class ChunkSource(ArraySource):
     def map(self, function: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
         return map(function, blocks)
 
+    def take(self, numbers: slice | Integers) -> Rows:
+        """Return the rows with the given indices."""
+        return Rows(self.rows, self.weights, self.complete).take(numbers)
+
+    def total(self, function: Callable[[Block], Any], size: int) -> Total:
+        """Return the total of a function of blocks of at most `size` rows."""
+        any_positive = self.n_rows > 0 and (self.weights is None or self.weights.any())
+        result = self.sum(function, size) if any_positive else None
+        return Total((self.n_rows,), self.complete, result)
+
 
 @dataclass(frozen=True, eq=False)
-class Layout:
-    """Properties that the rows of all chunks share.
+class Work:
+    """A computation on every chunk, or on some of them.
 
     Parameters
     ----------
+    compute : callable
+        Function of the source of a chunk and of further arguments that depend on the chunk.
     dtype : dtype
         Type that rows are converted to, float64 or float32.
     n_features : int
@@ -160,22 +157,10 @@ class Layout:
         Names of the features.
     """
 
+    compute: Callable[..., Any]
     dtype: np.dtype[Any]
     n_features: int
     names: Array | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Work(ABC):
-    """Base class of the computations on a chunk.
-
-    Parameters
-    ----------
-    layout : Layout
-        Layout of the chunks.
-    """
-
-    layout: Layout
 
     def __call__(self, position: ChunkPosition, rows: Any, weights: Any = None, *more: Any) -> Any:
         """Return the result for a chunk, given its position, its rows and their weights.
@@ -185,25 +170,26 @@ class Work(ABC):
         ChunkError
             If the rows or the weights are invalid, or if the computation fails.
         """
-        with one_blas_thread(), _naming_chunk(position):
-            return self.compute(self._source(rows, weights, position), *more)
-
-    @abstractmethod
-    def compute(self, source: ChunkSource, *more: Any) -> Any:
-        """Return the result for the rows of one chunk."""
+        try:
+            with one_blas_thread():
+                return self.compute(self._source(rows, weights, position), *more)
+        except ChunkError:
+            raise
+        except Exception as error:
+            raise ChunkError(failure(position, error)) from error
 
     def _source(self, rows: Any, weights: Any, position: ChunkPosition) -> ChunkSource:
         values = as_rows(rows, ensure_min_samples=0)
-        if values.shape[1] != self.layout.n_features:
+        if values.shape[1] != self.n_features:
             raise ChunkError(
-                f"{position.title} has {values.shape[1]} features where X should have "
-                f"{self.layout.n_features} (chunks and rows are counted from 0)."
+                f"{position} has {values.shape[1]} features where X should have {self.n_features} "
+                "(chunks and rows are counted from 0)."
             )
         with np.errstate(all="ignore"):  # overflow gives infinity, which is rejected
-            values = values.astype(self.layout.dtype, copy=False)
+            values = values.astype(self.dtype, copy=False)
         weights = None if weights is None else as_weights(weights)
         try:
-            complete = is_complete(values, self.layout.names, position.row_name)
+            complete = is_complete(values, self.names, position.row_name)
             if weights is not None:
                 owner = f"chunk {position.number} of X, counted from 0,"
                 check_length(weights, len(values), owner)
@@ -213,66 +199,12 @@ class Work(ABC):
         return ChunkSource(values, weights, complete=complete)
 
 
-@contextmanager
-def _naming_chunk(position: ChunkPosition) -> Iterator[None]:
-    try:
-        yield
-    except ChunkError:
-        raise
-    except Exception as error:
-        raise ChunkError(failure(position, error)) from error
-
-
 def failure(position: ChunkPosition, error: Exception) -> str:
     """Return the message about an error that a chunk raised."""
-    return (
-        f"{position.title} raised {type(error).__name__}: {error} "
-        "(chunks and rows are counted from 0)"
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Summing(Work):
-    """Summation, in order, of a function of blocks of at most `size` rows."""
-
-    function: Callable[[Block], Any]
-    size: int
-
-    def compute(self, source: ChunkSource, *more: Any) -> Total:  # noqa: ARG002
-        any_positive = source.n_rows > 0 and (source.weights is None or bool(source.weights.any()))
-        result = source.sum(self.function, self.size) if any_positive else None
-        return Total((source.n_rows,), source.complete, any_positive, result)
-
-
-@dataclass(frozen=True, eq=False)
-class Choosing(Work):
-    """Selection of rows by their indices in the chunk; all rows by default."""
-
-    def compute(self, source: ChunkSource, *more: Integers) -> Rows:
-        numbers = more[0] if more else slice(None)
-        weights = None if source.weights is None else source.weights[numbers]
-        return Rows(source.rows[numbers], weights, source.complete)
-
-
-@dataclass(frozen=True, eq=False)
-class EachRow(Work):
-    """Evaluation of a (B, *shape) function of blocks of at most `size` rows."""
-
-    function: Callable[[Block], Array]
-    size: int
-    shape: tuple[int, ...]
-    result: np.dtype[Any]
-
-    def compute(self, source: ChunkSource, *more: Any) -> Array:  # noqa: ARG002
-        return source.each_row(self.function, self.size, self.shape, self.result)
+    return f"{position} raised {type(error).__name__}: {error} (chunks and rows are counted from 0)"
 
 
 # -- tasks: functions that a graph names -----------------------------------------------------------
-def process_chunk(work: Work, *arguments: Any) -> Any:
-    """Return the result for one chunk."""
-    return work(*arguments)
-
-
 def sum_chunks(
     work: Work, n_chunks: int, positions: list[ChunkPosition], *parts: list[Any]
 ) -> Sums:
@@ -294,7 +226,8 @@ def merge(n_chunks: int, parts: list[Sums]) -> Sums:
     """Merge the totals of several tasks."""
     sums = Sums(n_chunks)
     for part in parts:
-        sums.update(part)
+        for (level, number), total in part.nodes.items():
+            sums.insert(level, number, total)
     return sums
 
 

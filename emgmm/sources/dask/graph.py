@@ -10,10 +10,11 @@ calls takes three times as long to build.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
 from math import isnan
+from operator import call
 from typing import Any
 from uuid import uuid4
 
@@ -25,10 +26,15 @@ from emgmm.sources.dask.chunk import (
     Work,
     failure,
     merge,
-    process_chunk,
     sum_chunks,
     touch,
 )
+from emgmm.typing import Integers
+
+Graph = dict[Any, Any]
+
+# Name of the worker that holds the inputs of a task, by the key of the task.
+Workers = Mapping[Any, str | None]
 
 # A task takes the scheduler longer than the sums of a small chunk take a worker. So a task sums
 # several chunks that the same worker holds, out of a number of consecutive chunks, as long as there
@@ -70,26 +76,26 @@ class Chunks:
     @property
     def positions(self) -> list[ChunkPosition]:
         """Position of each chunk."""
-        if self.lengths is None:
-            return [ChunkPosition(number, None) for number in range(len(self))]
-        return [
-            ChunkPosition(*pair) for pair in enumerate(accumulate(self.lengths[:-1], initial=0))
-        ]
+        firsts: Iterable[int | None] = [None] * len(self)
+        if self.lengths is not None:
+            firsts = accumulate(self.lengths[:-1], initial=0)
+        return [ChunkPosition(*pair) for pair in enumerate(firsts)]
 
-    def each(self, work: Work, more: Mapping[int, tuple[Any, ...]] | None = None) -> list[Any]:
-        """Return the results for all chunks, or for those with an entry of arguments in `more`."""
-        name, graph = self._begin(work)
-        holders = self._holders(_client())
-        for position in self.positions:
-            if more is None or position.number in more:
-                arguments = () if more is None else more[position.number]
-                graph[name, position.number] = self._task(name, position, *arguments)
-        keys = list(graph)[1:]
-        return self._compute(name, graph, keys, {key: holders.get(key[1]) for key in keys})
+    def each(self, work: Work, selections: Mapping[int, slice | Integers]) -> list[Any]:
+        """Return the results for selections of rows, by the numbers of their chunks."""
+        name = f"emgmm-rows-{uuid4().hex}"
+        graph: Graph = {name: work}
+        positions, holders = self.positions, self._holders(_client())
+        for number, selection in selections.items():
+            rows, weights = [*self._parts(number), None][:2]
+            graph[name, number] = (call, name, positions[number], rows, weights, selection)
+        workers = {(name, number): holders.get(number) for number in selections}
+        return self._compute(name, graph, list(workers), workers)
 
     def total(self, work: Work) -> Total:
         """Return the total of all chunks, added in an order that depends on their number only."""
-        name, graph = self._begin(work)
+        name = f"emgmm-sum-{uuid4().hex}"
+        graph: Graph = {name: work}
         client, positions = _client(), self.positions
         holders = self._holders(client)
         workers: dict[Any, str | None] = {}
@@ -104,9 +110,8 @@ class Chunks:
             groups.append([(name, numbers[0]) for numbers in tasks])
         while True:
             keys = [(*group[0], len(group)) for group in groups]
-            graph.update(
-                (key, (merge, len(self), group)) for key, group in zip(keys, groups, strict=True)
-            )
+            for key, group in zip(keys, groups, strict=True):
+                graph[key] = (merge, len(self), group)
             if len(keys) == 1:
                 return self._compute(name, graph, keys, workers)[0].root
             groups = [keys[i : i + BRANCHES] for i in range(0, len(keys), BRANCHES)]
@@ -114,8 +119,7 @@ class Chunks:
     def _tasks(self, holders: Mapping[int, str], client: Any) -> Iterator[list[list[int]]]:
         """Yield groups of tasks to be merged, each task as the numbers of the chunks it sums."""
         n_threads = sum(client.nthreads().values()) if holders else len(self)
-        limit = min(NEIGHBOURS, len(self) // (TASKS_PER_THREAD * max(1, n_threads)))
-        limit = max(1, limit)
+        limit = max(1, min(NEIGHBOURS, len(self) // (TASKS_PER_THREAD * max(1, n_threads))))
         span = NEIGHBOURS if limit > 1 else BRANCHES
         for first in range(0, len(self), span):
             held: defaultdict[Hashable, list[int]] = defaultdict(list)
@@ -128,41 +132,23 @@ class Chunks:
             ]
 
     # -- graphs -----------------------------------------------------------------------------------
-    def _begin(self, work: Any) -> tuple[str, dict[Any, Any]]:
-        """Return a unique name, and a graph that holds the work under this name."""
-        name = f"emgmm-{type(work).__name__.lower()}-{uuid4().hex}"
-        return name, {name: work}
-
     def _parts(self, number: int) -> Iterator[Any]:
         """Yield the keys of a chunk's rows and of its weights."""
         for array in self._arrays:
             yield (array.name, number, *[0] * (array.ndim - 1))
 
-    def _task(self, name: str, position: ChunkPosition, *more: Any) -> tuple[Any, ...]:
-        rows, weights = [*self._parts(position.number), None][:2]
-        return (process_chunk, name, position, rows, weights, *more)
-
-    def _compute(
-        self,
-        name: str,
-        graph: dict[Any, Any],
-        keys: list[Any],
-        workers: Mapping[Any, str | None],
-    ) -> list[Any]:
+    def _compute(self, name: str, graph: Graph, keys: list[Any], workers: Workers) -> list[Any]:
         """Return the values of keys, computed preferably by the given workers."""
         try:
             with _on_workers(workers):
                 return self._results(name, graph, keys)
-        except ChunkError:
-            raise
         except Exception as error:
-            if (
-                type(error).__module__.partition(".")[0] != "distributed"
-            ):  # not an error of the cluster itself
+            of_cluster = type(error).__module__.partition(".")[0] == "distributed"
+            if not (of_cluster or isinstance(error, ChunkError)):
                 self._find_failing()
             raise
 
-    def _results(self, name: str, graph: dict[Any, Any], keys: list[Any]) -> list[Any]:
+    def _results(self, name: str, graph: Graph, keys: list[Any]) -> list[Any]:
         from dask import compute
         from dask.delayed import Delayed
         from dask.highlevelgraph import HighLevelGraph
@@ -214,7 +200,7 @@ def _client() -> Any:
     return client if hasattr(client, "who_has") else None
 
 
-def _on_workers(workers: Mapping[Any, str | None]) -> AbstractContextManager[Any]:
+def _on_workers(workers: Workers) -> AbstractContextManager[Any]:
     """Assign tasks to the workers that hold their chunks, unless these workers are lost.
 
     Otherwise the scheduler moves rows to workers that are less busy at the moment, because each

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import isnan
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,10 @@ import numpy as np
 from emgmm.sources.array import ArraySource
 from emgmm.sources.block import Block
 from emgmm.sources.conversion import as_weights, check_no_times
-from emgmm.sources.dask.chunk import (
-    Choosing,
-    EachRow,
-    Layout,
-    Summing,
-    Total,
-    process_block,
-    rows_of_partition,
-)
+from emgmm.sources.dask.chunk import ChunkSource, Work, process_block, rows_of_partition
 from emgmm.sources.dask.graph import Chunks, has_known_lengths
-from emgmm.sources.source import UNKNOWN_N_ROWS, Rows, Source, Sum, sample_indices
+from emgmm.sources.source import UNKNOWN_N_ROWS, PerRow, Rows, Source, Sum, sample_indices
+from emgmm.sources.tables import as_names
 from emgmm.sources.weights import check_any_positive, check_length
 from emgmm.typing import Array
 
@@ -44,19 +37,15 @@ class ClusterSource(Source):
     """
 
     knows_positions = False
+    n_rows_hint = UNKNOWN_N_ROWS
 
     def __init__(self, rows: Any, weights: Any = None, feature_names: Array | None = None) -> None:
         self.rows = rows
         self.feature_names = feature_names
         self.n_features = rows.shape[1]
         self.dtype = np.dtype(np.float32 if rows.dtype == np.float32 else np.float64)
-        self._layout = Layout(self.dtype, self.n_features, feature_names)
         self._chunks = Chunks(rows, weights)
         self._complete: bool | None = None  # unknown before the first pass
-
-    @property
-    def n_rows_hint(self) -> int:
-        return UNKNOWN_N_ROWS
 
     @classmethod
     def accepts(cls, X: Any) -> bool:
@@ -71,12 +60,9 @@ class ClusterSource(Source):
                 "give rows with a known number of features, at least one."
             )
         rows = rows.rechunk({1: -1})
-        names = list(getattr(X, "columns", ()))
-        are_names = bool(names) and all(isinstance(name, str) for name in names)
-        feature_names = np.array(names, dtype=object) if are_names else None
-        if sample_weight is None:
-            return cls(rows, None, feature_names)
-        return cls(rows, _weights_beside(sample_weight, rows), feature_names)
+        weights = None if sample_weight is None else _weights_beside(sample_weight, rows)
+        columns = getattr(X, "columns", None)
+        return cls(rows, weights, None if columns is None else as_names(list(columns)))
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -95,16 +81,9 @@ class ClusterSource(Source):
         self.sum(attrgetter("weight"), UNDIVIDED)
 
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
-        total = self._chunks.total(Summing(self._layout, function, size))
-        self._check(total)
-        self._chunks.lengths, self._complete = total.lengths, total.complete
-        return total.sum
-
-    def _check(self, total: Total) -> None:
-        """Raise if no row had a positive weight, or if the lengths of the chunks have changed."""
-        for number, (length, known) in enumerate(
-            zip(total.lengths, self._chunks.lengths or total.lengths, strict=True)
-        ):
+        total = self._chunks.total(self._work(methodcaller("total", function, size)))
+        lengths = zip(total.lengths, self._chunks.lengths or total.lengths, strict=True)
+        for number, (length, known) in enumerate(lengths):
             if length != known:
                 raise ValueError(
                     f"Chunk {number} of X, counted from 0, has {length} rows where it should have "
@@ -115,48 +94,46 @@ class ClusterSource(Source):
                 f"Found array with 0 sample(s) (shape=(0, {self.n_features})) while a minimum of 1 "
                 "is required: every chunk of X is empty."
             )
-        check_any_positive(total.any_positive)
+        check_any_positive(total.sum is not None)
+        self._chunks.lengths, self._complete = total.lengths, total.complete
+        return total.sum
+
+    def _work(self, compute: Callable[..., Any]) -> Work:
+        return Work(compute, self.dtype, self.n_features, self.feature_names)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         if self._complete is None:
             self._inspect()
-        selections = None
-        if self.n_rows > limit:
-            numbers = sample_indices(self.n_rows, limit, random)
-            firsts = np.cumsum((0, *self.lengths[:-1]))
-            by_chunk = np.split(numbers, np.searchsorted(numbers, firsts)[1:])
-            selections = {i: (own - firsts[i],) for i, own in enumerate(by_chunk) if len(own)}
-        parts: list[Rows] = self._chunks.each(Choosing(self._layout), selections)
-        weights = [part.weights for part in parts if part.weights is not None]
-        return Rows(
-            np.concatenate([part.values for part in parts]),
-            np.concatenate(weights) if weights else None,
-            bool(self._complete),
-        )
+        numbers = sample_indices(self.n_rows, limit, random)
+        firsts = np.cumsum((0, *self.lengths[:-1]))
+        by_chunk = np.split(numbers, np.searchsorted(numbers, firsts)[1:])
+        selections = {i: own - firsts[i] for i, own in enumerate(by_chunk) if len(own)}
+        parts: list[Rows] = self._chunks.each(self._work(ChunkSource.take), selections)
+        values = np.concatenate([part.values for part in parts])
+        given = [part.weights for part in parts if part.weights is not None]
+        weights = np.concatenate(given) if given else None
+        return Rows(values, weights, bool(self._complete), numbers, self.n_rows)
 
-    def each_row(
-        self, function: Callable[[Block], Array], size: int, shape: tuple[int, ...], dtype: Any
-    ) -> Any:
+    def each_row(self, function: PerRow, size: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return a lazy Dask array in the chunks of the rows."""
         from dask import delayed
 
-        result = np.dtype(dtype)
-        work = EachRow(self._layout, function, size, shape, result)
+        work = self._work(methodcaller("each_row", function, size, shape, dtype))
         return self.rows.map_blocks(
             process_block,
             work=delayed(work, traverse=False),  # one value of the graph, not a copy in each task
             positions=delayed(self._chunks.positions, traverse=False),
             chunks=(self.rows.chunks[0], *((length,) for length in shape)),
             drop_axis=[] if shape else 1,
-            dtype=result,
-            meta=np.empty((0, *shape), result),
+            dtype=dtype,
+            meta=np.empty((0, *shape), dtype),
         )
 
     def blocks(self, size: int) -> Iterator[Block]:
         """Yield all rows, transferred to this process chunk by chunk."""
-        start, work = 0, Choosing(self._layout)
+        start, work = 0, self._work(ChunkSource.take)
         for number in range(len(self._chunks)):
-            rows: Rows = self._chunks.each(work, {number: ()})[0]
+            rows: Rows = self._chunks.each(work, {number: slice(None)})[0]
             for block in ArraySource(rows.values, rows.weights).blocks(size):
                 yield Block(start + block.start, block.rows, block.weights, rows.complete)
             start += len(rows.values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cache
@@ -22,16 +22,7 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
-__all__ = [
-    "ARRAYS",
-    "Hidden",
-    "Interval",
-    "ValidatedParameters",
-    "check_parameters",
-    "generator",
-    "one_of",
-    "suggestion",
-]
+__all__ = ["ARRAYS", "Hidden", "Interval", "ValidationMixin", "generator", "one_of", "suggestion"]
 
 # Constraints of arrays; scikit-learn's "array-like" also admits strings, and so misspelt names.
 ARRAYS = (list, tuple, HasMethods("__array__"))
@@ -44,38 +35,6 @@ BOOLEANS = {"boolean", "verbose", "no_validation"}
 @cache
 def _defaults(kind: type[BaseEstimator]) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in signature(kind).parameters.items()}
-
-
-def check_parameters(estimator: BaseEstimator) -> None:
-    """Validate the parameters that differ from their defaults, which are known to be valid.
-
-    Validating all of them takes as long as an iteration on a small table.
-
-    Raises
-    ------
-    InvalidParameterError
-        If a parameter does not satisfy the constraints of the estimator.
-    """
-    kind: Any = type(estimator)
-    defaults, constraints = _defaults(kind), kind._parameter_constraints
-    own = estimator.get_params(deep=False)
-    others = {name: value for name, value in own.items() if value is not defaults[name]}
-    for name, value in others.items():
-        if isinstance(value, np.generic):  # scalars, which would pass for arrays
-            value = value.item()
-        if isinstance(value, bool) and name in constraints:
-            allowed = [each for each in constraints[name] if isinstance(each, str)]
-            if BOOLEANS.isdisjoint(allowed):
-                raise InvalidParameterError(
-                    f"The {name!r} parameter of {kind.__name__} must not be a boolean. Got "
-                    f"{value!r} instead."
-                )
-        try:
-            validate_parameter_constraints(constraints, {name: value}, kind.__name__)
-        except InvalidParameterError as error:
-            named = [each.options for each in constraints[name] if isinstance(each, StrOptions)]
-            names = [option for options in named for option in options]
-            raise InvalidParameterError(f"{error}{suggestion(value, names)}") from None
 
 
 def one_of(names: Iterable[str]) -> StrOptions:
@@ -115,8 +74,10 @@ def generator(random_state: Any) -> Iterator[np.random.RandomState]:
         _idle.append(random)
 
 
-class ValidatedParameters:
+class ValidationMixin:
     """Mixin of estimators that validate those parameters that differ from their defaults."""
+
+    get_params: Callable[..., dict[str, Any]]
 
     @classmethod
     @cache
@@ -126,4 +87,32 @@ class ValidatedParameters:
         return names
 
     def _validate_params(self) -> None:
-        check_parameters(self)
+        """Validate the parameters that differ from their defaults, which are known to be valid.
+
+        Validating all of them takes as long as an iteration on a small table.
+
+        Raises
+        ------
+        InvalidParameterError
+            If a parameter does not satisfy the constraints of the estimator.
+        """
+        kind: Any = type(self)
+        defaults, constraints = _defaults(kind), kind._parameter_constraints
+        for name, value in self.get_params(deep=False).items():
+            if value is defaults[name]:
+                continue
+            if isinstance(value, np.generic):  # scalars, which would pass for arrays
+                value = value.item()
+            if isinstance(value, bool) and name in constraints:
+                allowed = [each for each in constraints[name] if isinstance(each, str)]
+                if BOOLEANS.isdisjoint(allowed):
+                    raise InvalidParameterError(
+                        f"The {name!r} parameter of {kind.__name__} must not be a boolean. Got "
+                        f"{value!r} instead."
+                    )
+            try:
+                validate_parameter_constraints(constraints, {name: value}, kind.__name__)
+            except InvalidParameterError as error:
+                named = [each.options for each in constraints[name] if isinstance(each, StrOptions)]
+                names = [option for options in named for option in options]
+                raise InvalidParameterError(f"{error}{suggestion(value, names)}") from None

@@ -1,4 +1,4 @@
-"""Writing of text to the terminal, in lines of at most 100 columns."""
+"""Text on the terminal, in lines of at most 100 columns, and errors that end a command."""
 
 from __future__ import annotations
 
@@ -6,15 +6,46 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterable
-from typing import TextIO
+from importlib import import_module
+from typing import Any, TextIO
 
 WIDTH = 100
 
 # Number of characters at either end of a long name that are printed.
 END = 30
 
+USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
-def wrap(text: str, indent: str = "") -> str:
+
+class CommandError(Exception):
+    """A command cannot be executed.
+
+    Parameters
+    ----------
+    sentence : str
+        Description of the problem and of its remedy.
+    status : int, default=2
+        Exit status: 2 if the command line or the data are not valid; 1 if a fit failed, a file
+        could not be written or a package is missing.
+    """
+
+    def __init__(self, sentence: str, status: int = USAGE) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def imported(purpose: str, extra: str, package: str, *submodules: str) -> Any:
+    """Import an optional package, which `extra` installs, and some of its submodules."""
+    try:
+        for name in submodules:
+            import_module(f"{package}.{name}")
+        return import_module(package)
+    except ImportError:
+        sentence = f"{purpose} needs {package}: pip install 'emgmm[{extra}]'"
+        raise CommandError(sentence, FAILED) from None
+
+
+def wrap(text: str, indent: str = "  ") -> str:
     """Break a text between words into lines of at most `WIDTH`, all but the first indented."""
     return textwrap.fill(
         text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
@@ -39,7 +70,7 @@ def join_names(names: Iterable[str]) -> str:
 
 def write_text(text: str, stream: TextIO | None = None, end: str = "\n") -> None:
     """Write a text to standard output or to another stream, without control characters."""
-    stream = sys.stdout if stream is None else stream
+    stream = stream or sys.stdout
     text = "\n".join(map(printable, text.split("\n")))
     encoding = stream.encoding or "utf-8"
     try:
@@ -53,9 +84,4 @@ def write_text(text: str, stream: TextIO | None = None, end: str = "\n") -> None
 
 def note(text: str) -> None:
     """Write a note to standard error."""
-    write_text(wrap(f"note: {text}", "  "), sys.stderr)
-
-
-def flush() -> None:
-    """Flush standard output, to which argparse may have written."""
-    write_text("", end="")
+    write_text(wrap(f"note: {text}"), sys.stderr)
