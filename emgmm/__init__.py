@@ -11,6 +11,7 @@ from emgmm.exceptions import (
     StarvedComponentWarning,
     StoppedShortWarning,
     UnobservedPairWarning,
+    UnsoundComponentsWarning,
 )
 from emgmm.fitting.loop import Ending
 from emgmm.plotting import ConvergenceDisplay, GaussianMixtureDisplay, InformationCriterionDisplay
@@ -38,7 +39,13 @@ __all__ = [
     "StarvedComponentWarning",
     "StoppedShortWarning",
     "UnobservedPairWarning",
+    "UnsoundComponentsWarning",
     "Verdict",
     "__version__",
     "blocks",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names, without the modules that contain them."""
+    return [*__all__, "datasets", "testing"]

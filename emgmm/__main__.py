@@ -1,4 +1,4 @@
-"""Entry point of ``python -m emgmm``, which runs a command or a demonstration."""
+"""Entry point of ``emgmm`` and ``python -m emgmm``, which run a command or a demonstration."""
 
 from __future__ import annotations
 

@@ -39,9 +39,7 @@ def needs_matplotlib(caller: str) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise ImportError(
-            f"{caller} requires matplotlib: install it, or pip install 'emgmm[plot]'."
-        ) from error
+        raise ImportError(f"{caller} requires matplotlib: pip install matplotlib.") from error
 
 
 def new_figure(width: float, height: float) -> Any:

@@ -224,11 +224,6 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         "checkpoint_every": [Interval(Real, 0.0, None, closed="left")],
     }
 
-    _doc_link_module = "emgmm"
-    _doc_link_template = (
-        "https://emgmm.readthedocs.io/en/stable/reference/emgmm.{estimator_name}.html"
-    )
-
     def __init__(
         self,
         n_components: int = 1,

@@ -373,15 +373,13 @@ def test_nothing_half_written(folder, capsys, monkeypatch):
     assert not list(folder.glob(".*partial"))
 
 
-@pytest.mark.parametrize(
-    ("module", "extra"), [("pyarrow", "cli"), ("tqdm", "cli"), ("matplotlib.figure", "plot")]
-)
-def test_missing_packages_are_named(module, extra, folder, capsys, monkeypatch):
+@pytest.mark.parametrize("module", ["pyarrow", "tqdm", "matplotlib.figure"])
+def test_missing_packages_are_named(module, folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr(GaussianMixtureIC, "fit", unreachable)
     assert run("fit", "data.csv", *GRID, "--out", "out.csv", "--plot", "p.png") == 1
     said = capsys.readouterr()
-    assert f"pip install 'emgmm[{extra}]'" in said.err
+    assert f"pip install {module.partition('.')[0]}" in said.err
     assert said.out == ""
     assert not (folder / "out.csv").exists()
 
@@ -838,5 +836,5 @@ def test_help_has_an_example(command, capsys):
         run(command, "--help")
     assert ended.value.code == 0
     said = capsys.readouterr().out
-    assert f"example:\n  python -m emgmm {command} " in said
+    assert f"examples:\n  emgmm {command} " in said
     assert widest(said) <= 100

@@ -656,7 +656,7 @@ def test_files(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="there is no column 'z'; there are the columns a, b, c"):
         blocks(path, columns=["z"])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"read with pyarrow: pip install 'emgmm\[parquet\]'"):
+    with pytest.raises(ImportError, match="read with pyarrow: pip install pyarrow"):
         blocks(path)
 
 

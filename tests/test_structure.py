@@ -243,3 +243,4 @@ def test_public_names_exist_and_no_others_do():
     public = {name for name in vars(emgmm) if not name.startswith("_")}
     modules = {entry(name) for name in NAMES}
     assert public - modules == set(emgmm.__all__) - {"__version__"}
+    assert set(dir(emgmm)) == {*emgmm.__all__, "datasets", "testing"}

@@ -1,1 +1,1 @@
-"""Commands of ``python -m emgmm``."""
+"""Commands of ``emgmm``."""

@@ -58,7 +58,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, command: str, description: str, epilog: str) -> None:
         super().__init__(
-            prog=f"python -m emgmm {command}".rstrip(),
+            prog=f"emgmm {command}".rstrip(),
             description=description,
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,

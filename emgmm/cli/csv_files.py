@@ -56,7 +56,7 @@ class Format:
 def arrow() -> Any:
     """Import pyarrow, which is optional, with the submodules that the commands use."""
     purpose = "reading and writing tables"
-    return imported(purpose, "cli", "pyarrow", "compute", "csv", "parquet")
+    return imported(purpose, "pyarrow", "compute", "csv", "parquet")
 
 
 def number_pattern(decimal: str) -> str:

@@ -1,4 +1,4 @@
-"""Demonstration of ``python -m emgmm``: fits of a data set of the package."""
+"""Demonstration of ``emgmm``: fits of a data set of the package."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ DESCRIPTION = "Fit a Gaussian mixture to a data set that comes with the package.
 
 COMMANDS = """\
 commands for your own data:
-  python -m emgmm fit      fit mixtures to the rows of a table and choose one
-  python -m emgmm predict  label the rows of a table by a model that fit saved
+  emgmm fit      fit mixtures to the rows of a table and choose one
+  emgmm predict  label the rows of a table by a model that fit saved
 
 Each of them explains its options with --help."""
 

@@ -1,4 +1,4 @@
-"""Command ``python -m emgmm fit``, which selects a mixture for the rows of a table."""
+"""Command ``emgmm fit``, which selects a mixture for the rows of a table."""
 
 from __future__ import annotations
 
@@ -39,8 +39,11 @@ Fit Gaussian mixtures to the rows of a table, choose one of them, and
 describe it."""
 
 EXAMPLE = """\
-example:
-  python -m emgmm fit flowers.csv --exclude year --out labelled.csv --model model.json"""
+examples:
+  emgmm fit flowers.csv
+  emgmm fit flowers.csv --exclude year --out labelled.csv --model model.json
+  emgmm fit flowers.parquet --components 2:20 --families EEE,VVV --plot picture.png
+  emgmm fit sensors.csv --scale --noise uniform --weights count --out labelled.csv"""
 
 DATA = "the table, .csv or .parquet; empty fields are missing values"
 
@@ -97,7 +100,7 @@ def fit(options: Namespace, table: tables.Table) -> None:
         outputs.check_table(options, table, numbers[-1], noise=options.noise is not None)
     scaled = Standardization.of(rows) if options.scale else None
     X, weights = (rows if scaled is None else scaled.forward(rows)).for_estimator()
-    new_bar = imported("progress", "cli", "tqdm").tqdm
+    new_bar = imported("progress", "tqdm").tqdm
     rows.introduce(options.data)
     if numbers[-1] < options.components[-1]:
         note(f"only {n_distinct} rows differ, so no more than {numbers[-1]} components are tried")

@@ -53,7 +53,7 @@ def check(options: Namespace, names: tuple[str, ...], **inputs: Path) -> None:
         if same(wanted[one], wanted[other]):
             raise CommandError(f"--{one} and --{other} are the same file: give different files")
     if "plot" in wanted:
-        imported("--plot", "plot", "matplotlib", "figure")
+        imported("--plot", "matplotlib", "figure")
 
 
 def requested(options: Namespace, names: Iterable[str]) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Command ``python -m emgmm predict``, which applies a saved model to the rows of a table."""
+"""Command ``emgmm predict``, which applies a saved model to the rows of a table."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from emgmm.estimator import GaussianMixture
 DESCRIPTION = "Label the rows of a table by a model that fit --model wrote."
 
 EXAMPLE = """\
-example:
-  python -m emgmm predict model.json more.csv --out more_labelled.csv"""
+examples:
+  emgmm predict model.json more.csv
+  emgmm predict model.json more.csv --out more_labelled.csv"""
 
 DATA = "the table, .csv or .parquet, with the columns of the model"
 

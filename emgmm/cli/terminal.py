@@ -34,14 +34,14 @@ class CommandError(Exception):
         self.status = status
 
 
-def imported(purpose: str, extra: str, package: str, *submodules: str) -> Any:
-    """Import an optional package, which `extra` installs, and some of its submodules."""
+def imported(purpose: str, package: str, *submodules: str) -> Any:
+    """Import an optional package and some of its submodules."""
     try:
         for name in submodules:
             import_module(f"{package}.{name}")
         return import_module(package)
     except ImportError:
-        sentence = f"{purpose} needs {package}: pip install 'emgmm[{extra}]'"
+        sentence = f"{purpose} needs {package}: pip install {package}"
         raise CommandError(sentence, FAILED) from None
 
 

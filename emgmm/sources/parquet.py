@@ -17,9 +17,7 @@ def open_dataset(source: Any) -> Any:
     try:
         from pyarrow import dataset
     except ImportError as error:
-        raise ImportError(
-            "Parquet files are read with pyarrow: pip install 'emgmm[parquet]'."
-        ) from error
+        raise ImportError("Parquet files are read with pyarrow: pip install pyarrow.") from error
     # With its default options pyarrow keeps what it has read of a file until the end of the file.
     options = dataset.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
     parquet = dataset.ParquetFileFormat(default_fragment_scan_options=options)
