@@ -302,8 +302,12 @@ def issue(found: Iterable[Warning]) -> None:
 def _is_shown_once(warning: Warning, module: str) -> bool:
     """Whether the filter that applies to a warning shows it once per line."""
     for action, message, category, place, line in warnings.filters:
-        text_matches = message is None or message.match(str(warning))
-        place_matches = line == 0 and (place is None or place.match(module))
-        if text_matches and place_matches and isinstance(warning, category):
+        applies = line == 0 and isinstance(warning, category)
+        if applies and _matches(message, str(warning)) and _matches(place, module):
             return action == "default"
     return True
+
+
+def _matches(pattern: Any, text: str) -> bool:
+    """Whether the pattern of a filter, which the interpreter's own filters give as str, matches."""
+    return pattern is None or (pattern == text if isinstance(pattern, str) else pattern.match(text))

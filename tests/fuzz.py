@@ -727,8 +727,9 @@ def start_of(case, random):
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of columns that are missing
         variances = np.nanvar(case.rows, axis=0)
-    variances = np.where(variances > 0, variances, 1.0)
-    if len(complete) < k or len(case.rows) < max(2, k) or not np.isfinite(1 / variances).all():
+        variances = np.where(variances > 0, variances, 1.0)
+        invertible = np.isfinite(1 / variances).all()
+    if len(complete) < k or len(case.rows) < max(2, k) or not invertible:
         return None
     family = FAMILIES[case.parameters["covariance_type"]]
     precisions = {

@@ -145,3 +145,17 @@ def test_a_search_by_a_criterion_points_at_the_user_too():
     found = caught_of(lambda: search.fit(one_hot()))
     assert found
     assert all(each.filename == __file__ for each in found)
+
+
+def test_the_interpreters_own_filters_show_a_warning_once_for_a_line():
+    """Without any other filter, whose modules would be patterns instead of names."""
+    program = """
+from emgmm import GaussianMixture
+for _ in range(3):
+    GaussianMixture(2, random_state=0).fit([[0.0], [0.0], [0.0], [0.0], [1.0]])
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.count("CollapsedComponentWarning: ") == 1
