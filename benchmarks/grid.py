@@ -30,7 +30,7 @@ Whole fits of a given number of EM iterations from the same start, `reg_covar=1e
 median over the rounds, of which fits of up to {SHORT} rows get {ROUNDS} times as many. `raw`: the
 data sets of scikit-learn as they are, starting from rows; `outlier`: one row 1e6 standard
 deviations away. `!=`: the log-likelihoods differ by more than 1e-9 nats per row (1e-4 in float32);
-the speed counts all the same, and who is right is said by EM in extended precision."""
+the speed is listed nevertheless, and EM in extended precision shows which result is correct."""
 JUDGED = "Nats per row above EM's own end, by its equations row by row in extended precision."
 REG_COVAR = 1e-6
 

@@ -3,7 +3,7 @@
 A family turns second moments into covariances, and covariances into what the E-step needs. It
 depends neither on the data nor on the iteration.
 
-Three properties say how far the components share a covariance:
+Three properties state to what extent the components share a covariance:
 
 - `shared`: all components have the same covariance. Its quadratic term cancels in the
   responsibilities and only the pooled scatter matters, so the statistics hold one element: `pool`.

@@ -25,7 +25,7 @@ class Scratch(threading.local):
         return Scratch, ()  # the arrays are not pickled
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
-        """Return a contiguous array, valid until the same thread asks for the name again."""
+        """Return a contiguous array, valid until the same thread requests the name again."""
         size = prod(shape)
         flat = self._memory.get(name)
         if flat is None or flat.size < size or flat.dtype != dtype:
