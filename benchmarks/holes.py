@@ -38,7 +38,7 @@ LIBRARIES = (OURS[1], OURS[0], *OTHERS)
 WHOLE = "whole rows"
 MANY_PATTERNS = 10_000
 LEGEND = """\
-One EM iteration in ms, from the same start without regularisation (`reg_covar=0`); medians, ratios
+One EM iteration in ms, from the same start without regularization (`reg_covar=0`); medians, ratios
 those of the rounds. *Whole rows* are the same rows before anything was taken from them, in NumPy
 alone; in brackets behind ours, how many times as long as these it takes with holes. In brackets
 behind the others, how many times as long as ours in NumPy alone. Holes are made completely at

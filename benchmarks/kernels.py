@@ -20,7 +20,7 @@ TITLE = "EM iterations from the same start"
 LIBRARIES = [name for name in libraries.names() if name != "pyspark"]  # it is in `cluster`
 PATIENCE = 60.0  # seconds; scikit-learn takes less for all its rounds of any problem
 LEGEND = f"""\
-Whole EM iterations, their E-step and M-step and all that an iteration needs, without regularisation
+Whole EM iterations, their E-step and M-step and all that an iteration needs, without regularization
 (`reg_covar=0`). n counts them; milliseconds are medians. In brackets: how many times as fast as
 scikit-learn, as the median over the rounds; in each round every library takes its turn in a process
 of its own. `!=` marks a result that disagrees and gets no ratio: its log-likelihood is not

@@ -36,7 +36,7 @@ from emgmm.threads import one_blas_thread
 
 
 class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
-    """Gaussian mixture fitted by expectation-maximisation, a drop-in for scikit-learn's class.
+    """Gaussian mixture fitted by expectation-maximization, a drop-in for scikit-learn's class.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from emgmm.typing import Array
 
 
 class Scratch(threading.local):
-    """Uninitialised work arrays by name, separate for each thread.
+    """Uninitialized work arrays by name, separate for each thread.
 
     Allocating arrays of a megabyte for every block would cost more in page faults than the
     arithmetic.
