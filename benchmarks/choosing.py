@@ -20,7 +20,7 @@ from benchmarks.table import figure, table
 from benchmarks.timing import Turns, ratio, seconds
 from benchmarks.workers import workers
 
-TITLE = "Choosing among fits"
+TITLE = "Model selection"
 LIBRARIES = (REFERENCE, *OURS)
 SEED = 0
 AGREE = 1e-9
