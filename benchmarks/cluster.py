@@ -295,20 +295,20 @@ def scaling(seconds: dict[str, float]) -> str:
 def what_travels(moves: Traffic) -> str:
     data, everything = (part / CHUNKS / moves.answer for part in (moves.data, moves.everything))
     return (
-        f"In a pass on two processes, the mixture and the objects that accompany it ({moves.work:,} "
-        f"bytes, pickled) are sent to each worker once, and {moves.data:,.0f} bytes of data are "
-        f"sent between workers and to the client: for each chunk, {data:.2f} times the "
-        f"{moves.answer:,} bytes of its sums. With all messages of the scheduler, the workers and "
-        f"the client, this is {moves.everything:,.0f} bytes, {everything:.2f} times as much for "
-        f"each chunk as its sums; the aim is less than {TRAFFIC_AIM}. A pass over {TINY_CHUNKS:,} "
-        f"chunks of one row takes {1e3 * moves.per_chunk:.2f} ms for each chunk, and "
-        f"{1e3 * moves.cpu_per_chunk:.2f} ms of CPU time in all processes; the aim is less than "
-        f"{CPU_AIM:g} ms."
+        f"In a pass on two processes, the mixture and the objects that accompany it "
+        f"({moves.work:,} bytes, pickled) are sent to each worker once, and {moves.data:,.0f} "
+        f"bytes of data are sent between workers and to the client: for each chunk, {data:.2f} "
+        f"times the {moves.answer:,} bytes of its sums. With all messages of the scheduler, the "
+        f"workers and the client, this is {moves.everything:,.0f} bytes, {everything:.2f} times as "
+        f"much for each chunk as its sums; the aim is less than {TRAFFIC_AIM}. A pass over "
+        f"{TINY_CHUNKS:,} chunks of one row takes {1e3 * moves.per_chunk:.2f} ms for each chunk, "
+        f"and {1e3 * moves.cpu_per_chunk:.2f} ms of CPU time in all processes; the aim is less "
+        f"than {CPU_AIM:g} ms."
     )
 
 
 def far(problem: Problem, seconds: float, moves: Traffic) -> str:
-    """An extrapolation on paper."""
+    """Extrapolation to many workers, which is calculated and not measured."""
     chunks = FAR_ROWS // FAR_CHUNK_ROWS
     compute = seconds / problem.n_rows * FAR_ROWS / FAR_WORKERS
     scheduling = moves.per_chunk * chunks
