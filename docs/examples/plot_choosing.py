@@ -3,8 +3,8 @@ Selecting a model by BIC, and examining the runners-up
 ======================================================
 
 ``GaussianMixtureIC`` fits all numbers of components and all covariance families, and keeps the
-model with the lowest BIC. The runners-up should be examined, too: on the iris flowers, several
-models describe the data nearly as well as the best one.
+model with the lowest BIC. The runners-up should be examined, too: on the iris flowers, a second
+model describes the data nearly as well as the best one.
 """
 
 # %%
