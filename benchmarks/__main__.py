@@ -35,7 +35,7 @@ from benchmarks.table import heading
 from benchmarks.workers import present
 
 RESULTS = Path(__file__).parent / "results"
-QUICK = "A quick choice of small problems, which shows that all runs; not to be quoted."
+QUICK = "A quick run of small problems, which shows only that everything works."
 PAGES = Path(__file__).parents[1] / "docs" / "benchmarks"
 
 

@@ -25,7 +25,7 @@ from emgmm.initialization import STARTS
 from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource
 
-TITLE = "Passes to plain EM's optimum"
+TITLE = "Passes to the optimum"
 LIBRARIES = OURS[:1]
 TYPES = ("full", "tied", "diag", "spherical")
 NEAR = 1e-7  # nats per row from plain EM's optimum: there
@@ -34,10 +34,11 @@ SLOW = 30  # passes beyond which plain EM is worth accelerating
 MOST_PASSES = 20_000
 RESTING = 50  # iterations without a new highest objective: at rest, up to rounding
 LEGEND = f"""\
-Passes over the rows, all of them counted, from a given start to within {NEAR:g} nats per row of the
-optimum at which plain EM comes to rest; reg_covar=0. *End* is the difference from that optimum
-where the scheme itself comes to rest, *least gain* the smallest change in one iteration, both in
-nats per row."""
+Numbers of passes over the rows from a given start until the log-likelihood is within {NEAR:g} nats
+per row of the optimum at which plain EM comes to rest, without regularization (`reg_covar=0`).
+Passes for rejected extrapolations are included. *End* is the difference from that optimum when the
+scheme itself comes to rest, and *least gain* is the smallest change in one iteration, both in nats
+per row."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from benchmarks.table import figure, table
 from benchmarks.timing import Turns, ratio, seconds
 from benchmarks.workers import workers
 
-TITLE = "Choosing among fits"
+TITLE = "Model selection"
 LIBRARIES = (REFERENCE, *OURS)
 SEED = 0
 AGREE = 1e-9
@@ -34,11 +34,11 @@ AS_ALONE: dict[str, Any] = {
     "acceleration": None,
 }
 LEGEND = f"""\
-Fits of 1 to K components with each of scikit-learn's four types, every other setting that of a
-single fit by default (random_state={SEED}), and the BIC of each: scikit-learn's `GaussianMixture`
-in a loop, and our `GaussianMixtureIC`, with one job and with as many as threads. Seconds are
-medians, ratios those of the rounds. *Difference* is the largest between BICs of the same cell,
-relative to it: they agree up to {AGREE:.0e}."""
+Fits of 1 to K components of each of scikit-learn's four types, and their BIC, by scikit-learn's
+`GaussianMixture` in a loop, and by `GaussianMixtureIC` with one job and with as many jobs as there
+are threads. The other parameters are the defaults of `GaussianMixture`, with random_state={SEED}.
+Seconds are medians, and ratios are medians over the rounds. *Difference* is the largest relative
+difference between the BICs of the same cell; they agree up to {AGREE:.0e}."""
 
 
 @dataclass(frozen=True)

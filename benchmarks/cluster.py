@@ -1,4 +1,4 @@
-"""A cluster: what Dask costs beside a fit in memory, what travels, and Spark beside both."""
+"""Dask: its cost compared with a fit in memory, its communication, and Spark."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from benchmarks.table import figure, section, table
 from benchmarks.timing import Turns, ratio
 from benchmarks.worker import Worker, WorkerError
 
-TITLE = "A cluster"
+TITLE = "Dask"
 LIBRARIES = ("emgmm", "pyspark")
 CHUNKS = 16
 FEW, MORE = 2, 12  # EM iterations; a pass is the difference
@@ -31,14 +31,14 @@ TINY_CHUNKS, TINY_PASSES = 2000, 3
 CPU_AIM = 1.0  # milliseconds
 SPARK_ROWS = 200_000  # more would take it minutes for an iteration
 LEGEND = """\
-Milliseconds of one EM iteration, full covariances, in float64: the difference of fits of {FEW} and
-of {MORE} iterations from a given start, so that neither starts nor compilers count. The rows lie in
-{CHUNKS} chunks where they are needed before anything is measured. *Memory*: a NumPy array, on one
-thread or two. *Threads*: a Dask array under Dask's threaded scheduler. *Processes*: a Dask array on
-a `LocalCluster` of so many worker processes of one thread each, beside which the scheduler and the
-client run, on the same cores. The ratio is to *memory* on as many threads, by rounds; we mean to
-stay below {AIM}. *Ends* is how far the mean log-likelihood lies from that of the fit in memory, in
-nats per row."""
+Milliseconds of one EM iteration with full covariances in float64: the difference of fits of {FEW}
+and of {MORE} iterations from a given start, so that starts and compilation are not included. The
+{CHUNKS} chunks of rows are in memory before the measurement. *Memory*: a NumPy array, with one or
+two threads. *Threads*: a Dask array with Dask's threaded scheduler. *Processes*: a Dask array on a
+`LocalCluster` with one or two worker processes of one thread each; the scheduler and the client
+share their cores. The ratio is that to *memory* with the same number of threads, as the median over
+the rounds. The aim is less than {AIM}. *Ends* is the difference of the mean log-likelihood from
+that of the fit in memory, in nats per row."""
 AIM = 1.3
 TRAFFIC_AIM = 4
 FAR_ROWS, FAR_WORKERS, FAR_CHUNK_ROWS = 10**10, 100, 10**6
@@ -246,7 +246,7 @@ def report(options: Options) -> Iterator[str]:
         yield scaling(seconds)
         yield what_travels(moves)
         yield far(problem, seconds["processes, 1"], moves)
-        yield section("Beside Spark")
+        yield section("Comparison with Spark")
         yield from beside_spark(problem, options)
 
 
@@ -283,47 +283,50 @@ def lines(turns: dict[str, Turns[Turn]]) -> Iterator[list[str]]:
 
 
 def scaling(seconds: dict[str, float]) -> str:
-    """How much two are faster than one."""
+    """Speed of two threads or processes, compared with one."""
     gains = {
         kind: seconds[f"{kind}, 1"] / seconds[f"{kind}, 2"]
         for kind in ("memory", "threads", "processes")
     }
-    said = ", ".join(f"{gain:.2f} times in {kind}" for kind, gain in gains.items())
-    return f"Two are as fast as one: {said}."
+    listed = ", ".join(f"{gain:.2f} times as fast ({kind})" for kind, gain in gains.items())
+    return f"Two threads or processes, compared with one: {listed}."
 
 
 def what_travels(moves: Traffic) -> str:
     data, everything = (part / CHUNKS / moves.answer for part in (moves.data, moves.everything))
     return (
-        f"In a pass on two processes the mixture and what goes with it ({moves.work:,} bytes "
-        f"pickled) travels to each worker once, and {moves.data:,.0f} bytes of data travel among "
-        f"workers and to the client: for each chunk {data:.2f} times the {moves.answer:,} bytes of "
-        f"its own sums. With every message about tasks that scheduler, workers and client write it "
-        f"is {moves.everything:,.0f} bytes, {everything:.2f} times; we mean to stay below "
-        f"{TRAFFIC_AIM}. A pass over {TINY_CHUNKS:,} chunks of one row each takes "
-        f"{1e3 * moves.per_chunk:.2f} ms a chunk, and {1e3 * moves.cpu_per_chunk:.2f} ms of CPU "
-        f"time a chunk in all processes together; we mean to stay below {CPU_AIM:g}."
+        f"In a pass on two processes, the mixture and the objects that accompany it "
+        f"({moves.work:,} bytes, pickled) are sent to each worker once, and {moves.data:,.0f} "
+        f"bytes of data are sent between workers and to the client: for each chunk, {data:.2f} "
+        f"times the {moves.answer:,} bytes of its sums. With all messages of the scheduler, the "
+        f"workers and the client, this is {moves.everything:,.0f} bytes, {everything:.2f} times as "
+        f"much for each chunk as its sums; the aim is less than {TRAFFIC_AIM}. A pass over "
+        f"{TINY_CHUNKS:,} chunks of one row takes {1e3 * moves.per_chunk:.2f} ms for each chunk, "
+        f"and {1e3 * moves.cpu_per_chunk:.2f} ms of CPU time in all processes; the aim is less "
+        f"than {CPU_AIM:g} ms."
     )
 
 
 def far(problem: Problem, seconds: float, moves: Traffic) -> str:
-    """An extrapolation on paper."""
+    """Extrapolation to many workers, which is calculated and not measured."""
     chunks = FAR_ROWS // FAR_CHUNK_ROWS
     compute = seconds / problem.n_rows * FAR_ROWS / FAR_WORKERS
     scheduling = moves.per_chunk * chunks
     network = moves.everything / CHUNKS * chunks
     each = FAR_ROWS * problem.n_features * 8 / FAR_WORKERS
     return (
-        f"On paper, {FAR_ROWS:,} rows of {problem.n_features} features on {FAR_WORKERS} workers of "
-        f"one thread as fast as these, {each / 1e9:.1f} GB of rows held by each, {chunks:,} chunks "
-        f"of {FAR_CHUNK_ROWS:,} rows: {compute:.1f} s of arithmetic in a pass, as long as the one "
-        f"process above takes for each row; {scheduling:.1f} s of scheduling, were every chunk to "
-        f"cost what it costs here, one after the other; {network / 1e6:.0f} MB through the "
-        f"network, {network / 1e9:.2f} s at 1 GB/s through one machine. A pass then takes between "
-        f"{max(compute, scheduling):.1f} s, where these overlap, and "
-        f"{compute + scheduling + network / 1e9:.1f} s, where they do not. It is assumed that rows "
-        f"stay in memory, that chunks lie evenly on workers, that no worker is slower than the "
-        f"others, and that the scheduler's cost per chunk does not grow with the number of workers."
+        f"The following is a calculation, not a measurement: {FAR_ROWS:,} rows of "
+        f"{problem.n_features} features on {FAR_WORKERS} workers with one thread, as fast as those "
+        f"above, with {each / 1e9:.1f} GB of rows each, in {chunks:,} chunks of "
+        f"{FAR_CHUNK_ROWS:,} rows. A pass takes {compute:.1f} s of arithmetic, at the speed of the "
+        f"single process above; {scheduling:.1f} s of scheduling, if each chunk costs as much as "
+        f"here, one after the other; and {network / 1e9:.2f} s for {network / 1e6:.0f} MB through "
+        f"the network, at 1 GB/s through one machine. The pass takes "
+        f"{max(compute, scheduling):.1f} s if these overlap, and "
+        f"{compute + scheduling + network / 1e9:.1f} s if they do not. It is assumed that the rows "
+        f"remain in memory, that the chunks are distributed evenly, that no worker is slower than "
+        f"the others, and that the scheduler's cost per chunk does not grow with the number of "
+        f"workers."
     )
 
 

@@ -20,21 +20,21 @@ from benchmarks.table import figure, table
 from benchmarks.timing import Stopwatch, Turns, ratio, seconds
 from benchmarks.workers import workers
 
-TITLE = "Whole fits, default against default"
+TITLE = "Whole fits with default parameters"
 LIBRARIES = (REFERENCE, *OURS)
 SEED = 0
 TOLERANCE = 1e-9
 LEGEND = f"""\
-Every setting at its default but for n_components, covariance_type and random_state={SEED}; whole
-fits, start included; milliseconds are medians, ratios those of the rounds. The rows are iris, wine,
-breast cancer and digits as scikit-learn has them, and `overlapping`: 8 clusters so close that EM
-takes 20 iterations or more. `given` starts from given parameters instead, and goes on to
-convergence. The difference is emgmm's `lower_bound_` less scikit-learn's `score(X)`, in nats per
-row: both belong to the final parameters, while scikit-learn's own `lower_bound_` belongs to those
-one M-step before. Both agree if the iterations are equal in number and the difference is at most
-{TOLERANCE:.0e}. *Start* is the time that goes into the start: the run of k-means within
-scikit-learn's fit, and emgmm's fit with `max_iter=0`, which is its start and one pass over the
-rows."""
+Whole fits including the start, with default parameters except for n_components, covariance_type and
+random_state={SEED}. Milliseconds are medians, and ratios are medians over the rounds. The rows are
+iris, wine, breast cancer and digits as scikit-learn provides them, and `overlapping`: 8 clusters so
+close that EM takes 20 iterations or more. `given` starts from given parameters instead, and
+continues until convergence. The difference is emgmm's `lower_bound_` minus scikit-learn's
+`score(X)`, in nats per row. Both belong to the final parameters, whereas scikit-learn's
+`lower_bound_` belongs to the parameters of the previous M-step. The fits agree if their numbers of
+iterations are equal and the difference is at most {TOLERANCE:.0e}. *Start* is the proportion of the
+time that the start takes: the run of k-means within scikit-learn's fit, and emgmm's fit with
+`max_iter=0`, which consists of its start and one pass over the rows."""
 
 TYPES = ("full", "tied", "diag", "spherical")
 

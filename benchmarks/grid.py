@@ -18,7 +18,7 @@ from benchmarks.problems import SEED, Problem, Start, made
 from benchmarks.table import figure, section, table
 from benchmarks.workers import workers
 
-TITLE = "Never slower than scikit-learn?"
+TITLE = "Whole fits of many sizes"
 LIBRARIES = (REFERENCE, *OURS)
 # Rows up to which a fit takes a few milliseconds, and how many times as many rounds it then gets:
 # a processor that is shared has moments at half its speed, longer than such a fit.
@@ -26,12 +26,13 @@ SHORT = 2000
 ROUNDS = 5
 
 LEGEND = f"""\
-Whole fits of a given number of EM iterations from the same start, `reg_covar=1e-6`; ratios are the
-median over the rounds, of which fits of up to {SHORT} rows get {ROUNDS} times as many. `raw`: the
-data sets of scikit-learn as they are, starting from rows; `outlier`: one row 1e6 standard
-deviations away. `!=`: the log-likelihoods differ by more than 1e-9 nats per row (1e-4 in float32);
-the speed counts all the same, and who is right is said by EM in extended precision."""
-JUDGED = "Nats per row above EM's own end, by its equations row by row in extended precision."
+Whole fits with a given number of EM iterations from the same start, and `reg_covar=1e-6`. Ratios
+are medians over the rounds; fits of at most {SHORT} rows are repeated {ROUNDS} times as often.
+`raw`: the data sets of scikit-learn without standardization, with rows as means of the start;
+`outlier`: one row is 1e6 standard deviations away. `!=`: the log-likelihoods differ by more than
+1e-9 nats per row (1e-4 in float32). The speed is listed nevertheless, and EM in extended precision
+shows which result is correct."""
+JUDGED = "Differences of the log-likelihood from that of EM in extended precision, in nats per row."
 REG_COVAR = 1e-6
 
 SHAPES = (
@@ -133,7 +134,7 @@ def report(options: Options) -> Iterator[str]:
         yield section(f"{name}: the worst cells")
         yield from worst(name, outcomes)
     if judged:
-        yield section("Where they end elsewhere")
+        yield section("Cells with different log-likelihoods")
         yield JUDGED
         yield table(
             ["problem", *names],

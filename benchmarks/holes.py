@@ -38,20 +38,20 @@ LIBRARIES = (OURS[1], OURS[0], *OTHERS)
 WHOLE = "whole rows"
 MANY_PATTERNS = 10_000
 LEGEND = """\
-One EM iteration in ms, from the same start without regularisation (`reg_covar=0`); medians, ratios
-those of the rounds. *Whole rows* are the same rows before anything was taken from them, in NumPy
-alone; in brackets behind ours, how many times as long as these it takes with holes. In brackets
-behind the others, how many times as long as ours in NumPy alone. Holes are made completely at
-random, or in one column of half the rows. `!=`: another likelihood of what was observed, by more
-than 1e-9 nats per row. *Left out*: with so many patterns an iteration takes minutes. StepMix knows
-diagonal covariances only, and starts at random: its likelihood is not compared. *Beyond X* is the
-peak of memory, as in the table of memory."""
+Milliseconds of one EM iteration from the same start, without regularization (`reg_covar=0`), as
+medians over the rounds. *Whole rows* are the same rows without missing values, fitted by emgmm
+without Numba. The numbers in parentheses after the times of emgmm are the ratios to the time for
+whole rows. Those after the times of other libraries are the ratios to emgmm without Numba. Values
+are missing completely at random, or in one column of half the rows. `!=`: the log-likelihood of the
+observed values differs by more than 1e-9 nats per row. *Left out*: with so many patterns, an
+iteration takes minutes. StepMix supports only diagonal covariances and starts at random; its
+likelihood is not compared. *Beyond X* is the peak of the memory, as in the table of memory."""
 
 OWN_PATTERNS = (0.1, 0.5, 0.9)  # shares of missing entries, of 40 features: a pattern to each row
 OWN_LEGEND = """\
-CPU time of one E-step, in microseconds per row; complete rows are the same before anything was
-taken from them. In brackets, how many times as long as these. In the first lines every row has a
-pattern of its own. *File* is a memory-mapped file beside the same rows in memory. *Short runs* is a
+CPU time of one E-step, in microseconds per row. Complete rows are the same rows without missing
+values; ratios to them are in parentheses. In the first lines, every row has a pattern of its own.
+*File* is a memory-mapped file, compared with the same rows in memory. *Short runs* is a
 fit of 200 rows of 21 features with `init_params="short-runs"`, in seconds."""
 
 

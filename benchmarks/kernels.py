@@ -20,22 +20,23 @@ TITLE = "EM iterations from the same start"
 LIBRARIES = [name for name in libraries.names() if name != "pyspark"]  # it is in `cluster`
 PATIENCE = 60.0  # seconds; scikit-learn takes less for all its rounds of any problem
 LEGEND = f"""\
-Whole EM iterations, their E-step and M-step and all that an iteration needs, without regularisation
-(`reg_covar=0`). n counts them; milliseconds are medians. In brackets: how many times as fast as
-scikit-learn, as the median over the rounds; in each round every library takes its turn in a process
-of its own. `!=` marks a result that disagrees and gets no ratio: its log-likelihood is not
-scikit-learn's, to 1e-9 nats per row, or 1e-4 where a library computes in float32, wholly (gmmx) or
-in part (pomegranate). `n/a`: the library knows no such covariances. A library that has
-taken {PATIENCE:.0f} s for a problem has no further turns; their number follows the ratio."""
-ITERATION = "The fit of n iterations less the fit of one, divided by n - 1."
+Complete EM iterations, without regularization (`reg_covar=0`). The column n contains their number,
+and milliseconds are medians. In parentheses: how many times as fast as scikit-learn, as the median
+over the rounds. In each round, every library runs once, in a process of its own. `!=` marks a
+result without a ratio, because its log-likelihood differs from that of scikit-learn by more than
+1e-9 nats per row, or 1e-4 if the library computes in float32, either always (gmmx) or in part
+(pomegranate). `n/a`: the library does not support this type of covariance. A library that has taken
+{PATIENCE:.0f} s for a problem does not run again; the number of its runs follows the ratio."""
+ITERATION = "The time of a fit of n iterations minus that of one iteration, divided by n - 1."
 LIMIT = """\
-An iteration is at least two matrix products (of K rows of parameters with the P features of each
-row, and of responsibilities with these) and one exp for each row and component. The limit is the
-longer of the two, at the peak of NumPy's matrix product and its exp on one core, measured in the
-same rounds (best of them), divided by the number of threads. We aim at 1.5 times the limit where
-D >= 16 and at 3 times where it is less."""
+An iteration needs at least two matrix products (of K rows of parameters with the P monomials of
+each row, and of the responsibilities with these) and one exponential for each row and component.
+The limit is the longer of these two times, at the highest speed of NumPy's matrix product and
+exponential on one core in the same rounds, divided by the number of threads. The aim is 1.5 times
+the limit if D >= 16, and 3 times otherwise."""
 SINGLE = """\
-The same problem in float32, ours beside ours; the log-likelihoods agree to 1e-4 nats per row."""
+The same problems in float64 and in float32, by emgmm. The log-likelihoods agree to 1e-4 nats per
+row."""
 
 
 def problems(quick: bool) -> list[Problem]:
@@ -110,17 +111,17 @@ def report(options: Options) -> Iterator[str]:
     yield over_all(lambda outcome, name: outcome.cell(name, "iteration"))
     yield pictures.ratios(outcomes, options.folder / "kernels.png")
     if of_ours := [name for name in OURS if name in names]:
-        yield section("Beside the limit, in ms")
+        yield section("Comparison with the limit, in ms")
         yield LIMIT
         yield beside_limit(cases, of_ours, options.threads)
     if twins:
-        yield section("float32 beside float64, in ms")
+        yield section("float32 and float64, in ms")
         yield SINGLE
         yield in_single(twins)
     yield section("Whole fit, in ms")
     yield over_all(lambda outcome, name: outcome.cell(name, "whole"))
     yield section("Log-likelihood per row at the end")
-    yield "scikit-learn's, and the others less this."
+    yield "Values of scikit-learn, and differences of the others from them."
     yield over_all(likelihood)
     if lines := iterations.failures(outcomes):
         yield section("Failures")

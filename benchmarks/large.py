@@ -20,20 +20,21 @@ from benchmarks.problems import CHUNK, SEED, count
 from benchmarks.table import table
 from benchmarks.worker import Worker
 
-TITLE = "Larger than memory"
+TITLE = "Data larger than memory"
 LIBRARIES = OURS
 AIM = 300
 COMPONENTS = 3
 ITERATIONS = 5
 LEGEND = f"""\
-Files of N rows of two float32 numbers, fitted from where they lie: a default fit of {COMPONENTS}
-components with full covariances, k-means on a sample included, of {ITERATIONS} EM iterations.
-*MB*: the most anonymous memory of the process (RssAnon of /proc/self/status, every 5 ms; pages of
-mapped files do not count), the interpreter and its imports included, which are the first column of
-them; `predict` is over all rows, where they come in blocks and its labels leave in blocks. *fit*:
-seconds of it all; *pass*: seconds of going on by {ITERATIONS} iterations, over their number of
-passes, the first look included. The files have just been written, so that much of them is in the
-system's cache. We mean to stay below {AIM} MB."""
+Fits of files with N rows of two float32 numbers: {COMPONENTS} components with full covariances,
+{ITERATIONS} EM iterations, and the default start, k-means on a sample. *MB*: the largest anonymous
+memory of the process (RssAnon of /proc/self/status, every 5 ms; pages of mapped files are not
+included). It includes the interpreter and its imports, which the column *MB before* shows.
+`predict` labels all rows, if they are read in blocks, and returns the labels in blocks. *fit*:
+seconds of the whole fit; *pass*: seconds of {ITERATIONS} further iterations, divided by their
+number of passes, including the first one, which examines the rows. The files have just been
+written, so that large parts of them are in the cache of the system. The aim is less than {AIM}
+MB."""
 _STATUS = Path("/proc/self/status")
 
 

@@ -19,11 +19,11 @@ TITLE = "Memory"
 LIBRARIES = (REFERENCE, *OURS)
 AIM = 64
 LEGEND = f"""\
-MB (1e6 bytes) by which the peak of the process grows, less what is returned: VmHWM of
-/proc/self/status (ru_maxrss where there is none), after minus before, in a fresh process that has
-made X and done the same with 2000 rows of it, so that imports do not count. D = 4, K = 64, full
-covariances. *given*: two EM iterations from a given start; *default*: as many from k-means, which
-is the default. We mean to stay below {AIM} MB, whatever N is."""
+Increase of the peak memory of the process in MB (1e6 bytes), without the memory of the results:
+VmHWM of /proc/self/status, or ru_maxrss if it is not available, after the call minus before it. The
+process is new, has made X, and has done the same with 2000 rows of X, so that imports are not
+included. D = 4, K = 64, full covariances. *given*: two EM iterations from a given start; *default*:
+two iterations from k-means, the default start. The aim is less than {AIM} MB for every N."""
 DOINGS = ("given", "default", "predict", "predict_proba", "score_samples")
 SIZES = (200_000, 1_000_000, 5_000_000)
 QUICK_SIZES = (20_000, 100_000)

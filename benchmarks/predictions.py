@@ -24,8 +24,9 @@ LIBRARIES = (REFERENCE, *OURS)
 METHODS = ("predict", "predict_proba", "score_samples")
 ACCURACY = 1e-8
 LEGEND = f"""\
-After two EM iterations from the same start, of all rows that were fitted; milliseconds are medians,
-ratios those of the rounds. `!=`: some label differs, or some value by more than {ACCURACY:.0e}."""
+Predictions for all rows of the fit, after two EM iterations from the same start. Milliseconds are
+medians, and ratios are medians over the rounds. `!=`: a label differs, or a value differs by more
+than {ACCURACY:.0e}."""
 
 
 def problems(quick: bool) -> list[Problem]:

@@ -21,9 +21,10 @@ from benchmarks.workers import workers
 TITLE = "Scaling"
 LIBRARIES = (REFERENCE, *OURS, "onedal")
 LEGEND = """\
-One EM iteration, full covariances, from N = {N:,}, D = {D}, K = {K}, threads = {threads}, one of
-these varied. The exponent is the slope of log time over log of what varies, least squares over the
-larger half of the points: 1 means in proportion, and -1, for threads, a perfect share of work."""
+Time of one EM iteration with full covariances. One of N = {N:,}, D = {D}, K = {K} and threads =
+{threads} is varied. The exponent is the slope of the logarithm of the time against that of the
+varied quantity, by least squares over the larger half of the points. An exponent of 1 means that
+the time is proportional to the quantity, and -1 means a perfect speedup by threads."""
 WHAT = ("N", "D", "K", "threads")
 BASE = (200_000, 8, 8)
 QUICK_BASE = (10_000, 4, 4)

@@ -32,21 +32,21 @@ WILD = 5  # of every so many drawn problems one has columns of wild scales
 NEAR = 1e-5  # nats per row below the best: reached
 RULES = {"tol": 1e-8, "max_iter": 3000}
 LEGEND = f"""\
-EM with full covariances from each start, with as many seeds as rounds, to tol=1e-8; all else by
-default. *Reached* is the share of the fits that end within 1e-5 nats per row of the best end of
-all starts and seeds, where no component collapsed (one that did has a likelihood as high as one
-likes, and counts as a miss). *Passes* are rows looked at by E-steps and M-steps, divided by N, from
-the start to the end, medians; those *before* theta_0 are the start's own. *Per hit* is all passes
-divided by the fits that reached: what it takes on average to get there by starting again. *Seconds*
-are those of a start alone, the median and the most. k-means and the tree look at the rows too,
-which is in the seconds only. Up to {TREE_ROWS} rows, as here, the hierarchical start has no seed:
-it is one fit.
+EM with full covariances from each start, with as many seeds as rounds and `tol=1e-8`; the other
+parameters have their defaults. *Reached* is the proportion of the fits that end within 1e-5 nats
+per row of the best fit of all starts and seeds. Fits with a collapsed component, whose likelihood
+can be arbitrarily high, do not count as successful. *Passes* are the rows that E-steps and M-steps
+process from the start to the end, divided by N, as medians; *before* are those of the start itself.
+*Per hit* is the number of all passes divided by the number of successful fits: the average cost of
+a success by repeated starts. *Seconds* are those of the start alone, the median and the maximum.
+The passes of k-means and of the hierarchical clustering are included only in the seconds. For at
+most {TREE_ROWS} rows, as here, the hierarchical start does not depend on a seed, and is made once.
 
-Drawn problems: K 2 to 10 clusters in D 2 to 10 features, 200 K rows; the nearest two means lie 8
-down to 1 units apart, where standard deviations along the axes of a cluster are between 0.37 and
-2.7 times a size of its own, and the rarest clusters have a fifth of the mean share. *Clear* are
-those of 4 units and more, *overlapping* those below 2. One in {WILD} has columns in units of 1 to
-1e4: *wild scales*, which are in no other group."""
+The random problems have K = 2 to 10 clusters in D = 2 to 10 features, and 200 K rows. The two
+nearest means are 1 to 8 units apart. The standard deviations along the axes of a cluster are 0.37
+to 2.7 times its size, and the smallest clusters have a fifth of the mean proportion. *Clear*
+problems have a distance of at least 4 units, and *overlapping* ones less than 2. One problem in
+{WILD} has columns in units of 1 to 1e4; these are in the group *wild scales* and in no other."""
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,13 @@ TYPES = ("full", "tied", "diag", "spherical")
 BLOCK = 1000
 WARM = 20  # calls that are not timed
 LEGEND = f"""\
-A stationary stream in blocks of {BLOCK} rows, and batch EM on the same rows from the same start, at
-the defaults but tol=1e-6. *Short* is what the stream's end lacks of batch EM's mean log-likelihood,
-in nats per row, and *expected* what an estimate from the rows that its last share gamma stands for
-lacks on average, p gamma / (4 {BLOCK}), where components lie apart. *Call* is the median time of
-`partial_fit`, *step* that of an iteration of EM on all rows, divided by the number of blocks: the
-difference is what a call costs beside the rows."""
+A stationary stream in blocks of {BLOCK} rows, and batch EM on the same rows from the same start,
+with default parameters except for `tol=1e-6`. *Short* is the mean log-likelihood of batch EM minus
+that at the end of the stream, in nats per row. *Expected* is the average of this difference for an
+estimate from as many rows as the last step size gamma corresponds to, p gamma / (4 {BLOCK}), if the
+components are well separated. *Call* is the median time of `partial_fit`, and *step* is the time of
+an iteration of EM on all rows, divided by the number of blocks. Their difference is the cost of a
+call that does not depend on the rows."""
 
 
 class Stream(NamedTuple):

@@ -16,11 +16,11 @@ from benchmarks.timing import Stopwatch
 from emgmm import GaussianMixture
 from emgmm.fitting import loop, messages
 
-TITLE = "What watching costs a sound fit"
+TITLE = "Cost of the checks of a fit"
 LIBRARIES = OURS[:1]
 LEGEND = """\
-Default fits of well separated clusters. *Watching* is the time, measured within the fit, inside
-the checks that every fit ends with: coincidence, collapse, starvation, Aitken's estimate."""
+Default fits of well separated clusters. *Watching* is the time within the fit that the checks at
+its end take: identical, collapsed and starved components, and Aitken's estimate."""
 
 SIZES = ((150, 4, 3), (2000, 2, 3), (20_000, 8, 8), (200_000, 8, 8), (20_000, 64, 32))
 WATCHERS = ((loop, "coincident"), (messages, "component_warnings"), (loop, "gain_left"))

@@ -1,4 +1,4 @@
-"""Gaussian mixtures by expectation-maximisation, under scikit-learn's conventions."""
+"""Gaussian mixtures by expectation-maximization, under scikit-learn's conventions."""
 
 from emgmm.diagnostics import Diagnosis, MixtureSummary, Verdict
 from emgmm.estimator import GaussianMixture

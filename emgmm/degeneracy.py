@@ -20,7 +20,7 @@ from emgmm.statistics import Statistics
 from emgmm.tolerances import checked_afterwards
 from emgmm.typing import Array
 
-# Symmetrised divergence, in nats, below which EM at rest does not separate two components. At the
+# Symmetrized divergence, in nats, below which EM at rest does not separate two components. At the
 # saddle points where EM stops it is at most 0.09, and in sound fits at least 0.47.
 COINCIDENT = 0.2
 
@@ -52,7 +52,7 @@ def directed_divergences(a: Mixture, b: Mixture) -> Array:
     """Return the divergences of the components of `b` from those of `a`, (K, K), in nats.
 
     The log-determinants are omitted, as they cancel in the sum of both directions. This sum, the
-    symmetrised Kullback-Leibler divergence, does not depend on the units of the data (Kullback and
+    symmetrized Kullback-Leibler divergence, does not depend on the units of the data (Kullback and
     Leibler 1951, doi 10.1214/aoms/1177729694).
     """
     structure, K, D = a.family.structure, a.n_components, a.n_features
@@ -64,7 +64,7 @@ def directed_divergences(a: Mixture, b: Mixture) -> Array:
 
 
 def divergences(mixture: Mixture) -> Array:
-    """Return the symmetrised divergences of all pairs of components, (K, K), in nats."""
+    """Return the symmetrized divergences of all pairs of components, (K, K), in nats."""
     directed = directed_divergences(mixture, mixture)
     return directed + directed.T
 
@@ -72,7 +72,7 @@ def divergences(mixture: Mixture) -> Array:
 def distance(a: Mixture, b: Mixture) -> float:
     """Return the distance of two mixtures with corresponding components, in standard deviations.
 
-    It is the square root of the weighted mean of the symmetrised divergences of the components. If
+    It is the square root of the weighted mean of the symmetrized divergences of the components. If
     only the means differ, by a hundredth of a standard deviation, it is 0.01.
     """
     each: Array = np.diagonal(directed_divergences(a, b) + directed_divergences(b, a))
@@ -99,7 +99,7 @@ def are_narrow(
 ) -> NDArray[np.bool_]:
     """Whether each component has almost no variance in some direction, shape (K,).
 
-    This holds if its smallest generalised variance relative to the `total` covariance, an element
+    This holds if its smallest generalized variance relative to the `total` covariance, an element
     of the family's structure, is below `COLLAPSED`. As one distant row increases the total, the
     variance must also be that small relative to the mean covariance of the components, or below the
     ridge. The ridge and the `conditional` covariances of missing values are subtracted first.
@@ -138,7 +138,7 @@ def are_narrow(
 def surely_wide(mixture: Mixture, total: Array, ridge: float) -> bool:
     """Whether traces suffice to show that no component is narrow, as is the case in most fits.
 
-    The smallest generalised variance is at least 1 / trace(precision total), and subtracting the
+    The smallest generalized variance is at least 1 / trace(precision total), and subtracting the
     ridge at most halves it if ridge trace(precision) is at most one half.
     """
     family, D = mixture.family, mixture.n_features

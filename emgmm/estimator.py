@@ -36,7 +36,7 @@ from emgmm.threads import one_blas_thread
 
 
 class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
-    """Gaussian mixture fitted by expectation-maximisation, a drop-in for scikit-learn's class.
+    """Gaussian mixture fitted by expectation-maximization, a drop-in for scikit-learn's class.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
             default='full'
         Constraint on the covariances, by a name of scikit-learn (one matrix per component, one
         common matrix, variances per component, one variance per component) or of mclust, whose
-        letters say whether volume, shape and orientation are Equal or Variable among the
+        letters state whether volume, shape and orientation are Equal or Variable among the
         components, or the Identity: full is VVV, tied EEE, diag VVI and spherical VII. E and V are
         for one feature. EVI, EVE and EVV need more rows than features in every component. An
         instance of a subclass of ``emgmm.covariances.Family`` is another constraint.
@@ -73,7 +73,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         floats (n, K), responsibilities that sum to one in each row, with an additional last column
         for noise; or floats (K, D), means, each of which starts from the rows nearest to it. n is
         the number of rows that it is passed: all up to 2**20, and a random sample of 2**17 if there
-        are more. An array has the meaning of such an answer for all rows of X.
+        are more. An array has the meaning of such a result for all rows of X.
     weights_init : array-like of shape (K,), default=None
         Initial weights. With noise, its initial weight is 1 minus their sum.
     means_init : array-like of shape (K, D), default=None
@@ -111,8 +111,8 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
         is a constant density; a function of (n, D) rows returns their (n,) log-densities.
     learning_decay : float, default=0.6
         Used by `partial_fit`, in (1/2, 1]. At call t the statistics move towards those of the block
-        by the factor (t + learning_offset)^-learning_decay. Values near 1/2 forget the start and
-        old blocks sooner; values near 1 average over more blocks.
+        by the factor (t + learning_offset)^-learning_decay. Values near 1/2 reduce the influence of
+        the start and of old blocks sooner; values near 1 average over more blocks.
     learning_offset : float, default=2
         Slows down early updates: larger values give the first blocks less influence.
     forgetting : float, default=None

@@ -58,7 +58,7 @@ class Mixture:
     ) -> Mixture:
         """Return a mixture whose arrays have the type of `means`.
 
-        Covariances are factorised in float64, unless `precisions_cholesky` is given.
+        Covariances are factorized in float64, unless `precisions_cholesky` is given.
 
         Raises
         ------
@@ -147,7 +147,7 @@ class Mixture:
     def precision_weighted_mean(self) -> Array:
         """Precision-weighted mean of the means, (D,).
 
-        It minimises the weighted sum of the squared Mahalanobis distances from the components.
+        It minimizes the weighted sum of the squared Mahalanobis distances from the components.
         """
         structure, centre = self.family.structure, self.centre
         precisions = structure.precisions(self.each_precision_cholesky)

@@ -160,7 +160,7 @@ class MStep:
 
     @checked_afterwards
     def maximise(self, statistics: Statistics, before: Mixture | None = None) -> Mixture:
-        """Return the mixture that maximises the expected log-likelihood, plus the ridge.
+        """Return the mixture that maximizes the expected log-likelihood, plus the ridge.
 
         The statistics may have moments about any centres. Families without a closed form start from
         the covariances of `before`, the mixture to which the statistics belong.

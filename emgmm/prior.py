@@ -171,7 +171,7 @@ class Prior:
     """A normal-inverse-Wishart prior of every component, with all parameters determined.
 
     In the M-step, the scatter W_k becomes W_k + scale plus a term for the prior mean, and the count
-    N_k of a covariance becomes N_k + freedom. For every family, this minimises the criterion of the
+    N_k of a covariance becomes N_k + freedom. For every family, this minimizes the criterion of the
     M-step minus twice the log-density of the prior.
 
     Parameters

@@ -10,7 +10,7 @@ EM converges slowly where components overlap, and the default ``tol`` then stops
 # Where the default stops
 # -----------------------
 #
-# Three components on the eruptions of Old Faithful, two of which overlap:
+# Three components are fitted to the eruptions of Old Faithful. Two of them overlap.
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -28,8 +28,8 @@ for name, model in [("tol=1e-3", early), ("tol=1e-9", late)]:
     print(f"{name}: {model.n_iter_:3} iterations, {model.score(X) * len(X):.3f} nats")
 
 # %%
-# An iteration changed the mean log-likelihood by less than 0.001 after a few steps, and many more
-# of them add up to several nats. Meanwhile the components move considerably:
+# After a few iterations, each further one changes the mean log-likelihood by less than 0.001. Many
+# such changes add up to several nats, and the components move considerably:
 
 order = early.means_[:, 0].argsort()
 print("means with tol=1e-3\n", early.means_[order].round(2))
@@ -41,15 +41,15 @@ print("means with tol=1e-9\n", late.means_[order].round(2))
 # ------------
 #
 # Anderson acceleration extrapolates from the last few steps of EM, and accepts only what increases
-# the likelihood. ``tol`` has the same meaning as before.
+# the likelihood. ``tol`` has the same meaning as without acceleration.
 
 fast = GaussianMixture(3, tol=1e-9, max_iter=5000, acceleration="anderson", random_state=0).fit(X)
 print(f"{late.n_iter_} iterations of EM, {fast.n_iter_} with acceleration")
 print("difference of the log-likelihoods:", f"{(fast.score(X) - late.score(X)) * len(X):.0e} nats")
 
 # %%
-# ``history_`` counts passes over the data, which include rejected extrapolations. On other tables,
-# with components that overlap:
+# ``history_`` counts the passes over the data, which include those of rejected extrapolations. The
+# following lines compare the passes on other tables with overlapping components:
 
 tables = {
     "Old Faithful, EEE": (X, 4, "EEE"),
@@ -93,4 +93,4 @@ _ = axes[1].set(ylabel="", ylim=(late.lower_bound_ - 0.06, late.lower_bound_ + 0
 
 # %%
 # **Insight:** with a small ``tol`` the result does not depend on where EM was stopped, and
-# ``acceleration="anderson"`` pays for most of the additional iterations.
+# ``acceleration="anderson"`` avoids most of the additional iterations.

@@ -1,10 +1,10 @@
 """
-Choosing a model, and what the BIC alone hides
-==============================================
+Selecting a model by BIC, and examining the runners-up
+======================================================
 
 ``GaussianMixtureIC`` fits all numbers of components and all covariance families, and keeps the
-model with the lowest BIC. The runners-up are worth a look: on the iris flowers, several models
-describe the data nearly as well as the best one.
+model with the lowest BIC. The runners-up should be examined, too: on the iris flowers, a second
+model describes the data nearly as well as the best one.
 """
 
 # %%
@@ -36,10 +36,10 @@ for i in order:
     print(results["covariance_type"][i], results["n_components"][i], results["bic"][i].round(1))
 
 # %%
-# Two components win with one family, and three are close behind: *versicolor* and *virginica*
-# overlap, so that the BIC, which counts parameters, merges them. The runner-up is fitted by the
-# same class with a single candidate. It has a component for each species, and the adjusted Rand
-# index, which is 1 if components and species agree, is much higher:
+# The best model has two components, and a model with three is close to it: *versicolor* and
+# *virginica* overlap, so that the BIC, which counts parameters, merges them. The same class fits
+# the runner-up as its only candidate. This model has a component for each species, and the adjusted
+# Rand index, which is 1 if components and species agree, is much higher:
 
 runner_up = GaussianMixtureIC(3, covariance_type="VEV", random_state=0).fit(iris.data)
 for model in (search, runner_up):
@@ -66,5 +66,5 @@ _ = right.set(title="VEV, three components", xlabel="petal length (cm)", ylabel=
 
 # %%
 # **Insight:** the model with the lowest BIC describes the density best for its number of
-# parameters, which need not be the number of groups. Compare it with its runners-up before you
-# interpret components as species.
+# parameters. Its number of components need not be the number of groups. Compare the model with its
+# runners-up before you interpret components as species.

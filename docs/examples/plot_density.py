@@ -39,10 +39,10 @@ for k in model.means_[:, 0].argsort():
 # Log-likelihood of rows that were not fitted
 # -------------------------------------------
 #
-# A good estimate gives a high density to new waiting times. In ten-fold cross-validation, each
+# A good estimate has a high density at new waiting times. In ten-fold cross-validation, each
 # estimator is fitted to nine tenths of the rows, and evaluated on the last tenth. The histogram has
 # bins of five minutes. There are two kernel density estimates: one with the default bandwidth of
-# SciPy, which is intended for a density with a single maximum, and one with half of it.
+# SciPy, which is intended for a density with a single maximum, and one with half this bandwidth.
 
 
 def mixture(rows, new):

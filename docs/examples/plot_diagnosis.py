@@ -2,15 +2,15 @@
 Reading the report of a failed fit
 ==================================
 
-A fit can end with ``converged_ = True`` and be useless. Three fits fail in different ways; the
-warnings, ``diagnose`` and ``summary`` show what went wrong and what to do.
+A fit can end with ``converged_ = True`` and be useless. In this example, three fits fail in
+different ways. The warnings, ``diagnose`` and ``summary`` show what went wrong and what to do.
 """
 
 # %%
 # A saddle point
 # --------------
 #
-# Random responsibilities are a poor start: all components are nearly equal. With
+# Random responsibilities are a poor start, because all components are nearly identical. With
 # ``break_symmetry=False``, which is plain EM, the fit stops there. The following function prints
 # the warnings of a fit.
 
@@ -40,18 +40,18 @@ start = {"covariance_type": "tied", "init_params": "random", "random_state": 0}
 stuck = fit(GaussianMixture(3, break_symmetry=False, **start), X)
 
 # %%
-# The report of ``diagnose`` begins with the verdict. With ``certify=True`` it tries finite moves of
-# the components, at the cost of some passes over the rows:
+# The report of ``diagnose`` begins with the verdict. With ``certify=True``, ``diagnose`` also tries
+# finite moves of the components, at the cost of some passes over the rows:
 
 saddle = stuck.diagnose(X, certify=True)
 print(saddle)
 
 # %%
-# How to read it:
+# The lines of the report have the following meanings:
 #
-# - **Verdict**: a split of the components would increase the likelihood, so that this is no
-#   maximum.
-# - **Coincident**: all components are one.
+# - **Verdict**: a split of the components would increase the likelihood, so that this is not
+#   a maximum.
+# - **Coincident**: all components are identical.
 # - **Mass**: the effective number of rows of each component. The numbers look normal.
 # - **Entropy**: 1.1 nats, nearly log 3, which is its maximum: the assignment of rows is arbitrary.
 # - **Largest overlap**: 1 means that two components have proportional responsibilities.
@@ -71,15 +71,15 @@ cancer = load_breast_cancer().data
 collapsed = fit(GaussianMixture(3, reg_covar=1e-9, random_state=2), cancer)
 
 # %%
-# Without ``certify`` no move is tried. The line *Collapsed* names component 2, and *Mass*
-# states that it has 19 rows. Its *condition number*, the ratio of the largest to the smallest
-# variance, is more than a hundred times that of the others.
+# Without ``certify``, no moves are tried. The line *Collapsed* names component 2, and *Mass* states
+# that it has 19 rows. Its *condition number*, the ratio of the largest to the smallest variance, is
+# more than a hundred times that of the others.
 
 print(collapsed.diagnose(cancer))
 
 # %%
-# The attributes of the report are the same facts for programs, for instance to choose another
-# family if components collapse:
+# Programs can read the same information from the attributes of the report, for instance to choose
+# another family if components collapse:
 
 report = collapsed.diagnose(cancer).to_dict()
 print({name: report[name] for name in ("collapsed", "starved", "coincident", "verdict")})
@@ -89,17 +89,17 @@ tied = fit(GaussianMixture(3, covariance_type="tied", reg_covar=1e-9, random_sta
 # Stopped too early
 # -----------------
 #
-# Five components on iris, with the default ``tol``:
+# Five components are fitted to iris, with the default ``tol``:
 
 early = fit(GaussianMixture(5, random_state=0), X)
 print(early.diagnose(X, certify=True).verdict.sentence)
 print("remaining gain:", early.remaining_gain_)
 
 # %%
-# The estimate of the remaining gain is infinite, because the last gains increased.
-# A smaller ``tol`` leads to a maximum, which is twenty nats higher. ``summary`` shows its five
-# components. Three species are described by five components in a fit without any problem of EM;
-# whether this number is sensible is another question, which information criteria answer.
+# The estimate of the remaining gain is infinite, because the last gains increased. A smaller
+# ``tol`` leads to a maximum, which is twenty nats higher. ``summary`` shows its five components. EM
+# had no problem in this fit, although five components describe three species. Whether this number
+# is sensible is another question, which information criteria answer.
 
 late = fit(GaussianMixture(5, tol=1e-8, max_iter=2000, random_state=0), X)
 print(late.diagnose(X, certify=True).verdict.sentence)
@@ -122,5 +122,5 @@ right.set(title="Stopped short", xlabel="iteration", ylabel="log-likelihood (nat
 _ = right.legend()
 
 # %%
-# **Insight:** ``converged_`` only states that the likelihood stopped changing. Read the warnings
+# **Insight:** ``converged_`` states only that the likelihood stopped changing. Read the warnings
 # first, and certify the fits on which a decision depends.

@@ -3,8 +3,8 @@ Components that start at the same place
 =======================================
 
 If two components of a mixture start with the same parameters, EM cannot separate them, and the
-log-likelihood seems to have converged. This example shows what scikit-learn's class and emgmm's
-class make of such a start.
+log-likelihood seems to have converged. This example compares the fits of scikit-learn and of emgmm
+from such a start.
 """
 
 # %%
@@ -87,11 +87,11 @@ print("means:", ours.means_.round(3).tolist())
 #          clusters and remain there, at the log-likelihood -4.1166. Right, emgmm: the ellipses do
 #          the same, are then split, and move to one cluster each, at the log-likelihood -3.5255.
 #
-# Where the iterations led
-# ------------------------
+# The course of the iterations
+# ----------------------------
 #
-# The attribute ``history_`` contains the log-likelihood after each iteration, and which iteration
-# was the split.
+# The attribute ``history_`` contains the log-likelihood after each iteration, and the iteration at
+# which the components were split.
 
 history = ours.history_
 for objective, event in zip(history["objective"], history["event"], strict=True):
@@ -110,6 +110,6 @@ for ax, (name, model) in zip(axes, models.items(), strict=True):
     ax.set_title(f"{name}: {model.score(X):.4f} per row")
 
 # %%
-# **Insight:** that the log-likelihood no longer changes does not mean that EM has found a maximum.
+# **Insight:** if the log-likelihood no longer changes, EM has not necessarily found a maximum.
 # Start from components that differ, and read the warnings of a fit. :doc:`/guide/identical`
 # explains the warning and the split.

@@ -2,8 +2,8 @@
 Coming from R's mclust
 ======================
 
-The calls of R's mclust stand beside those of emgmm, on the same data, with the numbers that both
-print. Blocks of R code contain, as comments, the results of mclust 6.0.0.
+This example shows calls of R's mclust and the corresponding calls of emgmm, and compares their
+results on the same data. The comments in the blocks of R code are the results of mclust 6.0.0.
 """
 
 # %%
@@ -73,10 +73,10 @@ search = GaussianMixtureIC(range(1, 5), init_params="hierarchical").fit(X)
 print(search.best_params_)
 
 # %%
-# The differences in the last digits have one reason. mclust stops when the log-likelihood changes
-# by less than 1e-5 of its value, here 0.01 nats, and the selection of emgmm requires that the
-# remaining gain is negligible. With ``control = emControl(tol = 1e-10)``, mclust obtains the same
-# numbers.
+# The differences in the last digits have a single reason. mclust stops when the log-likelihood
+# changes by less than 1e-5 of its value, here 0.01 nats, whereas the selection of emgmm requires
+# that the remaining gain is negligible. With ``control = emControl(tol = 1e-10)``, mclust obtains
+# the same numbers.
 
 R_BIC = {  # family and number of components: mclust's BIC by default, and with tol = 1e-10
     ("EEE", 3): (-2314.31629566578, -2314.2956792742357),
@@ -124,7 +124,7 @@ print(search.summary(X))
 #    table(mod$classification)
 #    # 50 100
 #
-# The same fit, without the selection:
+# The following lines make the same fit without the selection:
 
 iris = load_iris().data
 mod = GaussianMixture(
@@ -152,7 +152,7 @@ print(uncertainty.max().round(7), uncertainty.argmax())
 # ------
 #
 # The hierarchical clustering is an initialization method. ``max_iter=0`` returns the mixture of the
-# start, whose weights are the shares of the clusters.
+# start, whose weights are the proportions of the clusters.
 #
 # .. code-block:: r
 #
@@ -163,8 +163,9 @@ start = GaussianMixture(4, init_params="hierarchical", max_iter=0).fit(iris)
 print((start.weights_ * len(iris)).round())
 
 # %%
-# Where rows or merges are tied, as in ``faithful``, whose values are rounded, the two programs may
-# form other clusters. EM from them led to the same models above.
+# If there are ties between rows or merges, as in ``faithful``, whose values are rounded, the two
+# programs may form different clusters. In the example above, EM from these clusters led to the same
+# models.
 #
 # ``me``
 # ------
@@ -191,8 +192,9 @@ assert np.allclose(
 )
 
 # %%
-# All families from these labels, against mclust's log-likelihoods. VVE is higher, because mclust's
-# M-step of this family is not the maximum (:doc:`/guide/families`).
+# The table compares the log-likelihoods of all families, fitted from these labels, with those of
+# mclust. The value of emgmm for VVE is higher, because mclust's M-step of this family does not find
+# the maximum (:doc:`/guide/families`).
 
 R_LOGLIK = {
     "EII": -536.6524713809667,
@@ -245,7 +247,7 @@ print(round(mapped.fit(iris).score(iris) * len(iris), 4))
 #      - the same in ``GaussianMixtureIC``; ``GaussianMixture`` has ``reg_covar=1e-6`` as in
 #        scikit-learn
 #    * - start
-#      - ``hc``, with one cut for all families
+#      - ``hc``, with one cut of its tree for all families
 #      - ``GaussianMixtureIC``: the best of ``hc`` and two kinds of k-means; ``GaussianMixture``:
 #        k-means, as in scikit-learn
 #    * - tolerance
@@ -253,7 +255,7 @@ print(round(mapped.fit(iris).score(iris) * len(iris), 4))
 #      - ``GaussianMixtureIC``: 1e-6 nats per row, and a negligible remaining gain;
 #        ``GaussianMixture``: 1e-3 nats per row
 #    * - degenerate components
-#      - compete by their BIC
+#      - are ranked by their BIC
 #      - models with collapsed or starved components are ranked last
 #
 # ``plot``

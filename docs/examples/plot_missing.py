@@ -3,7 +3,7 @@ Missing values without imputation
 =================================
 
 A Gaussian mixture can be fitted to the observed values of incomplete rows, so that no row is
-discarded and nothing has to be imputed before. This example removes a fifth of the values of a
+discarded and nothing has to be imputed beforehand. This example removes a fifth of the values of a
 table, and compares the fit with a fit to the complete rows and with the imputers of scikit-learn.
 """
 
@@ -60,11 +60,11 @@ print("nearest neighbours")
 neighbours = fit(KNNImputer().fit_transform(X))
 
 # %%
-# The log-likelihood of the whole table, of which these fits have seen only a part, shows how well
-# each of them describes the data. The adjusted Rand index compares the two components with the
+# The log-likelihood of the whole table, of which these fits used only a part, shows how well each
+# of them describes the data. The adjusted Rand index compares the two components with the
 # diagnosis, malignant or benign; it is 1 for perfect agreement and about 0 for random labels. The
-# last line is for a fit to the whole table. The fit to the complete rows has too few of them: one
-# of its components collapsed, as the warning above says.
+# last line is for a fit to the whole table. The fit to the complete rows has too few rows: one of
+# its components collapsed, as the warning above shows.
 
 fits = {
     "observed values": ours,
@@ -113,6 +113,6 @@ for ax, (name, rows) in zip(axes, imputed.items(), strict=True):
 axes[0].set_ylabel("imputed value (sd)")
 
 # %%
-# **Insight:** even if most values are observed, few rows are complete. A fit to the observed values
-# of all rows loses little compared with a fit to the whole table, whereas one to the complete rows
-# may fail. :doc:`/guide/missing` explains when this is valid.
+# **Insight:** even if most values are observed, few rows may be complete. A fit to the observed
+# values of all rows loses little compared with a fit to the whole table, whereas one to the
+# complete rows may fail. :doc:`/guide/missing` explains when this is valid.

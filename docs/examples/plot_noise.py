@@ -3,13 +3,13 @@ Outliers and the noise component
 ================================
 
 A few outliers can change all clusters of a mixture. A noise component with a constant density
-takes them, and reports which rows they are. The data are four measurements of 178 wines; in one row
-of ten, the decimal point of a value was omitted.
+represents them, and identifies their rows. The data are four measurements of 178 wines; in one row
+in ten, the decimal point of a value was omitted.
 """
 
 # %%
-# Wines with errors of measurement
-# --------------------------------
+# Wines with wrong values
+# -----------------------
 #
 # The wines are from three cultivars, which the mixture does not know. In the rows that ``is_wrong``
 # marks, one of the four values is ten times as large as it should be.
@@ -40,8 +40,9 @@ print(f"{is_wrong.sum()} of {len(X)} rows are wrong")
 # ----------
 #
 # The adjusted Rand index compares the components with the cultivars, on the rows without errors: 1
-# is perfect agreement, and 0 is chance. It is computed for the correct data, and for the data with
-# errors without and with a noise component. Only the last argument differs.
+# is perfect agreement, and 0 is expected by chance. It is computed for the correct data, and for
+# the data with errors without and with a noise component. Apart from the data, only the argument
+# ``noise`` differs.
 
 settings = {
     "n_components": 3,
@@ -65,8 +66,8 @@ for name, model, rows in [
     print(f"{name:14} agreement {agreement:.2f}, BIC {model.bic(rows):.1f}")
 
 # %%
-# The noise component costs two parameters, and its BIC is much lower. Without it, two of the
-# components are spent on the outliers, and the third one contains all cultivars. A warning
+# The noise component adds two parameters, and the BIC of the fit with it is much lower. Without it,
+# two of the components describe the outliers, and the third one contains all cultivars. A warning
 # indicates that something is wrong: one component has too few rows.
 
 print(caught[0].category.__name__, caught[0].message.components)
@@ -89,8 +90,8 @@ for i in np.flatnonzero(is_outlier & ~is_wrong):
     print(X.iloc[i].to_dict())
 
 # %%
-# A threshold on ``score_samples`` of the fit without noise is no substitute, because outliers have
-# components of their own there:
+# A threshold on ``score_samples`` of the fit without noise is not a substitute, because in that fit
+# the outliers have components of their own:
 
 order = plain.score_samples(X).argsort()[: is_outlier.sum()]
 print(f"{is_wrong[order].sum()} of the {len(order)} least likely rows are wrong")
@@ -113,5 +114,5 @@ for ax, model, title in zip(
 _ = axes[1].set_ylabel("")
 
 # %%
-# **Insight:** a component for outliers costs two parameters. If outliers are possible, compare the
-# BIC with and without it.
+# **Insight:** a component for outliers adds only two parameters. If outliers are possible, compare
+# the BIC with and without it.

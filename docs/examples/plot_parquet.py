@@ -2,9 +2,9 @@
 A Parquet file larger than the memory of the fit
 ================================================
 
-EM uses the rows only in sums over all of them, and can read them block by block from a file. This
-example fits a Parquet file, measures the memory that the fit needs, and compares the result with a
-fit in memory.
+EM uses the rows only in sums over all of them, and can therefore read them block by block from a
+file. This example fits a Parquet file, measures the memory that the fit needs, and compares the
+result with a fit in memory.
 """
 
 # %%
@@ -12,7 +12,7 @@ fit in memory.
 # --------
 #
 # The table contains the three intensities of the 273280 pixels of a photograph, as floating-point
-# numbers. It is written several times into one file, without compression, in row groups of 16384
+# numbers. It is written several times to one file, without compression, in row groups of 16384
 # rows.
 
 import tempfile
@@ -139,6 +139,6 @@ ax.set(xlabel="size of the file (MB)", ylabel="memory (MB)", xlim=0, ylim=0)
 ax.legend(frameon=False)
 
 # %%
-# **Insight:** a fit from a file needs memory for some blocks of rows, most of which Arrow reads in
-# advance, whatever the size of the file. The result is that of a fit in memory up to rounding.
-# :doc:`/guide/large` describes other kinds of storage.
+# **Insight:** a fit from a file needs memory for only a few blocks of rows, most of which Arrow
+# reads in advance, whatever the size of the file. The result is that of a fit in memory up to
+# rounding. :doc:`/guide/large` describes other kinds of storage.

@@ -3,8 +3,8 @@ Priors where the likelihood has no maximum
 ==========================================
 
 The likelihood of a mixture grows without bound if a component shrinks onto too few rows. A prior
-bounds it. The 178 wines with thirteen features show both, and what the choice of the prior means
-for prediction.
+bounds it. This example shows both for 178 wines with thirteen features, and then compares the
+predictions of different priors.
 """
 
 # %%
@@ -12,8 +12,8 @@ for prediction.
 # ------------------------------
 #
 # A full covariance in thirteen dimensions needs at least fourteen rows. One of four components ends
-# with nine rows. Its covariance is singular, apart from the ridge ``reg_covar``: the smaller this
-# number, the higher the likelihood.
+# with nine rows. Without the regularization by ``reg_covar``, its covariance would be singular. The
+# smaller ``reg_covar`` is, the higher is the likelihood.
 
 import textwrap
 import warnings
@@ -39,9 +39,9 @@ with warnings.catch_warnings():
         print(f"reg_covar {ridge:.0e}: ", *(f"K={K} {scores[K][-1]:8.3f} " for K in scores))
 
 # %%
-# With three components the score hardly depends on the ridge, and with four it has no limit. A
-# sufficiently small ridge makes any criterion that contains the likelihood prefer four components.
-# ``fit`` issues a warning:
+# With three components the score hardly depends on ``reg_covar``, and with four it has no limit. If
+# ``reg_covar`` is sufficiently small, any criterion that contains the likelihood prefers four
+# components. ``fit`` issues a warning:
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
@@ -51,7 +51,7 @@ for warning in caught:
     print(textwrap.fill(str(warning.message), 78))
 
 # %%
-# Without a ridge the fit fails:
+# Without regularization the fit fails:
 
 try:
     GaussianMixture(4, reg_covar=0, **settings).fit(X)
@@ -77,16 +77,16 @@ print("smallest variances:", np.linalg.eigvalsh(model.covariances_)[:, 0].round(
 # The scale of a prior
 # --------------------
 #
-# The default is a prior for small components. Before any row is seen, the most probable covariance
-# is :math:`\Lambda / (\nu + D + 2)`, where :math:`\Lambda` is ``scale`` and :math:`\nu = D + 2` is
-# ``dof``. With thirteen features this is a thirtieth of :math:`\Lambda`, which is itself smaller
-# than the covariance of the data. Hence the default prevents the collapse, but all components are
-# narrower than the data around them, which new rows reveal.
+# The default is a prior for small components. Before any row is observed, the most probable
+# covariance is :math:`\Lambda / (\nu + D + 2)`, where :math:`\Lambda` is ``scale`` and :math:`\nu =
+# D + 2` is ``dof``. With thirteen features this is a thirtieth of :math:`\Lambda`, which is itself
+# smaller than the covariance of the data. Hence the default prevents the collapse, but all
+# components are narrower than the data around them, which lowers the likelihood of new rows.
 #
-# If new rows are to be predicted, set the scale such that the most probable covariance is what you
-# expect of a component, here the covariance of all rows divided by :math:`K^{2/D}`. Five-fold
-# cross-validation compares the choices. (The scale is computed once, from all rows, which the
-# standardization of the features uses too.)
+# If new rows are to be predicted, choose the scale such that the most probable covariance is what
+# you expect of a component, here the covariance of all rows divided by :math:`K^{2/D}`. Five-fold
+# cross-validation compares the choices. (The scale is computed once from all rows, as is the
+# standardization of the features.)
 
 D = X.shape[1]
 
@@ -116,7 +116,8 @@ with warnings.catch_warnings():
 
 # %%
 # The picture shows the likelihood of the fitted rows on the left, which for four components rises
-# by about the same amount for each factor of the ridge, and that of held-out rows on the right.
+# by about the same amount each time ``reg_covar`` is divided by 100, and that of held-out rows on
+# the right.
 
 colours = {"reg_covar=1e-6": "#D55E00", 'prior="conjugate"': "#009E73", "own scale": "#0072B2"}
 markers = {"reg_covar=1e-6": "o", 'prior="conjugate"': "s", "own scale": "^"}
@@ -133,6 +134,6 @@ right.set(xlabel="number of components", title="Held-out rows", xticks=list(numb
 _ = right.legend()
 
 # %%
-# **Insight:** where a component has fewer rows than its covariance needs, the likelihood measures
-# only the ridge. A prior makes the maximum exist; for prediction its scale matters, and should be
-# what is known about the components.
+# **Insight:** where a component has fewer rows than its covariance needs, the likelihood is
+# determined by the regularization. With a prior, a maximum exists. For predictions the scale of the
+# prior is important, and should express what is known about the components.

@@ -2,15 +2,15 @@
 Coming from scikit-learn
 ========================
 
-One import changes. The same seeds give the same fits, pipelines and grid searches work as before,
-and a fit reports more about itself.
+Only one import has to be changed. The same seeds lead to the same fits. Pipelines and grid searches
+work without changes, and a fit provides more information.
 """
 
 # %%
 # One import
 # ----------
 #
-# Code that uses ``sklearn.mixture.GaussianMixture`` needs one other line:
+# In code that uses ``sklearn.mixture.GaussianMixture``, one line changes:
 #
 # .. code-block:: diff
 #
@@ -47,8 +47,8 @@ for kind in ("full", "tied", "diag", "spherical"):
 
 # %%
 # One number differs on purpose: ``lower_bound_`` belongs to the parameters that are returned, and
-# is therefore equal to ``score(X)``. In scikit-learn it belongs to the parameters one iteration
-# before.
+# is therefore equal to ``score(X)``. In scikit-learn it belongs to the parameters of the previous
+# iteration.
 
 theirs = sklearn.mixture.GaussianMixture(3, random_state=0).fit(X)
 ours = GaussianMixture(3, random_state=0).fit(X)
@@ -72,11 +72,11 @@ print(f"{search.best_score_:.3f}", search.best_params_)
 
 # %%
 # The last covariance family in this grid, VEV, is one of those that scikit-learn does not have.
-# ``GaussianMixtureIC`` selects by an information criterion instead, which takes one fit per
-# candidate (:doc:`/gallery/plot_choosing`).
+# ``GaussianMixtureIC`` selects by an information criterion instead, for which no cross-validation
+# is needed (:doc:`/gallery/plot_choosing`).
 #
-# What is added
-# -------------
+# Additional information
+# ----------------------
 #
 # A fit states why it ended, and how much it might still gain.
 
@@ -91,8 +91,8 @@ print(model.summary(X))
 print(model.diagnose(X, certify=True))
 
 # %%
-# If a fit has failed, there is a warning. scikit-learn's class is silent about the following start,
-# from which EM cannot separate the components: with a shared covariance and random
+# If a fit has failed, a warning is issued. The following start, from which EM cannot separate the
+# components, causes no warning in scikit-learn: with a shared covariance and random
 # responsibilities, all three means remain in the middle.
 
 random = {
@@ -134,7 +134,7 @@ returned = split.to_sklearn()
 print(type(returned).__module__, np.array_equal(returned.predict(X), split.predict(X)))
 
 # %%
-# The two fits from the random start, in the last two features:
+# The picture shows the two fits from the random start, in the last two features.
 
 figure, axes = plt.subplots(1, 2, figsize=(9.6, 4), sharex=True, sharey=True, layout="constrained")
 titles = ("scikit-learn: three identical components", "emgmm: split, with a warning")
@@ -144,5 +144,5 @@ for ax, fitted, title in zip(axes, (adopted, split), titles, strict=True):
 _ = axes[1].set_ylabel("")
 
 # %%
-# **Insight:** changing the import changes no result of a fit that went well, and reports the fits
-# that did not.
+# **Insight:** with the new import, successful fits have the same results, and a failed fit causes a
+# warning.

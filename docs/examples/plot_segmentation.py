@@ -3,7 +3,7 @@ Segmentation of an image by colour
 ==================================
 
 The pixels of a photograph form clusters of similar colours. A mixture of such clusters divides the
-image into segments, and says how certain the division is at each pixel.
+image into segments, and provides the probability that each pixel belongs to its segment.
 """
 
 # %%
@@ -11,8 +11,8 @@ image into segments, and says how certain the division is at each pixel.
 # --------------
 #
 # The photograph has 427 x 640 pixels. Each pixel is a row of three integers of eight bits: red,
-# green and blue. Such an array can be fitted as it is. Every second pixel in both directions is
-# sufficient for the fit.
+# green and blue. Such an array can be fitted without conversion. Every second pixel in both
+# directions is sufficient for the fit.
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -30,7 +30,7 @@ print(pixels.shape, sample.shape, sample.dtype)
 # ------------------------
 #
 # The clusters overlap, so that EM converges slowly, and the default ``tol`` would stop it early. A
-# smaller ``tol`` and an acceleration of EM lead to a maximum.
+# smaller ``tol`` and acceleration of EM lead to a maximum.
 
 model = GaussianMixture(5, tol=1e-5, max_iter=300, acceleration="anderson", random_state=0)
 model.fit(sample)

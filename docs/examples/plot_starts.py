@@ -1,9 +1,9 @@
 """
-Initialization methods and what they cost
-=========================================
+Initialization methods and their cost
+=====================================
 
-EM ends at the maximum that its start leads to. Seven initialization methods on the handwritten
-digits show how much the likelihood differs, and how many seconds each method takes.
+EM ends at a local maximum, which depends on its start. This example compares seven initialization
+methods on handwritten digits: the likelihoods that they lead to, and the seconds that they take.
 """
 
 # %%
@@ -94,6 +94,6 @@ _ = ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), title="init_params"
 
 # %%
 # **Insight:** here the default, k-means, is the cheapest method and the best: the ten features have
-# a common unit, which its distances rely on. No method is the best on every table. Compare several
+# a common unit, which its distances require. No method is the best on every table. Compare several
 # seeds and methods by ``lower_bound_`` before a result depends on one of them; :doc:`/guide/starts`
 # has a comparison on 58 problems.

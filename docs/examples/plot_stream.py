@@ -32,9 +32,10 @@ print("blocks, rows of a block, features:", lines.shape)
 #
 # All mixtures have four components and start from the first 40 lines. The first is fitted to them
 # and is not updated. The second is updated with each further line; with the default parameters,
-# later lines change the mixture less and less. The third uses ``forgetting=0.3``, with which the
-# influence of a line is halved after about two more lines. Before each update, the mean log-density
-# of the new line measures how well the mixture predicts it.
+# each further line changes the mixture less than those before it. The third uses
+# ``forgetting=0.3``, with which the influence of a line is halved after about two more lines.
+# Before each update, the mean log-density of the new line measures how well the mixture predicts
+# it.
 
 parameters = {"n_components": 4, "reg_covar": 1.0, "random_state": 0}
 START = 40
@@ -90,7 +91,7 @@ right.set(xlabel="mean log-density of the line", xlim=(-21, -7))
 right.legend(loc="upper left", frameon=False, fontsize="small")
 
 # %%
-# **Insight:** a mixture that is fitted once describes later lines badly, and the default of
+# **Insight:** a mixture that is fitted once describes later lines poorly, and the default of
 # ``partial_fit``, which is intended for streams whose distribution does not change, follows with a
 # growing delay. Choose ``forgetting`` by the log-density of new blocks, as above.
 # :doc:`/guide/streams` explains the update.

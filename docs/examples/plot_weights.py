@@ -2,7 +2,7 @@
 Weights: a table of counts
 ==========================
 
-If equal rows have been counted, the distinct rows with their counts as weights contain the same
+If a table contains many equal rows, the distinct rows with their counts as weights contain the same
 information as the whole table. This example fits the brightness of 273280 pixels from 216 distinct
 values, and shows what happens if the counts are ignored.
 """
@@ -34,7 +34,7 @@ print("pixels:", len(pixels), " distinct values:", len(distinct))
 #
 # A weight of 2 is equivalent to two equal rows. From the same start, the two fits make the same
 # iterations up to rounding, and the second one reads 216 rows in each of them instead of 273280.
-# Their BIC is the same too: its number of rows is the sum of the weights.
+# Their BIC is also the same, because its number of rows is the sum of the weights.
 
 mixture = GaussianMixture(
     2,
@@ -88,5 +88,5 @@ ax.legend(frameon=False)
 
 # %%
 # **Insight:** pass counts as ``sample_weight``. Without them, the fit describes another
-# distribution. :doc:`/guide/weights` explains which number of rows the BIC should
-# use if weights are not counts, as in surveys.
+# distribution. :doc:`/guide/weights` explains which number of rows the BIC should use if weights
+# are not counts, as in surveys.

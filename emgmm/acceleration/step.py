@@ -9,7 +9,7 @@ from emgmm.em import EM
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 
-# Events, which tell how a mixture was computed from the preceding one.
+# Events, which describe how a mixture was computed from the preceding one.
 PLAIN = "step"
 LEAP = "leap"
 

@@ -105,7 +105,7 @@ def fit(options: Namespace, table: tables.Table) -> None:
     if numbers[-1] < options.components[-1]:
         note(f"only {n_distinct} rows differ, so no more than {numbers[-1]} components are tried")
     total = sum(len({*distinct_families(families, K, len(rows.names)).values()}) for K in numbers)
-    # The bar is silent if standard error is not a terminal.
+    # The bar is not shown if standard error is not a terminal.
     bar = new_bar(total=total, file=sys.stderr, disable=None, leave=False, unit="fit")
     grid = new_grid(options, numbers, families)
     with bar as grid.bar, warnings.catch_warnings(record=True) as caught:

@@ -311,7 +311,7 @@ class ByInverses(Conditional):
 class ByLeastSquares(Conditional):
     """Conditional distributions by least squares, for covariances that are nearly singular.
 
-    With P = U U^T, the conditional mean minimises |U_o^T d_o + U_m^T d_m|, and R^T R = P_mm with
+    With P = U U^T, the conditional mean minimizes |U_o^T d_o + U_m^T d_m|, and R^T R = P_mm with
     U_m^T = Q R. The condition number of this problem is the square root of that of P_mm.
 
     Parameters

@@ -182,7 +182,7 @@ class CommonAxes(_Rotated):
 
 
 def best_rotations(scatters: Array, variances: Array, i: Integers, j: Integers) -> Array:
-    """Return rotations in disjoint planes that minimise sum_kd scatters_kdd / variances_kd.
+    """Return rotations in disjoint planes that minimize sum_kd scatters_kdd / variances_kd.
 
     In the plane of axes i and j, the new axes are q and its normal, where q is the eigenvector of
     the smallest eigenvalue of sum_k (1 / b_ki - 1 / b_kj) times the scatter in the plane.

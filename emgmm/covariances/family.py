@@ -3,7 +3,7 @@
 A family turns second moments into covariances, and covariances into what the E-step needs. It
 depends neither on the data nor on the iteration.
 
-Three properties say how far the components share a covariance:
+Three properties state to what extent the components share a covariance:
 
 - `shared`: all components have the same covariance. Its quadratic term cancels in the
   responsibilities and only the pooled scatter matters, so the statistics hold one element: `pool`.
@@ -85,7 +85,7 @@ class Family(ABC):
     def estimate(
         self, scatter: Array, counts: Array, n_features: int, before: Array | None = None
     ) -> Array:
-        """Return the covariances that maximise the likelihood.
+        """Return the covariances that maximize the likelihood.
 
         Parameters
         ----------
@@ -215,7 +215,7 @@ class Family(ABC):
     def min_variance(self, covariances: Array, reference: Array, n_features: int) -> Array:
         """Return the smallest variance relative to a reference element, (K,), or (1,) if `single`.
 
-        This is the smallest generalised eigenvalue of each covariance and `reference`.
+        This is the smallest generalized eigenvalue of each covariance and `reference`.
         """
         precision_cholesky = self.structure.precisions_cholesky(reference[None])[0]
         return self.structure.min_variance(self.stack(covariances), precision_cholesky, n_features)

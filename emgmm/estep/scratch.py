@@ -12,7 +12,7 @@ from emgmm.typing import Array
 
 
 class Scratch(threading.local):
-    """Uninitialised work arrays by name, separate for each thread.
+    """Uninitialized work arrays by name, separate for each thread.
 
     Allocating arrays of a megabyte for every block would cost more in page faults than the
     arithmetic.
@@ -25,7 +25,7 @@ class Scratch(threading.local):
         return Scratch, ()  # the arrays are not pickled
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
-        """Return a contiguous array, valid until the same thread asks for the name again."""
+        """Return a contiguous array, valid until the same thread requests the name again."""
         size = prod(shape)
         flat = self._memory.get(name)
         if flat is None or flat.size < size or flat.dtype != dtype:

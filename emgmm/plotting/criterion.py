@@ -41,9 +41,9 @@ class InformationCriterionDisplay:
     Each covariance family has a line. The vertical axis shows the range in which the choice is
     decided: it begins at the lowest value and extends as far as is necessary to show the best fit
     of half of the families and of half of the numbers of components, and then as far again. A note
-    beside the panel says how many families and fits lie above that range. The legend names the best
-    seven of the families that are in the range, the one with the lowest value first; the others are
-    drawn in grey. Use `from_estimator` to create a display.
+    beside the panel states how many families and fits lie above that range. The legend names the
+    best seven of the families that are in the range, the one with the lowest value first; the
+    others are drawn in grey. Use `from_estimator` to create a display.
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ class GaussianMixtureIC(BaseMixture):
         Families to try, or their names in `GaussianMixture`. 'all' means the fourteen of R's
         mclust, or E and V for one feature.
     criterion : {'bic', 'aic', 'icl'}, default='bic'
-        Criterion to minimise. 'bic' selects as many components as the density needs, 'icl' fewer,
+        Criterion to minimize. 'bic' selects as many components as the density needs, 'icl' fewer,
         which are well separated, and 'aic' more.
     n_jobs : int, default=None
         Number of threads, each of which fits one candidate at a time; None means one. A single fit

@@ -7,7 +7,7 @@ from emgmm.sources.dask.source import ClusterSource
 from emgmm.sources.sliced import SlicedSource
 from emgmm.sources.source import Rows, Source, Sum, sample_indices
 
-# Sources that recognise a specific kind of X, tried in this order; any other X is converted to an
+# Sources that recognize a specific kind of X, tried in this order; any other X is converted to an
 # array. To add a source, write its module and enter it here. `SlicedSource` is the last because it
 # accepts every array-like that supports slicing.
 KINDS: tuple[type[Source], ...] = (BlocksSource, ClusterSource, SlicedSource)

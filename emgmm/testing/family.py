@@ -27,7 +27,7 @@ SAME = 1e-5
 def check_family(family: Family) -> None:
     """Check that a covariance family satisfies the laws on which fits depend.
 
-    The M-step maximises the expected log-likelihood, and does not decrease it if it starts from
+    The M-step maximizes the expected log-likelihood, and does not decrease it if it starts from
     other covariances. It depends on sums over the rows alone, so that neither the order of the rows
     nor the centres of the moments matter, a row of weight 2 is the row twice, and one of weight 0
     is no row. EM never decreases the likelihood. Fits follow a translation of the rows and, if the
