@@ -302,8 +302,18 @@ def issue(found: Iterable[Warning]) -> None:
 def _is_shown_once(warning: Warning, module: str) -> bool:
     """Whether the filter that applies to a warning shows it once per line."""
     for action, message, category, place, line in warnings.filters:
-        text_matches = message is None or message.match(str(warning))
-        place_matches = line == 0 and (place is None or place.match(module))
-        if text_matches and place_matches and isinstance(warning, category):
+        if (
+            isinstance(warning, category)
+            and _matches(message, str(warning))
+            and _matches(place, module)
+            and line == 0
+        ):
             return action == "default"
     return True
+
+
+def _matches(pattern: Any, text: str) -> bool:
+    """Whether a text satisfies a part of a filter, which in Python's own filters is a string."""
+    if pattern is None or isinstance(pattern, str):
+        return pattern in (None, text)
+    return pattern.match(text) is not None
