@@ -512,8 +512,10 @@ def test_with_a_prior_the_objective_is_penalised(parameters):
         assert ax.get_ylabel() == f"{name} per row"
 
 
-def test_the_ends_of_all_starts():
+@pytest.mark.parametrize("kind", [bool, int, object])
+def test_the_ends_of_all_starts(kind):
     starts = several_starts()
+    starts["converged"] = np.asarray(starts["converged"]).astype(kind)
     display = ConvergenceDisplay(
         history=history(12, {}), remaining_gain=np.nan, ending="CONVERGED", starts=starts
     )
@@ -734,7 +736,9 @@ def test_fits_that_are_not_sound_are_grey_and_do_not_set_the_range(value):
     shown = ["not sound"] if value == 1030 else []
     assert legend(ax) == ["a", "b", "c", *shown]
     sound[7] = True
-    assert "1 of 27 fits is not sound" in note(plotted(**known | {"sound": sound}))
+    for kind in (bool, int, object):
+        ax = plotted(**known | {"sound": sound.astype(kind)})
+        assert "1 of 27 fits is not sound" in note(ax)
 
 
 def test_the_choice_is_always_in_the_picture():
