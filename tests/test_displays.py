@@ -206,6 +206,16 @@ def test_one_feature_is_a_histogram_under_scipys_densities():
     assert display.ax_.get_ylabel() == "density"
 
 
+@pytest.mark.parametrize("size", [1e17, 1.7e18])  # such as times in nanoseconds
+def test_a_histogram_of_numbers_that_differ_in_their_last_digits(size):
+    model = GaussianMixture.from_parameters([1.0], [[size]], covariances=[[[500.0**2]]])
+    rows = np.random.RandomState(0).normal(size, 500, size=(300, 1))
+    ax = GaussianMixtureDisplay.from_estimator(model, rows, features=[0], ax=panel()).ax_
+    bars = named(ax.patches, "Rectangle")
+    assert all(bar.get_width() > 0 for bar in bars)
+    assert sum(bar.get_width() * bar.get_height() for bar in bars) == pytest.approx(1)
+
+
 def test_weights_count_in_histograms_and_rows_of_weight_0_are_left_out():
     model, rows = mixture(2)
     weights = np.repeat([0.0, 1.0, 3.0], [50, 100, 50])
