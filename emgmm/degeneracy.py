@@ -115,7 +115,7 @@ def are_narrow(
         empirical = empirical - conditional
     try:
         found = family.min_variance(empirical + floor, total + floor, n_features) < COLLAPSED
-    except DegenerateCovarianceError:  # few rows, which are linearly dependent, are not noise
+    except DegenerateCovarianceError:  # the few rows that are not noise are linearly dependent
         return np.ones(mixture.n_components, dtype=bool)
     if conditional is not None:
         found = found & (family.min_variance(covariances, total + floor, n_features) < SMALL)

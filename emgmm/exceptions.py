@@ -309,5 +309,7 @@ def _is_shown_once(warning: Warning, module: str) -> bool:
 
 
 def _matches(pattern: Any, text: str) -> bool:
-    """Whether the pattern of a filter, which the interpreter's own filters give as str, matches."""
-    return pattern is None or (pattern == text if isinstance(pattern, str) else pattern.match(text))
+    """Whether a text satisfies a part of a filter, which in Python's own filters is a string."""
+    if pattern is None or isinstance(pattern, str):
+        return pattern in (None, text)
+    return pattern.match(text) is not None

@@ -171,11 +171,11 @@ class Mixture:
         return self.family.structure.magnitude(self.precision_cholesky_stack, reach)
 
     def magnitude(self, reach: Array) -> float:
-        """Return the largest of these bounds."""
+        """Return the largest of the `magnitudes`."""
         return float(np.maximum.reduce(self.magnitudes(reach)))
 
     def magnitude_near(self, sds: float, offsets: Array | float = 0.0) -> float:
-        """Return this bound for vectors within `sds` standard deviations plus (K, D) offsets."""
+        """Return the `magnitude` within `sds` standard deviations plus (K, D) offsets."""
         return self.magnitude(offsets + sds * np.sqrt(self.variances))
 
     def extent(self) -> float:

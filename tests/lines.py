@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parent.parent / "emgmm"
 # The modules of `docs/reference/architecture.rst`, in the order in which it reads them.
 TOUR = (
     *("mixture", "statistics", "covariances/", "estep/", "mstep", "em"),
-    *("sources/source", "sources/rows", "sources/array", "fitting/fit", "fitting/loop"),
+    *("sources/source", "sources/array", "fitting/fit", "fitting/loop"),
 )
 # What serves missing values and the compiler.
 NOT_ON_TOUR = ("estep/missing", "estep/compiled/", "covariances/conditional")

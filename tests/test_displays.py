@@ -206,6 +206,16 @@ def test_one_feature_is_a_histogram_under_scipys_densities():
     assert display.ax_.get_ylabel() == "density"
 
 
+@pytest.mark.parametrize("size", [1e17, 1.7e18])  # such as times in nanoseconds
+def test_a_histogram_of_numbers_that_differ_in_their_last_digits(size):
+    model = GaussianMixture.from_parameters([1.0], [[size]], covariances=[[[500.0**2]]])
+    rows = np.random.RandomState(0).normal(size, 500, size=(300, 1))
+    ax = GaussianMixtureDisplay.from_estimator(model, rows, features=[0], ax=panel()).ax_
+    bars = named(ax.patches, "Rectangle")
+    assert all(bar.get_width() > 0 for bar in bars)
+    assert sum(bar.get_width() * bar.get_height() for bar in bars) == pytest.approx(1)
+
+
 def test_weights_count_in_histograms_and_rows_of_weight_0_are_left_out():
     model, rows = mixture(2)
     weights = np.repeat([0.0, 1.0, 3.0], [50, 100, 50])
@@ -512,8 +522,10 @@ def test_with_a_prior_the_objective_is_penalised(parameters):
         assert ax.get_ylabel() == f"{name} per row"
 
 
-def test_the_ends_of_all_starts():
+@pytest.mark.parametrize("kind", [bool, int, object])
+def test_the_ends_of_all_starts(kind):
     starts = several_starts()
+    starts["converged"] = np.asarray(starts["converged"]).astype(kind)
     display = ConvergenceDisplay(
         history=history(12, {}), remaining_gain=np.nan, ending="CONVERGED", starts=starts
     )
@@ -734,7 +746,9 @@ def test_fits_that_are_not_sound_are_grey_and_do_not_set_the_range(value):
     shown = ["not sound"] if value == 1030 else []
     assert legend(ax) == ["a", "b", "c", *shown]
     sound[7] = True
-    assert "1 of 27 fits is not sound" in note(plotted(**known | {"sound": sound}))
+    for kind in (bool, int, object):
+        ax = plotted(**known | {"sound": sound.astype(kind)})
+        assert "1 of 27 fits is not sound" in note(ax)
 
 
 def test_the_choice_is_always_in_the_picture():

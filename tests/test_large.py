@@ -649,6 +649,13 @@ def test_what_blocks_takes():
             blocks([X], block_rows=size)
 
 
+def test_a_size_may_be_a_small_integer_of_numpy():
+    given, taken = blocks([X], block_rows=np.uint8(200)), blocks([X], block_rows=200)
+    assert fit(GaussianMixture(2, random_state=0), given).lower_bound_ == (
+        fit(GaussianMixture(2, random_state=0), taken).lower_bound_
+    )
+
+
 def test_files(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError):
         blocks(tmp_path / "nothing")

@@ -362,6 +362,22 @@ def test_a_warning_is_shown_once_for_many_fits():
     assert len(kinds) == len(set(kinds)) == 2
 
 
+def test_a_warning_is_shown_once_under_the_filters_of_a_new_process():
+    """One of them names its module by a string, where others have a regular expression."""
+    X = clusters(400, 3, 4, seed=1)
+    model = GaussianMixture(**out_of_reach(X, 3, "full"))
+    filters = [("default", None, DeprecationWarning, "__main__", 0)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filters[:] = filters
+        for _ in range(2):
+            model.fit(X)
+        assert len(caught) == 1
+        warnings.filters[:] = [*filters, ("always", None, UserWarning, __name__, 0)]
+        for _ in range(2):
+            model.fit(X)
+        assert len(caught) == 3
+
+
 def test_warnings_are_user_warnings_of_one_kind():
     for kind in (
         CoincidentComponentsWarning,

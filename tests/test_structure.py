@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from lines import code_lines, counted, is_on_tour
+from mutants import TESTS
 from sklearn.base import BaseEstimator
 
 import emgmm
@@ -244,3 +245,10 @@ def test_public_names_exist_and_no_others_do():
     modules = {entry(name) for name in NAMES}
     assert public - modules == set(emgmm.__all__) - {"__version__"}
     assert set(dir(emgmm)) == {*emgmm.__all__, "datasets", "testing"}
+
+
+def test_the_table_of_tests_names_modules_and_tests_that_exist():
+    for module, tests in TESTS.items():
+        assert (PACKAGE / module).is_dir() or (PACKAGE / f"{module}.py").is_file(), module
+        for name in tests.split():
+            assert Path(__file__).with_name(f"test_{name}.py").is_file(), name

@@ -94,10 +94,12 @@ def panel(ax, dots, model, iteration, score, status, colour):
     dots.set_color(certain * np.where(blue > 0.5, BLUE, ORANGE) + (1 - certain) * PALE)
     before = set(ax.get_children())
     order = model.means_[:, 0].argsort(kind="stable")
-    for k, shade, style in zip(order, COLOURS[:2], ("-", (0, (4, 4))), strict=True):
-        ellipses(
-            ax, model.means_[k], model.covariances_[k], shade, radii=(1, 2), scale=1.8, ls=style
-        )
+    looks = list(zip(order, COLOURS[:2], ("-", (0, (4, 4))), strict=True))
+    for k, shade, style in looks:
+        ellipses(ax, model.means_[k], model.covariances_[k], shade, (1, 2), style)
+    for ellipse in {*ax.get_children()} - before:
+        ellipse.set_linewidth(1.8 * ellipse.get_linewidth())
+    for k, shade, style in looks:
         mark = {"marker": "o", "ms": 9 if style == "-" else 5, "color": shade, "mec": "white"}
         ax.add_artist(plt.Line2D(*model.means_[k][:, None], **mark))
     centre = sum(ax.get_position().intervalx) / 2

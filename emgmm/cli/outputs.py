@@ -127,7 +127,8 @@ def check_table(options: Namespace, table: Table, n_components: int, *, noise: b
 
 def names_added(n_components: int, *, noise: bool) -> list[str]:
     """Return the names of the columns that are added to the table."""
-    return ["label", *(f"p_{k}" for k in range(n_components)), *["p_noise"] * noise]
+    own = ["label", *(f"p_{k}" for k in range(n_components))]
+    return [*own, "p_noise"] if noise else own
 
 
 def write_table(

@@ -34,8 +34,9 @@ class Proportional(Family):
     def estimate(
         self, scatter: Array, counts: Array, n_features: int, before: Array | None = None
     ) -> Array:
-        common, tolerance = self._common(scatter, np.ones(len(counts)), counts.sum()), TOLERANCE
-        if before is not None:
+        if before is None:
+            common, tolerance = self._common(scatter, np.ones(len(counts)), counts.sum()), TOLERANCE
+        else:
             common, tolerance = before[np.argmax(counts)], WARM_TOLERANCE
         volumes: Array = np.zeros(len(counts))
         for _ in range(MAX_ITER):

@@ -150,8 +150,8 @@ class ConvergenceDisplay:
 
     def _draw_starts(self) -> None:
         """Draw the end of each start, as a hollow point if it did not converge."""
-        names = ("n_iter", "objective", "converged")
-        n_iter, objective, converged = (self.starts[name] for name in names)
+        n_iter, objective = self.starts["n_iter"], self.starts["objective"]
+        converged = np.asarray(self.starts["converged"], dtype=bool)
         style: dict[str, Any] = {"marker": "o", "ms": 4.5, "mec": GREY, "ls": "", "zorder": 1.5}
         ends = (("ends of starts", GREY, converged), ("ends, not converged", "white", ~converged))
         for label, filling, of_this_kind in ends:

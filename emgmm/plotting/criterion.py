@@ -178,7 +178,8 @@ class InformationCriterionDisplay:
 
     def _on_lines(self) -> NDArray[np.bool_]:
         """Return which fits are on the lines: those that are sound and did not fail."""
-        return np.isfinite(self.values) & (True if self.sound is None else self.sound)
+        finite = np.isfinite(self.values)
+        return finite if self.sound is None else finite & np.asarray(self.sound, dtype=bool)
 
     def _lowest(self) -> dict[Any, float]:
         """Return the lowest value of each family on its line, in ascending order."""

@@ -131,7 +131,7 @@ def profile(ax: Axes, points: Points, marginal: Marginal) -> None:
     if len(points.rows):
         values = points.rows[:, 0]
         style: dict[str, Any] = {"color": "0.87", "density": True, "label": "rows"}
-        ax.hist(values, bins=n_bins(values), weights=points.weights, **style)
+        ax.hist(values, bins=edges(values).tolist(), weights=points.weights, **style)
     x, scale = marginal.grid(0, low, high), scale_of(ax)
     curves = marginal.curves(x)
     dashes = (0, (4, 2))
@@ -142,8 +142,14 @@ def profile(ax: Axes, points: Points, marginal: Marginal) -> None:
     ax.set(xlim=(low, high), ylim=(0, 1.12 * ax.dataLim.y1))
 
 
-def n_bins(values: Array) -> int:
-    """Return the number of bins, 10 to 60, by the rule of Freedman and Diaconis."""
+def edges(values: Array) -> Array:
+    """Return the distinct edges of 10 to 60 bins by the rule of Freedman and Diaconis.
+
+    There are fewer bins if rounding leaves fewer numbers between the values.
+    """
     low, first, third, high = np.quantile(values, [0, 0.25, 0.75, 1])
+    if low == high:
+        half = max(0.5, 5 * float(np.spacing(np.abs(low))))
+        return np.linspace(low - half, high + half, 11)
     width = max(2 * (third - first) / np.cbrt(len(values)), (high - low) / 60)
-    return max(10, int(np.ceil((high - low) / width))) if high > low else 10
+    return np.unique(np.linspace(low, high, max(10, int(np.ceil((high - low) / width))) + 1))

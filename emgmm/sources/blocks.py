@@ -164,10 +164,12 @@ def blocks(
     if isinstance(columns, str | Integral):
         columns = [columns]
     columns = None if columns is None else list(columns)
-    if block_rows is not None and not (is_number(block_rows) and block_rows >= 1):
-        raise ValueError(
-            f"block_rows must be a number of rows, at least 1, but got {block_rows!r}."
-        )
+    if block_rows is not None:
+        if not (is_number(block_rows) and block_rows >= 1):
+            raise ValueError(
+                f"block_rows must be a number of rows, at least 1, but got {block_rows!r}."
+            )
+        block_rows = int(block_rows)  # sums of NumPy's small integers would overflow
     paths = source if isinstance(source, list | tuple) else [source]
     are_paths = bool(paths) and all(isinstance(path, str | os.PathLike) for path in paths)
     if are_paths or hasattr(source, "scanner"):

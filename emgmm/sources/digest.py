@@ -105,7 +105,7 @@ class Digested:
 
 
 def _digested(function: Callable[[Block], Any], block: Block) -> Digested:
-    """Return a function of a block together with the digest of the block."""
+    """Return the value of a function of a block, and the digest of the block."""
     return Digested(function(block), digest(block))
 
 

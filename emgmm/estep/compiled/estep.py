@@ -96,7 +96,7 @@ def expanded(
     structure: Structure | None,
     weights: Array | None = None,
 ) -> tuple[NDArray[Any], float]:
-    """Compute what the kernel's pass over a block results in.
+    """Return the result of one of the kernel's passes over a block.
 
     Parameters
     ----------
