@@ -47,9 +47,14 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         """Return the fitted mixture, or raise `NotFittedError`."""
 
     def _row_by_row(
-        self, X: Any, function: Callable[..., Any], *shape: int, dtype: Any = None
+        self,
+        X: Any,
+        function: Callable[..., Any],
+        *shape: int,
+        dtype: Any = None,
+        mixture: Mixture | None = None,
     ) -> Any:
-        mixture = self._mixture()
+        mixture = self._mixture() if mixture is None else mixture
         source = validation.source(self, X, reset=False)
         with one_blas_thread():
             return prediction.row_by_row(mixture, source, function, *shape, dtype=dtype)
@@ -166,6 +171,43 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
             If X contains infinity or does not have the features of the fit.
         """
         return self._row_by_row(X, prediction.log_responsibilities, self._mixture().n_densities)
+
+    def component_log_prob(self, X: Any, *, weighted: bool = False) -> Array:
+        """Compute the log-density of each component for each row; noise is the last column.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), blocks or Dask
+            Rows, with NaN where a value is missing; the density is that of the observed values.
+        weighted : bool, default=False
+            Whether to add the logarithms of the weights. `score_samples` is then the log-sum-exp
+            over the components, and `predict` the component with the largest value.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, K), or (n_samples, K + 1) with noise
+            Log-densities log N(x; mu_k, Sigma_k), plus log pi_k if `weighted`.
+            For `blocks`, an iterator over one such array per block; for Dask, a Dask array.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X contains infinity or does not have the features of the fit.
+
+        Examples
+        --------
+        >>> from emgmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+        ... )
+        >>> model.component_log_prob([[0.0], [2.0]]).round(3)
+        array([[-0.919, -8.919],
+               [-2.919, -2.919]])
+        """
+        mixture = self._mixture() if weighted else self._mixture().without_weights
+        return self._row_by_row(X, prediction.log_joint, mixture.n_densities, mixture=mixture)
 
     def score_samples(self, X: Any) -> Array:
         """Compute the log-density of each row.

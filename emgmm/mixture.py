@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -84,6 +84,12 @@ class Mixture:
         """Logarithms of the weights, in float64; -inf for a weight of 0."""
         with np.errstate(divide="ignore"):
             return np.log(self.weights, dtype=np.float64)
+
+    @property
+    def without_weights(self) -> Mixture:
+        """Mixture whose log-joint is the log-density of each component: all weights are 1."""
+        noise = None if self.noise is None else replace(self.noise, weight=1.0)
+        return replace(self, weights=np.ones_like(self.weights), noise=noise)
 
     @property
     def n_components(self) -> int:

@@ -57,6 +57,11 @@ def log_responsibilities(e_step: EStepForBlock, block: Block) -> Array:
     return np.fmax(log_joint - log_densities, -np.inf).T
 
 
+def log_joint(e_step: EStepForBlock, block: Block) -> Array:
+    """Return the log-joint of each row, (B, K); -inf if it overflows."""
+    return np.fmax(e_step.log_joint(block), -np.inf).T
+
+
 def summed(
     mixture: Mixture,
     source: Source,

@@ -196,7 +196,13 @@ def test_predictions_are_lazy_and_those_of_the_array(covariance_type, known):
     rows = cut(X, known=known).map_blocks(make, dtype=X.dtype, meta=np.empty((0, 0)))
     results = {
         name: getattr(model, name)(rows)
-        for name in ("predict", "predict_proba", "predict_log_proba", "score_samples")
+        for name in (
+            "predict",
+            "predict_proba",
+            "predict_log_proba",
+            "component_log_prob",
+            "score_samples",
+        )
     }
     assert not made
     for name, result in results.items():

@@ -32,7 +32,13 @@ def test_integers_give_the_float_answer(covariance_type, dtype):
         GaussianMixture(2, covariance_type=covariance_type, random_state=0), X.astype(float)
     )
     np.testing.assert_array_equal(model.means_, exact.means_)
-    for name in ("score_samples", "predict", "predict_proba", "predict_log_proba"):
+    for name in (
+        "score_samples",
+        "predict_proba",
+        "predict_log_proba",
+        "component_log_prob",
+        "predict",
+    ):
         np.testing.assert_array_equal(
             getattr(model, name)(X), getattr(exact, name)(X.astype(float))
         )

@@ -304,7 +304,8 @@ def test_defaults_satisfy_the_constraints():
 
 def test_questions_to_an_unfitted_estimator():
     model = GaussianMixture()
-    for method in ("predict", "predict_proba", "predict_log_proba", "score_samples", "score"):
+    methods = ("predict", "predict_proba", "predict_log_proba", "component_log_prob", "score")
+    for method in (*methods, "score_samples"):
         with pytest.raises(NotFittedError):
             getattr(model, method)(X)
     for method in (model.sample, model.n_parameters, model.to_sklearn):

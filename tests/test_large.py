@@ -236,7 +236,7 @@ def fitted():
     return GaussianMixture(3, random_state=0, tol=1e-6).fit(X)
 
 
-METHODS = ("predict", "predict_proba", "predict_log_proba", "score_samples")
+METHODS = ("predict", "predict_proba", "predict_log_proba", "component_log_prob", "score_samples")
 
 
 @pytest.mark.parametrize("source", SLICED.values(), ids=SLICED)
