@@ -229,11 +229,17 @@ def mean_table(value: Any) -> Array:
 
 
 def precisions_cholesky(value: Any, family: Family, n_components: int, n_features: int) -> Array:
-    """Return factors U of the precisions, precision = U U^T, as in scikit-learn."""
+    """Return factors U of the precisions, precision = U U^T, as in scikit-learn.
+
+    Lower triangular factors, as of ``numpy.linalg.cholesky``, are converted.
+    """
     name = f"{family.name} precisions_cholesky"
     array = _of_family(value, family, n_components, n_features, name)
     stacked = family.stack(array)
     if stacked.ndim == 3:
+        if np.tril(stacked, -1).any() and not np.triu(stacked, 1).any():
+            precisions = family.precisions(array.astype(np.float64))
+            return cholesky_of_precisions(precisions, family, n_components, n_features)
         wanted = "upper triangular with a positive diagonal"
         below = np.tril(stacked, -1) == 0
         right = (np.diagonal(stacked, axis1=1, axis2=2) > 0) & below.all(axis=1)

@@ -240,6 +240,21 @@ def test_weights_of_one_line_and_plain_lists_are_taken():
     assert not np.allclose(made.score_samples(X), model.score_samples(X))
 
 
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+def test_factors_may_be_lower_triangular(covariance_type):
+    """As `numpy.linalg.cholesky` returns them, which scikit-learn takes too."""
+    model = fitted(covariance_type)
+    lower = np.linalg.cholesky(model.precisions_)
+    for names in (["precisions_cholesky_"], COVARIANCES):
+        made = made_by_hand(model, names)
+        made.precisions_cholesky_ = lower
+        np.testing.assert_allclose(made.score_samples(X), model.score_samples(X), rtol=1e-9)
+        assert made.precisions_cholesky_ is lower
+    lower *= 1.1
+    with pytest.raises(ValueError, match="describe different covariances"):
+        made.predict(X)
+
+
 def crooked(cholesky):
     changed = cholesky.copy()
     changed[1] = changed[1].T
