@@ -32,7 +32,7 @@ SAME = 1e-12
 class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """An estimator that holds a mixture once it is fitted."""
 
-    fit: Callable[..., Any]
+    _own_fit: Callable[..., Any]
     random_state: Any
     reg_covar: float
     remaining_gain_: float
@@ -62,6 +62,9 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Integers:
         """Fit to the rows of X and predict their components: ``fit(X).predict(X)``.
 
+        As in scikit-learn, this does not call a `fit` that a subclass overrides, so that such a
+        `fit` can call this method.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -82,7 +85,8 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
             If X is `blocks`: call ``fit``, and then ``predict``, which returns an iterator.
         """
         validation.whole(X)
-        return self.fit(X, y, sample_weight).predict(X)
+        self._own_fit(X, y, sample_weight)
+        return self._row_by_row(X, prediction.labels, dtype=np.int64)
 
     def predict(self, X: Any) -> Integers:
         """Predict the most probable component of each row.
@@ -405,8 +409,6 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         5
         """
         return self._mixture().n_parameters
-
-    _n_parameters = n_parameters  # scikit-learn's name
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Compute Akaike's information criterion, -2 log L + 2 n_parameters; lower is better.

@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 from emgmm import attributes, validation
 from emgmm.acceleration import SCHEMES, Scheme
 from emgmm.base import BaseMixture
+from emgmm.compatibility import CompatibilityMixin
 from emgmm.covariances import FAMILIES, Family, family_of
 from emgmm.diagnostics import Diagnosis, diagnose
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
@@ -35,7 +36,7 @@ from emgmm.storage.checkpoint import recorder
 from emgmm.threads import one_blas_thread
 
 
-class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
+class GaussianMixture(PartialFitMixin, InterchangeMixin, CompatibilityMixin, BaseMixture):
     """Gaussian mixture fitted by expectation-maximization, a drop-in for scikit-learn's class.
 
     Parameters
@@ -332,6 +333,8 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, BaseMixture):
             raise
         issue(found)
         return self
+
+    _own_fit = fit  # of `fit_predict`, whatever a subclass's `fit` is
 
     def diagnose(self, X: Any, *, certify: bool = False, sample_weight: Any = None) -> Diagnosis:
         """Examine the fitted mixture for coincident, collapsed, starved and overlapping components.

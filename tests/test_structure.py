@@ -45,7 +45,7 @@ LAYERS = [
     {"attributes"},
     {"storage", "diagnostics"},
     {"base"},
-    {"interchange", "incremental"},
+    {"interchange", "incremental", "compatibility"},
     {"estimator"},
     {"selection"},
     {"testing"},

@@ -253,6 +253,8 @@ class GaussianMixtureIC(BaseMixture):
         issue(found)
         return self
 
+    _own_fit = fit  # of `fit_predict`, whatever a subclass's `fit` is
+
     def _search(self, source: Source) -> Search:
         """Return the rows and settings that all candidates share."""
         starts = starts_of(self.init_params, noise=self.noise is not None)
