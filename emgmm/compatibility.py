@@ -24,12 +24,16 @@ from emgmm.statistics import Statistics
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array
 
-START = "For another start, pass init_params a callable, or an array of labels, of \
-responsibilities or of means."
+START = (
+    "For another start, pass init_params a callable, or an array of labels, of responsibilities or "
+    "of means."
+)
 WEIGHTS = "For weighted rows, use fit(X, sample_weight=...)."
 DENSITY = "For the densities of the components, call component_log_prob; for outliers, use noise."
-COVARIANCES = "For other covariances, pass an instance of emgmm.covariances.Family as \
-covariance_type; for regularized ones, use prior."
+COVARIANCES = (
+    "For other covariances, pass an instance of emgmm.covariances.Family as covariance_type; for "
+    "regularized ones, use prior."
+)
 PARAMETERS = "To read or replace parameters, use the fitted attributes or from_parameters."
 
 # What scikit-learn's `fit` calls, and what to use here instead of overriding it.

@@ -25,7 +25,8 @@ def pytest_addoption(parser):
         "--cases",
         type=int,
         default=5,
-        help="run at most so many cases of a parametrized test (default 5); 0 runs all",
+        help="run at most so many cases of a parametrized test (default 5); 0 runs all, and -5 "
+        "those that 5 leaves out",
     )
 
 
@@ -44,7 +45,9 @@ def pytest_collection_modifyitems(config, items):
     left_out = set()
     for group in cases.values():
         group.sort(key=lambda item: crc32(item.nodeid.encode()))
-        left_out.update(group[most:])
+        left_out.update(group[abs(most) :])
+    if most < 0:
+        left_out = set(items) - left_out
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
 
