@@ -9,9 +9,6 @@ import ast
 import re
 from pathlib import Path
 
-from docutils import nodes
-from docutils.utils.math.latex2mathml import tex2mathml
-
 from emgmm import __file__ as package
 from emgmm import __version__
 
@@ -113,14 +110,12 @@ html_theme_options = {
 
 def visit_math(translator, node):
     """Write a formula as MathML, which browsers draw without a script from a server."""
-    translator.body.append(tex2mathml(node.astext()))
-    raise nodes.SkipNode
+    from docutils import nodes
+    from docutils.utils.math.latex2mathml import tex2mathml
 
-
-def visit_math_block(translator, node):
-    """Write a displayed formula as MathML."""
-    formula = tex2mathml(node.astext(), as_block=True)
-    translator.body.append(f'<div class="math">{formula}</div>')
+    block = isinstance(node, nodes.math_block)
+    formula = tex2mathml(node.astext(), as_block=block)
+    translator.body.append(f'<div class="math">{formula}</div>' if block else formula)
     raise nodes.SkipNode
 
 
@@ -151,4 +146,4 @@ def insert_module_tables(app, docname, source):
 
 def setup(app):
     app.connect("source-read", insert_module_tables)
-    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))

@@ -285,11 +285,9 @@ def test_forms_travel(covariance_type):
     mixture = model._mixture()
     summary = em_of(ArraySource(X), Problem(mixture.family, 3, 0.0)).summary
     block = Block(0, X.T)
-    forms = [
-        ExpandedEStep(mixture, summary),
-        CentredEStep(mixture),
-        estep.CompiledEStep(mixture, summary),
-    ]
+    forms = [ExpandedEStep(mixture, summary), CentredEStep(mixture)]
+    if estep.kernel() is not None:
+        forms.append(estep.CompiledEStep(mixture, summary))
     for form in forms:
         here = form.complete(form.sums(block))  # its scratch is full now
         again = pickle.loads(pickle.dumps(form))
