@@ -125,6 +125,7 @@ def test_the_optimum_is_plain_ems_on_healthy_problems(acceleration, covariance_t
 
 
 # -- what it is for --------------------------------------------------------------------------------
+@pytest.mark.slow
 @types
 @pytest.mark.parametrize("acceleration", ["anderson"])
 def test_a_slow_problem_takes_half_the_passes(acceleration, covariance_type):

@@ -112,6 +112,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", list(CASES))
 def test_an_interrupt_in_any_pass_changes_nothing(case, interrupts, tmp_path):
     rows = X.astype(np.float32) if "float32" in case else X
@@ -137,6 +138,7 @@ def test_an_interrupt_in_any_pass_changes_nothing(case, interrupts, tmp_path):
         assert Interrupted.passes <= n_passes + 1 - max(0, number - 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["several starts", "escape"])
 def test_a_fit_that_is_stopped_again_and_again_arrives(case, interrupts, tmp_path):
     model = GaussianMixture(random_state=0, **CASES[case])
@@ -572,6 +574,7 @@ FIT = textwrap.dedent(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_init", "acceleration"), [(3, ""), (1, "anderson")])
 def test_a_fit_that_is_killed_at_random_times_arrives(n_init, acceleration, tmp_path):
     rows, path, out = tmp_path / "rows.npy", tmp_path / "fit.npz", tmp_path / "model.json"

@@ -183,6 +183,7 @@ def test_acceleration_escapes_and_diagnoses_alike():
 
 
 # -- predictions ----------------------------------------------------------------------------------
+@pytest.mark.slow
 @types
 @pytest.mark.parametrize("known", [True, False])
 def test_predictions_are_lazy_and_those_of_the_array(covariance_type, known):

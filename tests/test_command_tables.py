@@ -352,6 +352,7 @@ def in_pieces(monkeypatch):
     monkeypatch.setattr(tables, "ROWS", 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [(), ("--scale",)])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_large_table_is_fitted_as_a_small_one_is(suffix, scale, capsys, request):

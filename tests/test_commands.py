@@ -421,6 +421,7 @@ def chosen_by_library(rows, **changed):
     return GaussianMixtureIC(**(common | changed)).fit(rows).best_estimator_
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(("option", "named"), OPTIONS)
 def test_options_do_what_the_library_does(option, named, faithful):

@@ -451,6 +451,7 @@ def test_a_small_table_has_the_same_blocks_for_all_who_ask_for_one_size():
     assert first[N][0] is first[10 * N][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 @pytest.mark.parametrize("task", ["fit", "predict"])
 def test_memory_does_not_grow_with_the_rows(dtype, task, tmp_path, monkeypatch):

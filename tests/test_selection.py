@@ -60,6 +60,7 @@ def grid():
 
 
 # -- mclust -------------------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["faithful", "iris", "acidity", "chevron"])
 def test_mclusts_criteria_and_choice(name):
     families = [model for model in converged()[name] if model != "VVE"]
@@ -103,6 +104,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", mclusts_defaults())
 def test_the_default_choice_is_sound_converged_and_no_worse_than_mclusts(name):
     theirs = mclusts_defaults()[name]
@@ -136,6 +138,7 @@ def ranking(found):
     return list(zip(found.results_["n_components"][order], names, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["iris", "faithful", "usarrests", "geyser"])
 def test_a_factor_of_all_columns_changes_no_choice(name):
     table = rows(name)
@@ -154,6 +157,7 @@ def test_a_factor_of_all_columns_changes_no_choice(name):
 CLOSED = [name for name in family_names(3) if FAMILIES[name].closed_under_scaling]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["iris", "faithful", "banknote", "geyser"])
 def test_units_of_single_columns_change_no_choice_among_families_closed_under_them(name):
     table = rows(name)
@@ -200,6 +204,7 @@ def planted(kind):
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["equal rows", "one-hot column", "rounded column", "few rows"])
 def test_candidates_that_collapsed_are_ranked_after_sound_ones(kind):
     table = planted(kind)
