@@ -327,7 +327,7 @@ def test_changes_that_depend_on_others_or_are_rounding_are_left_out():
 
 
 @types
-@pytest.mark.parametrize("wrong", ["lower", "negative", "nan"])
+@pytest.mark.parametrize("wrong", ["lower", "negative", "nan", "infinite"])
 def test_a_leap_that_fails_falls_back_to_the_plain_step(covariance_type, wrong, monkeypatch):
     X = overlapping()
 
@@ -336,6 +336,8 @@ def test_a_leap_that_fails_falls_back_to_the_plain_step(covariance_type, wrong, 
             return np.full_like(point.x, np.nan)
         if wrong == "negative":
             return -point.x
+        if wrong == "infinite":
+            return np.r_[point.x[:-1], np.inf]
         return point.x - 3 * point.residual
 
     leaps_to(monkeypatch, x_of)

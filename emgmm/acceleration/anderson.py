@@ -39,7 +39,7 @@ from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 from emgmm.mstep import relative_error
 from emgmm.statistics import Statistics
-from emgmm.tolerances import MAX_ERROR
+from emgmm.tolerances import MAX_ERROR, checked_afterwards
 from emgmm.typing import Array
 
 # Number of changes in the memory. On 265 problems, this depth reached the end of plain EM in fewer
@@ -132,7 +132,8 @@ class Chart:
             If the statistics are not those of a mixture, or if too many digits would be lost.
         """
         statistics = self.statistics(vector)
-        if not (statistics.counts.min() > 0 and statistics.noise >= 0):  # also true for NaN
+        possible = statistics.counts.min() > 0 and statistics.noise >= 0
+        if not (possible and np.isfinite(vector).all()):
             raise DegenerateCovarianceError(())
         mixture = self.em.m_step.maximise(statistics, before)
         if not relative_error(mixture, statistics) <= MAX_ERROR:
@@ -243,6 +244,7 @@ def leap(chart: Chart, x: Array, before: Step, least: float) -> Point | None:
     return Point.of(chart, x, step) if step.objective >= least else None
 
 
+@checked_afterwards
 def extrapolate(point: Point, memory: Sequence[Change], reach: float) -> tuple[Array, bool]:
     """Return the statistics to leap to, and whether `reach` limited the leap.
 
