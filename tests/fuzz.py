@@ -653,7 +653,9 @@ def judge_likelihood(judge, model, case):
         # So are weights, of whose logarithms the prior takes so many.
         rows = len(case.rows) if case.weights is None else np.sum(case.weights, dtype=LONG)
         lost += float(unit * (model.weight_concentration - 1) * model.n_components / rows)
-        falls = np.diff(objective) < -(1e-8 + 1e2 * (lost + unit * np.abs(objective[1:])))
+        with np.errstate(over="ignore"):
+            slack = 1e-8 + 1e2 * (lost + unit * np.abs(objective[1:]))
+        falls = np.diff(objective) < -slack
         for t in np.flatnonzero(falls & (event[1:] == "step"))[:1]:
             detail = f"{model.covariance_type}: {objective[t]!r} to {objective[t + 1]!r}"
             judge.fault("the likelihood falls", f"{detail} at step {t + 1}, {condition:.2g}")
