@@ -171,9 +171,6 @@ class MissingEStep(EStep):
             total = total + replace(part, unseen=unseen)
         return total
 
-    def complete(self, sums: Statistics) -> Statistics:
-        return sums
-
     def _empty_statistics(self, block: Block) -> Statistics:
         """Return statistics of no rows, but with the block's weight."""
         K, D = self.means.shape
