@@ -391,9 +391,9 @@ def test_the_digest_is_its_formula(monkeypatch):
 
     expected = 0
     for number in np.flatnonzero(weights):
-        terms = [bits(weights[number]) ^ bits(1.0), *map(bits, rows[number])]
-        term = sum(bit * pow(digest.G, j, 2**64) for j, bit in enumerate(terms))
-        expected += term * pow(digest.R, int(number), 2**64)
+        term = digest.G * (bits(weights[number]) - bits(1.0))
+        term += sum(bits(value) * digest.R**j for j, value in enumerate(rows[number]))
+        expected += term * pow(digest.R, 3 * int(number), 2**64)
     for hands in (1, 3):
         with one_blas_thread():
             monkeypatch.setattr(one_blas_thread, "n_threads", hands)

@@ -507,3 +507,14 @@ def test_predictions_are_numpys(covariance_type, dtype, monkeypatch):
         said.append([model.predict(X), model.predict_proba(X), model.score_samples(X)])
     for one, other in zip(*said, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-11 if dtype == np.float64 else 1e-6)
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 1000])
+def test_the_compiled_product_of_a_digest_is_that_of_integers(n):
+    from emgmm.sources.digest_compiled import product_with_reversed_bytes
+
+    random = np.random.default_rng(n)
+    words, powers = random.integers(0, 2**64, (2, n), np.uint64)
+    reversed_bytes = [int.from_bytes(word.tobytes(), "big") for word in words]
+    expected = sum(map(int.__mul__, reversed_bytes, powers.tolist())) % 2**64
+    assert int(product_with_reversed_bytes(words, powers)) == expected

@@ -1,17 +1,19 @@
 """The digest of a data set: a number that identifies the rows, their weights and their order.
 
-The digest is sum_i h_i R^i modulo 2^64, where i is the number of a row and h_i is a linear function
-of the bits of its values and its weight. As the terms can be added in any order, the digest depends
-neither on threads nor on how the rows are divided into blocks. A change of a single value always
-changes it, because R and the coefficients of h_i are odd. It detects accidents, not forgeries.
+The digest is sum_i R^(D i) h_i modulo 2^64, where i is the number of a row and D that of features.
+h_i is sum_j R^j b_ij plus G times the bits of the weight, where b_ij are the bits of the values. As
+the terms can be added in any order, the digest depends neither on threads nor on how the rows are
+divided into blocks. A change of a single value always changes it, because R and G are odd. It
+detects accidents, not forgeries.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,6 @@ from emgmm.sources.source import Rows, Source, Sum
 from emgmm.typing import Array, Integers
 
 Words = NDArray[np.uint64]
-Layout = Literal["C", "F"]
 
 MODULUS = 2**64
 
@@ -32,36 +33,58 @@ G = 0x9E3779B97F4A7C15
 # A power of R is a product of factors from tables with this number of entries.
 RADIX = 2**12
 
+# Number of values that are processed at once, so that they and the powers remain in the cache.
+PIECE = 2**14
+
 
 def digest(block: Block) -> int:
     """Return the sum of the terms of a block's rows."""
-    rows = np.asarray(block.rows, np.float64)
+    values = np.asarray(block.rows, np.float64)
     if not block.complete:
-        rows = np.where(np.isnan(rows), np.nan, rows)  # NaN has several representations
-    layout: Layout = "F" if rows.flags.f_contiguous else "C"
-    if block.numbers is None:
-        first, powers = block.start, _first_powers(R, rows.shape[1])
-        coefficients = _first_coefficients(*rows.shape, layout)
+        values = np.where(np.isnan(values), np.nan, values)  # NaN has several representations
+    base = _base_of_rows(len(values))
+    first = 1 if block.numbers is not None else pow(base, block.start, MODULUS)
+    if block.numbers is None and values.flags.f_contiguous:
+        total = _polynomial(values.ravel("F"), R)
     else:
-        first, powers = 0, _powers(block.numbers)
-        coefficients = _coefficients(powers, len(rows), layout)
-    total = int(np.einsum("i,i->", _bits(rows.ravel(layout)), coefficients))
+        total = sum(
+            pow(R, j, MODULUS) * _sum_of_rows(feature, block.numbers, base)
+            for j, feature in enumerate(values)
+        )
     if block.weights is not None:
-        total += int((_bits(block.weights) ^ _bits(np.ones(1))) @ powers)  # 0 for weights of 1
-    return total * pow(R, first, MODULUS) % MODULUS
+        of_weights = _sum_of_rows(block.weights, block.numbers, base)
+        of_ones = _sum_of_rows(np.ones(len(block.weights)), block.numbers, base)
+        total += G * (of_weights - of_ones)  # 0 for weights of 1
+    return total * first % MODULUS
 
 
-def _coefficients(powers: Words, n_features: int, layout: Layout) -> Words:
-    """Return the coefficients of the values of rows in their order in memory, (D x B,)."""
-    of_features = _first_powers(G, n_features + 1)[1:]
-    by_layout = (powers, of_features) if layout == "F" else (of_features, powers)
-    return np.multiply.outer(*by_layout).ravel()
+def _base_of_rows(n_features: int) -> int:
+    """Return the number by whose powers the terms of rows are multiplied."""
+    return pow(R, n_features, MODULUS)
 
 
-@lru_cache(16)
-def _first_coefficients(n_features: int, n_rows: int, layout: Layout) -> Words:
-    """Return the coefficients of the first rows."""
-    return _coefficients(_first_powers(R, n_rows), n_features, layout)
+def _sum_of_rows(values: Array, numbers: Integers | None, base: int) -> int:
+    """Return the sum of the bits of numbers times powers of a base: the first ones, or given."""
+    if numbers is None:
+        return _polynomial(np.ascontiguousarray(values), base)
+    return int(_bits(np.ascontiguousarray(values)) @ _powers(numbers, base))
+
+
+def _polynomial(values: Array, base: int) -> int:
+    """Return the sum of the bits of numbers times base^i, where i counts the numbers."""
+    powers, step, total = _first_powers(base, PIECE), pow(base, PIECE, MODULUS), 0
+    for start in reversed(range(0, len(values), PIECE)):
+        total = total * step + _product(values[start : start + PIECE], powers)
+    return total % MODULUS
+
+
+def _product(values: Array, powers: Words) -> int:
+    """Return the sum of the products of the bits of numbers with the first of some powers."""
+    if "numba" in sys.modules:  # otherwise, loading it takes more time than it saves
+        from emgmm.sources.digest_compiled import product_with_reversed_bytes
+
+        return int(product_with_reversed_bytes(values.view(np.uint64), powers))
+    return int(np.einsum("i,i->", _bits(values), powers[: len(values)]))
 
 
 def _bits(numbers: Array) -> Words:
@@ -80,9 +103,9 @@ def _first_powers(base: int, n: int) -> Words:
     return np.multiply.accumulate(factors)
 
 
-def _powers(numbers: Integers) -> Words:
-    """Return R to the power of each number."""
-    powers, base = np.ones(len(numbers), np.uint64), R
+def _powers(numbers: Integers, base: int) -> Words:
+    """Return a base to the power of each number."""
+    powers = np.ones(len(numbers), np.uint64)
     while numbers.any():
         powers *= _first_powers(base, RADIX)[numbers % RADIX]
         numbers, base = numbers // RADIX, pow(base, RADIX, MODULUS)
@@ -91,22 +114,26 @@ def _powers(numbers: Integers) -> Words:
 
 @dataclass(frozen=True, eq=False)
 class Digested:
-    """A sum over rows together with the digest of these rows."""
+    """A sum over rows together with the digest of these rows.
+
+    `base` is the number by whose powers the terms of rows are multiplied.
+    """
 
     sum: Any
     digest: int
+    base: int
 
     def __add__(self, other: Digested) -> Digested:
-        return Digested(self.sum + other.sum, (self.digest + other.digest) % MODULUS)
+        return Digested(self.sum + other.sum, (self.digest + other.digest) % MODULUS, self.base)
 
     def after(self, n_rows: int) -> Digested:
         """Return the same value for rows that `n_rows` other rows precede."""
-        return Digested(self.sum, self.digest * pow(R, n_rows, MODULUS) % MODULUS)
+        return replace(self, digest=self.digest * pow(self.base, n_rows, MODULUS) % MODULUS)
 
 
 def _digested(function: Callable[[Block], Any], block: Block) -> Digested:
     """Return the value of a function of a block, and the digest of the block."""
-    return Digested(function(block), digest(block))
+    return Digested(function(block), digest(block), _base_of_rows(len(block.rows)))
 
 
 class DigestedSource(Source):
