@@ -98,6 +98,15 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, CompatibilityMixin, Bas
         over X; it may end at another maximum than plain EM. Every mixture on the way counts as an
         iteration. `tol` still applies to steps of plain EM, of which two end the fit. A callable is
         another scheme (``emgmm.acceleration.Scheme``): it returns its state after a first step.
+    sampling : {'auto', None}, default='auto'
+        Whether a fit to more than 2**20 rows makes most of its steps on random samples of 2**17
+        rows or more, at most 2**28 bytes. The starts are run on the smallest sample. Further steps
+        on samples, whose statistics are corrected by those of all rows, follow until one of them
+        raises the mean log-likelihood by less than `tol`; then EM on all rows continues until it
+        meets `tol`. `n_iter_` and `lower_bounds_` count passes over all rows only. None runs EM
+        on all rows from the start, as scikit-learn does. So does 'auto' if the fit continues
+        another one (`warm_start`), if weights, means and precisions are given, if `init_params` is
+        an array, or if `max_iter` is below 10.
     prior : {None, 'conjugate'} or NormalInverseWishart, default=None
         Prior of the components' means and covariances. The fit is then the mode of the posterior,
         which exists even if the likelihood has no maximum, and `reg_covar` is not used. 'conjugate'
@@ -214,6 +223,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, CompatibilityMixin, Bas
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "break_symmetry": ["boolean"],
+        "sampling": [one_of({"auto"}), None],
         "prior": [one_of({"conjugate"}), NormalInverseWishart, None],
         "weight_concentration": [Interval(Real, 1.0, None, closed="left")],
         "noise": [one_of({"uniform"}), Interval(Real, 0.0, None, closed="neither"), callable, None],
@@ -244,6 +254,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, CompatibilityMixin, Bas
         verbose_interval: int = 10,
         break_symmetry: bool = True,
         acceleration: str | Scheme | None = None,
+        sampling: str | None = "auto",
         prior: str | NormalInverseWishart | None = None,
         weight_concentration: float = 1.0,
         noise: str | float | Callable[..., Any] | None = None,
@@ -269,6 +280,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, CompatibilityMixin, Bas
         self.verbose_interval = verbose_interval
         self.break_symmetry = break_symmetry
         self.acceleration = acceleration
+        self.sampling = sampling
         self.prior = prior
         self.weight_concentration = weight_concentration
         self.noise = noise

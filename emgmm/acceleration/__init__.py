@@ -4,6 +4,7 @@ from functools import partial
 
 from emgmm.acceleration.anderson import BURN_IN, Accelerated, Change, Point, Warmup
 from emgmm.acceleration.plain import Plain, plain_steps
+from emgmm.acceleration.sampled import SAMPLE, Sampled, SampleEM
 from emgmm.acceleration.step import LEAP, PLAIN, Scheme, SchemeState, Step, em_step, evaluate
 
 # The initial states of the schemes, by the value of ``acceleration``. To add a scheme, write its
@@ -23,19 +24,23 @@ def after_short_runs(scheme: Scheme) -> Scheme:
 
 
 # Classes that the states of schemes consist of, which a checkpoint can store.
-MEMORIES: tuple[type, ...] = (Step, Plain, Warmup, Accelerated, Point, Change)
+MEMORIES: tuple[type, ...] = (Step, Plain, Sampled, Warmup, Accelerated, Point, Change)
 
 __all__ = [
     "LEAP",
     "MEMORIES",
     "PLAIN",
+    "SAMPLE",
     "SCHEMES",
     "Change",
     "Plain",
     "Point",
+    "SampleEM",
+    "Sampled",
     "Scheme",
     "SchemeState",
     "Step",
+    "Warmup",
     "after_short_runs",
     "em_step",
     "evaluate",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,14 @@ from emgmm.fitting.messages import warnings_of_fit
 from emgmm.fitting.multistart import Multistart, first_mixture
 from emgmm.fitting.problem import Options, Problem
 from emgmm.fitting.progress import Reporter
-from emgmm.fitting.recorder import Outcome, Recorder, tabulated
+from emgmm.fitting.recorder import (
+    SAMPLES_FAILED,
+    FinishedStarts,
+    Outcome,
+    Recorder,
+    tabulated,
+)
+from emgmm.fitting.sampling import Samples, best_by_samples, profits_from_samples
 from emgmm.fitting.stepwise import Stream
 from emgmm.mixture import Mixture
 from emgmm.prediction import label_counts, summed
@@ -136,10 +143,22 @@ def fit_mixture(
         raise DegenerateCovarianceError(features=singular)
     starts, random = recorder.restore(em, random_state)
     multistart = Multistart(em, options.scheme, options.rules, random, recorder)
-    start = partial(first_mixture, em, options.start, options.given)
-    mixtures = [start] * options.n_init if initial is None else [lambda _: initial]
-    best, outcomes = multistart.best(starts, mixtures, before, reporter or Reporter(0, 1))
+    reporter = reporter or Reporter(0, 1)
+    if starts.sample_seed is None and initial is None and profits_from_samples(em, options):
+        starts = replace(starts, sample_seed=random.randint(2**31 - 1))
+    if starts.sample_seed not in (None, SAMPLES_FAILED):
+        samples = Samples(em, starts.sample_seed)
+        try:
+            starts = best_by_samples(multistart, samples, starts, options, reporter)
+        except DegenerateCovarianceError:
+            starts = FinishedStarts(sample_seed=SAMPLES_FAILED)
+    if starts.sample_seed in (None, SAMPLES_FAILED):
+        start = partial(first_mixture, em, options.start, options.given)
+        mixtures = [start] * options.n_init if initial is None else [lambda _: initial]
+        starts = multistart.best(starts, mixtures, before, reporter)
+    best = starts.best
+    assert best is not None
     if best.step.objective == -math.inf:
         summed(best.step.mixture, source, label_counts)  # raises an error that names the row
     found = warnings_of_fit(em, best, break_symmetry=options.rules.stop_if_coincident)
-    return FitResult(em, best, outcomes, found)
+    return FitResult(em, best, starts.outcomes, found)

@@ -15,7 +15,7 @@ from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Rules, Run, run
 from emgmm.fitting.progress import Reporter
-from emgmm.fitting.recorder import FinishedStarts, Outcome, Recorder
+from emgmm.fitting.recorder import FinishedStarts, Recorder
 from emgmm.fitting.split import splits
 from emgmm.initialization import Start
 from emgmm.mixture import Mixture
@@ -44,6 +44,11 @@ class Given:
     weights: Array | None = None
     means: Array | None = None
     precisions_cholesky: Array | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to the start."""
+        return all(value is not None for value in vars(self).values())
 
 
 def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomState) -> Mixture:
@@ -143,7 +148,7 @@ class Multistart:
         initial: Sequence[Callable[[np.random.RandomState], Mixture]],
         before: float,
         reporter: Reporter,
-    ) -> tuple[Run, tuple[Outcome, ...]]:
+    ) -> FinishedStarts:
         """Run the scheme from each initial mixture and return the best run and all outcomes.
 
         The best run is the one with the highest objective. Starts that fail are ignored unless all
@@ -170,7 +175,7 @@ class Multistart:
             starts = starts.with_run(ended)
         if starts.best is None:
             raise DegenerateCovarianceError(starts.failed or ())
-        return starts.best, starts.outcomes
+        return starts
 
     def run(
         self,

@@ -64,6 +64,8 @@ class Options:
         Initial parameters that do not come from the initialization.
     n_init : int
         Number of starts, of which the best is kept.
+    sampling : bool
+        Whether a fit to many rows makes most of its steps on samples.
     """
 
     rules: Rules
@@ -71,6 +73,7 @@ class Options:
     start: Start
     given: Given = field(default_factory=Given)
     n_init: int = 1
+    sampling: bool = False
 
 
 def problem_of(
@@ -106,7 +109,9 @@ def options_of(estimator: Any, start: Start, given: Given) -> Options:
     start_from = estimator.init_params
     is_array = not (isinstance(start_from, str) or callable(start_from))  # the same start each time
     n_init = 1 if is_array else estimator.n_init
-    return Options(rules, scheme_of(estimator.acceleration), start, given, n_init)
+    scheme = scheme_of(estimator.acceleration)
+    sampling = estimator.sampling is not None and not is_array
+    return Options(rules, scheme, start, given, n_init, sampling)
 
 
 def given_of(estimator: Any, family: Family, n_features: int) -> Given:

@@ -18,6 +18,9 @@ from emgmm.em import EM
 from emgmm.fitting.loop import Progress, Run
 from emgmm.sources import Source
 
+# In place of the seed of samples that led to a singular covariance.
+SAMPLES_FAILED = -1
+
 
 class Outcome(NamedTuple):
     """Outcome of one start; the defaults describe a failure."""
@@ -46,11 +49,14 @@ class FinishedStarts:
         Best run.
     failed : tuple of int, optional
         Components whose covariance was singular in the first start that failed.
+    sample_seed : int, optional
+        Seed of the samples, if the starts are run on a sample; `SAMPLES_FAILED` after that failed.
     """
 
     outcomes: tuple[Outcome, ...] = ()
     best: Run | None = None
     failed: tuple[int, ...] | None = None
+    sample_seed: int | None = None
 
     def with_failure(self, components: tuple[int, ...]) -> FinishedStarts:
         """Return the results after one more start, which failed."""

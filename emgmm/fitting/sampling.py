@@ -1,0 +1,187 @@
+"""Fits to many rows, which make most of their steps on random samples of the rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from emgmm.acceleration import SAMPLE, Sampled, SampleEM, Warmup, evaluate
+from emgmm.em import EM
+from emgmm.exceptions import DegenerateCovarianceError
+from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Rules, Run
+from emgmm.fitting.multistart import START_FROM, START_ROWS, Multistart, first_mixture
+from emgmm.fitting.problem import Options
+from emgmm.fitting.progress import Reporter
+from emgmm.fitting.recorder import FinishedStarts
+from emgmm.mixture import Mixture
+
+# Each sample has this many times as many rows as the one before.
+GROWTH = 4
+
+# Largest fraction of the rows, and largest number of bytes, of a sample.
+LARGEST_FRACTION, LARGEST_BYTES = 1 / 8, 2**28
+
+# Smallest `max_iter` with which samples are used: fewer iterations are meant to be those of EM.
+LEAST_ITERATIONS = 10
+
+# A sample is followed by a larger one if a gain is more than this fraction of the gain before.
+SLOW = 0.1
+
+# A run on the smallest sample ends if its remaining gain, in nats for the sample, is below the first
+# number times that of the parameters of the means: the error of an estimate from the sample costs
+# half a nat on average. The second number limits its iterations.
+NEGLIGIBLE = 0.05
+MOST_ITERATIONS = 1000
+
+
+def profits_from_samples(em: EM, options: Options) -> bool:
+    """Return whether a fit makes most of its steps on samples."""
+    return (
+        options.sampling
+        and em.source.n_rows > START_FROM
+        and options.rules.max_iter >= LEAST_ITERATIONS
+        and not options.given.complete
+    )
+
+
+class Samples:
+    """Nested random samples of the rows, from the smallest to the largest one.
+
+    The smallest sample has as many rows as a start uses. All sources of the same rows have the same
+    samples, because rows are drawn by their numbers.
+
+    Parameters
+    ----------
+    em : EM
+        EM's map for all rows.
+    seed : int
+        Seed of the samples.
+    """
+
+    def __init__(self, em: EM, seed: int) -> None:
+        self.em = em
+        source = em.source
+        most = LARGEST_BYTES // (source.n_features * source.dtype.itemsize)
+        most = max(START_ROWS, min(most, int(source.n_rows * LARGEST_FRACTION)))
+        self.strides = [1]
+        while most // (self.strides[0] * GROWTH) >= START_ROWS:
+            self.strides.insert(0, self.strides[0] * GROWTH)
+        n_rows = START_ROWS * self.strides[0]
+        self.rows = source.sample(n_rows, np.random.RandomState(seed))
+        em.passes += 1
+        self._maps: dict[int, SampleEM] = {}
+
+    def __len__(self) -> int:
+        return len(self.strides)
+
+    def __getitem__(self, level: int) -> SampleEM:
+        if level not in self._maps:
+            rows = self.rows.take(slice(None, None, self.strides[level]))
+            em = self.em
+            self._maps = {level: SampleEM(rows, em.m_step, em.n_components, em.summary.weight)}
+        return self._maps[level]
+
+    def rules(self, rules: Rules) -> Rules:
+        """Return the conditions under which a run on the smallest sample ends."""
+        weight = self.em.summary.weight
+        negligible = NEGLIGIBLE * self.em.n_components * self.em.source.n_features
+        negligible *= max(1.0, self.em.source.n_rows / START_ROWS)  # as weights are scaled
+        tol = min(rules.tol, 0.1 * negligible / weight)
+        return replace(rules, tol=tol, max_iter=MOST_ITERATIONS, negligible=negligible)
+
+
+def begun(em: EM, mixture: Mixture) -> Progress:
+    """Return the state of a run of `leaps` from a mixture; this takes one pass."""
+    step = evaluate(em, mixture, SAMPLE)
+    first = HistoryEntry(step.objective, step.passes, step.event)
+    return Progress(Sampled(step), [first], 0, -np.inf, em.passes)
+
+
+def leaps(
+    em: EM,
+    progress: Progress,
+    *,
+    samples: Samples,
+    rules: Rules,
+    report: Callable[[int, float], None],
+    record: Callable[[Progress], None] | None = None,
+) -> Run:
+    """Make steps on samples until one of them gains less than `tol`.
+
+    A step that does not increase the objective is discarded, and a larger sample follows. The last
+    two iterations that `max_iter` allows are left for EM.
+    """
+    state, entries = progress.state, progress.entries[: progress.n_iter + 1]
+    assert isinstance(state, Sampled)
+    gain_before = math.inf
+    while len(entries) < rules.max_iter - 1:
+        if record is not None:
+            record(Progress(state, entries, len(entries) - 1, progress.before, em.passes))
+        if len(entries) > 1:
+            gain_before = entries[-1].objective - entries[-2].objective
+        gain, following = 0.0, state
+        with suppress(DegenerateCovarianceError):
+            following = state.leap(em, samples[state.level])
+            gain = following.step.objective - state.step.objective
+        if gain > 0:
+            state = following
+            entries.append(HistoryEntry(state.step.objective, em.passes, SAMPLE))
+            report(len(entries) - 1, gain)
+            if gain < rules.tol:
+                break
+        if gain <= SLOW * gain_before and gain > 0:
+            continue
+        if state.level + 1 < len(samples):
+            state = replace(state, level=state.level + 1)
+        elif gain <= 0:
+            break
+    ending = Ending.MAX_ITER if len(entries) > 1 else Ending.START_ONLY
+    return Run(state.step, entries, False, ending)
+
+
+def best_by_samples(
+    multistart: Multistart,
+    samples: Samples,
+    starts: FinishedStarts,
+    options: Options,
+    reporter: Reporter,
+) -> FinishedStarts:
+    """Run each start on the smallest sample, and fit all rows from the best result.
+
+    Parameters
+    ----------
+    multistart : Multistart
+        Fit to all rows.
+    samples : Samples
+        Samples of the rows.
+    starts : FinishedStarts
+        Results of the starts that are finished.
+    options : Options
+        Options of the fit.
+    reporter : Reporter
+        Printer of the progress.
+
+    Raises
+    ------
+    DegenerateCovarianceError
+        If a covariance of all starts becomes singular, or one of the best start for all rows.
+    """
+    em, rules, recorder = multistart.em, multistart.rules, multistart.recorder
+    smallest, on_sample = samples[0], samples.rules(rules)
+    on_starts = replace(multistart, em=smallest, scheme=Warmup, rules=on_sample)
+    start = partial(first_mixture, smallest, options.start, options.given)
+    starts = on_starts.best(starts, [start] * options.n_init, -np.inf, reporter)
+    assert starts.best is not None
+    recorder.begin_start(starts, em, multistart.random)
+    iterate = partial(leaps, em, samples=samples, rules=rules, report=reporter.iteration)
+    leapt = recorder.run(partial(begun, em, starts.best.step.mixture), iterate)
+    left = replace(rules, max_iter=rules.max_iter - leapt.n_iter)
+    more = partial(multistart.run, multistart.scheme, lambda: leapt.step, left)
+    ended = multistart.split_coincident(leapt.resumed(more(report=reporter.iteration)))
+    reporter.end(ended.step.objective, converged=ended.converged)
+    return replace(starts, best=ended)
