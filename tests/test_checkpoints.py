@@ -27,8 +27,9 @@ from emgmm import (
     blocks,
     validation,
 )
-from emgmm.acceleration import SCHEMES, evaluate
+from emgmm.acceleration import SCHEMES, evaluate, sampled
 from emgmm.covariances import FAMILIES
+from emgmm.fitting import sampling
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.problem import Problem
 from emgmm.sources import ArraySource, digest
@@ -58,7 +59,8 @@ class Interrupted(ArraySource):
 
 @pytest.fixture
 def interrupts(monkeypatch):
-    monkeypatch.setattr(validation, "ArraySource", Interrupted)
+    for module in (validation, sampled):
+        monkeypatch.setattr(module, "ArraySource", Interrupted)
 
     def at(number):
         monkeypatch.setattr(Interrupted, "passes", 0)
@@ -109,19 +111,25 @@ CASES = {
         "acceleration": "anderson",
         **stuck_start(),
     },
+    "samples": {"n_components": 3, "n_init": 2, "tol": 1e-9},
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", list(CASES))
-def test_an_interrupt_in_any_pass_changes_nothing(case, interrupts, tmp_path):
+def test_an_interrupt_in_any_pass_changes_nothing(case, interrupts, tmp_path, monkeypatch):
+    if case == "samples":
+        monkeypatch.setattr(sampling, "START_FROM", 150)
+        monkeypatch.setattr(sampling, "START_ROWS", 20)
+        monkeypatch.setattr(sampling, "LARGEST_FRACTION", 0.5)
     rows = X.astype(np.float32) if "float32" in case else X
     path = tmp_path / "fit.npz"
     model = GaussianMixture(random_state=0, **CASES[case])
     uninterrupted = fit(clone(model), rows)
     whole, events = fitted(uninterrupted), set(uninterrupted.history_["event"])
     n_passes = Interrupted.passes
-    assert ("escape" in case, "anderson" in case) == ("escape" in events, "leap" in events)
+    accelerated = "escape" in case, "anderson" in case, "sample" in case
+    assert accelerated == tuple(event in events for event in ("escape", "leap", "sample"))
     model.set_params(checkpoint=path)
     for number in range(1, n_passes + 1, 1 + n_passes // 30):
         stopped = clone(model)
@@ -134,8 +142,10 @@ def test_an_interrupt_in_any_pass_changes_nothing(case, interrupts, tmp_path):
         interrupts(-1)
         assert fitted(fit(stopped, rows)) == whole
         assert list(tmp_path.iterdir()) == []
-        # The summary is always made again, and the pass in which it was stopped.
-        assert Interrupted.passes <= n_passes + 1 - max(0, number - 2)
+        # The summary is always made again, and the pass in which it was stopped; on samples, also
+        # their summaries and all steps since the last pass over all rows.
+        repeated = n_passes // 3 if case == "samples" else 0
+        assert Interrupted.passes <= n_passes + 1 - max(0, number - 2) + repeated
 
 
 @pytest.mark.slow

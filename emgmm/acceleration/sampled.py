@@ -23,15 +23,18 @@ Advances in Neural Information Processing Systems 31.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from emgmm.acceleration.anderson import Accelerated, Chart, Warmup
 from emgmm.acceleration.plain import Plain
 from emgmm.acceleration.step import Step, evaluate
 from emgmm.em import EM
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
-from emgmm.mstep import MStep
-from emgmm.sources import ArraySource, Rows
+from emgmm.sources import ArraySource, Rows, Sum
+from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
 from emgmm.typing import Array
 
@@ -49,23 +52,24 @@ LITTLE, IN_SUCCESSION = 1e-6, 3
 class SampleEM(EM):
     """EM's map for a sample, whose statistics are scaled to the weight of all rows.
 
+    Passes over the sample are not counted.
+
     Parameters
     ----------
+    em : EM
+        EM's map for all rows.
     rows : Rows
         Sample of the rows.
-    m_step : MStep
-        M-step of the fit to all rows.
-    n_components : int
-        Number of components.
-    weight : float
-        Weight of all rows.
     """
 
-    def __init__(self, rows: Rows, m_step: MStep, n_components: int, weight: float) -> None:
+    def __init__(self, em: EM, rows: Rows) -> None:
         source = ArraySource(rows.values, rows.weights, complete=rows.complete)
-        super().__init__(source, m_step, n_components)
-        self.weight = weight
-        self.scale = weight / self.summary.weight
+        super().__init__(source, em.m_step, em.n_components)
+        self.passes = em.passes
+        self.scale = em.summary.weight / self.summary.weight
+
+    def sum(self, function: Callable[[Block], Sum], block_rows: int) -> Sum:
+        return self.source.sum(function, block_rows)
 
     def expect(self, mixture: Mixture) -> Statistics:
         return super().expect(mixture).times(self.scale)
@@ -97,6 +101,11 @@ class CorrectedEM(EM):
     def expect_about(self, mixture: Mixture, centres: Array) -> Statistics:
         return self._corrected(mixture, self.sample.expect_about(mixture, centres))
 
+    def maximise(self, mixture: Mixture, statistics: Statistics) -> Mixture:
+        if statistics.counts.min() <= 0 or statistics.noise < 0:  # by the error of the correction
+            raise DegenerateCovarianceError(())
+        return super().maximise(mixture, statistics)
+
     def _corrected(self, mixture: Mixture, of_sample: Statistics) -> Statistics:
         exact = self.exact.about(of_sample.centres, self.family)
         estimate = self.estimate.about(of_sample.centres, self.family)
@@ -123,25 +132,20 @@ class Sampled(Plain):
     level: int = 0
 
     def leap(self, em: EM, sample: SampleEM) -> Sampled:
-        """Return the state after steps on a sample and one pass over all rows.
-
-        Raises
-        ------
-        DegenerateCovarianceError
-            If a covariance becomes singular.
-        """
+        """Return the state after steps on a sample and one pass over all rows."""
         mixture = limit(CorrectedEM(sample, self.step), self.step.mixture)
         return replace(self, step=evaluate(em, mixture, SAMPLE))
 
 
 def limit(em: EM, mixture: Mixture) -> Mixture:
-    """Return the mixture that EM with Anderson acceleration reaches."""
+    """Return the mixture that EM with Anderson acceleration reaches, or the last definite one."""
     state: Warmup | Accelerated = Warmup(evaluate(em, mixture))
     first, in_succession = state.step.objective, 0
-    for _ in range(MOST_STEPS):
-        before, state = state.step.objective, state.next(em, force_plain=False)
-        now = state.step.objective
-        in_succession = in_succession + 1 if now - before <= LITTLE * (now - first) else 0
-        if in_succession == IN_SUCCESSION:
-            break
+    with suppress(DegenerateCovarianceError):
+        for _ in range(MOST_STEPS):
+            before, state = state.step.objective, state.next(em, force_plain=False)
+            now = state.step.objective
+            in_succession = in_succession + 1 if now - before <= LITTLE * (now - first) else 0
+            if in_succession == IN_SUCCESSION:
+                break
     return state.step.mixture

@@ -146,6 +146,7 @@ def fit_mixture(
     reporter = reporter or Reporter(0, 1)
     if starts.sample_seed is None and initial is None and profits_from_samples(em, options):
         starts = replace(starts, sample_seed=random.randint(2**31 - 1))
+        em.passes += 1  # which draws the samples
     if starts.sample_seed not in (None, SAMPLES_FAILED):
         samples = Samples(em, starts.sample_seed)
         try:

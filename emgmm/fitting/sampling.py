@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +11,6 @@ import numpy as np
 
 from emgmm.acceleration import SAMPLE, Sampled, SampleEM, Warmup, evaluate
 from emgmm.em import EM
-from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Rules, Run
 from emgmm.fitting.multistart import START_FROM, START_ROWS, Multistart, first_mixture
 from emgmm.fitting.problem import Options
@@ -32,9 +30,9 @@ LEAST_ITERATIONS = 10
 # A sample is followed by a larger one if a gain is more than this fraction of the gain before.
 SLOW = 0.1
 
-# A run on the smallest sample ends if its remaining gain, in nats for the sample, is below the first
-# number times that of the parameters of the means: the error of an estimate from the sample costs
-# half a nat on average. The second number limits its iterations.
+# A run on the smallest sample ends if its remaining gain, in nats for the sample, is less than this
+# number times that of the parameters of the means. The error of a parameter that is estimated from
+# the sample costs about half a nat. The second number limits the iterations.
 NEGLIGIBLE = 0.05
 MOST_ITERATIONS = 1000
 
@@ -73,7 +71,6 @@ class Samples:
             self.strides.insert(0, self.strides[0] * GROWTH)
         n_rows = START_ROWS * self.strides[0]
         self.rows = source.sample(n_rows, np.random.RandomState(seed))
-        em.passes += 1
         self._maps: dict[int, SampleEM] = {}
 
     def __len__(self) -> int:
@@ -82,8 +79,7 @@ class Samples:
     def __getitem__(self, level: int) -> SampleEM:
         if level not in self._maps:
             rows = self.rows.take(slice(None, None, self.strides[level]))
-            em = self.em
-            self._maps = {level: SampleEM(rows, em.m_step, em.n_components, em.summary.weight)}
+            self._maps = {level: SampleEM(self.em, rows)}
         return self._maps[level]
 
     def rules(self, rules: Rules) -> Rules:
@@ -124,10 +120,8 @@ def leaps(
             record(Progress(state, entries, len(entries) - 1, progress.before, em.passes))
         if len(entries) > 1:
             gain_before = entries[-1].objective - entries[-2].objective
-        gain, following = 0.0, state
-        with suppress(DegenerateCovarianceError):
-            following = state.leap(em, samples[state.level])
-            gain = following.step.objective - state.step.objective
+        following = state.leap(em, samples[state.level])
+        gain = following.step.objective - state.step.objective
         if gain > 0:
             state = following
             entries.append(HistoryEntry(state.step.objective, em.passes, SAMPLE))
