@@ -341,6 +341,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["package/script.py"], ["-m", "script"]])
 def test_a_script_and_a_module_run_as_by_python_itself(words, folder):
     module = words[0] == "-m"
