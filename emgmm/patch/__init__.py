@@ -117,7 +117,7 @@ class _Interchangeable(ABCMeta):
 
     def __subclasscheck__(cls, subclass: type) -> bool:
         if _is_one_of(subclass, COUNTED[ORIGINAL]):
-            return _is_one_of(subclass, (cls,) if _undo is None else COUNTED.get(cls, (cls,)))
+            return _is_one_of(subclass, COUNTED.get(cls, (cls,)))
         return super().__subclasscheck__(subclass)
 
 
@@ -169,7 +169,7 @@ def _reduced_class(kind: type) -> str | tuple[Any, ...]:
 
 def _restore(self: Any, state: Mapping[str, Any]) -> None:
     """Set the state of an unpickled object, whose class may be meant to be scikit-learn's."""
-    if type(self) is GaussianMixture and "_sklearn_version" in state:
+    if "_sklearn_version" in state:  # of classes in scikit-learn's modules only
         self.__dict__.clear()
         self.__class__ = ORIGINAL
         self.__setstate__(state)
