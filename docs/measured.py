@@ -142,6 +142,19 @@ def equal_rows_without_a_ridge():
             say(name, kind, ended)
 
 
+def components_of_one_row_without_a_ridge():
+    rows = np.random.RandomState(0).uniform(size=(30, 3))
+    given = {
+        "weights_init": [1 / 30, 1 / 30, 28 / 30],
+        "means_init": [rows[0], rows[1], rows[2:].mean(axis=0)],
+        "precisions_init": [1e6, 1e6, 12.0],
+    }
+    for name, cls in BOTH:
+        model = cls(3, covariance_type="spherical", reg_covar=0, max_iter=1, **given)
+        ended = outcome(model.fit, rows)
+        say(name, model.covariances_ if ended is model else ended)
+
+
 def empty_components():
     rows = blobs(200)
     for kind in TYPES:
@@ -279,6 +292,7 @@ if __name__ == "__main__":
         far_from_zero,
         starts_that_fail,
         equal_rows_without_a_ridge,
+        components_of_one_row_without_a_ridge,
         empty_components,
         after_a_failed_fit,
         after_bad_input,

@@ -14,6 +14,7 @@ from emgmm.exceptions import (
     UnsoundComponentsWarning,
 )
 from emgmm.fitting.loop import Ending
+from emgmm.patch import patch_sklearn, unpatch_sklearn
 from emgmm.plotting import ConvergenceDisplay, GaussianMixtureDisplay, InformationCriterionDisplay
 from emgmm.prior import NormalInverseWishart
 from emgmm.selection.estimator import GaussianMixtureIC
@@ -43,6 +44,8 @@ __all__ = [
     "Verdict",
     "__version__",
     "blocks",
+    "patch_sklearn",
+    "unpatch_sklearn",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import takewhile
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -52,6 +52,10 @@ HOOKS = {
     "_set_parameters": PARAMETERS,
 }
 
+# Whether a subclass that overrides a hook is refused when it is defined. While scikit-learn is
+# patched, it is refused when it is fitted: it may belong to code that is imported and not used.
+refuse_definitions = True
+
 
 class CompatibilityMixin:
     """Mixin of private methods that scikit-learn's class has; nothing in this package calls them.
@@ -69,19 +73,29 @@ class CompatibilityMixin:
     n_parameters: Callable[[], int]
     predict_log_proba: Callable[[Any], Any]
     score_samples: Callable[[Any], Any]
+    _refusal: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse a subclass that overrides what `fit` does not call."""
+        """Refuse a subclass that overrides what `fit` does not call, now or when it is fitted."""
         super().__init_subclass__(**kwargs)
         before = list(takewhile(lambda each: each is not CompatibilityMixin, cls.__mro__))
         found = [name for name in HOOKS if any(name in vars(each) for each in before)]
+        cls._refusal = ""
         if found:
             instead = " ".join(dict.fromkeys(HOOKS[name] for name in found))
-            raise TypeError(
+            cls._refusal = (
                 f"{cls.__name__} overrides {', '.join(found)}, but unlike scikit-learn's, the fit "
                 f"of emgmm.GaussianMixture does not call such methods. {instead} See the page "
                 "'You subclassed GaussianMixture' of the user guide."
             )
+        if refuse_definitions:
+            cls._check_overrides()
+
+    @classmethod
+    def _check_overrides(cls) -> None:
+        """Check that the class does not override what `fit` does not call."""
+        if cls._refusal:
+            raise TypeError(cls._refusal)
 
     def _estimate_log_prob(self, X: Any, xp: Any = None) -> Any:  # noqa: ARG002
         self._check_no_noise()

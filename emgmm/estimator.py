@@ -331,6 +331,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, CompatibilityMixin, Bas
         UnobservedPairWarning
             If two features were never observed in the same row.
         """
+        self._check_overrides()
         try:
             with (
                 attributes.unchanged_by_errors(self),

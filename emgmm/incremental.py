@@ -41,6 +41,7 @@ class PartialFitMixin:
     learning_decay: float
     learning_offset: float
     forgetting: float | None
+    _check_overrides: Callable[[], None]
     _validate_params: Callable[[], None]
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
@@ -102,6 +103,7 @@ class PartialFitMixin:
         >>> model.n_iter_, model.ending_.name
         (100, 'STREAM')
         """
+        self._check_overrides()
         with attributes.unchanged_by_errors(self), one_blas_thread():
             # scikit-learn's decorator for such methods would validate in the first call only.
             if not get_config()["skip_parameter_validation"]:

@@ -73,6 +73,7 @@ TESTS = {
     "initialization/denoising": "cleaning noise",
     "initialization/whitening": "starts",
     "initialization/given": "starts objects",
+    "patch": "patch",
     "testing": "testing",
     "storage/archive": "checkpoints tampering models",
     "sources/block": "statistics weights",

@@ -53,8 +53,13 @@ def expected(estimator):
     return {"check_sample_weight_equivalence_on_dense_data": reason}
 
 
+# Before 1.9, scikit-learn passes pytest a generator, which pytest 9 deprecates.
+CHECKS = parametrize_with_checks(MEMBERS, expected_failed_checks=expected)
+NAMES, CASES = CHECKS.args
+
+
 @pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@parametrize_with_checks(MEMBERS, expected_failed_checks=expected)
+@pytest.mark.parametrize(NAMES, list(CASES), **CHECKS.kwargs)
 def test_scikit_learns_checks(estimator, check):
     check(estimator)

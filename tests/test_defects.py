@@ -80,6 +80,20 @@ def test_a_component_on_equal_rows_is_singular_and_not_a_triumph(covariance_type
         model.fit(X)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_components_of_one_row_each_are_singular(seed):
+    """scikit-learn's variances there are below 1e-15 and rounding errors, and it goes on."""
+    X = np.random.RandomState(seed).uniform(size=(30, 3))
+    start = {
+        "weights_init": [1 / 30, 1 / 30, 28 / 30],
+        "means_init": [X[0], X[1], X[2:].mean(axis=0)],
+        "precisions_init": [1e6, 1e6, 12.0],
+    }
+    model = GaussianMixture(3, covariance_type="spherical", reg_covar=0, max_iter=1, **start)
+    with pytest.raises(ValueError, match="Singular: components 0 and 1,"):
+        model.fit(X)
+
+
 def hit_or_miss(script):
     """A start that gives component 1 a single row (0), or k-means' cluster (1), in turn."""
     turns = iter(script)

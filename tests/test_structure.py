@@ -47,6 +47,7 @@ LAYERS = [
     {"base"},
     {"interchange", "incremental", "compatibility"},
     {"estimator"},
+    {"patch"},
     {"selection"},
     {"testing"},
     {"plotting"},
