@@ -20,6 +20,7 @@ from emgmm.fitting.problem import given_of, problem_of
 from emgmm.initialization.assignment import Responsibilities
 from emgmm.mixture import Mixture
 from emgmm.sources import Rows
+from emgmm.sources.conversion import as_array
 from emgmm.statistics import Statistics
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array
@@ -110,7 +111,7 @@ class CompatibilityMixin:
         As in scikit-learn, the responsibilities of a row may have any sum, which weighs the row.
         """
         with np.errstate(under="ignore"):
-            shares = np.exp(np.asarray(log_resp, dtype=np.float64))
+            shares = np.exp(as_array(log_resp, "log_resp").astype(np.float64, copy=False))
         before = self._mixture() if attributes.are_fitted(self) else None
         if before is not None and shares.shape[1:] != (before.n_components,):
             before = None
@@ -124,7 +125,7 @@ class CompatibilityMixin:
         given = given_of(self, em.family, em.source.n_features)
 
         def start(rows: Rows, n_components: int, _: Any) -> Responsibilities:
-            shares = np.asarray(resp)
+            shares = as_array(resp, "resp")
             _check_shape(shares, em)
             return Responsibilities(shares[rows.numbers], n_components)
 
