@@ -57,11 +57,15 @@ def parts(value):
         yield from parts(each)
 
 
+def own(model):
+    """The estimator of this package in a model that may be a pipeline."""
+    return model[-1] if isinstance(model, Pipeline) else model
+
+
 @ALL
 def test_estimators_consist_of_the_types_that_are_published(model):
     """A member of an Enum, which skops cannot read, is none of them."""
-    made = model()
-    for each in parts([step for _, step in made.steps if isinstance(made, Pipeline) else [("", made)]]):
+    for each in parts(own(model())):
         kind = type(each)
         if kind.__module__.startswith("emgmm"):
             assert f"{kind.__module__}.{kind.__name__}" in TRUSTED_TYPES
@@ -88,9 +92,8 @@ def test_skops_restores_estimators_with_these_types(model):
     restored = io.loads(io.dumps(made), trusted=TRUSTED_TYPES)
     assert repr(restored) == repr(made)
     assert vars(restored).keys() == vars(made).keys()
-    fitted = made[-1] if isinstance(made, Pipeline) else made
+    fitted, again = own(made), own(restored)
     if hasattr(fitted, "means_"):
-        again = restored[-1] if isinstance(made, Pipeline) else restored
         assert getattr(again, "ending_", None) is getattr(fitted, "ending_", None)
         for ours, expected in zip(again.sample(9, 0), fitted.sample(9, 0), strict=True):
             np.testing.assert_array_equal(ours, expected)
