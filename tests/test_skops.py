@@ -90,7 +90,6 @@ def test_skops_restores_estimators_with_these_types(model):
     io = pytest.importorskip("skops.io")
     made = model()
     restored = io.loads(io.dumps(made), trusted=TRUSTED_TYPES)
-    assert repr(restored) == repr(made)
     assert vars(restored).keys() == vars(made).keys()
     fitted, again = own(made), own(restored)
     if hasattr(fitted, "means_"):
