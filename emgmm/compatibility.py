@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,7 +54,13 @@ HOOKS = {
 }
 
 
-class CompatibilityMixin:
+if TYPE_CHECKING:  # the mixin needs the methods of an estimator, but is none itself
+    from emgmm.base import BaseMixture as Estimator
+else:
+    Estimator = object
+
+
+class CompatibilityMixin(Estimator):
     """Mixin of private methods that scikit-learn's class has; nothing in this package calls them.
 
     They have scikit-learn's arguments and results. `xp` is ignored.
@@ -63,13 +69,8 @@ class CompatibilityMixin:
     covariance_type: str | Family
     noise: Any
     prior: Any
-    reg_covar: float
-    _mixture: Callable[[], Mixture]
-    _validate_params: Callable[[], None]
-    component_log_prob: Callable[..., Any]
-    n_parameters: Callable[[], int]
-    predict_log_proba: Callable[[Any], Any]
-    score_samples: Callable[[Any], Any]
+    precisions_: Array
+    precisions_cholesky_: Array
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse a subclass that overrides what `fit` does not call."""

@@ -21,6 +21,7 @@ from emgmm.sources import Rows
 from emgmm.statistics import Statistics
 from emgmm.storage import conversion, models, restored
 from emgmm.storage.archive import check_type, construct
+from emgmm.typing import CovarianceType
 from emgmm.version import InconsistentVersionWarning, __version__
 
 # Columns of tables, and the kinds of their types.
@@ -52,7 +53,7 @@ class InterchangeMixin(ValidationMixin):
         *,
         covariances: Any = None,
         precisions: Any = None,
-        covariance_type: str | Family = "full",
+        covariance_type: CovarianceType | Family = "full",
         feature_names: Any = None,
         noise: float | Callable[..., Any] | None = None,
         noise_weight: float = 0.0,
@@ -284,7 +285,8 @@ class InterchangeMixin(ValidationMixin):
         validation.check_width(self, attributes.mixture_of(self).n_features)
 
     def __getstate__(self) -> dict[str, Any]:
-        state: Any = {**super().__getstate__(), "_emgmm_version": __version__}
+        inherited: Any = super().__getstate__()
+        state = {**inherited, "_emgmm_version": __version__}
         if isinstance(state.get("ending_"), Ending):  # skops cannot read members of an Enum
             state["ending_"] = state["ending_"].name
         return state
