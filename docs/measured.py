@@ -1,4 +1,4 @@
-"""Measure the figures on the page "Comparison with scikit-learn".
+"""Measure the figures on the page "Coming from scikit-learn".
 
 Run it with ``python measured.py``. Each function belongs to one passage of the page and does the
 same thing with both classes.

@@ -14,6 +14,7 @@ from emgmm.exceptions import (
     UnsoundComponentsWarning,
 )
 from emgmm.fitting.loop import Ending
+from emgmm.interchange import TRUSTED_TYPES
 from emgmm.patch import patch_sklearn, unpatch_sklearn
 from emgmm.plotting import ConvergenceDisplay, GaussianMixtureDisplay, InformationCriterionDisplay
 from emgmm.prior import NormalInverseWishart
@@ -22,6 +23,7 @@ from emgmm.sources import blocks
 from emgmm.version import InconsistentVersionWarning, __version__
 
 __all__ = [
+    "TRUSTED_TYPES",
     "CheckpointWarning",
     "CoincidentComponentsWarning",
     "CollapsedComponentWarning",

@@ -22,6 +22,7 @@ from emgmm import validation
 from emgmm.covariances import Family
 from emgmm.fitting.loop import Ending, history
 from emgmm.mixture import Mixture
+from emgmm.sources.conversion import as_array
 from emgmm.tolerances import FLOATS
 from emgmm.typing import Array
 
@@ -222,7 +223,7 @@ def _covariances_of(estimator: Any, family: Family, K: int, D: int) -> dict[str,
     """Return those attributes that determine the covariances and are present."""
     shape = family.element_shape(K, D)
     values = {name: getattr(estimator, name, None) for name in COVARIANCES}
-    given = {name: np.asarray(value) for name, value in values.items() if value is not None}
+    given = {name: as_array(value, name) for name, value in values.items() if value is not None}
     for name, value in given.items():
         if value.shape != shape:
             raise ValueError(

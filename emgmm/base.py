@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 
@@ -23,7 +24,7 @@ from emgmm.parameters import ValidationMixin
 from emgmm.sources import ArraySource
 from emgmm.statistics import Statistics, criteria
 from emgmm.threads import one_blas_thread
-from emgmm.typing import Array, Integers
+from emgmm.typing import Array, Integers, RandomState
 
 # Relative difference below which the log-likelihood of rows is the one that was fitted.
 SAME = 1e-12
@@ -33,9 +34,15 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
     """An estimator that holds a mixture once it is fitted."""
 
     _own_fit: Callable[..., Any]
-    random_state: Any
+    random_state: RandomState
     reg_covar: float
+    weights_: Array
+    means_: Array
+    covariances_: Array
+    lower_bound_: float
     remaining_gain_: float
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -245,7 +252,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         """
         return self._row_by_row(X, prediction.log_density)
 
-    def impute(self, X: Any, *, sample: bool = False, random_state: Any = None) -> Array:
+    def impute(self, X: Any, *, sample: bool = False, random_state: RandomState = None) -> Array:
         """Fill in missing values by their conditional expectation, or by a draw.
 
         Imputed values are meant for inspection and for tools that require complete rows. `fit`
@@ -296,7 +303,9 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
                 return prediction.draw(mixture, source, check_random_state(chosen))
             return prediction.impute(mixture, source)
 
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, Integers]:
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None
+    ) -> tuple[Array, Integers]:
         """Draw random rows from the fitted mixture.
 
         Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import takewhile
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from emgmm.fitting.problem import given_of, problem_of
 from emgmm.initialization.assignment import Responsibilities
 from emgmm.mixture import Mixture
 from emgmm.sources import Rows
+from emgmm.sources.conversion import as_array
 from emgmm.statistics import Statistics
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array
@@ -57,7 +58,13 @@ HOOKS = {
 refuse_definitions = True
 
 
-class CompatibilityMixin:
+if TYPE_CHECKING:  # the mixin needs the methods of an estimator, but is none itself
+    from emgmm.base import BaseMixture as Estimator
+else:
+    Estimator = object
+
+
+class CompatibilityMixin(Estimator):
     """Mixin of private methods that scikit-learn's class has; nothing in this package calls them.
 
     They have scikit-learn's arguments and results. `xp` is ignored.
@@ -66,13 +73,8 @@ class CompatibilityMixin:
     covariance_type: str | Family
     noise: Any
     prior: Any
-    reg_covar: float
-    _mixture: Callable[[], Mixture]
-    _validate_params: Callable[[], None]
-    component_log_prob: Callable[..., Any]
-    n_parameters: Callable[[], int]
-    predict_log_proba: Callable[[Any], Any]
-    score_samples: Callable[[Any], Any]
+    precisions_: Array
+    precisions_cholesky_: Array
     _refusal: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -124,7 +126,7 @@ class CompatibilityMixin:
         As in scikit-learn, the responsibilities of a row may have any sum, which weighs the row.
         """
         with np.errstate(under="ignore"):
-            shares = np.exp(np.asarray(log_resp, dtype=np.float64))
+            shares = np.exp(as_array(log_resp, "log_resp").astype(np.float64, copy=False))
         before = self._mixture() if attributes.are_fitted(self) else None
         if before is not None and shares.shape[1:] != (before.n_components,):
             before = None
@@ -138,7 +140,7 @@ class CompatibilityMixin:
         given = given_of(self, em.family, em.source.n_features)
 
         def start(rows: Rows, n_components: int, _: Any) -> Responsibilities:
-            shares = np.asarray(resp)
+            shares = as_array(resp, "resp")
             _check_shape(shares, em)
             return Responsibilities(shares[rows.numbers], n_components)
 

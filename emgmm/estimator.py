@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import _fit_context
+from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from emgmm import attributes, validation
@@ -21,7 +21,7 @@ from emgmm.diagnostics import Diagnosis, diagnose
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.fit import fit_mixture
-from emgmm.fitting.loop import history, trailing_plain_objectives
+from emgmm.fitting.loop import Ending, history, trailing_plain_objectives
 from emgmm.fitting.messages import discrete_columns
 from emgmm.fitting.problem import given_of, options_of, problem_of
 from emgmm.fitting.progress import Reporter
@@ -29,11 +29,21 @@ from emgmm.incremental import PartialFitMixin
 from emgmm.initialization import STARTS, start_of
 from emgmm.interchange import InterchangeMixin
 from emgmm.mixture import Mixture
-from emgmm.parameters import ARRAYS, Hidden, Interval, generator, one_of
+from emgmm.parameters import ARRAYS, Hidden, Interval, generator, one_of, validated
 from emgmm.prior import NormalInverseWishart
 from emgmm.sources import Source
 from emgmm.storage.checkpoint import recorder
 from emgmm.threads import one_blas_thread
+from emgmm.typing import (
+    Acceleration,
+    CovarianceType,
+    InitParams,
+    NoiseName,
+    Numbers,
+    PriorName,
+    RandomState,
+    Sampling,
+)
 
 
 class GaussianMixture(PartialFitMixin, InterchangeMixin, CompatibilityMixin, BaseMixture):
@@ -207,6 +217,13 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, CompatibilityMixin, Bas
     True
     """
 
+    noise_weight_: float
+    converged_: bool
+    n_iter_: int
+    lower_bounds_: list[float]
+    ending_: Ending
+    history_: dict[str, NDArray[Any]]
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "covariance_type": [one_of(FAMILIES), Hidden(Family)],
@@ -239,25 +256,25 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, CompatibilityMixin, Bas
         self,
         n_components: int = 1,
         *,
-        covariance_type: str | Family = "full",
+        covariance_type: CovarianceType | Family = "full",
         tol: float = 1e-3,
         reg_covar: float = 1e-6,
         max_iter: int = 100,
         n_init: int = 1,
-        init_params: Any = "kmeans",
-        weights_init: Any = None,
-        means_init: Any = None,
-        precisions_init: Any = None,
-        random_state: Any = None,
+        init_params: InitParams | Callable[..., Any] | Numbers = "kmeans",
+        weights_init: Numbers | None = None,
+        means_init: Numbers | None = None,
+        precisions_init: Numbers | None = None,
+        random_state: RandomState = None,
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
         break_symmetry: bool = True,
-        acceleration: str | Scheme | None = None,
-        sampling: str | None = "auto",
-        prior: str | NormalInverseWishart | None = None,
+        acceleration: Acceleration | Scheme | None = None,
+        sampling: Sampling | None = "auto",
+        prior: PriorName | NormalInverseWishart | None = None,
         weight_concentration: float = 1.0,
-        noise: str | float | Callable[..., Any] | None = None,
+        noise: NoiseName | float | Callable[..., Any] | None = None,
         learning_decay: float = 0.6,
         learning_offset: float = 2,
         forgetting: float | None = None,
@@ -291,8 +308,8 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, CompatibilityMixin, Bas
         self.checkpoint_every = checkpoint_every
 
     # -- fitting --------------------------------------------------------------------------------
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:  # noqa: ARG002
+    @validated
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
         """Estimate the mixture's parameters from rows.
 
         Parameters

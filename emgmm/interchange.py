@@ -12,17 +12,32 @@ import numpy as np
 
 from emgmm import attributes, validation
 from emgmm.covariances import Family
+from emgmm.fitting.loop import Ending
 from emgmm.fitting.stepwise import Stream
 from emgmm.noise import Box
 from emgmm.parameters import ValidationMixin
+from emgmm.prior import NormalInverseWishart
+from emgmm.sources import Rows
 from emgmm.statistics import Statistics
 from emgmm.storage import conversion, models, restored
 from emgmm.storage.archive import check_type, construct
+from emgmm.typing import CovarianceType
 from emgmm.version import InconsistentVersionWarning, __version__
 
 # Columns of tables, and the kinds of their types.
 HISTORY = {"objective": "f", "passes": "i", "event": "U"}
 STARTS = {"objective": "f", "n_iter": "i", "converged": "b", "ending": "U"}
+
+# Types, besides those that skops trusts by default, that estimators consist of: these contain
+# numbers, strings and arrays only, and loading them runs no code but that of this package.
+TRUSTED_TYPES = [
+    "emgmm.estimator.GaussianMixture",
+    "emgmm.selection.estimator.GaussianMixtureIC",
+    *(
+        f"{kind.__module__}.{kind.__name__}"
+        for kind in (Stream, Statistics, Rows, Box, NormalInverseWishart, range)
+    ),
+]
 
 
 class InterchangeMixin(ValidationMixin):
@@ -38,7 +53,7 @@ class InterchangeMixin(ValidationMixin):
         *,
         covariances: Any = None,
         precisions: Any = None,
-        covariance_type: str | Family = "full",
+        covariance_type: CovarianceType | Family = "full",
         feature_names: Any = None,
         noise: float | Callable[..., Any] | None = None,
         noise_weight: float = 0.0,
@@ -270,12 +285,17 @@ class InterchangeMixin(ValidationMixin):
         validation.check_width(self, attributes.mixture_of(self).n_features)
 
     def __getstate__(self) -> dict[str, Any]:
-        state: Any = super().__getstate__()
-        return {**state, "_emgmm_version": __version__}
+        inherited: Any = super().__getstate__()
+        state = {**inherited, "_emgmm_version": __version__}
+        if isinstance(state.get("ending_"), Ending):  # skops cannot read members of an Enum
+            state["ending_"] = state["ending_"].name
+        return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         state = dict(state)
         pickled = state.pop("_emgmm_version", "of an unknown version")
         if pickled != __version__:
             warnings.warn(InconsistentVersionWarning(pickled), stacklevel=2)
+        if state.get("ending_") in Ending.__members__:
+            state["ending_"] = Ending[state["ending_"]]
         super().__setstate__(state)  # type: ignore[misc]

@@ -8,10 +8,10 @@ from difflib import get_close_matches
 from functools import cache
 from inspect import signature
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -22,7 +22,16 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
-__all__ = ["ARRAYS", "Hidden", "Interval", "ValidationMixin", "generator", "one_of", "suggestion"]
+__all__ = [
+    "ARRAYS",
+    "Hidden",
+    "Interval",
+    "ValidationMixin",
+    "generator",
+    "one_of",
+    "suggestion",
+    "validated",
+]
 
 # Constraints of arrays; scikit-learn's "array-like" also admits strings, and so misspelt names.
 ARRAYS = (list, tuple, HasMethods("__array__"))
@@ -30,6 +39,15 @@ ARRAYS = (list, tuple, HasMethods("__array__"))
 # Constraints that booleans satisfy. Being integers in Python, they would also satisfy those of
 # numbers, where they are rejected.
 BOOLEANS = {"boolean", "verbose", "no_validation"}
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def validated(method: Method) -> Method:
+    """Return a method that validates the constructor parameters first, with the same signature."""
+    decorated: Method = _fit_context(prefer_skip_nested_validation=True)(method)
+    return decorated
 
 
 @cache

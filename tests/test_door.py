@@ -47,7 +47,7 @@ BAD_ROWS = {
     "no features": (X[:, :0], ValueError, r"Found array with 0 feature\(s\)"),
     "words": (np.array([["a", "b"], ["c", "d"]], dtype=object), ValueError, "could not convert"),
     "sparse": (csr_matrix(X), TypeError, "Sparse data was passed"),
-    "torch": (Tensor(X.tolist()), TypeError, "X is a torch array; .* convert it first"),
+    "torch": (Tensor(X.tolist()), TypeError, r"X is a torch\.Tensor; .* convert it first"),
 }
 
 

@@ -280,12 +280,115 @@ def test_tensors_on_the_host_are_taken(dtype):
     ids=["device", "gradient", "no conversion"],
 )
 def test_other_tensors_are_refused(tensor):
-    message = "X is a torch array; .* move it to the host and convert it first"
+    message = r"X is a torch\.Tensor; .* move it to the host and convert it first"
     assert_refused(tensor, message, TypeError)
     with pytest.raises(TypeError, match=f"Block 0, counted from 0: {message}"):
         model().fit(blocks([tensor]))
-    with pytest.raises(TypeError, match="sample_weight is a torch array"):
+    with pytest.raises(TypeError, match=r"sample_weight is a torch\.Tensor"):
         model().fit(X, sample_weight=tensor)
+
+
+class Host:
+    """An array of another library, of which only the conversion to NumPy is known."""
+
+    def __init__(self, values, error=None):
+        self._values, self._error = np.asarray(values), error
+
+    def __array__(self):
+        if self._error is not None:
+            raise self._error
+        return self._values
+
+
+LABELS = (X[:, 0] > np.median(X[:, 0])).astype(int)
+WEIGHTS = np.linspace(0.5, 1.5, len(X))
+FITTED = fit(model(), X)
+MIXTURE = (FITTED.weights_, FITTED.means_)
+
+
+def set_by_hand(array):
+    made = GaussianMixture(2)
+    made.weights_, made.means_, made.covariances_ = map(array, (*MIXTURE, FITTED.covariances_))
+    return made.score_samples(X)
+
+
+def stepped(array):
+    made = GaussianMixture(2)
+    made._initialize(array(X), array(np.eye(2)[LABELS]))
+    made._m_step(array(X), array(np.log(np.eye(2)[LABELS] + 0.5)))
+    return made.means_
+
+
+# What takes arrays, as functions of the conversion to the other library's type.
+USES = {
+    "fit": lambda array: fit(model(), array(X), sample_weight=array(WEIGHTS)).means_,
+    "float32": lambda array: fit(model(), array(X.astype("f4"))).means_,
+    "integers": lambda array: fit(model(), array(X.astype(int))).means_,
+    "fit_predict": lambda array: model().fit_predict(array(X)),
+    "a list of rows": lambda array: fit(model(), [array(row) for row in X]).means_,
+    "partial_fit": lambda array: model().partial_fit(array(X), None, array(WEIGHTS)).means_,
+    "predict": lambda array: FITTED.predict(array(X)),
+    "predict_proba": lambda array: FITTED.predict_proba(array(X)),
+    "score_samples": lambda array: FITTED.score_samples(array(X)),
+    "bic": lambda array: FITTED.bic(array(X), array(WEIGHTS)),
+    "impute": lambda array: FITTED.impute(array(MISSING)),
+    "summary": lambda array: FITTED.summary(array(X)).to_frame(),
+    "init_params": lambda array: [
+        fit(model(init_params=array(start)), X).means_
+        for start in (LABELS, np.eye(2)[LABELS], X[:2])
+    ],
+    "*_init": lambda array: (
+        fit(
+            model(
+                weights_init=array(FITTED.weights_),
+                means_init=array(FITTED.means_),
+                precisions_init=array(FITTED.precisions_),
+            ),
+            X,
+        ).means_
+    ),
+    "blocks": lambda array: (
+        fit(
+            model(),
+            blocks([array(X[:70]), array(X[70:])]),
+            sample_weight=blocks([array(WEIGHTS[:70]), array(WEIGHTS[70:])]),
+        ).means_
+    ),
+    "blocks of one array": lambda array: fit(model(), blocks(array(X))).means_,
+    "from_parameters": lambda array: GaussianMixture.from_parameters(
+        *map(array, MIXTURE), precisions=array(FITTED.precisions_)
+    ).score_samples(X),
+    "attributes": set_by_hand,
+    "private methods": stepped,
+}
+
+
+@pytest.mark.all_cases
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_arrays_that_convert_are_taken_everywhere(use):
+    """In the type that they have, so that the results are the same to the last bit."""
+    ours, expected = use(Host), use(np.asarray)
+    np.testing.assert_array_equal(ours, expected)
+    assert np.asarray(ours).dtype == np.asarray(expected).dtype
+
+
+@pytest.mark.parametrize("kind", [TypeError, RuntimeError])
+def test_arrays_that_do_not_convert_are_named(kind):
+    def array(values):
+        return Host(values, kind("it requires grad"))
+
+    for name, attempt in {
+        "X": lambda: model().fit(array(X)),
+        "sample_weight": lambda: model().fit(X, sample_weight=array(WEIGHTS)),
+        "init_params": lambda: model(init_params=array(LABELS)).fit(X),
+        "means": lambda: model(means_init=array(X[:2])).fit(X),
+        "covariances_": lambda: set_by_hand(
+            lambda values: values if values.ndim < 3 else array(values)
+        ),
+        "log_resp": lambda: model()._m_step(X, array(np.eye(2)[LABELS])),
+    }.items():
+        with pytest.raises(TypeError, match=rf"^{name} is a \w+\.Host; .*\(it requires grad\)"):
+            attempt()
 
 
 # -- entries that are not numbers ------------------------------------------------------------

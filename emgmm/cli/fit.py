@@ -161,7 +161,7 @@ def components_for(requested: Sequence[int], n_distinct: int) -> list[int]:
 def new_grid(options: Namespace, numbers: list[int], families: list[str]) -> GridWithProgress:
     """Return a grid with those options that have the names of its parameters."""
     jobs = options.jobs and min(options.jobs, len(numbers) * len(families))
-    grid = GridWithProgress(numbers, covariance_type=families, n_jobs=jobs)
+    grid = GridWithProgress(numbers, n_jobs=jobs).set_params(covariance_type=families)
     given = {name: value for name, value in vars(options).items() if value is not None}
     grid.set_params(**{name: given[name] for name in given.keys() & grid.get_params().keys()})
     return grid

@@ -13,6 +13,7 @@ from emgmm.initialization.assignment import Assignment, Labels, Responsibilities
 from emgmm.initialization.denoising import denoised
 from emgmm.initialization.methods import AUTO, STARTS, Start, auto, from_sample
 from emgmm.sources import Rows
+from emgmm.sources.conversion import as_array
 
 
 def start_of(init_params: Any, *, noise: bool) -> Start:
@@ -57,7 +58,7 @@ def _as_array(value: Any, verb: str) -> NDArray[Any]:
             f"init_params {verb} masked entries; give every row a label or responsibilities, and "
             "every component a mean."
         )
-    return np.asarray(value)
+    return as_array(value, "init_params")
 
 
 def assignment_of(

@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import _fit_context
+from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -26,7 +26,7 @@ from emgmm.fitting.multistart import Given
 from emgmm.fitting.problem import options_of, problem_of
 from emgmm.initialization import STARTS, starts_of
 from emgmm.mixture import Mixture
-from emgmm.parameters import ARRAYS, Hidden, one_of, suggestion
+from emgmm.parameters import ARRAYS, Hidden, one_of, suggestion, validated
 from emgmm.prior import NormalInverseWishart
 from emgmm.selection.candidates import (
     CRITERIA,
@@ -45,6 +45,16 @@ from emgmm.selection.candidates import (
 )
 from emgmm.sources import Source
 from emgmm.threads import one_blas_thread
+from emgmm.typing import (
+    Acceleration,
+    CovarianceType,
+    Criterion,
+    InitParams,
+    NoiseName,
+    Numbers,
+    PriorName,
+    RandomState,
+)
 
 # Parameters of GaussianMixture that are passed to every candidate; others concern a single fit.
 PASSED_ON = (
@@ -163,6 +173,11 @@ class GaussianMixtureIC(BaseMixture):
     2314.3
     """
 
+    results_: dict[str, NDArray[Any]]
+    best_index_: int
+    best_params_: dict[str, Any]
+    best_estimator_: GaussianMixture
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Integral, Iterable],
         "covariance_type": [one_of({"all", *FAMILIES}), Hidden(Family), Iterable],
@@ -178,22 +193,25 @@ class GaussianMixtureIC(BaseMixture):
         self,
         n_components: int | Iterable[int] = range(1, 10),
         *,
-        covariance_type: str | Family | Iterable[str | Family] = "all",
-        criterion: str = "bic",
+        covariance_type: Literal["all"]
+        | CovarianceType
+        | Family
+        | Iterable[CovarianceType | Family] = "all",
+        criterion: Criterion = "bic",
         n_jobs: int | None = None,
         tol: float = TOL,
         reg_covar: float = 0.0,
         max_iter: int = MAX_ITER,
         n_init: int = 1,
-        init_params: Any = "auto",
-        random_state: Any = None,
+        init_params: Literal["auto"] | InitParams | Callable[..., Any] | Numbers = "auto",
+        random_state: RandomState = None,
         verbose: int = 0,
         verbose_interval: int = 10,
         break_symmetry: bool = True,
-        acceleration: str | Scheme | None = "anderson",
-        prior: str | NormalInverseWishart | None = None,
+        acceleration: Acceleration | Scheme | None = "anderson",
+        prior: PriorName | NormalInverseWishart | None = None,
         weight_concentration: float = 1.0,
-        noise: str | float | Callable[..., Any] | None = None,
+        noise: NoiseName | float | Callable[..., Any] | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -213,8 +231,8 @@ class GaussianMixtureIC(BaseMixture):
         self.weight_concentration = weight_concentration
         self.noise = noise
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixtureIC:  # noqa: ARG002
+    @validated
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
         """Fit every candidate and keep the best.
 
         Parameters
@@ -390,7 +408,7 @@ class GaussianMixtureIC(BaseMixture):
         given = self.covariance_type
         if isinstance(given, str) and given == "all":
             return [*family_names(n_features)]
-        found = [given] if isinstance(given, str | Family) else list(given)
+        found = list[str | Family]([given] if isinstance(given, str | Family) else given)
         unknown = [one for one in found if not isinstance(one, Family) and one not in FAMILIES]
         if unknown or not found:
             raise ValueError(

@@ -204,6 +204,8 @@ def _opener(source: Any, block_rows: int | None) -> Callable[[], Iterable[Any]]:
         raise TypeError(f"blocks was given a {type(source).__name__}, {ONCE}")
     if callable(source):
         return _CheckedFunction(source)
+    if hasattr(source, "__array__") and getattr(source, "ndim", 2) == 2:  # not by slices
+        return lambda: (source,)
     if not isinstance(source, Iterable):
         raise TypeError(
             f"blocks was given a {type(source).__name__}; it takes a sequence of arrays or tables, "

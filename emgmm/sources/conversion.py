@@ -12,14 +12,19 @@ from datetime import date, time, timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import check_array
 
 from emgmm.sources.tables import column_labels
 from emgmm.tolerances import FLOATS
 from emgmm.typing import Array
 
-# Libraries whose arrays may be on a device or require gradients.
+# Libraries whose arrays may be on a device, where some have no `__array__`.
 DEVICE_LIBRARIES = frozenset({"torch", "cupy", "jax", "jaxlib"})
+
+# Types that are not converted from another library's array.
+ON_HOST = (np.ndarray, np.generic, float, int, str)
+
 TIMES = (np.datetime64, np.timedelta64, date, time, timedelta)
 
 
@@ -65,6 +70,17 @@ def as_parameters(value: Any, name: str, **checks: Any) -> Array:
     return _converted(value, name, finite=True, dtype=FLOATS, copy=True, **checks)
 
 
+def as_array(value: Any, name: str) -> NDArray[Any]:
+    """Return an array-like as an array of its own type, with NaN where it is masked.
+
+    Raises
+    ------
+    TypeError
+        If it is another library's array that does not convert; the message contains `name`.
+    """
+    return np.asarray(_unmasked(_on_host(value, name)))
+
+
 def _is_plain(value: Any) -> bool:
     return isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray)
 
@@ -92,7 +108,7 @@ def check_no_times(value: Any, name: str) -> None:
 def _converted(value: Any, name: str, *, finite: bool = False, **checks: Any) -> Array:
     value = _on_host(value, name)
     if isinstance(value, list | tuple):
-        value = _from_sequence(value)
+        value = _from_sequence([_on_host(row, name) for row in value])
     if isinstance(value, np.ndarray) and value.dtype.names is not None:
         raise TypeError(
             f"{name} is a structured array with the fields {', '.join(value.dtype.names)}: give a "
@@ -110,9 +126,21 @@ def _converted(value: Any, name: str, *, finite: bool = False, **checks: Any) ->
 
 
 def _on_host(value: Any, name: str) -> Any:
-    """Return a device library's array as a NumPy array, and any other value unchanged."""
+    """Return another library's array as a NumPy array, and any other value unchanged.
+
+    Tables and columns of tables are not converted, because NumPy would lose their types.
+
+    Raises
+    ------
+    TypeError
+        If the array does not convert, as it is on a device or requires a gradient. The message
+        contains `name`.
+    """
+    if isinstance(value, ON_HOST):
+        return value
     library = type(value).__module__.partition(".")[0]
-    if library not in DEVICE_LIBRARIES:
+    is_table = hasattr(value, "to_numpy") or column_labels(value) is not None
+    if library not in DEVICE_LIBRARIES and (is_table or not hasattr(value, "__array__")):
         return value
     try:
         # The first entry of DLPack's device is its type, which is 1 for the host.
@@ -121,8 +149,8 @@ def _on_host(value: Any, name: str) -> Any:
         return np.asarray(value.__array__())
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise TypeError(
-            f"{name} is a {library} array; emgmm works on NumPy arrays, and this one does not "
-            f"convert to one ({error}): move it to the host and convert it first."
+            f"{name} is a {library}.{type(value).__name__}; emgmm works on NumPy arrays, and this "
+            f"one does not convert to one ({error}): move it to the host and convert it first."
         ) from error
 
 
