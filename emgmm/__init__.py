@@ -14,8 +14,10 @@ from emgmm.exceptions import (
     UnsoundComponentsWarning,
 )
 from emgmm.fitting.loop import Ending
+from emgmm.merging import MergedMixture, merge_components
 from emgmm.plotting import ConvergenceDisplay, GaussianMixtureDisplay, InformationCriterionDisplay
 from emgmm.prior import NormalInverseWishart
+from emgmm.projection import GaussianMixtureProjection
 from emgmm.selection.estimator import GaussianMixtureIC
 from emgmm.sources import blocks
 from emgmm.version import InconsistentVersionWarning, __version__
@@ -31,8 +33,10 @@ __all__ = [
     "GaussianMixture",
     "GaussianMixtureDisplay",
     "GaussianMixtureIC",
+    "GaussianMixtureProjection",
     "InconsistentVersionWarning",
     "InformationCriterionDisplay",
+    "MergedMixture",
     "MixtureSummary",
     "NormalInverseWishart",
     "RegularizationWarning",
@@ -43,6 +47,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "blocks",
+    "merge_components",
 ]
 
 
