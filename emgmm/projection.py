@@ -189,11 +189,15 @@ class GaussianMixtureProjection(
         names = getattr(model, "feature_names_in_", None)
         directions, eigenvalues = separating(mixture, *moments, self.mean_share)
         n_directions = int((eigenvalues > NEGLIGIBLE).sum())
+        if not n_directions:
+            raise ValueError(
+                f"With mean_share={self.mean_share:g}, the components of the mixture do not differ "
+                "in any direction: use a mixture with more components, or another mean_share."
+            )
         if n_directions < (self.n_components or 1):
             raise ValueError(
-                f"The components of the mixture differ in {n_directions} directions only, but "
-                f"{self.n_components or 'at least 1'} was requested as n_components: use a mixture "
-                "with more components, or another mean_share."
+                f"n_components={self.n_components} is more than the number of directions in which "
+                f"the components of the mixture differ, {n_directions}: reduce it."
             )
         kept = slice(self.n_components or n_directions)
         self.model_ = model
