@@ -337,8 +337,8 @@ def separating(
 
     r is the rank of the covariance.
     """
-    sds = np.sqrt(np.diagonal(covariance))
-    sds = np.where(sds > CONSTANT * np.abs(mean), sds, np.inf)
+    rounded = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
+    sds = np.where(rounded > CONSTANT * np.abs(mean), rounded, np.inf)
     variances, axes = np.linalg.eigh(covariance / np.outer(sds, sds))
     varies = variances > COLLINEAR
     whiten = axes[:, varies] / np.sqrt(variances[varies]) / sds[:, None]
@@ -351,7 +351,7 @@ def separating(
     kernel += 2 * (1 - mean_share) * np.tensordot(shares, deviations @ deviations, axes=1)
     eigenvalues, vectors = np.linalg.eigh(kernel)
     directions = (whiten @ vectors[:, ::-1]).T
-    coefficients = directions * np.sqrt(np.diagonal(covariance))
+    coefficients = directions * rounded
     largest = np.take_along_axis(coefficients, np.abs(coefficients).argmax(axis=1)[:, None], 1)
     directions *= np.sign(largest) / np.linalg.norm(directions, axis=1, keepdims=True)
     return directions, eigenvalues[::-1]

@@ -227,22 +227,40 @@ def test_noise_has_no_part_in_the_directions(incomplete):
     np.testing.assert_allclose(found.eigenvalues_, expected.eigenvalues_, rtol=1e-12)
 
 
-@pytest.mark.parametrize("extra", ["constant", "sum"])
+@pytest.mark.parametrize("extra", ["constant", "rounding", "sum"])
 def test_a_singular_covariance_has_the_directions_of_its_range(extra, iris):
     rows = iris[:, :3]
-    more = np.full(150, 1e3 / 3) if extra == "constant" else rows @ [1.0, -2.0, 0.5]
+    more = {
+        "constant": np.full(150, -1 / 3),
+        "rounding": 1e3 / 3 + np.tile([0.0, np.spacing(1e3 / 3)], 75),
+        "sum": rows @ [1.0, -2.0, 0.5],
+    }[extra]
+    weights = np.random.default_rng(0).uniform(size=150)
     wide = np.column_stack([rows, more])
     labels = np.repeat([0, 1, 2], 50)
     setting = {"n_components": 3, "max_iter": 1, "reg_covar": 1e-6, "init_params": labels}
-    narrow = GaussianMixtureProjection(fit(GaussianMixture(**setting), rows)).fit(rows)
-    found = GaussianMixtureProjection(fit(GaussianMixture(**setting), wide)).fit(wide)
+    narrow = GaussianMixtureProjection(fit(GaussianMixture(**setting), rows)).fit(
+        rows, None, weights
+    )
+    found = GaussianMixtureProjection(fit(GaussianMixture(**setting), wide)).fit(
+        wide, None, weights
+    )
     assert found.components_.shape == (3, 4)
-    if extra == "constant":
+    if extra != "sum":
         np.testing.assert_array_equal(found.components_[:, 3], 0)
     scaled = [e / e.std(axis=0) for e in (narrow.transform(rows), found.transform(wide))]
     signs = np.sign((scaled[0] * scaled[1]).sum(axis=0))
     np.testing.assert_allclose(signs * scaled[1], scaled[0], atol=1e-3)
     np.testing.assert_allclose(found.inverse_transform(found.transform(wide)), wide, atol=1e-6)
+
+
+def test_a_variance_that_rounding_makes_negative_is_zero(iris):
+    weights = np.random.default_rng(0).uniform(size=150)
+    for constant in (-1 / 3, 1 / 3, 0.1, 1e3 / 7):
+        wide = np.column_stack([iris[:, :3], np.full(150, constant)])
+        model = fit(GaussianMixture(3, max_iter=1, random_state=0), wide)
+        found = GaussianMixtureProjection(model).fit(wide, sample_weight=weights)
+        np.testing.assert_array_equal(found.components_[:, 3], 0)
 
 
 def test_names_of_features(fitted, iris):
