@@ -262,7 +262,7 @@ class GaussianMixtureProjection(
             return prediction.row_by_row(mixture, source, project, len(self.components_))
 
     def project(self, rows: Array) -> Array:
-        """Return the coordinates of complete (n, D) rows, without validation."""
+        """Return the (n, n_components) coordinates of complete (n, D) rows, without validation."""
         return (rows - self.mean_) @ self.components_.T
 
     def inverse_transform(self, X: Any) -> Array:
