@@ -15,9 +15,11 @@ from emgmm.exceptions import (
 )
 from emgmm.fitting.loop import Ending
 from emgmm.interchange import TRUSTED_TYPES
+from emgmm.merging import MergedMixture, merge_components
 from emgmm.patch import patch_sklearn, unpatch_sklearn
 from emgmm.plotting import ConvergenceDisplay, GaussianMixtureDisplay, InformationCriterionDisplay
 from emgmm.prior import NormalInverseWishart
+from emgmm.projection import GaussianMixtureProjection
 from emgmm.selection.estimator import GaussianMixtureIC
 from emgmm.sources import blocks
 from emgmm.version import InconsistentVersionWarning, __version__
@@ -34,8 +36,10 @@ __all__ = [
     "GaussianMixture",
     "GaussianMixtureDisplay",
     "GaussianMixtureIC",
+    "GaussianMixtureProjection",
     "InconsistentVersionWarning",
     "InformationCriterionDisplay",
+    "MergedMixture",
     "MixtureSummary",
     "NormalInverseWishart",
     "RegularizationWarning",
@@ -46,6 +50,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "blocks",
+    "merge_components",
     "patch_sklearn",
     "unpatch_sklearn",
 ]

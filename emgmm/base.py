@@ -634,6 +634,15 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         return {"ending": getattr(self, "ending_", None), "n_iter": getattr(self, "n_iter_", 0)}
 
 
+def check_own(model: Any, caller: str) -> None:
+    """Raise a `TypeError` that names the caller unless the model is an estimator of emgmm."""
+    if not isinstance(model, BaseMixture):
+        raise TypeError(
+            f"{caller} requires a GaussianMixture of emgmm, but got a {type(model).__name__}: "
+            "GaussianMixture.from_sklearn takes scikit-learn's."
+        )
+
+
 def fitted_mixture(model: BaseMixture) -> Mixture:
     """Return the mixture of a fitted estimator, or raise `NotFittedError`."""
     return model._mixture()

@@ -413,7 +413,7 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, CompatibilityMixin, Bas
         objectives = trailing_plain_objectives(getattr(self, "history_", history([])))
         with one_blas_thread():
             em = em_of(source, problem_of(self, mixture))
-            validation.check_some_observed(em.summary)
+            validation.check_some_observed(em.summary.n_rows)
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
 

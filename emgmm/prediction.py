@@ -88,16 +88,17 @@ def certainty(e_step: EStepForBlock, block: Block) -> float:
     return block.total(np.nan_to_num(certain))
 
 
+def filled(e_step: EStepForBlock, block: Block) -> Array:
+    """Return the rows with conditional means in place of missing values, (B, D)."""
+    if block.complete:
+        return block.rows.T
+    probabilities = responsibilities_without_noise(e_step, block)
+    return e_step.missing.conditional_means(block.rows, probabilities).T
+
+
 def impute(mixture: Mixture, source: Source) -> Any:
     """Return the rows with conditional means in place of missing values, (N, D)."""
-
-    def fill(e_step: EStepForBlock, block: Block) -> Array:
-        if block.complete:
-            return block.rows.T
-        probabilities = responsibilities_without_noise(e_step, block)
-        return e_step.missing.conditional_means(block.rows, probabilities).T
-
-    return row_by_row(mixture, source, fill, mixture.n_features, dtype=source.dtype)
+    return row_by_row(mixture, source, filled, mixture.n_features, dtype=source.dtype)
 
 
 def draw(mixture: Mixture, source: Source, random: np.random.RandomState) -> Any:

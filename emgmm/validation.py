@@ -93,9 +93,9 @@ def check_width(estimator: BaseEstimator, width: int) -> None:
         )
 
 
-def check_some_observed(summary: DataSummary) -> None:
-    """Check that some value was observed in a row of positive weight."""
-    if not summary.n_rows:
+def check_some_observed(informative: float) -> None:
+    """Check the number or the weight of the rows of positive weight with an observed value."""
+    if not informative:
         raise ValueError(
             "X has no observed value in any row of positive weight: pass the rows that were fitted."
         )

@@ -45,6 +45,8 @@ TEXTUAL = ["tests/test_compiled.py::test_the_kernels_file_changes_with_those_tha
 # The tests of each module, or of all in a folder, the likeliest to notice first.
 TESTS = {
     "diagnostics/certificate": "certificates",
+    "merging": "merging",
+    "projection": "projection",
     "degeneracy": "conditions sound_fits",
     "diagnostics/lookahead": "lookahead",
     "diagnostics/summary": "summary",

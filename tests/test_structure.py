@@ -45,7 +45,7 @@ LAYERS = [
     {"attributes"},
     {"storage", "diagnostics"},
     {"base"},
-    {"interchange", "incremental", "compatibility"},
+    {"interchange", "incremental", "compatibility", "merging", "projection"},
     {"estimator"},
     {"patch"},
     {"selection"},

@@ -27,7 +27,7 @@ from emgmm.covariances import family_names, family_of
 from emgmm.estimator import GaussianMixture
 from emgmm.initialization import STARTS
 from emgmm.plotting import GaussianMixtureDisplay, InformationCriterionDisplay
-from emgmm.plotting.mixture import displayed
+from emgmm.plotting.mixture import View, displayed
 from emgmm.selection.candidates import CRITERIA, Candidate, distinct_families
 from emgmm.selection.estimator import GaussianMixtureIC
 
@@ -188,9 +188,9 @@ def draw(rows: InputRows, grid: GaussianMixtureIC) -> Any:
     figure = Figure(figsize=(14 if several else 7.5, 6), layout="constrained")
     axes = figure.subplots(1, 1 + several, squeeze=False)[0]
     source = validation.source(model, *rows.for_estimator(), reset=False)
-    features, random = range(len(titles)), np.random.RandomState(0)
-    parameters = displayed(fitted_mixture(model), source, features, titles, random)
-    GaussianMixtureDisplay(**parameters).plot(axes[0])
+    mixture, random = fitted_mixture(model), np.random.RandomState(0)
+    view = View.on_features(mixture, range(len(titles)), titles)
+    GaussianMixtureDisplay(**displayed(mixture, source, view, random)).plot(axes[0])
     if several:
         InformationCriterionDisplay.from_estimator(grid, ax=axes[1])
     return figure

@@ -55,6 +55,11 @@ class Marginal:
         covariances = self.covariances[:, features][:, :, features]
         return Marginal(self.weights, self.means[:, features], covariances)
 
+    def along(self, directions: Array, origin: Array) -> Marginal:
+        """Return the distribution of coordinates along (F, D) directions from a (D,) origin."""
+        covariances = directions @ self.covariances @ directions.T
+        return Marginal(self.weights, (self.means - origin) @ directions.T, covariances)
+
     def grid(self, feature: int, low: float, high: float) -> Array:
         """Return points between two ends of an axis, with more of them near the components."""
         means, sds = self.means[:, feature], np.sqrt(self.covariances[:, feature, feature])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +17,7 @@ from emgmm.mixture import Mixture
 from emgmm.plotting import panels
 from emgmm.plotting.marginal import Marginal
 from emgmm.plotting.validation import check_levels, check_model, feature_indices
+from emgmm.projection import GaussianMixtureProjection
 from emgmm.sources import ArraySource, Source
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
@@ -125,7 +126,9 @@ class GaussianMixtureDisplay:
         features : int, str, sequence of these or None, default=(0, 1)
             Indices or names of the features. One feature gives a histogram with the densities of
             the components and their sum, two give a panel, and three to six give a grid of pairs
-            with the single features on its diagonal. None selects all features.
+            with the single features on its diagonal. None selects all features. 'projection' draws
+            the two directions of ``GaussianMixtureProjection(model).fit()`` in which the components
+            differ most, or the only one; ``['projection']`` is a feature of this name.
         kind : {'ellipses', 'density'}, default='ellipses'
             Whether to draw ellipses of the components or contours of the density of the mixture.
             Neither includes noise, whose marginal density is not known.
@@ -167,14 +170,19 @@ class GaussianMixtureDisplay:
         """
         check_model(model, cls.__name__)
         mixture = fitted_mixture(model)
-        names = [str(name) for name in getattr(model, "feature_names_in_", [])]
-        indices = feature_indices(features, names, mixture.n_features)
+        if isinstance(features, str) and features == "projection":
+            view = View.on_directions(model, mixture)
+        else:
+            names = [str(name) for name in getattr(model, "feature_names_in_", [])]
+            indices = feature_indices(features, names, mixture.n_features)
+            view = View.on_features(
+                mixture, indices, [names[j] if names else f"feature {j}" for j in indices]
+            )
         check_levels(kind, sds, probabilities)
         n_points = validation.count(max_points, "max_points")
         random = check_random_state(random_state)
         source = validation.source(model, X, sample_weight, reset=False)
-        axis_labels = [names[j] if names else f"feature {j}" for j in indices]
-        display = cls(**displayed(mixture, source, indices, axis_labels, random, n_points))
+        display = cls(**displayed(mixture, source, view, random, n_points))
         levels: dict[str, Any] = {"kind": kind, "sds": sds, "probabilities": probabilities}
         return display.plot(ax, **levels, random_state=random)
 
@@ -265,26 +273,62 @@ class GaussianMixtureDisplay:
         return notes
 
 
+@dataclass(frozen=True, eq=False)
+class View:
+    """The coordinates in which a mixture and its rows are drawn.
+
+    Parameters
+    ----------
+    marginal : Marginal
+        Distribution of the F coordinates.
+    coordinates : callable
+        Function that returns the (n, F) coordinates of (n, D) rows.
+    names : sequence of str
+        Names of the coordinates.
+    """
+
+    marginal: Marginal
+    coordinates: Callable[[Array], Array]
+    names: Sequence[str]
+
+    @classmethod
+    def on_features(cls, mixture: Mixture, features: Sequence[int], names: Sequence[str]) -> View:
+        """Return the view of some features."""
+        own = list(features)
+        return cls(Marginal.of(mixture, own), lambda rows: rows[:, own], names)
+
+    @classmethod
+    def on_directions(cls, model: Any, mixture: Mixture) -> View:
+        """Return the view of the two directions in which components differ most, or of the one."""
+        projection = GaussianMixtureProjection(model).fit()
+        directions = projection.components_[:2]
+        whole = Marginal.of(mixture, range(mixture.n_features))
+        return cls(
+            whole.along(directions, projection.mean_),
+            lambda rows: projection.project(rows)[:, :2],
+            [f"direction {j}" for j in range(len(directions))],
+        )
+
+
 def displayed(
     mixture: Mixture,
     source: Source,
-    features: Sequence[int],
-    feature_names: Sequence[str],
+    view: View,
     random: np.random.RandomState,
     max_points: int = MAX_POINTS,
 ) -> dict[str, Any]:
-    """Return the parameters of a display of some features of a mixture and of a source."""
-    n_panels = max(1, len(features) * (len(features) - 1) // 2)
+    """Return the parameters of a display of a mixture and of a source."""
+    n_panels = max(1, len(view.names) * (len(view.names) - 1) // 2)
     rows = source.sample(max(1, max_points // n_panels), random)
     with one_blas_thread():
         drawn = ArraySource(rows.values, complete=rows.complete)
         labels = prediction.row_by_row(mixture, drawn, prediction.labels, dtype=np.int64)
     return {
-        **vars(Marginal.of(mixture, features)),
-        "rows": rows.values[:, list(features)].astype(np.float64),
+        **vars(view.marginal),
+        "rows": view.coordinates(rows.values.astype(np.float64, copy=False)),
         "labels": labels,
         "n_rows": source.n_rows,
-        "feature_names": feature_names,
+        "feature_names": view.names,
         "row_weights": rows.weights,
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from emgmm.base import BaseMixture
+from emgmm.base import check_own
 from emgmm.drawing import needs_matplotlib
 
 KINDS = ("ellipses", "density")
@@ -20,11 +20,7 @@ MAX_FEATURES = 6
 def check_model(model: Any, display: str) -> None:
     """Check that the model is a fitted estimator of emgmm and that matplotlib is installed."""
     needs_matplotlib(f"{display}.from_estimator")
-    if not isinstance(model, BaseMixture):
-        raise TypeError(
-            f"{display} draws a fitted GaussianMixture of emgmm, but got a "
-            f"{type(model).__name__}: GaussianMixture.from_sklearn takes scikit-learn's."
-        )
+    check_own(model, display)
     check_is_fitted(model)
 
 
