@@ -24,10 +24,10 @@ LEGEND = f"""\
 Fits with the default start and `tol={TOL:g}` to tables of random clusters whose nearest two means
 are the given number of standard deviations apart. *EM* makes {PLAIN} plain iterations on all rows,
 which determine the optimum, and continues with Anderson acceleration. *Sampling* is the default of
-`sampling`. *There* is the number of passes over all rows until the log-likelihood is within {NEAR:g}
-nats per row of the optimum of EM, or higher; *all* is the number of all passes, which include those
-of the summary, of drawing the sample and of the last two iterations. *Difference* is the difference
-of the final log-likelihoods per row; positive if sampling ends higher."""
+`sampling`. *There* is the number of passes over all rows until the log-likelihood is within
+{NEAR:g} nats per row of the optimum of EM, or higher; *all* is the number of all passes, including
+those of the summary, of drawing the sample and of the last two iterations. *Difference* is the
+difference of the final log-likelihoods per row; positive if sampling ends higher."""
 
 
 @dataclass(frozen=True)
