@@ -1,6 +1,13 @@
 """Gaussian mixtures by expectation-maximization, under scikit-learn's conventions."""
 
 from emgmm.diagnostics import Diagnosis, MixtureSummary, Verdict
+from emgmm.distributions import (
+    MixtureDistribution,
+    MonteCarloResult,
+    kl_divergence,
+    l2_distance,
+    wasserstein_distance,
+)
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import (
     CheckpointWarning,
@@ -33,7 +40,9 @@ __all__ = [
     "GaussianMixtureIC",
     "InconsistentVersionWarning",
     "InformationCriterionDisplay",
+    "MixtureDistribution",
     "MixtureSummary",
+    "MonteCarloResult",
     "NormalInverseWishart",
     "RegularizationWarning",
     "StarvedComponentWarning",
@@ -43,6 +52,9 @@ __all__ = [
     "Verdict",
     "__version__",
     "blocks",
+    "kl_divergence",
+    "l2_distance",
+    "wasserstein_distance",
 ]
 
 
