@@ -163,7 +163,7 @@ class DistributionMixin:
         ...     [0.25, 0.75], [[0.0], [4.0]], covariances=[1.0, 4.0], covariance_type="V"
         ... )
         >>> model.distribution().ppf([0.05, 0.5, 0.95]).round(3)
-        array([-0.787,  3.132,  7.002])
+        array([-0.919,  3.14 ,  7.002])
         """
         return MixtureDistribution(self._mixture(), self._names() or None)
 

@@ -6,7 +6,7 @@ the problem and its remedy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -156,6 +156,10 @@ def feature_indices(features: Any, names: Sequence[str], n_features: int) -> lis
     """Return the indices of features, or of a single one, that are given by index or name."""
     if isinstance(features, str | int | np.integer):
         features = [features]
+    if not isinstance(features, Iterable):
+        raise TypeError(
+            f"Features are a number or a name, or a sequence of these, but got {features!r}."
+        )
     indices = [_feature_index(feature, names, n_features) for feature in features]
     if len(set(indices)) < len(indices):
         raise ValueError(f"features={features!r} names a feature twice: name each once.")

@@ -14,6 +14,7 @@ from scipy.stats import multivariate_normal, qmc
 from sklearn.utils import check_random_state
 
 from emgmm import validation
+from emgmm.distributions.density import log_joint_of_complete
 from emgmm.distributions.modes import modes
 from emgmm.distributions.univariate import Univariate
 from emgmm.mixture import Mixture
@@ -137,8 +138,7 @@ class MixtureDistribution:
         rows, shape = self._points(x)
         finite = np.isfinite(rows).all(axis=1)
         found = np.where(np.isnan(rows).any(axis=1), np.nan, -np.inf)
-        with np.errstate(over="ignore"):
-            log_joint = self.mixture.log_joint(rows[finite])
+        log_joint = log_joint_of_complete(self.mixture, rows[finite])
         if self._box is not None:
             log_joint[~self._box.contains(rows[finite]), -1] = -np.inf
         found[finite] = np.fmax(logsumexp(log_joint, axis=1), -np.inf)
@@ -251,7 +251,8 @@ class MixtureDistribution:
         for k, mean in enumerate(mixture.means.astype(np.float64)):
             if mixture.family.structure.has_covariances:
                 normal = multivariate_normal(sign * mean, covariances[k], allow_singular=True)
-                log_joint[:, k] = normal.logcdf(sign * rows)
+                with np.errstate(divide="ignore"):
+                    log_joint[:, k] = normal.logcdf(sign * rows)
             else:
                 z = sign * (rows - mean) / np.sqrt(np.diag(covariances[k]))
                 log_joint[:, k] = log_ndtr(z).sum(axis=1)

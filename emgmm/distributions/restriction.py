@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import softmax
 
 from emgmm.covariances import Structure, family_of_marginals
+from emgmm.distributions.density import log_joint_of_complete
 from emgmm.mixture import Mixture
 from emgmm.noise import Noise
 from emgmm.typing import Array
@@ -65,7 +66,7 @@ def conditional(mixture: Mixture, given: Sequence[int], values: Array) -> Mixtur
             "The noise of this model was given as a number or a function, which has no conditional "
             "distribution: fit a model with noise='uniform' or noise=None."
         )
-    log_joint = _log_joint(marginal(mixture, given), values)
+    log_joint = log_joint_of_complete(marginal(mixture, given), values[None])[0]
     if not np.isfinite(log_joint.max()):
         raise ValueError(
             f"The given values {values.tolist()} are so far from all components that their "
@@ -98,18 +99,6 @@ def _noise(mixture: Mixture, features: list[int], weight: float | None = None) -
         return None
     weight = mixture.noise.weight if weight is None else weight
     return Noise(weight, mixture.noise.density.marginal(features))
-
-
-def _log_joint(mixture: Mixture, values: Array) -> Array:
-    """Return the log-joint of one row, (K,), or (K + 1,) with noise, from the factors."""
-    deviations = values - mixture.means.astype(np.float64)
-    structure, factors = mixture.family.structure, mixture.each_precision_cholesky
-    with np.errstate(over="ignore"):
-        squares = structure.squared_norms(factors, deviations[:, :, None])[:, 0]
-    log_joint = mixture.log_peaks() - 0.5 * squares
-    if mixture.noise is None:
-        return log_joint
-    return np.append(log_joint, mixture.noise.log_joint(values[:, None]))
 
 
 def _conditional_means(mixture: Mixture, given: list[int], rest: list[int], values: Array) -> Array:
