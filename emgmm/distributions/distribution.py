@@ -65,8 +65,10 @@ class MixtureDistribution:
     ...     [0.25, 0.75], [[0.0], [4.0]], covariances=[1.0, 4.0], covariance_type="V"
     ... )
     >>> waiting = model.distribution()
-    >>> round(waiting.cdf(2.0), 4), round(waiting.ppf(0.5), 4)
-    (0.3633, 3.132)
+    >>> waiting.cdf([0.0, 2.0]).round(3)
+    array([0.142, 0.363])
+    >>> waiting.ppf([0.25, 0.5]).round(3)
+    array([0.822, 3.14 ])
     >>> waiting.mean(), waiting.var()
     (3.0, 6.25)
     """
@@ -202,8 +204,8 @@ class MixtureDistribution:
         ...     [0.5, 0.5], [[0.0, 0.0], [4.0, 4.0]], covariances=[1.0, 1.0],
         ...     covariance_type="spherical",
         ... )
-        >>> round(model.distribution().cdf([2.0, 2.0]), 4)
-        0.4777
+        >>> model.distribution().cdf([[2.0, 2.0], [4.0, 4.0]]).round(3)
+        array([0.478, 0.625])
         """
         return np.exp(self.logcdf(x))
 
@@ -462,11 +464,11 @@ class MixtureDistribution:
         --------
         >>> from emgmm import GaussianMixture
         >>> model = GaussianMixture.from_parameters(
-        ...     [0.5, 0.5], [[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="V"
+        ...     [0.4, 0.6], [[0.0], [3.0]], covariances=[1.0, 1.0], covariance_type="V"
         ... )
         >>> model.modes().round(3)
-        array([[3.999],
-               [0.001]])
+        array([[2.975],
+               [0.055]])
         """
         return modes(self.mixture)
 

@@ -128,7 +128,7 @@ class GaussianMixtureDisplay:
             with the single features on its diagonal. None selects all features.
         kind : {'ellipses', 'density'}, default='ellipses'
             Whether to draw ellipses of the components or contours of the density of the mixture.
-            Neither includes noise, whose marginal density is not known.
+            Neither includes noise.
         sds : sequence of float, default=(1, 2, 3)
             Mahalanobis radii of the ellipses, in standard deviations.
         probabilities : sequence of float, default=None
