@@ -68,7 +68,7 @@ class MixtureDistribution:
     >>> waiting.cdf([0.0, 2.0]).round(3)
     array([0.142, 0.363])
     >>> waiting.ppf([0.25, 0.5]).round(3)
-    array([0.822, 3.14 ])
+    array([0.905, 3.14 ])
     >>> waiting.mean(), waiting.var()
     (3.0, 6.25)
     """
@@ -352,7 +352,7 @@ class MixtureDistribution:
         Returns
         -------
         float or ndarray
-            Draws, of shape `size` in one dimension, otherwise of shape (*size, n_features).
+            Draws, of shape `size`; in more than one dimension, the features are the last axis.
         """
         random: Any = random_state
         if not isinstance(random, np.random.Generator):
@@ -467,8 +467,8 @@ class MixtureDistribution:
         ...     [0.4, 0.6], [[0.0], [3.0]], covariances=[1.0, 1.0], covariance_type="V"
         ... )
         >>> model.modes().round(3)
-        array([[2.975],
-               [0.055]])
+        array([[2.976],
+               [0.058]])
         """
         return modes(self.mixture)
 
