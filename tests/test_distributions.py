@@ -33,6 +33,7 @@ from emgmm import (
 )
 from emgmm.base import fitted_mixture
 from emgmm.covariances import FAMILIES
+from emgmm.noise import Box
 
 pytestmark = pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 
@@ -282,6 +283,16 @@ def test_uniform_noise_in_one_dimension():
     )
     assert_allclose(found.modes(), univariate([0.5, 0.5 / 1.5, 0.25 / 1.5], model.means_,
                     model.covariances_).modes(), rtol=1e-9)  # fmt: skip
+
+
+def test_quantiles_within_the_box_of_noise_far_from_all_components():
+    model = univariate([0.3], [-100.0], [1.0])
+    model.weights_, model.noise_weight_ = np.array([0.3]), 0.7
+    model._noise_density = Box.between(np.array([2.0]), np.array([4.0]))
+    found = model.distribution()
+    q = np.array([0.35, 0.5, 0.9])
+    assert_allclose(found.ppf(q), 2 + 2 * (q - 0.3) / 0.7, rtol=1e-14)
+    assert_allclose(found.isf(1 - q), found.ppf(q), rtol=1e-14)
 
 
 @pytest.mark.parametrize("noise", [0.01, lambda rows: np.full(len(rows), -5.0)])
