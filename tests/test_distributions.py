@@ -258,6 +258,8 @@ def test_uniform_noise_is_a_distribution():
     grid = np.linspace(-30, 30, 1201)
     density = found.pdf(np.stack(np.meshgrid(grid, grid), axis=-1))
     assert density.sum() * (grid[1] - grid[0]) ** 2 == pytest.approx(1.0, abs=2e-3)
+    one = model.marginal(1).distribution()
+    assert one.mean() == pytest.approx(found.mean()[1], rel=1e-9)
     swapped = model.marginal([1, 0]).distribution()
     assert_allclose(swapped.pdf(rows[:, ::-1]), found.pdf(rows), rtol=1e-12)
 
@@ -286,7 +288,7 @@ def test_uniform_noise_in_one_dimension():
 
 
 def test_quantiles_within_the_box_of_noise_far_from_all_components():
-    model = univariate([0.3], [-100.0], [1.0])
+    model = univariate([1.0], [-100.0], [1.0])
     model.weights_, model.noise_weight_ = np.array([0.3]), 0.7
     model._noise_density = Box.between(np.array([2.0]), np.array([4.0]))
     found = model.distribution()
@@ -553,6 +555,8 @@ def test_modes_are_maxima():
     for mode in found:
         near = mode + 1e-4 * random.normal(size=(200, D))
         assert (model.score_samples(near) < model.score_samples(mode[None])).all()
+    apart = univariate([0.5, 0.5], [-4.0, 4.0], [1.0, 1.0])  # a search starts at the minimum
+    assert_allclose(np.abs(apart.modes()), [[4.0], [4.0]], rtol=1e-9)
     twins = univariate([0.5, 0.5], [0.0, 2.0], [1.0, 1.0])  # the Hessian is 0 where they merge
     assert_allclose(twins.modes(), [[1.0]], atol=1e-4)
     assert_array_equal(univariate([0.3, 0.7], [1.0, 1.0], [1.0, 1.0]).modes(), [[1.0]])
