@@ -1,6 +1,13 @@
 """Gaussian mixtures by expectation-maximization, under scikit-learn's conventions."""
 
 from emgmm.diagnostics import Diagnosis, MixtureSummary, Verdict
+from emgmm.distributions import (
+    MixtureDistribution,
+    MonteCarloResult,
+    kl_divergence,
+    l2_distance,
+    wasserstein_distance,
+)
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import (
     CheckpointWarning,
@@ -40,7 +47,9 @@ __all__ = [
     "InconsistentVersionWarning",
     "InformationCriterionDisplay",
     "MergedMixture",
+    "MixtureDistribution",
     "MixtureSummary",
+    "MonteCarloResult",
     "NormalInverseWishart",
     "RegularizationWarning",
     "StarvedComponentWarning",
@@ -50,9 +59,12 @@ __all__ = [
     "Verdict",
     "__version__",
     "blocks",
+    "kl_divergence",
+    "l2_distance",
     "merge_components",
     "patch_sklearn",
     "unpatch_sklearn",
+    "wasserstein_distance",
 ]
 
 

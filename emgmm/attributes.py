@@ -105,6 +105,16 @@ def adopt(estimator: BaseEstimator, mixture: Mixture, **others: Any) -> None:
     _descriptions[estimator] = Description(estimator, mixture)
 
 
+def estimator_with(kind: Any, mixture: Mixture, feature_names: Any, **parameters: Any) -> Any:
+    """Return a fitted estimator of some class with a mixture to which no EM led."""
+    model = kind(mixture.n_components, **parameters)
+    model.n_features_in_ = mixture.n_features
+    if feature_names is not None:
+        model.feature_names_in_ = validation.feature_names(feature_names, mixture.n_features)
+    adopt(model, mixture, **without_fit())
+    return model
+
+
 def mixture_of(estimator: Any) -> Mixture:
     """Return the mixture that the attributes of an estimator describe.
 

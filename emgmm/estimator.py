@@ -18,6 +18,7 @@ from emgmm.base import BaseMixture
 from emgmm.compatibility import CompatibilityMixin
 from emgmm.covariances import FAMILIES, Family, family_of
 from emgmm.diagnostics import Diagnosis, diagnose
+from emgmm.distributional import DistributionMixin
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.fit import fit_mixture
@@ -46,7 +47,9 @@ from emgmm.typing import (
 )
 
 
-class GaussianMixture(PartialFitMixin, InterchangeMixin, CompatibilityMixin, BaseMixture):
+class GaussianMixture(
+    PartialFitMixin, InterchangeMixin, DistributionMixin, CompatibilityMixin, BaseMixture
+):
     """Gaussian mixture fitted by expectation-maximization, a drop-in for scikit-learn's class.
 
     Parameters
@@ -422,6 +425,19 @@ class GaussianMixture(PartialFitMixin, InterchangeMixin, CompatibilityMixin, Bas
 
     def _mixture(self) -> Mixture:
         return attributes.mixture_of(self)
+
+    def _derived(self, mixture: Mixture, features: list[int]) -> GaussianMixture:
+        """Return a fitted estimator with a mixture of some of the features."""
+        names, noise = self._names(), mixture.noise
+        is_same = mixture.family is family_of(self.covariance_type)
+        return attributes.estimator_with(
+            GaussianMixture,
+            mixture,
+            [names[j] for j in features] if names else None,
+            covariance_type=self.covariance_type if is_same else mixture.family.name,
+            noise=None if noise is None else noise.density.parameter,
+            random_state=self.random_state,
+        )
 
     def _generator(self) -> AbstractContextManager[np.random.RandomState]:
         """Return the random numbers of a fit; a user's function may keep what it is passed."""

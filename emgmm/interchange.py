@@ -100,12 +100,8 @@ class InterchangeMixin(ValidationMixin):
         mixture = validation.mixture(
             weights, means, covariances, precisions, family, noise, noise_weight
         )
-        model: Any = cls(mixture.n_components, covariance_type=covariance_type, noise=noise)
-        model.n_features_in_ = mixture.n_features
-        if feature_names is not None:
-            model.feature_names_in_ = validation.feature_names(feature_names, mixture.n_features)
-        attributes.adopt(model, mixture, **attributes.without_fit())
-        return model
+        parameters = {"covariance_type": covariance_type, "noise": noise}
+        return attributes.estimator_with(cls, mixture, feature_names, **parameters)
 
     @classmethod
     def from_sklearn(cls, model: Any) -> Self:

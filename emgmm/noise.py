@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emgmm.exceptions import ConstantFeaturesError
 from emgmm.typing import Array
+
+# Relative distance from the surface of a box within which a row counts as inside.
+ROUNDING = 1e-12
 
 
 class Density(ABC):
@@ -26,6 +30,29 @@ class Density(ABC):
     def constant(self) -> float | None:
         """Log-density of complete rows if it is the same for all of them, otherwise None."""
         return None
+
+    @property
+    @abstractmethod
+    def parameter(self) -> str | float | Callable[[Array], Any]:
+        """Value of the estimators' parameter ``noise`` for this density."""
+
+    @property
+    def proper(self) -> bool:
+        """Whether the density is a probability density over a known region."""
+        return False
+
+    def marginal(self, features: Sequence[int]) -> Density:  # noqa: ARG002
+        """Return the marginal density of some features.
+
+        Raises
+        ------
+        ValueError
+            If it is not known.
+        """
+        raise ValueError(
+            "The noise of this model is a function, whose marginal densities are not known: fit a "
+            "model with noise='uniform' or noise=None."
+        )
 
     @abstractmethod
     def log_density(self, rows: Array) -> Array:
@@ -57,11 +84,15 @@ class Box(Density):
         Edge vectors of the box in rows; None if only the volume is known.
     corner : (D,), optional
         Corner from which the edges start.
+    given : bool
+        Whether the density is a number that was given, instead of one divided by the volume of the
+        data. It holds everywhere; the box then determines only where rows are drawn.
     """
 
     sides: Array
     edges: Array | None = None
     corner: Array | None = None
+    given: bool = False
 
     @classmethod
     def between(cls, low: Array, high: Array) -> Box:
@@ -111,10 +142,53 @@ class Box(Density):
                 "to those of the rows, or a function that returns log-densities."
             )
         if self.edges is None or self.corner is None:
-            return Box(sides)
-        centre = self.corner + 0.5 * self.edges.sum(axis=0)
+            return Box(sides, given=True)
         edges = root * (root * self.edges)
-        return Box(sides, edges, centre - 0.5 * edges.sum(axis=0))
+        return Box(sides, edges, self.centre - 0.5 * edges.sum(axis=0), given=True)
+
+    @property
+    def parameter(self) -> str | float:
+        return "uniform" if self.proper else math.exp(self.constant)
+
+    @property
+    def proper(self) -> bool:
+        return not self.given and self.edges is not None
+
+    @property
+    def parallel(self) -> bool:
+        """Whether the edges are known to be parallel to the features."""
+        return self.edges is not None and np.array_equal(self.edges, np.diag(np.diag(self.edges)))
+
+    @property
+    def centre(self) -> Array:
+        """Centre of the box, (D,)."""
+        assert self.edges is not None
+        assert self.corner is not None
+        return self.corner + 0.5 * self.edges.sum(axis=0)
+
+    def contains(self, rows: Array) -> NDArray[np.bool_]:
+        """Return which of the (n, D) rows are in the box, up to rounding, (n,)."""
+        assert self.edges is not None
+        places = np.linalg.solve(self.edges.T, (rows - self.centre).T)
+        return (np.abs(places) <= 0.5 * (1 + ROUNDING)).all(axis=0)
+
+    def marginal(self, features: Sequence[int]) -> Box:
+        """Return the box of some features.
+
+        If the edges are not parallel to the features, those of the new box are, unless it has all
+        features: its density is that of rows in which the other features are missing.
+        """
+        chosen = list(features)
+        sides = self.sides[chosen]
+        if self.edges is None or self.corner is None:
+            return replace(self, sides=sides)
+        if self.parallel:
+            edges, corner = self.edges[np.ix_(chosen, chosen)], self.corner[chosen]
+        elif len(chosen) == len(self.sides):
+            edges, corner = self.edges[:, chosen], self.corner[chosen]
+        else:
+            edges, corner = np.diag(sides), self.centre[chosen] - 0.5 * sides
+        return Box(sides, edges, corner, self.given)
 
     @property
     def constant(self) -> float:
@@ -137,6 +211,10 @@ class Function(Density):
     """A log-density given by the user, as a function of (n, D) rows, in nats."""
 
     function: Callable[[Array], Any]
+
+    @property
+    def parameter(self) -> Callable[[Array], Any]:
+        return self.function
 
     def log_density(self, rows: Array) -> Array:
         n_rows = rows.shape[1]

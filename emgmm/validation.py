@@ -6,7 +6,7 @@ the problem and its remedy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -150,6 +150,54 @@ def feature_names(names: Any, n_features: int) -> NDArray[np.object_]:
             f"feature_names must be {n_features} strings, one for each feature, but got {names!r}"
         )
     return array
+
+
+def feature_indices(features: Any, names: Sequence[str], n_features: int) -> list[int]:
+    """Return the indices of features, or of a single one, that are given by index or name."""
+    if isinstance(features, str | int | np.integer):
+        features = [features]
+    if not isinstance(features, Iterable):
+        raise TypeError(
+            f"Features are a number or a name, or a sequence of these, but got {features!r}."
+        )
+    indices = [_feature_index(feature, names, n_features) for feature in features]
+    if len(set(indices)) < len(indices):
+        raise ValueError(f"features={features!r} names a feature twice: name each once.")
+    return indices
+
+
+def _feature_index(feature: Any, names: Sequence[str], n_features: int) -> int:
+    if isinstance(feature, str):
+        if feature not in names:
+            known = f"its features are {list(names)}" if names else "it was fitted without names"
+            raise ValueError(f"The model has no feature {feature!r}: {known}.")
+        return names.index(feature)
+    if not isinstance(feature, int | np.integer) or isinstance(feature, bool):
+        raise TypeError(f"A feature is a number or a name, but got {feature!r}.")
+    if not 0 <= feature < n_features:
+        has = "1 feature, 0" if n_features == 1 else f"{n_features} features, 0 to {n_features - 1}"
+        raise ValueError(
+            f"There is no feature {feature}: the model has {has}; the parameter features selects "
+            "those that are wanted."
+        )
+    return int(feature)
+
+
+def given_values(values: Any, names: Sequence[Any]) -> Array:
+    """Return finite numbers, one for each of the features with these names or indices."""
+    numbers = np.atleast_1d(np.asarray(values))
+    if numbers.shape != (len(names),):
+        raise ValueError(
+            f"There are {len(names)} features, but values has the shape {numbers.shape}: give one "
+            "value for each feature."
+        )
+    for name, value in zip(names, numbers.tolist(), strict=True):
+        if not np.isfinite(_number(value)):
+            raise ValueError(
+                f"The value of feature {name!r} is {value!r}, but must be a finite number; leave a "
+                "feature out if its value is not known."
+            )
+    return numbers.astype(np.float64)
 
 
 # -- parameters of a mixture -----------------------------------------------------------------------

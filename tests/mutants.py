@@ -124,6 +124,8 @@ TESTS = {
     "fitting/stepwise": "streams",
     "summary": "statistics summary missing prior combinations",
     "threads": "threads",
+    "distributions": "distributions",
+    "distributional": "distributions",
     "fitting/progress": "checks models",
 }
 # Of all modules.

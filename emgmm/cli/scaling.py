@@ -155,7 +155,9 @@ class Standardization:
         assert box.edges is not None
         assert box.corner is not None
         corner = self.means + self.sds * box.corner
-        return Noise(noise.weight, Box(box.sides * self.sds, box.edges * self.sds, corner))
+        return Noise(
+            noise.weight, Box(box.sides * self.sds, box.edges * self.sds, corner, box.given)
+        )
 
 
 def weighted(rows: InputRows) -> Iterator[tuple[Array, NDArray[np.bool_], Array]]:

@@ -4,7 +4,13 @@ from emgmm.covariances.conditional import Conditional, Patterns
 from emgmm.covariances.dense import DENSE, are_symmetric
 from emgmm.covariances.diagonal import DIAGONAL, ISOTROPIC
 from emgmm.covariances.family import Family, times_counts
-from emgmm.covariances.registry import FAMILIES, describe_family, family_names, family_of
+from emgmm.covariances.registry import (
+    FAMILIES,
+    describe_family,
+    family_names,
+    family_of,
+    family_of_marginals,
+)
 from emgmm.covariances.structure import Structure
 
 __all__ = [
@@ -20,5 +26,6 @@ __all__ = [
     "describe_family",
     "family_names",
     "family_of",
+    "family_of_marginals",
     "times_counts",
 ]

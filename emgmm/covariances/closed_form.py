@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from emgmm.covariances.family import Family, times_counts
@@ -28,6 +30,9 @@ class Unconstrained(Family):
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return (1 if self.shared else n_components) * self.structure.n_monomials(n_features)
+
+    def has_marginals(self, features: Sequence[int], n_features: int) -> bool:
+        return True
 
 
 class Univariate(Unconstrained):
@@ -57,6 +62,9 @@ class EqualVolumes(Family):
         log_volumes = np.log(counts) - 2 * log_dets / n_features
         log_volume = np.logaddexp.reduce(log_volumes) - np.log(counts.sum())
         return times_counts(np.exp(log_volume - log_volumes), scatter)
+
+    def has_marginals(self, features: Sequence[int], n_features: int) -> bool:
+        return len(features) == n_features  # fewer features have volumes of their own
 
     def enlargement(
         self, covariances: Array, scatter: Array, counts: Array, steps: Array

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import rq
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from emgmm.covariances.conditional import Conditioning
@@ -71,6 +73,11 @@ def _cholesky(matrices: Array) -> tuple[list[Array], list[bool]]:
     results = [dpotrf(matrix, lower=1) for matrix in matrices]
     definite = [not failure and isfinite(factor[-1, -1]) for factor, failure in results]
     return [factor for factor, _ in results], definite
+
+
+def _positive(factor: Array) -> Array:
+    """Return a triangular factor U of U U^T with a positive diagonal."""
+    return factor * np.sign(np.diag(factor))
 
 
 class Dense(Structure):
@@ -146,6 +153,23 @@ class Dense(Structure):
 
     def dense(self, elements: Array, n_features: int) -> Array:
         return elements
+
+    def select(self, elements: Array, features: Sequence[int], n_features: int) -> Array:
+        return elements[:, features][:, :, features]
+
+    def marginal(
+        self, precisions_cholesky: Array, features: Sequence[int], n_features: int
+    ) -> Array:
+        # With covariance = W^T W, a submatrix of it is R^T R, where R is that of W's columns. This
+        # loses only the root of what a Cholesky factorization of the submatrix would lose.
+        roots = np.stack([dtrtri(factor)[0][:, features] for factor in precisions_cholesky])
+        return np.stack([_positive(dtrtri(factor)[0]) for factor in np.linalg.qr(roots)[1]])
+
+    def conditional(
+        self, precisions_cholesky: Array, features: Sequence[int], n_features: int
+    ) -> Array:
+        rows = precisions_cholesky[:, features]
+        return np.stack([_positive(rq(each, mode="r")[:, -len(features) :]) for each in rows])
 
     def whiten(self, precision_cholesky: Array, block: Array) -> Array:
         n_features, transposed = block.shape[-2], precision_cholesky.swapaxes(-1, -2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -93,6 +94,9 @@ class Diagonal(_Elementwise):
     def from_monomials(self, sums: Array, n_features: int) -> Array:
         return sums
 
+    def select(self, elements: Array, features: Sequence[int], n_features: int) -> Array:
+        return elements[:, features]
+
     def outer(self, vectors: Array) -> Array:
         return vectors**2
 
@@ -139,6 +143,9 @@ class Isotropic(_Elementwise):
 
     def from_monomials(self, sums: Array, n_features: int) -> Array:
         return sums[:, 0]
+
+    def select(self, elements: Array, features: Sequence[int], n_features: int) -> Array:
+        return elements
 
     def outer(self, vectors: Array) -> Array:
         return (vectors**2).sum(axis=1)

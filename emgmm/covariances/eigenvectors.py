@@ -6,6 +6,7 @@ b_k from the diagonals of D_k^T W_k D_k. It remains to find the axes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -59,6 +60,9 @@ class _Rotated(Family):
 
     def min_count(self, n_features: int) -> int:
         return self.along.min_count(n_features)
+
+    def has_marginals(self, features: Sequence[int], n_features: int) -> bool:
+        return len(features) == n_features  # fewer features have axes of their own
 
     def _check_eigenvalues(self, eigenvalues: Array) -> None:
         """Raise if a scatter is indefinite, which extrapolated statistics can be."""

@@ -21,7 +21,7 @@ To add a family, subclass `Family` and pass an instance as ``covariance_type``, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,10 @@ class Family(ABC):
     def closed_under_scaling(self) -> bool:
         """Whether covariances stay in the family when features are rescaled one by one."""
         return self.structure != ISOTROPIC or self.most_features == 1
+
+    def has_marginals(self, features: Sequence[int], n_features: int) -> bool:
+        """Whether marginal and conditional distributions of these features are in the family."""
+        return list(features) == list(range(n_features))
 
     # -- the M-step -----------------------------------------------------------------------------
     @abstractmethod

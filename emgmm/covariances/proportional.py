@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from emgmm.covariances.diagonal import DIAGONAL
@@ -70,3 +72,6 @@ class Proportional(Family):
     def min_count(self, n_features: int) -> int:
         # A component only has to determine its volume; the shape is that of all components.
         return DIAGONAL.min_rows(n_features)
+
+    def has_marginals(self, features: Sequence[int], n_features: int) -> bool:
+        return True

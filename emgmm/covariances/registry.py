@@ -13,6 +13,7 @@ Celeux and Govaert (1995), Pattern Recognition 28:781, doi 10.1016/0031-3203(94)
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from emgmm.covariances.closed_form import EqualVolumes, Unconstrained, Univariate
 from emgmm.covariances.dense import DENSE
@@ -56,6 +57,17 @@ FAMILIES: dict[str, Family] = {
 def family_of(covariance_type: str | Family) -> Family:
     """Return the family with a name, or the family itself."""
     return covariance_type if isinstance(covariance_type, Family) else FAMILIES[covariance_type]
+
+
+def family_of_marginals(family: Family, features: Sequence[int], n_features: int) -> Family:
+    """Return the family of the marginal and conditional distributions of some features.
+
+    If these are not in the family itself, it is the general one for the same structure.
+    """
+    if family.has_marginals(features, n_features):
+        return family
+    general = FAMILIES[family.structure.scikit_learn]
+    return general if general.structure == family.structure else FAMILIES["full"]
 
 
 def family_names(n_features: int) -> list[str]:

@@ -28,6 +28,7 @@ dense matrices, and may be overridden for speed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -235,6 +236,26 @@ class Structure(ABC):
     def variances(self, elements: Array, n_features: int) -> Array:
         """Return the diagonals of K matrices, (K, D)."""
         return np.diagonal(self.dense(elements, n_features), axis1=1, axis2=2)
+
+    def select(self, elements: Array, features: Sequence[int], n_features: int) -> Array:
+        """Return the elements of the principal submatrices of K matrices for some features."""
+        matrices = self.dense(elements, n_features)[:, features][:, :, features]
+        eigenvalues, eigenvectors = np.linalg.eigh(matrices)
+        return self.weigh(eigenvectors, eigenvalues)
+
+    def marginal(
+        self, precisions_cholesky: Array, features: Sequence[int], n_features: int
+    ) -> Array:
+        """Return U of the marginal distributions of some features, given K factors."""
+        covariances = self.covariances(precisions_cholesky)
+        return self.precisions_cholesky(self.select(covariances, features, n_features))
+
+    def conditional(
+        self, precisions_cholesky: Array, features: Sequence[int], n_features: int
+    ) -> Array:
+        """Return U of the conditional distributions of some features given all others."""
+        precisions = self.precisions(precisions_cholesky)
+        return self.cholesky_of_precisions(self.select(precisions, features, n_features))
 
     def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
         """Return trace(precision_k covariance_l), (K, n), for K precisions and n covariances."""

@@ -131,7 +131,7 @@ class GaussianMixtureDisplay:
             differ most, or the only one; ``['projection']`` is a feature of this name.
         kind : {'ellipses', 'density'}, default='ellipses'
             Whether to draw ellipses of the components or contours of the density of the mixture.
-            Neither includes noise, whose marginal density is not known.
+            Neither includes noise.
         sds : sequence of float, default=(1, 2, 3)
             Mahalanobis radii of the ellipses, in standard deviations.
         probabilities : sequence of float, default=None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from emgmm import validation
 from emgmm.base import check_own
 from emgmm.drawing import needs_matplotlib
 
@@ -34,36 +35,14 @@ def feature_indices(features: Any, names: Sequence[str], n_features: int) -> lis
     ValueError
         If there is no such feature, if one is given twice, or if there are too many.
     """
-    if features is None:
-        features = range(n_features)
-    elif isinstance(features, str | int | np.integer):
-        features = [features]
-    indices = [_index(feature, names, n_features) for feature in features]
-    if len(set(indices)) < len(indices):
-        raise ValueError(f"features={features!r} names a feature twice: name each once.")
+    features = range(n_features) if features is None else features
+    indices = validation.feature_indices(features, names, n_features)
     if not 1 <= len(indices) <= MAX_FEATURES:
         raise ValueError(
             f"A display shows 1 to {MAX_FEATURES} features, but got {len(indices)}: name those to "
             "draw in the parameter features."
         )
     return indices
-
-
-def _index(feature: Any, names: Sequence[str], n_features: int) -> int:
-    if isinstance(feature, str):
-        if feature not in names:
-            known = f"its features are {list(names)}" if names else "it was fitted without names"
-            raise ValueError(f"The model has no feature {feature!r}: {known}.")
-        return names.index(feature)
-    if not isinstance(feature, int | np.integer) or isinstance(feature, bool):
-        raise TypeError(f"A feature is a number or a name, but got {feature!r}.")
-    if not 0 <= feature < n_features:
-        has = "1 feature, 0" if n_features == 1 else f"{n_features} features, 0 to {n_features - 1}"
-        raise ValueError(
-            f"There is no feature {feature}: the model has {has}; the parameter features selects "
-            "those to draw."
-        )
-    return int(feature)
 
 
 def check_levels(kind: str, sds: Any, probabilities: Any) -> None:

@@ -20,6 +20,7 @@ from emgmm.acceleration import Scheme, after_short_runs
 from emgmm.base import BaseMixture, fitted_mixture
 from emgmm.covariances import FAMILIES, Family, family_names
 from emgmm.diagnostics import Diagnosis
+from emgmm.distributional import DistributionMixin
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import EMWarning, issue
 from emgmm.fitting.multistart import Given
@@ -72,7 +73,7 @@ Fits = dict[tuple[int, str | Family], Candidate]
 OF_THE_BEST = ("weights_", "means_", "covariances_", "lower_bound_", "remaining_gain_")
 
 
-class GaussianMixtureIC(BaseMixture):
+class GaussianMixtureIC(DistributionMixin, BaseMixture):
     """Gaussian mixture whose number of components and family are selected by a criterion.
 
     All pairs of `n_components` and `covariance_type` are fitted to the same rows. The one with the
@@ -423,6 +424,9 @@ class GaussianMixtureIC(BaseMixture):
     def _mixture(self) -> Mixture:
         check_is_fitted(self)
         return fitted_mixture(self.best_estimator_)
+
+    def _derived(self, mixture: Mixture, features: list[int]) -> GaussianMixture:
+        return self.best_estimator_._derived(mixture, features)
 
     def _about_the_fit(self) -> dict[str, Any]:
         """Return how EM ended, remarks, and the best candidates."""
