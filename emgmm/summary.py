@@ -193,3 +193,53 @@ class DataSummary:
     def max_distances(self, centre: Array) -> Array:
         """Return the largest absolute deviation from `centre` in each feature, shape (D,)."""
         return np.maximum(self.maximum - centre, centre - self.minimum)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSummary:
+    """Sums over the rows whose components are known, from one pass.
+
+    Parameters
+    ----------
+    sums : (K + 1, 1 + 2 D)
+        Total weight; weight of the rows in which each feature is observed; and sum of the observed
+        deviations from `origin`. Noise is one of the K components. The last row is that of the rows
+        whose components are not known.
+    origin : (D,)
+        Point from which deviations are computed.
+    """
+
+    sums: Array
+    origin: Array
+
+    @classmethod
+    def of(
+        cls, rows: Array, weights: Array | None, responsibilities: Array, origin: Array
+    ) -> LabelSummary:
+        """Return the summary of a (D, B) block with known (K, B) responsibilities, 0 elsewhere."""
+        seen = np.logical_not(np.isnan(rows))
+        each = np.vstack([responsibilities, responsibilities.sum(axis=0) == 0])
+        each = each * seen.any(axis=0) * (1.0 if weights is None else weights)
+        deviations = np.where(seen, rows - origin[:, None], 0.0)
+        return cls(
+            np.hstack([each.sum(axis=1)[:, None], each @ seen.T, each @ deviations.T]), origin
+        )
+
+    def __add__(self, other: LabelSummary) -> LabelSummary:
+        return replace(self, sums=self.sums + other.sums)
+
+    @property
+    def counts(self) -> Array:
+        """Total weight of the rows of each component, (K,)."""
+        return self.sums[:-1, 0]
+
+    @property
+    def all_known(self) -> bool:
+        """Whether the components of all informative rows are known."""
+        return not self.sums[-1, 0] > 0
+
+    @property
+    def means(self) -> Array:
+        """Means of the observed values of each component's rows, (K, D); `origin` without any."""
+        _, observed, deviations = np.split(self.sums[:-1], [1, 1 + len(self.origin)], axis=1)
+        return self.origin + deviations / np.maximum(observed, np.finfo(float).tiny)

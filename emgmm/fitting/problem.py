@@ -64,6 +64,9 @@ class Options:
         Initial parameters that do not come from the initialization.
     n_init : int
         Number of starts, of which the best is kept.
+    start_is_given : bool
+        Whether the user gave labels, responsibilities or means as the start, which then also
+        determine the components with labelled rows.
     """
 
     rules: Rules
@@ -71,6 +74,7 @@ class Options:
     start: Start
     given: Given = field(default_factory=Given)
     n_init: int = 1
+    start_is_given: bool = False
 
 
 def problem_of(
@@ -106,7 +110,7 @@ def options_of(estimator: Any, start: Start, given: Given) -> Options:
     start_from = estimator.init_params
     is_array = not (isinstance(start_from, str) or callable(start_from))  # the same start each time
     n_init = 1 if is_array else estimator.n_init
-    return Options(rules, scheme_of(estimator.acceleration), start, given, n_init)
+    return Options(rules, scheme_of(estimator.acceleration), start, given, n_init, is_array)
 
 
 def given_of(estimator: Any, family: Family, n_features: int) -> Given:

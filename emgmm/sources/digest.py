@@ -1,9 +1,10 @@
-"""The digest of a data set: a number that identifies the rows, their weights and their order.
+"""The digest of a data set: a number that identifies rows, weights, labels and their order.
 
 The digest is sum_i h_i R^i modulo 2^64, where i is the number of a row and h_i is a linear function
-of the bits of its values and its weight. As the terms can be added in any order, the digest depends
-neither on threads nor on how the rows are divided into blocks. A change of a single value always
-changes it, because R and the coefficients of h_i are odd. It detects accidents, not forgeries.
+of the bits of its values, its weight and its label or responsibilities. As the terms can be added
+in any order, the digest depends neither on threads nor on how the rows are divided into blocks. A
+change of a single value always changes it, because R and the coefficients of h_i are odd. It
+detects accidents, not forgeries.
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ def digest(block: Block) -> int:
     total = int(np.einsum("i,i->", _bits(rows.ravel(layout)), coefficients))
     if block.weights is not None:
         total += int((_bits(block.weights) ^ _bits(np.ones(1))) @ powers)  # 0 for weights of 1
+    if block.known is not None:
+        values = block.known.values.reshape(len(block.known), -1).astype(np.float64)
+        values = np.where(np.isnan(values), np.nan, values)
+        of_columns = _first_powers(G, len(rows) + 1 + values.shape[1])[-values.shape[1] :]
+        total += int(np.einsum("nk,n,k->", _bits(values), powers, of_columns))
     return total * pow(R, first, MODULUS) % MODULUS
 
 
@@ -127,6 +133,7 @@ class DigestedSource(Source):
         self.source = source
         self.n_rows, self.n_features = source.n_rows, source.n_features
         self.dtype, self.feature_names = source.dtype, source.feature_names
+        self.has_labels = source.has_labels
         self.digest: int | None = None
 
     @property

@@ -186,6 +186,8 @@ class CompiledEStep(ExpandedEStep):
         return self._add_shared_term(relative, rows)
 
     def sums(self, block: Block) -> ExpandedSums:
+        if block.known is not None:  # the kernel does not store responsibilities
+            return super().sums(block)
         sums, log_likelihood = expanded("sums", block.rows, *self._arguments, block.weights)
         return ExpandedSums(sums, log_likelihood, block.weight)
 
