@@ -29,10 +29,13 @@ def summarized(block: Block, family: Family) -> DataSummary:
     return DataSummary.of(block.rows, family, block.weights, complete=block.complete)
 
 
-def summarized_labels(block: Block, origin: Array) -> LabelSummary:
+def summarized_labels(block: Block, origin: Array, family: Family, K: int) -> LabelSummary:
     """Return the summary of the labelled rows of a block."""
     assert block.known is not None
-    return LabelSummary.of(block.rows, block.weights, block.known.responsibilities, origin)
+    responsibilities = np.zeros((K + 1, block.rows.shape[1]))
+    responsibilities[: block.known.n_densities] = block.known.responsibilities
+    rows = np.asarray(block.rows, dtype=np.float64)
+    return LabelSummary.of(rows, block.weights, responsibilities, origin, family.structure)
 
 
 class EM:
@@ -76,7 +79,9 @@ class EM:
     @cached_property
     def labelled(self) -> LabelSummary:
         """Summary of the rows whose components are known, of a source with labels: one pass."""
-        function = partial(summarized_labels, origin=self.summary.mean)
+        function = partial(
+            summarized_labels, origin=self.summary.mean, family=self.family, K=self.n_components
+        )
         return self.sum(function, max(256, SUMMARY_ENTRIES // self.source.n_features))
 
     @property
@@ -84,7 +89,7 @@ class EM:
         """Numbers of the Gaussian components with rows that are known to belong to them."""
         if not self.source.has_labels:
             return np.empty(0, dtype=np.intp)
-        return np.flatnonzero(self.labelled.counts[: self.n_components])
+        return np.flatnonzero(self.labelled.counts)
 
     def sum(self, function: Callable[[Block], Sum], block_rows: int) -> Sum:
         """Return the sum of a function of blocks over all rows; this takes one pass."""

@@ -35,8 +35,7 @@ def constrained_softmax(
 
     References
     ----------
-    Ambroise and Govaert (2000), Data Analysis, Classification, and Related Methods, 161,
-    doi 10.1007/978-3-642-59789-3_26.
+    McLachlan and Peel (2000), Finite Mixture Models, doi 10.1002/0471721182.
     """
     if known is None:
         return softmax(log_joint, scratch)

@@ -15,13 +15,17 @@ from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.typing import Array, Integers
 
+# Share of the covariance of all rows in the covariance from which labelled components start. It is
+# positive definite even if only one row of each component is labelled.
+SHARE = 0.1
+
 
 def first_of_labels(em: EM, start: Callable[[], Mixture]) -> Mixture:
     """Return an initial mixture in which labelled components start from their rows.
 
-    If every component has labelled rows, the covariances are those of all rows, from which the
-    first E-step distributes the unlabelled rows; without any of these, the mixture is the M-step
-    of the labels. Otherwise the other components come from `start`.
+    If every component has labelled rows, the first E-step distributes the others by a common
+    covariance, as linear discriminant analysis does; without any others, the mixture is the M-step
+    of the labels. Otherwise the components without labelled rows come from `start`.
     """
     labelled = em.labelled_components
     if len(labelled) == em.n_components:
@@ -39,13 +43,19 @@ def first_of_labels(em: EM, start: Callable[[], Mixture]) -> Mixture:
 
 
 def about_labelled_means(em: EM) -> Mixture:
-    """Return the mixture with the means and proportions of the labels, and all rows' covariance."""
-    summary, family, K = em.summary, em.family, em.n_components
-    proportions, means = em.labelled.counts / em.labelled.counts.sum(), em.labelled.means[:K]
-    counts, scatter = summary.seen * proportions, np.stack([summary.whole_scatter] * K)
-    scatter = family.pool(times_counts(proportions[:K], scatter))
-    sums = (counts[:K], np.zeros_like(means), scatter, 0.0, summary.seen)
-    return em.m_step.maximise(Statistics(means, *sums, noise=float(counts[K:].sum())))
+    """Return the mixture with the means and proportions of the labels, and a common covariance.
+
+    It is that of the labelled rows about their means, with a share of the covariance of all rows.
+    """
+    summary, labelled, family = em.summary, em.labelled, em.family
+    n_labelled = labelled.counts.sum()
+    common = (1 - SHARE) / n_labelled * labelled.within
+    common += SHARE / summary.seen * summary.whole_scatter
+    counts = labelled.counts * (summary.seen / (n_labelled + labelled.noise))
+    scatter = family.pool(times_counts(counts, np.stack([common] * em.n_components)))
+    sums = (counts, np.zeros_like(labelled.means), scatter, 0.0, summary.seen)
+    noise = summary.seen - float(counts.sum())
+    return em.m_step.maximise(Statistics(labelled.means, *sums, noise=noise))
 
 
 def with_means(mixture: Mixture, components: Integers, means: Array) -> Mixture:

@@ -40,6 +40,11 @@ class Known:
         """Return what is known of the rows with the given indices."""
         return replace(self, values=self.values[place])
 
+    @property
+    def n_densities(self) -> int:
+        """Number of components, including noise, K."""
+        return self.allowed.shape[1]
+
     @cached_property
     def excluded(self) -> NDArray[np.bool_] | None:
         """Components to which each row does not belong, (K, n); None for responsibilities."""
