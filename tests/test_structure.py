@@ -48,6 +48,7 @@ LAYERS = [
     {"interchange", "incremental", "compatibility"},
     {"estimator"},
     {"selection"},
+    {"classifier"},
     {"testing"},
     {"plotting"},
     {"cli"},
