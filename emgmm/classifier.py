@@ -177,7 +177,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         "components": [one_of({"separate", "shared"})],
         "criterion": [one_of(CRITERIA)],
         "priors": ["array-like", None],
-        "unlabeled": ["no_validation"],
+        "unlabeled": [object, "boolean"],
     }
 
     def __init__(
@@ -288,6 +288,8 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
             raise ValueError("y has no row with a class: give the classes of some rows.")
         labelled = targets[known]
         labelled = np.array(labelled.tolist()) if labelled.dtype.kind == "O" else labelled
+        if labelled.dtype.kind == "f" and not np.isfinite(labelled).all():
+            raise ValueError("y contains infinity: give a class, or NaN where it is not known.")
         check_classification_targets(labelled)
         classes, found = np.unique(labelled, return_inverse=True)
         codes = np.full(len(targets), -1)
@@ -300,7 +302,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         empty = np.flatnonzero(training.counts <= 0)
         if len(empty):
             raise ValueError(
-                f"All rows of class {classes[empty[0]]!r} have the weight 0: drop the class, or "
+                f"All rows of class {classes[empty[0]]} have the weight 0: drop the class, or "
                 "give one of its rows a positive weight."
             )
         return training
@@ -349,13 +351,16 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
 
     # -- a mixture for each class -----------------------------------------------------------------
     def _fit_separate(self, rows: TrainingRows) -> Classes:
+        families(
+            self.covariance_type, rows.rows.values.shape[1]
+        )  # an error about it is of no class
         selections, tables = [], []
         for code, name in enumerate(rows.classes):
             own = rows.rows.take(np.flatnonzero(rows.codes == code))
             try:
                 selection = self._selection().fit(own.values, sample_weight=own.weights)
             except ValueError as error:
-                raise ValueError(f"Class {name!r}: {error}") from None
+                raise ValueError(f"Class {name}: {error}") from None
             selections.append(selection)
             table = selection.results_
             tables.append({"class": np.repeat(rows.classes[[code]], len(table["bic"])), **table})
