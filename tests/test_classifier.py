@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mclust import HERE, rows
+from mclust import classes as classes_of
 from scipy.special import logsumexp
 from sklearn import config_context
 from sklearn.calibration import CalibrationDisplay
@@ -20,7 +21,6 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from test_labels import classes_of
 
 from emgmm import GaussianMixture, GaussianMixtureClassifier
 from emgmm.covariances import FAMILIES, Grouped

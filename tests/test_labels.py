@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import clusters, fit, relative_error
 from long_form import some_mixture, statistics_in_long_form
-from mclust import HERE, rows
+from mclust import HERE, classes, rows
 from scipy.special import logsumexp
 from sklearn import config_context
 from sklearn.model_selection import cross_validate
@@ -39,11 +39,6 @@ X = clusters(240, 3, K, spread=2.0)
 CLASSES = GaussianMixture(K, random_state=0).fit_predict(X)
 
 
-def classes_of(name):
-    names = np.genfromtxt(HERE / f"{name}.csv", delimiter=",", skip_header=1, dtype=str)[:, -1]
-    return np.unique(names, return_inverse=True)[1]
-
-
 def some_labels(labels, every=4):
     """Each fourth label; the others are not known."""
     return np.where(np.arange(len(labels)) % every == 0, labels, -1)
@@ -69,10 +64,10 @@ MCLUST = json.loads((HERE / "mclust_ssc.json").read_text())
 )
 def test_from_its_start_the_likelihoods_are_those_of_mclust(case, family):
     stored = MCLUST[case]
-    table, classes, K = rows(stored["data"]), classes_of(stored["data"]), stored["n_components"]
+    table, own, K = rows(stored["data"]), classes(stored["data"]), stored["n_components"]
     labels, start = np.full(len(table), -1), np.full((len(table), K), 1 / K)
-    labels[stored["known"]] = classes[stored["known"]]
-    start[stored["known"]] = np.eye(K)[classes[stored["known"]]]
+    labels[stored["known"]] = own[stored["known"]]
+    start[stored["known"]] = np.eye(K)[own[stored["known"]]]
     model = GaussianMixture(K, covariance_type=family, reg_covar=0, tol=1e-9, init_params=start)
     found = len(table) * np.array(fit(model, table, labels=labels).lower_bounds_)
     expected = stored["log_likelihoods"][family]  # where the gain was below 1e-5 nats
