@@ -62,11 +62,17 @@ class Block:
         # None if all weights are positive: a reference to itself would keep a block in memory.
         if self.weights is None or self.weights.all():
             return None
-        some = np.flatnonzero(self.weights)
-        numbers = self.start + some if self.numbers is None else self.numbers[some]
-        known = None if self.known is None else self.known.take(some)
-        rows, weights = self.rows[:, some], self.weights[some]
-        return replace(self, rows=rows, weights=weights, numbers=numbers, known=known)
+        return self.take(np.flatnonzero(self.weights))
+
+    def take(self, some: Integers) -> Block:
+        """Return the block of the rows with the given indices."""
+        return replace(
+            self,
+            rows=self.rows[:, some],
+            weights=None if self.weights is None else self.weights[some],
+            numbers=self.start + some if self.numbers is None else self.numbers[some],
+            known=None if self.known is None else self.known.take(some),
+        )
 
     @cached_property
     def weight(self) -> float:

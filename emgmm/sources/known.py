@@ -61,6 +61,11 @@ class Known:
         return found
 
     @property
+    def is_informative(self) -> NDArray[np.bool_]:
+        """Whether anything is known of each row, (n,)."""
+        return self.is_fixed if self.values.ndim == 2 else self.values >= 0
+
+    @property
     def responsibilities(self) -> Array:
         """Responsibilities of the rows for which they are known, 0 for the others, (K, n)."""
         if self.values.ndim == 2:
