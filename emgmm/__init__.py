@@ -1,5 +1,6 @@
 """Gaussian mixtures by expectation-maximization, under scikit-learn's conventions."""
 
+from emgmm.classifier import GaussianMixtureClassifier
 from emgmm.diagnostics import Diagnosis, MixtureSummary, Verdict
 from emgmm.distributions import (
     MixtureDistribution,
@@ -41,6 +42,7 @@ __all__ = [
     "EMWarning",
     "Ending",
     "GaussianMixture",
+    "GaussianMixtureClassifier",
     "GaussianMixtureDisplay",
     "GaussianMixtureIC",
     "GaussianMixtureProjection",

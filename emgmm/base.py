@@ -91,8 +91,11 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         TypeError
             If X is `blocks`: call ``fit``, and then ``predict``, which returns an iterator.
         """
+        return self._fit_predict(X, y, sample_weight)
+
+    def _fit_predict(self, X: Any, *others: Any) -> Integers:
         validation.whole(X)
-        self._own_fit(X, y, sample_weight)
+        self._own_fit(X, *others)
         return self._row_by_row(X, prediction.labels, dtype=np.int64)
 
     def predict(self, X: Any) -> Integers:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
+
 from emgmm.covariances import Family
 from emgmm.degeneracy import collapsed
 from emgmm.estep import EStep, EStepForPass
@@ -13,9 +15,10 @@ from emgmm.mstep import MStep
 from emgmm.sources import Source, Sum
 from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
-from emgmm.summary import DataSummary
+from emgmm.summary import DataSummary, LabelSummary
+from emgmm.threads import cached_property
 from emgmm.tolerances import checked_afterwards
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 # Number of values per block of the first pass: half a megabyte, which fits into a core's cache.
 SUMMARY_ENTRIES = 2**16
@@ -24,6 +27,15 @@ SUMMARY_ENTRIES = 2**16
 def summarized(block: Block, family: Family) -> DataSummary:
     """Return the summary of a block."""
     return DataSummary.of(block.rows, family, block.weights, complete=block.complete)
+
+
+def summarized_labels(block: Block, origin: Array, family: Family, K: int) -> LabelSummary:
+    """Return the summary of the labelled rows of a block."""
+    assert block.known is not None
+    responsibilities = np.zeros((K + 1, block.rows.shape[1]))
+    responsibilities[: block.known.n_densities] = block.known.responsibilities
+    rows = np.asarray(block.rows, dtype=np.float64)
+    return LabelSummary.of(rows, block.weights, responsibilities, origin, family.structure)
 
 
 class EM:
@@ -63,6 +75,21 @@ class EM:
     def summarize(self, function: Callable[[Block], DataSummary]) -> DataSummary:
         """Return the sum of summaries of blocks; this takes one pass."""
         return self.sum(function, max(256, SUMMARY_ENTRIES // self.source.n_features))
+
+    @cached_property
+    def labelled(self) -> LabelSummary:
+        """Summary of the rows whose components are known, of a source with labels: one pass."""
+        function = partial(
+            summarized_labels, origin=self.summary.mean, family=self.family, K=self.n_components
+        )
+        return self.sum(function, max(256, SUMMARY_ENTRIES // self.source.n_features))
+
+    @property
+    def labelled_components(self) -> Integers:
+        """Numbers of the Gaussian components with rows that are known to belong to them."""
+        if not self.source.has_labels:
+            return np.empty(0, dtype=np.intp)
+        return np.flatnonzero(self.labelled.counts)
 
     def sum(self, function: Callable[[Block], Sum], block_rows: int) -> Sum:
         """Return the sum of a function of blocks over all rows; this takes one pass."""

@@ -33,12 +33,14 @@ from emgmm.mixture import Mixture
 from emgmm.parameters import ARRAYS, Hidden, Interval, generator, one_of, validated
 from emgmm.prior import NormalInverseWishart
 from emgmm.sources import Source
+from emgmm.sources.known import LabelRules
 from emgmm.storage.checkpoint import recorder
 from emgmm.threads import one_blas_thread
 from emgmm.typing import (
     Acceleration,
     CovarianceType,
     InitParams,
+    Integers,
     NoiseName,
     Numbers,
     PriorName,
@@ -119,7 +121,7 @@ class GaussianMixture(
         meets `tol`. `n_iter_` and `lower_bounds_` count passes over all rows only. None runs EM
         on all rows from the start, as scikit-learn does. So does 'auto' if the fit continues
         another one (`warm_start`), if weights, means and precisions are given, if `init_params` is
-        an array, or if `max_iter` is below 10.
+        an array, if rows are labelled, or if `max_iter` is below 10.
     prior : {None, 'conjugate'} or NormalInverseWishart, default=None
         Prior of the components' means and covariances. The fit is then the mode of the posterior,
         which exists even if the likelihood has no maximum, and `reg_covar` is not used. 'conjugate'
@@ -173,7 +175,9 @@ class GaussianMixture(
     lower_bound_ : float
         Mean log-likelihood per row of the fitted parameters, which is ``score(X)`` for the fitted
         X. With a prior, the objective of EM instead: the log-likelihood plus the log-density of the
-        priors up to a constant, per row.
+        priors up to a constant, per row. With labels, a labelled row contributes
+        log pi_k + log N(x; mu_k, Sigma_k) of its component instead of its log-density, or the mean
+        of this under its responsibilities.
     lower_bounds_ : list of float
         `lower_bound_` after each of the `n_iter_` iterations.
     ending_ : Ending
@@ -312,7 +316,13 @@ class GaussianMixture(
 
     # -- fitting --------------------------------------------------------------------------------
     @validated
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,  # noqa: ARG002
+        sample_weight: Any = None,
+        labels: Any = None,
+    ) -> Self:
         """Estimate the mixture's parameters from rows.
 
         Parameters
@@ -329,6 +339,14 @@ class GaussianMixture(
         sample_weight : array-like of shape (n_samples,), or blocks, default=None
             Weight of each row; 1 by default. A weight of 2 is the row twice, and 0 is no row. If X
             is `blocks`, `blocks` of the same lengths are accepted.
+        labels : array-like of shape (n_samples,) or (n_samples, K), or blocks, default=None
+            What is known of the components of the rows: integers, the component of each row, -1 if
+            it is not known, and K for noise where there is noise; or floats, responsibilities that
+            do not change, with a row of NaN where nothing is known. With noise, they may have
+            another column. A component with labelled rows starts from the mean of these, the others
+            from `init_params`; an array as `init_params` is the start of all. If all rows are
+            labelled, the fit is a single M-step. The label of a row without observed values is
+            ignored. If X is `blocks`, `blocks` of the same lengths are accepted.
 
         Returns
         -------
@@ -338,8 +356,9 @@ class GaussianMixture(
         Raises
         ------
         ValueError
-            If X or a parameter is invalid, in which case the estimator is unchanged, or if every
-            initialization leads to a singular covariance, after which the estimator is not fitted.
+            If X, a label or a parameter is invalid, in which case the estimator is unchanged, or if
+            every initialization leads to a singular covariance, after which the estimator is not
+            fitted.
 
         Warns
         -----
@@ -358,7 +377,8 @@ class GaussianMixture(
                 one_blas_thread(),
                 self._generator() as random,
             ):
-                source = validation.source(self, X, sample_weight, reset=True, least=2)
+                rules = LabelRules(self.n_components, self.noise is not None)
+                source = validation.labelled_source(self, X, sample_weight, labels, rules)
                 found = self._fit(source, random)
         except FailedFitError:
             for name in attributes.present(self):
@@ -368,6 +388,38 @@ class GaussianMixture(
         return self
 
     _own_fit = fit  # of `fit_predict`, whatever a subclass's `fit` is
+
+    def fit_predict(
+        self, X: Any, y: Any = None, sample_weight: Any = None, labels: Any = None
+    ) -> Integers:
+        """Fit to the rows of X and predict their components: ``fit(X).predict(X)``.
+
+        As in scikit-learn, this does not call a `fit` that a subclass overrides, so that such a
+        `fit` can call this method.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; 1 by default. A weight of 2 is the row twice, and 0 is no row.
+        labels : array-like of shape (n_samples,) or (n_samples, K), default=None
+            What is known of the components of the rows, as in `fit`. The prediction does not use
+            it: a row may be predicted to belong to another component than that of its label.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Most probable component of each row; -1 means noise.
+
+        Raises
+        ------
+        TypeError
+            If X is `blocks`: call ``fit``, and then ``predict``, which returns an iterator.
+        """
+        return self._fit_predict(X, y, sample_weight, labels)
 
     def diagnose(self, X: Any, *, certify: bool = False, sample_weight: Any = None) -> Diagnosis:
         """Examine the fitted mixture for coincident, collapsed, starved and overlapping components.

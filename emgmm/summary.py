@@ -193,3 +193,78 @@ class DataSummary:
     def max_distances(self, centre: Array) -> Array:
         """Return the largest absolute deviation from `centre` in each feature, shape (D,)."""
         return np.maximum(self.maximum - centre, centre - self.minimum)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSummary:
+    """Sums over the rows whose components are known, from one pass.
+
+    Parameters
+    ----------
+    sums : (K + 2, 1 + 2 D)
+        Total weight; weight of the rows in which each feature is observed; and sum of the observed
+        deviations from `origin`: of each component, of noise, and of the rows whose components are
+        not known.
+    scatter : element of the structure
+        Sum of the outer products of the deviations of the rows of all components; those of missing
+        values are 0.
+    origin : (D,)
+        Point from which deviations are computed.
+    structure : Structure
+        Structure of the family's covariances.
+    """
+
+    sums: Array
+    scatter: Array
+    origin: Array
+    structure: Structure
+
+    @classmethod
+    def of(
+        cls,
+        rows: Array,
+        weights: Array | None,
+        responsibilities: Array,
+        origin: Array,
+        structure: Structure,
+    ) -> LabelSummary:
+        """Return the summary of a (D, B) block with known (K + 1, B) responsibilities."""
+        seen = np.logical_not(np.isnan(rows))
+        each = np.vstack([responsibilities, responsibilities.sum(axis=0) == 0])
+        each = each * seen.any(axis=0) * (1.0 if weights is None else weights)
+        deviations = np.where(seen, rows - origin[:, None], 0.0)
+        sums = np.hstack([each.sum(axis=1)[:, None], each @ seen.T, each @ deviations.T])
+        scatter = structure.weigh(deviations, each[:-2].sum(axis=0))
+        return cls(sums, scatter, origin, structure)
+
+    def __add__(self, other: LabelSummary) -> LabelSummary:
+        sums, scatter = self.sums + other.sums, self.scatter + other.scatter
+        return replace(self, sums=sums, scatter=scatter)
+
+    @property
+    def counts(self) -> Array:
+        """Total weight of the rows of each component, (K,)."""
+        return self.sums[:-2, 0]
+
+    @property
+    def noise(self) -> float:
+        """Total weight of the rows of noise."""
+        return float(self.sums[-2, 0])
+
+    @property
+    def all_known(self) -> bool:
+        """Whether the components of all informative rows are known."""
+        return not self.sums[-1, 0] > 0
+
+    @property
+    def means(self) -> Array:
+        """Means of the observed values of each component's rows, (K, D); `origin` without any."""
+        observed, deviations = np.hsplit(self.sums[:-2, 1:], 2)
+        return self.origin + deviations / np.maximum(observed, np.finfo(float).tiny)
+
+    @property
+    def within(self) -> Array:
+        """Scatter of the rows of all components about the means of these."""
+        root = np.sqrt(np.maximum(self.counts, np.finfo(float).tiny))
+        between = self.structure.outer(self.sums[:-2, 1 + len(self.origin) :] / root[:, None])
+        return self.scatter - between.sum(axis=0)

@@ -23,18 +23,34 @@ from emgmm.parameters import suggestion
 from emgmm.sources import KINDS, ArraySource, Blocks, Source
 from emgmm.sources.conversion import as_parameters, as_rows
 from emgmm.sources.finite import is_complete
+from emgmm.sources.known import LabelRules
 from emgmm.sources.weights import row_weights
 from emgmm.summary import DataSummary
 from emgmm.tolerances import FLOATS
 from emgmm.typing import Array
 
 
+def labelled_source(
+    estimator: BaseEstimator, X: Any, sample_weight: Any, labels: Any, rules: LabelRules
+) -> Source:
+    """Return a source of the rows of X for a fit with labels of some of them."""
+    opened = source(estimator, X, sample_weight, reset=True, least=2)
+    if labels is not None:
+        _check_same_blocks(labels, X, "labels")
+        opened.attach_labels(labels, rules)
+    return opened
+
+
+def _check_same_blocks(value: Any, X: Any, name: str) -> None:
+    if isinstance(value, Blocks) and not isinstance(X, Blocks):
+        raise TypeError(f"{name} is blocks, but X is not: give both in the same blocks.")
+
+
 def source(
     estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool, least: int = 1
 ) -> Source:
     """Return a source of the rows of X, of which there must be at least `least`."""
-    if isinstance(sample_weight, Blocks) and not isinstance(X, Blocks):
-        raise TypeError("sample_weight is blocks, but X is not: give both in the same blocks.")
+    _check_same_blocks(sample_weight, X, "sample_weight")
     for kind in KINDS:
         if kind.accepts(X):
             opened = kind.of(X, sample_weight)

@@ -20,6 +20,13 @@ def rows(name):
 
 
 @cache
+def classes(name):
+    """The known classes of the rows, numbered in alphabetical order."""
+    names = np.genfromtxt(HERE / f"{name}.csv", delimiter=",", skip_header=1, dtype=str)[:, -1]
+    return np.unique(names, return_inverse=True)[1]
+
+
+@cache
 def converged():
     """Results from mclust's own starts, to a relative change of 1e-10."""
     found = json.loads((HERE / "reference_converged.json").read_text())

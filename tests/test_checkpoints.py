@@ -307,7 +307,7 @@ def test_other_parameters_are_refused_before_any_pass(changed, stopped):
     assert Path(stopped.checkpoint).read_bytes() == content
 
 
-ROWS = "X, sample_weight or order of rows"
+ROWS = "X, sample_weight, labels or order of rows"
 
 
 @pytest.mark.parametrize(

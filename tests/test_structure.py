@@ -49,6 +49,7 @@ LAYERS = [
     {"estimator"},
     {"patch"},
     {"selection"},
+    {"classifier"},
     {"testing"},
     {"plotting"},
     {"cli"},

@@ -4,6 +4,7 @@ from emgmm.covariances.conditional import Conditional, Patterns
 from emgmm.covariances.dense import DENSE, are_symmetric
 from emgmm.covariances.diagonal import DIAGONAL, ISOTROPIC
 from emgmm.covariances.family import Family, times_counts
+from emgmm.covariances.grouped import Grouped
 from emgmm.covariances.registry import (
     FAMILIES,
     describe_family,
@@ -20,6 +21,7 @@ __all__ = [
     "ISOTROPIC",
     "Conditional",
     "Family",
+    "Grouped",
     "Patterns",
     "Structure",
     "are_symmetric",

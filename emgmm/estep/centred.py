@@ -14,8 +14,8 @@ import numpy as np
 
 from emgmm.covariances import Family
 from emgmm.estep.base import EStep
+from emgmm.estep.constrained import constrained_softmax
 from emgmm.estep.scratch import Scratch
-from emgmm.estep.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
@@ -152,7 +152,9 @@ class CentredEStep(EStep):
     def sums(self, block: Block) -> Statistics:
         rows = np.ascontiguousarray(block.rows, dtype=self.dtype)
         responsibilities = self.log_joint(rows)
-        log_likelihood = block.total(softmax(responsibilities, self._scratch))
+        log_likelihood = block.total(
+            constrained_softmax(responsibilities, block.known, self._scratch)
+        )
         if block.weights is not None:
             responsibilities *= block.weights
         K = len(self.means)

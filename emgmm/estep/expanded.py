@@ -27,8 +27,8 @@ import numpy as np
 
 from emgmm.estep.base import EStep
 from emgmm.estep.blas import feature_sums, log_joint_product
+from emgmm.estep.constrained import constrained_softmax
 from emgmm.estep.features import QuadraticFeatures
-from emgmm.estep.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
@@ -190,7 +190,8 @@ class ExpandedEStep(EStep):
         size = (self.mixture.n_densities, phi.shape[1])
         responsibilities = self.features.scratch("responsibilities", size, phi.dtype)
         self._write_log_joint(phi, block.rows, responsibilities)
-        log_likelihood = block.total(softmax(responsibilities, self.features.scratch))
+        log_densities = constrained_softmax(responsibilities, block.known, self.features.scratch)
+        log_likelihood = block.total(log_densities)
         if block.weights is not None:
             responsibilities *= block.weights
         return ExpandedSums(feature_sums(responsibilities, phi), log_likelihood, block.weight)

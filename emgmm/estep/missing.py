@@ -21,8 +21,8 @@ import numpy as np
 
 from emgmm.covariances import Conditional, Patterns
 from emgmm.estep.base import EStep
+from emgmm.estep.constrained import constrained_softmax
 from emgmm.estep.scratch import Scratch
-from emgmm.estep.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.sources.block import Block
 from emgmm.sources.patterns import by_codes, codes_of
@@ -142,7 +142,8 @@ class MissingEStep(EStep):
             deviations = self._completed(batch, conditional)
             responsibilities = self._batch_log_joint(batch, conditional, deviations)
             weights, unseen = batch.effective_weights(block.weights)
-            log_densities = softmax(responsibilities)
+            known = None if block.known is None else block.known.take(batch.place)
+            log_densities = constrained_softmax(responsibilities, known)
             log_likelihood = float(
                 log_densities.sum() if weights is None else log_densities @ weights
             )

@@ -141,6 +141,8 @@ def fit_mixture(
     singular = () if problem.prior else singular_features(em)
     if singular:
         raise DegenerateCovarianceError(features=singular)
+    if em.source.has_labels:
+        em.labelled  # noqa: B018  # its pass comes before the recorder sets the number of passes
     starts, random = recorder.restore(em, random_state)
     multistart = Multistart(em, options.scheme, options.rules, random, recorder)
     reporter = reporter or Reporter(0, 1)
@@ -154,7 +156,8 @@ def fit_mixture(
         except DegenerateCovarianceError:
             starts = FinishedStarts(sample_seed=SAMPLES_FAILED)
     if starts.sample_seed in (None, SAMPLES_FAILED):
-        start = partial(first_mixture, em, options.start, options.given)
+        use_labels = em.source.has_labels and not options.start_is_given
+        start = partial(first_mixture, em, options.start, options.given, use_labels=use_labels)
         mixtures = [start] * options.n_init if initial is None else [lambda _: initial]
         starts = multistart.best(starts, mixtures, before, reporter)
     best = starts.best

@@ -13,6 +13,7 @@ from emgmm.acceleration import Plain, Scheme, Step, evaluate
 from emgmm.degeneracy import coincident
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
+from emgmm.fitting.labels import first_of_labels
 from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Rules, Run, run
 from emgmm.fitting.progress import Reporter
 from emgmm.fitting.recorder import FinishedStarts, Recorder
@@ -51,22 +52,24 @@ class Given:
         return all(value is not None for value in vars(self).values())
 
 
-def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomState) -> Mixture:
-    """Return the initial mixture: the given parameters, and those of the start for the others."""
+def first_mixture(
+    em: EM,
+    start: Start,
+    given: Given,
+    random: np.random.RandomState,
+    *,
+    use_labels: bool = False,
+) -> Mixture:
+    """Return the initial mixture: the given parameters, and those of the start for the others.
+
+    If `use_labels` is true, components with labelled rows start from these rows.
+    """
     weights, means, precisions_cholesky = given.weights, given.means, given.precisions_cholesky
     noise_weight = 0.0
     if weights is None or means is None or precisions_cholesky is None:
-        few = em.source.n_rows <= START_FROM
-        sample = em.source.sample(em.source.n_rows if few else START_ROWS, random)
-        rows = at_least(em.n_components, sample)
-        assignment = start(rows, em.n_components, random)
-        try:
-            first = assignment.first_mixture(rows, em.m_step)
-        except DegenerateCovarianceError:
-            if precisions_cholesky is None:
-                raise
-            # These covariances will be replaced: a ridge makes them positive definite until then.
-            first = assignment.first_mixture(rows, replace(em.m_step, ridge=1.0))
+        ridged = precisions_cholesky is not None
+        started = partial(mixture_of_start, em, start, random, ridged=ridged)
+        first = first_of_labels(em, started) if use_labels else started()
         noise_weight = 0.0 if first.noise is None else first.noise.weight
         weights = first.weights if weights is None else weights
         means = first.means if means is None else means
@@ -81,6 +84,23 @@ def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomSt
     if em.m_step.density is None:
         return first
     return with_noise(first, noise_weight, em.m_step.density)
+
+
+def mixture_of_start(
+    em: EM, start: Start, random: np.random.RandomState, *, ridged: bool
+) -> Mixture:
+    """Return the M-step of a start, with a ridge if that is necessary and `ridged` is true."""
+    few = em.source.n_rows <= START_FROM
+    sample = em.source.sample(em.source.n_rows if few else START_ROWS, random)
+    rows = at_least(em.n_components, sample)
+    assignment = start(rows, em.n_components, random)
+    try:
+        return assignment.first_mixture(rows, em.m_step)
+    except DegenerateCovarianceError:
+        if not ridged:
+            raise
+        # These covariances will be replaced: a ridge makes them positive definite until then.
+        return assignment.first_mixture(rows, replace(em.m_step, ridge=1.0))
 
 
 def with_noise(first: Mixture, noise_weight: float, density: Density) -> Mixture:

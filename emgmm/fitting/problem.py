@@ -66,6 +66,9 @@ class Options:
         Number of starts, of which the best is kept.
     sampling : bool
         Whether a fit to many rows makes most of its steps on samples.
+    start_is_given : bool
+        Whether the user gave labels, responsibilities or means as the start, which then also
+        determine the components with labelled rows.
     """
 
     rules: Rules
@@ -74,6 +77,7 @@ class Options:
     given: Given = field(default_factory=Given)
     n_init: int = 1
     sampling: bool = False
+    start_is_given: bool = False
 
 
 def problem_of(
@@ -109,9 +113,8 @@ def options_of(estimator: Any, start: Start, given: Given) -> Options:
     start_from = estimator.init_params
     is_array = not (isinstance(start_from, str) or callable(start_from))  # the same start each time
     n_init = 1 if is_array else estimator.n_init
-    scheme = scheme_of(estimator.acceleration)
-    sampling = estimator.sampling is not None and not is_array
-    return Options(rules, scheme, start, given, n_init, sampling)
+    scheme, sampling = scheme_of(estimator.acceleration), estimator.sampling is not None
+    return Options(rules, scheme, start, given, n_init, sampling, is_array)
 
 
 def given_of(estimator: Any, family: Family, n_features: int) -> Given:

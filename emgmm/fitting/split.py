@@ -18,6 +18,7 @@ from emgmm.covariances import times_counts
 from emgmm.em import EM
 from emgmm.estep import EStepForBlock, softmax
 from emgmm.exceptions import DegenerateCovarianceError
+from emgmm.fitting.labels import closest_order, with_means
 from emgmm.initialization import kmeans_labels
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
@@ -97,6 +98,17 @@ def possible_plans(rows: Array, weights: Array, n_members: int, seed: int) -> It
     yield plan_by_clusters(rows, weights, n_members, whitening, seed + 2)
 
 
+def plan_for_labels(plan: SplitPlan, group: tuple[int, ...], em: EM, mixture: Mixture) -> SplitPlan:
+    """Return a plan whose positions close to labelled rows belong to the components of these."""
+    members = list(group)
+    inside = np.flatnonzero(np.isin(members, em.labelled_components))
+    weights = mixture.weights[members].astype(np.float64)
+    mean = weights @ mixture.means[members] / weights.sum()
+    targets = em.labelled.means[np.array(members)[inside]]
+    order = closest_order(em, mean + plan.offsets, inside, targets)
+    return SplitPlan(plan.proportions[order], plan.offsets[order])
+
+
 def divide(
     statistics: Statistics,
     em: EM,
@@ -150,7 +162,13 @@ def splits(
 
     If other components moved to the wrong place before EM came to rest, a split of the groups is
     not enough. Therefore further mixtures are yielded in which all components are one group.
+
+    Components with labelled rows keep their means, and a group of such components is not split.
     """
+    labelled = em.labelled_components
+    groups = [group for group in groups if not set(labelled).issuperset(group)]
+    if not groups:
+        return
     rows, responsibilities = sample_rows(em, mixture, random)
     seed = int(random.randint(2**31 - 3))
     everything = [tuple(range(mixture.n_components))]
@@ -160,9 +178,13 @@ def splits(
             for group in chosen
         ]
         for combination in zip(*plans_of_groups, strict=False):
-            split = definite_split(em, statistics, chosen, list(combination))
+            plans = list(combination)
+            if len(labelled):
+                pairs = zip(chosen, plans, strict=True)
+                plans = [plan_for_labels(plan, group, em, mixture) for group, plan in pairs]
+            split = definite_split(em, statistics, chosen, plans)
             if split is not None:
-                yield split
+                yield with_means(split, labelled, mixture.means[labelled])
 
 
 def sample_rows(em: EM, mixture: Mixture, random: np.random.RandomState) -> tuple[Array, Array]:

@@ -24,7 +24,7 @@ from emgmm.fitting.progress import Reporter
 from emgmm.initialization import Assignment, Start
 from emgmm.prediction import certainty, summed
 from emgmm.sources import Rows, Source
-from emgmm.statistics import criteria
+from emgmm.statistics import Statistics, criteria
 from emgmm.typing import Array
 
 CRITERIA = ("bic", "aic", "icl")
@@ -236,9 +236,17 @@ def with_result(search: Search, candidate: Candidate, result: FitResult) -> Cand
     The certainty of the labels, which ICL requires, takes one pass.
     """
     total = summed(result.mixture, search.source, certainty)
+    figures = figures_of(result, result.statistics, result.mixture.n_parameters, total)
+    return replace(candidate, result=result, figures=figures, failure="")
+
+
+def figures_of(
+    result: FitResult, seen: Statistics, n_parameters: int, log_certainty: float
+) -> dict[str, Any]:
+    """Return the entries of `results_` about a fit; the arguments are those of `criteria`."""
     names = dict.fromkeys(type(warning).__name__ for warning in result.warnings)
-    figures = {
-        **criteria(result.statistics, result.mixture.n_parameters, total),
+    return {
+        **criteria(seen, n_parameters, log_certainty),
         "sound": not result.unsound,
         "converged": result.run.converged,
         "n_iter": result.run.n_iter,
@@ -246,7 +254,6 @@ def with_result(search: Search, candidate: Candidate, result: FitResult) -> Cand
         "ending": result.run.ending.name,
         "warnings": ", ".join(names),
     }
-    return replace(candidate, result=result, figures=figures, failure="")
 
 
 def _better(one: FitResult, other: FitResult) -> bool:

@@ -304,8 +304,8 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
     def _fitted(self, search: Search) -> list[Candidate]:
         """Return all candidates, in the order of `results_`."""
         D = search.source.n_features
-        families = self._families(D)
-        pairs = [(K, distinct_families(families, K, D)) for K in self._numbers()]
+        given = families(self.covariance_type, D)
+        pairs = [(K, distinct_families(given, K, D)) for K in self._numbers()]
         jobs = [(K, name) for K, first in pairs for name in dict.fromkeys(first.values())]
         run = Parallel(n_jobs=self.n_jobs or 1, prefer="threads", return_as="generator")
         found: Fits = {}
@@ -405,19 +405,6 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
             )
         return map(int, numbers)
 
-    def _families(self, n_features: int) -> list[str | Family]:
-        given = self.covariance_type
-        if isinstance(given, str) and given == "all":
-            return [*family_names(n_features)]
-        found = list[str | Family]([given] if isinstance(given, str | Family) else given)
-        unknown = [one for one in found if not isinstance(one, Family) and one not in FAMILIES]
-        if unknown or not found:
-            raise ValueError(
-                f"covariance_type must be 'all' or names among {', '.join(sorted(FAMILIES))}, but "
-                f"got {given!r}.{suggestion(unknown[0], FAMILIES) if unknown else ''}"
-            )
-        return found
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "best_estimator_")
 
@@ -445,3 +432,22 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
         """Write the selected model as JSON; `GaussianMixture.load` reads it."""
         self._mixture()
         self.best_estimator_.save(path)
+
+
+def families(given: Any, n_features: int) -> list[str | Family]:
+    """Return the families that a `covariance_type` names, 'all' or several of them."""
+    if isinstance(given, str) and given == "all":
+        return [*family_names(n_features)]
+    found = [given] if isinstance(given, str | Family) else list(given)
+    unknown = [one for one in found if not isinstance(one, Family) and one not in FAMILIES]
+    if unknown or not found:
+        raise ValueError(
+            f"covariance_type must be 'all' or names among {', '.join(sorted(FAMILIES))}, but "
+            f"got {given!r}.{suggestion(unknown[0], FAMILIES) if unknown else ''}"
+        )
+    return found
+
+
+def search_of(selection: GaussianMixtureIC, source: Source) -> Search:
+    """Return the rows and settings that all candidates of a selection share."""
+    return selection._search(source)

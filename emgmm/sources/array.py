@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from emgmm.sources.block import Block
+from emgmm.sources.known import Known, LabelRules, check_number
 from emgmm.sources.patterns import by_pattern
 from emgmm.sources.source import Rows, Source, sample_indices
 from emgmm.threads import cached_property
@@ -43,10 +44,19 @@ class ArraySource(Source):
         self._is_small = complete and rows.size <= SMALL
         self._features = np.ascontiguousarray(rows.T, np.float64) if self._is_small else rows.T
         self._persistent: dict[int, list[Block]] = {}  # by block size
+        self.known: Known | None = None
 
     @property
     def block_dtype(self) -> np.dtype[Any]:
         return self._features.dtype
+
+    def attach_labels(
+        self, labels: Any, rules: LabelRules, row_name: Callable[[int], str] = "row {}".format
+    ) -> None:
+        known = rules(labels, row_name)
+        check_number(len(known), self.n_rows)
+        self.known = known
+        self.has_labels = True
 
     def blocks(self, size: int) -> Iterator[Block]:
         if not self._is_small:
@@ -65,7 +75,8 @@ class ArraySource(Source):
                 numbers = place = self._by_pattern[place]
                 rows = np.take(self.rows, numbers, axis=0).T
             weights = None if self.weights is None else self.weights[place]
-            yield Block(start, rows, weights, self.complete, numbers, self._is_small)
+            known = None if self.known is None else self.known.take(place)
+            yield Block(start, rows, weights, self.complete, numbers, self._is_small, known)
 
     @cached_property
     def _by_pattern(self) -> Integers:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from emgmm.sources.known import Known
 from emgmm.threads import cached_property
 from emgmm.typing import Array, Integers
 
@@ -28,6 +29,8 @@ class Block:
         Numbers of the rows in the source, if they are not consecutive.
     is_persistent : bool
         Whether the source yields this same object in every pass with the same block size.
+    known : Known, optional
+        What is known of the components of the rows.
     """
 
     start: int
@@ -36,6 +39,7 @@ class Block:
     complete: bool = True
     numbers: Integers | None = None
     is_persistent: bool = False
+    known: Known | None = None
 
     @property
     def place(self) -> slice | Integers:
@@ -58,9 +62,17 @@ class Block:
         # None if all weights are positive: a reference to itself would keep a block in memory.
         if self.weights is None or self.weights.all():
             return None
-        some = np.flatnonzero(self.weights)
-        numbers = self.start + some if self.numbers is None else self.numbers[some]
-        return replace(self, rows=self.rows[:, some], weights=self.weights[some], numbers=numbers)
+        return self.take(np.flatnonzero(self.weights))
+
+    def take(self, some: Integers) -> Block:
+        """Return the block of the rows with the given indices."""
+        return replace(
+            self,
+            rows=self.rows[:, some],
+            weights=None if self.weights is None else self.weights[some],
+            numbers=self.start + some if self.numbers is None else self.numbers[some],
+            known=None if self.known is None else self.known.take(some),
+        )
 
     @cached_property
     def weight(self) -> float:

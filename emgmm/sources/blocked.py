@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from emgmm.sources.blocks import Blocks
+from emgmm.sources.known import LabelRules
 from emgmm.sources.row_group import RowGroup
 from emgmm.sources.source import UNKNOWN_N_ROWS, PerRow
 from emgmm.sources.streamed import StreamedSource
@@ -55,6 +56,12 @@ class BlocksSource(StreamedSource):
     @classmethod
     def accepts(cls, X: Any) -> bool:
         return isinstance(X, Blocks)
+
+    def attach_labels(self, labels: Any, rules: LabelRules) -> None:
+        if isinstance(labels, Blocks):
+            self._attach(KnownInBlocks(labels, rules))
+        else:
+            super().attach_labels(labels, rules)
 
     @cached_property
     def n_rows(self) -> int:
@@ -106,9 +113,34 @@ def _attach_blocks(groups: Iterator[RowGroup], weights: Iterator[RowGroup]) -> I
     """Yield row groups with their weights, which must come in groups of the same lengths."""
     for number, (group, own) in enumerate(zip_longest(groups, weights)):
         if group is None or own is None or len(group) != len(own):
-            rows, entries = ("no block" if g is None else f"{len(g)} rows" for g in (group, own))
-            raise ValueError(
-                f"Block {number}, counted from 0: X has {rows}, but sample_weight has {entries}; "
-                "divide both into the same blocks."
-            )
+            raise unequal_blocks(number, group, own, "sample_weight")
         yield replace(group, weights=own.rows[:, 0])
+
+
+def unequal_blocks(
+    number: int, group: RowGroup | None, own: RowGroup | None, name: str
+) -> ValueError:
+    """Return the error of a block of X and a block of another argument with different lengths."""
+    rows, entries = ("no block" if each is None else f"{len(each)} rows" for each in (group, own))
+    return ValueError(
+        f"Block {number}, counted from 0: X has {rows}, but {name} has {entries}; divide both into "
+        "the same blocks."
+    )
+
+
+class KnownInBlocks:
+    """What is known of all rows, read in the same blocks as the rows."""
+
+    def __init__(self, labels: Blocks, rules: LabelRules) -> None:
+        self.labels = labels
+        self.rules = rules
+
+    def attached_to(self, groups: Iterator[RowGroup]) -> Iterator[RowGroup]:
+        """Yield row groups together with what is known of their rows."""
+        start = 0
+        for number, (group, own) in enumerate(zip_longest(groups, self.labels.read_labels())):
+            if group is None or own is None or len(group) != len(own):
+                raise unequal_blocks(number, group, own, "labels")
+            named = replace(group, start=start)
+            yield replace(group, known=self.rules(own.rows, named.row_name))
+            start += len(group)

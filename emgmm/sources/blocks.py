@@ -10,6 +10,7 @@ from numbers import Integral
 from typing import Any
 
 from emgmm.sources.conversion import as_rows, as_weights
+from emgmm.sources.known import as_labels
 from emgmm.sources.parquet import batches, open_dataset
 from emgmm.sources.row_group import ENTRIES, RowGroup, is_sliceable
 from emgmm.sources.sliced import read_slices
@@ -62,6 +63,10 @@ class Blocks:
         """Yield the weights in each block, which must be one-dimensional or have one column."""
         return self._read(self._weights)
 
+    def read_labels(self) -> Iterator[RowGroup]:
+        """Yield the labels in each block, one-dimensional or one column, or responsibilities."""
+        return self._read(self._labels)
+
     def _read(self, convert: Callable[[Any], RowGroup]) -> Iterator[RowGroup]:
         number = 0
         raws = iter(self.opened())
@@ -91,11 +96,19 @@ class Blocks:
             None if labels is None else as_names([labels[feature] for feature in features]),
         )
 
-    def _weights(self, raw: Any) -> RowGroup:
+    def _labels(self, raw: Any) -> RowGroup:
+        array = as_labels(self._selected(raw))
+        return RowGroup(array[:, 0] if array.shape[1:] == (1,) else array)
+
+    def _selected(self, raw: Any) -> Any:
+        """Return the columns of a block that are used."""
         labels = column_labels(raw)
-        if labels is not None or self.columns is not None:
-            raw = select(raw, resolve_columns(self.columns, None, labels, n_columns(raw))[0])
-        array = as_weights(raw)
+        if labels is None and self.columns is None:
+            return raw
+        return select(raw, resolve_columns(self.columns, None, labels, n_columns(raw))[0])
+
+    def _weights(self, raw: Any) -> RowGroup:
+        array = as_weights(self._selected(raw))
         if array.ndim > 1 and array.shape[1:] != (1,):
             raise ValueError(f"sample_weight has the shape {array.shape}; it must be one column.")
         return RowGroup(array.reshape(-1, 1))

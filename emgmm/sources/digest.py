@@ -1,9 +1,10 @@
-"""The digest of a data set: a number that identifies the rows, their weights and their order.
+"""The digest of a data set: a number that identifies rows, weights, labels and their order.
 
 The digest is sum_i R^(D i) h_i modulo 2^64, where i is the number of a row and D that of features.
-h_i is sum_j R^j b_ij plus G times the bits of the weight, where b_ij are the bits of the values. As
-the terms can be added in any order, the digest depends neither on threads nor on how the rows are
-divided into blocks. A change of a single value always changes it, because R and G are odd. It
+h_i is sum_j R^j b_ij plus powers of G times the bits of the weight and of the label or of
+responsibilities, where b_ij are the bits of the values. As the terms can be added in any order, the
+digest depends neither on threads nor on how the rows are divided into blocks. A change of a single
+value always changes it, because R and G are odd. It
 detects accidents, not forgeries.
 """
 
@@ -55,6 +56,10 @@ def digest(block: Block) -> int:
         of_weights = _sum_of_rows(block.weights, block.numbers, base)
         of_ones = _sum_of_rows(np.ones(len(block.weights)), block.numbers, base)
         total += G * (of_weights - of_ones)  # 0 for weights of 1
+    if block.known is not None:
+        known = block.known.values.reshape(len(block.known), -1).astype(np.float64)
+        for k, column in enumerate(np.where(np.isnan(known), np.nan, known).T):
+            total += pow(G, 2 + k, MODULUS) * _sum_of_rows(column, block.numbers, base)
     return total * first % MODULUS
 
 
@@ -154,6 +159,7 @@ class DigestedSource(Source):
         self.source = source
         self.n_rows, self.n_features = source.n_rows, source.n_features
         self.dtype, self.feature_names = source.dtype, source.feature_names
+        self.has_labels = source.has_labels
         self.digest: int | None = None
 
     @property

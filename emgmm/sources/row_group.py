@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from emgmm.sources.block import Block
+from emgmm.sources.known import Known
 from emgmm.sources.patterns import by_pattern
 from emgmm.typing import Array
 
@@ -33,6 +34,8 @@ class RowGroup:
         Number of the first row.
     complete : bool
         Whether it is known that no value is missing.
+    known : Known, optional
+        What is known of the components of the rows.
     """
 
     rows: Array
@@ -40,6 +43,7 @@ class RowGroup:
     names: Array | None = None
     start: int = 0
     complete: bool = False
+    known: Known | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -52,7 +56,8 @@ class RowGroup:
         """Return the rows in a slice as a row group."""
         weights = None if self.weights is None else self.weights[place]
         start = self.start + place.start
-        return RowGroup(self.rows[place], weights, self.names, start, self.complete)
+        known = None if self.known is None else self.known.take(place)
+        return RowGroup(self.rows[place], weights, self.names, start, self.complete, known)
 
     def blocks(self, size: int) -> Iterator[Block]:
         """Yield the rows in blocks of at most `size`, ordered by pattern of missing features.
@@ -63,14 +68,15 @@ class RowGroup:
         starts = range(0, len(self), size)
         if self.complete or not np.isnan(self.rows).any():
             for part in (self.part(slice(at, at + size)) for at in starts):
-                yield Block(part.start, part.rows.T, part.weights)
+                yield Block(part.start, part.rows.T, part.weights, known=part.known)
             return
         order = by_pattern(self.rows)
         for some in (order[at : at + size] for at in starts):
             weights = None if self.weights is None else self.weights[some]
             rows = np.take(self.rows, some, axis=0).T
             complete = not np.isnan(rows).any()
-            yield Block(self.start, rows, weights, complete, self.start + some)
+            known = None if self.known is None else self.known.take(some)
+            yield Block(self.start, rows, weights, complete, self.start + some, known=known)
 
 
 def is_sliceable(value: Any, ndim: int) -> bool:

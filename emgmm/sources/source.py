@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from emgmm.sources.block import Block
+from emgmm.sources.known import LabelRules
 from emgmm.threads import cached_property, in_order
 from emgmm.typing import Array, Integers
 
@@ -165,6 +166,9 @@ class Source(ABC):
     dtype: np.dtype[Any]
     feature_names: Array | None = None
 
+    #: Whether blocks carry what is known of the components of their rows.
+    has_labels = False
+
     #: Whether the blocks that `each_row` processes know their row numbers.
     knows_positions = True
 
@@ -193,6 +197,17 @@ class Source(ABC):
             If X or the weights cannot be read, or if they are inconsistent.
         """
         return cls(X, sample_weight)  # type: ignore[call-arg]
+
+    def attach_labels(self, labels: Any, rules: LabelRules) -> None:  # noqa: ARG002
+        """Let the blocks of the following passes carry what is known of their rows.
+
+        Raises
+        ------
+        ValueError
+            If the labels are invalid, or if there is not one for each row; a source that reads its
+            rows in every pass notices this only then.
+        """
+        raise TypeError(f"{type(self).__name__} does not support labels: give X as an array.")
 
     @abstractmethod
     def blocks(self, size: int) -> Iterator[Block]:

@@ -11,6 +11,8 @@ import numpy as np
 
 from emgmm.sources.block import Block
 from emgmm.sources.finite import is_complete
+from emgmm.sources.known import LabelRules
+from emgmm.sources.labels import KnownInMemory, KnownRows
 from emgmm.sources.row_group import ENTRIES, RowGroup
 from emgmm.sources.source import Rows, Source, sample_indices
 from emgmm.sources.weights import check_any_positive, check_ordinary, check_values
@@ -29,6 +31,13 @@ class StreamedSource(Source):
         self.dtype = dtype
         self.feature_names = names
         self._complete: bool | None = None  # unknown before the first complete pass
+        self._known: KnownRows | None = None
+
+    def attach_labels(self, labels: Any, rules: LabelRules) -> None:
+        self._attach(KnownInMemory(rules(labels)))
+
+    def _attach(self, known: KnownRows) -> None:
+        self._known, self.has_labels = known, True
 
     @abstractmethod
     def read(self, size: int) -> Iterator[RowGroup]:
@@ -37,8 +46,8 @@ class StreamedSource(Source):
     def row_groups(self, size: int) -> Iterator[RowGroup]:
         """Yield all rows in order, with the numbers of their first rows; the first pass checks."""
         checking, all_complete, any_positive = self._complete is None, True, False
-        start, width = 0, self.n_features
-        for group in self.read(size):
+        start, width, groups = 0, self.n_features, self.read(size)
+        for group in groups if self._known is None else self._known.attached_to(groups):
             group = replace(group, start=start, complete=bool(self._complete))
             if checking:
                 complete = is_complete(group.rows, self.feature_names, group.row_name)

@@ -125,7 +125,7 @@ class Checkpoint(Recorder):
         if self._content is None:
             return super().restore(em, random)
         if self._content.digest != self._source.digest:
-            self._refuse(["X, sample_weight or order of rows"])
+            self._refuse(["X, sample_weight, labels or order of rows"])
         record = self._content.record
         restored = deepcopy(random)
         try:

@@ -6,6 +6,7 @@ It needs numba, the optional dependency `fast`, which is imported when a kernel 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
@@ -186,8 +187,22 @@ class CompiledEStep(ExpandedEStep):
         return self._add_shared_term(relative, rows)
 
     def sums(self, block: Block) -> ExpandedSums:
+        if block.known is not None:
+            return self._sums_of_both(block, block.known.is_informative)
         sums, log_likelihood = expanded("sums", block.rows, *self._arguments, block.weights)
         return ExpandedSums(sums, log_likelihood, block.weight)
+
+    def _sums_of_both(self, block: Block, labelled: NDArray[np.bool_]) -> ExpandedSums:
+        """Return the sums of a block, by NumPy of the labelled rows.
+
+        The kernel does not store responsibilities, which would be replaced there.
+        """
+        numbers = np.flatnonzero(labelled)
+        if len(numbers) == len(labelled):
+            return super().sums(block)
+        others = replace(block.take(np.flatnonzero(np.logical_not(labelled))), known=None)
+        sums = self.sums(others)
+        return sums + super().sums(block.take(numbers)) if len(numbers) else sums
 
 
 def _for_this_process(*arguments: Any) -> ExpandedEStep:

@@ -19,6 +19,7 @@ from emgmm.sources.block import Block
 from emgmm.sources.conversion import as_rows, as_weights
 from emgmm.sources.digest import Digested
 from emgmm.sources.finite import is_complete
+from emgmm.sources.known import LabelRules
 from emgmm.sources.source import Rows
 from emgmm.sources.weights import check_length, check_values
 from emgmm.threads import one_blas_thread
@@ -155,30 +156,40 @@ class Work:
         Number of features, D.
     names : (D,) array of str, optional
         Names of the features.
+    rules : LabelRules, optional
+        Meaning of the labels.
     """
 
     compute: Callable[..., Any]
     dtype: np.dtype[Any]
     n_features: int
     names: Array | None = None
+    rules: LabelRules | None = None
 
-    def __call__(self, position: ChunkPosition, rows: Any, weights: Any = None, *more: Any) -> Any:
-        """Return the result for a chunk, given its position, its rows and their weights.
+    def __call__(
+        self,
+        position: ChunkPosition,
+        rows: Any,
+        weights: Any = None,
+        labels: Any = None,
+        *more: Any,
+    ) -> Any:
+        """Return the result for a chunk, given its position, its rows, their weights and labels.
 
         Raises
         ------
         ChunkError
-            If the rows or the weights are invalid, or if the computation fails.
+            If the rows, weights or labels are invalid, or if the computation fails.
         """
         try:
             with one_blas_thread():
-                return self.compute(self._source(rows, weights, position), *more)
+                return self.compute(self._source(rows, weights, labels, position), *more)
         except ChunkError:
             raise
         except Exception as error:
             raise ChunkError(failure(position, error)) from error
 
-    def _source(self, rows: Any, weights: Any, position: ChunkPosition) -> ChunkSource:
+    def _source(self, rows: Any, weights: Any, labels: Any, position: ChunkPosition) -> ChunkSource:
         values = as_rows(rows, ensure_min_samples=0)
         if values.shape[1] != self.n_features:
             raise ChunkError(
@@ -194,9 +205,12 @@ class Work:
                 owner = f"chunk {position.number} of X, counted from 0,"
                 check_length(weights, len(values), owner)
                 check_values(weights, position.row_name)
+            source = ChunkSource(values, weights, complete=complete)
+            if labels is not None and self.rules is not None:
+                source.attach_labels(labels, self.rules, position.row_name)
         except ValueError as error:  # its message names the chunk already
             raise ChunkError(str(error)) from error
-        return ChunkSource(values, weights, complete=complete)
+        return source
 
 
 def failure(position: ChunkPosition, error: Exception) -> str:

@@ -55,8 +55,8 @@ class Chunks:
     ----------
     rows : dask Array
         Array of shape (N, D) with a single chunk along the second axis.
-    weights : dask Array, optional
-        Array of shape (N,) in the same chunks.
+    weights, labels : dask Array, optional
+        Arrays with one row for each row, in the same chunks.
 
     Attributes
     ----------
@@ -64,8 +64,9 @@ class Chunks:
         Number of rows of each chunk, once known.
     """
 
-    def __init__(self, rows: Any, weights: Any = None) -> None:
-        self._arrays = [rows] if weights is None else [rows, weights]
+    def __init__(self, rows: Any, weights: Any = None, labels: Any = None) -> None:
+        self._columns = (rows, weights, labels)
+        self._arrays = [array for array in self._columns if array is not None]
         self._number = len(rows.chunks[0])
         known = has_known_lengths(rows)
         self.lengths = tuple(map(int, rows.chunks[0])) if known else None
@@ -87,8 +88,7 @@ class Chunks:
         graph: Graph = {name: work}
         positions, holders = self.positions, self._holders(_client())
         for number, selection in selections.items():
-            rows, weights = [*self._parts(number), None][:2]
-            graph[name, number] = (call, name, positions[number], rows, weights, selection)
+            graph[name, number] = (call, name, positions[number], *self._parts(number), selection)
         workers = {(name, number): holders.get(number) for number in selections}
         return self._compute(name, graph, list(workers), workers)
 
@@ -133,9 +133,9 @@ class Chunks:
 
     # -- graphs -----------------------------------------------------------------------------------
     def _parts(self, number: int) -> Iterator[Any]:
-        """Yield the keys of a chunk's rows and of its weights."""
-        for array in self._arrays:
-            yield (array.name, number, *[0] * (array.ndim - 1))
+        """Yield the keys of a chunk's rows, of its weights and of its labels, or None."""
+        for array in self._columns:
+            yield None if array is None else (array.name, number, *[0] * (array.ndim - 1))
 
     def _compute(self, name: str, graph: Graph, keys: list[Any], workers: Workers) -> list[Any]:
         """Return the values of keys, computed preferably by the given workers."""

@@ -14,6 +14,7 @@ from emgmm.sources.block import Block
 from emgmm.sources.conversion import as_weights, check_no_times
 from emgmm.sources.dask.chunk import ChunkSource, Work, process_block, rows_of_partition
 from emgmm.sources.dask.graph import Chunks, has_known_lengths
+from emgmm.sources.known import LabelRules, as_labels, check_number
 from emgmm.sources.source import UNKNOWN_N_ROWS, PerRow, Rows, Source, Sum, sample_indices
 from emgmm.sources.tables import as_names
 from emgmm.sources.weights import check_any_positive, check_length
@@ -44,7 +45,9 @@ class ClusterSource(Source):
         self.feature_names = feature_names
         self.n_features = rows.shape[1]
         self.dtype = np.dtype(np.float32 if rows.dtype == np.float32 else np.float64)
+        self.weights = weights
         self._chunks = Chunks(rows, weights)
+        self._rules: LabelRules | None = None
         self._complete: bool | None = None  # unknown before the first pass
 
     @classmethod
@@ -63,6 +66,11 @@ class ClusterSource(Source):
         weights = None if sample_weight is None else _weights_beside(sample_weight, rows)
         columns = getattr(X, "columns", None)
         return cls(rows, weights, None if columns is None else as_names(list(columns)))
+
+    def attach_labels(self, labels: Any, rules: LabelRules) -> None:
+        beside = _labels_beside(labels, self.rows, rules)
+        self._chunks = Chunks(self.rows, self.weights, beside)
+        self._rules, self.has_labels = rules, True
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -99,7 +107,7 @@ class ClusterSource(Source):
         return total.sum
 
     def _work(self, compute: Callable[..., Any]) -> Work:
-        return Work(compute, self.dtype, self.n_features, self.feature_names)
+        return Work(compute, self.dtype, self.n_features, self.feature_names, self._rules)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         if self._complete is None:
@@ -180,3 +188,24 @@ def _weights_beside(sample_weight: Any, rows: Any) -> Any:
     lengths = ClusterSource(rows).lengths
     check_length(weights, sum(lengths))
     return weights.rechunk((lengths,))
+
+
+def _labels_beside(labels: Any, rows: Any, rules: LabelRules) -> Any:
+    """Return labels or responsibilities as a Dask array in the chunks of the rows."""
+    import dask.array
+
+    if not ClusterSource.accepts(labels):
+        rules(labels)
+        labels = dask.array.from_array(as_labels(labels))
+    elif hasattr(labels, "to_dask_array"):
+        labels = labels.to_dask_array()
+    if has_known_lengths(labels):
+        lengths = ClusterSource(rows).lengths
+        check_number(len(labels), sum(lengths))
+        return labels.rechunk((lengths, *[-1] * (labels.ndim - 1)))
+    if len(labels.chunks[0]) != len(rows.chunks[0]):
+        raise ValueError(
+            f"labels has {len(labels.chunks[0])} chunks of unknown sizes and X has "
+            f"{len(rows.chunks[0])} chunks: call compute_chunk_sizes() on both."
+        )
+    return labels  # the lengths are checked chunk by chunk

@@ -1,0 +1,588 @@
+"""`GaussianMixtureClassifier`: discriminant analysis by Gaussian mixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+
+from emgmm import attributes, validation
+from emgmm.acceleration import Scheme
+from emgmm.base import fitted_mixture
+from emgmm.covariances import FAMILIES, Family, Grouped
+from emgmm.em import EM
+from emgmm.estimator import GaussianMixture
+from emgmm.exceptions import FailedFitError, issue
+from emgmm.mixture import Mixture
+from emgmm.parameters import Hidden, ValidationMixin, one_of
+from emgmm.prediction import certainty, log_density, row_by_row, summed
+from emgmm.prior import NormalInverseWishart
+from emgmm.selection.candidates import CRITERIA, Candidate, Search, figures_of, ranked
+from emgmm.selection.estimator import MAX_ITER, TOL, GaussianMixtureIC, families, search_of
+from emgmm.sources import ArraySource, Rows
+from emgmm.sources.known import LabelRules
+from emgmm.threads import one_blas_thread
+from emgmm.typing import Array, Integers
+
+# Parameters that are passed to the selection of each class.
+PASSED_ON = (
+    *("n_components", "covariance_type", "criterion", "n_jobs", "tol", "reg_covar", "max_iter"),
+    *("n_init", "init_params", "random_state", "verbose", "verbose_interval", "break_symmetry"),
+    *("acceleration", "prior", "weight_concentration"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """Rows with their classes.
+
+    Parameters
+    ----------
+    rows : Rows
+        Rows and their weights.
+    classes : (C,) array
+        Classes, in ascending order.
+    codes : (n,) integers
+        Index of the class of each row, -1 if it is unlabelled.
+    """
+
+    rows: Rows
+    classes: NDArray[Any]
+    codes: Integers
+
+    def source(self, labels: LabelRules | None = None) -> ArraySource:
+        """Return all rows, with what is known of their components if `labels` is given."""
+        source = ArraySource(self.rows.values, self.rows.weights, complete=self.rows.complete)
+        if labels is not None:
+            source.attach_labels(self.codes, labels)
+        return source
+
+    @property
+    def counts(self) -> Array:
+        """Total weight of the rows of each class, (C,)."""
+        weights, known = self.rows.weights, self.codes >= 0
+        weights = None if weights is None else weights[known]
+        return np.bincount(self.codes[known], weights, len(self.classes)).astype(float)
+
+    @property
+    def all_known(self) -> bool:
+        """Whether no row is unlabelled."""
+        return bool((self.codes >= 0).all())
+
+
+class Classes(NamedTuple):
+    """Mixtures of all classes, with the proportions of these, iterations and warnings."""
+
+    mixtures: list[Mixture]
+    proportions: Array
+    n_iter: int
+    warnings: Sequence[UserWarning] = ()
+
+
+class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator):
+    """Classifier whose classes have Gaussian mixtures as densities.
+
+    A row belongs to the class with the largest posterior probability, by Bayes' theorem.
+
+    Parameters
+    ----------
+    n_components : int or iterable of int, default=1
+        Number of components of each class. Of several numbers, the criterion selects one for each
+        class. Only 1 is possible with ``components="shared"``.
+    covariance_type : str, Family or iterable of these, default='full'
+        Covariance family, as in `GaussianMixture`; 'all' means all families of mclust. Of several
+        families, the criterion selects one for each class, or one for all classes with
+        ``components="shared"``.
+    components : {'separate', 'shared'}, default='separate'
+        'separate' fits a mixture to the rows of each class (MclustDA; Hastie and Tibshirani 1996).
+        'shared' fits one component to each class, with one family for the covariances of all
+        classes (EDDA; Bensmail and Celeux 1996): 'EEE' is linear and 'VVV' quadratic discriminant
+        analysis, and 'VVI' is naive Bayes.
+    criterion : {'bic', 'aic', 'icl'}, default='bic'
+        Criterion of the selection. With 'separate', it is that of the class's own mixture and
+        number of rows; with 'shared', that of all rows without their classes, in which the
+        proportions of the classes do not count as parameters, as in mclust.
+    priors : array-like of shape (n_classes,), default=None
+        Prior probabilities of the classes, in the order of `classes_`; by default the proportions
+        of the classes in y by weight, or their estimates if there are unlabelled rows.
+    unlabeled : object, default=None
+        Value of y of rows whose class is not known. None and NaN always have this meaning. Such
+        rows take part in the fit by EM, restricted to no class. -1 is a class, unless
+        ``unlabeled=-1``.
+    n_jobs, tol, reg_covar, max_iter, n_init, init_params, random_state, verbose, \
+            verbose_interval, break_symmetry, acceleration, prior, weight_concentration
+        Parameters of `GaussianMixtureIC`, with its defaults. `init_params` is used for classes with
+        several components.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Classes.
+    class_prior_ : ndarray of shape (n_classes,)
+        Prior probabilities of the classes.
+    mixtures_ : list of GaussianMixture
+        Fitted mixture of each class.
+    results_ : dict of ndarray
+        Candidates and their figures, as in `GaussianMixtureIC`; with 'separate', of one class after
+        the other, with a column ``class``. With unlabelled rows, candidates of 'separate' are
+        fitted to the labelled ones. ``failure`` is the reason why a family cannot be fitted, for
+        example to a class with fewer rows than it needs.
+    n_iter_ : int
+        Largest number of iterations of EM of the mixtures that were kept.
+    transduction_ : ndarray of shape (n_samples,)
+        Class of each row of the fit: the one in y, or the predicted one of an unlabelled row.
+    n_features_in_ : int
+        Number of features, D.
+    feature_names_in_ : ndarray of str
+        Names of the features, if X has any.
+
+    See Also
+    --------
+    GaussianMixture : Its ``fit`` takes labels of components, some of which may have none.
+    sklearn.discriminant_analysis.LinearDiscriminantAnalysis : Classes with a common covariance.
+
+    References
+    ----------
+    Hastie and Tibshirani (1996), J. R. Stat. Soc. B 58:155, doi 10.1111/j.2517-6161.1996.tb02073.x.
+    Bensmail and Celeux (1996), J. Am. Stat. Assoc. 91:1743, doi 10.1080/01621459.1996.10476746.
+    Fraley and Raftery (2002), J. Am. Stat. Assoc. 97:611, doi 10.1198/016214502760047131.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from emgmm import GaussianMixtureClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = GaussianMixtureClassifier(covariance_type="all", components="shared").fit(X, y)
+    >>> model.mixtures_[0].covariances_.shape, round(model.score(X, y), 2)
+    ((1, 4, 4), 0.98)
+    >>> model.predict([[5.0, 3.5, 1.5, 0.2]])
+    array([0])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **{
+            name: GaussianMixtureIC._parameter_constraints[name]
+            for name in PASSED_ON
+            if name != "covariance_type"
+        },
+        "covariance_type": [one_of({"all", *FAMILIES}), Hidden(Family), Iterable],
+        "components": [one_of({"separate", "shared"})],
+        "criterion": [one_of(CRITERIA)],
+        "priors": ["array-like", None],
+        "unlabeled": [object, "boolean"],
+    }
+
+    def __init__(
+        self,
+        n_components: int | Iterable[int] = 1,
+        *,
+        covariance_type: str | Family | Iterable[str | Family] = "full",
+        components: str = "separate",
+        criterion: str = "bic",
+        priors: Any = None,
+        unlabeled: Any = None,
+        n_jobs: int | None = None,
+        tol: float = TOL,
+        reg_covar: float = 0.0,
+        max_iter: int = MAX_ITER,
+        n_init: int = 1,
+        init_params: Any = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        break_symmetry: bool = True,
+        acceleration: str | Scheme | None = "anderson",
+        prior: str | NormalInverseWishart | None = None,
+        weight_concentration: float = 1.0,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.components = components
+        self.criterion = criterion
+        self.priors = priors
+        self.unlabeled = unlabeled
+        self.n_jobs = n_jobs
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.random_state = random_state
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.break_symmetry = break_symmetry
+        self.acceleration = acceleration
+        self.prior = prior
+        self.weight_concentration = weight_concentration
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GaussianMixtureClassifier:
+        """Estimate the densities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, with NaN where a value is missing.
+        y : array-like of shape (n_samples,)
+            Class of each row; None, NaN or `unlabeled` if it is not known.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; 1 by default.
+
+        Returns
+        -------
+        GaussianMixtureClassifier
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If X, y or a parameter is invalid, or if a class cannot be fitted.
+
+        Warns
+        -----
+        EMWarning
+            If the mixture of a class is questionable.
+        """
+        with attributes.unchanged_by_errors(self):
+            rows = self._training_rows(X, y, sample_weight)
+            self.classes_ = rows.classes
+            with one_blas_thread():
+                fit = self._fit_shared if self.components == "shared" else self._fit_separate
+                found = fit(rows)
+            self.mixtures_ = [self._estimator(mixture) for mixture in found.mixtures]
+            self.class_prior_, self.n_iter_ = found.proportions, found.n_iter
+            if self.priors is not None:
+                self.class_prior_ = _probabilities(self.priors, len(rows.classes))
+            self.transduction_ = rows.classes[np.maximum(rows.codes, 0)]
+            unknown = rows.codes < 0
+            if unknown.any():
+                self.transduction_[unknown] = self.predict(_part(X, unknown))
+        issue(found.warnings)
+        return self
+
+    def _training_rows(self, X: Any, y: Any, sample_weight: Any) -> TrainingRows:
+        """Validate the rows, their weights and their classes."""
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        source = validation.source(self, X, sample_weight, reset=True, least=2)
+        rows = source.sample(source.n_rows, np.random.RandomState(0))
+        targets = column_or_1d(y, warn=True)
+        check_consistent_length(rows.values, targets)
+        known = np.logical_not(_is_unlabelled(targets, self.unlabeled))
+        if not known.any():
+            raise ValueError("y has no row with a class: give the classes of some rows.")
+        labelled = targets[known]
+        labelled = np.array(labelled.tolist()) if labelled.dtype.kind == "O" else labelled
+        if labelled.dtype.kind == "f" and not np.isfinite(labelled).all():
+            raise ValueError("y contains infinity: give a class, or NaN where it is not known.")
+        check_classification_targets(labelled)
+        classes, found = np.unique(labelled, return_inverse=True)
+        codes = np.full(len(targets), -1)
+        codes[known] = found
+        training = TrainingRows(rows, classes, codes)
+        if len(classes) < 2:
+            raise ValueError(
+                f"The number of classes has to be greater than one; got {len(classes)} class."
+            )
+        empty = np.flatnonzero(training.counts <= 0)
+        if len(empty):
+            raise ValueError(
+                f"All rows of class {classes[empty[0]]} have the weight 0: drop the class, or "
+                "give one of its rows a positive weight."
+            )
+        return training
+
+    # -- one component per class, one family for all ----------------------------------------------
+    def _fit_shared(self, rows: TrainingRows) -> Classes:
+        if not (isinstance(self.n_components, Integral) and self.n_components == 1):
+            raise ValueError(
+                f"n_components is {self.n_components!r}, but components='shared' has one component "
+                "for each class: set n_components=1, or components='separate'."
+            )
+        selection = self._selection()
+        search = search_of(selection, rows.source(LabelRules(len(rows.classes))))
+        plain = rows.source()
+        candidates = [
+            self._shared_candidate(search, plain, len(rows.classes), family)
+            for family in families(self.covariance_type, plain.n_features)
+        ]
+        entries = [candidate.entries() for candidate in candidates]
+        self.results_ = {name: np.array([row[name] for row in entries]) for name in entries[0]}
+        self.results_["rank"] = ranks = ranked(candidates, self.criterion)
+        if not np.isfinite(ranks).any():
+            raise ValueError(f"No family could be fitted. {candidates[0].failure}")
+        result = candidates[int(np.nanargmin(ranks))].result
+        assert result is not None
+        parts = _parts(result.mixture, [1] * len(rows.classes))
+        proportions = result.mixture.weights.astype(float)
+        return Classes(parts, proportions, result.run.n_iter, result.warnings)
+
+    def _shared_candidate(
+        self, search: Search, plain: ArraySource, n_classes: int, family: str | Family
+    ) -> Candidate:
+        """Fit one component to each class, and evaluate the density of the rows without classes."""
+        candidate = Candidate(n_classes, family)
+        try:
+            result = search.fit(candidate, search.options)
+        except ValueError as error:
+            return replace(candidate, failure=str(error))
+        mixture = result.mixture
+        seen = EM(plain, result.em.m_step, n_classes).expect(mixture)
+        n_parameters = mixture.n_parameters - (n_classes - 1)
+        total = summed(mixture, plain, certainty)
+        return replace(
+            candidate, result=result, figures=figures_of(result, seen, n_parameters, total)
+        )
+
+    # -- a mixture for each class -----------------------------------------------------------------
+    def _fit_separate(self, rows: TrainingRows) -> Classes:
+        families(
+            self.covariance_type, rows.rows.values.shape[1]
+        )  # an error about it is of no class
+        selections, tables = [], []
+        for code, name in enumerate(rows.classes):
+            own = rows.rows.take(np.flatnonzero(rows.codes == code))
+            try:
+                selection = self._selection().fit(own.values, sample_weight=own.weights)
+            except ValueError as error:
+                raise ValueError(f"Class {name}: {error}") from None
+            selections.append(selection)
+            table = selection.results_
+            tables.append({"class": np.repeat(rows.classes[[code]], len(table["bic"])), **table})
+        self.results_ = {
+            name: np.concatenate([table[name] for table in tables]) for name in tables[0]
+        }
+        proportions = rows.counts / rows.counts.sum()
+        mixtures = [fitted_mixture(selection) for selection in selections]
+        if not rows.all_known:
+            return self._refit(rows, mixtures, proportions)
+        n_iter = max(selection.best_estimator_.n_iter_ for selection in selections)
+        return Classes(mixtures, proportions, n_iter)
+
+    def _refit(self, rows: TrainingRows, mixtures: list[Mixture], proportions: Array) -> Classes:
+        """Fit the mixtures of all classes together, by EM from those of the labelled rows."""
+        sizes = [mixture.n_components for mixture in mixtures]
+        joint = _joint(mixtures, proportions)
+        class_of = np.repeat(np.arange(len(sizes)), sizes)
+        allowed = class_of == np.arange(len(sizes))[:, None]
+        rules = LabelRules(len(class_of), components=allowed)
+        search = search_of(self._selection(), rows.source(rules))
+        candidate = Candidate(len(class_of), joint.family)
+        try:
+            result = search.fit(candidate, search.options, initial=joint)
+        except FailedFitError as error:
+            raise ValueError(f"The fit with unlabelled rows failed: {error}") from None
+        weights = np.bincount(class_of, result.mixture.weights)
+        parts, proportions = _parts(result.mixture, sizes), weights / weights.sum()
+        return Classes(parts, proportions, result.run.n_iter, result.warnings)
+
+    def _selection(self) -> GaussianMixtureIC:
+        return GaussianMixtureIC(**{name: getattr(self, name) for name in PASSED_ON})
+
+    def _estimator(self, mixture: Mixture) -> GaussianMixture:
+        """Return a fitted estimator of the mixture of a class."""
+        model = GaussianMixture(mixture.n_components, covariance_type=mixture.family)
+        if mixture.family in FAMILIES.values():
+            model.set_params(covariance_type=mixture.family.name)
+        attributes.adopt(model, mixture, **attributes.without_fit())
+        model.n_features_in_ = mixture.n_features
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_
+        return model
+
+    # -- prediction -------------------------------------------------------------------------------
+    def _log_joint(self, X: Any) -> Array:
+        """Return the log of the prior probability times the density of each class, (n, C)."""
+        check_is_fitted(self)
+        source = validation.source(self, X, reset=False)
+        rows = source.sample(source.n_rows, np.random.RandomState(0)).values
+        with np.errstate(divide="ignore"):
+            log_priors = np.log(self.class_prior_)
+        columns = [_log_density(fitted_mixture(model), rows) for model in self.mixtures_]
+        return np.column_stack(columns) + log_priors
+
+    def score_samples(self, X: Any) -> Array:
+        """Compute the log-density of each row, whatever its class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, with NaN where a value is missing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Natural logarithms of the sum over the classes of prior probability times density.
+        """
+        densities: Array = logsumexp(self._log_joint(X), axis=1)
+        return densities
+
+    def decision_function(self, X: Any) -> Array:
+        """Compute the logarithms of the prior probability times the density of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, with NaN where a value is missing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), or (n_samples,) with two classes
+            Log-joint of each class; with two classes, that of the second minus that of the first.
+        """
+        log_joint = self._log_joint(X)
+        return log_joint[:, 1] - log_joint[:, 0] if len(self.classes_) == 2 else log_joint
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Compute the logarithm of `predict_proba`, which is exact where probabilities underflow.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, with NaN where a value is missing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Logarithms of the posterior probabilities of the classes.
+
+        Raises
+        ------
+        ValueError
+            If a row is so far from all classes that its density underflows in each of them.
+        """
+        log_joint = self._log_joint(X)
+        total = logsumexp(log_joint, axis=1, keepdims=True)
+        far = np.flatnonzero(np.isneginf(total[:, 0]))
+        if len(far):
+            raise ValueError(
+                f"Row {far[0]} of X, counted from 0, is so far from all classes that its "
+                "log-density is -inf in each of them, and none is more probable than another."
+            )
+        return log_joint - total
+
+    def predict_proba(self, X: Any) -> Array:
+        """Compute the posterior probability of each class for each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, with NaN where a value is missing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities in the order of `classes_`; each row sums to one.
+        """
+        probabilities: Array = np.exp(self.predict_log_proba(X))
+        return probabilities
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict the most probable class of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, with NaN where a value is missing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Classes.
+        """
+        codes = self.predict_log_proba(X).argmax(axis=1)
+        return self.classes_[codes]
+
+    def n_parameters(self) -> int:
+        """Count the free parameters of the densities, without the proportions of the classes.
+
+        Returns
+        -------
+        int
+            Number of free parameters, as in R's mclust.
+        """
+        check_is_fitted(self)
+        if self.components == "separate":
+            return sum(model.n_parameters() for model in self.mixtures_)
+        return int(self.results_["n_parameters"][np.nanargmin(self.results_["rank"])])
+
+
+def _log_density(mixture: Mixture, rows: Array) -> Array:
+    source = ArraySource(rows, complete=not np.isnan(rows).any())
+    with one_blas_thread():
+        found: Array = row_by_row(mixture, source, log_density, dtype=np.float64)
+    return found
+
+
+def _part(X: Any, chosen: NDArray[np.bool_]) -> Any:
+    numbers = np.flatnonzero(chosen)
+    return X.iloc[numbers] if hasattr(X, "iloc") else np.asarray(X)[numbers]
+
+
+def _is_unlabelled(y: NDArray[Any], unlabeled: Any) -> NDArray[np.bool_]:
+    """Whether each entry of y is None, NaN or `unlabeled`."""
+    found = np.zeros(len(y), dtype=bool)
+    if y.dtype.kind == "f":
+        found = np.isnan(y)
+    elif y.dtype.kind == "O":
+        found = np.array([value is None or value != value for value in y])
+    if unlabeled is not None:
+        found |= np.array([bool(value == unlabeled) for value in y.tolist()])
+    return found
+
+
+def _probabilities(priors: Any, n_classes: int) -> Array:
+    array = np.asarray(priors, dtype=float)
+    if array.shape != (n_classes,) or not (array >= 0).all() or not abs(array.sum() - 1) <= 1e-6:
+        raise ValueError(
+            f"priors must be {n_classes} probabilities that sum to one, one for each class, but "
+            f"got {priors!r}."
+        )
+    return array / array.sum()
+
+
+def _joint(mixtures: Sequence[Mixture], proportions: Array) -> Mixture:
+    """Return the mixture of the mixtures of all classes."""
+    sizes = [mixture.n_components for mixture in mixtures]
+    family, D = Grouped([mixture.family for mixture in mixtures], sizes), mixtures[0].n_features
+    covariances = [
+        family.widened(each.covariances.astype(float), each.family, each.n_components, D)
+        for each in mixtures
+    ]
+    pairs = zip(proportions, mixtures, strict=True)
+    weights = [share * each.weights / each.weights.sum() for share, each in pairs]
+    means = np.concatenate([each.means for each in mixtures])
+    return Mixture.of(np.concatenate(weights), means, np.concatenate(covariances), family)
+
+
+def _parts(mixture: Mixture, sizes: Sequence[int]) -> list[Mixture]:
+    """Return the mixtures of consecutive groups of components."""
+    found, start = [], 0
+    for number, size in enumerate(sizes):
+        place = slice(start, start + size)
+        if isinstance(mixture.family, Grouped):
+            family = mixture.family.groups[number][0]
+            covariances = mixture.family.covariances_of_group(mixture.covariances, number)
+        else:
+            family = FAMILIES[mixture.family.structure.scikit_learn]
+            each = mixture.family.per_component(mixture.covariances, mixture.n_components)
+            covariances = each[place]
+        weights = mixture.weights[place] / mixture.weights[place].sum()
+        found.append(Mixture.of(weights, mixture.means[place], covariances, family))
+        start += size
+    return found
