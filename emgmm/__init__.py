@@ -14,6 +14,7 @@ from emgmm.exceptions import (
     UnsoundComponentsWarning,
 )
 from emgmm.fitting.loop import Ending
+from emgmm.many import FitFailure, fit_many
 from emgmm.plotting import ConvergenceDisplay, GaussianMixtureDisplay, InformationCriterionDisplay
 from emgmm.prior import NormalInverseWishart
 from emgmm.selection.estimator import GaussianMixtureIC
@@ -28,6 +29,7 @@ __all__ = [
     "Diagnosis",
     "EMWarning",
     "Ending",
+    "FitFailure",
     "GaussianMixture",
     "GaussianMixtureDisplay",
     "GaussianMixtureIC",
@@ -43,6 +45,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "blocks",
+    "fit_many",
 ]
 
 

@@ -22,7 +22,16 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
-__all__ = ["ARRAYS", "Hidden", "Interval", "ValidationMixin", "generator", "one_of", "suggestion"]
+__all__ = [
+    "ARRAYS",
+    "Hidden",
+    "Interval",
+    "ValidationMixin",
+    "check_parameters",
+    "generator",
+    "one_of",
+    "suggestion",
+]
 
 # Constraints of arrays; scikit-learn's "array-like" also admits strings, and so misspelt names.
 ARRAYS = (list, tuple, HasMethods("__array__"))
@@ -72,6 +81,11 @@ def generator(random_state: Any) -> Iterator[np.random.RandomState]:
         yield random
     finally:
         _idle.append(random)
+
+
+def check_parameters(estimator: BaseEstimator) -> None:
+    """Validate the constructor parameters of an estimator, which `fit` does otherwise."""
+    estimator._validate_params()
 
 
 class ValidationMixin:

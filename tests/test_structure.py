@@ -48,6 +48,7 @@ LAYERS = [
     {"interchange", "incremental", "compatibility"},
     {"estimator"},
     {"selection"},
+    {"many"},
     {"testing"},
     {"plotting"},
     {"cli"},

@@ -121,6 +121,10 @@ class Dense(Structure):
         return covariances + ridge * np.eye(covariances.shape[-1])
 
     def precisions_cholesky(self, covariances: Array) -> Array:
+        if covariances.shape[-1] == 1:  # the same numbers, without a call for each component
+            definite = (covariances > 0) & (covariances < np.inf)
+            require_definite(definite)
+            return 1.0 / np.sqrt(covariances)
         factors, definite = _cholesky(covariances)
         if not all(definite):
             require_definite(np.array(definite))

@@ -45,6 +45,12 @@ class Given:
     means: Array | None = None
     precisions_cholesky: Array | None = None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all parameters are given, so that the start is not used."""
+        given = (self.weights, self.means, self.precisions_cholesky)
+        return all(each is not None for each in given)
+
 
 def first_mixture(em: EM, start: Start, given: Given, random: np.random.RandomState) -> Mixture:
     """Return the initial mixture: the given parameters, and those of the start for the others."""
