@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from copy import copy, deepcopy
 from dataclasses import dataclass
@@ -17,12 +17,11 @@ from sklearn.base import BaseEstimator, clone
 
 from emgmm import attributes, validation
 from emgmm.estep.dispatch import COMPILED_FROM
-from emgmm.estep.stacked import stacked_kind
+from emgmm.estep.stacked import StackedRows, stacked_kind
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import EMWarning, issue
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.fit import attributes_of_run
-from emgmm.fitting.loop import Run
 from emgmm.fitting.messages import not_converged, stopped_early
 from emgmm.fitting.multistart import Given, first_mixture
 from emgmm.fitting.problem import Problem, given_of, options_of, problem_of
@@ -35,21 +34,15 @@ from emgmm.sources import KINDS, ArraySource
 from emgmm.sources.conversion import as_rows, as_weights
 from emgmm.sources.tables import column_labels, select
 from emgmm.threads import in_order, one_blas_thread
+from emgmm.tolerances import checked_afterwards
 
 # Largest number of entries of the rows of a problem that is fitted together with others. For larger
 # ones separate fits, which use several threads, are as fast.
 LARGEST = 2**18
 
-# Number of entries of the log-joints of problems that are fitted together, in NumPy and compiled.
-# More would leave a core's own cache; fewer calls of NumPy would take longer than the arithmetic.
-ENTRIES = 2**16
-
 # Fraction of the largest number of rows that the problems of a stack have at least. The others are
 # padded, so that a quarter of the work may be in vain.
 LEAST_ROWS = 0.75
-
-# Parameters that need no copy for each fit.
-IMMUTABLE = (type(None), str, int, float)
 
 
 @dataclass(frozen=True)
@@ -211,16 +204,16 @@ def _jobs_of_columns(table: Any, sample_weight: Any) -> list[Job]:
 
 
 def _copies(template: BaseEstimator) -> Iterator[BaseEstimator]:
-    """Yield clones of an estimator, at less cost for the estimator of this package."""
-    if type(template) is not GaussianMixture:
-        while True:
-            yield clone(template)
-    parameters = template.get_params(deep=False)
-    mutable = {k: v for k, v in parameters.items() if not isinstance(v, IMMUTABLE)}
+    """Yield clones of a clone; those of the estimator of this package share their parameters.
+
+    Only a generator of random numbers is copied, since fits change it.
+    """
+    while type(template) is not GaussianMixture:
+        yield clone(template)
     while True:
         model = copy(template)
-        for name, value in mutable.items():
-            setattr(model, name, deepcopy(value))
+        if isinstance(template.random_state, np.random.RandomState):
+            model.random_state = deepcopy(template.random_state)
         yield model
 
 
@@ -231,12 +224,9 @@ def _fit_part(template: BaseEstimator, jobs: Sequence[Job]) -> tuple[list[Any], 
     results: list[Any] = [None] * len(jobs)
     if type(template) is GaussianMixture and jobs:
         with one_blas_thread():
-            runs = _runs(models, jobs)
-        for at, run in runs.items():
-            model = results[at] = models[at]
-            attributes.adopt(model, run.step.mixture, **attributes_of_run(run, (outcome_of(run),)))
-            of_run = not_converged(run) or stopped_early(run)
-            found += [(jobs[at].index, warning) for warning in of_run]
+            for at, of_fit in _fit_together(models, jobs):
+                results[at] = models[at]
+                found += [(jobs[at].index, warning) for warning in of_fit]
     for at, job in enumerate(jobs):
         if results[at] is None:
             results[at], of_fit = _fit_alone(models[at], job)
@@ -256,15 +246,17 @@ def _fit_alone(model: Any, job: Job) -> tuple[Any, list[Warning]]:
     return result, [each.message for each in caught if isinstance(each.message, Warning)]
 
 
-def _runs(models: Sequence[Any], jobs: Sequence[Job]) -> dict[int, Run]:
-    """Return the runs of those data sets that can be fitted together, by their positions."""
+def _fit_together(
+    models: Sequence[Any], jobs: Sequence[Job]
+) -> Iterator[tuple[int, list[Warning]]]:
+    """Fit those data sets that can be stacked; yield their positions and the warnings of each."""
     first = models[0]
     if callable(first.init_params) or first.checkpoint is not None or first.verbose:
-        return {}
+        return
     problem, start = problem_of(first), start_of(first.init_params, noise=False)
     options = options_of(first, start, Given())
     if not can_be_stacked(problem, options):
-        return {}
+        return
     ready: dict[int, Ready] = {}
     known: dict[Any, Any] = {}
     for at, (model, job) in enumerate(zip(models, jobs, strict=True)):
@@ -278,15 +270,21 @@ def _runs(models: Sequence[Any], jobs: Sequence[Job]) -> dict[int, Run]:
         for source, _ in ready.values()
     )
 
-    def fit(stack: list[int]) -> list[Run | None]:
-        sources, mixtures = zip(*(ready[at] for at in stack), strict=True)
-        kind = stacked_kind(structure, K, sources[0].n_features, n_products, COMPILED_FROM)
-        return fit_stacked(sources, mixtures, problem, options.rules, kind)
+    def kind_for(n_features: int) -> type[StackedRows]:
+        return stacked_kind(structure, K, n_features, n_products, COMPILED_FROM)
 
-    stacks = list(_stacks(ready, K))
-    runs = zip(stacks, in_order(fit, stacks), strict=True)
-    pairs = (pair for stack, ended in runs for pair in zip(stack, ended, strict=True))
-    return {at: run for at, run in pairs if run is not None}
+    @checked_afterwards
+    def fit(stack: list[int]) -> list[tuple[int, list[Warning]]]:
+        sources, mixtures = zip(*(ready[at] for at in stack), strict=True)
+        kind, ended = kind_for(sources[0].n_features), []
+        for number, run in fit_stacked(sources, mixtures, problem, options.rules, kind):
+            fitted = attributes_of_run(run, (outcome_of(run),))
+            attributes.adopt(models[stack[number]], run.step.mixture, **fitted)
+            ended.append((stack[number], [*(not_converged(run) or stopped_early(run))]))
+        return ended
+
+    for ended in in_order(fit, _stacks(ready, K, kind_for)):
+        yield from ended
 
 
 def _ready(
@@ -315,7 +313,9 @@ def _ready(
     return source, known[D, source.dtype]
 
 
-def _stacks(ready: dict[int, Ready], n_components: int) -> Iterator[list[int]]:
+def _stacks(
+    ready: dict[int, Ready], n_components: int, kind_for: Callable[[int], type[StackedRows]]
+) -> Iterator[list[int]]:
     """Divide data sets into stacks of the same type, number of features and nearly of rows."""
 
     def kind(at: int) -> tuple[str, int, int]:
@@ -328,7 +328,8 @@ def _stacks(ready: dict[int, Ready], n_components: int) -> Iterator[list[int]]:
             *same, most = kind(stack[0])
             *own, n_rows = kind(at)
             entries = -most * n_components * (len(stack) + 1)
-            if own != same or n_rows > LEAST_ROWS * most or entries > ENTRIES:
+            limit = kind_for(own[1]).most_entries
+            if own != same or n_rows > LEAST_ROWS * most or entries > limit:
                 yield stack
                 stack = []
         stack.append(at)

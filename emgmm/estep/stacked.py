@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from emgmm.estep.softmax import softmax
 from emgmm.typing import Array
 
 # Number of entries of the log-joint of a piece: it fits into a core's own cache.
-LOG_JOINT_ENTRIES = 2**15
+LOG_JOINT_ENTRIES = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,10 @@ class StackedRows:
     entries: Array
     weights: Array | None = None
     scratch: Scratch = field(default_factory=Scratch)
+
+    # Number of entries of the log-joints of a stack. With more, they would leave a core's own
+    # cache; with fewer, calls of NumPy would take longer than the arithmetic.
+    most_entries: ClassVar[int] = 2**17
 
     @classmethod
     def of(cls, rows: Array, structure: Structure, weights: Array | None) -> Self:
@@ -73,6 +77,8 @@ class StackedRows:
 
 class CompiledStackedRows(StackedRows):
     """The same, with the sums computed by the compiled kernel from the rows alone."""
+
+    most_entries: ClassVar[int] = 2**19
 
     @classmethod
     def of(cls, rows: Array, structure: Structure, weights: Array | None) -> Self:

@@ -9,14 +9,15 @@ components, with moments that lose digits, or with a row that is too far from al
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emgmm.acceleration import SCHEMES, Step
+from emgmm.acceleration import PLAIN, SCHEMES, Step
 from emgmm.covariances import Family
 from emgmm.degeneracy import are_surely_sound, coincident
 from emgmm.estep import ExpandedEStep
@@ -272,17 +273,17 @@ def one_of(
     )
 
 
-@checked_afterwards
 def fit_stacked(
     sources: Sequence[ArraySource],
     mixtures: Sequence[Mixture],
     problem: Problem,
     rules: Rules,
     kind: type[StackedRows],
-) -> list[Run | None]:
-    """Run plain EM for several problems, and return the run of each.
+) -> Iterator[tuple[int, Run]]:
+    """Run plain EM for several problems; yield the number and the run of each that ends.
 
-    None stands for a problem that is left to `fit_mixture`.
+    Problems that are not yielded are left to `fit_mixture`. Floating-point errors are those of
+    `checked_afterwards`, inside which the runs have to be requested.
 
     Parameters
     ----------
@@ -309,7 +310,6 @@ def fit_stacked(
     numbers = np.arange(len(sources))
     stack = Stack(m_step, rows, numbers, n_rows, weight, centres, sds, reach)
     least = family.min_count(centres.shape[1])
-    runs: list[Run | None] = [None] * len(sources)
     courses: list[list[float]] = [[] for _ in sources]
 
     mixture: Mixture | None = stacked(mixtures, stacked_family)
@@ -323,7 +323,7 @@ def fit_stacked(
         if n_iter:
             mixture, kept = stack.maximise(statistics)
             if mixture is None:
-                break
+                return
             if not kept.all():
                 stack, before, last = stack.take(kept), before[kept], last[kept]
                 was_at_rest = was_at_rest[kept]
@@ -351,25 +351,22 @@ def fit_stacked(
             good &= stack.each(sound) | np.logical_not(ended)
         for b in np.flatnonzero(ended & good):
             own, of_own = one_of(b, mixture, statistics, family, K)
-            course = courses[stack.numbers[b]]
-            runs[stack.numbers[b]] = finished(own, of_own, course, converged=bool(converged[b]))
+            number = int(stack.numbers[b])
+            yield number, finished(own, of_own, courses[number], converged=bool(converged[b]))
         kept = good & np.logical_not(ended)
         if not kept.any():
-            break
+            return
         if not kept.all():
             stack, statistics = stack.take(kept), taken(statistics, kept)
         before, last, was_at_rest = last[kept], objective[kept], at_rest[kept]
-    return runs
 
 
 def finished(
     mixture: Mixture, statistics: Statistics, objectives: list[float], *, converged: bool
 ) -> Run:
     """Return the run that ended with a mixture; the first of its passes was that of the summary."""
-    entries = [
-        HistoryEntry(objective, 2 + t, "step" if t else "start")
-        for t, objective in enumerate(objectives)
-    ]
+    events = ["start", *[PLAIN] * (len(objectives) - 1)]
+    entries = list(map(HistoryEntry, objectives, count(2), events))
     ending = Ending.CONVERGED if converged else Ending.MAX_ITER
     if objectives[-1] == objectives[-2]:
         ending = Ending.FIXED_POINT
