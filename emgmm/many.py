@@ -30,7 +30,7 @@ from emgmm.fitting.stacked import can_be_stacked, fit_stacked
 from emgmm.initialization import Start, start_of
 from emgmm.mixture import Mixture
 from emgmm.parameters import check_parameters, generator
-from emgmm.sources import KINDS, ArraySource
+from emgmm.sources import KINDS, ArraySource, Blocks
 from emgmm.sources.conversion import as_rows, as_weights
 from emgmm.sources.tables import column_labels, select
 from emgmm.threads import in_order, one_blas_thread
@@ -64,7 +64,7 @@ class FitFailure:
 class Job(NamedTuple):
     """A problem: its position, its rows and their weights."""
 
-    index: int
+    number: int
     X: Any
     sample_weight: Any
 
@@ -117,7 +117,7 @@ def fit_many(
         If a parameter of `GaussianMixture` is invalid, if `Xs` is an array that does not have three
         dimensions, or if the number of weights is wrong.
     TypeError
-        If `Xs` is a table and `columns` is false.
+        If `Xs` is a table and `columns` is false, or if it is `blocks`.
 
     Warns
     -----
@@ -148,6 +148,8 @@ def fit_many(
     template = clone(estimator)
     if isinstance(template, GaussianMixture):
         check_parameters(template)
+    if isinstance(Xs, Blocks):
+        raise TypeError("Xs is blocks, which are one data set: give a list of data sets.")
     jobs = _jobs_of_columns(Xs, sample_weights) if columns else _jobs(Xs, sample_weights)
     n_parts = min(effective_n_jobs(n_jobs), max(1, len(jobs)))
     ends = [len(jobs) * i // n_parts for i in range(n_parts + 1)]
@@ -220,17 +222,18 @@ def _copies(template: BaseEstimator) -> Iterator[BaseEstimator]:
 # -- fits -----------------------------------------------------------------------------------------
 def _fit_part(template: BaseEstimator, jobs: Sequence[Job]) -> tuple[list[Any], Found]:
     """Fit all data sets in this process; return the results and the warnings."""
-    models, found = list(islice(_copies(template), len(jobs))), Found()
+    copies, found = _copies(template), Found()
     results: list[Any] = [None] * len(jobs)
     if type(template) is GaussianMixture and jobs:
+        models = list(islice(copies, len(jobs)))
         with one_blas_thread():
             for at, of_fit in _fit_together(models, jobs):
                 results[at] = models[at]
-                found += [(jobs[at].index, warning) for warning in of_fit]
+                found += [(jobs[at].number, warning) for warning in of_fit]
     for at, job in enumerate(jobs):
         if results[at] is None:
-            results[at], of_fit = _fit_alone(models[at], job)
-            found += [(job.index, warning) for warning in of_fit]
+            results[at], of_fit = _fit_alone(next(copies), job)
+            found += [(job.number, warning) for warning in of_fit]
     return results, found
 
 
@@ -242,7 +245,7 @@ def _fit_alone(model: Any, job: Job) -> tuple[Any, list[Warning]]:
         try:
             result = model.fit(job.X, **weights)
         except Exception as error:
-            result = FitFailure(job.index, error.with_traceback(None))
+            result = FitFailure(job.number, error.with_traceback(None))
     return result, [each.message for each in caught if isinstance(each.message, Warning)]
 
 
@@ -280,7 +283,8 @@ def _fit_together(
         for number, run in fit_stacked(sources, mixtures, problem, options.rules, kind):
             fitted = attributes_of_run(run, (outcome_of(run),))
             attributes.adopt(models[stack[number]], run.step.mixture, **fitted)
-            ended.append((stack[number], [*(not_converged(run) or stopped_early(run))]))
+            of_fit: list[Warning] = [*(not_converged(run) or stopped_early(run))]
+            ended.append((stack[number], of_fit))
         return ended
 
     for ended in in_order(fit, _stacks(ready, K, kind_for)):
@@ -318,15 +322,15 @@ def _stacks(
 ) -> Iterator[list[int]]:
     """Divide data sets into stacks of the same type, number of features and nearly of rows."""
 
-    def kind(at: int) -> tuple[str, int, int]:
+    def key(at: int) -> tuple[tuple[str, int], int]:
         source, _ = ready[at]
-        return source.dtype.char, source.n_features, -source.n_rows
+        return (source.dtype.char, source.n_features), -source.n_rows
 
     stack: list[int] = []
-    for at in sorted(ready, key=kind):
+    for at in sorted(ready, key=key):
         if stack:
-            *same, most = kind(stack[0])
-            *own, n_rows = kind(at)
+            same, most = key(stack[0])
+            own, n_rows = key(at)
             entries = -most * n_components * (len(stack) + 1)
             limit = kind_for(own[1]).most_entries
             if own != same or n_rows > LEAST_ROWS * most or entries > limit:
@@ -341,7 +345,7 @@ def _stacks(
 def _consolidated(found: Iterable[tuple[int, Warning]]) -> Iterator[Warning]:
     """Yield one warning of each class, with the data sets concerned and the warning of each."""
     problems: defaultdict[type[Warning], dict[int, Warning]] = defaultdict(dict)
-    for index, warning in found:
+    for index, warning in sorted(found, key=lambda pair: pair[0]):
         problems[type(warning)].setdefault(index, warning)
     for own in problems.values():
         told: Any = copy(next(iter(own.values())))

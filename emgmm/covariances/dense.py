@@ -122,8 +122,7 @@ class Dense(Structure):
 
     def precisions_cholesky(self, covariances: Array) -> Array:
         if covariances.shape[-1] == 1:  # the same numbers, without a call for each component
-            definite = (covariances > 0) & (covariances < np.inf)
-            require_definite(definite)
+            require_definite((covariances > 0) & (covariances < np.inf))
             return 1.0 / np.sqrt(covariances)
         factors, definite = _cholesky(covariances)
         if not all(definite):

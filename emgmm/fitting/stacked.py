@@ -130,15 +130,22 @@ class Table:
     def are_ordinary(self, problem: Problem, dtype: np.dtype[Any]) -> Flags:
         """Return for which problems a fit would find nothing unusual in its first pass, (B,)."""
         D = self.sds.shape[1]
-        ordinary = (self.n_rows >= max(2, problem.n_components)) & (self.least > 0)
-        ordinary &= (self.largest < LARGEST_VALUE).all(axis=1)
-        ordinary &= (self.weight >= 1 / ORDINARY) & (self.weight <= ORDINARY**2)
-        ordinary &= (problem.ridge < LARGE_RIDGE * self.sds**2 * (1 - 1e-9)).all(axis=1)
         # Bounds of the rounding errors that `singular_features` allows for.
-        ratio = (self.largest / self.sds).max(axis=1)
+        ratio = (self.largest / np.where(self.sds > 0, self.sds, 1.0)).max(axis=1)
         rounding = ROUNDING * max(EPS * math.sqrt(D), float(np.finfo(dtype).eps)) * ratio
         least = self.least if problem.family.structure.has_covariances else 1.0
-        return ordinary & (least > 2 * np.maximum(SUSPICIOUS, np.maximum(rounding, DEPENDENT) ** 2))
+        ordinary: Flags = np.logical_and.reduce(
+            [
+                self.n_rows >= max(2, problem.n_components),
+                self.least > 0,
+                least > 2 * np.maximum(SUSPICIOUS, np.maximum(rounding, DEPENDENT) ** 2),
+                (self.largest < LARGEST_VALUE).all(axis=1),
+                self.weight >= 1 / ORDINARY,
+                self.weight <= ORDINARY**2,
+                (problem.ridge < LARGE_RIDGE * self.sds**2 * (1 - 1e-9)).all(axis=1),
+            ]
+        )
+        return ordinary
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,9 +205,10 @@ class Stack:
         parameters = e_step.natural_parameters.reshape(B, -1, features.n_entries)
         products, log_likelihoods = self.rows.sums(parameters)
         products = products.reshape(len(mixture.means), -1)
-        sums: Any = ExpandedSums(products, log_likelihoods, self.weight)
+        arrays: tuple[Any, Any] = log_likelihoods, self.weight
+        sums = ExpandedSums(products, *arrays)
         statistics = replace(e_step.complete(sums), centres=self.centres)
-        finite = np.isfinite(log_likelihoods) & self.each(np.isfinite(products).all(axis=1))
+        finite = self.each(np.isfinite(products)) & np.isfinite(log_likelihoods)
         return statistics, self.each(accurate) & finite
 
     def maximise(self, statistics: Statistics) -> tuple[Mixture | None, Flags]:
@@ -256,18 +264,17 @@ def one_of(
 ) -> tuple[Mixture, Statistics]:
     """Return the mixture of one problem of a stack, and its statistics."""
     own = slice(b * n_components, (b + 1) * n_components)
-    covariances, factors = (
-        array[own.start if family.single else own].copy()
-        for array in (mixture.covariances, mixture.precisions_cholesky)
-    )
+    element = own.start if family.single else own
+    covariances = mixture.covariances[element].copy()
+    factors = mixture.precisions_cholesky[element].copy()
     weights, means = mixture.weights[own].copy(), mixture.means[own].copy()
-    scatter, moments = statistics.scatter, (statistics.counts, statistics.first_moment)
     weight: Any = statistics.weight
     log_likelihood: Any = statistics.log_likelihood
+    moments = statistics.counts[own].copy(), statistics.first_moment[own].copy()
     return Mixture(weights, means, covariances, factors, family), Statistics(
         statistics.centres[own].copy(),
-        *(array[own].copy() for array in moments),
-        scatter[b if family.shared else own].copy(),
+        *moments,
+        statistics.scatter[b if family.shared else own].copy(),
         float(log_likelihood[b]),
         float(weight[own.start]),
     )
@@ -342,14 +349,14 @@ def fit_stacked(
             suspicious = converged | (at_rest & np.logical_not(was_at_rest))
         else:
             suspicious = converged | (at_rest & ended)
-        for b in np.flatnonzero(good & suspicious):
+        for b in np.flatnonzero(good & suspicious).tolist():
             good[b] = not coincident(one_of(b, mixture, statistics, family, K)[0])
         if (ended & good).any():
             sound = are_surely_sound(
                 mixture, statistics, stack.sds, problem.ridge, stack.n_rows, least
             )
             good &= stack.each(sound) | np.logical_not(ended)
-        for b in np.flatnonzero(ended & good):
+        for b in np.flatnonzero(ended & good).tolist():
             own, of_own = one_of(b, mixture, statistics, family, K)
             number = int(stack.numbers[b])
             yield number, finished(own, of_own, courses[number], converged=bool(converged[b]))

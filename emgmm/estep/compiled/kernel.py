@@ -386,7 +386,7 @@ def compiled(name: str, row: str, number: str) -> Any:
             *(types.float64[::1], types.float64[:, :, ::1]),
         ),
     }[name]
-    ndim = more[-1].ndim if name == "stacked_sums" else 2
+    ndim = 3 if name == "stacked_sums" else 2
     signature = (
         types.Array(from_dtype(np.dtype(row)), ndim, "A", readonly=True),
         types.Array(types.float64, 1, "C", readonly=True),
