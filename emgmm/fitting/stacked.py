@@ -134,7 +134,7 @@ class Table:
         ratio = (self.largest / np.where(self.sds > 0, self.sds, 1.0)).max(axis=1)
         rounding = ROUNDING * max(EPS * math.sqrt(D), float(np.finfo(dtype).eps)) * ratio
         least = self.least if problem.family.structure.has_covariances else 1.0
-        ordinary: Flags = np.logical_and.reduce(
+        return np.logical_and.reduce(
             [
                 self.n_rows >= max(2, problem.n_components),
                 self.least > 0,
@@ -145,7 +145,6 @@ class Table:
                 (problem.ridge < LARGE_RIDGE * self.sds**2 * (1 - 1e-9)).all(axis=1),
             ]
         )
-        return ordinary
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,8 +176,7 @@ class Stack:
 
     def each(self, flags: Flags) -> Flags:
         """Return which problems have a flag for all of their components, (B,)."""
-        each: Flags = flags.reshape(len(self.numbers), -1).all(axis=1)
-        return each
+        return np.logical_and.reduce(flags.reshape(len(self.numbers), -1), axis=1)
 
     def take(self, kept: Flags) -> Stack:
         """Return the stack of those problems for which `kept`, (B,), is true."""
