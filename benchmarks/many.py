@@ -25,8 +25,8 @@ LIBRARIES = (REFERENCE, *OURS)
 AGREE = 1e-9
 LEGEND = f"""\
 Fits to many data sets of the same size by scikit-learn's `GaussianMixture` and ours in a loop, and
-by `fit_many`. Loops fit only the first data sets, a twenty-fifth to a quarter of them, and their time
-is multiplied accordingly. From given parameters, all make the same number of EM iterations;
+by `fit_many`. Loops fit only the first data sets, a part of a twenty-fifth to a quarter, and their
+time is multiplied accordingly. From given parameters, all make the same number of EM iterations;
 *default* stands for default parameters with random_state=0, where k-means takes much of the time.
 Seconds are medians, and ratios to scikit-learn are medians over the rounds. *Difference* is the
 largest difference between log-likelihoods per row from given parameters; they agree up to

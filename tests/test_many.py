@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -417,3 +418,38 @@ def test_sums_are_those_of_the_long_form(
         expected = (own * joint / joint.sum(axis=0)) @ phi.T
         np.testing.assert_allclose(products[b], expected, rtol=1e-11, atol=1e-11)
         assert log_likelihoods[b] == pytest.approx(own @ np.log(joint.sum(axis=0)), rel=1e-11)
+
+
+def classes_of_warnings(call):
+    """The classes of the warnings of a call, and what they say about each data set."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    return [each.message for each in caught]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"reg_covar": 0}, {"break_symmetry": False}], ids=str)
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.slow
+def test_warnings_are_those_of_separate_fits(covariance_type, parameters):
+    Xs = [X for X in unusual().values() if np.shape(X)[1:] == (D,)]
+    # EM starves a component, collapses onto equal rows, and is dominated by the ridge.
+    Xs += [
+        rows(4, 40) + 4,
+        np.concatenate([rows(5, 60), np.full((20, D), 9.0)]),
+        rows(6, 90) * 3e-3,
+    ]
+    estimator = GaussianMixture(
+        K, covariance_type=covariance_type, max_iter=40, **start(covariance_type), **parameters
+    )
+    told = classes_of_warnings(lambda: fit_many(estimator, Xs))
+    seen = set()
+    for index, X in enumerate(Xs):
+        with suppress(ValueError):
+            expected = classes_of_warnings(lambda X=X: clone(estimator).fit(X))
+            own = [each.problems[index] for each in told if index in each.problems]
+            assert {(type(each), str(each)) for each in own} == {
+                (type(each), str(each)) for each in expected
+            }
+            seen |= {type(each) for each in expected}
+    assert seen
