@@ -428,9 +428,12 @@ def classes_of_warnings(call):
     return [each.message for each in caught]
 
 
-@pytest.mark.parametrize("parameters", [{}, {"reg_covar": 0}, {"break_symmetry": False}], ids=str)
+@pytest.mark.parametrize(
+    "parameters",
+    [{"reg_covar": 0.2}, {}, {"reg_covar": 0}, {"break_symmetry": False}],
+    ids=str,
+)
 @pytest.mark.parametrize("covariance_type", TYPES)
-@pytest.mark.slow
 def test_warnings_are_those_of_separate_fits(covariance_type, parameters):
     Xs = [X for X in unusual().values() if np.shape(X)[1:] == (D,)]
     # EM starves a component, collapses onto equal rows, and is dominated by the ridge.
@@ -453,3 +456,15 @@ def test_warnings_are_those_of_separate_fits(covariance_type, parameters):
             }
             seen |= {type(each) for each in expected}
     assert seen
+
+
+def test_distant_clusters_keep_their_digits(quietly):
+    random = np.random.default_rng(0)
+    Xs = [
+        random.normal(size=(60, 1)) + 3e6 * random.integers(-1, 2, size=(60, 1)) for _ in range(3)
+    ]
+    given = {**start("full", 1), "means_init": 3e6 * np.array([[-1.0], [0], [1]])}
+    estimator = GaussianMixture(K, reg_covar=0, **given)
+    for one, other in zip(quietly(estimator, Xs), separately(estimator, Xs), strict=True):
+        np.testing.assert_allclose(one.covariances_, other.covariances_, rtol=1e-12)
+        assert one.lower_bound_ == pytest.approx(other.lower_bound_, rel=1e-12)
