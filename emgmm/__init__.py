@@ -23,6 +23,7 @@ from emgmm.exceptions import (
 )
 from emgmm.fitting.loop import Ending
 from emgmm.interchange import TRUSTED_TYPES
+from emgmm.many import FitFailure, fit_many
 from emgmm.merging import MergedMixture, merge_components
 from emgmm.patch import patch_sklearn, unpatch_sklearn
 from emgmm.plotting import ConvergenceDisplay, GaussianMixtureDisplay, InformationCriterionDisplay
@@ -41,6 +42,7 @@ __all__ = [
     "Diagnosis",
     "EMWarning",
     "Ending",
+    "FitFailure",
     "GaussianMixture",
     "GaussianMixtureClassifier",
     "GaussianMixtureDisplay",
@@ -61,6 +63,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "blocks",
+    "fit_many",
     "kl_divergence",
     "l2_distance",
     "merge_components",

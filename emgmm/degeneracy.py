@@ -150,6 +150,22 @@ def surely_wide(mixture: Mixture, total: Array, ridge: float) -> bool:
     return bool(ridge * family.structure.traces(precisions, identity, D).max() < 0.5)
 
 
+@checked_afterwards
+def are_surely_sound(
+    mixture: Mixture, statistics: Statistics, sds: Array, ridge: float, n_rows: Array, least: float
+) -> NDArray[np.bool_]:
+    """Whether bounds suffice to show that a component is neither collapsed nor starved, (K,).
+
+    The components may be those of several mixtures, so that the weight of the rows, their number
+    and the (K, D) standard deviations of all rows are given for each of them. The conditions are
+    those of `collapsed`, with the bounds of `surely_wide`, and of `starved`.
+    """
+    counts = np.minimum(statistics.counts, mixture.weights * statistics.weight)
+    enough = counts * (n_rows / statistics.weight) > max(1.0, least)
+    wide = mixture.magnitudes(sds) < 0.5 / COLLAPSED
+    return enough & wide & (mixture.magnitudes(np.full_like(sds, math.sqrt(ridge))) < 0.5)
+
+
 def collapsed(
     mixture: Mixture, statistics: Statistics, ridge: float, n_rows: int, min_count: float
 ) -> list[int]:

@@ -15,6 +15,18 @@ from typing import Any
 import numpy as np
 
 
+def _restored(kind: type[Any], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    """Return an unpickled exception."""
+    exception = kind.__new__(kind, *args)
+    vars(exception).update(state)
+    return exception
+
+
+def _reduced(exception: Exception) -> tuple[Any, ...]:
+    """Return what pickle needs where the constructor takes other arguments than the message."""
+    return _restored, (type(exception), exception.args, vars(exception))
+
+
 class DegenerateCovarianceError(ValueError):
     """Some covariances are not positive definite.
 
@@ -67,6 +79,9 @@ class FailedBlockError(ValueError):
             f"{_remedy(ridge)}, or decrease the number of components."
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reduced(self)
+
 
 class FailedFitError(ValueError):
     """A fit met a singular covariance; the message begins as scikit-learn's does.
@@ -111,6 +126,9 @@ class FailedFitError(ValueError):
         elif ridge is not None and ridge > 0:
             message += f" As reg_covar is above 0 already, {_remedy(ridge)}."
         super().__init__(f"{message}{note} (Singular: {location}{_regularization(ridge)}.)")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reduced(self)
 
 
 def _location(error: DegenerateCovarianceError) -> str:
@@ -248,6 +266,9 @@ class UnobservedPairWarning(UserWarning):
     def __init__(self, message: str, features: tuple[tuple[int, int], ...]):
         super().__init__(message)
         self.features = features
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reduced(self)
 
 
 class CheckpointWarning(UserWarning):

@@ -79,9 +79,14 @@ def is_accurate(mixture: Mixture, centres: Array, times: Array | float = 1.0) ->
     This includes that they are not due to rounding. `times` is the ratio of the covariances to
     those of the moments of the components themselves.
     """
+    return bool(EPS * np.max(magnitudes_about(mixture, centres) * times) <= MAX_ERROR)
+
+
+def magnitudes_about(mixture: Mixture, centres: Array) -> Array:
+    """Return the magnitudes that bound the errors of covariances from moments about centres."""
     reach = np.abs(mixture.means - centres)
     reach += ROUNDING_REACH * np.abs(mixture.means)
-    return bool(EPS * np.max(mixture.magnitudes(reach) * times) <= MAX_ERROR)
+    return mixture.magnitudes(reach)
 
 
 def one_centre(mixture: Mixture) -> Array | None:

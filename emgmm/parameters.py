@@ -27,6 +27,7 @@ __all__ = [
     "Hidden",
     "Interval",
     "ValidationMixin",
+    "check_parameters",
     "generator",
     "one_of",
     "suggestion",
@@ -90,6 +91,11 @@ def generator(random_state: Any) -> Iterator[np.random.RandomState]:
         yield random
     finally:
         _idle.append(random)
+
+
+def check_parameters(estimator: BaseEstimator) -> None:
+    """Validate the constructor parameters of an estimator, which `fit` does otherwise."""
+    estimator._validate_params()
 
 
 class ValidationMixin:

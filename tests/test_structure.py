@@ -49,7 +49,7 @@ LAYERS = [
     {"estimator"},
     {"patch"},
     {"selection"},
-    {"classifier"},
+    {"classifier", "many"},
     {"testing"},
     {"plotting"},
     {"cli"},

@@ -28,11 +28,37 @@ class Unconstrained(Family):
         one = self.structure.estimate(scatter[None], counts.sum(keepdims=True), n_features)
         return one[0] if self.single else np.repeat(one, len(counts), axis=0)
 
+    def stacked(self, n_components: int) -> Family | None:
+        if type(self).estimate is not Unconstrained.estimate:
+            return None
+        return SharedWithin(self, n_components) if self.shared else self
+
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return (1 if self.shared else n_components) * self.structure.n_monomials(n_features)
 
     def has_marginals(self, features: Sequence[int], n_features: int) -> bool:
         return True
+
+
+class SharedWithin(Unconstrained):
+    """Covariances of several mixtures, each shared by the components of one mixture.
+
+    Scatters are pooled within each mixture; a covariance is repeated for each component.
+    """
+
+    def __init__(self, family: Family, n_components: int) -> None:
+        super().__init__(family.name, family.structure)
+        self.n_components = n_components
+
+    def pool(self, elements: Array) -> Array:
+        return elements.reshape(-1, self.n_components, *elements.shape[1:]).sum(axis=1)
+
+    def estimate(
+        self, scatter: Array, counts: Array, n_features: int, before: Array | None = None
+    ) -> Array:
+        counts = counts.reshape(-1, self.n_components).sum(axis=1)
+        each = self.structure.estimate(scatter, counts, n_features)
+        return np.repeat(each, self.n_components, axis=0)
 
 
 class Univariate(Unconstrained):

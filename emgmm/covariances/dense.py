@@ -128,6 +128,9 @@ class Dense(Structure):
         return covariances + ridge * np.eye(covariances.shape[-1])
 
     def precisions_cholesky(self, covariances: Array) -> Array:
+        if covariances.shape[-1] == 1:  # the same numbers, without a call for each component
+            require_definite((covariances > 0) & (covariances < np.inf))
+            return 1.0 / np.sqrt(covariances)
         factors, definite = _cholesky(covariances)
         if not all(definite):
             require_definite(np.array(definite))

@@ -133,6 +133,14 @@ class Family(ABC):
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         """Return the number of free parameters of the covariances."""
 
+    def stacked(self, n_components: int) -> Family | None:
+        """Return the family of the components of several mixtures of this family.
+
+        They are `n_components` of each mixture in turn, with one element per component. None is
+        returned by a family whose `estimate` does not serve several mixtures at once.
+        """
+        return None
+
     def pool(self, elements: Array) -> Array:
         """Return K scatter elements as the statistics hold them: their sum if `shared`."""
         return elements.sum(axis=0) if self.shared else elements

@@ -29,6 +29,7 @@ from emgmm.fitting.sampling import Samples, best_by_samples, profits_from_sample
 from emgmm.fitting.stepwise import Stream
 from emgmm.mixture import Mixture
 from emgmm.prediction import label_counts, summed
+from emgmm.prior import Prior
 from emgmm.sources import Source
 from emgmm.sources.weights import check_ordinary
 from emgmm.statistics import Statistics
@@ -73,18 +74,25 @@ class FitResult:
 
     def attributes(self) -> dict[str, Any]:
         """Return the fitted attributes of an estimator, except those of the mixture."""
-        run, prior = self.run, self.em.m_step.prior
-        return {
-            "converged_": run.converged,
-            "n_iter_": run.n_iter,
-            "lower_bound_": run.objectives[-1],
-            "lower_bounds_": run.objectives[1:],
-            "ending_": run.ending,
-            "history_": history(run.entries),
-            "remaining_gain_": run.remaining_gain,
-            "_stream": Stream.after_fit(self.statistics, prior, self.mixture),
-            "_starts": tabulated(self.outcomes),
-        }
+        return attributes_of_run(self.run, self.outcomes, self.em.m_step.prior)
+
+
+def attributes_of_run(
+    run: Run, outcomes: tuple[Outcome, ...], prior: Prior | None = None
+) -> dict[str, Any]:
+    """Return the fitted attributes of the best run and of the outcomes of all starts."""
+    objectives = run.objectives
+    return {
+        "converged_": run.converged,
+        "n_iter_": run.n_iter,
+        "lower_bound_": objectives[-1],
+        "lower_bounds_": objectives[1:],
+        "ending_": run.ending,
+        "history_": history(run.entries),
+        "remaining_gain_": run.remaining_gain,
+        "_stream": Stream.after_fit(run.step.statistics, prior, run.step.mixture),
+        "_starts": tabulated(outcomes),
+    }
 
 
 def fit_mixture(

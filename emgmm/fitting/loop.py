@@ -93,6 +93,16 @@ def trailing_plain_objectives(history: dict[str, NDArray[Any]]) -> list[float]:
     return history["objective"][others[-1] if len(others) else 0 :].tolist()
 
 
+def last_plain_objectives(entries: Sequence[HistoryEntry]) -> list[float]:
+    """Return the objectives of the last entries between which all steps were plain EM."""
+    objectives = []
+    for entry in reversed(entries):
+        objectives.append(entry.objective)
+        if entry.event != PLAIN:
+            break
+    return objectives[::-1]
+
+
 def is_at_rest(objectives: Sequence[float]) -> bool:
     """Whether the last change of the objective is within rounding."""
     if len(objectives) < 2:
@@ -137,8 +147,7 @@ class Run:
     @property
     def remaining_gain(self) -> float:
         """Aitken's estimate of the remaining gain of the objective, per unit weight."""
-        objectives = trailing_plain_objectives(history(self.entries))
-        return gain_left(objectives, self.step.mixture.means.dtype)
+        return gain_left(last_plain_objectives(self.entries), self.step.mixture.means.dtype)
 
     def beats(self, other: Run) -> bool:
         """Whether the objective exceeds that of an earlier run by more than rounding."""
@@ -225,8 +234,8 @@ def run(
     entries = progress.entries[: progress.n_iter + 1]
     objectives = [progress.before, *(entry.objective for entry in entries)]
 
-    def last_plain_objectives() -> list[float]:
-        return trailing_plain_objectives(history(entries[-MAX_PLAIN_STEPS - 1 :]))
+    def last_objectives() -> list[float]:
+        return last_plain_objectives(entries[-MAX_PLAIN_STEPS - 1 :])
 
     if rules.max_iter == 0:
         return Run(state.step, entries, False, Ending.START_ONLY)
@@ -236,7 +245,7 @@ def run(
     for n_iter in range(progress.n_iter + 1, rules.max_iter + 1):
         change = objectives[-1] - objectives[-2]  # of the preceding step, see above
         is_small, is_last = math.fabs(change) < rules.tol, n_iter > rules.max_iter - 2
-        may_end = is_small and len(last_plain_objectives()) <= MAX_PLAIN_STEPS
+        may_end = is_small and len(last_objectives()) <= MAX_PLAIN_STEPS
         state = state.next(em, force_plain=may_end or at_rest or is_last)
         step = state.step
         objectives.append(step.objective)
@@ -248,7 +257,7 @@ def run(
             and all(entry.event in ("start", PLAIN) for entry in entries[-2:])
             and (
                 rules.negligible == math.inf
-                or is_settled(last_plain_objectives(), em.summary.weight, rules.negligible)
+                or is_settled(last_objectives(), em.summary.weight, rules.negligible)
             )
         )
         at_rest = is_at_rest(objectives)

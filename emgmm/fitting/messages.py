@@ -52,21 +52,12 @@ def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarn
         return ()
     mixture, summary, ridge = run.step.mixture, em.summary, em.m_step.ridge
     found: list[UserWarning] = []
-    if not run.converged:
-        found.append(
-            ConvergenceWarning(
-                "Best performing initialization did not converge. Try different init parameters, "
-                "or increase max_iter, tol, or check for degenerate data. "
-                f"({run.ending.sentence})"
-            )
-        )
+    found += not_converged(run)
     found += component_warnings(em, run, break_symmetry=break_symmetry)
     for warning in found:
         if isinstance(warning, CollapsedComponentWarning):
             warning.args = (f"{warning}{discrete_columns(em.source)}",)
-    if not found:  # otherwise these are more informative
-        gain = run.step.statistics.weight * run.remaining_gain
-        found += stopped_short(gain, MAX_GAIN_PER_PARAMETER * mixture.n_parameters)
+    found = found or stopped_early(run)  # the others are more informative
     found += large_ridge(summary, ridge)
     found += diagonal_scale(em.m_step.prior)
     return (*found, *unobserved_pairs(summary, mixture.family))
@@ -97,6 +88,25 @@ def component_warnings(em: EM, run: Run, *, break_symmetry: bool) -> list[EMWarn
     if few_rows or tiny_only:
         found.append(_unsound(mixture, statistics, few_rows, tiny_only))
     return found
+
+
+def not_converged(run: Run) -> list[UserWarning]:
+    """Return the warning of a run that did not meet the stopping rule."""
+    if run.converged:
+        return []
+    return [
+        ConvergenceWarning(
+            "Best performing initialization did not converge. Try different init parameters, "
+            "or increase max_iter, tol, or check for degenerate data. "
+            f"({run.ending.sentence})"
+        )
+    ]
+
+
+def stopped_early(run: Run) -> list[UserWarning]:
+    """Return the warning of a run that met the stopping rule far from the maximum."""
+    gain = run.step.statistics.weight * run.remaining_gain
+    return [*stopped_short(gain, MAX_GAIN_PER_PARAMETER * run.step.mixture.n_parameters)]
 
 
 def stopped_short(remaining_gain: float, allowed: float) -> list[EMWarning]:

@@ -47,7 +47,7 @@ class Given:
     precisions_cholesky: Array | None = None
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether nothing is left to the start."""
         return all(value is not None for value in vars(self).values())
 

@@ -31,6 +31,11 @@ class Outcome(NamedTuple):
     ending: str = ""
 
 
+def outcome_of(run: Run) -> Outcome:
+    """Return the outcome of a start that ended with `run`."""
+    return Outcome(run.step.objective, run.n_iter, run.converged, run.ending.name)
+
+
 def tabulated(outcomes: tuple[Outcome, ...]) -> dict[str, NDArray[Any]]:
     """Return the outcomes as arrays of equal length, with one entry per start."""
     columns = zip(*outcomes, strict=True)
@@ -65,7 +70,7 @@ class FinishedStarts:
 
     def with_run(self, run: Run) -> FinishedStarts:
         """Return the results after one more start, which ended with `run`."""
-        outcome = Outcome(run.step.objective, run.n_iter, run.converged, run.ending.name)
+        outcome = outcome_of(run)
         best = run if self.best is None or run.beats(self.best) else self.best
         return replace(self, outcomes=(*self.outcomes, outcome), best=best)
 

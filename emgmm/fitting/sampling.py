@@ -43,7 +43,7 @@ def profits_from_samples(em: EM, options: Options) -> bool:
         options.sampling
         and em.source.n_rows > START_FROM
         and options.rules.max_iter >= LEAST_ITERATIONS
-        and not (options.given.complete or options.start_is_given or em.source.has_labels)
+        and not (options.given.is_complete or options.start_is_given or em.source.has_labels)
     )
 
 

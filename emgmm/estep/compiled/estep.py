@@ -89,6 +89,24 @@ def strip_tiles(n_tiles: int, tile: int, vector: int, n_components: int, n_array
     return max(1, math.ceil(n_tiles / n_strips))
 
 
+def strip_vectors(
+    pairs: Integers,
+    size: tuple[int, ...],
+    itemsize: int,
+    n_features: int,
+    n_rows: int,
+    n_components: int,
+) -> int:
+    """Return the number of vectors of a strip, for padded parameters of this size."""
+    module = kernel()
+    assert module is not None
+    n_padded, n_entries = size
+    n_arrays = (1 + n_features if pairs.size else n_entries) + 2 * n_padded
+    n_tiles = math.ceil(n_rows * itemsize / (module.TILE * module.VECTOR))
+    tiles = strip_tiles(n_tiles, module.TILE, module.VECTOR, n_components, n_arrays)
+    return int(module.TILE * tiles)
+
+
 def expanded(
     name: str,
     rows: Array,
@@ -144,19 +162,55 @@ def expanded(
         weights = np.empty(0) if weights is None else weights
         more = [np.ascontiguousarray(weights, dtype=np.float64)]
     pairs = padded_pairs(structure, n_features, module.TILE)
-    n_arrays = (1 + n_features if pairs.size else n_entries) + 2 * n_padded
-    n_tiles = math.ceil(n_rows * padded.itemsize / (module.TILE * module.VECTOR))
     log_likelihood = module.compiled(name, rows.dtype.char, padded.dtype.char)(
         np.require(rows, requirements="A"),
         np.ascontiguousarray(centre, dtype=np.float64),
         padded,
         pairs,
-        module.TILE * strip_tiles(n_tiles, module.TILE, module.VECTOR, n_components, n_arrays),
+        strip_vectors(pairs, padded.shape, padded.itemsize, n_features, n_rows, n_components),
         n_components,
         *more,
         out,
     )
     return out, log_likelihood
+
+
+def stacked_sums(
+    rows: Array, natural_parameters: Array, structure: Structure | None, weights: Array | None
+) -> tuple[Array, Array]:
+    """Return the sums of B problems, (B, K, P), and their log-likelihoods, (B,).
+
+    Parameters
+    ----------
+    rows : (D, B, n)
+        Rows of each problem.
+    natural_parameters : (B, K, P)
+        Coefficients of phi for each problem.
+    structure : Structure or None
+        Structure of the monomials; None if there are none.
+    weights : (B, n), optional
+        Weights of the rows.
+    """
+    module = kernel()
+    assert module is not None
+    (n_features, n_problems, n_rows), (_, K, n_entries) = rows.shape, natural_parameters.shape
+    n_padded = -(-K // module.PAIR) * module.PAIR
+    padded = np.zeros((n_problems, n_padded, n_entries))
+    padded[:, :K] = natural_parameters
+    log_likelihoods, out = np.empty(n_problems), np.empty(natural_parameters.shape)
+    pairs = padded_pairs(structure, n_features, module.TILE)
+    module.compiled("stacked_sums", rows.dtype.char, padded.dtype.char)(
+        rows,
+        np.zeros(n_features),
+        padded,
+        pairs,
+        strip_vectors(pairs, padded.shape[1:], padded.itemsize, n_features, n_rows, K),
+        K,
+        np.empty((n_problems, 0)) if weights is None else np.ascontiguousarray(weights),
+        log_likelihoods,
+        out,
+    )
+    return out, log_likelihoods
 
 
 class CompiledEStep(ExpandedEStep):

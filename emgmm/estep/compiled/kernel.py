@@ -345,22 +345,52 @@ def sum_pass(
     return log_likelihood
 
 
+sums_of_problem = njit(nogil=True)(sum_pass)
+
+
+def stacked_sum_pass(
+    rows: Any,
+    centre: Any,
+    params: Any,
+    pairs: Any,
+    vectors: Any,
+    K: Any,
+    weights: Any,
+    log_likelihoods: Any,
+    out: Any,
+) -> Any:
+    """Write R @ phi^T of each of B problems into the (B, K, P) `out`, and the log-likelihoods.
+
+    The rows are (D, B, N), and the weights (B, N), or (B, 0) for weights of 1.
+    """
+    for b in range(len(params)):
+        log_likelihoods[b] = sums_of_problem(
+            rows[:, b], centre, params[b], pairs, vectors, K, weights[b], out[b]
+        )
+
+
 @cache
 def compiled(name: str, row: str, number: str) -> Any:
     """Return a pass compiled for the types of rows and parameters, from the cache on disk."""
     float_, int_ = from_dtype(np.dtype(number)), types.intp
     weights = types.Array(types.float64, 1, "C", readonly=True)
+    weights_of_many = types.Array(types.float64, 2, "C", readonly=True)
     function, *more = {
         "labels": (label_pass, types.int64[::1]),
         "log_joint": (log_joint_pass, float_[:, ::1]),
         "log_densities": (softmax_pass, float_[::1]),
         "responsibilities": (softmax_pass, float_[:, ::1]),
         "sums": (sum_pass, weights, types.float64[:, ::1]),
+        "stacked_sums": (
+            *(stacked_sum_pass, weights_of_many),
+            *(types.float64[::1], types.float64[:, :, ::1]),
+        ),
     }[name]
+    ndim = 3 if name == "stacked_sums" else 2
     signature = (
-        types.Array(from_dtype(np.dtype(row)), 2, "A", readonly=True),
+        types.Array(from_dtype(np.dtype(row)), ndim, "A", readonly=True),
         types.Array(types.float64, 1, "C", readonly=True),
-        types.Array(float_, 2, "C", readonly=True),
+        types.Array(float_, ndim, "C", readonly=True),
         types.Array(int_, 2, "C", readonly=True),
         *(int_, int_, *more),
     )
