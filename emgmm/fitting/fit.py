@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from emgmm import validation
+from emgmm.constraints import order_of
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError, EMWarning
 from emgmm.fitting.first_pass import em_of, singular_features
@@ -52,6 +53,11 @@ class FitResult:
     def mixture(self) -> Mixture:
         """Fitted mixture."""
         return self.run.step.mixture
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters."""
+        return self.em.m_step.constraints.n_parameters(self.mixture)
 
     @property
     def statistics(self) -> Statistics:
@@ -131,15 +137,22 @@ def fit_mixture(
     validation.check_enough_rows(source.n_rows, seen.n_rows, seen.seen, problem.n_components)
     check_ordinary(seen.weight)
     validation.check_observed(seen, source.feature_names)
-    singular = () if problem.prior else singular_features(em)
+    may_be_singular = not (problem.prior or problem.constraints.all_covariances)
+    singular = singular_features(em) if may_be_singular else ()
     if singular:
         raise DegenerateCovarianceError(features=singular)
     starts, random = recorder.restore(em, random_state)
     multistart = Multistart(em, options.scheme, options.rules, random, recorder)
     start = partial(first_mixture, em, options.start, options.given)
-    mixtures = [start] * options.n_init if initial is None else [lambda _: initial]
+    mixtures = (
+        [start] * options.n_init
+        if initial is None
+        else [lambda _: problem.constraints.applied_to(initial)]
+    )
     best, outcomes = multistart.best(starts, mixtures, before, reporter or Reporter(0, 1))
     if best.step.objective == -math.inf:
         summed(best.step.mixture, source, label_counts)  # raises an error that names the row
+    if problem.order is not None:
+        best = best.permuted(order_of(best.step.mixture, problem.order))
     found = warnings_of_fit(em, best, break_symmetry=options.rules.stop_if_coincident)
     return FitResult(em, best, outcomes, found)

@@ -238,7 +238,7 @@ def with_result(search: Search, candidate: Candidate, result: FitResult) -> Cand
     total = summed(result.mixture, search.source, certainty)
     names = dict.fromkeys(type(warning).__name__ for warning in result.warnings)
     figures = {
-        **criteria(result.statistics, result.mixture.n_parameters, total),
+        **criteria(result.statistics, result.n_parameters, total),
         "sound": not result.unsound,
         "converged": result.run.converged,
         "n_iter": result.run.n_iter,

@@ -18,11 +18,11 @@ from sklearn.utils.validation import check_is_fitted
 from emgmm import attributes, validation
 from emgmm.acceleration import Scheme, after_short_runs
 from emgmm.base import BaseMixture, fitted_mixture
+from emgmm.constraints import Constraints, Given
 from emgmm.covariances import FAMILIES, Family, family_names
 from emgmm.diagnostics import Diagnosis
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import EMWarning, issue
-from emgmm.fitting.multistart import Given
 from emgmm.fitting.problem import options_of, problem_of
 from emgmm.initialization import STARTS, starts_of
 from emgmm.mixture import Mixture
@@ -50,6 +50,7 @@ from emgmm.threads import one_blas_thread
 PASSED_ON = (
     *("tol", "reg_covar", "max_iter", "n_init", "init_params", "verbose_interval"),
     *("break_symmetry", "acceleration", "prior", "weight_concentration", "noise"),
+    *("equal_weights", "order"),
 )
 
 # Defaults with which a candidate must also have a negligible remaining gain.
@@ -113,9 +114,9 @@ class GaussianMixtureIC(BaseMixture):
         the output of `GaussianMixture` at level n - 1.
     acceleration : {'anderson'}, None or callable, default='anderson'
         Acceleration of EM; None means plain EM.
-    verbose_interval, break_symmetry, prior, weight_concentration, noise
-        Parameters of `GaussianMixture`. Those that concern a single fit, such as initial parameters
-        and checkpoints, are not available.
+    verbose_interval, break_symmetry, prior, weight_concentration, noise, equal_weights, order
+        Parameters of `GaussianMixture`. Those that concern a single fit, such as initial or fixed
+        parameters and checkpoints, are not available.
 
     Attributes
     ----------
@@ -194,6 +195,8 @@ class GaussianMixtureIC(BaseMixture):
         prior: str | NormalInverseWishart | None = None,
         weight_concentration: float = 1.0,
         noise: str | float | Callable[..., Any] | None = None,
+        equal_weights: bool = False,
+        order: str | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -212,6 +215,8 @@ class GaussianMixtureIC(BaseMixture):
         self.prior = prior
         self.weight_concentration = weight_concentration
         self.noise = noise
+        self.equal_weights = equal_weights
+        self.order = order
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixtureIC:  # noqa: ARG002
@@ -269,7 +274,9 @@ class GaussianMixtureIC(BaseMixture):
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
         verbose, interval = max(0, int(self.verbose) - 1), self.verbose_interval
-        return Search(source, problem_of(model), options, others, int(seed), verbose, interval)
+        return Search(
+            source, problem_of(model, Given()), options, others, int(seed), verbose, interval
+        )
 
     @property
     def _starts_automatically(self) -> bool:
@@ -405,6 +412,9 @@ class GaussianMixtureIC(BaseMixture):
     def _mixture(self) -> Mixture:
         check_is_fitted(self)
         return fitted_mixture(self.best_estimator_)
+
+    def _constraints(self) -> Constraints:
+        return self.best_estimator_._constraints()
 
     def _about_the_fit(self) -> dict[str, Any]:
         """Return how EM ended, remarks, and the best candidates."""
