@@ -35,6 +35,7 @@ COVARIANCES = (
     "For other covariances, pass an instance of emgmm.covariances.Family as covariance_type; for "
     "regularized ones, use prior."
 )
+CONSTRAINTS = "For known parameters, use fixed; for equal weights, equal_weights."
 PARAMETERS = "To read or replace parameters, use the fitted attributes or from_parameters."
 
 # What scikit-learn's `fit` calls, and what to use here instead of overriding it.
@@ -42,15 +43,15 @@ HOOKS = {
     "_initialize_parameters": START,
     "_initialize": START,
     "_e_step": f"{WEIGHTS} {DENSITY}",
-    "_m_step": f"{WEIGHTS} {COVARIANCES}",
+    "_m_step": f"{WEIGHTS} {COVARIANCES} {CONSTRAINTS}",
     "_estimate_log_prob": DENSITY,
     "_estimate_log_prob_resp": DENSITY,
     "_estimate_weighted_log_prob": DENSITY,
-    "_estimate_log_weights": "For a prior of the weights, use weight_concentration.",
+    "_estimate_log_weights": f"For a prior of the weights, use weight_concentration. {CONSTRAINTS}",
     "_compute_lower_bound": "For a penalty, use prior; history_ has the objective that EM reached.",
     "_check_parameters": "To check parameters, override fit and call super().fit at its end.",
     "_get_parameters": PARAMETERS,
-    "_set_parameters": PARAMETERS,
+    "_set_parameters": f"{PARAMETERS} For sorted components, use order.",
 }
 
 
