@@ -258,8 +258,7 @@ class MStep:
                 if mixture is not None and self._is_accurate(mixture, recentred):
                     return mixture
         posterior = statistics if self.prior is None else self.prior.added_to(statistics)
-        means = self.constraints.constrained_means(new_means(posterior))
-        return self.maximise(statistics_about(means), before)
+        return self.maximise(statistics_about(new_means(posterior)), before)
 
     def _is_accurate(self, mixture: Mixture, statistics: Statistics) -> bool:
         times: Array | float = 1.0
