@@ -381,6 +381,16 @@ def test_initial_weights_satisfy_the_constraints():
     assert model.noise_weight_ > 0.01
 
 
+def test_a_component_whose_weight_is_fixed_at_zero_has_no_rows():
+    X = table()
+    weights = [True, False, False]
+    model = model_of("full", X, {"weights": weights, "covariances": weights})
+    model = fit(model.set_params(weights_init=[0.0, 0.5, 0.5]), X)
+    assert model.weights_[0] == 0
+    others = GaussianMixture(2, reg_covar=0, tol=1e-13, max_iter=20_000, random_state=0)
+    assert model.lower_bound_ == pytest.approx(fit(others, X).lower_bound_, rel=1e-9)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_in_blocks_are_fitted_alike(dtype):
     X = table(n_rows=5000).astype(dtype)
