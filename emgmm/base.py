@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 
 from emgmm import prediction, validation
+from emgmm.constraints import FREE, Constraints
 from emgmm.diagnostics import MixtureSummary, gain_ahead, is_cheap
 from emgmm.em import EM
 from emgmm.exceptions import issue
@@ -52,6 +53,10 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
     @abstractmethod
     def _mixture(self) -> Mixture:
         """Return the fitted mixture, or raise `NotFittedError`."""
+
+    def _constraints(self) -> Constraints:
+        """Return the constraints on the parameters of the fitted mixture."""
+        return FREE
 
     def _row_by_row(
         self,
@@ -399,7 +404,8 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
     def n_parameters(self) -> int:
         """Count the free parameters: weights, means and covariances, and 2 for noise.
 
-        Noise counts for its weight and its density, as in R's mclust.
+        Noise counts for its weight and its density, as in R's mclust. Parameters that `fixed` or
+        `equal_weights` determine are not free.
 
         Returns
         -------
@@ -420,7 +426,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         >>> model.n_parameters()  # a weight, two means, two variances
         5
         """
-        return self._mixture().n_parameters
+        return self._constraints().n_parameters(self._mixture())
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Compute Akaike's information criterion, -2 log L + 2 n_parameters; lower is better.
@@ -558,7 +564,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         seen = em.expect(mixture)
         if certainty:
             total = prediction.summed(mixture, em.source, prediction.certainty, em.summary.n_rows)
-        return seen, criteria(seen, mixture.n_parameters, total)
+        return seen, criteria(seen, self.n_parameters(), total)
 
     def _left_to_gain(self, em: EM, seen: Statistics) -> float:
         """Estimate the nats in total that EM left to gain; nan for rows that were not fitted.
@@ -573,7 +579,9 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         if not isinstance(em.source, ArraySource) or not is_cheap(mixture, em.source.n_rows):
             return seen.weight * self.remaining_gain_
         density = None if mixture.noise is None else mixture.noise.density
-        em.m_step = replace(em.m_step, ridge=self.reg_covar, density=density)
+        em.m_step = replace(
+            em.m_step, ridge=self.reg_covar, density=density, constraints=self._constraints()
+        )
         return gain_ahead(em, mixture, MAX_GAIN_IN_TOTAL)
 
     def summary(
@@ -630,7 +638,9 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
                 figures["counts"] = prediction.summed(mixture, em.source, prediction.label_counts)
             figures |= {name: found[name] for name in ("log_likelihood", "bic", "icl")}
         names = getattr(self, "feature_names_in_", None)
-        return MixtureSummary.of(mixture, names, correlations=correlations, **figures)
+        return MixtureSummary.of(
+            mixture, names, self.n_parameters(), correlations=correlations, **figures
+        )
 
     def _about_the_fit(self) -> dict[str, Any]:
         """Return the figures of a summary that do not depend on rows."""

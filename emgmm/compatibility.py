@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from emgmm import attributes, validation
+from emgmm.constraints import Given
 from emgmm.covariances import Family, family_of
 from emgmm.em import EM
 from emgmm.estep import MissingEStep
@@ -35,6 +36,7 @@ COVARIANCES = (
     "For other covariances, pass an instance of emgmm.covariances.Family as covariance_type; for "
     "regularized ones, use prior."
 )
+CONSTRAINTS = "For known parameters, use fixed; for equal weights, equal_weights."
 PARAMETERS = "To read or replace parameters, use the fitted attributes or from_parameters."
 
 # What scikit-learn's `fit` calls, and what to use here instead of overriding it.
@@ -42,15 +44,15 @@ HOOKS = {
     "_initialize_parameters": START,
     "_initialize": START,
     "_e_step": f"{WEIGHTS} {DENSITY}",
-    "_m_step": f"{WEIGHTS} {COVARIANCES}",
+    "_m_step": f"{WEIGHTS} {COVARIANCES} {CONSTRAINTS}",
     "_estimate_log_prob": DENSITY,
     "_estimate_log_prob_resp": DENSITY,
     "_estimate_weighted_log_prob": DENSITY,
-    "_estimate_log_weights": "For a prior of the weights, use weight_concentration.",
+    "_estimate_log_weights": f"For a prior of the weights, use weight_concentration. {CONSTRAINTS}",
     "_compute_lower_bound": "For a penalty, use prior; history_ has the objective that EM reached.",
     "_check_parameters": "To check parameters, override fit and call super().fit at its end.",
     "_get_parameters": PARAMETERS,
-    "_set_parameters": PARAMETERS,
+    "_set_parameters": f"{PARAMETERS} For sorted components, use order.",
 }
 
 # Whether a subclass that overrides a hook is refused when it is defined. While scikit-learn is
@@ -130,14 +132,13 @@ class CompatibilityMixin(Estimator):
         before = self._mixture() if attributes.are_fitted(self) else None
         if before is not None and shares.shape[1:] != (before.n_components,):
             before = None
-        em = self._em_of_rows(X, *shares.shape[1:])
+        em, _ = self._em_of_rows(X, *shares.shape[1:])
         _check_shape(shares, em)
         self._adopt(em, lambda: _maximised(em, shares, before))
 
     def _initialize(self, X: Any, resp: Any, xp: Any = None) -> None:  # noqa: ARG002
         """Set the parameters to those of the start from (n, K) responsibilities, or those given."""
-        em = self._em_of_rows(X)
-        given = given_of(self, em.family, em.source.n_features)
+        em, given = self._em_of_rows(X)
 
         def start(rows: Rows, n_components: int, _: Any) -> Responsibilities:
             shares = as_array(resp, "resp")
@@ -173,14 +174,16 @@ class CompatibilityMixin(Estimator):
                 "model with noise=None."
             )
 
-    def _em_of_rows(self, X: Any, *n_components: int) -> EM:
-        """Return EM's map for the rows of X and the parameters of the estimator."""
+    def _em_of_rows(self, X: Any, *n_components: int) -> tuple[EM, Given]:
+        """Return EM's map for the rows of X, and the initial parameters that were given."""
         self._check_no_noise()
         self._validate_params()
-        problem = problem_of(self)
-        if n_components:
+        source = validation.source(self, X, reset=False)
+        given = given_of(self, family_of(self.covariance_type), source.n_features)
+        problem = problem_of(self, given)
+        if n_components and not problem.constraints.any_fixed:
             problem = replace(problem, n_components=n_components[0])
-        return em_of(validation.source(self, X, reset=False), problem)
+        return em_of(source, problem), given
 
     def _adopt(self, em: EM, compute: Callable[[], Mixture]) -> None:
         """Set the parameters to those of the mixture that a function returns."""
@@ -212,4 +215,5 @@ def _maximised(em: EM, shares: Array, before: Mixture | None) -> Mixture:
         mixture = Responsibilities(shares, em.n_components).first_mixture(rows, em.m_step)
     else:
         mixture = em.m_step.maximise_recentred(about(None), about, before)
-    return replace(mixture, weights=mixture.weights / mixture.weights.sum())
+    normalized = replace(mixture, weights=mixture.weights / mixture.weights.sum())
+    return em.m_step.constraints.applied_to(normalized)

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from emgmm.covariances import Family
-from emgmm.degeneracy import collapsed
+from emgmm.degeneracy import coincident, collapsed, starved
 from emgmm.estep import EStep, EStepForPass
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
@@ -110,9 +110,23 @@ class EM:
         return self._statistics(self._e_step_for_pass.about(mixture, centres))
 
     def collapsed(self, mixture: Mixture, statistics: Statistics) -> list[int]:
-        """Return the components that are tiny compared with the data, or have too few rows."""
+        """Return the components that are tiny compared with the data, or have too few rows.
+
+        Components whose covariance is fixed are left out.
+        """
         ridge, least = self.m_step.ridge, self.m_step.min_count(mixture.n_features)
-        return collapsed(mixture, statistics, ridge, self.summary.n_rows, least)
+        found = collapsed(mixture, statistics, ridge, self.summary.n_rows, least)
+        return self.m_step.constraints.with_free_covariance(found)
+
+    def starved(self, mixture: Mixture, statistics: Statistics) -> list[int]:
+        """Return the components with less than one row, unless their density is fixed."""
+        found = starved(mixture, statistics, self.summary.n_rows)
+        return self.m_step.constraints.with_free_density(found)
+
+    def coincident(self, mixture: Mixture) -> list[tuple[int, ...]]:
+        """Return the groups of coincident components whose densities are not all fixed."""
+        groups = coincident(mixture)
+        return [group for group in groups if self.m_step.constraints.with_free_density(group)]
 
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
         """Return the mean log-likelihood, plus the log-density of the priors per unit weight."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -16,6 +16,7 @@ from emgmm import attributes, validation
 from emgmm.acceleration import SCHEMES, Scheme
 from emgmm.base import BaseMixture
 from emgmm.compatibility import CompatibilityMixin
+from emgmm.constraints import Constraints, Given
 from emgmm.covariances import FAMILIES, Family, family_of
 from emgmm.diagnostics import Diagnosis, diagnose
 from emgmm.distributional import DistributionMixin
@@ -24,7 +25,7 @@ from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.fit import fit_mixture
 from emgmm.fitting.loop import Ending, history, trailing_plain_objectives
 from emgmm.fitting.messages import discrete_columns
-from emgmm.fitting.problem import given_of, options_of, problem_of
+from emgmm.fitting.problem import constraints_on, given_of, options_of, problem_of
 from emgmm.fitting.progress import Reporter
 from emgmm.incremental import PartialFitMixin
 from emgmm.initialization import STARTS, start_of
@@ -43,6 +44,7 @@ from emgmm.typing import (
     Integers,
     NoiseName,
     Numbers,
+    Order,
     PriorName,
     RandomState,
     Sampling,
@@ -134,6 +136,16 @@ class GaussianMixture(
         uniform density over the volume of the data: the box that contains all rows, along the
         features or, if that is smaller and nothing is missing, along the principal axes. A number
         is a constant density; a function of (n, D) rows returns their (n,) log-densities.
+    fixed : set of {'weights', 'means', 'covariances'} or dict of these to bool (K,), default=None
+        Parameters that keep the values of `weights_init`, `means_init` and `precisions_init`, which
+        have to be given. A dict fixes those of some components only; covariances of some components
+        can be fixed where each component has its own (full, diag, spherical, VVV, VVI, VII, V).
+        Free weights share what fixed ones leave. The ridge is not added to fixed covariances.
+    equal_weights : bool, default=False
+        Whether the components have equal weights; the weight of noise is free.
+    order : {None, 'mean', 'weight'}, default=None
+        Order of the components after the fit: by the mean of the first feature, ascending, or by
+        the weight, the largest first. None keeps the order of the initialization.
     learning_decay : float, default=0.6
         Used by `partial_fit`, in (1/2, 1]. At call t the statistics move towards those of the block
         by the factor (t + learning_offset)^-learning_decay. Values near 1/2 reduce the influence of
@@ -252,6 +264,9 @@ class GaussianMixture(
         "weight_concentration": [Interval(Real, 1.0, None, closed="left")],
         "noise": [one_of({"uniform"}), Interval(Real, 0.0, None, closed="neither"), callable, None],
         "acceleration": [one_of(name for name in SCHEMES if name is not None), callable, None],
+        "fixed": [set, frozenset, list, tuple, dict, None],
+        "equal_weights": ["boolean"],
+        "order": [one_of({"mean", "weight"}), None],
         "learning_decay": [Interval(Real, 0.5, 1.0, closed="right")],
         "learning_offset": [Interval(Real, 0.0, None, closed="left")],
         "forgetting": [Interval(Real, 0.0, 1.0, closed="right"), None],
@@ -282,6 +297,9 @@ class GaussianMixture(
         prior: PriorName | NormalInverseWishart | None = None,
         weight_concentration: float = 1.0,
         noise: NoiseName | float | Callable[..., Any] | None = None,
+        fixed: Collection[str] | Mapping[str, Any] | None = None,
+        equal_weights: bool = False,
+        order: Order | None = None,
         learning_decay: float = 0.6,
         learning_offset: float = 2,
         forgetting: float | None = None,
@@ -308,6 +326,9 @@ class GaussianMixture(
         self.prior = prior
         self.weight_concentration = weight_concentration
         self.noise = noise
+        self.fixed = fixed
+        self.equal_weights = equal_weights
+        self.order = order
         self.learning_decay = learning_decay
         self.learning_offset = learning_offset
         self.forgetting = forgetting
@@ -467,7 +488,7 @@ class GaussianMixture(
         source = validation.source(self, X, sample_weight, reset=False)
         objectives = trailing_plain_objectives(getattr(self, "history_", history([])))
         with one_blas_thread():
-            em = em_of(source, problem_of(self, mixture))
+            em = em_of(source, problem_of(self, Given.of(mixture), mixture))
             validation.check_some_observed(em.summary.n_rows)
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
@@ -491,6 +512,10 @@ class GaussianMixture(
             random_state=self.random_state,
         )
 
+    def _constraints(self) -> Constraints:
+        mixture = self._mixture()
+        return constraints_on(self, Given.of(mixture), mixture.family, mixture.n_components)
+
     def _generator(self) -> AbstractContextManager[np.random.RandomState]:
         """Return the random numbers of a fit; a user's function may keep what it is passed."""
         if callable(self.init_params):
@@ -509,7 +534,7 @@ class GaussianMixture(
             fitted = self._mixture()
             objectives = getattr(self, "history_", {}).get("objective", ())
             before = float(objectives[-2]) if len(objectives) > 1 else -np.inf
-        problem, options = problem_of(self, fitted), options_of(self, start, given)
+        problem, options = problem_of(self, given, fitted), options_of(self, start, given)
         # The stopping rule compares the first objective to the last one before.
         further: dict[str, Any] = {"initial": fitted, "before": before}
         further["reporter"] = Reporter(int(self.verbose), self.verbose_interval)

@@ -11,13 +11,14 @@ from sklearn import get_config
 from sklearn.utils import check_random_state
 
 from emgmm import attributes, validation
+from emgmm.constraints import Given, order_of
 from emgmm.covariances import Family, family_of
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError, FailedBlockError
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import Ending
 from emgmm.fitting.messages import out_of_reach
-from emgmm.fitting.multistart import START_ROWS, Given, first_mixture
+from emgmm.fitting.multistart import START_ROWS, first_mixture
 from emgmm.fitting.problem import given_of, problem_of
 from emgmm.fitting.stepwise import OutOfReachError, Stream, gathered, stepwise_update
 from emgmm.initialization import start_of
@@ -117,7 +118,9 @@ class PartialFitMixin:
             given = given_of(self, family, D)
             if fitted:
                 mixture = attributes.mixture_of(self)
-                self._step(block, lambda _: mixture, mixture)
+                self._step(
+                    block, given, lambda em: em.m_step.constraints.applied_to(mixture), mixture
+                )
             else:
                 self._start(block, family, given)
         return self
@@ -137,7 +140,7 @@ class PartialFitMixin:
         self.__dict__.pop("_waiting", None)
         start = start_of(self.init_params, noise=self.noise is not None)
         try:
-            self._step(block, lambda em: first_mixture(em, start, given, random))
+            self._step(block, given, lambda em: first_mixture(em, start, given, random))
         except FailedBlockError:
             enough = PATIENCE * self.n_components * max(1, family.min_count(block.n_features))
             if len(rows.values) >= enough:
@@ -145,14 +148,19 @@ class PartialFitMixin:
             self._waiting = rows  # with more rows, every covariance may be positive definite
 
     def _step(
-        self, block: Source, first: Callable[[EM], Mixture], fitted: Mixture | None = None
+        self,
+        block: Source,
+        given: Given,
+        first: Callable[[EM], Mixture],
+        fitted: Mixture | None = None,
     ) -> None:
         """Make one step of stepwise EM from a mixture, which may be the fitted one."""
         stream: Stream | None = getattr(self, "_stream", None)
         if stream is not None and fitted is not None and not stream.led_to(fitted):
             stream = None
         prior = None if stream is None else stream.prior
-        em = em_of(block, problem_of(self, fitted, prior))
+        problem = problem_of(self, given, fitted, prior)
+        em = em_of(block, problem)
         if fitted is not None:
             em.m_step = replace(em.m_step, dtype=np.result_type(em.m_step.dtype, fitted.means))
         if stream is None:
@@ -169,6 +177,10 @@ class PartialFitMixin:
         except DegenerateCovarianceError as error:
             ridge = None if em.m_step.prior else em.m_step.ridge
             raise FailedBlockError(error, ridge) from None
+        if problem.order is not None:
+            order = order_of(following, problem.order)
+            following = following.permuted(order)
+            stream = stream.permuted(order, following)
         self.__dict__.pop("_starts", None)
         about_the_fit = {
             "converged_": False,

@@ -138,11 +138,11 @@ class InterchangeMixin(ValidationMixin):
         params, known = model.get_params(deep=False), cls._get_param_names()
         converted = cls(**{name: value for name, value in params.items() if name in known})
         given = attributes.without_fit()
-        given |= {"converged_": bool(model.converged_), "n_iter_": int(model.n_iter_)}
+        given |= {"converged_": bool(getattr(model, "converged_", True))}
+        given |= {"n_iter_": int(getattr(model, "n_iter_", 0))}
         names = ("n_features_in_", "feature_names_in_")
         given |= {name: getattr(model, name) for name in names if hasattr(model, name)}
         attributes.adopt(converted, mixture, **given)
-        attributes.described_by(converted)  # validates the attributes, which a user may have set
         return converted
 
     def to_sklearn(self) -> Any:

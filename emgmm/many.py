@@ -16,6 +16,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import BaseEstimator, clone
 
 from emgmm import attributes, validation
+from emgmm.constraints import Given
 from emgmm.estep.dispatch import COMPILED_FROM
 from emgmm.estep.stacked import StackedRows, stacked_kind
 from emgmm.estimator import GaussianMixture
@@ -23,7 +24,7 @@ from emgmm.exceptions import EMWarning, issue
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.fit import attributes_of_run
 from emgmm.fitting.messages import not_converged, stopped_early
-from emgmm.fitting.multistart import Given, first_mixture
+from emgmm.fitting.multistart import first_mixture
 from emgmm.fitting.problem import Problem, given_of, options_of, problem_of
 from emgmm.fitting.recorder import outcome_of
 from emgmm.fitting.stacked import can_be_stacked, fit_stacked
@@ -130,8 +131,8 @@ def fit_many(
     Data sets are fitted together by `GaussianMixture` itself, for plain EM with ``n_init=1``
     and a covariance type without constraints between the components or with a covariance that all
     of them share (full, tied, diag, spherical and mclust's names of these, EII and EEI), without
-    prior, noise, acceleration, checkpoint, or output of the progress. All others are fitted
-    separately, one after the other in each process: data sets with missing values, with more than
+    prior, noise, constraints, acceleration, checkpoint, or output of the progress. All others are
+    fitted separately, one after the other in each process: data sets with missing values, with more than
     2**18 values or that are not arrays in memory, and those whose fit meets singular, collapsed,
     starved or coincident components or an imprecise computation.
 
@@ -256,7 +257,9 @@ def _fit_together(
     first = models[0]
     if callable(first.init_params) or first.checkpoint is not None or first.verbose:
         return
-    problem, start = problem_of(first), start_of(first.init_params, noise=False)
+    if first.fixed is not None or first.equal_weights or first.order is not None:
+        return
+    problem, start = problem_of(first, Given()), start_of(first.init_params, noise=False)
     options = options_of(first, start, Given())
     if not can_be_stacked(problem, options):
         return
@@ -283,7 +286,9 @@ def _fit_together(
         for number, run in fit_stacked(sources, mixtures, problem, options.rules, kind):
             fitted = attributes_of_run(run, (outcome_of(run),))
             attributes.adopt(models[stack[number]], run.step.mixture, **fitted)
-            of_fit: list[Warning] = [*(not_converged(run) or stopped_early(run))]
+            of_fit: list[Warning] = [
+                *(not_converged(run) or stopped_early(run, run.step.mixture.n_parameters))
+            ]
             ended.append((stack[number], of_fit))
         return ended
 

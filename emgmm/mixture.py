@@ -231,6 +231,16 @@ class Mixture:
         """Return the covariances as matrices, shape (K, D, D)."""
         return self.family.dense(self.covariances, self.n_components, self.n_features)
 
+    def permuted(self, order: Integers) -> Mixture:
+        """Return the mixture with its components in another order."""
+        return replace(
+            self,
+            weights=self.weights[order],
+            means=self.means[order],
+            covariances=self.family.permuted(self.covariances, order),
+            precisions_cholesky=self.family.permuted(self.precisions_cholesky, order),
+        )
+
     def sample(self, n_rows: int, random: np.random.RandomState) -> tuple[Array, Integers]:
         """Draw rows, grouped by component.
 

@@ -8,7 +8,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from emgmm.constraints import FREE, Constraints
 from emgmm.covariances import Family, Structure, times_counts
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
@@ -56,15 +58,15 @@ def _means_at(statistics: Statistics, counts: Array, offsets: Array) -> Array:
     return statistics.centres * (statistics.counts / counts)[:, None] + offsets
 
 
-def _check_definite(mixture: Mixture) -> None:
-    """Raise an error for covariances that are singular up to rounding.
+def _is_definite(mixture: Mixture) -> NDArray[np.bool_]:
+    """Whether each covariance is not singular up to rounding.
 
     The measure depends only on the correlations, and not on the units or the order of the features.
     It is at least the sum of the variance inflation factors 1 / (1 - R_j^2), where R_j is the
     multiple correlation of feature j with the others.
     """
     inflation = mixture.magnitudes(np.sqrt(mixture.variances))
-    mixture.family.require_definite(EPS * inflation <= SINGULAR)
+    return EPS * inflation <= SINGULAR
 
 
 @checked_afterwards
@@ -116,6 +118,8 @@ class MStep:
         count.
     density : Density, optional
         Density of the noise component.
+    constraints : Constraints
+        Fixed parameters, and whether the weights are equal.
     """
 
     family: Family
@@ -124,6 +128,7 @@ class MStep:
     prior: Prior | None = None
     concentration: float = 1.0
     density: Density | None = None
+    constraints: Constraints = FREE
 
     @checked_afterwards
     def of_single_rows(
@@ -183,14 +188,16 @@ class MStep:
         mixture = self._maximum(statistics, before)
         # Covariances below this bound may be rounding errors of rows as large as the means.
         magnitudes = mixture.magnitudes(ROUNDING * np.abs(mixture.means, dtype=np.float64))
-        self.family.require_definite(magnitudes <= 1)
+        self.family.require_definite(self.constraints.or_fixed(magnitudes <= 1))
         return mixture
 
     def _maximum(self, statistics: Statistics, before: Mixture | None) -> Mixture:
-        family, more = self.family, self.concentration - 1
+        family, constraints, more = self.family, self.constraints, self.concentration - 1
         posterior, freedom = statistics, statistics.counts + empty_count(statistics)
         total = statistics.seen + len(freedom) * more
-        weights, noise = (freedom + more) / total, self.noise(statistics.noise / total)
+        weights, noise_weight = constraints.constrained_weights(
+            (freedom + more) / total, statistics.noise / total
+        )
         if self.prior is not None:
             posterior, freedom = self.prior.added_to(statistics), freedom + self.prior.freedom
         counts = posterior.counts + empty_count(statistics)
@@ -198,6 +205,11 @@ class MStep:
         means = _means_at(posterior, counts, offsets)
         between = family.pool(times_counts(counts, family.structure.outer(offsets)))
         scatter = family.structure.symmetric(posterior.scatter - between)
+        if constraints.means is not None:
+            means = constraints.constrained_means(means)
+            shifts = constraints.shifts(posterior.centres, offsets)
+            shifted = times_counts(posterior.counts, family.structure.outer(shifts))
+            scatter = scatter + family.pool(shifted)  # the scatter about the fixed means
         if self.ridge:
             # If each component has its own covariance, or all share one, this adds the ridge to the
             # diagonal. Covariances that constrain one another are estimated with it, and keep their
@@ -207,11 +219,14 @@ class MStep:
         if not np.isfinite(scatter).all():
             raise DegenerateCovarianceError(())
         earlier = None if before is None else before.covariance_stack
-        covariances = family.estimate(scatter, freedom, means.shape[1], earlier)
+        covariances, factors = constraints.constrained_covariances(
+            lambda: family.estimate(scatter, freedom, means.shape[1], earlier), family
+        )
         means = means.astype(self.dtype, copy=False)
-        mixture = Mixture.of(weights, means, covariances, family, noise)
+        noise = self.noise(noise_weight)
+        mixture = Mixture.of(weights, means, covariances, family, noise, factors)
         if self.prior is None:
-            _check_definite(mixture)
+            family.require_definite(constraints.or_fixed(_is_definite(mixture)))
         return mixture
 
     @checked_afterwards
@@ -255,6 +270,8 @@ class MStep:
         if self.prior is None:
             own = statistics.scatter, statistics.counts, statistics.mean_offsets
             times = self.family.enlargement(mixture.covariance_stack, *own)
+        if self.constraints.covariances is not None:  # no moments are needed for those
+            times = np.where(self.constraints.covariances, 0.0, times)
         return is_accurate(mixture, statistics.centres, times)
 
     def _maximum_if_any(self, statistics: Statistics, before: Mixture | None) -> Mixture | None:

@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 
 from emgmm.covariances import Family, times_counts
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
+
+# Names of the arrays with an entry for each component, whatever the family is.
+BY_COMPONENT = ("centres", "counts", "first_moment")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +85,15 @@ class Statistics:
     def mean_offsets(self) -> Array:
         """Means of the components minus the centres, shape (K, D); 0 for an empty component."""
         return self.first_moment / np.maximum(self.counts, np.finfo(float).tiny)[:, None]
+
+    def permuted(self, order: Integers, family: Family) -> Statistics:
+        """Return the statistics with the components in another order."""
+        by_component = {name: getattr(self, name)[order] for name in BY_COMPONENT}
+        if not family.shared:
+            by_component["scatter"] = self.scatter[order]
+            if self.conditional is not None:
+                by_component["conditional"] = self.conditional[order]
+        return replace(self, **by_component)
 
     def about_means(self, family: Family) -> Statistics:
         """Return the statistics about the components' means, by the parallel-axis theorem.

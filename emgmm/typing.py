@@ -61,6 +61,7 @@ InitParams: TypeAlias = Literal[
 ]
 Acceleration: TypeAlias = Literal["anderson"]
 Sampling: TypeAlias = Literal["auto"]
+Order: TypeAlias = Literal["mean", "weight"]
 PriorName: TypeAlias = Literal["conjugate"]
 NoiseName: TypeAlias = Literal["uniform"]
 Criterion: TypeAlias = Literal["bic", "aic", "icl"]

@@ -116,6 +116,7 @@ TESTS = {
     "tolerances": "expectation families",
     "prediction": "models missing noise large component_densities",
     "prior": "prior combinations",
+    "constraints": "constraints",
     "fitting/problem": "conditions selection",
     "storage/records": "checkpoints tampering",
     "storage/restored": "tampering checkpoints",

@@ -332,3 +332,19 @@ def test_a_model_of_theirs_with_contradicting_attributes_is_refused():
     theirs.covariances_ = theirs.covariances_ * 2
     with pytest.raises(ValueError, match="covariances_ and precisions_cholesky_"):
         GaussianMixture.from_sklearn(theirs)
+
+
+@pytest.mark.parametrize("kept", COVARIANCES)
+def test_a_model_of_theirs_with_parameters_set_by_hand_is_converted(kept):
+    fitted = Theirs(K, random_state=0).fit(X)
+    theirs = Theirs(K)
+    theirs.weights_, theirs.means_ = fitted.weights_[None], fitted.means_
+    setattr(theirs, kept, getattr(fitted, kept))
+    ours = GaussianMixture.from_sklearn(theirs)
+    assert ours.weights_.shape == (K,)
+    np.testing.assert_allclose(ours.predict_proba(X), fitted.predict_proba(X), atol=1e-9)
+    assert ours.score(X) == pytest.approx(fitted.score(X), rel=1e-12)
+    assert ours.sample(5, random_state=0)[0].shape == (5, D)
+    delattr(theirs, kept)
+    with pytest.raises(NotFittedError):
+        GaussianMixture.from_sklearn(theirs)

@@ -152,10 +152,10 @@ def test_what_the_verdict_rests_on(step, rate, groups, gain, verdict, monkeypatc
     for name, value in (
         ("distance", step),
         ("convergence_rate", rate),
-        ("coincident", groups),
         ("best_move", ("a move", gain)),
     ):
         monkeypatch.setattr(certificate, name, lambda *_, value=value: value)
+    monkeypatch.setattr(em, "coincident", lambda _: groups)
     found = certify(em, mixture, here, np.random.RandomState(0))
     saddle = verdict is Verdict.SADDLE
     assert (found.verdict, found.step, found.rate) == (verdict, step, rate)

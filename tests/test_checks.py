@@ -39,6 +39,7 @@ MEMBERS = [
         for c in ("EVV", "VEV")
     ),
     GaussianMixture(n_init=2, warm_start=True),
+    GaussianMixture(2, equal_weights=True, order="mean"),
 ]
 
 

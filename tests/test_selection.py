@@ -32,6 +32,7 @@ from emgmm.selection.candidates import CRITERIA, NEGLIGIBLE
 X = clusters(300, 3, 3)
 # What speaks of one fit.
 NOT_OF_A_GRID = {
+    "fixed",
     *("weights_init", "means_init", "precisions_init", "warm_start"),
     *("checkpoint", "checkpoint_every", "learning_decay", "learning_offset", "forgetting"),
 }

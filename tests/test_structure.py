@@ -34,7 +34,7 @@ LAYERS = [
     {"covariances"},
     {"noise"},
     {"mixture", "statistics", "summary"},
-    {"prior", "degeneracy"},
+    {"prior", "degeneracy", "constraints"},
     {"sources"},
     {"validation"},
     {"estep", "mstep"},

@@ -119,7 +119,12 @@ class Restless(Exchangeable):
         return 1.5 * best if near else best
 
 
+def of_the_others(self, scatter, counts, n_features, before=None):
+    return Exchangeable.estimate(self, scatter + scatter[::-1], counts, n_features)
+
+
 BROKEN_FAMILIES = {
+    "is declared independent": (Broken, {"independent": True, "estimate": of_the_others}),
     "does not maximise the expected": (Broken, {"estimate": too_large}),
     "from which it starts": (Broken, {"estimate": forgets_where_it_was}),
     "modifies its arguments": (Broken, {"estimate": in_place}),

@@ -144,6 +144,9 @@ def test_the_signature_is_theirs_and_more():
     assert {name: ours[name] for name in theirs} == theirs
     assert set(ours) - set(theirs) == {
         "break_symmetry",
+        "fixed",
+        "equal_weights",
+        "order",
         "acceleration",
         "learning_decay",
         "learning_offset",

@@ -20,6 +20,10 @@ TINY = float(np.finfo(float).tiny)
 class Unconstrained(Family):
     """Each covariance, or the shared one, is a scatter divided by its count."""
 
+    @property
+    def independent(self) -> bool:  # type: ignore[override]
+        return not self.shared
+
     def estimate(
         self, scatter: Array, counts: Array, n_features: int, before: Array | None = None
     ) -> Array:

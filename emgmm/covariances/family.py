@@ -31,7 +31,7 @@ from emgmm.covariances.dense import DENSE
 from emgmm.covariances.diagonal import ISOTROPIC
 from emgmm.covariances.structure import Structure, require_definite
 from emgmm.exceptions import DegenerateCovarianceError
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 
 class Family(ABC):
@@ -50,12 +50,15 @@ class Family(ABC):
 
     Attributes
     ----------
+    independent : bool
+        Whether each covariance is estimated from the scatter of its own component only.
     single : bool
         Whether public arrays hold one element instead of K.
     most_features : int or None
         Maximum number of features; None if there is no limit.
     """
 
+    independent = False
     most_features: int | None = None
 
     def __init__(
@@ -169,6 +172,10 @@ class Family(ABC):
         """Return a stack without repeated elements: as many as the statistics hold."""
         stacked = self.stack(elements)
         return stacked[:1] if self.shared else stacked
+
+    def permuted(self, elements: Array, order: Integers) -> Array:
+        """Return the elements in another order of the components."""
+        return elements if self.single else elements[order]
 
     def per_component(self, elements: Array, n_components: int) -> Array:
         """Return one element per component, as a view."""

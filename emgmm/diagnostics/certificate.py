@@ -16,7 +16,7 @@ from itertools import islice
 import numpy as np
 
 from emgmm.acceleration import evaluate, plain_steps
-from emgmm.degeneracy import coincident, distance
+from emgmm.degeneracy import distance
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError, format_components
 from emgmm.fitting.split import deviations_and_covariance, sample_rows, splits
@@ -95,7 +95,7 @@ def certify(
     except DegenerateCovarianceError:  # the next covariance is singular
         return Certificate(Verdict.MOVING)
     rate = convergence_rate(em, mixture, statistics)
-    groups = coincident(mixture)
+    groups = em.coincident(mixture)
     if step > REST and not groups:
         return Certificate(Verdict.MOVING, step, rate)
     direction, gain = best_move(em, mixture, statistics, groups, random)

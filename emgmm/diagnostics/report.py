@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emgmm import drawing
-from emgmm.degeneracy import aitken, coincident, gain_left, starved
+from emgmm.degeneracy import aitken, gain_left
 from emgmm.diagnostics.certificate import Certificate, Verdict, certify
 from emgmm.diagnostics.overlap import OVERLAPPING, overlap
 from emgmm.em import EM
@@ -212,9 +212,9 @@ def diagnose(
     with np.errstate(divide="ignore", over="ignore"):
         condition_numbers = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0.0)
     return Diagnosis(
-        coincident=coincident(mixture),
+        coincident=em.coincident(mixture),
         collapsed=em.collapsed(mixture, statistics),
-        starved=starved(mixture, statistics, n_rows),
+        starved=em.starved(mixture, statistics),
         overlapping=[tuple(pair) for pair in pairs.tolist()],
         mass=statistics.counts,
         condition_numbers=condition_numbers,

@@ -92,7 +92,13 @@ class MixtureSummary:
 
     @classmethod
     def of(
-        cls, mixture: Mixture, names: Sequence[str] | None, *, correlations: bool, **figures: Any
+        cls,
+        mixture: Mixture,
+        names: Sequence[str] | None,
+        n_parameters: int,
+        *,
+        correlations: bool,
+        **figures: Any,
     ) -> MixtureSummary:
         """Return the summary of a mixture, with further figures by name."""
         covariances = mixture.dense_covariances().astype(np.float64)
@@ -105,7 +111,7 @@ class MixtureSummary:
             mixture.means.astype(np.float64),
             sds,
             None if mixture.noise is None else mixture.noise.weight,
-            mixture.n_parameters,
+            n_parameters,
             covariances / (sds[:, :, None] * sds[:, None, :]) if correlations else None,
             mixture.family.structure.has_covariances and D > 1,
             **figures,

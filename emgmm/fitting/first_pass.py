@@ -47,7 +47,13 @@ def em_of(source: Source, problem: Problem) -> EM:
         squares of its values overflow.
     """
     ridge = problem.ridge if problem.prior is None else 0.0
-    m_step = MStep(problem.family, ridge, source.dtype, concentration=problem.concentration)
+    m_step = MStep(
+        problem.family,
+        ridge,
+        source.dtype,
+        concentration=problem.concentration,
+        constraints=problem.constraints,
+    )
     em, prior = EM(source, m_step, problem.n_components), None
     if em.summary.overflowing is not None:
         raise too_large(em.summary.overflowing, source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from emgmm import validation
+from emgmm.constraints import order_of
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError, EMWarning
 from emgmm.fitting.first_pass import em_of, singular_features
@@ -60,6 +62,11 @@ class FitResult:
     def mixture(self) -> Mixture:
         """Fitted mixture."""
         return self.run.step.mixture
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters."""
+        return self.em.m_step.constraints.n_parameters(self.mixture)
 
     @property
     def statistics(self) -> Statistics:
@@ -146,7 +153,8 @@ def fit_mixture(
     validation.check_enough_rows(source.n_rows, seen.n_rows, seen.seen, problem.n_components)
     check_ordinary(seen.weight)
     validation.check_observed(seen, source.feature_names)
-    singular = () if problem.prior else singular_features(em)
+    may_be_singular = not (problem.prior or problem.constraints.all_covariances)
+    singular = singular_features(em) if may_be_singular else ()
     if singular:
         raise DegenerateCovarianceError(features=singular)
     if em.source.has_labels:
@@ -166,11 +174,15 @@ def fit_mixture(
     if starts.sample_seed in (None, SAMPLES_FAILED):
         use_labels = em.source.has_labels and not options.start_is_given
         start = partial(first_mixture, em, options.start, options.given, use_labels=use_labels)
-        mixtures = [start] * options.n_init if initial is None else [lambda _: initial]
+        mixtures: list[Callable[[np.random.RandomState], Mixture]] = [start] * options.n_init
+        if initial is not None:
+            mixtures = [lambda _: problem.constraints.applied_to(initial)]
         starts = multistart.best(starts, mixtures, before, reporter)
     best = starts.best
     assert best is not None
     if best.step.objective == -math.inf:
         summed(best.step.mixture, source, label_counts)  # raises an error that names the row
+    if problem.order is not None:
+        best = best.permuted(order_of(best.step.mixture, problem.order))
     found = warnings_of_fit(em, best, break_symmetry=options.rules.stop_if_coincident)
     return FitResult(em, best, starts.outcomes, found)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emgmm.acceleration import PLAIN, SchemeState, Step
-from emgmm.degeneracy import coincident, gain_left, is_settled
+from emgmm.degeneracy import gain_left, is_settled
 from emgmm.em import EM
+from emgmm.typing import Integers
 
 # Relative change of the objective that is attributed to rounding: EM is then at rest, whatever
 # `tol` is.
@@ -153,6 +154,15 @@ class Run:
         """Whether the objective exceeds that of an earlier run by more than rounding."""
         return self.step.objective > other.step.objective + SAME * abs(other.step.objective)
 
+    def permuted(self, order: Integers) -> Run:
+        """Return the run with the components of its last mixture in another order."""
+        last, numbers = self.step, np.argsort(order).tolist()
+        mixture = last.mixture.permuted(order)
+        statistics = last.statistics.permuted(order, mixture.family)
+        groups = [tuple(sorted(numbers[k] for k in group)) for group in self.coincident]
+        step = last._replace(mixture=mixture, statistics=statistics)
+        return replace(self, step=step, coincident=groups)
+
     def with_passes(self, passes: int) -> Run:
         """Return the run with another number of passes at its end."""
         *others, last = self.entries
@@ -264,7 +274,7 @@ def run(
         came_to_rest = at_rest and step.event == PLAIN and not checked
         checked = at_rest and (checked or came_to_rest)  # one check suffices until EM moves again
         stops = rules.stop_if_coincident and (converged or came_to_rest)
-        if stops and coincident(step.mixture):
+        if stops and em.coincident(step.mixture):
             return Run(state.step, entries, converged, Ending.COINCIDENT)
         if converged:
             break

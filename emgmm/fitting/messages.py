@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from emgmm.covariances import Family
-from emgmm.degeneracy import coincident, starved
 from emgmm.em import EM
 from emgmm.exceptions import (
     CoincidentComponentsWarning,
@@ -50,17 +49,19 @@ def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarn
     """Return the warnings of a fit that ended with a run, at most one of each class."""
     if run.ending is Ending.START_ONLY:  # only the initial parameters were requested
         return ()
-    mixture, summary, ridge = run.step.mixture, em.summary, em.m_step.ridge
+    mixture, summary, constraints = run.step.mixture, em.summary, em.m_step.constraints
     found: list[UserWarning] = []
     found += not_converged(run)
     found += component_warnings(em, run, break_symmetry=break_symmetry)
     for warning in found:
         if isinstance(warning, CollapsedComponentWarning):
             warning.args = (f"{warning}{discrete_columns(em.source)}",)
-    found = found or stopped_early(run)  # the others are more informative
-    found += large_ridge(summary, ridge)
+    found = found or stopped_early(run, constraints.n_parameters(mixture))  # else less telling
     found += diagonal_scale(em.m_step.prior)
-    return (*found, *unobserved_pairs(summary, mixture.family))
+    if not constraints.all_covariances:
+        found += large_ridge(summary, em.m_step.ridge)
+        found += unobserved_pairs(summary, mixture.family)
+    return tuple(found)
 
 
 def component_warnings(em: EM, run: Run, *, break_symmetry: bool) -> list[EMWarning]:
@@ -78,8 +79,8 @@ def component_warnings(em: EM, run: Run, *, break_symmetry: bool) -> list[EMWarn
     mixture, statistics = run.step.mixture, run.step.statistics
     found: list[EMWarning] = []
     at_rest = run.converged or is_at_rest(run.objectives)
-    groups = run.coincident if break_symmetry else (coincident(mixture) if at_rest else [])
-    few_rows = tuple(starved(mixture, statistics, em.summary.n_rows))
+    groups = run.coincident if break_symmetry else (em.coincident(mixture) if at_rest else [])
+    few_rows = tuple(em.starved(mixture, statistics))
     tiny_only = tuple(k for k in em.collapsed(mixture, statistics) if k not in few_rows)
     # Each component is named once, in the more informative warning.
     groups = [group for group in groups if not {*few_rows, *tiny_only}.issuperset(group)]
@@ -103,10 +104,10 @@ def not_converged(run: Run) -> list[UserWarning]:
     ]
 
 
-def stopped_early(run: Run) -> list[UserWarning]:
+def stopped_early(run: Run, n_parameters: int) -> list[UserWarning]:
     """Return the warning of a run that met the stopping rule far from the maximum."""
     gain = run.step.statistics.weight * run.remaining_gain
-    return [*stopped_short(gain, MAX_GAIN_PER_PARAMETER * run.step.mixture.n_parameters)]
+    return [*stopped_short(gain, MAX_GAIN_PER_PARAMETER * n_parameters)]
 
 
 def stopped_short(remaining_gain: float, allowed: float) -> list[EMWarning]:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from emgmm.acceleration import Plain, Scheme, Step, evaluate
-from emgmm.degeneracy import coincident
+from emgmm.constraints import Given
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting.labels import first_of_labels
@@ -20,9 +20,9 @@ from emgmm.fitting.recorder import FinishedStarts, Recorder
 from emgmm.fitting.split import splits
 from emgmm.initialization import Start
 from emgmm.mixture import Mixture
+from emgmm.mstep import MStep
 from emgmm.noise import Density, Noise
 from emgmm.sources import Rows
-from emgmm.typing import Array
 
 # Number of rows up to which a start uses all of them, as in scikit-learn, and size of the random
 # sample that it uses otherwise. K-means on more rows would take longer than EM, and several times
@@ -38,20 +38,6 @@ NEGLIGIBLE_NOISE = 1e-6
 TRIAL_ITERATIONS = 6
 
 
-@dataclass(frozen=True, eq=False)
-class Given:
-    """Initial parameters that the user gave; None if the start determines them."""
-
-    weights: Array | None = None
-    means: Array | None = None
-    precisions_cholesky: Array | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing is left to the start."""
-        return all(value is not None for value in vars(self).values())
-
-
 def first_mixture(
     em: EM,
     start: Start,
@@ -65,10 +51,12 @@ def first_mixture(
     If `use_labels` is true, components with labelled rows start from these rows.
     """
     weights, means, precisions_cholesky = given.weights, given.means, given.precisions_cholesky
-    noise_weight = 0.0
+    constraints, m_step, noise_weight = em.m_step.constraints, em.m_step, 0.0
+    if constraints.any_fixed:  # the start's numbers of the components are arbitrary
+        m_step = replace(m_step, constraints=constraints.without_fixed)
     if weights is None or means is None or precisions_cholesky is None:
         ridged = precisions_cholesky is not None
-        started = partial(mixture_of_start, em, start, random, ridged=ridged)
+        started = partial(mixture_of_start, em, m_step, start, random, ridged=ridged)
         first = first_of_labels(em, started) if use_labels else started()
         noise_weight = 0.0 if first.noise is None else first.noise.weight
         weights = first.weights if weights is None else weights
@@ -79,15 +67,15 @@ def first_mixture(
     if precisions_cholesky is None:
         first = replace(first, weights=weights.astype(em.source.dtype), means=means)
     else:
-        covariances = em.family.covariances(precisions_cholesky)
-        first = Mixture.of(weights, means, covariances, em.family, None, precisions_cholesky)
-    if em.m_step.density is None:
-        return first
-    return with_noise(first, noise_weight, em.m_step.density)
+        assert given.covariances is not None
+        first = Mixture.of(weights, means, given.covariances, em.family, None, precisions_cholesky)
+    if em.m_step.density is not None:
+        first = with_noise(first, noise_weight, em.m_step.density)
+    return constraints.applied_to(first)
 
 
 def mixture_of_start(
-    em: EM, start: Start, random: np.random.RandomState, *, ridged: bool
+    em: EM, m_step: MStep, start: Start, random: np.random.RandomState, *, ridged: bool
 ) -> Mixture:
     """Return the M-step of a start, with a ridge if that is necessary and `ridged` is true."""
     few = em.source.n_rows <= START_FROM
@@ -95,12 +83,12 @@ def mixture_of_start(
     rows = at_least(em.n_components, sample)
     assignment = start(rows, em.n_components, random)
     try:
-        return assignment.first_mixture(rows, em.m_step)
+        return assignment.first_mixture(rows, m_step)
     except DegenerateCovarianceError:
         if not ridged:
             raise
         # These covariances will be replaced: a ridge makes them positive definite until then.
-        return assignment.first_mixture(rows, replace(em.m_step, ridge=1.0))
+        return assignment.first_mixture(rows, replace(m_step, ridge=1.0))
 
 
 def with_noise(first: Mixture, noise_weight: float, density: Density) -> Mixture:
@@ -224,7 +212,7 @@ class Multistart:
         for _ in range(self.em.n_components):
             if ended.ending is not Ending.COINCIDENT:
                 break
-            groups = coincident(ended.step.mixture)
+            groups = self.em.coincident(ended.step.mixture)
             ended = replace(ended, coincident=[*ended.coincident, *groups])
             split = self.best_split(ended, groups)
             if split is None or not split.beats(ended):

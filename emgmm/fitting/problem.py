@@ -8,9 +8,9 @@ from typing import Any
 
 from emgmm import validation
 from emgmm.acceleration import Scheme, scheme_of
+from emgmm.constraints import FREE, Constraints, Given, constraints_of
 from emgmm.covariances import Family, family_of
 from emgmm.fitting.loop import Rules
-from emgmm.fitting.multistart import Given
 from emgmm.initialization import Start
 from emgmm.mixture import Mixture
 from emgmm.noise import Density
@@ -38,6 +38,10 @@ class Problem:
     noise : Density, "uniform", float or callable, optional
         Distribution of the noise component: a density, "uniform" over the volume of the data, a
         constant density, or a function that returns log-densities.
+    constraints : Constraints
+        Fixed parameters, and whether the weights are equal.
+    order : "mean" or "weight", optional
+        Order of the components of the result.
     """
 
     family: Family
@@ -46,6 +50,8 @@ class Problem:
     prior: NormalInverseWishart | None = None
     concentration: float = 1.0
     noise: Density | str | float | Callable[[Array], Any] | None = None
+    constraints: Constraints = FREE
+    order: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +87,10 @@ class Options:
 
 
 def problem_of(
-    estimator: Any, fitted: Mixture | None = None, prior: NormalInverseWishart | None = None
+    estimator: Any,
+    given: Given,
+    fitted: Mixture | None = None,
+    prior: NormalInverseWishart | None = None,
 ) -> Problem:
     """Read the problem of a fit from an estimator's parameters.
 
@@ -89,6 +98,8 @@ def problem_of(
     ----------
     estimator : GaussianMixture
         Estimator.
+    given : Given
+        Values of the fixed parameters.
     fitted : Mixture, optional
         Fitted mixture from which the fit continues.
     prior : NormalInverseWishart, optional
@@ -99,12 +110,25 @@ def problem_of(
     else:
         family, n_components = fitted.family, fitted.n_components
     noise = estimator.noise if fitted is None or fitted.noise is None else fitted.noise.density
-    given = NormalInverseWishart() if isinstance(estimator.prior, str) else estimator.prior
-    if given is not None and prior is not None:
-        values = {name: value for name, value in vars(given).items() if value is not None}
-        given = replace(prior, **values)
+    wanted = NormalInverseWishart() if isinstance(estimator.prior, str) else estimator.prior
+    if wanted is not None and prior is not None:
+        values = {name: value for name, value in vars(wanted).items() if value is not None}
+        wanted = replace(prior, **values)
     ridge, concentration = estimator.reg_covar, estimator.weight_concentration
-    return Problem(family, n_components, ridge, given, concentration, noise)
+    constraints = constraints_on(estimator, given, family, n_components)
+    return Problem(
+        family, n_components, ridge, wanted, concentration, noise, constraints, estimator.order
+    )
+
+
+def constraints_on(estimator: Any, given: Given, family: Family, n_components: int) -> Constraints:
+    """Read the constraints from an estimator's parameters; `given` holds the fixed values."""
+    fixed, equal_weights, order = estimator.fixed, estimator.equal_weights, estimator.order
+    if not (fixed or equal_weights):
+        return FREE
+    return constraints_of(
+        fixed, given, family, n_components, equal_weights=equal_weights, order=order
+    )
 
 
 def options_of(estimator: Any, start: Start, given: Given) -> Options:
@@ -122,11 +146,15 @@ def given_of(estimator: Any, family: Family, n_features: int) -> Given:
     K = estimator.n_components
     validation.check_features(family, n_features)
     weights, means = estimator.weights_init, estimator.means_init
-    precisions = estimator.precisions_init
+    factors, covariances = estimator.precisions_init, None
+    noise = estimator.noise is not None
     if weights is not None:
-        weights = validation.weights(weights, K, 0.0 if estimator.noise is None else None)
+        weights = validation.weights(weights, K, None if noise else 0.0)
     if means is not None:
         means = validation.means(means, K, n_features)
-    if precisions is not None:
-        precisions = validation.cholesky_of_precisions(precisions, family, K, n_features)
-    return Given(weights, means, precisions)
+    if factors is not None:
+        factors = validation.cholesky_of_precisions(factors, family, K, n_features)
+        covariances = family.covariances(factors)
+    given = Given(weights, means, covariances, factors)
+    constraints_on(estimator, given, family, K).check_initial_weights(noise=noise)
+    return given

@@ -22,7 +22,7 @@ from emgmm.prior import NormalInverseWishart, Prior
 from emgmm.sources import Rows
 from emgmm.statistics import Statistics
 from emgmm.tolerances import checked_afterwards
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 
 def checksum(mixture: Mixture) -> int:
@@ -73,6 +73,11 @@ class Stream:
     def led_to(self, mixture: Mixture) -> bool:
         """Whether the statistics belong to a mixture, whose parameters a user may have changed."""
         return self.mixture in (None, checksum(mixture))
+
+    def permuted(self, order: Integers, mixture: Mixture) -> Stream:
+        """Return the state with the components in the order in which `mixture` has them."""
+        statistics = self.statistics.permuted(order, mixture.family)
+        return replace(self, statistics=statistics, mixture=checksum(mixture))
 
     def plain(self) -> dict[str, Any]:
         """Return the fields as arrays, numbers and the prior."""

@@ -236,7 +236,7 @@ def with_result(search: Search, candidate: Candidate, result: FitResult) -> Cand
     The certainty of the labels, which ICL requires, takes one pass.
     """
     total = summed(result.mixture, search.source, certainty)
-    figures = figures_of(result, result.statistics, result.mixture.n_parameters, total)
+    figures = figures_of(result, result.statistics, result.n_parameters, total)
     return replace(candidate, result=result, figures=figures, failure="")
 
 

@@ -18,12 +18,12 @@ from sklearn.utils.validation import check_is_fitted
 from emgmm import attributes, validation
 from emgmm.acceleration import Scheme, after_short_runs
 from emgmm.base import BaseMixture, fitted_mixture
+from emgmm.constraints import Constraints, Given
 from emgmm.covariances import FAMILIES, Family, family_names
 from emgmm.diagnostics import Diagnosis
 from emgmm.distributional import DistributionMixin
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import EMWarning, issue
-from emgmm.fitting.multistart import Given
 from emgmm.fitting.problem import options_of, problem_of
 from emgmm.initialization import STARTS, starts_of
 from emgmm.mixture import Mixture
@@ -53,6 +53,7 @@ from emgmm.typing import (
     InitParams,
     NoiseName,
     Numbers,
+    Order,
     PriorName,
     RandomState,
 )
@@ -61,6 +62,7 @@ from emgmm.typing import (
 PASSED_ON = (
     *("tol", "reg_covar", "max_iter", "n_init", "init_params", "verbose_interval"),
     *("break_symmetry", "acceleration", "prior", "weight_concentration", "noise"),
+    *("equal_weights", "order"),
 )
 
 # Defaults with which a candidate must also have a negligible remaining gain.
@@ -124,9 +126,9 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
         the output of `GaussianMixture` at level n - 1.
     acceleration : {'anderson'}, None or callable, default='anderson'
         Acceleration of EM; None means plain EM.
-    verbose_interval, break_symmetry, prior, weight_concentration, noise
-        Parameters of `GaussianMixture`. Those that concern a single fit, such as initial parameters
-        and checkpoints, are not available.
+    verbose_interval, break_symmetry, prior, weight_concentration, noise, equal_weights, order
+        Parameters of `GaussianMixture`. Those that concern a single fit, such as initial or fixed
+        parameters and checkpoints, are not available.
 
     Attributes
     ----------
@@ -213,6 +215,8 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
         prior: PriorName | NormalInverseWishart | None = None,
         weight_concentration: float = 1.0,
         noise: NoiseName | float | Callable[..., Any] | None = None,
+        equal_weights: bool = False,
+        order: Order | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -231,6 +235,8 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
         self.prior = prior
         self.weight_concentration = weight_concentration
         self.noise = noise
+        self.equal_weights = equal_weights
+        self.order = order
 
     @validated
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
@@ -288,7 +294,9 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
         verbose, interval = max(0, int(self.verbose) - 1), self.verbose_interval
-        return Search(source, problem_of(model), options, others, int(seed), verbose, interval)
+        return Search(
+            source, problem_of(model, Given()), options, others, int(seed), verbose, interval
+        )
 
     @property
     def _starts_automatically(self) -> bool:
@@ -414,6 +422,9 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
 
     def _derived(self, mixture: Mixture, features: list[int]) -> GaussianMixture:
         return self.best_estimator_._derived(mixture, features)
+
+    def _constraints(self) -> Constraints:
+        return self.best_estimator_._constraints()
 
     def _about_the_fit(self) -> dict[str, Any]:
         """Return how EM ended, remarks, and the best candidates."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,27 +10,27 @@ from scipy.special import digamma
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.utils.validation import check_is_fitted
 
-from emgmm.covariances import FAMILIES
+from emgmm.attributes import ARRAYS, COVARIANCES, described_by
 from emgmm.mixture import Mixture
 from emgmm.typing import Array
 
 
 def from_sklearn(model: GaussianMixture | BayesianGaussianMixture) -> Mixture:
-    """Return the mixture by which a fitted model of scikit-learn predicts."""
+    """Return the mixture by which a fitted model of scikit-learn predicts.
+
+    A user may have set its attributes, of which a sufficient subset is needed.
+    """
     if not isinstance(model, GaussianMixture | BayesianGaussianMixture):
         raise TypeError(
             "from_sklearn takes a fitted sklearn.mixture.GaussianMixture or "
             f"BayesianGaussianMixture, but got {type(model).__name__}"
         )
-    check_is_fitted(model)
-    variational = isinstance(model, BayesianGaussianMixture)
-    return Mixture(
-        np.array(_variational_weights(model) if variational else model.weights_),
-        np.array(model.means_),
-        np.array(model.covariances_),
-        np.array(model.precisions_cholesky_),
-        FAMILIES[model.covariance_type],
-    )
+    check_is_fitted(model, ["weights_", "means_"])
+    check_is_fitted(model, COVARIANCES, all_or_any=any)
+    given = {name: np.array(getattr(model, name)) for name in ARRAYS if hasattr(model, name)}
+    if isinstance(model, BayesianGaussianMixture):
+        given["weights_"] = _variational_weights(model)
+    return described_by(SimpleNamespace(covariance_type=model.covariance_type, **given))
 
 
 def _variational_weights(model: BayesianGaussianMixture) -> Array:

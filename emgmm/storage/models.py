@@ -80,6 +80,8 @@ def encode(value: Any, name: str) -> Any:
         return {"items": {key: encode(item, name) for key, item in value.items()}}
     if isinstance(value, list | tuple):
         return [encode(item, name) for item in value]
+    if isinstance(value, set | frozenset) and all(isinstance(item, str) for item in value):
+        return {"set": sorted(value)}
     raise ValueError(
         f"{name} is a {type(value).__name__}, which a JSON model cannot hold; set it to a plain "
         "value (a name, a number, None) before saving."
@@ -101,6 +103,8 @@ def decode(value: Any) -> Any:
     keys = set(value)
     if keys == {"float"} and value["float"] in NOT_FINITE:
         return float(value["float"])
+    if keys == {"set"} and isinstance(value["set"], list):
+        return {decode(item) for item in value["set"]}
     if keys == {"dtype", "shape", "values"}:
         return _array(**value)
     if len(keys) == 1 and isinstance(inner := next(iter(value.values())), dict):

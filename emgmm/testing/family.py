@@ -116,6 +116,15 @@ def _check_m_step(family: Family, X: Array) -> None:
         (sums.scatter == scatter).all() and (sums.counts == counts).all(),
         f"{family}.estimate modifies its arguments.",
     )
+    if family.independent:
+        other_scatter = sums.scatter.copy()
+        other_scatter[1:] *= 2.0
+        changed = family.estimate(other_scatter, sums.counts, X.shape[1])
+        require(
+            np.allclose(changed[0], best[0], rtol=SAME, atol=0),
+            f"{family} is declared independent, but the covariance of a component depends on the "
+            "scatters of the others.",
+        )
     lowest = sums.criterion(best)
     random = np.random.default_rng(1)
     for size in (1e-1, 1e-2, 1e-3):
