@@ -132,9 +132,9 @@ def fit_many(
     and a covariance type without constraints between the components or with a covariance that all
     of them share (full, tied, diag, spherical and mclust's names of these, EII and EEI), without
     prior, noise, constraints, acceleration, checkpoint, or output of the progress. All others are
-    fitted separately, one after the other in each process: data sets with missing values, with more than
-    2**18 values or that are not arrays in memory, and those whose fit meets singular, collapsed,
-    starved or coincident components or an imprecise computation.
+    fitted separately, one after the other in each process: data sets with missing values, with more
+    than 2**18 values or that are not arrays in memory, and those whose fit meets singular,
+    collapsed, starved or coincident components or an imprecise computation.
 
     Examples
     --------
