@@ -97,7 +97,14 @@ class EStepForPass:
         if not summary.complete:
             return MissingEStep(mixture)
         kind = self._kind(mixture)
-        if kind is None or not self._is_in_range(mixture):
+        if kind is None:
+            return self._centred(mixture, self.dtype)
+        if self.block_dtype == np.float64:  # in most passes the range of the rows is small enough
+            features = self._features_about(summary.mean, mixture, np.float64)
+            double = kind(mixture, summary, features)
+            if double.error(self._max_distances) <= MAX_ERROR:
+                return double
+        if not self._is_in_range(mixture):
             return self._centred(mixture, self.dtype)
         small = _is_small(mixture, summary.n_rows)
         for centre in [summary.mean] if small else _centres(mixture, summary.mean):
@@ -126,6 +133,11 @@ class EStepForPass:
             if expanded.error_near(RELEVANT_SDS) <= MAX_ERROR:
                 return expanded
         return CentredEStep(mixture, centres)
+
+    @cached_property
+    def _max_distances(self) -> Array:
+        """Largest distance of a row from the rows' mean in each feature, (D,)."""
+        return self.summary.max_distances(self.summary.mean)
 
     def _is_in_range(self, mixture: Mixture) -> bool:
         """Return whether no square overflows in the expanded E-step."""
