@@ -10,6 +10,7 @@ from scipy.linalg import solve_triangular
 
 from emgmm.covariances import Family, Structure
 from emgmm.noise import Noise
+from emgmm.threads import cached_property
 from emgmm.typing import Array, Integers
 
 LOG_2_PI = math.log(2 * math.pi)
@@ -189,8 +190,9 @@ class Mixture:
         steepest = self.n_features * float(np.abs(self.precisions_cholesky).max())
         return LARGEST / steepest - float(np.abs(self.means).max())
 
+    @cached_property
     def log_peaks(self) -> Array:
-        """Return the log-joint of each component at its own mean, (K,)."""
+        """Log-joint of each component at its own mean, (K,)."""
         half_log_det = self.family.structure.log_det(self.precision_cholesky_stack, self.n_features)
         return self.log_weights + half_log_det - 0.5 * self.n_features * LOG_2_PI
 

@@ -135,7 +135,7 @@ class ExpandedEStep(EStep):
         K, D = self.means.shape
         parameters = np.zeros(self.mixture.size)
         squares = np.add.reduce(linear * self.means, axis=1)
-        parameters[:K, 0] = self.mixture.log_peaks() - 0.5 * squares
+        parameters[:K, 0] = self.mixture.log_peaks - 0.5 * squares
         parameters[:K, 1 : 1 + D] = linear
         if self.mixture.quadratic_structure is not None:
             parameters[:K, 1 + D :] = structure.coefficients(precisions)
