@@ -181,6 +181,11 @@ class Mixture:
         """Return the largest of the `magnitudes`."""
         return float(np.maximum.reduce(self.magnitudes(reach)))
 
+    def is_within(self, reach: Array, limit: float) -> bool:
+        """Whether no magnitude within `reach` exceeds a limit."""
+        bound = self.family.structure.magnitude_bound(self.precision_cholesky_stack, reach)
+        return bound <= limit or self.magnitude(reach) <= limit
+
     def magnitude_near(self, sds: float, offsets: Array | float = 0.0) -> float:
         """Return the `magnitude` within `sds` standard deviations plus (K, D) offsets."""
         return self.magnitude(offsets + sds * np.sqrt(self.variances))

@@ -82,8 +82,8 @@ def is_surely_accurate(mixture: Mixture, centres: Array, times: Array | float = 
     reach = np.abs(mixture.means - centres)
     reach += np.sqrt(mixture.variances)
     reach += ROUNDING_REACH * np.abs(mixture.means)
-    magnitudes = mixture.magnitudes(reach) * np.maximum(times, 1.0)
-    return bool(EPS * np.maximum.reduce(magnitudes) <= MAX_ERROR)
+    largest = times if isinstance(times, float) else float(times.max())
+    return mixture.is_within(reach, MAX_ERROR / EPS / max(1.0, largest))
 
 
 def one_centre(mixture: Mixture) -> Array | None:

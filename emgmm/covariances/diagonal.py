@@ -41,6 +41,10 @@ class _Elementwise(Structure, ABC):
     def whiten(self, precision_cholesky: Array, block: Array) -> Array:
         return self.each_feature(precision_cholesky)[..., None] * block
 
+    def magnitude_bound(self, precisions_cholesky: Array, reach: Array) -> float:
+        terms = self.each_feature(precisions_cholesky) * reach
+        return float(np.vdot(terms, terms))
+
     def colour(self, precision_cholesky: Array, block: Array) -> Array:
         return block / self.each_feature(precision_cholesky)[:, None]
 

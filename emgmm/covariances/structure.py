@@ -232,6 +232,15 @@ class Structure(ABC):
         whitened = np.matmul(reach[:, None, :], factors)[:, 0, :]
         return np.add.reduce(whitened * whitened, axis=1)
 
+    def magnitude_bound(self, precisions_cholesky: Array, reach: Array) -> float:
+        """Return a bound of all K magnitudes that takes less time on small arrays.
+
+        It is their sum, for `DENSE` at most multiplied by D.
+        """
+        n_features = reach.shape[1]
+        terms = self.dense(precisions_cholesky, n_features) * reach[:, :, None]
+        return n_features * float(np.vdot(terms, terms))
+
     def variances(self, elements: Array, n_features: int) -> Array:
         """Return the diagonals of K matrices, (K, D)."""
         return self.dense(elements, n_features).diagonal(axis1=1, axis2=2)

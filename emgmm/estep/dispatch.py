@@ -102,7 +102,7 @@ class EStepForPass:
         if self.block_dtype == np.float64:  # in most passes the range of the rows is small enough
             features = self._features_about(summary.mean, mixture, np.float64)
             double = kind(mixture, summary, features)
-            if double.error(self._max_distances) <= MAX_ERROR:
+            if double.is_accurate_within(self._max_distances):
                 return double
         if not self._is_in_range(mixture):
             return self._centred(mixture, self.dtype)
@@ -115,7 +115,7 @@ class EStepForPass:
             double = kind(mixture, summary, self._features_about(centre, mixture, np.float64))
             if double.error_near(RELEVANT_SDS) <= MAX_ERROR:
                 return double
-            if double.error(summary.max_distances(centre)) <= MAX_ERROR:
+            if double.is_accurate_within(summary.max_distances(centre)):
                 return double
         return self._centred(mixture, self.block_dtype)
 
@@ -268,7 +268,7 @@ class EStepForBlock:
             if self._always_expanded:
                 return expanded
             reach = np.abs(rows - expanded.centre[:, None]).max(axis=1)
-            if expanded.error(reach) <= MAX_ERROR:
+            if expanded.is_accurate_within(reach):
                 return expanded
         return self.centred
 

@@ -34,7 +34,7 @@ from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
 from emgmm.threads import cached_property
-from emgmm.tolerances import EPS, eps_of
+from emgmm.tolerances import EPS, MAX_ERROR, eps_of
 from emgmm.typing import Array
 
 # Number of entries of phi and responsibilities of a block, B (P + 2 K). They exceed a core's own
@@ -153,6 +153,10 @@ class ExpandedEStep(EStep):
         actual errors are ten to a thousand times smaller.
         """
         return EPS * self.mixture.magnitude(reach + np.abs(self.means))
+
+    def is_accurate_within(self, reach: Array) -> bool:
+        """Whether this bound is at most `MAX_ERROR`."""
+        return self.mixture.is_within(reach + np.abs(self.means), MAX_ERROR / EPS)
 
     def error_near(self, sds: float) -> float:
         """Return the bound for rows within `sds` standard deviations of a component.
