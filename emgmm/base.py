@@ -24,7 +24,7 @@ from emgmm.mstep import MStep
 from emgmm.parameters import ValidationMixin
 from emgmm.sources import ArraySource
 from emgmm.statistics import Statistics, criteria
-from emgmm.threads import one_blas_thread
+from emgmm.threads import one_blas_thread, one_blas_thread_for
 from emgmm.typing import Array, Integers, RandomState
 
 # Relative difference below which the log-likelihood of rows is the one that was fitted.
@@ -68,7 +68,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
     ) -> Any:
         mixture = self._mixture() if mixture is None else mixture
         source = validation.source(self, X, reset=False)
-        with one_blas_thread():
+        with one_blas_thread_for(source.n_rows_hint * mixture.means.size * mixture.n_features):
             return prediction.row_by_row(mixture, source, function, *shape, dtype=dtype)
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Integers:

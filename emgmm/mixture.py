@@ -10,6 +10,7 @@ from scipy.linalg import solve_triangular
 
 from emgmm.covariances import Family, Structure
 from emgmm.noise import Noise
+from emgmm.threads import cached_property
 from emgmm.typing import Array, Integers
 
 LOG_2_PI = math.log(2 * math.pi)
@@ -180,6 +181,11 @@ class Mixture:
         """Return the largest of the `magnitudes`."""
         return float(np.maximum.reduce(self.magnitudes(reach)))
 
+    def is_within(self, reach: Array, limit: float) -> bool:
+        """Whether no magnitude within `reach` exceeds a limit."""
+        bound = self.family.structure.magnitude_bound(self.precision_cholesky_stack, reach)
+        return bound <= limit or self.magnitude(reach) <= limit
+
     def magnitude_near(self, sds: float, offsets: Array | float = 0.0) -> float:
         """Return the `magnitude` within `sds` standard deviations plus (K, D) offsets."""
         return self.magnitude(offsets + sds * np.sqrt(self.variances))
@@ -189,8 +195,9 @@ class Mixture:
         steepest = self.n_features * float(np.abs(self.precisions_cholesky).max())
         return LARGEST / steepest - float(np.abs(self.means).max())
 
+    @cached_property
     def log_peaks(self) -> Array:
-        """Return the log-joint of each component at its own mean, (K,)."""
+        """Log-joint of each component at its own mean, (K,)."""
         half_log_det = self.family.structure.log_det(self.precision_cholesky_stack, self.n_features)
         return self.log_weights + half_log_det - 0.5 * self.n_features * LOG_2_PI
 

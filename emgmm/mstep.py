@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emgmm.constraints import FREE, Constraints
 from emgmm.covariances import Family, Structure, times_counts
@@ -58,17 +57,6 @@ def _means_at(statistics: Statistics, counts: Array, offsets: Array) -> Array:
     return statistics.centres * (statistics.counts / counts)[:, None] + offsets
 
 
-def _is_definite(mixture: Mixture) -> NDArray[np.bool_]:
-    """Whether each covariance is not singular up to rounding.
-
-    The measure depends only on the correlations, and not on the units or the order of the features.
-    It is at least the sum of the variance inflation factors 1 / (1 - R_j^2), where R_j is the
-    multiple correlation of feature j with the others.
-    """
-    inflation = mixture.magnitudes(np.sqrt(mixture.variances))
-    return EPS * inflation <= SINGULAR
-
-
 @checked_afterwards
 def relative_error(mixture: Mixture, statistics: Statistics) -> float:
     """Return a bound of the relative error of covariances due to the distance from the centres."""
@@ -89,6 +77,19 @@ def magnitudes_about(mixture: Mixture, centres: Array) -> Array:
     reach = np.abs(mixture.means - centres)
     reach += ROUNDING_REACH * np.abs(mixture.means)
     return mixture.magnitudes(reach)
+
+
+def is_surely_accurate(mixture: Mixture, centres: Array, times: Array | float = 1.0) -> bool:
+    """Whether one bound shows that covariances are accurate and definite, as in most M-steps.
+
+    Magnitudes increase with the reach. Therefore this implies `is_accurate`, and the bounds of
+    `_check_definite` and of rounding in `MStep.maximise`, which are wider.
+    """
+    reach = np.abs(mixture.means - centres)
+    reach += np.sqrt(mixture.variances)
+    reach += ROUNDING_REACH * np.abs(mixture.means)
+    largest = times if isinstance(times, float) else float(times.max())
+    return mixture.is_within(reach, MAX_ERROR / EPS / max(1.0, largest))
 
 
 def one_centre(mixture: Mixture) -> Array | None:
@@ -186,6 +187,9 @@ class MStep:
         doi 10.1111/j.2517-6161.1977.tb01600.x.
         """
         mixture = self._maximum(statistics, before)
+        if is_surely_accurate(mixture, statistics.centres):
+            return mixture
+        self._check_definite(mixture)
         # Covariances below this bound may be rounding errors of rows as large as the means.
         magnitudes = mixture.magnitudes(ROUNDING * np.abs(mixture.means, dtype=np.float64))
         self.family.require_definite(self.constraints.or_fixed(magnitudes <= 1))
@@ -193,14 +197,15 @@ class MStep:
 
     def _maximum(self, statistics: Statistics, before: Mixture | None) -> Mixture:
         family, constraints, more = self.family, self.constraints, self.concentration - 1
-        posterior, freedom = statistics, statistics.counts + empty_count(statistics)
+        posterior, counts = statistics, statistics.counts + empty_count(statistics)
+        freedom = counts
         total = statistics.seen + len(freedom) * more
         weights, noise_weight = constraints.constrained_weights(
             (freedom + more) / total, statistics.noise / total
         )
         if self.prior is not None:
             posterior, freedom = self.prior.added_to(statistics), freedom + self.prior.freedom
-        counts = posterior.counts + empty_count(statistics)
+            counts = posterior.counts + empty_count(statistics)
         offsets = posterior.first_moment / counts[:, None]
         means = _means_at(posterior, counts, offsets)
         between = family.pool(times_counts(counts, family.structure.outer(offsets)))
@@ -224,10 +229,19 @@ class MStep:
         )
         means = means.astype(self.dtype, copy=False)
         noise = self.noise(noise_weight)
-        mixture = Mixture.of(weights, means, covariances, family, noise, factors)
+        return Mixture.of(weights, means, covariances, family, noise, factors)
+
+    def _check_definite(self, mixture: Mixture) -> None:
+        """Raise an error for covariances that are singular up to rounding, unless a prior adds up.
+
+        The measure depends only on the correlations, and not on the units or the order of the
+        features. It is at least the sum of the variance inflation factors 1 / (1 - R_j^2), where
+        R_j is the multiple correlation of feature j with the others.
+        """
         if self.prior is None:
-            family.require_definite(constraints.or_fixed(_is_definite(mixture)))
-        return mixture
+            inflation = mixture.magnitudes(np.sqrt(mixture.variances))
+            is_definite = EPS * inflation <= SINGULAR
+            self.family.require_definite(self.constraints.or_fixed(is_definite))
 
     @checked_afterwards
     def maximise_recentred(
@@ -252,34 +266,33 @@ class MStep:
         before : Mixture, optional
             Mixture to which the statistics belong.
         """
-        mixture = self._maximum_if_any(statistics, before)
-        if mixture is not None:
-            if self._is_accurate(mixture, statistics):
-                return mixture
-            centres = one_centre(mixture)
-            if centres is not None:
-                recentred = statistics_about(centres)
-                mixture = self._maximum_if_any(recentred, before)
-                if mixture is not None and self._is_accurate(mixture, recentred):
-                    return mixture
+        mixture, accurate = self._maximum_if_any(statistics, before)
+        centres = None if accurate or mixture is None else one_centre(mixture)
+        if centres is not None:
+            mixture, accurate = self._maximum_if_any(statistics_about(centres), before)
+        if mixture is not None and accurate:
+            return mixture
         posterior = statistics if self.prior is None else self.prior.added_to(statistics)
         return self.maximise(statistics_about(new_means(posterior)), before)
 
-    def _is_accurate(self, mixture: Mixture, statistics: Statistics) -> bool:
+    def _maximum_if_any(
+        self, statistics: Statistics, before: Mixture | None
+    ) -> tuple[Mixture | None, bool]:
+        """Return the maximum, or None if there is none, and whether it is accurate."""
         times: Array | float = 1.0
-        if self.prior is None:
-            own = statistics.scatter, statistics.counts, statistics.mean_offsets
-            times = self.family.enlargement(mixture.covariance_stack, *own)
-        if self.constraints.covariances is not None:  # no moments are needed for those
-            times = np.where(self.constraints.covariances, 0.0, times)
-        return is_accurate(mixture, statistics.centres, times)
-
-    def _maximum_if_any(self, statistics: Statistics, before: Mixture | None) -> Mixture | None:
-        """Return the maximum, which may be due to rounding, or None if there is none."""
         try:
-            return self._maximum(statistics, before)
+            mixture = self._maximum(statistics, before)
+            if self.prior is None:
+                own = statistics.scatter, statistics.counts, statistics.first_moment
+                times = self.family.enlargement(mixture.covariance_stack, *own)
+            if self.constraints.covariances is not None:  # no moments are needed for those
+                times = np.where(self.constraints.covariances, 0.0, times)
+            if is_surely_accurate(mixture, statistics.centres, times):
+                return mixture, True
+            self._check_definite(mixture)
         except DegenerateCovarianceError:
-            return None
+            return None, False
+        return mixture, is_accurate(mixture, statistics.centres, times)
 
     def min_count(self, n_features: int) -> int:
         """Return the number of rows that a component needs for its covariance; 0 with a prior."""

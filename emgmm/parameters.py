@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from inspect import signature
 from numbers import Integral
 from typing import Any, TypeVar
@@ -42,6 +42,9 @@ ARRAYS = (list, tuple, HasMethods("__array__"))
 BOOLEANS = {"boolean", "verbose", "no_validation"}
 
 
+# Types of values that are valid or not whenever they are validated.
+PLAIN = (str, int, float, bool)
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -54,6 +57,12 @@ def validated(method: Method) -> Method:
 @cache
 def _defaults(kind: type[BaseEstimator]) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in signature(kind).parameters.items()}
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _validate_plain(kind: Any, name: str, value: Any) -> None:
+    """Validate a value of one of the types `PLAIN`, once."""
+    validate_parameter_constraints(kind._parameter_constraints, {name: value}, kind.__name__)
 
 
 def one_of(names: Iterable[str]) -> StrOptions:
@@ -135,7 +144,10 @@ class ValidationMixin:
                         f"{value!r} instead."
                     )
             try:
-                validate_parameter_constraints(constraints, {name: value}, kind.__name__)
+                if type(value) in PLAIN:
+                    _validate_plain(kind, name, value)
+                else:
+                    validate_parameter_constraints(constraints, {name: value}, kind.__name__)
             except InvalidParameterError as error:
                 named = [each.options for each in constraints[name] if isinstance(each, StrOptions)]
                 names = [option for options in named for option in options]

@@ -33,7 +33,8 @@ def row_by_row(
 def labels(e_step: EStepForBlock, block: Block) -> Integers:
     """Return the most probable component of each row, (B,); -1 means noise."""
     found = e_step.labels(block)
-    found[found == e_step.mixture.n_components] = -1
+    if e_step.mixture.noise is not None:
+        found[found == e_step.mixture.n_components] = -1
     return found
 
 

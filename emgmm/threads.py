@@ -22,7 +22,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
 from itertools import chain, islice
 from threading import Lock
@@ -31,6 +31,10 @@ from typing import Any, Generic, NoReturn, TypeVar
 import numpy as np
 from joblib import cpu_count
 from threadpoolctl import LibController, ThreadpoolController
+
+# Number of multiplications up to which BLAS uses one thread. OpenBLAS divides products of a matrix
+# and a vector from 9216 on, and other products from 2**18 on.
+SINGLE = 2**12
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,15 +47,21 @@ _cores = cache(cpu_count)
 _controller = cache(ThreadpoolController)
 
 
-def _allowed(controller: ThreadpoolController) -> int:
+def _limits() -> list[tuple[LibController, int]]:
+    """Return all libraries and their present numbers of threads."""
+    return [(library, library.num_threads) for library in _controller().lib_controllers]
+
+
+def _allowed(limits: list[tuple[LibController, int]]) -> int:
     """Return the number of threads that the cores and the limits of all libraries allow."""
-    return min([_cores(), *(library.num_threads for library in controller.lib_controllers)])
+    return min([_cores(), *(number for _, number in limits)])
 
 
-def _limited(user_api: str) -> list[tuple[LibController, int]]:
-    """Return the libraries with an interface, and their present numbers of threads."""
-    libraries = _controller().lib_controllers
-    return [(each, each.num_threads) for each in libraries if each.user_api == user_api]
+def _with_threads(
+    limits: list[tuple[LibController, int]], user_api: str
+) -> list[tuple[LibController, int]]:
+    """Return the libraries with an interface that use more than one thread."""
+    return [(each, number) for each, number in limits if each.user_api == user_api and number > 1]
 
 
 def _set(libraries: list[tuple[LibController, int]]) -> None:
@@ -80,12 +90,13 @@ class _OneThread:
         lock = self._lock
         with lock:
             if self._n_active == 0:
-                self.n_threads = _allowed(_controller())
-                self._before = _limited("blas")
+                limits = _limits()
+                self.n_threads = _allowed(limits)
+                self._before = _with_threads(limits, "blas")
                 _set([(library, 1) for library, _ in self._before])
             self._n_active += 1
         # The limit of OpenMP applies only to the thread that sets it.
-        openmp = _limited("openmp") if self._forked else []
+        openmp = _with_threads(_limits(), "openmp") if self._forked else []
         _set([(library, 1) for library, _ in openmp])
         try:
             with np.errstate(under="ignore"):  # responsibilities and squares become 0
@@ -112,6 +123,17 @@ class _OneThread:
 
 
 one_blas_thread = _OneThread()
+
+
+def one_blas_thread_for(n_products: int) -> AbstractContextManager[None]:
+    """Return `one_blas_thread`, or a faster context if BLAS uses one thread anyway.
+
+    Parameters
+    ----------
+    n_products : int
+        Number of multiplications in the largest matrix product.
+    """
+    return one_blas_thread() if n_products > SINGLE else np.errstate(under="ignore")
 
 
 @cache
@@ -187,12 +209,13 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
     is left running.
     """
     items = iter(items)
-    first_two = list(islice(items, 2))
-    items = chain(first_two, items)
     n_threads = one_blas_thread.n_threads
+    first_two = list(islice(items, 2))
     if n_threads == 1 or len(first_two) < 2:
+        yield from map(function, first_two)
         yield from map(function, items)
         return
+    items = chain(first_two, items)
     executor = _executor(n_threads - 1)
     errors: dict[str, Any] = {"call": np.geterrcall(), **np.geterr()}
     tasks: deque[_Task[Result]] = deque()

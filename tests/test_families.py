@@ -393,7 +393,10 @@ def test_magnitude_bounds_the_whitened_length(family):
     X, mixture = some_mixture(family)
     reach = np.abs(X).max(axis=0)
     precisions_cholesky = family.per_component(mixture.precisions_cholesky, K)
-    bound = family.structure.magnitude(precisions_cholesky, np.tile(reach, (K, 1)))
+    structure, reaches = family.structure, np.tile(reach, (K, 1))
+    bound = structure.magnitude(precisions_cholesky, reaches)
+    faster = structure.magnitude_bound(precisions_cholesky, reaches)
+    assert bound.sum() <= faster * (1 + 1e-12) <= D * bound.sum() * (1 + 2e-12)
     for k in range(K):
         whitened = family.structure.whiten(precisions_cholesky[k], np.ascontiguousarray(X.T))
         assert (whitened**2).sum(axis=0).max() <= bound[k]

@@ -6,6 +6,8 @@ from conftest import clusters, identity_precisions
 
 from emgmm import GaussianMixture, GaussianMixtureIC, blocks, covariances
 from emgmm.covariances import FAMILIES
+from emgmm.mixture import Mixture
+from emgmm.mstep import is_surely_accurate
 
 DENSE, DIAGONAL = (
     [name for name, family in FAMILIES.items() if family.structure == structure]
@@ -193,3 +195,19 @@ def test_a_choice_says_of_every_dense_family_which_columns_depend_on_each_other(
     reasons = dict(zip(search.results_["covariance_type"], search.results_["reason"], strict=True))
     for name in ("full", "VVE"):
         assert "linearly dependent in column 0, 1, 2" in reasons[name]
+
+
+def correlated(correlation, mean):
+    covariance = np.array([[1.0, correlation], [correlation, 1.0]])
+    return Mixture.of(np.ones(1), np.array([[mean, 0.0]]), covariance[None], FAMILIES["full"])
+
+
+@pytest.mark.parametrize(
+    ("correlation", "mean", "centre"),
+    [(1 - 1e-15, 0.0, 0.0), (1 - 1e-8, 0.0, 0.0), (0.0, 1e5, 0.0), (0.0, 1e15, 1e15)],
+    ids=["singular", "collinear", "far from the centre", "rounding of the mean"],
+)
+def test_one_bound_shows_accuracy_only_where_each_bound_does(correlation, mean, centre):
+    assert is_surely_accurate(correlated(0.9, 3.0), np.array([[1.0, 0.0]]))
+    doubtful = correlated(correlation, mean)
+    assert not is_surely_accurate(doubtful, np.array([[centre, 0.0]]))

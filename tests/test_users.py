@@ -148,6 +148,7 @@ def test_the_signature_is_theirs_and_more():
         "equal_weights",
         "order",
         "acceleration",
+        "sampling",
         "learning_decay",
         "learning_offset",
         "forgetting",

@@ -117,7 +117,7 @@ class Chart:
         family, structure = self.em.family, self.em.family.structure
         offsets = mixture.means.astype(float) - self.origin.centres
         linear = structure.apply(structure.precisions(mixture.each_precision_cholesky), offsets)
-        peaks = np.where(mixture.weights > 0, mixture.log_peaks(), 0.0)  # its product with x is 0
+        peaks = np.where(mixture.weights > 0, mixture.log_peaks, 0.0)  # its product with x is 0
         constant = peaks - 0.5 * (linear * offsets).sum(axis=1)
         noise: Any = [] if mixture.noise is None else np.log(max(mixture.noise.weight, TINY))
         cholesky = family.distinct(mixture.precisions_cholesky.astype(float))

@@ -97,11 +97,12 @@ class EqualVolumes(Family):
         return len(features) == n_features  # fewer features have volumes of their own
 
     def enlargement(
-        self, covariances: Array, scatter: Array, counts: Array, steps: Array
+        self, covariances: Array, scatter: Array, counts: Array, first_moment: Array
     ) -> Array | float:
         # One volume for all: a scatter that is small in every direction is scaled up.
-        variances, D = self.structure.variances, steps.shape[1]
-        moments = variances(scatter, D) / np.maximum(counts, TINY)[:, None] - steps**2
+        variances, D = self.structure.variances, first_moment.shape[1]
+        masses = np.maximum(counts, TINY)[:, None]
+        moments = variances(scatter, D) / masses - (first_moment / masses) ** 2
         own: Array = np.maximum(moments.sum(axis=1), TINY)
         return variances(covariances, D).sum(axis=1) / own
 

@@ -42,6 +42,10 @@ class _Elementwise(Structure, ABC):
     def whiten(self, precision_cholesky: Array, block: Array) -> Array:
         return self.each_feature(precision_cholesky)[..., None] * block
 
+    def magnitude_bound(self, precisions_cholesky: Array, reach: Array) -> float:
+        terms = self.each_feature(precisions_cholesky) * reach
+        return float(np.vdot(terms, terms))
+
     def colour(self, precision_cholesky: Array, block: Array) -> Array:
         return block / self.each_feature(precision_cholesky)[:, None]
 
@@ -107,7 +111,7 @@ class Diagonal(_Elementwise):
         return rows * rows / counts[:, None] - (rows / counts[:, None]) ** 2
 
     def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
-        return np.log(precisions_cholesky).sum(axis=-1)
+        return np.add.reduce(np.log(precisions_cholesky), axis=-1)
 
     def squared_norms(self, precision_cholesky: Array, block: Array) -> Array:
         squares = np.multiply(block, block, out=block)
@@ -115,7 +119,7 @@ class Diagonal(_Elementwise):
 
     def magnitude(self, precisions_cholesky: Array, reach: Array) -> Array:
         whitened = precisions_cholesky * reach
-        return np.einsum("kj,kj->k", whitened, whitened)
+        return np.add.reduce(whitened * whitened, axis=1)
 
     def variances(self, elements: Array, n_features: int) -> Array:
         return elements
@@ -166,7 +170,7 @@ class Isotropic(_Elementwise):
         return np.asarray(precision_cholesky)[..., None] ** 2 * _squares(block)
 
     def magnitude(self, precisions_cholesky: Array, reach: Array) -> Array:
-        return precisions_cholesky**2 * np.einsum("kj,kj->k", reach, reach)
+        return precisions_cholesky**2 * np.add.reduce(reach * reach, axis=1)
 
     def variances(self, elements: Array, n_features: int) -> Array:
         return np.repeat(elements[:, None], n_features, axis=1)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,12 @@ from emgmm.covariances.diagonal import ISOTROPIC
 from emgmm.covariances.structure import Structure, require_definite
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array, Integers
+
+
+@cache
+def _largest_factor(dtype: np.dtype[Any], n_features: int) -> float:
+    """Return the largest entry of U with which a precision cannot overflow `dtype`."""
+    return float(np.sqrt(np.finfo(dtype).max / 4 / n_features))
 
 
 class Family(ABC):
@@ -113,7 +120,7 @@ class Family(ABC):
         """
 
     def enlargement(
-        self, covariances: Array, scatter: Array, counts: Array, steps: Array
+        self, covariances: Array, scatter: Array, counts: Array, first_moment: Array
     ) -> Array | float:
         """How many times as large a covariance may be as the moments that alone it is made of.
 
@@ -127,8 +134,8 @@ class Family(ABC):
             Scatters about centres.
         counts : (K,)
             Masses.
-        steps : (K, D)
-            From the centres to the means.
+        first_moment : (K, D)
+            First moments about the centres.
         """
         return 1.0
 
@@ -219,7 +226,7 @@ class Family(ABC):
         An entry of U U^T is at most D times the largest square. A margin of a factor of 4 keeps the
         variances above the smallest normal number as well, so that they keep their digits.
         """
-        largest = np.sqrt(np.finfo(dtype).max / 4 / n_features)
+        largest = _largest_factor(dtype, n_features)
         self.require_definite(np.abs(self.stack(precisions_cholesky)) <= largest)
 
     def require_definite(self, definite: NDArray[np.bool_]) -> None:
@@ -227,7 +234,9 @@ class Family(ABC):
 
         A component, along the first axis, is definite if all its entries are true.
         """
-        if self.pooled and not definite.all():
+        if np.logical_and.reduce(definite, axis=None):
+            return
+        if self.pooled:
             raise DegenerateCovarianceError(())
         require_definite(definite)
 

@@ -15,7 +15,7 @@ def log_joint_of_complete(mixture: Mixture, rows: Array) -> Array:
     """
     found = np.empty((len(rows), mixture.n_densities))
     means, factors = mixture.means.astype(np.float64), mixture.each_precision_cholesky
-    log_peaks = mixture.log_peaks()
+    log_peaks = mixture.log_peaks
     for k in range(mixture.n_components):
         with np.errstate(over="ignore"):
             deviations = np.ascontiguousarray((rows - means[k]).T)

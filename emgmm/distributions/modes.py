@@ -66,7 +66,7 @@ class _Density:
     """Density of the Gaussian components of a mixture, its gradient and its Hessian."""
 
     def __init__(self, mixture: Mixture) -> None:
-        self.log_peaks = mixture.log_peaks()
+        self.log_peaks = mixture.log_peaks
         self.means = mixture.means.astype(np.float64)
         factors = mixture.family.structure.dense(
             mixture.each_precision_cholesky, mixture.n_features

@@ -116,7 +116,7 @@ class CentredEStep(EStep):
         self.mixture = mixture
         self.means = mixture.means.astype(dtype)
         self.centres = self.means if centres is None else centres.astype(dtype, copy=False)
-        self.log_peaks = mixture.log_peaks().astype(dtype, copy=False)
+        self.log_peaks = mixture.log_peaks.astype(dtype, copy=False)
         self.precisions_cholesky = mixture.each_precision_cholesky.astype(dtype, copy=False)
         self.dtype = np.dtype(dtype)
         K, D = self.means.shape

@@ -97,7 +97,14 @@ class EStepForPass:
         if not summary.complete:
             return MissingEStep(mixture)
         kind = self._kind(mixture)
-        if kind is None or not self._is_in_range(mixture):
+        if kind is None:
+            return self._centred(mixture, self.dtype)
+        if self.block_dtype == np.float64:  # in most passes the range of the rows is small enough
+            features = self._features_about(summary.mean, mixture, np.float64)
+            double = kind(mixture, summary, features)
+            if double.is_accurate_within(self._max_distances):
+                return double
+        if not self._is_in_range(mixture):
             return self._centred(mixture, self.dtype)
         small = _is_small(mixture, summary.n_rows)
         for centre in [summary.mean] if small else _centres(mixture, summary.mean):
@@ -108,7 +115,7 @@ class EStepForPass:
             double = kind(mixture, summary, self._features_about(centre, mixture, np.float64))
             if double.error_near(RELEVANT_SDS) <= MAX_ERROR:
                 return double
-            if double.error(summary.max_distances(centre)) <= MAX_ERROR:
+            if double.is_accurate_within(summary.max_distances(centre)):
                 return double
         return self._centred(mixture, self.block_dtype)
 
@@ -126,6 +133,11 @@ class EStepForPass:
             if expanded.error_near(RELEVANT_SDS) <= MAX_ERROR:
                 return expanded
         return CentredEStep(mixture, centres)
+
+    @cached_property
+    def _max_distances(self) -> Array:
+        """Largest distance of a row from the rows' mean in each feature, (D,)."""
+        return self.summary.max_distances(self.summary.mean)
 
     def _is_in_range(self, mixture: Mixture) -> bool:
         """Return whether no square overflows in the expanded E-step."""
@@ -256,7 +268,7 @@ class EStepForBlock:
             if self._always_expanded:
                 return expanded
             reach = np.abs(rows - expanded.centre[:, None]).max(axis=1)
-            if expanded.error(reach) <= MAX_ERROR:
+            if expanded.is_accurate_within(reach):
                 return expanded
         return self.centred
 

@@ -29,12 +29,13 @@ from emgmm.estep.base import EStep
 from emgmm.estep.blas import feature_sums, log_joint_product
 from emgmm.estep.constrained import constrained_softmax
 from emgmm.estep.features import QuadraticFeatures
+from emgmm.estep.softmax import LIMITS
 from emgmm.mixture import Mixture
 from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
 from emgmm.threads import cached_property
-from emgmm.tolerances import EPS, eps_of
+from emgmm.tolerances import EPS, MAX_ERROR, eps_of
 from emgmm.typing import Array
 
 # Number of entries of phi and responsibilities of a block, B (P + 2 K). They exceed a core's own
@@ -134,15 +135,16 @@ class ExpandedEStep(EStep):
         linear = structure.apply(precisions, self.means)
         K, D = self.means.shape
         parameters = np.zeros(self.mixture.size)
-        parameters[:K, 0] = self.mixture.log_peaks() - 0.5 * (linear * self.means).sum(axis=1)
+        squares = np.add.reduce(linear * self.means, axis=1)
+        parameters[:K, 0] = self.mixture.log_peaks - 0.5 * squares
         parameters[:K, 1 : 1 + D] = linear
         if self.mixture.quadratic_structure is not None:
             parameters[:K, 1 + D :] = structure.coefficients(precisions)
         if noise is not None:
             parameters[-1, 0] = noise.log_weight + (noise.density.constant or 0.0)
         # An infinite logarithm of a weight of 0 would be an invalid operand for BLAS.
-        least = 0.25 * np.finfo(self.features.dtype).min
-        parameters[:, 0] = np.maximum(parameters[:, 0], least)
+        constants = parameters[:, 0]
+        np.maximum(constants, 0.25 * LIMITS[self.features.dtype][2], out=constants)
         return parameters.astype(self.features.dtype, copy=False)
 
     def error(self, reach: Array) -> float:
@@ -152,6 +154,10 @@ class ExpandedEStep(EStep):
         actual errors are ten to a thousand times smaller.
         """
         return EPS * self.mixture.magnitude(reach + np.abs(self.means))
+
+    def is_accurate_within(self, reach: Array) -> bool:
+        """Whether this bound is at most `MAX_ERROR`."""
+        return self.mixture.is_within(reach + np.abs(self.means), MAX_ERROR / EPS)
 
     def error_near(self, sds: float) -> float:
         """Return the bound for rows within `sds` standard deviations of a component.

@@ -117,7 +117,7 @@ class MissingEStep(EStep):
         self.means = mixture.means.astype(np.float64)
         self.centres = self.means if centres is None else centres
         self.precisions_cholesky = mixture.precision_cholesky_stack
-        self.log_peaks = mixture.log_peaks()[:, None]
+        self.log_peaks = mixture.log_peaks[:, None]
         K, D = self.means.shape
         self.conditioning = self.structure.conditioning(self.precisions_cholesky, D)
         self.max_patterns = max(1, BATCH_ENTRIES // (K * self.structure.n_monomials(D)))

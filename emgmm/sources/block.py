@@ -82,5 +82,5 @@ class Block:
     def total(self, each: Array) -> float:
         """Return the weighted sum, in float64, of one value per row."""
         if self.weights is None:
-            return float(each.sum(dtype=float))
+            return float(np.add.reduce(each, dtype=float))
         return float(self.weights @ each)
