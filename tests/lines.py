@@ -20,8 +20,11 @@ TOUR = (
     *("mixture", "statistics", "covariances/", "estep/", "mstep", "em"),
     *("sources/source", "sources/array", "fitting/fit", "fitting/loop"),
 )
-# What serves missing values and the compiler.
-NOT_ON_TOUR = ("estep/missing", "estep/compiled/", "covariances/conditional")
+# What serves missing values, labels, many fits and the compiler.
+NOT_ON_TOUR = (
+    *("estep/missing", "estep/compiled/", "estep/constrained", "estep/stacked"),
+    *("covariances/conditional", "covariances/grouped"),
+)
 
 SPACE = {
     tokenize.COMMENT,
