@@ -118,9 +118,8 @@ class GaussianMixture(
     sampling : {'auto', None}, default='auto'
         Whether a fit to more than 2**20 rows makes most of its steps on random samples of 2**17
         rows or more, at most 2**28 bytes. The starts are run on the smallest sample. Further steps
-        on samples, whose statistics are corrected by those of all rows, follow until one of them
-        raises the mean log-likelihood by less than `tol`; then EM on all rows continues until it
-        meets `tol`. `n_iter_` and `lower_bounds_` count passes over all rows only. None runs EM
+        on samples, whose statistics are corrected by those of all rows, follow as long as they gain
+        much. EM on all rows, with Anderson acceleration, then continues until it meets `tol`. `n_iter_` and `lower_bounds_` count passes over all rows only. None runs EM
         on all rows from the start, as scikit-learn does. So does 'auto' if the fit continues
         another one (`warm_start`), if weights, means and precisions are given, if `init_params` is
         an array, if rows are labelled, or if `max_iter` is below 10.

@@ -9,7 +9,15 @@ from functools import partial
 
 import numpy as np
 
-from emgmm.acceleration import SAMPLE, Sampled, SampleEM, Warmup, evaluate
+from emgmm.acceleration import (
+    SAMPLE,
+    Plain,
+    Sampled,
+    SampleEM,
+    Warmup,
+    after_short_runs,
+    evaluate,
+)
 from emgmm.em import EM
 from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Rules, Run
 from emgmm.fitting.multistart import START_FROM, START_ROWS, Multistart, first_mixture
@@ -27,8 +35,12 @@ LARGEST_FRACTION, LARGEST_BYTES = 1 / 8, 2**28
 # Smallest `max_iter` with which samples are used: fewer iterations are meant to be those of EM.
 LEAST_ITERATIONS = 10
 
-# A sample is followed by a larger one if a gain is more than this fraction of the gain before.
-SLOW = 0.1
+# A sample is followed by a larger one if a gain is more than the first fraction of the gain before.
+# If that is more than the second fraction for the largest sample, EM on all rows is faster.
+SLOW, FUTILE = 0.1, 0.7
+
+# Steps on samples end with a gain below this fraction of `tol`.
+NEGLIGIBLE_GAIN = 0.1
 
 # A run on the smallest sample ends if its remaining gain, in nats for the sample, is less than this
 # number times that of the parameters of the means. The error of a parameter that is estimated from
@@ -107,7 +119,7 @@ def leaps(
     report: Callable[[int, float], None],
     record: Callable[[Progress], None] | None = None,
 ) -> Run:
-    """Make steps on samples until one of them gains less than `tol`.
+    """Make steps on samples until one of them gains much less than `tol`.
 
     A step that does not increase the objective is discarded, and a larger sample follows. The last
     two iterations that `max_iter` allows are left for EM.
@@ -126,13 +138,13 @@ def leaps(
             state = following
             entries.append(HistoryEntry(state.step.objective, em.passes, SAMPLE))
             report(len(entries) - 1, gain)
-            if gain < rules.tol:
+            if gain < NEGLIGIBLE_GAIN * rules.tol:
                 break
-        if gain <= SLOW * gain_before and gain > 0:
+        if 0 < gain <= SLOW * gain_before:
             continue
         if state.level + 1 < len(samples):
             state = replace(state, level=state.level + 1)
-        elif gain <= 0:
+        elif not 0 < gain <= FUTILE * gain_before:
             break
     ending = Ending.MAX_ITER if len(entries) > 1 else Ending.START_ONLY
     return Run(state.step, entries, False, ending)
@@ -175,7 +187,8 @@ def best_by_samples(
     iterate = partial(leaps, em, samples=samples, rules=rules, report=reporter.iteration)
     leapt = recorder.run(partial(begun, em, starts.best.step.mixture), iterate)
     left = replace(rules, max_iter=rules.max_iter - leapt.n_iter)
-    more = partial(multistart.run, multistart.scheme, lambda: leapt.step, left)
-    ended = multistart.split_coincident(leapt.resumed(more(report=reporter.iteration)))
+    scheme = after_short_runs(Warmup if multistart.scheme is Plain else multistart.scheme)
+    more = multistart.run(scheme, lambda: leapt.step, left, report=reporter.iteration)
+    ended = replace(multistart, scheme=scheme).split_coincident(leapt.resumed(more))
     reporter.end(ended.step.objective, converged=ended.converged)
     return replace(starts, best=ended)
