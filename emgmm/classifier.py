@@ -95,11 +95,11 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
     Parameters
     ----------
     n_components : int or iterable of int, default=1
-        Number of components of each class. Of several numbers, the criterion selects one for each
-        class. Only 1 is possible with ``components="shared"``.
+        Number of components of each class. If several numbers are given, the criterion selects one
+        for each class. Only 1 is possible with ``components="shared"``.
     covariance_type : str, Family or iterable of these, default='full'
-        Covariance family, as in `GaussianMixture`; 'all' means all families of mclust. Of several
-        families, the criterion selects one for each class, or one for all classes with
+        Covariance family, as in `GaussianMixture`; 'all' means all families of mclust. If several
+        families are given, the criterion selects one for each class, or one for all classes with
         ``components="shared"``.
     components : {'separate', 'shared'}, default='separate'
         'separate' fits a mixture to the rows of each class (MclustDA; Hastie and Tibshirani 1996).
@@ -107,9 +107,10 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         classes (EDDA; Bensmail and Celeux 1996): 'EEE' is linear and 'VVV' quadratic discriminant
         analysis, and 'VVI' is naive Bayes.
     criterion : {'bic', 'aic', 'icl'}, default='bic'
-        Criterion of the selection. With 'separate', it is that of the class's own mixture and
-        number of rows; with 'shared', that of all rows without their classes, in which the
-        proportions of the classes do not count as parameters, as in mclust.
+        Criterion of the selection. With 'separate', it is computed for each class, from its own
+        mixture and number of rows. With 'shared', it is computed from the density of all rows
+        without their classes, and the proportions of the classes do not count as parameters, as in
+        mclust.
     priors : array-like of shape (n_classes,), default=None
         Prior probabilities of the classes, in the order of `classes_`; by default the proportions
         of the classes in y by weight, or their estimates if there are unlabelled rows.
@@ -120,7 +121,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
     n_jobs, tol, reg_covar, max_iter, n_init, init_params, random_state, verbose, \
             verbose_interval, break_symmetry, acceleration, prior, weight_concentration
         Parameters of `GaussianMixtureIC`, with its defaults. `init_params` is used for classes with
-        several components.
+        more than one component.
 
     Attributes
     ----------
@@ -131,12 +132,12 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
     mixtures_ : list of GaussianMixture
         Fitted mixture of each class.
     results_ : dict of ndarray
-        Candidates and their figures, as in `GaussianMixtureIC`; with 'separate', of one class after
-        the other, with a column ``class``. With unlabelled rows, candidates of 'separate' are
-        fitted to the labelled ones. ``failure`` is the reason why a family cannot be fitted, for
-        example to a class with fewer rows than it needs.
+        Candidates and their figures, as in `GaussianMixtureIC`. With 'separate', it contains the
+        candidates of all classes, with a column ``class``, which are fitted to the labelled rows.
+        ``failure`` is the reason why a family cannot be fitted, for example to a class with fewer
+        rows than it needs.
     n_iter_ : int
-        Largest number of iterations of EM of the mixtures that were kept.
+        Number of iterations of EM, the largest one if several mixtures were selected.
     transduction_ : ndarray of shape (n_samples,)
         Class of each row of the fit: the one in y, or the predicted one of an unlabelled row.
     n_features_in_ : int
@@ -146,7 +147,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
 
     See Also
     --------
-    GaussianMixture : Its ``fit`` takes labels of components, some of which may have none.
+    GaussianMixture : Mixture whose ``fit`` takes the components of some rows as labels.
     sklearn.discriminant_analysis.LinearDiscriminantAnalysis : Classes with a common covariance.
 
     References
@@ -351,9 +352,8 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
 
     # -- a mixture for each class -----------------------------------------------------------------
     def _fit_separate(self, rows: TrainingRows) -> Classes:
-        families(
-            self.covariance_type, rows.rows.values.shape[1]
-        )  # an error about it is of no class
+        # An invalid covariance_type is an error that does not concern a single class.
+        families(self.covariance_type, rows.rows.values.shape[1])
         selections, tables = [], []
         for code, name in enumerate(rows.classes):
             own = rows.rows.take(np.flatnonzero(rows.codes == code))
@@ -443,13 +443,13 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) with two classes
-            Log-joint of each class; with two classes, that of the second minus that of the first.
+            These logarithms; with two classes, that of the second minus that of the first.
         """
         log_joint = self._log_joint(X)
         return log_joint[:, 1] - log_joint[:, 0] if len(self.classes_) == 2 else log_joint
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Compute the logarithm of `predict_proba`, which is exact where probabilities underflow.
+        """Compute the logarithm of `predict_proba`, accurate where probabilities underflow.
 
         Parameters
         ----------

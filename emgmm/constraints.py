@@ -248,8 +248,8 @@ def constraints_of(
     for name in masks:
         if getattr(given, name) is None:
             raise ValueError(
-                f"fixed contains {name!r}, but {VALUES[name]}, which has to give their values, is "
-                "None."
+                f"fixed contains {name!r}, but {VALUES[name]} is None: give their values by "
+                f"{VALUES[name]}."
             )
     covariances = masks.get("covariances")
     if covariances is not None and not (family.independent or covariances.all()):
@@ -285,7 +285,7 @@ def _masks(fixed: Any, n_components: int) -> dict[str, Mask]:
         if mask.dtype != bool or mask.shape not in ((), (n_components,)):
             raise ValueError(
                 f"fixed[{name!r}] must be True, False or a boolean for each of the {n_components} "
-                f"components, but is {value!r}"
+                f"components, but is {value!r}."
             )
         if mask.any():
             found[name] = np.array(np.broadcast_to(mask, n_components))

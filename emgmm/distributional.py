@@ -36,13 +36,13 @@ class DistributionMixin:
         Parameters
         ----------
         features : int, str, or sequence of these
-            Indices or names of the features, in the order of those of the result.
+            Indices or names of the features, in the order in which the result contains them.
 
         Returns
         -------
         GaussianMixture
-            Fitted estimator, as of `from_parameters`, whose `score_samples` is that of rows in
-            which all other features are missing. Uniform noise is uniform over a box that is
+            Fitted estimator, as returned by `from_parameters`. Its `score_samples` is that of rows
+            in which all other features are missing. Uniform noise is uniform over a box that is
             parallel to the features.
 
         Raises
@@ -76,7 +76,7 @@ class DistributionMixin:
         """Return the distribution of the other features given the values of some.
 
         It is a Gaussian mixture. The weight of a component is its responsibility for the given
-        values, also where all densities of these underflow.
+        values, which is accurate even if all densities underflow.
 
         Parameters
         ----------
@@ -89,8 +89,8 @@ class DistributionMixin:
         Returns
         -------
         GaussianMixture
-            Fitted estimator of the other features, in their order, as of `from_parameters`. Its
-            covariance type is chosen as in `marginal`.
+            Fitted estimator of the other features, in their order, as returned by
+            `from_parameters`. Its covariance type is chosen as in `marginal`.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class DistributionMixin:
         if not 0 < len(given) < mixture.n_features:
             raise ValueError(
                 f"The values of {len(given)} of {mixture.n_features} features are given: give at "
-                "least one, and leave at least one."
+                "least one, and leave out at least one."
             )
         rest = [j for j in range(mixture.n_features) if j not in given]
         return self._derived(distributions.conditional(mixture, given, numbers), rest)

@@ -139,7 +139,8 @@ class GaussianMixture(
         Parameters that keep the values of `weights_init`, `means_init` and `precisions_init`, which
         have to be given. A dict fixes those of some components only; covariances of some components
         can be fixed where each component has its own (full, diag, spherical, VVV, VVI, VII, V).
-        Free weights share what fixed ones leave. The ridge is not added to fixed covariances.
+        Free weights share what remains of the sum of one. The ridge is not added to fixed
+        covariances.
     equal_weights : bool, default=False
         Whether the components have equal weights; the weight of noise is free.
     order : {None, 'mean', 'weight'}, default=None
@@ -360,11 +361,12 @@ class GaussianMixture(
             Weight of each row; 1 by default. A weight of 2 is the row twice, and 0 is no row. If X
             is `blocks`, `blocks` of the same lengths are accepted.
         labels : array-like of shape (n_samples,) or (n_samples, K), or blocks, default=None
-            What is known of the components of the rows: integers, the component of each row, -1 if
-            it is not known, and K for noise where there is noise; or floats, responsibilities that
-            do not change, with a row of NaN where nothing is known. With noise, they may have
-            another column. A component with labelled rows starts from the mean of these, the others
-            from `init_params`; an array as `init_params` is the start of all. If all rows are
+            What is known of the components of the rows. Integers are the component of each row, -1
+            if it is not known, and K for noise if there is a noise component. Floats are
+            responsibilities that do not change, with a row of NaN where nothing is known; with
+            noise, they may have an additional column. Components with labelled rows start from the
+            mean of these, and the others from `init_params`; an array as `init_params` determines
+            the start of all. If all rows are
             labelled, the fit is a single M-step. The label of a row without observed values is
             ignored. If X is `blocks`, `blocks` of the same lengths are accepted.
 

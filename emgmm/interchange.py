@@ -29,7 +29,7 @@ HISTORY = {"objective": "f", "passes": "i", "event": "U"}
 STARTS = {"objective": "f", "n_iter": "i", "converged": "b", "ending": "U"}
 
 # Types, besides those that skops trusts by default, that estimators consist of: these contain
-# numbers, strings and arrays only, and loading them runs no code but that of this package.
+# numbers, strings and arrays only, and loading them runs no code except that of this package.
 TRUSTED_TYPES = [
     "emgmm.estimator.GaussianMixture",
     "emgmm.selection.estimator.GaussianMixtureIC",

@@ -37,23 +37,23 @@ from emgmm.sources.tables import column_labels, select
 from emgmm.threads import in_order, one_blas_thread
 from emgmm.tolerances import checked_afterwards
 
-# Largest number of entries of the rows of a problem that is fitted together with others. For larger
-# ones separate fits, which use several threads, are as fast.
+# Largest number of entries of the rows of a data set that is fitted together with others. For
+# larger ones, separate fits, which use several threads, are as fast.
 LARGEST = 2**18
 
-# Fraction of the largest number of rows that the problems of a stack have at least. The others are
-# padded, so that a quarter of the work may be in vain.
+# Smallest number of rows of a data set in a stack, relative to the largest one. The rows of smaller
+# data sets are padded, so that at most a quarter of the computation is for padding.
 LEAST_ROWS = 0.75
 
 
 @dataclass(frozen=True)
 class FitFailure:
-    """A problem of `fit_many` that could not be fitted.
+    """A data set of `fit_many` that could not be fitted.
 
     Parameters
     ----------
     index : int
-        Position of the problem, from 0.
+        Position of the data set, from 0.
     error : Exception
         Error that `fit` raised.
     """
@@ -63,7 +63,7 @@ class FitFailure:
 
 
 class Job(NamedTuple):
-    """A problem: its position, its rows and their weights."""
+    """A data set: its position, its rows and their weights."""
 
     number: int
     X: Any
@@ -84,8 +84,8 @@ def fit_many(
 ) -> list[Any]:
     """Fit an estimator to each of many data sets.
 
-    Each result is what ``clone(estimator).fit(X)`` gives for the data set, up to rounding. Small
-    data sets are fitted together, which takes a small part of the time of separate fits.
+    Each result is that of ``clone(estimator).fit(X)`` for the data set, up to rounding. Small data
+    sets are fitted together, which takes less time than separate fits.
 
     Parameters
     ----------
@@ -123,18 +123,18 @@ def fit_many(
     Warns
     -----
     UserWarning
-        Warnings of the fits, one of each class. Its attribute ``problems`` is a dictionary from the
-        positions of the data sets concerned to the warning of each.
+        Warnings of the fits, one of each class. The attribute ``problems`` of a warning is a
+        dictionary from the positions of the data sets concerned to the warning of each.
 
     Notes
     -----
-    Data sets are fitted together by `GaussianMixture` itself, for plain EM with ``n_init=1``
-    and a covariance type without constraints between the components or with a covariance that all
-    of them share (full, tied, diag, spherical and mclust's names of these, EII and EEI), without
-    prior, noise, constraints, acceleration, checkpoint, or output of the progress. All others are
-    fitted separately, one after the other in each process: data sets with missing values, with more
-    than 2**18 values or that are not arrays in memory, and those whose fit meets singular,
-    collapsed, starved or coincident components or an imprecise computation.
+    Data sets are fitted together if the estimator is a `GaussianMixture`, not an instance of a
+    subclass, with plain EM, ``n_init=1``, a covariance type in which the components are independent
+    of each other or share one covariance (full, tied, diag, spherical and mclust's names of these,
+    EII and EEI), and without prior, noise, constraints, acceleration, checkpoint, or output of the
+    progress. All others are fitted separately, one after the other in each process. This includes
+    data sets with missing values, with more than 2**18 values, or that are not arrays in memory,
+    and fits with singular, collapsed, starved or coincident components or an imprecise computation.
 
     Examples
     --------
@@ -354,7 +354,10 @@ def _consolidated(found: Iterable[tuple[int, Warning]]) -> Iterator[Warning]:
         problems[type(warning)].setdefault(index, warning)
     for own in problems.values():
         told: Any = copy(next(iter(own.values())))
-        told.args = (f"In some of the fits, see the attribute `problems` of this warning: {told}",)
+        told.args = (
+            "This warning concerns the data sets that its attribute `problems` lists. The first of "
+            f"them has the warning: {told}",
+        )
         told.problems = own
         if isinstance(told, EMWarning):
             told.components = ()

@@ -45,7 +45,7 @@ FULL = FAMILIES["full"]
 class GaussianMixtureProjection(
     ValidationMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
-    r"""Projection on the directions in which the components of a mixture differ most.
+    r"""Projection onto the directions in which the components of a mixture differ most.
 
     The directions :math:`\beta` are the eigenvectors of :math:`M \beta = l \Sigma \beta`, where
     :math:`\Sigma` is the covariance of the rows and
@@ -58,7 +58,7 @@ class GaussianMixtureProjection(
 
     :math:`\mu` and :math:`\bar\Sigma` are the weighted means of the :math:`\mu_k` and
     :math:`\Sigma_k`. These are the directions of Scrucca (2010) and of ``MclustDR`` in R's mclust;
-    they do not depend on the units of the features. Scores have the units of normalized linear
+    they do not depend on the units of the features. Coordinates have the units of normalized linear
     combinations of the features.
 
     Parameters
@@ -159,8 +159,8 @@ class GaussianMixtureProjection(
         ----------
         X : array-like of shape (n_samples, n_features), blocks or Dask, default=None
             Rows, with NaN where a value is missing, from which the mean and the covariance are
-            computed. None takes those of the fitted mixture instead, which nearly agree with them
-            at a maximum of the likelihood.
+            computed. None means those of the fitted mixture, which nearly agree with them at a
+            maximum of the likelihood.
         y : Ignored
             Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -230,7 +230,7 @@ class GaussianMixtureProjection(
         return len(self.components_)
 
     def transform(self, X: Any) -> Array:
-        """Project rows on the directions.
+        """Project rows onto the directions.
 
         Parameters
         ----------

@@ -12,7 +12,7 @@ come from three cultivars. First all cultivars are known, and then only those of
 #
 # With ``components="shared"`` each class has one component, and the criterion selects the family of
 # their covariances. EEE is linear and VVV quadratic discriminant analysis, VVI is naive Bayes, and
-# the other families are in between.
+# the other families impose other constraints.
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -47,8 +47,8 @@ for name, mixture in zip(wine.target_names, model.mixtures_, strict=True):
 # Wines whose cultivar is not known
 # ---------------------------------
 #
-# Now only every tenth cultivar is known; -1 is unknown. The other wines take part in the fit by EM,
-# and make the estimates of the covariances more precise.
+# Now the cultivar is known only for every tenth wine, and is -1 for the others. These take part in
+# the fit by EM, and make the estimates of the covariances more precise.
 
 few = y.where(np.arange(len(y)) % 10 == 0, -1)
 settings = {"covariance_type": "VVI", "components": "shared"}
@@ -59,7 +59,7 @@ for title, each in (("labelled wines only", supervised), ("all wines", semi)):
     print(f"{title}: accuracy {each.score(X[~known], y[~known]):.3f}")
 
 # %%
-# The regions of the classes, with the labelled wines as large dots:
+# The following figure shows the regions of the classes, with the labelled wines as large dots.
 
 figure, axes = plt.subplots(1, 2, figsize=(9.6, 4), sharey=True, layout="constrained")
 for ax, each, title in zip(

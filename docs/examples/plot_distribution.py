@@ -44,7 +44,7 @@ for sepal_length in (4.8, 5.5, 6.5):
     low, high = given.interval(0.9)
     modes = ", ".join(f"{mode:.1f}" for mode in np.sort(given.modes()[:, 0]))
     print(
-        f"sepals of {sepal_length} cm: mean {given.mean():.1f} cm, 90 % between {low:.1f} and "
+        f"sepals of {sepal_length} cm: mean {given.mean():.1f} cm, 90% between {low:.1f} and "
         f"{high:.1f} cm, modes at {modes} cm"
     )
 
@@ -52,7 +52,7 @@ for sepal_length in (4.8, 5.5, 6.5):
 # How many rows are in the intervals
 # ----------------------------------
 #
-# Over all rows, a 90 % interval should contain about 90 % of the petal lengths.
+# Over all rows, a 90% interval should contain about 90% of the petal lengths.
 
 intervals = np.array([petal(value).interval(0.9) for value in table["sepal length"]])
 inside = (intervals[:, 0] <= table["petal length"]) & (table["petal length"] <= intervals[:, 1])
@@ -62,9 +62,9 @@ print(f"{inside.mean():.1%} of the rows are in their intervals")
 # Pictures
 # --------
 #
-# Left, quantiles given each sepal length, over the rows and the components. Right, the conditional
-# densities for three sepal lengths; a conditional distribution can be drawn by
-# ``GaussianMixtureDisplay`` as well.
+# The left panel shows the quantiles given each sepal length, with the rows and the components. The
+# right panel shows the conditional densities for three sepal lengths, which
+# ``GaussianMixtureDisplay`` can also draw.
 
 _, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.6), layout="constrained")
 GaussianMixtureDisplay.from_estimator(model, table, sds=(2,), ax=left)
@@ -72,7 +72,7 @@ x = np.linspace(4.2, 8.0, 120)
 quantiles = np.array([petal(value).ppf([0.05, 0.5, 0.95]) for value in x])
 left.fill_between(x, quantiles[:, 0], quantiles[:, 2], color=GREY, alpha=0.25)
 left.plot(x, quantiles[:, 1], color="black", lw=1)
-left.set_title("median, and 5 % to 95 %", fontsize="small")
+left.set_title("median, and 5% to 95%", fontsize="small")
 y = np.linspace(0.5, 7.5, 400)
 for sepal_length, colour, style in zip((4.8, 5.5, 6.5), COLOURS, ("-", "--", ":"), strict=False):
     right.plot(y, petal(sepal_length).pdf(y), style, color=colour, label=f"{sepal_length} cm")

@@ -1,10 +1,10 @@
 """
-Merging components into clusters, and looking at them
-=====================================================
+Merging components into clusters, and projections
+=================================================
 
 The BIC selects as many components as the density needs, and a cluster that is not Gaussian needs
-several. ``merge_components`` merges those that overlap. ``GaussianMixtureProjection`` finds the
-directions in which the components differ most.
+more than one. ``merge_components`` merges components that overlap. ``GaussianMixtureProjection``
+finds the directions in which the components differ most.
 """
 
 # %%
@@ -12,8 +12,8 @@ directions in which the components differ most.
 # -----------------------------
 #
 # The eruptions of Old Faithful are short or long. In standardized units, round components (the
-# family VII) have no correlations, so that the elongated clusters need more than one each: the BIC
-# selects four, and it is much higher for two.
+# family VII) have no correlations, so that each of the elongated clusters needs more than one
+# component: the BIC selects four components, and it is much higher for two.
 
 from matplotlib import pyplot as plt
 from sklearn.datasets import load_iris
@@ -38,8 +38,8 @@ for n_components, bic in zip(model.results_["n_components"], model.results_["bic
 # -------
 #
 # Each step merges the two clusters whose merger reduces the entropy of the labels most. In the left
-# panel, the height of a link is the entropy that has been removed, and the right panel shows the
-# entropy that is left. Its elbow is the number of clusters: those beyond it overlap.
+# panel, the height of a link is the reduction of the entropy, and the right panel shows the entropy
+# that remains. Its elbow determines the number of clusters.
 
 merged = merge_components(model, X)
 print(merged, merged.component_to_cluster_)
@@ -67,18 +67,20 @@ for cluster in range(merged.n_clusters):
 
 # %%
 # Two other methods compare the components themselves, by the Bhattacharyya coefficient of their
-# densities or by the depth of the valley between their modes. They find the same clusters.
+# densities, or by the lowest density between their modes relative to the density at the lower mode.
+# They find the same clusters.
 
 for method in ("bhattacharyya", "ridge"):
     print(method, merge_components(model, X, method=method).component_to_cluster_)
 
 # %%
-# Looking at clusters in four dimensions
-# --------------------------------------
+# Clusters in four dimensions
+# ---------------------------
 #
-# With more than two features, no pair of these need show the clusters best. The projection finds
-# the combinations of all features in which the components differ most, in their means and in their
-# covariances. The components of this mixture are nearly the three species of iris.
+# With more than two features, there may be no pair of features that shows the clusters well. The
+# projection finds the linear combinations of all features in which the components differ most, in
+# their means and in their covariances. The components of this mixture are nearly the three species
+# of iris.
 
 iris = load_iris(as_frame=True)
 flowers = GaussianMixtureIC(3, covariance_type="VEV", random_state=0).fit(iris.data)
@@ -93,5 +95,5 @@ left.set_title("the first two features")
 _ = right.set_title("the first two directions")
 
 # %%
-# **Insight:** the number of components describes the density, and the number of clusters is another
-# question. Answer the first by the BIC, and the second by merging.
+# **Insight:** the number of components that describes the density best need not be the number of
+# clusters. The BIC selects the first, and merging determines the second.

@@ -121,7 +121,7 @@ class CorrectedEM(EM):
 
 @dataclass(frozen=True, eq=False)
 class Sampled(Plain):
-    """State of EM between steps that are made on samples.
+    """State of EM whose steps are made on samples.
 
     Parameters
     ----------

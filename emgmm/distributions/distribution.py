@@ -35,8 +35,9 @@ class MixtureDistribution:
     by element on numbers or arrays of any shape, as those of ``scipy.stats.norm``. In more
     dimensions, the last axis of x contains the features, as in ``scipy.stats.multivariate_normal``.
 
-    Uniform noise is part of the distribution. Its density is 0 outside the box of the noise, where
-    `score_samples` of the estimator continues it, so that the density here integrates to one.
+    Uniform noise is part of the distribution. Its density is 0 outside the box of the noise, so
+    that the density of the distribution integrates to one. `score_samples` of the estimator uses
+    the same density of noise everywhere.
 
     Parameters
     ----------
@@ -54,9 +55,9 @@ class MixtureDistribution:
 
     See Also
     --------
-    kl_divergence : Kullback-Leibler divergence of two mixtures.
-    l2_distance : L2 distance of the densities of two mixtures.
-    wasserstein_distance : Wasserstein distance of two mixtures.
+    kl_divergence : Kullback-Leibler divergence between two mixtures.
+    l2_distance : L2 distance between the densities of two mixtures.
+    wasserstein_distance : Wasserstein distance between two mixtures.
 
     Examples
     --------
@@ -125,7 +126,7 @@ class MixtureDistribution:
 
     # -- densities -------------------------------------------------------------------------------
     def logpdf(self, x: Any) -> Any:
-        """Compute the logarithm of the density, which is exact where the density underflows.
+        """Compute the logarithm of the density, which is accurate where the density underflows.
 
         Parameters
         ----------
@@ -173,8 +174,8 @@ class MixtureDistribution:
         Returns
         -------
         float or ndarray
-            Log-probabilities. In one dimension they are exact up to rounding, also where the
-            probability underflows; in more dimensions, see `cdf`.
+            Log-probabilities. In one dimension, they are exact up to rounding, even where the
+            probability underflows. In more dimensions, their precision is that of `cdf`.
         """
         return self._log_probability(x, 1)
 
@@ -227,8 +228,8 @@ class MixtureDistribution:
     def sf(self, x: Any) -> Any:
         """Compute the probability that every feature exceeds x, the survival function.
 
-        In one dimension this is 1 - cdf(x), without the loss of digits where it is small. In more
-        dimensions it is not.
+        In one dimension, this is 1 - cdf(x), without the loss of digits where it is small. In more
+        dimensions, the two differ.
 
         Parameters
         ----------
@@ -424,7 +425,7 @@ class MixtureDistribution:
         Parameters
         ----------
         n_samples : int, default=100000
-            Number of draws. The standard error is that of the mean of so many log-densities.
+            Number of draws. The standard error is that of the mean of their log-densities.
         random_state : int, RandomState or Generator instance or None, default=None
             Seed of the draws.
 
@@ -451,9 +452,9 @@ class MixtureDistribution:
         -----
         The searches start from the means of the components, and from points between those of each
         pair on the curve that contains all stationary points of these two (Ray and Lindsay 2005).
-        With one or two components, and in one dimension, they thus start everywhere where a mode
-        can be. With more, every returned point is a mode, but no known method guarantees that all
-        modes are found.
+        With one or two components, and in one dimension, the starts cover all places where a mode
+        can be. With more components and dimensions, every returned point is a mode, but no known
+        method guarantees that all modes are found.
 
         References
         ----------

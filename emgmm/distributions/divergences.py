@@ -1,4 +1,4 @@
-"""Divergences and distances of two mixtures."""
+"""Divergences and distances between two mixtures."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ MonteCarloResult.standard_error.__doc__ = "Standard error of the estimate."
 def kl_divergence(
     p: Any, q: Any, *, n_samples: int = DRAWS, random_state: Any = None
 ) -> MonteCarloResult:
-    """Estimate the Kullback-Leibler divergence of two mixtures, E_p [log p(X) - log q(X)].
+    """Estimate the Kullback-Leibler divergence between two mixtures, E_p [log p(X) - log q(X)].
 
-    There is no closed form for mixtures. The estimate is the mean over draws from p, and need not
-    be positive if p and q are nearly the same.
+    There is no closed form for mixtures. The estimate is the mean over draws from p. It may be
+    negative if p and q are nearly the same.
 
     Parameters
     ----------
@@ -79,10 +79,10 @@ def kl_divergence(
 
 
 def l2_distance(p: Any, q: Any) -> float:
-    """Compute the L2 distance of the densities of two mixtures.
+    """Compute the L2 distance between the densities of two mixtures.
 
-    It is the root of the integral of (p - q)^2, which is a sum over pairs of components. Distances
-    below about 1e-8 of the norm of p are rounding errors.
+    It is the square root of the integral of (p - q)^2, which is a sum over pairs of components.
+    Distances below about 1e-8 times the norm of p are rounding errors.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def l2_distance(p: Any, q: Any) -> float:
     Returns
     -------
     float
-        Distance, in the unit of the root of a density.
+        Distance, in the unit of the square root of a density.
 
     Raises
     ------
@@ -127,11 +127,11 @@ def l2_distance(p: Any, q: Any) -> float:
 
 
 def wasserstein_distance(p: Any, q: Any) -> float:
-    """Compute the Wasserstein distance of two mixtures, transporting components to components.
+    """Compute the Wasserstein distance between two mixtures, transporting components to components.
 
-    It is the root of the smallest mean squared distance of X ~ p and Y ~ q among the joint
-    distributions that are Gaussian mixtures themselves, and a distance of mixtures. It is at least
-    the unrestricted Wasserstein distance of order 2.
+    It is the square root of the smallest mean squared distance between X ~ p and Y ~ q among the
+    joint distributions that are Gaussian mixtures themselves. It is a metric, and at least as large
+    as the unrestricted Wasserstein distance of order 2.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def wasserstein_distance(p: Any, q: Any) -> float:
         options=LINPROG,
     )
     if plan.x is None:
-        raise ArithmeticError(f"The plan of transport was not found: {plan.message}")
+        raise ArithmeticError(f"The optimal transport plan was not found: {plan.message}")
     return float(np.sqrt(max(0.0, costs.ravel() @ plan.x)))
 
 

@@ -32,7 +32,7 @@ GROWTH = 4
 # Largest fraction of the rows, and largest number of bytes, of a sample.
 LARGEST_FRACTION, LARGEST_BYTES = 1 / 8, 2**28
 
-# Smallest `max_iter` with which samples are used: fewer iterations are meant to be those of EM.
+# Smallest `max_iter` with which samples are used. A user who sets a smaller one expects plain EM.
 LEAST_ITERATIONS = 10
 
 # A sample is followed by a larger one if a gain is more than the first fraction of the gain before.
@@ -43,7 +43,7 @@ SLOW, FUTILE = 0.1, 0.7
 NEGLIGIBLE_GAIN = 0.1
 
 # A run on the smallest sample ends if its remaining gain, in nats for the sample, is less than this
-# number times that of the parameters of the means. The error of a parameter that is estimated from
+# value times the number of parameters of the means. The error of a parameter that is estimated from
 # the sample costs about half a nat. The second number limits the iterations.
 NEGLIGIBLE = 0.05
 MOST_ITERATIONS = 1000
@@ -104,7 +104,7 @@ class Samples:
 
 
 def begun(em: EM, mixture: Mixture) -> Progress:
-    """Return the state of a run of `leaps` from a mixture; this takes one pass."""
+    """Return the state from which `leaps` starts, for a mixture; this takes one pass."""
     step = evaluate(em, mixture, SAMPLE)
     first = HistoryEntry(step.objective, step.passes, step.event)
     return Progress(Sampled(step), [first], 0, -np.inf, em.passes)

@@ -117,7 +117,7 @@ class MergedMixture:
     def predict(self, X: Any) -> Integers:
         """Predict the most probable cluster of each row.
 
-        It need not contain the most probable component of the row.
+        The most probable cluster need not contain the most probable component of the row.
 
         Parameters
         ----------
@@ -260,7 +260,7 @@ def merge_components(
         Rows, usually those of the fit, with NaN where a value is missing. Rows without any observed
         value are ignored.
     method : {'entropy', 'bhattacharyya', 'ridge'}, default='entropy'
-        Which pair is merged next. 'entropy' is the pair whose merger reduces the entropy of the
+        Pair that is merged next. 'entropy' merges the pair whose merger reduces the entropy of the
         probabilities of the clusters most (Baudry et al. 2010, the method of R's ``clustCombi``);
         it reads X in K - 1 passes. The other methods of Hennig (2010) compare clusters by the
         Gaussians with their weights, means and covariances, and read X in one pass, for `entropy_`.
@@ -272,8 +272,8 @@ def merge_components(
         Number of clusters, from 1 to K. None selects the elbow of the entropy: the number from 2
         to K - 1 at which two straight lines that meet there fit `entropy_` best, as R's
         ``clustCombiOptim``. With fewer than three components there is no elbow, and nothing is
-        merged. An elbow is found in any sequence, also if all components are well separated:
-        compare it with `MergedMixture.plot`.
+        merged. An elbow is found in any sequence, even if all components are well separated:
+        examine it with `MergedMixture.plot`.
     sample_weight : array-like of shape (n_samples,), default=None
         Weight of each row; 1 by default.
 

@@ -33,7 +33,7 @@ _undo: ExitStack | None = None
 
 
 def patch_sklearn() -> None:
-    """Let the name ``sklearn.mixture.GaussianMixture`` denote ``emgmm.GaussianMixture``.
+    """Make the name ``sklearn.mixture.GaussianMixture`` refer to ``emgmm.GaussianMixture``.
 
     The name is replaced in ``sklearn.mixture`` and in the private module that defines it. Until
     `unpatch_sklearn` is called:
@@ -44,18 +44,18 @@ def patch_sklearn() -> None:
     * Instances of this package's class count as instances of scikit-learn's class in `isinstance`
       and `issubclass`, and vice versa. Of subclasses, only genuine instances are instances.
     * Existing instances of scikit-learn's class work as before. They can be copied and pickled, and
-      pickles of them, also those from before, restore instances of scikit-learn's class.
+      their pickles, including earlier ones, restore instances of scikit-learn's class.
     * A subclass that overrides a method that this package does not call is refused when it is
       fitted, not when it is defined.
 
     Other processes are not patched, which includes the workers of joblib unless they are threads or
-    forks. ``BayesianGaussianMixture`` does not change. Calls can be repeated and can be made by
-    several threads; one call of `unpatch_sklearn` undoes all of them.
+    forked processes. ``BayesianGaussianMixture`` does not change. The function can be called
+    repeatedly and by several threads; one call of `unpatch_sklearn` undoes all of them.
 
     See Also
     --------
     unpatch_sklearn : Undo the change.
-    GaussianMixture.to_sklearn : Convert one fitted model for code that requires scikit-learn's.
+    GaussianMixture.to_sklearn : Convert a fitted model for code that needs scikit-learn's class.
 
     Notes
     -----
@@ -89,11 +89,11 @@ def patch_sklearn() -> None:
 
 
 def unpatch_sklearn() -> None:
-    """Undo `patch_sklearn`, completely; without a preceding call, do nothing.
+    """Undo `patch_sklearn` completely; without a preceding call, do nothing.
 
     Code that imported the name while scikit-learn was patched keeps this package's class. Its
-    instances, and subclasses of it that were defined meanwhile, continue to work, but no longer
-    count as instances and subclasses of scikit-learn's class.
+    instances, and subclasses of it that were defined while scikit-learn was patched, continue to
+    work, but no longer count as instances and subclasses of scikit-learn's class.
 
     See Also
     --------
