@@ -27,6 +27,7 @@ from emgmm.patch import patch_sklearn, unpatch_sklearn
 from emgmm.plotting import ConvergenceDisplay, GaussianMixtureDisplay, InformationCriterionDisplay
 from emgmm.prior import NormalInverseWishart
 from emgmm.projection import GaussianMixtureProjection
+from emgmm.regressor import GaussianMixtureRegressor
 from emgmm.selection.estimator import GaussianMixtureIC
 from emgmm.sources import blocks
 from emgmm.version import InconsistentVersionWarning, __version__
@@ -44,6 +45,7 @@ __all__ = [
     "GaussianMixtureDisplay",
     "GaussianMixtureIC",
     "GaussianMixtureProjection",
+    "GaussianMixtureRegressor",
     "InconsistentVersionWarning",
     "InformationCriterionDisplay",
     "MergedMixture",
