@@ -29,6 +29,9 @@ from emgmm.wrapping import MixtureWrapper
 # square root of the unit of rounding, so that neither the ridge nor rounding errors matter.
 RIDGE = 1e-8
 
+# Number of rows of a block, whose conditional means of each component then fit into a cache.
+MAX_ROWS = 2**13
+
 
 class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper):  # type: ignore[misc]
     """Regressor that predicts by the conditional distribution in a Gaussian mixture of X and y.
@@ -345,7 +348,8 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
         """Return a method of the response for each row, in shape (n, *shape)."""
         source = validation.source(self, X, reset=False)
         with one_blas_thread():
-            return row_by_row(response.given, source, partial(_shaped, function, shape), *shape)
+            shaped = partial(_shaped, function, shape)
+            return row_by_row(response.given, source, shaped, *shape, max_rows=MAX_ROWS)
 
 
 SINGULAR = (
