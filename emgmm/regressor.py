@@ -33,7 +33,7 @@ RIDGE = 1e-8
 MAX_ROWS = 2**13
 
 
-class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper):  # type: ignore[misc]
+class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper):
     """Regressor that predicts by the conditional distribution in a Gaussian mixture of X and y.
 
     The mixture is fitted to the rows (x, y). Given x, y is distributed as a mixture of linear
@@ -86,8 +86,7 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
     References
     ----------
     Ghahramani and Jordan (1994), Advances in Neural Information Processing Systems 6:120.
-    Sung (2004), Gaussian Mixture Regression and Classification, Rice University,
-    https://hdl.handle.net/1911/18710.
+    Cohn, Ghahramani and Jordan (1996), J. Artif. Intell. Res. 4:129, doi 10.1613/jair.295.
 
     Examples
     --------
@@ -97,9 +96,9 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
     >>> model = GaussianMixtureRegressor(2, random_state=0).fit(duration[:, None], waiting)
     >>> mean, sd = model.predict([[2.0], [4.5]], return_std=True)
     >>> mean.round(1), sd.round(1)
-    (array([54.9, 80.4]), array([6. , 6. ]))
+    (array([54.2, 81.1]), array([5.6, 5.6]))
     >>> model.predict_quantile([[2.0]], [0.05, 0.95]).round(1)
-    array([[45.1, 64.7]])
+    array([[45.1, 63.4]])
     """
 
     n_iter_: int
@@ -321,11 +320,10 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
             If x is not one row of features, or contains infinity.
         """
         joint = self._without_noise()
-        row = np.asarray(x)
+        row = np.asarray(x, dtype=np.float64)
         if row.ndim != 1:
             raise ValueError(f"x must be one row, of shape (n_features,), but got {row.shape}.")
-        validation.source(self, row[None], reset=False)
-        row = row.astype(np.float64)
+        validation.check_width(self, len(row))
         observed = np.flatnonzero(np.logical_not(np.isnan(row)))
         if not len(observed):
             return joint.marginal(range(len(row), len(row) + self.n_outputs_))

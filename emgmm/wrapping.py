@@ -119,9 +119,9 @@ class MixtureWrapper(ValidationMixin, BaseEstimator):
     def _without_noise(self) -> GaussianMixture:
         """Return the fitted mixture, or that of its Gaussian components if there is noise."""
         check_is_fitted(self)
-        model = self.model_
+        model: Any = self.model_
         if model.noise is None:
-            return model
+            return self.model_
         return GaussianMixture.from_parameters(
             model.weights_ / model.weights_.sum(),
             model.means_,
