@@ -1,5 +1,6 @@
 """Gaussian mixtures by expectation-maximization, under scikit-learn's conventions."""
 
+from emgmm.detector import GaussianMixtureOutlierDetector
 from emgmm.diagnostics import Diagnosis, MixtureSummary, Verdict
 from emgmm.distributions import (
     MixtureDistribution,
@@ -44,6 +45,7 @@ __all__ = [
     "GaussianMixture",
     "GaussianMixtureDisplay",
     "GaussianMixtureIC",
+    "GaussianMixtureOutlierDetector",
     "GaussianMixtureProjection",
     "GaussianMixtureRegressor",
     "InconsistentVersionWarning",

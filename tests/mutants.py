@@ -49,6 +49,8 @@ TESTS = {
     "projection": "projection",
     "regressor": "regressor",
     "distributions/response": "regressor",
+    "distributions/levels": "detector",
+    "detector": "detector",
     "wrapping": "regressor",
     "degeneracy": "conditions sound_fits",
     "diagnostics/lookahead": "lookahead",

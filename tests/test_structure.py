@@ -48,7 +48,7 @@ LAYERS = [
     {"interchange", "incremental", "compatibility", "distributional", "merging", "projection"},
     {"estimator"},
     {"wrapping"},
-    {"regressor"},
+    {"detector", "regressor"},
     {"patch"},
     {"selection"},
     {"testing"},

@@ -9,14 +9,12 @@ import numpy as np
 
 from emgmm.distributions.restriction import marginal
 from emgmm.distributions.univariate import Univariate
-from emgmm.estep import EStepForBlock, batches
+from emgmm.estep import EStepForBlock
 from emgmm.mixture import Mixture
 from emgmm.prediction import log_responsibilities, responsibilities_without_noise
 from emgmm.sources.block import Block
+from emgmm.sources.patterns import each_pattern
 from emgmm.typing import Array, Integers
-
-# Number of patterns of missing features that are processed together.
-MAX_PATTERNS = 2**10
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,17 +89,12 @@ class Response:
 
     def _parts(self, block: Block) -> Iterator[tuple[Integers | slice, Regressions, Array]]:
         """Yield rows with the same observed features: their place, regressions and features."""
-        if block.complete:
-            yield slice(None), self._complete, block.rows
-            return
-        numbers = np.arange(block.rows.shape[1])
-        for batch in batches(block.rows, MAX_PATTERNS, len(numbers)):
-            for q, span in batch.patterns.spans:
-                observed = np.flatnonzero(np.logical_not(batch.patterns.missing[q]))
-                regressions = self._complete
-                if len(observed) < len(self.given.means[0]):
-                    regressions = Regressions.of(self.joint, observed.tolist(), self.responses)
-                yield numbers[batch.place][span], regressions, batch.rows[observed, span]
+        for place, observed in each_pattern(block):
+            if len(observed) == self.given.n_features:
+                yield place, self._complete, block.rows[:, place]
+            else:
+                regressions = Regressions.of(self.joint, observed.tolist(), self.responses)
+                yield place, regressions, block.rows[observed][:, place]
 
     def means(self, e_step: EStepForBlock, block: Block) -> Array:
         """Return the conditional means, (B, Q)."""

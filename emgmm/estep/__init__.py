@@ -4,7 +4,7 @@ from emgmm.estep.base import EStep
 from emgmm.estep.centred import CentredEStep, component_batches, fits_in_one_batch, moments
 from emgmm.estep.dispatch import EStepForBlock, EStepForPass, check_in_reach
 from emgmm.estep.expanded import ExpandedEStep
-from emgmm.estep.missing import MissingEStep, batches
+from emgmm.estep.missing import MissingEStep
 from emgmm.estep.scratch import Scratch
 from emgmm.estep.softmax import softmax
 
@@ -16,7 +16,6 @@ __all__ = [
     "ExpandedEStep",
     "MissingEStep",
     "Scratch",
-    "batches",
     "check_in_reach",
     "component_batches",
     "fits_in_one_batch",
