@@ -1,6 +1,7 @@
 """Gaussian mixtures by expectation-maximization, under scikit-learn's conventions."""
 
 from emgmm.classifier import GaussianMixtureClassifier
+from emgmm.detector import GaussianMixtureOutlierDetector
 from emgmm.diagnostics import Diagnosis, MixtureSummary, Verdict
 from emgmm.distributions import (
     MixtureDistribution,
@@ -29,6 +30,7 @@ from emgmm.patch import patch_sklearn, unpatch_sklearn
 from emgmm.plotting import ConvergenceDisplay, GaussianMixtureDisplay, InformationCriterionDisplay
 from emgmm.prior import NormalInverseWishart
 from emgmm.projection import GaussianMixtureProjection
+from emgmm.regressor import GaussianMixtureRegressor
 from emgmm.selection.estimator import GaussianMixtureIC
 from emgmm.sources import blocks
 from emgmm.version import InconsistentVersionWarning, __version__
@@ -47,7 +49,9 @@ __all__ = [
     "GaussianMixtureClassifier",
     "GaussianMixtureDisplay",
     "GaussianMixtureIC",
+    "GaussianMixtureOutlierDetector",
     "GaussianMixtureProjection",
+    "GaussianMixtureRegressor",
     "InconsistentVersionWarning",
     "InformationCriterionDisplay",
     "MergedMixture",

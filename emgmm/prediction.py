@@ -19,15 +19,22 @@ PerRow = Callable[[EStepForBlock, Block], Any]
 
 
 def row_by_row(
-    mixture: Mixture, source: Source, function: PerRow, *shape: int, dtype: Any = None
+    mixture: Mixture,
+    source: Source,
+    function: PerRow,
+    *shape: int,
+    dtype: Any = None,
+    max_rows: int = 2**62,
 ) -> Any:
     """Return a function of an E-step and a block for each row, in shape (N, *shape).
 
-    The default type is that of the rows and the mixture.
+    The default type is that of the rows and the mixture. A function with large arrays of its own
+    limits the rows of a block by `max_rows`.
     """
     e_step = EStepForBlock(mixture, source.n_rows_hint)
     dtype = np.result_type(source.dtype, mixture.means.dtype) if dtype is None else dtype
-    return source.each_row(partial(function, e_step), e_step.block_rows, shape, dtype)
+    size = min(e_step.block_rows, max_rows)
+    return source.each_row(partial(function, e_step), size, shape, dtype)
 
 
 def labels(e_step: EStepForBlock, block: Block) -> Integers:

@@ -47,6 +47,8 @@ LAYERS = [
     {"base"},
     {"interchange", "incremental", "compatibility", "distributional", "merging", "projection"},
     {"estimator"},
+    {"wrapping"},
+    {"detector", "regressor"},
     {"patch"},
     {"selection"},
     {"classifier", "many"},

@@ -7,11 +7,15 @@ from emgmm.distributions.divergences import (
     l2_distance,
     wasserstein_distance,
 )
+from emgmm.distributions.levels import Levels
+from emgmm.distributions.response import Response
 from emgmm.distributions.restriction import conditional, marginal
 
 __all__ = [
+    "Levels",
     "MixtureDistribution",
     "MonteCarloResult",
+    "Response",
     "conditional",
     "kl_divergence",
     "l2_distance",

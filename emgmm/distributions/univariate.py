@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import log_ndtr, logsumexp, ndtri_exp
 
 from emgmm.mixture import LOG_2_PI, Mixture
@@ -24,9 +25,9 @@ class Univariate:
 
     Parameters
     ----------
-    log_weights : (K,)
-        Logarithms of the weights.
-    means, sds : (K,)
+    log_weights : (K,) or (n, K)
+        Logarithms of the weights. With n rows, these are mixtures for n numbers, one for each.
+    means, sds : (K,) or (n, K)
         Means and standard deviations.
     log_noise : float
         Logarithm of the weight of the uniform distribution; -inf if there is none.
@@ -51,6 +52,13 @@ class Univariate:
         low = float(box.centre[0] - 0.5 * box.sides[0])
         noise = mixture.noise.log_weight, low, low + float(box.sides[0])
         return cls(mixture.log_weights, means, sds, *noise)
+
+    def _for(self, numbers: NDArray[np.bool_]) -> Univariate:
+        """Return the mixtures for some of the numbers."""
+        if self.means.ndim == 1:
+            return self
+        parts = {name: getattr(self, name)[numbers] for name in ("log_weights", "means", "sds")}
+        return replace(self, **parts)
 
     def log_density(self, x: Array) -> Array:
         """Return the log-density at each of the numbers x."""
@@ -86,7 +94,7 @@ class Univariate:
         found = np.full(probability.shape, np.nan)
         for each in (1, -1):
             own = valid & (tails == each)
-            found[own] = self._tail_quantile(log_tail[own], each)
+            found[own] = self._for(own)._tail_quantile(log_tail[own], each)
         return found
 
     def _tail_quantile(self, log_probability: Array, sign: int) -> Array:
@@ -112,11 +120,11 @@ class Univariate:
         for _ in range(MAX_ITER):
             if not active.any():
                 break
-            at, a, b = x[active], low[active], high[active]
-            excess = self.log_tail(at, sign) - log_probability[active]
+            at, a, b, own = x[active], low[active], high[active], self._for(active)
+            excess = own.log_tail(at, sign) - log_probability[active]
             a, b = np.where(excess < 0, at, a), np.where(excess < 0, b, at)
             with np.errstate(all="ignore"):
-                slope = np.exp(self.log_density(at) - log_probability[active] - excess)
+                slope = np.exp(own.log_density(at) - log_probability[active] - excess)
                 newton = -sign * excess / slope
             safe = (np.minimum(a, b) <= at + newton) & (at + newton <= np.maximum(a, b))
             safe &= np.abs(newton) <= 0.5 * np.abs(before[active])
@@ -124,6 +132,6 @@ class Univariate:
             low[active], high[active], x[active] = a, b, at + step
             before, last = last, np.where(active, 0.0, last)
             last[active] = step
-            smallest = np.abs(at) + self.sds.min()
+            smallest = np.abs(at) + own.sds.min(axis=-1)
             active[active] = (np.abs(step) > 2 * EPS * smallest) & (excess != 0)
         return x

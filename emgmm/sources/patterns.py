@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
+from emgmm.sources.block import Block
 from emgmm.typing import Array, Integers
 
 
@@ -28,3 +31,16 @@ def by_codes(codes: NDArray[np.uint64]) -> Integers:
 def by_pattern(rows: Array) -> Integers:
     """Return an order, shape (N,), of (N, D) rows in which equal patterns are adjacent."""
     return by_codes(codes_of(np.isnan(rows)))
+
+
+def each_pattern(block: Block) -> Iterator[tuple[slice | Integers, Integers]]:
+    """Yield the rows of a block with the same pattern: their positions and observed features."""
+    if block.complete:
+        yield slice(None), np.arange(len(block.rows))
+        return
+    missing = np.isnan(block.rows.T)
+    codes = codes_of(missing)
+    order = by_codes(codes)
+    differs = (codes[order[1:]] != codes[order[:-1]]).any(axis=1)
+    for place in np.split(order, 1 + np.flatnonzero(differs)):
+        yield place, np.flatnonzero(np.logical_not(missing[place[0]]))
