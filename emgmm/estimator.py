@@ -367,7 +367,8 @@ class GaussianMixture(
             another column. A component with labelled rows starts from the mean of these, the others
             from `init_params`; an array as `init_params` is the start of all. If all rows are
             labelled, the fit is a single M-step. The label of a row without observed values is
-            ignored. If X is `blocks`, `blocks` of the same lengths are accepted.
+            ignored. `order` has to be None, since labels refer to the numbers of the components.
+            If X is `blocks`, `blocks` of the same lengths are accepted.
 
         Returns
         -------
@@ -448,7 +449,7 @@ class GaussianMixture(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows that were fitted.
+            Rows that were fitted. They are examined without the labels of the fit.
         certify : bool, default=False
             Whether to make up to 75 more passes over X that examine whether EM ended at a local
             maximum: one more EM step, EM's rate of convergence by power iteration, and finite moves
