@@ -151,7 +151,7 @@ def fit_mixture(
     if source.has_labels and problem.order is not None:
         raise ValueError(
             f"order={problem.order!r} would renumber the components, to whose numbers labels "
-            "refers: set order=None, and number the components in labels as they should be."
+            "refer: set order=None, and number the components in labels as they should be."
         )
     em = em_of(recorder.wrap_source(source), problem)
     seen = em.summary
