@@ -255,7 +255,8 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         Warns
         -----
         EMWarning
-            If the mixture of a class is questionable.
+            If the mixture of a class is questionable. With unlabelled rows, its components are
+            numbered consecutively through the mixtures of all classes.
         """
         with attributes.unchanged_by_errors(self):
             rows = self._training_rows(X, y, sample_weight)
@@ -386,7 +387,10 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         try:
             result = search.fit(candidate, search.options, initial=joint)
         except FailedFitError as error:
-            raise ValueError(f"The fit with unlabelled rows failed: {error}") from None
+            raise ValueError(
+                f"The fit with unlabelled rows failed, in which the components of all classes are "
+                f"numbered consecutively: {error}"
+            ) from None
         weights = np.bincount(class_of, result.mixture.weights)
         parts, proportions = _parts(result.mixture, sizes), weights / weights.sum()
         return Classes(parts, proportions, result.run.n_iter, result.warnings)

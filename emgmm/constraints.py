@@ -216,6 +216,24 @@ class Constraints:
                 "weights, or do not fix them."
             )
 
+    def check_labelled(self, components: Integers) -> None:
+        """Check that no component with labelled rows has the fixed weight 0.
+
+        Raises
+        ------
+        ValueError
+            If one of them has, because the log-likelihood would be -inf.
+        """
+        if self.weights is None:
+            return
+        assert self.given.weights is not None
+        for k in components:
+            if self.weights[k] and self.given.weights[k] == 0:
+                raise ValueError(
+                    f"The weight of component {k} is fixed at 0, but rows belong to it by labels: "
+                    "give it a positive weight in weights_init, or change the labels."
+                )
+
 
 FREE = Constraints()
 

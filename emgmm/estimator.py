@@ -119,10 +119,11 @@ class GaussianMixture(
         Whether a fit to more than 2**20 rows makes most of its steps on random samples of 2**17
         rows or more, at most 2**28 bytes. The starts are run on the smallest sample. Further steps
         on samples, whose statistics are corrected by those of all rows, follow as long as they gain
-        much. EM on all rows, with Anderson acceleration, then continues until it meets `tol`. `n_iter_` and `lower_bounds_` count passes over all rows only. None runs EM
-        on all rows from the start, as scikit-learn does. So does 'auto' if the fit continues
-        another one (`warm_start`), if weights, means and precisions are given, if `init_params` is
-        an array, if rows are labelled, or if `max_iter` is below 10.
+        much. EM on all rows, with Anderson acceleration, then continues until it meets `tol`.
+        `n_iter_` and `lower_bounds_` count passes over all rows only. None runs EM on all rows from
+        the start, as scikit-learn does. So does 'auto' if the fit continues another one
+        (`warm_start`), if weights, means and precisions are given, if `init_params` is an array, if
+        rows are labelled, or if `max_iter` is below 10.
     prior : {None, 'conjugate'} or NormalInverseWishart, default=None
         Prior of the components' means and covariances. The fit is then the mode of the posterior,
         which exists even if the likelihood has no maximum, and `reg_covar` is not used. 'conjugate'
@@ -368,7 +369,8 @@ class GaussianMixture(
             mean of these, and the others from `init_params`; an array as `init_params` determines
             the start of all. If all rows are
             labelled, the fit is a single M-step. The label of a row without observed values is
-            ignored. If X is `blocks`, `blocks` of the same lengths are accepted.
+            ignored. `order` has to be None, since labels refer to the numbers of the components.
+            If X is `blocks`, `blocks` of the same lengths are accepted.
 
         Returns
         -------
@@ -449,7 +451,7 @@ class GaussianMixture(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows that were fitted.
+            Rows that were fitted. They are examined without the labels of the fit.
         certify : bool, default=False
             Whether to make up to 75 more passes over X that examine whether EM ended at a local
             maximum: one more EM step, EM's rate of convergence by power iteration, and finite moves

@@ -31,7 +31,9 @@ STARTS = {"objective": "f", "n_iter": "i", "converged": "b", "ending": "U"}
 # Types, besides those that skops trusts by default, that estimators consist of: these contain
 # numbers, strings and arrays only, and loading them runs no code except that of this package.
 TRUSTED_TYPES = [
+    "emgmm.classifier.GaussianMixtureClassifier",
     "emgmm.estimator.GaussianMixture",
+    "emgmm.projection.GaussianMixtureProjection",
     "emgmm.selection.estimator.GaussianMixtureIC",
     *(
         f"{kind.__module__}.{kind.__name__}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.estep import EStepForBlock, check_in_reach, softmax
+from emgmm.estep import EStepForBlock, check_in_reach, constrained_softmax, softmax
 from emgmm.mixture import Mixture
 from emgmm.sources import Source, Sum
 from emgmm.sources.block import Block
@@ -85,6 +85,21 @@ def label_counts(e_step: EStepForBlock, block: Block) -> Array:
     """Return the number of rows with each label by weight, (K,), or (K + 1,) with noise."""
     n_densities = e_step.mixture.n_densities
     return np.bincount(e_step.labels(block), block.weights, minlength=n_densities).astype(float)
+
+
+def check_known(e_step: EStepForBlock, block: Block) -> float:
+    """Raise ValueError, with the number of the first row, if what is known of it is impossible."""
+    block = block.without_zero_weights
+    contributions = constrained_softmax(e_step.log_joint(block), block.known)
+    is_observed = np.logical_not(np.isnan(block.rows).all(axis=0))
+    impossible = np.flatnonzero(np.isneginf(contributions) & is_observed)
+    if len(impossible):
+        raise ValueError(
+            f"Row {block.number_of(impossible[0])} of X, counted from 0, belongs by labels to a "
+            "component under which its log-density is -inf: change the label, or the fixed "
+            "parameters or the density of noise that exclude it."
+        )
+    return 0.0
 
 
 def certainty(e_step: EStepForBlock, block: Block) -> float:

@@ -374,6 +374,40 @@ def test_wrong_labels_are_refused(labels, message):
     assert vars(model) == before
 
 
+@pytest.mark.parametrize("form", [np.asarray, lambda rows: blocks([rows[:50], rows[50:]])])
+@kinds
+def test_labels_of_an_impossible_component_are_refused(form, soft):
+    """The objective would be minus infinity."""
+    labels = np.where(np.arange(240) == 120, 1, -1)
+    labels[60:62] = 1
+    weights, holed = np.ones(240), X.copy()
+    weights[61], holed[60] = 0, np.nan  # the labels of these rows have no effect
+    if soft:
+        labels = np.where(labels[:, None] < 0, np.nan, [0.5, 0.5])
+    zero = {"fixed": {"weights": [False, True]}, "weights_init": [1.0, 0.0]}
+    silent = {"noise": lambda rows: np.full(len(rows), -np.inf)}
+    model = GaussianMixture(2, random_state=0, tol=0.1, **zero)
+    with pytest.raises(ValueError, match=r"component 1 is fixed at 0, but rows .* by labels"):
+        model.fit(form(holed), sample_weight=form(weights), labels=labels)
+    assert not hasattr(model, "n_features_in_")
+    without = np.arange(240) != 120
+    fit(model, holed[without], sample_weight=weights[without], labels=labels[without])
+    model = GaussianMixture(1, random_state=0, **silent)
+    with pytest.raises(ValueError, match=r"Row 120 of X, .* belongs by labels to a component"):
+        model.fit(form(holed), sample_weight=form(weights), labels=labels)
+    assert not hasattr(model, "n_features_in_")
+
+
+@kinds
+@pytest.mark.parametrize("order", ["mean", "weight"])
+def test_an_order_would_renumber_the_components_of_the_labels(order, soft):
+    model = GaussianMixture(K, order=order)
+    with pytest.raises(ValueError, match=f"order='{order}' would renumber .* labels refer"):
+        model.fit(X, labels=given(soft))
+    assert not hasattr(model, "n_features_in_")
+    fit(model, X)
+
+
 def test_wrong_labels_in_blocks_name_their_row():
     own = blocks([X[a:b] for a, b in CUTS])
     wrong = np.where(np.arange(len(X)) == 120, 9, CLASSES)

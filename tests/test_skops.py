@@ -12,9 +12,18 @@ from conftest import clusters, fit
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emgmm import TRUSTED_TYPES, Ending, GaussianMixture, GaussianMixtureIC, NormalInverseWishart
+from emgmm import (
+    TRUSTED_TYPES,
+    Ending,
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureIC,
+    GaussianMixtureProjection,
+    NormalInverseWishart,
+)
 
 X = clusters(120, 2, 2)
+CLASSES = np.where(np.arange(len(X)) % 3 == 0, np.nan, X[:, 0] > np.median(X[:, 0]))
 TABLE = pd.DataFrame(X, columns=["height", "weight"])
 MODELS = {
     "default": lambda: fit(GaussianMixture(2, random_state=0), TABLE),
@@ -35,6 +44,11 @@ MODELS = {
     "not fitted": lambda: GaussianMixture(2, prior="conjugate"),
     "given": lambda: GaussianMixture.from_parameters([1.0], [[0.0]], covariances=[[[1.0]]]),
     "selection": lambda: GaussianMixtureIC(range(1, 3), random_state=0).fit(TABLE),
+    "constraints": lambda: fit(
+        GaussianMixture(2, fixed={"means": np.array([True, False])}, means_init=X[:2]), X
+    ),
+    "classes": lambda: GaussianMixtureClassifier([1, 2], covariance_type="all").fit(TABLE, CLASSES),
+    "projection": lambda: GaussianMixtureProjection(GaussianMixture(2, random_state=0)).fit(X),
     "pipeline": lambda: make_pipeline(StandardScaler(), GaussianMixture(2)).fit(X),
 }
 ALL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -92,6 +106,10 @@ def test_skops_restores_estimators_with_these_types(model):
     restored = io.loads(io.dumps(made), trusted=TRUSTED_TYPES)
     assert vars(restored).keys() == vars(made).keys()
     fitted, again = own(made), own(restored)
+    if hasattr(fitted, "classes_"):
+        np.testing.assert_array_equal(again.predict_proba(TABLE), fitted.predict_proba(TABLE))
+    if hasattr(fitted, "components_"):
+        np.testing.assert_array_equal(again.transform(X), fitted.transform(X))
     if hasattr(fitted, "means_"):
         assert getattr(again, "ending_", None) is getattr(fitted, "ending_", None)
         for ours, expected in zip(again.sample(9, 0), fitted.sample(9, 0), strict=True):

@@ -73,7 +73,7 @@ class OfOneComponent(LogDensities):
 
     def __init__(self, component: Mixture) -> None:
         self.n_features = component.n_features
-        self.peak = float(component.log_peaks()[0])
+        self.peak = float(component.log_peaks[0])
         super().__init__(self.peak - 0.5 * chi2.isf(TINY, self.n_features), np.log(TINY))
 
     def _log_cdf(self, values: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from emgmm.estep.base import EStep
 from emgmm.estep.centred import CentredEStep, component_batches, fits_in_one_batch, moments
+from emgmm.estep.constrained import constrained_softmax
 from emgmm.estep.dispatch import EStepForBlock, EStepForPass, check_in_reach
 from emgmm.estep.expanded import ExpandedEStep
 from emgmm.estep.missing import MissingEStep
@@ -18,6 +19,7 @@ __all__ = [
     "Scratch",
     "check_in_reach",
     "component_batches",
+    "constrained_softmax",
     "fits_in_one_batch",
     "moments",
     "softmax",

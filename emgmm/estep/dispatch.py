@@ -278,9 +278,8 @@ def check_in_reach(log_densities: Array, block: Block) -> None:
     if np.minimum.reduce(log_densities) > -np.inf:
         return
     first = int(np.argmax(np.logical_not(log_densities > -np.inf)))
-    number = block.start + first if block.numbers is None else block.numbers[first]
     raise ValueError(
-        f"Row {number} of X, counted from 0, is so far from all components that its log-density is "
-        "-inf under each of them, and none is more probable than another. Drop such rows; "
-        "score_samples returns -inf for them."
+        f"Row {block.number_of(first)} of X, counted from 0, is so far from all components that "
+        "its log-density is -inf under each of them, and none is more probable than another. Drop "
+        "such rows; score_samples returns -inf for them."
     )

@@ -25,6 +25,7 @@ from emgmm.estep.constrained import constrained_softmax
 from emgmm.estep.scratch import Scratch
 from emgmm.mixture import Mixture
 from emgmm.sources.block import Block
+from emgmm.sources.known import Known
 from emgmm.sources.patterns import by_codes, codes_of
 from emgmm.statistics import Statistics
 from emgmm.typing import Array, Integers
@@ -75,6 +76,16 @@ class Batch:
         total = float(own[unobserved].sum())
         own[unobserved] = 0.0
         return own, total
+
+    def effective_known(self, known: Known | None) -> Known | None:
+        """Return what is known of the rows, given that of the block.
+
+        It is ignored for rows without any observed feature, which may be impossible under it.
+        """
+        if known is None:
+            return None
+        known, patterns = known.take(self.place), self.patterns
+        return known.without(patterns.edges[-2]) if patterns.missing[-1].all() else known
 
 
 def batches(rows: Array, max_patterns: int, max_rows: int) -> Iterator[Batch]:
@@ -142,8 +153,9 @@ class MissingEStep(EStep):
             deviations = self._completed(batch, conditional)
             responsibilities = self._batch_log_joint(batch, conditional, deviations)
             weights, unseen = batch.effective_weights(block.weights)
-            known = None if block.known is None else block.known.take(batch.place)
-            log_densities = constrained_softmax(responsibilities, known)
+            log_densities = constrained_softmax(
+                responsibilities, batch.effective_known(block.known)
+            )
             log_likelihood = float(
                 log_densities.sum() if weights is None else log_densities @ weights
             )

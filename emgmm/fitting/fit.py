@@ -30,7 +30,7 @@ from emgmm.fitting.recorder import (
 from emgmm.fitting.sampling import Samples, best_by_samples, profits_from_samples
 from emgmm.fitting.stepwise import Stream
 from emgmm.mixture import Mixture
-from emgmm.prediction import label_counts, summed
+from emgmm.prediction import check_known, label_counts, summed
 from emgmm.prior import Prior
 from emgmm.sources import Source
 from emgmm.sources.weights import check_ordinary
@@ -143,11 +143,16 @@ def fit_mixture(
     ------
     ValueError
         If there are too few rows, a feature was never observed or its squares overflow, or the
-        density of a row underflows under all components.
+        density of a row underflows under all components, or under that of its label.
     DegenerateCovarianceError
         If every start leads to a singular covariance.
     """
     recorder = recorder or Recorder()
+    if source.has_labels and problem.order is not None:
+        raise ValueError(
+            f"order={problem.order!r} would renumber the components, to whose numbers labels "
+            "refer: set order=None, and number the components in labels as they should be."
+        )
     em = em_of(recorder.wrap_source(source), problem)
     seen = em.summary
     validation.check_enough_rows(source.n_rows, seen.n_rows, seen.seen, problem.n_components)
@@ -158,7 +163,8 @@ def fit_mixture(
     if singular:
         raise DegenerateCovarianceError(features=singular)
     if em.source.has_labels:
-        em.labelled  # noqa: B018  # its pass comes before the recorder sets the number of passes
+        # This pass comes before the recorder sets the number of passes.
+        problem.constraints.check_labelled(em.labelled_components)
     starts, random = recorder.restore(em, random_state)
     multistart = Multistart(em, options.scheme, options.rules, random, recorder)
     reporter = reporter or Reporter(0, 1)
@@ -181,7 +187,9 @@ def fit_mixture(
     best = starts.best
     assert best is not None
     if best.step.objective == -math.inf:
-        summed(best.step.mixture, source, label_counts)  # raises an error that names the row
+        # One of these raises an error that names the row.
+        summed(best.step.mixture, source, label_counts)
+        summed(best.step.mixture, source, check_known)
     if problem.order is not None:
         best = best.permuted(order_of(best.step.mixture, problem.order))
     found = warnings_of_fit(em, best, break_symmetry=options.rules.stop_if_coincident)

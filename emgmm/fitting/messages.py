@@ -307,6 +307,6 @@ def _largest(feature: int, source: Source) -> str:
         at = int(np.argmax(np.abs(values)))
         if abs(values[at]) > abs(largest):
             largest = float(values[at])
-            row = int(block.start + at if block.numbers is None else block.numbers[at])
+            row = block.number_of(at)
     name = "" if source.feature_names is None else f" ({source.feature_names[feature]!r})"
     return f"{largest:g} in row {row}, column {feature}{name}, counted from 0"

@@ -52,6 +52,10 @@ class Block:
             return self.numbers - first
         return slice(self.start - first, self.start - first + self.rows.shape[1])
 
+    def number_of(self, index: int) -> int:
+        """Return the number in the source of the row with an index in the block."""
+        return int(self.start + index if self.numbers is None else self.numbers[index])
+
     @property
     def without_zero_weights(self) -> Block:
         """The block restricted to rows of positive weight; other rows may not affect any sum."""

@@ -40,6 +40,12 @@ class Known:
         """Return what is known of the rows with the given indices."""
         return replace(self, values=self.values[place])
 
+    def without(self, first: int) -> Known:
+        """Return the same except that nothing is known of the rows from the given one on."""
+        values = self.values.copy()
+        values[first:] = -1 if values.ndim == 1 else np.nan
+        return replace(self, values=values)
+
     @property
     def n_densities(self) -> int:
         """Number of components, including noise, K."""
