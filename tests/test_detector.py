@@ -110,6 +110,7 @@ def test_scores_order_rows_however_far_out(n_components):
     """Also beyond all draws, and where probabilities of the chi-squared distribution underflow."""
     detector = fitted(n_components)
     far = X.mean(axis=0) + np.array([0, 30, 100, 300, 1000, 1e4])[:, None]
+    far[0] = detector.model_.modes()[0]
     for missing in PATTERNS:
         rows = far.copy()
         rows[:, missing] = np.nan
@@ -119,6 +120,8 @@ def test_scores_order_rows_however_far_out(n_components):
         assert detector.anomaly_score(rows)[-1] == 1
     complete = detector.score_samples(far)
     assert_allclose(complete, detector.model_.score_samples(far), rtol=1e-12)
+    mixed = np.vstack((far, np.full((1, D), np.nan)))
+    assert_allclose(detector.score_samples(mixed)[:-1], complete, rtol=1e-12)
     assert_array_equal(detector.decision_function(far), complete - detector.offset_)
 
 
