@@ -89,10 +89,8 @@ def label_counts(e_step: EStepForBlock, block: Block) -> Array:
 
 def check_known(e_step: EStepForBlock, block: Block) -> float:
     """Raise ValueError, with the number of the first row, if what is known of it is impossible."""
-    block = block.without_zero_weights
     contributions = constrained_softmax(e_step.log_joint(block), block.known)
-    is_observed = np.logical_not(np.isnan(block.rows).all(axis=0))
-    impossible = np.flatnonzero(np.isneginf(contributions) & is_observed)
+    impossible = np.flatnonzero(np.isneginf(contributions))
     if len(impossible):
         raise ValueError(
             f"Row {block.number_of(impossible[0])} of X, counted from 0, belongs by labels to a "
