@@ -24,9 +24,9 @@ def pytest_addoption(parser):
     parser.addoption(
         "--cases",
         type=int,
-        default=4,
-        help="run at most so many cases of a parametrized test (default 4), one of a slow one; 0 "
-        "runs all, and -4 those that 4 leaves out",
+        default=3,
+        help="run at most so many cases of a parametrized test (default 3), one of a slow one, and "
+        "no extensive tests; 0 runs all, and -3 those that 3 leaves out",
     )
 
 
@@ -47,6 +47,7 @@ def pytest_collection_modifyitems(config, items):
         group.sort(key=lambda item: crc32(item.nodeid.encode()))
         slow = group[0].get_closest_marker("slow") is not None
         left_out.update(group[1 if slow else abs(most) :])
+    left_out.update(item for item in items if item.get_closest_marker("extensive") is not None)
     if most < 0:
         left_out = set(items) - left_out
     config.hook.pytest_deselected(items=list(left_out))

@@ -584,6 +584,7 @@ FIT = textwrap.dedent(
 )
 
 
+@pytest.mark.extensive
 @pytest.mark.slow
 @pytest.mark.parametrize(("n_init", "acceleration"), [(3, ""), (1, "anderson")])
 def test_a_fit_that_is_killed_at_random_times_arrives(n_init, acceleration, tmp_path):

@@ -144,7 +144,6 @@ def test_vvi_is_naive_bayes(components, weights):
     ]
 )
 @pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
-@pytest.mark.all_cases
 def test_conventions_of_scikit_learn(estimator, check):
     check(estimator)
 

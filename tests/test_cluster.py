@@ -638,6 +638,7 @@ def test_an_asynchronous_client_is_refused(in_other_processes):
     asyncio.run(try_it())
 
 
+@pytest.mark.extensive
 def test_workers_of_other_processes_may_die(in_other_processes, tmp_path, monkeypatch):
     client = in_other_processes
     made, spy = maker_and_spy(str(tmp_path))

@@ -352,6 +352,7 @@ def in_pieces(monkeypatch):
     monkeypatch.setattr(tables, "ROWS", 7)
 
 
+@pytest.mark.extensive
 @pytest.mark.slow
 @pytest.mark.parametrize("scale", [(), ("--scale",)])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

@@ -134,6 +134,7 @@ def widest(text):
     return max(len(line) for line in text.splitlines())
 
 
+@pytest.mark.extensive
 def test_many_features_stay_legible(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = clusters(300, 30, 2)
@@ -770,6 +771,7 @@ def test_scale_with_noise(tmp_path, capsys, monkeypatch):
     assert f"BIC {wanted.bic(standardized) + 2 * shift:.4f}" in said.out
 
 
+@pytest.mark.extensive
 def test_scale_makes_units_irrelevant(faithful, capsys):
     rows = pd.read_csv("faithful.csv")
     (rows * [60, 1 / 60]).to_csv("other.csv", index=False)
@@ -803,6 +805,7 @@ def test_which_families_are_closed_under_scaling(family):
     assert same == rule.closed_under_scaling
 
 
+@pytest.mark.extensive
 def test_warnings_name_their_columns(faithful, capsys):
     said = fitted_and_said(capsys, "faithful.csv", *GRID, "--reg-covar", 0.5)[1].out
     words = " ".join(said.split())

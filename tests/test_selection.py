@@ -139,6 +139,7 @@ def ranking(found):
     return list(zip(found.results_["n_components"][order], names, strict=True))
 
 
+@pytest.mark.extensive
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["iris", "faithful", "usarrests", "geyser"])
 def test_a_factor_of_all_columns_changes_no_choice(name):
@@ -169,6 +170,7 @@ def test_units_of_single_columns_change_no_choice_among_families_closed_under_th
     assert_array_equal(other.predict(units * table), found.predict(table))
 
 
+@pytest.mark.extensive
 def test_units_of_one_column_change_no_choice():
     table = rows("acidity")
     found = chosen(rows=table)
@@ -176,6 +178,7 @@ def test_units_of_one_column_change_no_choice():
         assert chosen(rows=factor * table).best_params_ == found.best_params_
 
 
+@pytest.mark.extensive
 def test_a_wide_column_does_not_hide_a_narrow_one():
     random = np.random.default_rng(0)
     labels = random.integers(2, size=600)
@@ -243,6 +246,7 @@ def test_if_nothing_is_sound_the_best_of_the_others_is_kept_and_a_prior_recommen
 
 
 # -- converged ----------------------------------------------------------------------------------
+@pytest.mark.extensive
 def test_little_is_left_to_gain_of_what_has_converged():
     """Each candidate, by plain EM from where it ended to its own end."""
     table = rows("faithful")
@@ -261,6 +265,7 @@ def test_little_is_left_to_gain_of_what_has_converged():
         assert log_likelihood == pytest.approx(tight, abs=3 * NEGLIGIBLE)
 
 
+@pytest.mark.extensive
 def test_tol_by_default_is_not_enough_where_much_is_left():
     """Two clusters of many rows, so close to each other that EM takes hundreds of steps."""
     table = clusters(20_000, 2, 2, spread=0.7, seed=2)
@@ -385,6 +390,7 @@ def test_jobs_change_nothing():
     assert_array_equal(other.best_estimator_.means_, grid().best_estimator_.means_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_the_best_by_each_criterion(criterion):
     found = chosen(range(1, 5), covariance_type=["full", "tied", "EEI", "VVE"], criterion=criterion)

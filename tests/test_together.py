@@ -216,6 +216,7 @@ def test_rows_that_wait_are_in_a_large_first_block_too():
     assert not hasattr(GaussianMixture(2).partial_fit(np.ones((2**17 + 1, 1))), "weights_")
 
 
+@pytest.mark.extensive
 def test_a_prior_is_the_same_where_chunks_come_from_other_processes():
     import dask
     import dask.array
