@@ -31,8 +31,11 @@ from emgmm.typing import (
 TOL, MAX_ITER, REG_COVAR = 1e-6, 1000, 0.0
 
 # Parameters of GaussianMixture that estimators of another kind have no use for: those of
-# `partial_fit`, and the continuation of a fit.
-LEFT_OUT = {"learning_decay", "learning_offset", "forgetting", "warm_start"}
+# `partial_fit`, the continuation of a fit, and constraints.
+LEFT_OUT = {
+    *("learning_decay", "learning_offset", "forgetting", "warm_start"),
+    *("fixed", "equal_weights", "order"),
+}
 
 
 class MixtureWrapper(ValidationMixin, BaseEstimator):

@@ -24,9 +24,9 @@ def pytest_addoption(parser):
     parser.addoption(
         "--cases",
         type=int,
-        default=3,
-        help="run at most so many cases of a parametrized test (default 3), one of a slow one, and "
-        "no extensive tests; 0 runs all, and -3 those that 3 leaves out",
+        default=2,
+        help="run at most so many cases of a parametrized test (default 2), one of a slow one, and "
+        "no extensive tests; 0 runs all, and -2 those that 2 leaves out",
     )
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import tracemalloc
 import zipfile
-from copy import copy
+from copy import copy, deepcopy
 
 import numpy as np
 import pytest
@@ -421,7 +421,7 @@ def tampered(document, random):
             case 2 if type(old) in (int, float):
                 parent[path[-1]] = old * random.choice([-1, 2, 1e6, 1e-6, 0.5])
             case 3 if isinstance(parent, list):
-                parent.append(old)
+                parent.append(deepcopy(old))
             case 4:
                 other = paths[random.integers(len(paths))]
                 copy = document
@@ -429,7 +429,7 @@ def tampered(document, random):
                     copy = copy[key] if isinstance(copy, dict | list) else copy
                 parent[path[-1]] = json.loads(json.dumps(copy))
             case _:
-                parent[path[-1]] = VALUES[random.integers(len(VALUES))]
+                parent[path[-1]] = deepcopy(VALUES[random.integers(len(VALUES))])
     return document
 
 

@@ -56,12 +56,13 @@ from emgmm.typing import (
     Order,
     PriorName,
     RandomState,
+    Sampling,
 )
 
 # Parameters of GaussianMixture that are passed to every candidate; others concern a single fit.
 PASSED_ON = (
     *("tol", "reg_covar", "max_iter", "n_init", "init_params", "verbose_interval"),
-    *("break_symmetry", "acceleration", "prior", "weight_concentration", "noise"),
+    *("break_symmetry", "acceleration", "sampling", "prior", "weight_concentration", "noise"),
     *("equal_weights", "order"),
 )
 
@@ -126,7 +127,8 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
         the output of `GaussianMixture` at level n - 1.
     acceleration : {'anderson'}, None or callable, default='anderson'
         Acceleration of EM; None means plain EM.
-    verbose_interval, break_symmetry, prior, weight_concentration, noise, equal_weights, order
+    verbose_interval, break_symmetry, sampling, prior, weight_concentration, noise, \
+            equal_weights, order
         Parameters of `GaussianMixture`. Those that concern a single fit, such as initial or fixed
         parameters and checkpoints, are not available.
 
@@ -212,6 +214,7 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
         verbose_interval: int = 10,
         break_symmetry: bool = True,
         acceleration: Acceleration | Scheme | None = "anderson",
+        sampling: Sampling | None = "auto",
         prior: PriorName | NormalInverseWishart | None = None,
         weight_concentration: float = 1.0,
         noise: NoiseName | float | Callable[..., Any] | None = None,
@@ -232,6 +235,7 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
         self.verbose_interval = verbose_interval
         self.break_symmetry = break_symmetry
         self.acceleration = acceleration
+        self.sampling = sampling
         self.prior = prior
         self.weight_concentration = weight_concentration
         self.noise = noise
