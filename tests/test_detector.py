@@ -32,7 +32,6 @@ def expected(estimator):
     return {"check_sample_weight_equivalence_on_dense_data": "k-means draws rows, not weights"}
 
 
-@pytest.mark.all_cases
 @pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(

@@ -61,7 +61,6 @@ def expected(estimator):
     return {"check_sample_weight_equivalence_on_dense_data": "rounding, or the draws of k-means"}
 
 
-@pytest.mark.all_cases
 @pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
