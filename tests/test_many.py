@@ -110,7 +110,9 @@ def assert_same(found, expected, tolerance=1e-12):
         for name in NUMBERS:
             a, b = np.asarray(getattr(one, name)), np.asarray(getattr(other, name))
             assert a.dtype == b.dtype
-            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance, err_msg=name)
+            # An extrapolation magnifies the rounding of the differences that it divides.
+            allowed = tolerance * (100 if name == "remaining_gain_" else 1)
+            np.testing.assert_allclose(a, b, rtol=allowed, atol=allowed, err_msg=name)
         assert [*one.history_["event"]] == [*other.history_["event"]]
         assert [*one.history_["passes"]] == [*other.history_["passes"]]
         assert one.get_params().keys() == other.get_params().keys()
