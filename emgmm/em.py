@@ -72,17 +72,18 @@ class EM:
         return self.m_step.family
 
     @checked_afterwards
-    def summarize(self, function: Callable[[Block], DataSummary]) -> DataSummary:
+    def summarize(self, function: Callable[[Block], Sum]) -> Sum:
         """Return the sum of summaries of blocks; this takes one pass."""
         return self.sum(function, max(256, SUMMARY_ENTRIES // self.source.n_features))
 
     @cached_property
     def labelled(self) -> LabelSummary:
         """Summary of the rows whose components are known, of a source with labels: one pass."""
-        function = partial(
-            summarized_labels, origin=self.summary.mean, family=self.family, K=self.n_components
+        return self.summarize(
+            partial(
+                summarized_labels, origin=self.summary.mean, family=self.family, K=self.n_components
+            )
         )
-        return self.sum(function, max(256, SUMMARY_ENTRIES // self.source.n_features))
 
     @property
     def labelled_components(self) -> Integers:

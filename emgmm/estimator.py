@@ -362,7 +362,7 @@ class GaussianMixture(
             Weight of each row; 1 by default. A weight of 2 is the row twice, and 0 is no row. If X
             is `blocks`, `blocks` of the same lengths are accepted.
         labels : array-like of shape (n_samples,) or (n_samples, K), or blocks, default=None
-            What is known of the components of the rows. Integers are the component of each row, -1
+            Labels or responsibilities of the rows. Integers are the component of each row, -1
             if it is not known, and K for noise if there is a noise component. Floats are
             responsibilities that do not change, with a row of NaN where nothing is known; with
             noise, they may have an additional column. Components with labelled rows start from the
@@ -430,7 +430,7 @@ class GaussianMixture(
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row; 1 by default. A weight of 2 is the row twice, and 0 is no row.
         labels : array-like of shape (n_samples,) or (n_samples, K), default=None
-            What is known of the components of the rows, as in `fit`. The prediction does not use
+            Labels or responsibilities of the rows, as in `fit`. The prediction does not use
             it: a row may be predicted to belong to another component than that of its label.
 
         Returns

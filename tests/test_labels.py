@@ -117,7 +117,7 @@ def in_long_form(mixture, table, known):
 @pytest.mark.all_cases
 def test_every_e_step_keeps_what_is_known(name, e_step, weighted, soft):
     if e_step is CompiledEStep and kernel() is None:
-        pytest.skip("needs numba")
+        pytest.skip("the kernel is compiled by numba, which is not installed")
     family = FAMILIES[name]
     table, mixture = some_mixture(family)
     labels = np.random.default_rng(1).integers(-1, K, len(table))

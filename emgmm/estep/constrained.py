@@ -23,7 +23,7 @@ def constrained_softmax(
     log_joint : (K, B)
         The log-joint, including noise, which is overwritten.
     known : Known or None
-        What is known of the rows; None gives `softmax`.
+        Labels or responsibilities of the rows; None gives `softmax`.
     scratch : Scratch, optional
         Work arrays, one of which holds the result.
 

@@ -88,12 +88,6 @@ def history(entries: Sequence[HistoryEntry]) -> dict[str, NDArray[Any]]:
     }
 
 
-def trailing_plain_objectives(history: dict[str, NDArray[Any]]) -> list[float]:
-    """Return the objectives at the end of a history between which all steps were plain EM."""
-    others = np.flatnonzero(history["event"] != PLAIN)
-    return history["objective"][others[-1] if len(others) else 0 :].tolist()
-
-
 def last_plain_objectives(entries: Sequence[HistoryEntry]) -> list[float]:
     """Return the objectives of the last entries between which all steps were plain EM."""
     objectives = []
@@ -102,6 +96,12 @@ def last_plain_objectives(entries: Sequence[HistoryEntry]) -> list[float]:
         if entry.event != PLAIN:
             break
     return objectives[::-1]
+
+
+def trailing_plain_objectives(history: dict[str, NDArray[Any]]) -> list[float]:
+    """Return the objectives at the end of a history between which all steps were plain EM."""
+    columns = (history[name].tolist() for name in ("objective", "passes", "event"))
+    return last_plain_objectives([HistoryEntry(*entry) for entry in zip(*columns, strict=True)])
 
 
 def is_at_rest(objectives: Sequence[float]) -> bool:

@@ -157,7 +157,7 @@ class Multistart:
         before: float,
         reporter: Reporter,
     ) -> FinishedStarts:
-        """Run the scheme from each initial mixture and return the best run and all outcomes.
+        """Run the scheme from each initial mixture and return the results, of which one is best.
 
         The best run is the one with the highest objective. Starts that fail are ignored unless all
         of them do.

@@ -103,7 +103,7 @@ class Samples:
         return replace(rules, tol=tol, max_iter=MOST_ITERATIONS, negligible=negligible)
 
 
-def begun(em: EM, mixture: Mixture) -> Progress:
+def progress_from(em: EM, mixture: Mixture) -> Progress:
     """Return the state from which `leaps` starts, for a mixture; this takes one pass."""
     step = evaluate(em, mixture, SAMPLE)
     first = HistoryEntry(step.objective, step.passes, step.event)
@@ -185,10 +185,10 @@ def best_by_samples(
     assert starts.best is not None
     recorder.begin_start(starts, em, multistart.random)
     iterate = partial(leaps, em, samples=samples, rules=rules, report=reporter.iteration)
-    leapt = recorder.run(partial(begun, em, starts.best.step.mixture), iterate)
-    left = replace(rules, max_iter=rules.max_iter - leapt.n_iter)
+    sampled = recorder.run(partial(progress_from, em, starts.best.step.mixture), iterate)
+    left = replace(rules, max_iter=rules.max_iter - sampled.n_iter)
     scheme = after_short_runs(Warmup if multistart.scheme is Plain else multistart.scheme)
-    more = multistart.run(scheme, lambda: leapt.step, left, report=reporter.iteration)
-    ended = replace(multistart, scheme=scheme).split_coincident(leapt.resumed(more))
+    more = multistart.run(scheme, lambda: sampled.step, left, report=reporter.iteration)
+    ended = replace(multistart, scheme=scheme).split_coincident(sampled.resumed(more))
     reporter.end(ended.step.objective, converged=ended.converged)
     return replace(starts, best=ended)

@@ -30,7 +30,7 @@ class Block:
     is_persistent : bool
         Whether the source yields this same object in every pass with the same block size.
     known : Known, optional
-        What is known of the components of the rows.
+        Labels or responsibilities of the rows.
     """
 
     start: int

@@ -129,7 +129,7 @@ def unequal_blocks(
 
 
 class KnownInBlocks:
-    """What is known of all rows, read in the same blocks as the rows."""
+    """Labels or responsibilities of all rows, read in the same blocks as the rows."""
 
     def __init__(self, labels: Blocks, rules: LabelRules) -> None:
         self.labels = labels

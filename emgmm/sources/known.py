@@ -1,4 +1,4 @@
-"""What is known of the components of rows: labels or responsibilities, and their validation."""
+"""Labels or responsibilities of rows, which do not change during a fit, and their validation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NORMALIZED = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is known of the components of some rows.
+    """Labels or responsibilities of some rows.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ class KnownRows(Protocol):
 
 
 class KnownInMemory:
-    """What is known of all rows, in memory."""
+    """Labels or responsibilities of all rows, in memory."""
 
     def __init__(self, known: Known) -> None:
         self.known = known

@@ -35,7 +35,7 @@ class RowGroup:
     complete : bool
         Whether it is known that no value is missing.
     known : Known, optional
-        What is known of the components of the rows.
+        Labels or responsibilities of the rows.
     """
 
     rows: Array
