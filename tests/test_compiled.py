@@ -510,11 +510,20 @@ def test_predictions_are_numpys(covariance_type, dtype, monkeypatch):
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, 1000])
-def test_the_compiled_product_of_a_digest_is_that_of_integers(n):
-    from emgmm.sources.digest_compiled import product_with_reversed_bytes
+def test_the_compiled_products_of_a_digest_are_those_of_integers(n):
+    from emgmm.sources.digest_compiled import products
 
     random = np.random.default_rng(n)
-    words, powers = random.integers(0, 2**64, (2, n), np.uint64)
-    reversed_bytes = [int.from_bytes(word.tobytes(), "big") for word in words]
-    expected = sum(map(int.__mul__, reversed_bytes, powers.tolist())) % 2**64
-    assert int(product_with_reversed_bytes(words, powers)) == expected
+    words, powers = (
+        random.integers(0, 2**64, (3, n), np.uint64),
+        random.integers(0, 2**64, n, np.uint64),
+    )
+    expected = [
+        sum(
+            int.from_bytes(word.tobytes(), "big") * int(power)
+            for word, power in zip(row, powers, strict=True)
+        )
+        % 2**64
+        for row in words
+    ]
+    assert products(words, powers).tolist() == expected

@@ -27,6 +27,10 @@ Words = NDArray[np.uint64]
 
 MODULUS = 2**64
 
+# The bits of a number in reverse byte order. The significant bits of small integers, which are in
+# the first bytes, thus become the low ones.
+WORD = np.dtype(np.uint64).newbyteorder()
+
 # Numbers that are 5 modulo 8: their powers modulo 2^64 have the longest period, 2^62.
 R = 0xD1342543DE82EF95
 G = 0x9E3779B97F4A7C15
@@ -34,8 +38,8 @@ G = 0x9E3779B97F4A7C15
 # A power of R is a product of factors from tables with this number of entries.
 RADIX = 2**12
 
-# Number of values that are processed at once, so that they and the powers remain in the cache.
-PIECE = 2**14
+# Number of values whose powers are in one table, which remains in a core's fastest cache.
+PIECE = 2**10
 
 
 def digest(block: Block) -> int:
@@ -72,32 +76,27 @@ def _sum_of_rows(values: Array, numbers: Integers | None, base: int) -> int:
     """Return the sum of the bits of numbers times powers of a base: the first ones, or given."""
     if numbers is None:
         return _polynomial(np.ascontiguousarray(values), base)
-    return int(_bits(np.ascontiguousarray(values)) @ _powers(numbers, base))
+    return int(np.ascontiguousarray(values).view(WORD) @ _powers(numbers, base))
 
 
 def _polynomial(values: Array, base: int) -> int:
     """Return the sum of the bits of numbers times base^i, where i counts the numbers."""
-    powers, step, total = _first_powers(base, PIECE), pow(base, PIECE, MODULUS), 0
-    for start in reversed(range(0, len(values), PIECE)):
-        total = total * step + _product(values[start : start + PIECE], powers)
-    return total % MODULUS
+    powers, n_pieces = _first_powers(base, PIECE), len(values) // PIECE
+    whole, rest = np.split(values.view(WORD), [n_pieces * PIECE])
+    sums = _products(whole.reshape(n_pieces, PIECE), powers)
+    step = pow(base, PIECE, MODULUS)
+    total = int(sums @ _first_powers(step, n_pieces))
+    of_rest = int(_products(rest[None], powers[: len(rest)])[0])
+    return total + pow(step, n_pieces, MODULUS) * of_rest
 
 
-def _product(values: Array, powers: Words) -> int:
-    """Return the sum of the products of the bits of numbers with the first of some powers."""
+def _products(words: Words, powers: Words) -> Words:
+    """Return the sums of the words of each row times some powers."""
     if "numba" in sys.modules:  # otherwise, loading it takes more time than it saves
-        from emgmm.sources.digest_compiled import product_with_reversed_bytes
+        from emgmm.sources.digest_compiled import products
 
-        return int(product_with_reversed_bytes(values.view(np.uint64), powers))
-    return int(np.einsum("i,i->", _bits(values), powers[: len(values)]))
-
-
-def _bits(numbers: Array) -> Words:
-    """Return the bits of float64 numbers in reverse byte order.
-
-    The significant bits of small integers, which are in the first bytes, thus become the low ones.
-    """
-    return numbers.view(np.uint64).byteswap()
+        return products(words.view(np.uint64), powers)
+    return np.einsum("ij,j->i", words, powers)
 
 
 @lru_cache(16)
@@ -138,7 +137,8 @@ class Digested:
 
 def _digested(function: Callable[[Block], Any], block: Block) -> Digested:
     """Return the value of a function of a block, and the digest of the block."""
-    return Digested(function(block), digest(block), _base_of_rows(len(block.rows)))
+    own = digest(block)  # before the function, whose arrays would replace the rows in the cache
+    return Digested(function(block), own, _base_of_rows(len(block.rows)))
 
 
 class DigestedSource(Source):
