@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from emgmm import validation
 from emgmm.covariances import Family
-from emgmm.fitting.loop import Ending, history
+from emgmm.fitting.loop import Ending, HistoryEntry, history, last_plain_objectives
 from emgmm.mixture import Mixture
 from emgmm.sources.conversion import as_array
 from emgmm.tolerances import FLOATS
@@ -279,3 +279,9 @@ def _check_agreement(
                 "of covariances_, precisions_ and precisions_cholesky_, set the others to match or "
                 "delete them (del model.precisions_): one of the three suffices."
             )
+
+
+def trailing_plain_objectives(history: dict[str, NDArray[Any]]) -> list[float]:
+    """Return the objectives at the end of a history between which all steps were plain EM."""
+    columns = (history[name].tolist() for name in ("objective", "passes", "event"))
+    return last_plain_objectives([HistoryEntry(*entry) for entry in zip(*columns, strict=True)])

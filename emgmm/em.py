@@ -12,6 +12,7 @@ from emgmm.degeneracy import coincident, collapsed, starved
 from emgmm.estep import EStep, EStepForPass
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
+from emgmm.natural import NaturalSteps
 from emgmm.sources import Source, Sum
 from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
@@ -109,6 +110,11 @@ class EM:
     def expect_about(self, mixture: Mixture, centres: Array) -> Statistics:
         """Return the same statistics with moments about (K, D) centres."""
         return self._statistics(self._e_step_for_pass.about(mixture, centres))
+
+    def natural_steps(self, mixture: Mixture) -> NaturalSteps | None:
+        """Return the steps that follow a mixture without others in between; None if none do."""
+        e_step = self._e_step_for_pass.about_mean(mixture)
+        return NaturalSteps.of(self.m_step, self.summary, e_step)
 
     def collapsed(self, mixture: Mixture, statistics: Statistics) -> list[int]:
         """Return the components that are tiny compared with the data, or have too few rows.

@@ -23,7 +23,7 @@ from emgmm.distributional import DistributionMixin
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.fit import fit_mixture
-from emgmm.fitting.loop import Ending, history, trailing_plain_objectives
+from emgmm.fitting.loop import Ending, history
 from emgmm.fitting.messages import discrete_columns
 from emgmm.fitting.problem import constraints_on, given_of, options_of, problem_of
 from emgmm.fitting.progress import Reporter
@@ -489,7 +489,7 @@ class GaussianMixture(
         """
         mixture = self._mixture()
         source = validation.source(self, X, sample_weight, reset=False)
-        objectives = trailing_plain_objectives(getattr(self, "history_", history([])))
+        objectives = attributes.trailing_plain_objectives(getattr(self, "history_", history([])))
         with one_blas_thread():
             em = em_of(source, problem_of(self, Given.of(mixture), mixture))
             validation.check_some_observed(em.summary.n_rows)

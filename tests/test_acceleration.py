@@ -24,11 +24,12 @@ from emgmm import (
 )
 from emgmm.acceleration import LEAP, SCHEMES, Plain, em_step
 from emgmm.acceleration.anderson import Change, Chart, Point, extrapolate
+from emgmm.attributes import trailing_plain_objectives
 from emgmm.covariances import FAMILIES
 from emgmm.degeneracy import aitken
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting.first_pass import em_of
-from emgmm.fitting.loop import HistoryEntry, history, trailing_plain_objectives
+from emgmm.fitting.loop import HistoryEntry, history
 from emgmm.fitting.problem import Problem
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Noise

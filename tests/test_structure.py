@@ -38,6 +38,7 @@ LAYERS = [
     {"sources"},
     {"validation"},
     {"estep", "mstep"},
+    {"natural"},
     {"em", "prediction"},
     {"acceleration"},
     {"initialization"},

@@ -99,11 +99,10 @@ class EStepForPass:
         kind = self._kind(mixture)
         if kind is None:
             return self._centred(mixture, self.dtype)
-        if self.block_dtype == np.float64:  # in most passes the range of the rows is small enough
-            features = self._features_about(summary.mean, mixture, np.float64)
-            double = kind(mixture, summary, features)
-            if double.is_accurate_within(self._max_distances):
-                return double
+        # In most passes, the range of the rows is small enough.
+        double = self.about_mean(mixture)
+        if double is not None and double.is_accurate_within(self._max_distances):
+            return double
         if not self._is_in_range(mixture):
             return self._centred(mixture, self.dtype)
         small = _is_small(mixture, summary.n_rows)
@@ -118,6 +117,17 @@ class EStepForPass:
             if double.is_accurate_within(summary.max_distances(centre)):
                 return double
         return self._centred(mixture, self.block_dtype)
+
+    def about_mean(self, mixture: Mixture) -> ExpandedEStep | None:
+        """Return the expanded E-step in float64 about the mean of the rows, if rows are complete.
+
+        None is returned if the centred E-step is faster, or if float32 may be accurate enough.
+        """
+        kind = self._kind(mixture) if self.summary.complete else None
+        if kind is None or self.block_dtype != np.float64:
+            return None
+        features = self._features_about(self.summary.mean, mixture, np.float64)
+        return kind(mixture, self.summary, features)
 
     def about(self, mixture: Mixture, centres: Array) -> EStep:
         """Return the E-step for a pass with statistics about the (K, D) centres.

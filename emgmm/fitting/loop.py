@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emgmm.acceleration import PLAIN, SchemeState, Step
+from emgmm.acceleration import PLAIN, Plain, SchemeState, Step
 from emgmm.degeneracy import gain_left, is_settled
 from emgmm.em import EM
 from emgmm.typing import Integers
@@ -96,12 +96,6 @@ def last_plain_objectives(entries: Sequence[HistoryEntry]) -> list[float]:
         if entry.event != PLAIN:
             break
     return objectives[::-1]
-
-
-def trailing_plain_objectives(history: dict[str, NDArray[Any]]) -> list[float]:
-    """Return the objectives at the end of a history between which all steps were plain EM."""
-    columns = (history[name].tolist() for name in ("objective", "passes", "event"))
-    return last_plain_objectives([HistoryEntry(*entry) for entry in zip(*columns, strict=True)])
 
 
 def is_at_rest(objectives: Sequence[float]) -> bool:
@@ -240,28 +234,40 @@ def run(
         Function of the progress, called before the first iteration and after each one that is not
         the last.
     """
-    state, checked = progress.state, progress.checked
+    state, checked, came_to_rest = progress.state, progress.checked, False
     entries = progress.entries[: progress.n_iter + 1]
     objectives = [progress.before, *(entry.objective for entry in entries)]
 
     def last_objectives() -> list[float]:
         return last_plain_objectives(entries[-MAX_PLAIN_STEPS - 1 :])
 
+    def ends(objective: float, passes: int, event: str = PLAIN) -> bool:
+        """Add a step to the history; return whether the rules have to be applied after it."""
+        nonlocal came_to_rest, checked
+        if report is not None:
+            report(len(entries), objectives[-1] - objectives[-2])
+        objectives.append(objective)
+        entries.append(HistoryEntry(objective, passes, event))
+        at_rest = is_at_rest(objectives)
+        came_to_rest = at_rest and event == PLAIN and not checked
+        checked = at_rest and (checked or came_to_rest)  # one check suffices until EM moves again
+        change = objectives[-1] - objectives[-2]
+        return record is not None or math.fabs(change) < rules.tol or came_to_rest
+
     if rules.max_iter == 0:
         return Run(state.step, entries, False, Ending.START_ONLY)
     if record is not None:
         record(progress)
-    converged, at_rest = False, is_at_rest(objectives)
-    for n_iter in range(progress.n_iter + 1, rules.max_iter + 1):
-        change = objectives[-1] - objectives[-2]  # of the preceding step, see above
-        is_small, is_last = math.fabs(change) < rules.tol, n_iter > rules.max_iter - 2
-        may_end = is_small and len(last_objectives()) <= MAX_PLAIN_STEPS
-        state = state.next(em, force_plain=may_end or at_rest or is_last)
-        step = state.step
-        objectives.append(step.objective)
-        entries.append(HistoryEntry(step.objective, step.passes, step.event))
-        if report is not None:
-            report(n_iter, change)
+    converged = False
+    while len(entries) <= rules.max_iter:
+        left = rules.max_iter + 1 - len(entries)
+        is_small = math.fabs(objectives[-1] - objectives[-2]) < rules.tol  # of the preceding step
+        if type(state) is Plain:
+            state = state.ahead(em, 1 if is_small else left, ends)
+        else:
+            may_end = is_small and len(last_objectives()) <= MAX_PLAIN_STEPS
+            state = state.next(em, force_plain=may_end or is_at_rest(objectives) or left <= 2)
+            ends(state.step.objective, state.step.passes, state.step.event)
         converged = (
             is_small
             and all(entry.event in ("start", PLAIN) for entry in entries[-2:])
@@ -270,16 +276,13 @@ def run(
                 or is_settled(last_objectives(), em.summary.weight, rules.negligible)
             )
         )
-        at_rest = is_at_rest(objectives)
-        came_to_rest = at_rest and step.event == PLAIN and not checked
-        checked = at_rest and (checked or came_to_rest)  # one check suffices until EM moves again
         stops = rules.stop_if_coincident and (converged or came_to_rest)
-        if stops and em.coincident(step.mixture):
+        if stops and em.coincident(state.step.mixture):
             return Run(state.step, entries, converged, Ending.COINCIDENT)
         if converged:
             break
         if record is not None:
-            record(Progress(state, entries, n_iter, progress.before, em.passes, checked))
+            record(Progress(state, entries, len(entries) - 1, progress.before, em.passes, checked))
     ending = Ending.CONVERGED if converged else Ending.MAX_ITER
     if objectives[-1] == objectives[-2]:
         ending = Ending.FIXED_POINT

@@ -1,0 +1,99 @@
+"""Natural parameters of Gaussian densities from moments about a centre.
+
+The logarithm of a density is linear in phi(y) = (1, y, monomials of y), where y = x - centre. Its
+coefficients are the natural parameters. Those that the functions below return omit -(D/2) log 2 pi.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dtrtri
+
+from emgmm.covariances.dense import DENSE
+from emgmm.covariances.structure import Structure
+from emgmm.exceptions import DegenerateCovarianceError
+from emgmm.typing import Array
+
+
+def to_monomials(structure: Structure, elements: Array) -> Array:
+    """Return the sums of monomials, (K, n_monomials), that scatter elements hold."""
+    if structure == DENSE:
+        i, j = np.triu_indices(elements.shape[1])
+        return elements[:, i, j]
+    return elements.reshape(len(elements), -1)
+
+
+def from_covariances(
+    structure: Structure, means: Array, covariances: Array
+) -> tuple[Array, Array, Array]:
+    """Return the coefficients of 1 and y, the precisions, and U of each, with U U^T = precision.
+
+    The covariances may be one for all components.
+
+    Raises
+    ------
+    DegenerateCovarianceError
+        If a covariance is not positive definite.
+    """
+    factors = structure.precisions_cholesky(covariances)
+    precisions = structure.precisions(factors)
+    linear = np.empty((len(means), 1 + means.shape[1]))
+    linear[:, 1:] = structure.apply(precisions, means)
+    squares = np.add.reduce(linear[:, 1:] * means, axis=1)
+    linear[:, 0] = structure.log_det(factors, means.shape[1]) - 0.5 * squares
+    return linear, precisions, factors
+
+
+def from_moments(
+    structure: Structure, moments: Array, n_features: int, ridge: float
+) -> tuple[Array, Array]:
+    """Return the natural parameters, (K, P), and U of each precision.
+
+    Parameters
+    ----------
+    structure : Structure
+        Structure of the covariances.
+    moments : (K, P)
+        Mean of phi for each component.
+    n_features : int
+        Number of features, D.
+    ridge : float
+        Number that is added to the diagonal of every covariance.
+
+    Raises
+    ------
+    DegenerateCovarianceError
+        If a covariance is not positive definite.
+    """
+    if structure == DENSE:
+        return _from_dense_moments(moments, n_features, ridge)
+    means = moments[:, 1 : 1 + n_features]
+    second = structure.from_monomials(moments[:, 1 + n_features :], n_features)
+    scatter = second - structure.outer(means)
+    covariances = structure.estimate(scatter, np.ones(len(means)), n_features)
+    covariances = structure.add_ridge(covariances, ridge)
+    linear, precisions, factors = from_covariances(structure, means, covariances)
+    return np.concatenate([linear, structure.coefficients(precisions)], axis=1), factors
+
+
+def _from_dense_moments(moments: Array, n_features: int, ridge: float) -> tuple[Array, Array]:
+    """Return the same for covariance matrices, by one factorization for each component.
+
+    phi holds the monomials of z = (1, y), so that the moments are M = E[z z^T]. If M = L L^T, the
+    inverse of L without its first row is W = U^T [-mean, I]. So the quadratic form is z^T W^T W z,
+    whose coefficients are those of phi.
+    """
+    matrices = DENSE.from_monomials(moments, 1 + n_features)
+    diagonals = matrices.reshape(len(matrices), -1)[:, :: n_features + 2]
+    diagonals[:, 1:] += ridge
+    inverses = np.empty(matrices.shape)
+    for k, matrix in enumerate(matrices):
+        factor, failed = dpotrf(matrix, lower=1)
+        if failed:
+            raise DegenerateCovarianceError((k,))
+        inverses[k] = dtrtri(factor, lower=1)[0]
+    whitening = inverses[:, 1:]
+    transposed = whitening.swapaxes(1, 2)
+    parameters = DENSE.coefficients(transposed @ whitening)
+    parameters[:, 0] += np.add.reduce(np.log(inverses.diagonal(0, 1, 2)), axis=1)
+    return parameters, transposed[:, 1:]

@@ -1,0 +1,149 @@
+"""Steps from statistics to natural parameters: they are those of the ordinary M-step and E-step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import clusters, fit, given_start
+
+from emgmm import GaussianMixture
+from emgmm.acceleration import evaluate
+from emgmm.acceleration.plain import plain_steps, steps_without_mixtures
+from emgmm.covariances import FAMILIES
+from emgmm.em import EM
+from emgmm.estep import ExpandedEStep
+from emgmm.estep.features import QuadraticFeatures
+from emgmm.mixture import Mixture
+from emgmm.mstep import MStep
+from emgmm.natural import NaturalSteps
+from emgmm.sources import ArraySource
+
+CLOSED = [name for name, family in FAMILIES.items() if family.stacked(3) is not None]
+closed = pytest.mark.parametrize("covariance_type", CLOSED)
+
+
+def em_and_step(X, covariance_type, weights=None, ridge=1e-3, n_components=3):
+    """Return EM's map, and a step at some distance from its limit."""
+    em = EM(ArraySource(X, weights), MStep(FAMILIES[covariance_type], ridge, X.dtype), n_components)
+    start = given_start(X, n_components, covariance_type)
+    model = fit(GaussianMixture(**start, reg_covar=ridge, max_iter=1, tol=0), X)
+    family = FAMILIES[covariance_type]
+    mixture = Mixture.of(model.weights_, model.means_, model.covariances_, family)
+    return em, evaluate(em, mixture)
+
+
+@closed
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_next_natural_parameters_are_those_of_the_next_mixture(covariance_type, weighted):
+    n_features = FAMILIES[covariance_type].most_features or 4
+    X = clusters(300, n_features, 3, spread=2.0) + 5.0
+    weights = np.random.default_rng(0).uniform(0.1, 3, len(X)) if weighted else None
+    em, step = em_and_step(X, covariance_type, weights)
+    steps = em.natural_steps(step.mixture)
+    e_step = steps.after(steps.products(step.statistics), em.summary.weight)
+    mixture = em.maximise(step.mixture, step.statistics)
+    features = QuadraticFeatures(em.summary.mean, mixture.quadratic_structure)
+    expected = ExpandedEStep(mixture, em.summary, features)
+    scale = np.abs(expected.natural_parameters).max(axis=0)
+    error = np.abs(e_step.natural_parameters - expected.natural_parameters)
+    assert (error <= 1e-12 * scale).all()
+    distinct = expected.precisions_cholesky[: len(e_step.precisions_cholesky)]
+    np.testing.assert_allclose(e_step.precisions_cholesky, distinct, rtol=1e-12, atol=1e-13)
+
+
+@closed
+def test_several_steps_end_where_ordinary_ones_do(covariance_type, monkeypatch):
+    X = clusters(300, FAMILIES[covariance_type].most_features or 3, 3, spread=2.0)
+    em, first = em_and_step(X, covariance_type)
+    found, made, _ = steps_without_mixtures(em, first, 7, lambda *_: False)
+    assert made == 7
+    assert found.passes == first.passes + 7
+    monkeypatch.setattr(NaturalSteps, "of", lambda *_: None)
+    em, first = em_and_step(X, covariance_type)
+    expected = plain_steps(em, first, 7)
+    assert found.objective == pytest.approx(expected.objective, rel=1e-13)
+    for name in ("weights", "means", "covariances"):
+        ours, theirs = getattr(found.mixture, name), getattr(expected.mixture, name)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+    again = evaluate(em, found.mixture)  # mixture and statistics belong together
+    assert found.objective == pytest.approx(again.objective, rel=1e-13)
+    np.testing.assert_allclose(found.statistics.scatter, again.statistics.scatter, rtol=1e-10)
+    np.testing.assert_allclose(found.statistics.counts, again.statistics.counts, rtol=1e-10)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("arguments", [{"tol": 1e-3}, {"tol": 0, "max_iter": 300}, {"max_iter": 7}])
+def test_a_fit_makes_the_same_iterations_with_and_without(covariance_type, arguments, monkeypatch):
+    X = clusters(200, 3, 3, spread=1.5)
+    models = []
+    for of in (NaturalSteps.of, lambda *_: None):
+        monkeypatch.setattr(NaturalSteps, "of", of)
+        start = given_start(X, 3, covariance_type)
+        models.append(fit(GaussianMixture(**start, **arguments), X))
+    one, other = models
+    if arguments.get("tol") != 0:  # at rest, rounding decides when nothing changes any more
+        assert one.n_iter_ == other.n_iter_
+        assert one.ending_ == other.ending_
+        np.testing.assert_array_equal(one.history_["passes"], other.history_["passes"])
+    n = min(one.n_iter_, other.n_iter_)
+    np.testing.assert_allclose(one.lower_bounds_[:n], other.lower_bounds_[:n], rtol=1e-12)
+    np.testing.assert_allclose(one.means_, other.means_, rtol=1e-8)
+
+
+def test_mixtures_in_between_are_not_computed(monkeypatch):
+    made, of = [], Mixture.of
+
+    def counted(*arguments, **others):
+        made.append(1)
+        return of(*arguments, **others)
+
+    X = clusters(200, 3, 3, spread=1.5)
+    start = given_start(X, 3, "full")
+    monkeypatch.setattr(Mixture, "of", counted)
+    model = fit(GaussianMixture(**start, tol=0, max_iter=20), X)
+    assert model.n_iter_ == 20
+    assert 0 < len(made) < 5
+
+
+def test_a_mixture_that_has_to_be_examined_is():
+    X = clusters(300, 3, 3, spread=2.0)
+    em, step = em_and_step(X, "full", ridge=0.0)
+    steps = em.natural_steps(step.mixture)
+    products, weight = steps.products(step.statistics), em.summary.weight
+    assert steps.after(products, weight) is not None
+    starved = products.copy()
+    starved[0] *= 1e-12
+    assert steps.after(starved, weight) is None
+    narrow = products.copy()  # all rows of a component at its mean, up to 1e-7
+    mean = narrow[0, 1:4] / narrow[0, 0]
+    matrix = np.outer(mean, mean) + 1e-14 * np.eye(3)
+    narrow[0, 4:] = narrow[0, 0] * matrix[np.triu_indices(3)]
+    assert steps.after(narrow, weight) is None
+    indefinite = products.copy()
+    indefinite[0, 4] = -1.0
+    assert steps.after(indefinite, weight) is None
+    assert steps.products(step.statistics.about(em.summary.mean + 1.0, em.family)) is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"prior": "conjugate"},
+        {"weight_concentration": 2.0},
+        {"noise": 1e-3},
+        {"equal_weights": True},
+        {"covariance_type": "VVE"},
+    ],
+)
+def test_models_with_more_than_a_closed_form_are_left_to_the_ordinary_step(arguments, monkeypatch):
+    made, of = [], NaturalSteps.of.__func__
+
+    def recorded(*given):
+        made.append(of(*given))
+        return made[-1]
+
+    monkeypatch.setattr(NaturalSteps, "of", classmethod(recorded))
+    fit(GaussianMixture(2, random_state=0, **arguments), clusters(200, 3, 2))
+    assert set(made) <= {None}
+    fit(GaussianMixture(2, random_state=0), clusters(200, 3, 2))
+    assert made[-1] is not None
