@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import defaultdict
 from zlib import crc32
+
+# Threads of OpenMP that wait for each other would keep the cores from the other processes.
+os.environ["OMP_WAIT_POLICY"] = "passive"
 
 import numpy as np
 import pytest
