@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import defaultdict
 from zlib import crc32
+
+# Threads of OpenMP that wait for each other would keep the cores from the other processes.
+os.environ["OMP_WAIT_POLICY"] = "passive"
 
 import numpy as np
 import pytest
@@ -20,13 +24,19 @@ settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 
 
+def numbers(text):
+    """The range of the cases that `--cases` asks for, or None for all."""
+    first, _, last = text.rpartition(":")
+    return (int(first or 0), int(last)) if int(last) else None
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--cases",
-        type=int,
-        default=2,
-        help="run at most so many cases of a parametrized test (default 2), one of a slow one, and "
-        "no extensive tests; 0 runs all, and -2 those that 2 leaves out",
+        type=numbers,
+        default=(0, 2),
+        help="run at most so many cases of a parametrized test (default 2), and half as many of a "
+        "slow one; 2:8 runs the third to the eighth, and extensive tests; 0 runs all",
     )
 
 
@@ -35,23 +45,24 @@ def pytest_collection_modifyitems(config, items):
 
     All cases run if they are marked ``all_cases`` or if a test is requested by its node ID.
     """
-    most = config.getoption("--cases")
-    if not most or any("::" in argument for argument in config.args):
+    if config.option.cases is None or any("::" in argument for argument in config.args):
         return
+    first, last = config.option.cases
     cases = defaultdict(list)
     for item in items:
-        if item.get_closest_marker("all_cases") is None:
-            cases[item.nodeid.partition("[")[0]].append(item)
-    left_out = set()
+        cases[item.nodeid.partition("[")[0]].append(item)
+    kept = set()
     for group in cases.values():
-        group.sort(key=lambda item: crc32(item.nodeid.encode()))
-        slow = group[0].get_closest_marker("slow") is not None
-        left_out.update(group[1 if slow else abs(most) :])
-    left_out.update(item for item in items if item.get_closest_marker("extensive") is not None)
-    if most < 0:
-        left_out = set(items) - left_out
-    config.hook.pytest_deselected(items=list(left_out))
-    items[:] = [item for item in items if item not in left_out]
+        if group[0].get_closest_marker("extensive") is not None:
+            kept.update(group if first else [])
+        elif group[0].get_closest_marker("all_cases") is not None:
+            kept.update([] if first else group)
+        else:
+            group.sort(key=lambda item: crc32(item.nodeid.encode()))
+            part = 2 if group[0].get_closest_marker("slow") is not None else 1
+            kept.update(group[-(-first // part) : -(-last // part)])
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
 
 
 TYPES = ("full", "tied", "diag", "spherical")

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import STARTS, TYPES, clusters, fit, given_start, identity_precisions, relative_error
-from distributed import Client, wait
+from distributed import Client, LocalCluster, wait
 from sklearn.base import clone
 
 from emgmm import GaussianMixture
@@ -534,29 +534,31 @@ def maker_and_spy(folder):
     return made, Spy()
 
 
-@pytest.fixture(scope="module")
-def client():
-    from distributed import LocalCluster
-
+@pytest.fixture(scope="module", params=[False], ids=["threads"])
+def client_of_two(request):
+    """The client of two workers, which are processes if the test asks for them."""
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+            n_workers=2, threads_per_worker=1, processes=request.param, dashboard_address=":0"
         ) as two,
         Client(two) as client,
     ):
         yield client
 
 
+@pytest.fixture
+def client(client_of_two):
+    with dask.config.set(scheduler=None):
+        yield client_of_two
+
+
+in_processes = pytest.mark.parametrize("client_of_two", [True], indirect=True, ids=["processes"])
+
+
 def processes(client):
     """The workers' numbers, once there are two of them."""
     client.wait_for_workers(2, timeout=120)
     return set(client.run(os.getpid).values())
-
-
-@pytest.fixture
-def in_other_processes(client):
-    with dask.config.set(scheduler=None):
-        yield client
 
 
 MANY_CHUNKS = (3,) * 200
@@ -576,8 +578,8 @@ class Squares:
         return float(np.square(block.rows).sum())
 
 
-def test_one_task_sums_several_chunks_of_a_worker(in_other_processes, monkeypatch):
-    rows = held_by(in_other_processes, X)
+def test_one_task_sums_several_chunks_of_a_worker(client, monkeypatch):
+    rows = held_by(client, X)
     sizes, compute = [], dask.compute
 
     def counting(*delayed, **arguments):
@@ -590,25 +592,24 @@ def test_one_task_sums_several_chunks_of_a_worker(in_other_processes, monkeypatc
     assert ClusterSource.of(rows, None).sum(Squares(), 10) == expected  # to the last bit
     (n_tasks,) = sizes
     assert n_tasks < len(MANY_CHUNKS) / 3
-    weights = held_by(in_other_processes, WEIGHTS)
+    weights = held_by(client, WEIGHTS)
     ours = fit(model_of("full", max_iter=3), rows, sample_weight=weights)
     assert_same_fit(ours, fit(model_of("full", max_iter=3), X, sample_weight=WEIGHTS))
 
 
-def test_chunks_of_one_task_keep_their_names(in_other_processes):
+def test_chunks_of_one_task_keep_their_names(client):
     spoiled = X.copy()
     spoiled[100, 1] = np.inf
     with pytest.raises(ValueError, match="row 100, in chunk 33, column 1"):
-        model_of("full").fit(held_by(in_other_processes, spoiled))
+        model_of("full").fit(held_by(client, spoiled))
     weights = np.r_[np.ones(400), -1, np.ones(199)]
     with pytest.raises(ValueError, match=r"row 400, in chunk 133, .* is -1"):
-        model_of("full").fit(
-            held_by(in_other_processes, X), sample_weight=held_by(in_other_processes, weights)
-        )
+        model_of("full").fit(held_by(client, X), sample_weight=held_by(client, weights))
 
 
-def test_a_worker_that_dies_with_several_chunks_of_a_task(in_other_processes, monkeypatch):
-    client = in_other_processes
+@pytest.mark.extensive
+@in_processes
+def test_a_worker_that_dies_with_several_chunks_of_a_task(client, monkeypatch):
     processes(client)
     rows = da.random.default_rng(0).normal(size=(600, 3), chunks=(3, 3)).persist()
     in_memory = rows.compute()
@@ -627,8 +628,8 @@ def test_a_worker_that_dies_with_several_chunks_of_a_task(in_other_processes, mo
     assert_same_fit(ours, fit(GaussianMixture(**start), in_memory))
 
 
-def test_an_asynchronous_client_is_refused(in_other_processes):
-    address = in_other_processes.scheduler.address
+def test_an_asynchronous_client_is_refused(client):
+    address = client.scheduler.address
 
     async def try_it():
         async with Client(address, asynchronous=True):
@@ -639,8 +640,8 @@ def test_an_asynchronous_client_is_refused(in_other_processes):
 
 
 @pytest.mark.extensive
-def test_workers_of_other_processes_may_die(in_other_processes, tmp_path, monkeypatch):
-    client = in_other_processes
+@in_processes
+def test_workers_of_other_processes_may_die(client, tmp_path, monkeypatch):
     made, spy = maker_and_spy(str(tmp_path))
     rows = da.map_blocks(made, chunks=((100,) * 6, (3,)), meta=np.empty((0, 0)))
     model = model_of("full", max_iter=4)

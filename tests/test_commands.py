@@ -529,6 +529,7 @@ def test_as_a_process(data):
     assert "Chosen by BIC" in ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["fit data.csv --components 1 --model m.json", "fit --help", ""])
 def test_a_reader_that_has_gone(line, folder):
     reader, writer = os.pipe()

@@ -192,15 +192,13 @@ def test_of_a_selected_model():
 
 def test_moments_of_a_conditional_by_quadrature():
     model = fitted(rows=X[:, :2], tol=0)
+    nodes, weights = np.polynomial.legendre.leggauss(200)
     for given in (-4.0, 0.5, 6.0):
         found = model.conditional([given], features=1).distribution()
-
-        nodes, weights = np.polynomial.legendre.leggauss(400)
         half = 12 * found.std()
         y = found.mean() + half * nodes
-        joint = (
-            half * weights * np.exp(model.score_samples(np.column_stack([y, np.full(400, given)])))
-        )
+        log_joint = model.score_samples(np.column_stack([y, np.full(200, given)]))
+        joint = half * weights * np.exp(log_joint)
         mean = joint @ y / joint.sum()
         assert found.mean() == pytest.approx(mean, rel=1e-10)
         assert found.var() == pytest.approx(joint @ (y - mean) ** 2 / joint.sum(), rel=1e-10)
@@ -470,15 +468,15 @@ def test_divergences_of_normal_distributions():
 @pytest.mark.parametrize("covariance_type", ["full", "diag", "EEE"])
 def test_the_l2_distance_is_an_integral(covariance_type):
     p, q = (fitted(covariance_type, rows=X[i : i + 100, :2]) for i in (0, 150))
-    grid = np.linspace(-25, 25, 501)
+    grid = np.linspace(-25, 25, 251)
     points = np.stack(np.meshgrid(grid, grid), axis=-1)
     difference = p.distribution().pdf(points) - q.distribution().pdf(points)
     expected = np.sqrt((difference**2).sum()) * (grid[1] - grid[0])
     assert l2_distance(p, q) == pytest.approx(expected, rel=1e-6)
     assert l2_distance(q, p) == pytest.approx(expected, rel=1e-6)
     assert l2_distance(p, p) < 1e-8
-    high = gaussian(np.zeros(500), 1e6 * np.eye(500))  # whose density underflows
-    assert l2_distance(high, gaussian(np.ones(500), 1e6 * np.eye(500))) == 0
+    high = gaussian(np.zeros(50), 1e15 * np.eye(50))  # whose density underflows
+    assert l2_distance(high, gaussian(np.ones(50), 1e15 * np.eye(50))) == 0
 
 
 def test_the_wasserstein_distance_transports_components():

@@ -143,20 +143,18 @@ def test_the_last_writer_wins(tmp_path):
 def test_what_killed_writers_left_is_removed_and_what_others_write_is_not(tmp_path):
     code = (
         "import sys, time; from pathlib import Path; from emgmm.storage.files import replaced\n"
-        "with replaced(Path(sys.argv[1])) as file:\n"
-        "    file.write(b'half'); file.flush(); print('begun', flush=True); time.sleep(60)"
+        "file, other = map(Path, sys.argv[1:])\n"
+        "with replaced(file) as one, replaced(file) as two, replaced(other) as three:\n"
+        "    for each in (one, two, three): each.write(b'half'); each.flush()\n"
+        "    print('begun', flush=True); time.sleep(60)"
     )
     stranger = tmp_path / ".other.partial"
     stranger.write_bytes(b"")
-    writers = [
-        subprocess.Popen([sys.executable, "-c", code, tmp_path / name], stdout=subprocess.PIPE)
-        for name in ("file", "file", "other")
-    ]
-    for process in writers:
-        with process:
-            assert process.stdout.readline() == b"begun\n"
-            os.kill(process.pid, signal.SIGKILL)
-    assert len(list(tmp_path.iterdir())) >= 2  # no writer came after the last one
+    words = [sys.executable, "-c", code, tmp_path / "file", tmp_path / "other"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"begun\n"
+        os.kill(process.pid, signal.SIGKILL)
+    assert len(list(tmp_path.iterdir())) == 4
     with replaced(tmp_path / "kept") as file:
         write(tmp_path / "file")
         file.write(b"kept")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import numpy as np
@@ -71,11 +70,11 @@ def test_a_missing_matplotlib_is_said_in_one_line_and_at_once(tmp_path, capsys, 
     assert said.out == ""
 
 
-def test_the_module_runs():
-    run = subprocess.run(
-        [sys.executable, "-m", "emgmm", "--version"], capture_output=True, text=True, check=True
-    )
-    assert run.stdout.strip() == f"emgmm {__version__}"
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.strip() == f"emgmm {__version__}"
 
 
 def test_old_faithful_is_complete():

@@ -6,11 +6,11 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-from lines import code_lines, counted, is_on_tour
+from lines import counted, is_on_tour
 from mutants import TESTS
 from sklearn.base import BaseEstimator
 
@@ -73,11 +73,7 @@ FORBIDDEN = [
     ("storage", "diagnostics"),
 ]
 
-# A rule that holds for most modules only is no rule.
-pytestmark = pytest.mark.all_cases
-
 MODULES = sorted(PACKAGE.rglob("*.py"))
-EACH = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 
 
 def name_of(path):
@@ -94,9 +90,20 @@ def entry(name):
     return name.partition(".")[0]
 
 
+@cache
+def nodes(path):
+    """All nodes of a module's syntax tree."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
 def imports(path):
     """(module, line) of every import from the package, also inside functions and for types."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    return tuple(_imports(path))
+
+
+def _imports(path):
+    for node in nodes(path):
         found = []
         if isinstance(node, ast.ImportFrom) and re.match(r"emgmm\b", node.module or ""):
             base = node.module[len("emgmm.") :]
@@ -112,15 +119,16 @@ def test_every_entry_has_its_layer():
     assert {entry(name) for name in NAMES} - {""} == set(LAYER)
 
 
-@EACH
-def test_imports_point_to_lower_layers(path):
-    own = entry(name_of(path))
-    if not own:  # the package itself, which exports the public names
-        return
-    for name, line in imports(path):
-        other = entry(name)
-        allowed = other == own or (LAYER[other] < LAYER[own] and (own, other) not in FORBIDDEN)
-        assert allowed, f"{path.name}:{line}: {own} must not import {other}"
+def test_imports_point_to_lower_layers():
+    wrong = [
+        f"{path}:{line}: {own} must not import {other}"
+        for path in MODULES
+        if (own := entry(name_of(path)))  # the package itself exports the public names
+        for name, line in imports(path)
+        if (other := entry(name)) != own
+        and (LAYER[other] >= LAYER[own] or (own, other) in FORBIDDEN)
+    ]
+    assert not wrong
 
 
 def test_no_modules_import_each_other():
@@ -132,26 +140,34 @@ def test_no_modules_import_each_other():
     list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
-@EACH
-def test_no_module_reads_a_private_attribute_of_another(path):
-    tree = ast.parse(path.read_text())
-    own = {"self", "cls", "super"}
+def private_of_others(path):
+    """(owner, attribute, line) of each private attribute that a module reads and does not define."""
     defined = {
         node.name if isinstance(node, ast.FunctionDef | ast.ClassDef) else node.attr
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
         or (isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
     }
     defined |= {
         node.target.id
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr):
             owner = node.value.id if isinstance(node.value, ast.Name) else ""
-            known = owner in own or node.attr in defined or (owner, node.attr) in PRIVATE_OF_OTHERS
-            assert known, f"{path.name}:{node.lineno}: {owner}.{node.attr} belongs to another"
+            if owner not in {"self", "cls", "super"} and node.attr not in defined:
+                yield owner, node.attr, node.lineno
+
+
+def test_no_module_reads_a_private_attribute_of_another():
+    wrong = [
+        f"{path}:{line}: {owner}.{name} belongs to another"
+        for path in MODULES
+        for owner, name, line in private_of_others(path)
+        if (owner, name) not in PRIVATE_OF_OTHERS
+    ]
+    assert not wrong
 
 
 # Private names of the standard library and of namedtuples that have no public counterpart.
@@ -167,15 +183,17 @@ PRIVATE_OF_OTHERS = {
 }
 
 
-@EACH
-def test_one_module_uses_scikit_learns_private_interface(path):
-    if name_of(path) == "parameters":
-        return
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sklearn"):
-            names = [*node.module.split("."), *(alias.name for alias in node.names)]
-            private = {name for name in names if name.startswith("_")} - {"_fit_context"}
-            assert not private, f"{path.name}:{node.lineno}: {private}"
+def test_one_module_uses_scikit_learns_private_interface():
+    wrong = [
+        f"{path}:{node.lineno}: {name}"
+        for path in MODULES
+        if name_of(path) != "parameters"
+        for node in nodes(path)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sklearn")
+        for name in [*node.module.split("."), *(alias.name for alias in node.names)]
+        if name.startswith("_") and name != "_fit_context"
+    ]
+    assert not wrong
 
 
 def test_estimators_have_two_levels():
@@ -188,31 +206,43 @@ def test_estimators_have_two_levels():
         assert len(ours) == 2
 
 
-@EACH
-def test_only_families_compare_a_familys_name(path):
-    if entry(name_of(path)) == "covariances":
-        return
-    for node in ast.walk(ast.parse(path.read_text())):
-        operands = []
-        if isinstance(node, ast.Compare):
-            operands = [node.left, *node.comparators]
-        elif isinstance(node, ast.Match):
-            operands = [case.pattern.value for case in node.cases if hasattr(case.pattern, "value")]
-        compared = {o.value for o in operands if isinstance(o, ast.Constant)}
-        assert not compared & set(FAMILIES), f"{path.name}:{node.lineno} compares a family's name"
+OUTSIDE_COVARIANCES = [path for path in MODULES if entry(name_of(path)) != "covariances"]
 
 
-@EACH
-def test_only_covariances_name_a_structure(path):
-    if entry(name_of(path)) == "covariances":
-        return
-    for name, line in imports(path):
-        assert name != "covariances.dense", f"{path.name}:{line}"
-        assert name != "covariances.diagonal", f"{path.name}:{line}"
-    names = {
-        node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)
-    }
-    assert not names & {"DENSE", "DIAGONAL", "ISOTROPIC"}
+def compared(node):
+    """The operands of a comparison or of a match."""
+    if isinstance(node, ast.Compare):
+        return [node.left, *node.comparators]
+    if isinstance(node, ast.Match):
+        return [case.pattern.value for case in node.cases if hasattr(case.pattern, "value")]
+    return []
+
+
+def test_only_families_compare_a_familys_name():
+    wrong = [
+        f"{path}:{node.lineno}: {operand.value!r}"
+        for path in OUTSIDE_COVARIANCES
+        for node in nodes(path)
+        for operand in compared(node)
+        if isinstance(operand, ast.Constant) and operand.value in FAMILIES
+    ]
+    assert not wrong
+
+
+def test_only_covariances_name_a_structure():
+    wrong = [
+        f"{path}:{line}: {name}"
+        for path in OUTSIDE_COVARIANCES
+        for name, line in imports(path)
+        if name in {"covariances.dense", "covariances.diagonal"}
+    ]
+    wrong += [
+        f"{path}:{node.lineno}: {node.id}"
+        for path in OUTSIDE_COVARIANCES
+        for node in nodes(path)
+        if isinstance(node, ast.Name) and node.id in {"DENSE", "DIAGONAL", "ISOTROPIC"}
+    ]
+    assert not wrong
 
 
 def test_tests_do_not_import_tests():
@@ -223,13 +253,15 @@ def test_tests_do_not_import_tests():
             assert not any(name.startswith("test_") for name in names), path.name
 
 
-@EACH
-def test_modules_are_small(path):
-    assert code_lines(path.read_text()) <= 350
+sizes = cache(counted)
+
+
+def test_modules_are_small():
+    assert not {name: lines for name, lines in sizes().items() if lines > 350}
 
 
 def test_what_one_reads_to_understand_em_is_short():
-    assert sum(lines for name, lines in counted().items() if is_on_tour(name)) <= 2400
+    assert sum(lines for name, lines in sizes().items() if is_on_tour(name)) <= 2400
 
 
 def test_optional_packages_are_imported_only_where_used():
