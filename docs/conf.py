@@ -41,8 +41,6 @@ numpydoc_show_class_members = False  # the pages list the members
 doctest_global_setup = """
 import os
 import tempfile
-import numpy as np
-np.set_printoptions(suppress=True)
 _before = os.getcwd()
 _folder = tempfile.TemporaryDirectory()
 os.chdir(_folder.name)
