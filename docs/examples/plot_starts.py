@@ -29,8 +29,8 @@ print(X.shape)
 #
 # All fits have ten components with full covariances, and a ``tol`` that is small enough for the
 # likelihoods to be compared. Each method is used with four seeds. ``"hierarchical"`` does not
-# depend on the seed if there are at most 2000 rows, and is used once. The seconds of CPU time include
-# the start and EM.
+# depend on the seed if there are at most 2000 rows, and is used once. The seconds of CPU time
+# include the start and EM.
 
 methods = {
     "kmeans": "o",
