@@ -113,7 +113,9 @@ def visit_math(translator, node):
     from docutils.utils.math.latex2mathml import tex2mathml
 
     block = isinstance(node, nodes.math_block)
-    formula = tex2mathml(node.astext(), as_block=block)
+    text = re.sub(r"(?<=[\w}])\s*(?=\\(?:log|exp)\b)", r"\\, ", node.astext())  # as TeX spaces them
+    text = re.sub(r"\\(log|exp)\b(?!\s*([(|\[_^]|\\[bB]ig|\\left))", r"\\\1\\,", text)
+    formula = tex2mathml(text, as_block=block)
     translator.body.append(f'<div class="math">{formula}</div>' if block else formula)
     raise nodes.SkipNode
 
