@@ -41,8 +41,6 @@ numpydoc_show_class_members = False  # the pages list the members
 doctest_global_setup = """
 import os
 import tempfile
-import numpy as np
-np.set_printoptions(suppress=True)
 _before = os.getcwd()
 _folder = tempfile.TemporaryDirectory()
 os.chdir(_folder.name)
@@ -78,6 +76,7 @@ sphinx_gallery_conf = {
     "reset_modules": ("matplotlib",),
     "remove_config_comments": True,
     "show_memory": False,
+    "write_computation_times": False,
     "abort_on_example_error": True,
 }
 
@@ -114,7 +113,9 @@ def visit_math(translator, node):
     from docutils.utils.math.latex2mathml import tex2mathml
 
     block = isinstance(node, nodes.math_block)
-    formula = tex2mathml(node.astext(), as_block=block)
+    text = re.sub(r"(?<=[\w}])\s*(?=\\(?:log|exp)\b)", r"\\, ", node.astext())  # as TeX spaces them
+    text = re.sub(r"\\(log|exp)\b(?!\s*([(|\[_^]|\\[bB]ig|\\left))", r"\\\1\\,", text)
+    formula = tex2mathml(text, as_block=block)
     translator.body.append(f'<div class="math">{formula}</div>' if block else formula)
     raise nodes.SkipNode
 

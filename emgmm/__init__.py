@@ -1,5 +1,6 @@
 """Gaussian mixtures by expectation-maximization, under scikit-learn's conventions."""
 
+from emgmm import datasets, testing
 from emgmm.classifier import GaussianMixtureClassifier
 from emgmm.detector import GaussianMixtureOutlierDetector
 from emgmm.diagnostics import Diagnosis, MixtureSummary, Verdict
@@ -67,11 +68,13 @@ __all__ = [
     "Verdict",
     "__version__",
     "blocks",
+    "datasets",
     "fit_many",
     "kl_divergence",
     "l2_distance",
     "merge_components",
     "patch_sklearn",
+    "testing",
     "unpatch_sklearn",
     "wasserstein_distance",
 ]
@@ -79,4 +82,4 @@ __all__ = [
 
 def __dir__() -> list[str]:
     """Return the public names, without the modules that contain them."""
-    return [*__all__, "datasets", "testing"]
+    return list(__all__)

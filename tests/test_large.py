@@ -663,6 +663,12 @@ def test_files(tmp_path, monkeypatch):
     path = in_parquet(tmp_path, X)
     with pytest.raises(ValueError, match="there is no column 'z'; there are the columns a, b, c"):
         blocks(path, columns=["z"])
+    text = tmp_path / "rows.csv"
+    text.write_text("a,b\n0.5,1\n1.5,2\n")
+    with pytest.raises(ValueError, match=r"rows\.csv is not a Parquet file\. To read a CSV"):
+        blocks(text)
+    (block,) = blocks(dataset.dataset(text, format="csv"))
+    np.testing.assert_array_equal(block, [[0.5, 1], [1.5, 2]])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match="read with pyarrow: pip install pyarrow"):
         blocks(path)

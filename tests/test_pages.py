@@ -51,3 +51,10 @@ def test_links_between_files_lead_to_files(name):
     links = re.findall(r"\]\(([^)\s#:]+)\)", text)
     assert links
     assert not [link for link in links if not (DOCS.parent / link).exists()]
+
+
+@pytest.mark.parametrize("path", [*DOCS.glob("*/*.rst")], ids=lambda path: path.name)
+@pytest.mark.all_cases
+def test_fractions_in_formulas_have_braces(path):
+    # The converter to MathML reads 12 in \frac12 as the numerator, unlike TeX.
+    assert not re.search(r"frac\s*\d\d", path.read_text())

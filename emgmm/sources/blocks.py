@@ -154,9 +154,9 @@ def blocks(
     TypeError
         If the source can be read only once.
     ValueError
-        If a column does not exist or is given twice, if no feature is left, or if `block_rows` is
-        less than 1. The content of blocks is validated when they are read; the error then names the
-        block.
+        If a file is not a Parquet file, if a column does not exist or is given twice, if no feature
+        is left, or if `block_rows` is less than 1. The content of blocks is validated when they are
+        read; the error then names the block.
     ImportError
         If a Parquet file is given and pyarrow is not installed.
 

@@ -13,15 +13,23 @@ def open_dataset(source: Any) -> Any:
     ------
     ImportError
         If pyarrow is not installed.
+    ValueError
+        If a file is not a Parquet file.
     """
     try:
-        from pyarrow import dataset
+        from pyarrow import ArrowInvalid, dataset
     except ImportError as error:
         raise ImportError("Parquet files are read with pyarrow: pip install pyarrow.") from error
     # With its default options pyarrow keeps what it has read of a file until the end of the file.
     options = dataset.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
     parquet = dataset.ParquetFileFormat(default_fragment_scan_options=options)
-    return dataset.dataset(source, format=parquet)
+    try:
+        return dataset.dataset(source, format=parquet)
+    except ArrowInvalid as error:
+        raise ValueError(
+            f"{source} is not a Parquet file. To read a CSV file, pass "
+            "pyarrow.dataset.dataset(path, format='csv') instead of its path."
+        ) from error
 
 
 def batches(dataset: Any, columns: list[str], size: int) -> Iterator[Any]:
