@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import dense
 from mclust import HERE, rows
 from mclust import classes as classes_of
 from scipy.special import logsumexp
@@ -22,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from emgmm import GaussianMixture, GaussianMixtureClassifier
+from emgmm import EMWarning, GaussianMixture, GaussianMixtureClassifier
 from emgmm.covariances import FAMILIES, Grouped
 from emgmm.mixture import Mixture
 
@@ -32,7 +34,7 @@ X, Y = load_iris(return_X_y=True)
 WEIGHTS = np.random.default_rng(0).integers(0, 4, len(X)).astype(float)
 MCLUST = json.loads((HERE / "mclust_da.json").read_text())
 
-# Families among which the stored results were selected.
+# Families in which mclust finds the maximum of EDDA, to its tolerance.
 MAXIMIZED = ["EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EEV", "VEV", "EVV", "VVV"]
 
 cases = pytest.mark.parametrize("case", range(4))
@@ -156,8 +158,8 @@ def test_vvi_is_naive_bayes(components, weights):
 
 @parametrize_with_checks(
     [
-        GaussianMixtureClassifier(reg_covar=1e-6),
-        GaussianMixtureClassifier(reg_covar=1e-6, components="shared"),
+        GaussianMixtureClassifier(),
+        GaussianMixtureClassifier(components="shared"),
     ]
 )
 @pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
@@ -279,8 +281,51 @@ def test_families_that_a_small_class_does_not_support_are_left_out():
     assert np.isnan(small.loc["full", "rank"])
     assert model.mixtures_[1].covariance_type in ("diag", "VII")
     assert model.mixtures_[0].covariance_type == "full"
-    with pytest.raises(ValueError, match=r"^Class 1: None of the 1 candidates"):
-        GaussianMixtureClassifier().fit(X[few], Y[few])
+
+
+ONLY_SINGULAR = "The covariance of {} is singular in every candidate"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rows", "named"),
+    [
+        ({"covariance_type": ["full", "VEV"]}, np.r_[0:50, 50:53, 100:150], "class b"),
+        ({"covariance_type": ["full", "VVI"]}, np.r_[0:2, 50:52, 100:150], "classes a, b"),
+        ({"components": "shared"}, np.r_[0:50, 50:53, 100:150], "the classes"),
+    ],
+    ids=["one", "two", "shared"],
+)
+@pytest.mark.parametrize("unknown", [False, True])
+@pytest.mark.filterwarnings("ignore:The fit has collapsed components", "ignore:No candidate is")
+@pytest.mark.all_cases
+def test_a_class_is_fitted_with_a_ridge_only_if_it_is_singular_in_every_family(
+    parameters, rows, named, unknown
+):
+    table, classes = X[rows].copy(), np.array(["a", "b", "c"], dtype=object)[Y[rows]]
+    if "classes" in named and "VVI" in parameters.get("covariance_type", ()):
+        table[classes != "c", 0] = 5.0  # both classes are constant in a column
+    if unknown:
+        table, classes = np.vstack((table, X[101:150:5])), np.append(classes, [None] * 10)
+    model = GaussianMixtureClassifier(**parameters)
+    with pytest.warns(EMWarning, match=ONLY_SINGULAR.format(named)):
+        model.fit(table, classes)
+    known = classes != None  # noqa: E711
+    assert model.score(table[known], classes[known].tolist()) == 1
+    eigenvalues = [np.linalg.eigvalsh(dense(mixture)) for mixture in model.mixtures_]
+    assert np.min(eigenvalues) == pytest.approx(1e-7 * table.var(axis=0).min(), rel=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "The fit has collapsed|No candidate is|reg_covar")
+        GaussianMixtureClassifier(**parameters, reg_covar=1e-4).fit(table, classes)
+
+
+def test_equal_rows_of_a_class_need_a_ridge_but_equal_rows_of_all_are_refused():
+    rows, classes = np.repeat([[0.0], [1.0]], 3, axis=0), np.repeat([0, 1], 3)
+    with pytest.warns(EMWarning, match=ONLY_SINGULAR.format("classes 0, 1")):
+        model = GaussianMixtureClassifier().fit(rows, classes)
+    np.testing.assert_array_equal(model.predict(rows), classes)
+    with pytest.raises(ValueError, match=r"^Class 0: None of the 1 candidates"):
+        GaussianMixtureClassifier().fit(0 * rows, classes)
 
 
 @pytest.mark.parametrize(

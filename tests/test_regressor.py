@@ -51,25 +51,13 @@ def long_form(model, x):
     return np.array(weights) / sum(weights), np.array(means), np.array(covariances)
 
 
-def expected(estimator):
-    """The check that has fewer rows than features, where rounding decides without a ridge.
-
-    With several components, k-means draws rows, not weights.
-    """
-    if estimator.reg_covar > 0 and estimator.n_components == 1:
-        return {}
-    return {"check_sample_weight_equivalence_on_dense_data": "rounding, or the draws of k-means"}
-
-
 @pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
     [
         GaussianMixtureRegressor(),
-        GaussianMixtureRegressor(reg_covar=1e-6),
-        GaussianMixtureRegressor(2, reg_covar=1e-6, random_state=0),
-    ],
-    expected_failed_checks=expected,
+        GaussianMixtureRegressor(2, init_params="hierarchical"),
+    ]
 )
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
