@@ -526,7 +526,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
             Number of free parameters, as in R's mclust.
         """
         check_is_fitted(self)
-        if self.components == "separate":
+        if "class" in self.results_:  # a mixture was selected for each class
             return sum(model.n_parameters() for model in self.mixtures_)
         return int(self.results_["n_parameters"][np.nanargmin(self.results_["rank"])])
 

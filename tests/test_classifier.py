@@ -405,3 +405,13 @@ def test_weights_are_routed():
         np.testing.assert_array_equal(piped.predict_proba(X), direct.predict_proba(scaled))
         found = cross_validate(model, X, Y, params={"sample_weight": WEIGHTS}, cv=3)
         assert found["test_score"].mean() > 0.9
+
+
+@pytest.mark.parametrize("components", ["separate", "shared"])
+def test_parameters_that_are_changed_later_do_not_change_the_fitted_classifier(components):
+    model = GaussianMixtureClassifier(components=components, covariance_type="EEE").fit(X, Y)
+    expected, n_parameters = model.predict_log_proba(X), model.n_parameters()
+    other = {"separate": "shared", "shared": "separate"}[components]
+    model.set_params(components=other, covariance_type="VII", n_components=3, priors=[1.0, 0, 0])
+    np.testing.assert_array_equal(model.predict_log_proba(X), expected)
+    assert model.n_parameters() == n_parameters

@@ -10,8 +10,12 @@ import pytest
 from conftest import clusters, dense, fit
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
+from sklearn import config_context
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from emgmm import EMWarning, GaussianMixture, GaussianMixtureOutlierDetector, blocks
@@ -221,3 +225,29 @@ def test_invalid_parameters(arguments, message):
         GaussianMixtureOutlierDetector(**arguments).fit(X)
     with pytest.raises(NotFittedError):
         GaussianMixtureOutlierDetector(**arguments).anomaly_score(X)
+
+
+def mean_score(detector, rows, y=None):
+    return detector.score_samples(rows).mean()
+
+
+def test_weights_are_routed():
+    weights = np.random.default_rng(1).integers(0, 3, len(X)).astype(float)
+    with config_context(enable_metadata_routing=True):
+        model = GaussianMixtureOutlierDetector().set_fit_request(sample_weight=True)
+        piped = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model)
+        piped.fit(X, sample_weight=weights)
+        scaled = StandardScaler().fit_transform(X)
+        direct = GaussianMixtureOutlierDetector().fit(scaled, sample_weight=weights)
+        assert_array_equal(piped.decision_function(X), direct.decision_function(scaled))
+        families = {"covariance_type": ["full", "spherical"]}
+        search = GridSearchCV(model, families, scoring=mean_score, cv=2)
+        search.fit(X, sample_weight=weights)
+    first, second = np.arange(len(X)) < len(X) / 2, np.arange(len(X)) >= len(X) / 2
+    scores = [
+        mean_score(GaussianMixtureOutlierDetector().fit(X[a], sample_weight=weights[a]), X[b])
+        for a, b in ((second, first), (first, second))
+    ]
+    assert_allclose(search.cv_results_["mean_test_score"][0], np.mean(scores), rtol=1e-12)
+    best = GaussianMixtureOutlierDetector(**search.best_params_).fit(X, sample_weight=weights)
+    assert_array_equal(search.predict(X), best.predict(X))

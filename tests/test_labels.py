@@ -487,3 +487,20 @@ def test_a_checkpoint_knows_the_labels(tmp_path, monkeypatch):
         fit(model, X, labels=labels)
         assert relative_error(model, whole) == 0
         np.testing.assert_array_equal(model.history_["passes"], whole.history_["passes"])
+
+
+@kinds
+def test_a_diagnosis_takes_labels(soft):
+    labels = given(soft)
+    model = fit(GaussianMixture(K, tol=1e-12, max_iter=1000), X, labels=labels)
+    found = model.diagnose(X, certify=True, labels=labels)
+    assert found.verdict.name == "LOCAL_MAXIMUM"
+    assert found.step < 1e-5
+    responsibilities = in_long_form(model._mixture(), X, labels)[0]
+    np.testing.assert_allclose(found.mass, responsibilities.sum(axis=0), rtol=1e-10)
+    assert model.diagnose(X, certify=True).step > 1e-2
+    with pytest.raises(ValueError, match="labels has 239 rows, but X has 240"):
+        model.diagnose(X, labels=labels[1:])
+    plain = fit(GaussianMixture(K), X)
+    nothing = plain.diagnose(X, labels=np.full(len(X), -1))
+    np.testing.assert_array_equal(nothing.mass, plain.diagnose(X).mass)
