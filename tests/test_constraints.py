@@ -661,8 +661,8 @@ def test_models_are_stored_and_copied_with_their_constraints(fixed, tmp_path):
     for one in copies:
         assert type(one.fixed) is type(model.fixed)
         assert one.n_parameters() == model.n_parameters() < 17
-        assert copy.bic(X) == pytest.approx(model.bic(X), rel=1e-12)
-        np.testing.assert_array_equal(fit(clone(copy), X).means_, model.means_)
+        assert one.bic(X) == pytest.approx(model.bic(X), rel=1e-12)
+        np.testing.assert_array_equal(fit(clone(one), X).means_, model.means_)
     assert not hasattr(model.to_sklearn(), "fixed")
     np.testing.assert_array_equal(model.to_sklearn().means_, model.means_)
 
