@@ -32,7 +32,7 @@ from emgmm.selection.estimator import MAX_ITER, TOL, GaussianMixtureIC, families
 from emgmm.sources import ArraySource
 from emgmm.sources.known import LabelRules
 from emgmm.threads import one_blas_thread
-from emgmm.typing import Array
+from emgmm.typing import Array, Sampling
 from emgmm.wrapping import ridge_of
 
 SINGULAR = (
@@ -46,7 +46,7 @@ SINGULAR = (
 PASSED_ON = (
     *("n_components", "covariance_type", "criterion", "n_jobs", "tol", "reg_covar", "max_iter"),
     *("n_init", "init_params", "random_state", "verbose", "verbose_interval", "break_symmetry"),
-    *("acceleration", "prior", "weight_concentration"),
+    *("acceleration", "sampling", "prior", "weight_concentration"),
 )
 
 
@@ -91,7 +91,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         rows take part in the fit by EM, restricted to no class. -1 is a class, unless
         ``unlabeled=-1``.
     n_jobs, tol, reg_covar, max_iter, n_init, init_params, random_state, verbose, \
-            verbose_interval, break_symmetry, acceleration, prior, weight_concentration
+            verbose_interval, break_symmetry, acceleration, sampling, prior, weight_concentration
         Parameters of `GaussianMixtureIC`, with its defaults. `init_params` is used for classes with
         more than one component. With ``reg_covar=0``, families that are singular in a class, for
         example because it has fewer rows than they need, are left out. If none is left, a ridge of
@@ -123,6 +123,13 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
     --------
     GaussianMixture : Mixture whose ``fit`` takes the components of some rows as labels.
     sklearn.discriminant_analysis.LinearDiscriminantAnalysis : Classes with a common covariance.
+
+    Notes
+    -----
+    Constraints on the parameters and the order of components, which `GaussianMixture` has, are left
+    out because a mixture here serves only as the density of its class. There is no noise component
+    either: rows with a class belong to it for certain, and a class with outliers can have a further
+    component for them.
 
     References
     ----------
@@ -175,6 +182,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         verbose_interval: int = 10,
         break_symmetry: bool = True,
         acceleration: str | Scheme | None = "anderson",
+        sampling: Sampling | None = "auto",
         prior: str | NormalInverseWishart | None = None,
         weight_concentration: float = 1.0,
     ) -> None:
@@ -195,6 +203,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         self.verbose_interval = verbose_interval
         self.break_symmetry = break_symmetry
         self.acceleration = acceleration
+        self.sampling = sampling
         self.prior = prior
         self.weight_concentration = weight_concentration
 

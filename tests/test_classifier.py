@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from emgmm import EMWarning, GaussianMixture, GaussianMixtureClassifier
+from emgmm import EMWarning, GaussianMixture, GaussianMixtureClassifier, GaussianMixtureIC
 from emgmm.covariances import FAMILIES, Grouped
 from emgmm.mixture import Mixture
 
@@ -415,3 +415,45 @@ def test_parameters_that_are_changed_later_do_not_change_the_fitted_classifier(c
     model.set_params(components=other, covariance_type="VII", n_components=3, priors=[1.0, 0, 0])
     np.testing.assert_array_equal(model.predict_log_proba(X), expected)
     assert model.n_parameters() == n_parameters
+
+
+def test_parameters_of_the_selection_of_each_class_are_passed_on(monkeypatch):
+    own = GaussianMixtureClassifier().get_params()
+    theirs = GaussianMixtureIC().get_params()
+    assert theirs.keys() - own.keys() == {"noise", "equal_weights", "order"}
+    assert {name: own[name] for name in own.keys() & theirs.keys()} == {
+        **{name: theirs[name] for name in own.keys() & theirs.keys()},
+        "n_components": 1,
+        "covariance_type": "full",
+    }
+    seen = []
+
+    def fit(selection, *arguments, **others):
+        seen.append(selection.get_params())
+        return plain(selection, *arguments, **others)
+
+    plain = GaussianMixtureIC.fit
+    monkeypatch.setattr(GaussianMixtureIC, "fit", fit)
+    parameters = {
+        "n_components": [1, 2],
+        "covariance_type": ["VVI"],
+        "criterion": "icl",
+        "n_jobs": 2,
+        "tol": 1e-3,
+        "reg_covar": 1e-5,
+        "max_iter": 50,
+        "n_init": 2,
+        "init_params": "kmeans",
+        "random_state": 3,
+        "verbose_interval": 7,
+        "break_symmetry": False,
+        "prior": None,
+        "acceleration": None,
+        "sampling": None,
+        "weight_concentration": 1.5,
+        "verbose": 0,
+    }
+    GaussianMixtureClassifier(**parameters).fit(X, Y)
+    assert len(seen) == 3
+    for found in seen:
+        assert {name: found[name] for name in parameters} == parameters
