@@ -53,6 +53,7 @@ OPTIONAL: dict[str, Any] = {
     "feature_names_in_": NDArray[Any],
     "_stream": dict[str, Any],
     "_starts": dict[str, NDArray[Any]],
+    "_masks": dict[str, NDArray[Any]],  # of the constraints in the fit
     "_waiting": Never,  # rows of an estimator that is not fitted yet
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
@@ -17,65 +17,37 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from emgmm import attributes, validation
 from emgmm.acceleration import Scheme
 from emgmm.base import fitted_mixture
-from emgmm.covariances import FAMILIES, Family, Grouped
+from emgmm.classes import TrainingRows, joint_mixture, mixtures_of_groups
+from emgmm.covariances import FAMILIES, Family
 from emgmm.em import EM
 from emgmm.estimator import GaussianMixture
-from emgmm.exceptions import FailedFitError, issue
+from emgmm.exceptions import EMWarning, FailedFitError, issue
+from emgmm.fitting.fit import FitResult
 from emgmm.mixture import Mixture
 from emgmm.parameters import Hidden, ValidationMixin, one_of
 from emgmm.prediction import certainty, log_density, row_by_row, summed
 from emgmm.prior import NormalInverseWishart
 from emgmm.selection.candidates import CRITERIA, Candidate, Search, figures_of, ranked
 from emgmm.selection.estimator import MAX_ITER, TOL, GaussianMixtureIC, families, search_of
-from emgmm.sources import ArraySource, Rows
+from emgmm.sources import ArraySource
 from emgmm.sources.known import LabelRules
 from emgmm.threads import one_blas_thread
-from emgmm.typing import Array, Integers
+from emgmm.typing import Array, Sampling
+from emgmm.wrapping import ridge_of
+
+SINGULAR = (
+    "The covariance of {} is singular in every candidate, because a feature is constant or a "
+    "linear function of others: a ridge of 1e-7 times the smallest variance of a feature was "
+    "added. Leave such a feature out, set reg_covar or prior='conjugate', or allow families with "
+    "fewer parameters."
+)
 
 # Parameters that are passed to the selection of each class.
 PASSED_ON = (
     *("n_components", "covariance_type", "criterion", "n_jobs", "tol", "reg_covar", "max_iter"),
     *("n_init", "init_params", "random_state", "verbose", "verbose_interval", "break_symmetry"),
-    *("acceleration", "prior", "weight_concentration"),
+    *("acceleration", "sampling", "prior", "weight_concentration"),
 )
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingRows:
-    """Rows with their classes.
-
-    Parameters
-    ----------
-    rows : Rows
-        Rows and their weights.
-    classes : (C,) array
-        Classes, in ascending order.
-    codes : (n,) integers
-        Index of the class of each row, -1 if it is unlabelled.
-    """
-
-    rows: Rows
-    classes: NDArray[Any]
-    codes: Integers
-
-    def source(self, labels: LabelRules | None = None) -> ArraySource:
-        """Return all rows, with what is known of their components if `labels` is given."""
-        source = ArraySource(self.rows.values, self.rows.weights, complete=self.rows.complete)
-        if labels is not None:
-            source.attach_labels(self.codes, labels)
-        return source
-
-    @property
-    def counts(self) -> Array:
-        """Total weight of the rows of each class, (C,)."""
-        weights, known = self.rows.weights, self.codes >= 0
-        weights = None if weights is None else weights[known]
-        return np.bincount(self.codes[known], weights, len(self.classes)).astype(float)
-
-    @property
-    def all_known(self) -> bool:
-        """Whether no row is unlabelled."""
-        return bool((self.codes >= 0).all())
 
 
 class Classes(NamedTuple):
@@ -119,9 +91,11 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         rows take part in the fit by EM, restricted to no class. -1 is a class, unless
         ``unlabeled=-1``.
     n_jobs, tol, reg_covar, max_iter, n_init, init_params, random_state, verbose, \
-            verbose_interval, break_symmetry, acceleration, prior, weight_concentration
+            verbose_interval, break_symmetry, acceleration, sampling, prior, weight_concentration
         Parameters of `GaussianMixtureIC`, with its defaults. `init_params` is used for classes with
-        more than one component.
+        more than one component. With ``reg_covar=0``, families that are singular in a class, for
+        example because it has fewer rows than they need, are left out. If none is left, a ridge of
+        1e-7 times the smallest variance of a feature is used, with a warning.
 
     Attributes
     ----------
@@ -149,6 +123,13 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
     --------
     GaussianMixture : Mixture whose ``fit`` takes the components of some rows as labels.
     sklearn.discriminant_analysis.LinearDiscriminantAnalysis : Classes with a common covariance.
+
+    Notes
+    -----
+    Constraints on the parameters and the order of components, which `GaussianMixture` has, are left
+    out because a mixture here serves only as the density of its class. There is no noise component
+    either: rows with a class belong to it for certain, and a class with outliers can have a further
+    component for them.
 
     References
     ----------
@@ -201,6 +182,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         verbose_interval: int = 10,
         break_symmetry: bool = True,
         acceleration: str | Scheme | None = "anderson",
+        sampling: Sampling | None = "auto",
         prior: str | NormalInverseWishart | None = None,
         weight_concentration: float = 1.0,
     ) -> None:
@@ -221,6 +203,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         self.verbose_interval = verbose_interval
         self.break_symmetry = break_symmetry
         self.acceleration = acceleration
+        self.sampling = sampling
         self.prior = prior
         self.weight_concentration = weight_concentration
 
@@ -255,8 +238,8 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         Warns
         -----
         EMWarning
-            If the mixture of a class is questionable. With unlabelled rows, its components are
-            numbered consecutively through the mixtures of all classes.
+            If the mixture of a class is questionable, or required a ridge. With unlabelled rows,
+            its components are numbered consecutively through the mixtures of all classes.
         """
         with attributes.unchanged_by_errors(self):
             rows = self._training_rows(X, y, sample_weight)
@@ -316,13 +299,12 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
                 f"n_components is {self.n_components!r}, but components='shared' has one component "
                 "for each class: set n_components=1, or components='separate'."
             )
-        selection = self._selection()
-        search = search_of(selection, rows.source(LabelRules(len(rows.classes))))
-        plain = rows.source()
-        candidates = [
-            self._shared_candidate(search, plain, len(rows.classes), family)
-            for family in families(self.covariance_type, plain.n_features)
-        ]
+        candidates, warnings = self._shared_candidates(rows, self._selection()), []
+        ridge = self._ridge(rows)
+        if ridge and all(candidate.result is None for candidate in candidates):
+            again = self._shared_candidates(rows, self._selection(ridge))
+            if any(candidate.result is not None for candidate in again):
+                candidates, warnings = again, [EMWarning(SINGULAR.format("the classes"))]
         entries = [candidate.entries() for candidate in candidates]
         self.results_ = {name: np.array([row[name] for row in entries]) for name in entries[0]}
         self.results_["rank"] = ranks = ranked(candidates, self.criterion)
@@ -330,9 +312,20 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
             raise ValueError(f"No family could be fitted. {candidates[0].failure}")
         result = candidates[int(np.nanargmin(ranks))].result
         assert result is not None
-        parts = _parts(result.mixture, [1] * len(rows.classes))
+        parts = mixtures_of_groups(result.mixture, [1] * len(rows.classes))
         proportions = result.mixture.weights.astype(float)
-        return Classes(parts, proportions, result.run.n_iter, result.warnings)
+        return Classes(parts, proportions, result.run.n_iter, [*result.warnings, *warnings])
+
+    def _shared_candidates(
+        self, rows: TrainingRows, selection: GaussianMixtureIC
+    ) -> list[Candidate]:
+        """Fit all families."""
+        search = search_of(selection, rows.source(LabelRules(len(rows.classes))))
+        plain = rows.source()
+        return [
+            self._shared_candidate(search, plain, len(rows.classes), family)
+            for family in families(self.covariance_type, plain.n_features)
+        ]
 
     def _shared_candidate(
         self, search: Search, plain: ArraySource, n_classes: int, family: str | Family
@@ -355,13 +348,22 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
     def _fit_separate(self, rows: TrainingRows) -> Classes:
         # An invalid covariance_type is an error that does not concern a single class.
         families(self.covariance_type, rows.rows.values.shape[1])
+        ridge, singular = self._ridge(rows), []
         selections, tables = [], []
         for code, name in enumerate(rows.classes):
             own = rows.rows.take(np.flatnonzero(rows.codes == code))
             try:
                 selection = self._selection().fit(own.values, sample_weight=own.weights)
             except ValueError as error:
-                raise ValueError(f"Class {name}: {error}") from None
+                failure = ValueError(f"Class {name}: {error}")
+                if not ridge:
+                    raise failure from None
+                try:
+                    selection = self._selection(ridge)
+                    selection.fit(own.values, sample_weight=own.weights)
+                except ValueError:
+                    raise failure from None
+                singular.append(str(name))
             selections.append(selection)
             table = selection.results_
             tables.append({"class": np.repeat(rows.classes[[code]], len(table["bic"])), **table})
@@ -370,33 +372,45 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         }
         proportions = rows.counts / rows.counts.sum()
         mixtures = [fitted_mixture(selection) for selection in selections]
-        if not rows.all_known:
-            return self._refit(rows, mixtures, proportions)
-        n_iter = max(selection.best_estimator_.n_iter_ for selection in selections)
-        return Classes(mixtures, proportions, n_iter)
+        kind = "class" if len(singular) == 1 else "classes"
+        named = f"{kind} {', '.join(singular)}"
+        warnings = [EMWarning(SINGULAR.format(named))] if singular else []
+        if rows.all_known:
+            n_iter = max(selection.best_estimator_.n_iter_ for selection in selections)
+            return Classes(mixtures, proportions, n_iter, warnings)
+        result = self._refit(rows, mixtures, proportions, ridge if singular else self.reg_covar)
+        sizes = [mixture.n_components for mixture in mixtures]
+        weights = np.bincount(np.repeat(np.arange(len(sizes)), sizes), result.mixture.weights)
+        parts, proportions = mixtures_of_groups(result.mixture, sizes), weights / weights.sum()
+        return Classes(parts, proportions, result.run.n_iter, [*result.warnings, *warnings])
 
-    def _refit(self, rows: TrainingRows, mixtures: list[Mixture], proportions: Array) -> Classes:
+    def _refit(
+        self, rows: TrainingRows, mixtures: list[Mixture], proportions: Array, ridge: float
+    ) -> FitResult:
         """Fit the mixtures of all classes together, by EM from those of the labelled rows."""
         sizes = [mixture.n_components for mixture in mixtures]
-        joint = _joint(mixtures, proportions)
+        joint = joint_mixture(mixtures, proportions)
         class_of = np.repeat(np.arange(len(sizes)), sizes)
         allowed = class_of == np.arange(len(sizes))[:, None]
         rules = LabelRules(len(class_of), components=allowed)
-        search = search_of(self._selection(), rows.source(rules))
+        search = search_of(self._selection(ridge), rows.source(rules))
         candidate = Candidate(len(class_of), joint.family)
         try:
-            result = search.fit(candidate, search.options, initial=joint)
+            return search.fit(candidate, search.options, initial=joint)
         except FailedFitError as error:
             raise ValueError(
                 f"The fit with unlabelled rows failed, in which the components of all classes are "
                 f"numbered consecutively: {error}"
             ) from None
-        weights = np.bincount(class_of, result.mixture.weights)
-        parts, proportions = _parts(result.mixture, sizes), weights / weights.sum()
-        return Classes(parts, proportions, result.run.n_iter, result.warnings)
 
-    def _selection(self) -> GaussianMixtureIC:
-        return GaussianMixtureIC(**{name: getattr(self, name) for name in PASSED_ON})
+    def _selection(self, ridge: float | None = None) -> GaussianMixtureIC:
+        """Return a selection with the parameters, or with another `reg_covar`."""
+        selection = GaussianMixtureIC(**{name: getattr(self, name) for name in PASSED_ON})
+        return selection if ridge is None else selection.set_params(reg_covar=ridge)
+
+    def _ridge(self, rows: TrainingRows) -> float:
+        """Return the ridge for classes none of whose candidates can be fitted; 0 for none."""
+        return 0.0 if self.reg_covar > 0 or self.prior is not None else ridge_of(rows.rows)
 
     def _estimator(self, mixture: Mixture) -> GaussianMixture:
         """Return a fitted estimator of the mixture of a class."""
@@ -521,7 +535,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
             Number of free parameters, as in R's mclust.
         """
         check_is_fitted(self)
-        if self.components == "separate":
+        if "class" in self.results_:  # a mixture was selected for each class
             return sum(model.n_parameters() for model in self.mixtures_)
         return int(self.results_["n_parameters"][np.nanargmin(self.results_["rank"])])
 
@@ -558,35 +572,3 @@ def _probabilities(priors: Any, n_classes: int) -> Array:
             f"got {priors!r}."
         )
     return array / array.sum()
-
-
-def _joint(mixtures: Sequence[Mixture], proportions: Array) -> Mixture:
-    """Return the mixture of the mixtures of all classes."""
-    sizes = [mixture.n_components for mixture in mixtures]
-    family, D = Grouped([mixture.family for mixture in mixtures], sizes), mixtures[0].n_features
-    covariances = [
-        family.widened(each.covariances.astype(float), each.family, each.n_components, D)
-        for each in mixtures
-    ]
-    pairs = zip(proportions, mixtures, strict=True)
-    weights = [share * each.weights / each.weights.sum() for share, each in pairs]
-    means = np.concatenate([each.means for each in mixtures])
-    return Mixture.of(np.concatenate(weights), means, np.concatenate(covariances), family)
-
-
-def _parts(mixture: Mixture, sizes: Sequence[int]) -> list[Mixture]:
-    """Return the mixtures of consecutive groups of components."""
-    found, start = [], 0
-    for number, size in enumerate(sizes):
-        place = slice(start, start + size)
-        if isinstance(mixture.family, Grouped):
-            family = mixture.family.groups[number][0]
-            covariances = mixture.family.covariances_of_group(mixture.covariances, number)
-        else:
-            family = FAMILIES[mixture.family.structure.scikit_learn]
-            each = mixture.family.per_component(mixture.covariances, mixture.n_components)
-            covariances = each[place]
-        weights = mixture.weights[place] / mixture.weights[place].sum()
-        found.append(Mixture.of(weights, mixture.means[place], covariances, family))
-        start += size
-    return found

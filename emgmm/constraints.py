@@ -66,6 +66,20 @@ class Constraints:
     equal_weights: bool = False
     given: Given = Given()
 
+    @classmethod
+    def of_masks(cls, masks: Mapping[str, Mask], given: Given) -> Constraints:
+        """Return the constraints with the given `masks` and values."""
+        fixed = {name: masks.get(name) for name in VALUES}
+        return cls(**fixed, equal_weights="equal_weights" in masks, given=given)
+
+    @property
+    def masks(self) -> dict[str, Mask]:
+        """Masks of the parameters that are fixed, and one of all weights if they are equal."""
+        masks = {name: getattr(self, name) for name in VALUES}
+        if self.equal_weights:
+            masks["equal_weights"] = np.array([True])
+        return {name: mask for name, mask in masks.items() if mask is not None}
+
     @property
     def any_fixed(self) -> bool:
         """Whether any parameter is fixed."""
@@ -236,6 +250,14 @@ class Constraints:
 
 
 FREE = Constraints()
+
+
+def are_masks(masks: Mapping[str, Any], n_components: int) -> bool:
+    """Whether these are `Constraints.masks` of a mixture with the given number of components."""
+    shapes = dict.fromkeys(VALUES, (n_components,)) | {"equal_weights": (1,)}
+    return all(
+        mask.dtype == bool and mask.shape == shapes.get(name) for name, mask in masks.items()
+    )
 
 
 def _replaced(array: Array, values: Array | None, fixed: Mask) -> Array:

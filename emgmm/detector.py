@@ -17,6 +17,7 @@ from emgmm.base import fitted_mixture
 from emgmm.covariances import Family
 from emgmm.distributions import Levels
 from emgmm.estep import EStepForBlock
+from emgmm.exceptions import issue
 from emgmm.parameters import Interval, one_of, validated
 from emgmm.prediction import row_by_row
 from emgmm.prior import NormalInverseWishart
@@ -61,7 +62,9 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
     tol : float, default=1e-6
         EM stops if an iteration changes the mean log-likelihood per row, in nats, by less.
     reg_covar : float, default=0.0
-        Ridge added to the diagonal of every covariance in each M-step, in squared units of X.
+        Ridge added to the diagonal of every covariance in each M-step, in squared units of X. If it
+        is 0 and the covariance is singular, as with fewer rows than features, a ridge of 1e-7 times
+        the smallest variance of a column is used, with a warning.
     max_iter : int, default=1000
         Maximum number of iterations of EM.
     n_init, init_params, weights_init, means_init, precisions_init, random_state, verbose, \
@@ -206,12 +209,12 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
         ConvergenceWarning
             If EM stopped at `max_iter`.
         EMWarning
-            If the fit is questionable.
+            If the fit is questionable, or if the covariance is singular and `reg_covar` is 0.
         """
         with attributes.unchanged_by_errors(self):
             source = validation.source(self, X, sample_weight, reset=True, least=2)
             rows = source.sample(source.n_rows, np.random.RandomState(0))
-            self.model_ = self._model().fit(rows.values, sample_weight=rows.weights)
+            self.model_, found = self._fitted(rows, SINGULAR)
             if hasattr(self, "feature_names_in_"):
                 self.model_.feature_names_in_ = self.feature_names_in_
             self.n_iter_ = self.model_.n_iter_
@@ -219,6 +222,7 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
                 self.offset_ = self._levels().level(self.level)
             else:
                 self.offset_ = _threshold(self.score_samples(X), rows.weights, self.contamination)
+        issue(found)
         return self
 
     def anomaly_score(self, X: Any) -> Array:
@@ -336,6 +340,14 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
         source = validation.source(self, X, reset=False)
         with one_blas_thread():
             return row_by_row(levels.mixture, source, function, dtype=dtype)
+
+
+SINGULAR = (
+    "The covariance of X is singular, because a feature is a linear function of others (in some "
+    "component): a ridge of 1e-7 times the smallest variance of a column was added, so that rows "
+    "outside of this linear subspace are outliers. Leave such a feature out, set reg_covar, or set "
+    "prior='conjugate'."
+)
 
 
 def _threshold(scores: Array, weights: Array | None, share: float) -> float:

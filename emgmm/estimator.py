@@ -16,7 +16,7 @@ from emgmm import attributes, validation
 from emgmm.acceleration import SCHEMES, Scheme
 from emgmm.base import BaseMixture
 from emgmm.compatibility import CompatibilityMixin
-from emgmm.constraints import Constraints, Given
+from emgmm.constraints import Constraints, Given, are_masks
 from emgmm.covariances import FAMILIES, Family, family_of
 from emgmm.diagnostics import Diagnosis, diagnose
 from emgmm.distributional import DistributionMixin
@@ -402,7 +402,9 @@ class GaussianMixture(
                 self._generator() as random,
             ):
                 rules = LabelRules(self.n_components, self.noise is not None)
-                source = validation.labelled_source(self, X, sample_weight, labels, rules)
+                source = validation.labelled_source(
+                    self, X, sample_weight, labels, rules, reset=True
+                )
                 found = self._fit(source, random)
         except FailedFitError:
             for name in attributes.present(self):
@@ -445,19 +447,26 @@ class GaussianMixture(
         """
         return self._fit_predict(X, y, sample_weight, labels)
 
-    def diagnose(self, X: Any, *, certify: bool = False, sample_weight: Any = None) -> Diagnosis:
+    def diagnose(
+        self, X: Any, *, certify: bool = False, sample_weight: Any = None, labels: Any = None
+    ) -> Diagnosis:
         """Examine the fitted mixture for coincident, collapsed, starved and overlapping components.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows that were fitted. They are examined without the labels of the fit.
+            Rows that were fitted. The parameters of the estimator, such as `reg_covar` and `prior`,
+            should be those of the fit too; those that were changed later determine what EM would do
+            from here on.
         certify : bool, default=False
             Whether to make up to 75 more passes over X that examine whether EM ended at a local
             maximum: one more EM step, EM's rate of convergence by power iteration, and finite moves
             of components.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in `fit`.
+        labels : array-like of shape (n_samples,) or (n_samples, n_components), default=None
+            Labels or responsibilities of rows in `fit`, which take part in all EM steps. The
+            overlap and the entropy are of the responsibilities that the mixture predicts.
 
         Returns
         -------
@@ -471,7 +480,7 @@ class GaussianMixture(
             If the estimator is not fitted.
         ValueError
             If X contains infinity or does not have the features of the fit, or if `sample_weight`
-            is not one finite, non-negative weight per row.
+            is not one finite, non-negative weight per row, or if `labels` is invalid.
 
         References
         ----------
@@ -488,10 +497,13 @@ class GaussianMixture(
         'LOCAL_MAXIMUM'
         """
         mixture = self._mixture()
-        source = validation.source(self, X, sample_weight, reset=False)
+        rules = LabelRules(mixture.n_components, mixture.noise is not None)
+        source = validation.labelled_source(self, X, sample_weight, labels, rules, reset=False)
         objectives = attributes.trailing_plain_objectives(getattr(self, "history_", history([])))
         with one_blas_thread():
-            em = em_of(source, problem_of(self, Given.of(mixture), mixture))
+            constraints = self._constraints()
+            problem = problem_of(self, Given.of(mixture), mixture, constraints=constraints)
+            em = em_of(source, problem)
             validation.check_some_observed(em.summary.n_rows)
             random = check_random_state(self.random_state)
             return diagnose(em, mixture, objectives, random, certified=certify)
@@ -517,7 +529,11 @@ class GaussianMixture(
 
     def _constraints(self) -> Constraints:
         mixture = self._mixture()
-        return constraints_on(self, Given.of(mixture), mixture.family, mixture.n_components)
+        given, K = Given.of(mixture), mixture.n_components
+        masks = getattr(self, "_masks", None)  # None unless the attributes come from a fit
+        if masks is None or not are_masks(masks, K):
+            return constraints_on(self, given, mixture.family, K)
+        return Constraints.of_masks(masks, given)
 
     def _generator(self) -> AbstractContextManager[np.random.RandomState]:
         """Return the random numbers of a fit; a user's function may keep what it is passed."""

@@ -188,5 +188,6 @@ class PartialFitMixin:
             "lower_bound_": stream.statistics.objective,
             "ending_": Ending.STREAM,
             "_stream": stream,
+            "_masks": problem.constraints.masks,
         }
         attributes.adopt(self, following, **{**attributes.without_fit(), **about_the_fit})

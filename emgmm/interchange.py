@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from emgmm import attributes, validation
+from emgmm.constraints import are_masks
 from emgmm.covariances import Family
 from emgmm.fitting.loop import Ending
 from emgmm.fitting.stepwise import Stream
@@ -273,6 +274,8 @@ class InterchangeMixin(ValidationMixin):
         restored.check_table("history_", fitted["history_"], HISTORY)
         if "_starts" in fitted:
             restored.check_table("_starts", fitted["_starts"], STARTS)
+        if not are_masks(fitted.get("_masks", {}), K):
+            raise ValueError("_masks does not contain constraints of the components")
         if "feature_names_in_" in fitted:
             validation.feature_names(fitted["feature_names_in_"], D)
         return model

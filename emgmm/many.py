@@ -284,7 +284,7 @@ def _fit_together(
         sources, mixtures = zip(*(ready[at] for at in stack), strict=True)
         kind, ended = kind_for(sources[0].n_features), []
         for number, run in fit_stacked(sources, mixtures, problem, options.rules, kind):
-            fitted = attributes_of_run(run, (outcome_of(run),))
+            fitted = {**attributes_of_run(run, (outcome_of(run),)), "_masks": {}}
             attributes.adopt(models[stack[number]], run.step.mixture, **fitted)
             of_fit: list[Warning] = [
                 *(not_converged(run) or stopped_early(run, run.step.mixture.n_parameters))

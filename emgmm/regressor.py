@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -16,7 +15,7 @@ from emgmm import attributes, validation
 from emgmm.base import fitted_mixture
 from emgmm.distributions import Response
 from emgmm.estimator import GaussianMixture
-from emgmm.exceptions import EMWarning, FailedFitError, issue
+from emgmm.exceptions import issue
 from emgmm.parameters import validated
 from emgmm.prediction import row_by_row
 from emgmm.sources import Rows
@@ -24,10 +23,6 @@ from emgmm.threads import one_blas_thread
 from emgmm.tolerances import FLOATS
 from emgmm.typing import Array, RandomState
 from emgmm.wrapping import MixtureWrapper
-
-# Ridge of a fit whose covariance is singular, relative to the smallest variance of a column: the
-# square root of the unit of rounding, so that neither the ridge nor rounding errors matter.
-RIDGE = 1e-8
 
 # Number of rows of a block, whose conditional means of each component then fit into a cache.
 MAX_ROWS = 2**13
@@ -53,7 +48,7 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
     reg_covar : float, default=0.0
         Ridge added to the diagonal of every covariance in each M-step, in squared units of X and y.
         It biases slopes towards 0. If it is 0 and the covariance is singular, as with a response
-        that is a linear function of the features, a ridge of 1e-8 times the smallest variance of a
+        that is a linear function of the features, a ridge of 1e-7 times the smallest variance of a
         column is used, with a warning.
     max_iter : int, default=1000
         Maximum number of iterations of EM.
@@ -149,7 +144,7 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
             check_consistent_length(rows.values, responses)
             table = np.column_stack((rows.values, responses))
             complete = not np.isnan(table).any()
-            self.model_, found = self._fitted(Rows(table, rows.weights, complete))
+            self.model_, found = self._fitted(Rows(table, rows.weights, complete), SINGULAR)
             self.n_iter_ = self.model_.n_iter_
             self._is_flat = responses.ndim == 1
             self.n_outputs_ = table.shape[1] - self.n_features_in_
@@ -158,21 +153,6 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
                 self.model_.feature_names_in_ = validation.feature_names(names, table.shape[1])
         issue(found)
         return self
-
-    def _fitted(self, table: Rows) -> tuple[GaussianMixture, list[Warning]]:
-        """Return the fitted mixture of a table, and a warning if it needs a ridge."""
-        try:
-            return self._model().fit(table.values, sample_weight=table.weights), []
-        except FailedFitError as error:
-            variances = replace(table, values=(table.values - table.mean) ** 2).mean
-            if self.reg_covar > 0 or self.prior is not None or not variances.any():
-                raise
-            model = self._model().set_params(reg_covar=RIDGE * variances[variances > 0].min())
-            try:
-                model.fit(table.values, sample_weight=table.weights)
-            except FailedFitError:
-                raise error from None
-            return model, [EMWarning(SINGULAR)]
 
     # -- prediction ------------------------------------------------------------------------------
     def predict(self, X: Any, return_std: bool = False, return_cov: bool = False) -> Any:
@@ -352,7 +332,7 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
 
 SINGULAR = (
     "The covariance of X and y is singular, because y or a feature is a linear function of others "
-    "(in some component): a ridge of 1e-8 times the smallest variance of a column was added. "
+    "(in some component): a ridge of 1e-7 times the smallest variance of a column was added. "
     "Leave such a feature out, or set reg_covar."
 )
 

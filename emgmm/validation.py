@@ -31,10 +31,16 @@ from emgmm.typing import Array
 
 
 def labelled_source(
-    estimator: BaseEstimator, X: Any, sample_weight: Any, labels: Any, rules: LabelRules
+    estimator: BaseEstimator,
+    X: Any,
+    sample_weight: Any,
+    labels: Any,
+    rules: LabelRules,
+    *,
+    reset: bool,
 ) -> Source:
-    """Return a source of the rows of X for a fit with labels of some of them."""
-    opened = source(estimator, X, sample_weight, reset=True, least=2)
+    """Return a source of the rows of X, at least two for a fit, with labels of some of them."""
+    opened = source(estimator, X, sample_weight, reset=reset, least=2 if reset else 1)
     if labels is not None:
         _check_same_blocks(labels, X, "labels")
         opened.attach_labels(labels, rules)

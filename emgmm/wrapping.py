@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,8 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 from emgmm.acceleration import Scheme
 from emgmm.covariances import Family
 from emgmm.estimator import GaussianMixture
+from emgmm.exceptions import EMWarning, FailedFitError
 from emgmm.parameters import ValidationMixin
 from emgmm.prior import NormalInverseWishart
+from emgmm.sources import Rows
 from emgmm.typing import (
     Acceleration,
     CovarianceType,
@@ -29,6 +32,10 @@ from emgmm.typing import (
 
 # Defaults of `GaussianMixtureIC`.
 TOL, MAX_ITER, REG_COVAR = 1e-6, 1000, 0.0
+
+# Ridge of a fit whose covariance is singular, relative to the smallest variance of a column.
+# Rounding errors of about 1e-16 are negligible beside it, as it is beside the variances.
+RIDGE = 1e-7
 
 # Parameters of GaussianMixture that estimators of another kind have no use for: those of
 # `partial_fit`, the continuation of a fit, and constraints.
@@ -119,6 +126,29 @@ class MixtureWrapper(ValidationMixin, BaseEstimator):
         """Return an estimator of the mixture, which is not fitted."""
         return GaussianMixture(**{name: getattr(self, name) for name in self._passed_on})
 
+    def _fitted(self, rows: Rows, singular: str) -> tuple[GaussianMixture, list[EMWarning]]:
+        """Return the fitted mixture, and a warning if its covariance requires a ridge.
+
+        Parameters
+        ----------
+        rows : Rows
+            Rows.
+        singular : str
+            Text of the warning.
+        """
+        try:
+            return self._model().fit(rows.values, sample_weight=rows.weights), []
+        except FailedFitError as error:
+            ridge = ridge_of(rows)
+            if self.reg_covar > 0 or self.prior is not None or not ridge:
+                raise
+            model = self._model().set_params(reg_covar=ridge)
+            try:
+                model.fit(rows.values, sample_weight=rows.weights)
+            except FailedFitError:
+                raise error from None
+            return model, [EMWarning(singular)]
+
     def _without_noise(self) -> GaussianMixture:
         """Return the fitted mixture, or that of its Gaussian components if there is noise."""
         check_is_fitted(self)
@@ -132,3 +162,11 @@ class MixtureWrapper(ValidationMixin, BaseEstimator):
             covariance_type=model.covariance_type,
             feature_names=getattr(model, "feature_names_in_", None),
         )
+
+
+def ridge_of(rows: Rows) -> float:
+    """Return the ridge of rows whose covariance is singular; 0 if no column varies."""
+    values = rows.values if rows.weights is None else rows.values[rows.weights > 0]
+    varies = np.fmax.reduce(values, axis=0) > np.fmin.reduce(values, axis=0)
+    variances = replace(rows, values=(rows.values - rows.mean) ** 2).mean[varies]
+    return RIDGE * float(variances.min(initial=np.inf)) if varies.any() else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import warnings
@@ -657,11 +658,11 @@ def test_models_are_stored_and_copied_with_their_constraints(fixed, tmp_path):
     model.save(tmp_path / "model.json")
     loaded = GaussianMixture.load(tmp_path / "model.json")
     copies = (loaded, pickle.loads(pickle.dumps(model)), fit(clone(model), X))
-    for copy in copies:
-        assert type(copy.fixed) is type(model.fixed)
-        assert copy.n_parameters() == model.n_parameters() < 17
-        assert copy.bic(X) == pytest.approx(model.bic(X), rel=1e-12)
-        np.testing.assert_array_equal(fit(clone(copy), X).means_, model.means_)
+    for one in copies:
+        assert type(one.fixed) is type(model.fixed)
+        assert one.n_parameters() == model.n_parameters() < 17
+        assert one.bic(X) == pytest.approx(model.bic(X), rel=1e-12)
+        np.testing.assert_array_equal(fit(clone(one), X).means_, model.means_)
     assert not hasattr(model.to_sklearn(), "fixed")
     np.testing.assert_array_equal(model.to_sklearn().means_, model.means_)
 
@@ -734,3 +735,44 @@ def test_no_constraint_is_the_fit_without_one():
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         model_of("full", X, EVERYTHING).fit(X)
+
+
+CONSTRAINED = [
+    {},
+    {"equal_weights": True},
+    {"fixed": {"means"}, "means_init": np.array([[0.0, 0.0], [4.0, 4.0]])},
+    {"noise": "uniform", "order": "mean"},
+]
+CHANGES = [
+    {"equal_weights": True},
+    {"equal_weights": False},
+    {"fixed": {"weights": [True, False, True]}},
+    {"fixed": {"means"}, "means_init": None},
+    {"fixed": None},
+    {"order": "weight", "fixed": {"covariances"}},
+    {"noise": "uniform"},
+    {"n_components": 7},
+]
+
+
+@pytest.mark.parametrize("parameters", CONSTRAINED, ids=["free", "equal", "fixed", "noise"])
+@pytest.mark.all_cases
+def test_parameters_that_are_changed_later_do_not_change_the_fitted_mixture(parameters, tmp_path):
+    table = clusters(200, 2, 2)
+    model = GaussianMixture(2, random_state=0, **parameters)
+    fit(model, table)
+    streamed = GaussianMixture(2, random_state=0, **parameters).partial_fit(table)
+
+    def results(model):
+        diagnosis = model.diagnose(table)
+        criteria = [model.bic(table), model.icl(table), float(model.n_parameters())]
+        return [*criteria, model.score(table), diagnosis.entropy, *diagnosis.mass]
+
+    expected, of_stream = results(model), streamed.n_parameters()
+    for change in CHANGES:
+        changed = copy.deepcopy(model).set_params(**change)
+        assert results(changed) == expected
+        assert copy.deepcopy(streamed).set_params(**change).n_parameters() == of_stream
+    stored = copy.deepcopy(model).set_params(equal_weights=not model.equal_weights)
+    stored.save(tmp_path / "model.json")
+    assert GaussianMixture.load(tmp_path / "model.json").n_parameters() == model.n_parameters()

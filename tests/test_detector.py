@@ -10,10 +10,15 @@ import pytest
 from conftest import clusters, dense, fit
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
+from sklearn import config_context
+from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from emgmm import GaussianMixture, GaussianMixtureOutlierDetector, blocks
+from emgmm import EMWarning, GaussianMixture, GaussianMixtureOutlierDetector, blocks
 
 D, K = 4, 3
 X = clusters(400, D, K)
@@ -26,23 +31,51 @@ def fitted(n_components=K, rows=X, **arguments):
     return fit(GaussianMixtureOutlierDetector(n_components, **arguments), rows)
 
 
-def expected(estimator):
-    if estimator.n_components == 1:
-        return {}
-    return {"check_sample_weight_equivalence_on_dense_data": "k-means draws rows, not weights"}
-
-
 @pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
     [
-        GaussianMixtureOutlierDetector(level=0.9, reg_covar=1e-6),
-        GaussianMixtureOutlierDetector(2, level=0.9, prior="conjugate", random_state=0),
-    ],
-    expected_failed_checks=expected,
+        GaussianMixtureOutlierDetector(level=0.95),
+        GaussianMixtureOutlierDetector(contamination=0.01),
+        GaussianMixtureOutlierDetector(2, level=0.9, init_params="hierarchical"),
+    ]
 )
 def test_scikit_learns_checks(estimator, check):
+    """With a level other than 0.99, because the checks require outliers among 300 certain rows.
+
+    All of them are in the region of probability 0.97 of their normal distribution, as the next test
+    states by the chi-squared distribution of their Mahalanobis distances.
+    """
     check(estimator)
+
+
+def test_no_row_of_scikit_learns_checks_is_outside_of_the_default_level():
+    rows = make_blobs(n_samples=300, random_state=0)[0]
+    deviations = rows - rows.mean(axis=0)
+    inverse = np.linalg.inv(np.cov(rows.T, bias=True))
+    farthest = np.einsum("ij,jk,ik->i", deviations, inverse, deviations).max()
+    detector = GaussianMixtureOutlierDetector().fit(rows)
+    assert detector.anomaly_score(rows).max() == pytest.approx(stats.chi2(2).cdf(farthest))
+    assert 0.95 < stats.chi2(2).cdf(farthest) < detector.level
+    assert (detector.predict(rows) == 1).all()
+
+
+@pytest.mark.parametrize("parameters", [{}, {"n_components": 2, "init_params": "hierarchical"}])
+@pytest.mark.filterwarnings("ignore:The fit has collapsed components")
+def test_singular_rows_are_fitted_with_a_warning(parameters):
+    """Rows outside of their plane are outliers, whatever the scale."""
+    plane = np.array([[1.0, 2.0, 0.0], [0.0, 1.0, 3.0]])
+    rows = 1e3 * np.random.default_rng(0).normal(size=(100, 2)) @ plane
+    with pytest.warns(EMWarning, match=r"^The covariance of X is singular"):
+        detector = GaussianMixtureOutlierDetector(**parameters).fit(rows)
+    normal = np.cross(*plane) / np.linalg.norm(np.cross(*plane))
+    variance = normal @ dense(detector.model_)[0] @ normal
+    assert_allclose(variance, 1e-7 * rows.var(axis=0).min(), rtol=1e-6)
+    inside = detector.predict(rows) == 1
+    assert inside.mean() > 0.9
+    assert (detector.predict(rows[inside] + 10 * normal) == -1).all()
+    with pytest.raises(ValueError, match="ill-defined empirical covariance"):
+        GaussianMixtureOutlierDetector().fit(np.full((5, 2), 0.1))
 
 
 @pytest.mark.parametrize("rows", [X, HOLES], ids=["complete", "holes"])
@@ -192,3 +225,29 @@ def test_invalid_parameters(arguments, message):
         GaussianMixtureOutlierDetector(**arguments).fit(X)
     with pytest.raises(NotFittedError):
         GaussianMixtureOutlierDetector(**arguments).anomaly_score(X)
+
+
+def mean_score(detector, rows, y=None):
+    return detector.score_samples(rows).mean()
+
+
+def test_weights_are_routed():
+    weights = np.random.default_rng(1).integers(0, 3, len(X)).astype(float)
+    with config_context(enable_metadata_routing=True):
+        model = GaussianMixtureOutlierDetector().set_fit_request(sample_weight=True)
+        piped = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model)
+        piped.fit(X, sample_weight=weights)
+        scaled = StandardScaler().fit_transform(X)
+        direct = GaussianMixtureOutlierDetector().fit(scaled, sample_weight=weights)
+        assert_array_equal(piped.decision_function(X), direct.decision_function(scaled))
+        families = {"covariance_type": ["full", "spherical"]}
+        search = GridSearchCV(model, families, scoring=mean_score, cv=2)
+        search.fit(X, sample_weight=weights)
+    first, second = np.arange(len(X)) < len(X) / 2, np.arange(len(X)) >= len(X) / 2
+    scores = [
+        mean_score(GaussianMixtureOutlierDetector().fit(X[a], sample_weight=weights[a]), X[b])
+        for a, b in ((second, first), (first, second))
+    ]
+    assert_allclose(search.cv_results_["mean_test_score"][0], np.mean(scores), rtol=1e-12)
+    best = GaussianMixtureOutlierDetector(**search.best_params_).fit(X, sample_weight=weights)
+    assert_array_equal(search.predict(X), best.predict(X))

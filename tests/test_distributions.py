@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 
 import matplotlib as mpl
@@ -33,6 +34,7 @@ from emgmm import (
 )
 from emgmm.base import fitted_mixture
 from emgmm.covariances import FAMILIES
+from emgmm.distributions.boxes import share_of_box
 from emgmm.noise import Box
 
 pytestmark = pytest.mark.filterwarnings("ignore:X does not have valid feature names")
@@ -260,6 +262,64 @@ def test_uniform_noise_is_a_distribution():
     assert one.mean() == pytest.approx(found.mean()[1], rel=1e-9)
     swapped = model.marginal([1, 0]).distribution()
     assert_allclose(swapped.pdf(rows[:, ::-1]), found.pdf(rows), rtol=1e-12)
+
+
+def turned_box(D):
+    random = np.random.default_rng(D)
+    axes = np.linalg.qr(random.normal(size=(D, D)))[0]
+    edges = random.uniform(1, 3, (D, 1)) * axes
+    return Box(np.linalg.norm(edges, axis=1), edges, random.normal(size=D))
+
+
+@pytest.mark.parametrize("D", range(2, 8))
+@pytest.mark.all_cases
+def test_share_of_a_turned_box_below_a_value_of_one_feature(D):
+    """The distribution function of a sum of independent uniform variables, by its formula."""
+    box = turned_box(D)
+    lengths = np.abs(box.edges[:, 0])
+    corners = np.array(list(product((0, 1), repeat=D)))
+    total = lengths.sum()
+    # Small values come first: rounding errors of the alternating sum grow with the value.
+    for value in total * np.array([1e-4, 0.1, 0.3, 0.5]):
+        powers = np.maximum(value - corners @ lengths, 0.0) ** D
+        signs = (-1.0) ** corners.sum(axis=1)
+        expected = signs @ powers / (math.factorial(D) * lengths.prod())
+        row = np.append(box.centre[0] - total / 2 + value, np.full(D - 1, np.inf))
+        (below,) = share_of_box(box, row[None])
+        (above,) = share_of_box(box, np.where(np.isinf(row), -np.inf, row)[None], -1)
+        assert below == pytest.approx(expected, rel=1e-9, abs=1e-13 if D < 7 else 1e-3)
+        assert above == pytest.approx(1 - expected, abs=1e-13 if D < 7 else 1e-3)
+
+
+@pytest.mark.parametrize("D", range(2, 6))
+@pytest.mark.all_cases
+def test_shares_of_a_turned_box_in_all_orthants_add_up(D):
+    box, random = turned_box(D), np.random.default_rng(0)
+    for place in random.uniform(-0.3, 0.3, (2, D)):
+        row = box.centre + place @ box.edges
+        total = 0.0
+        for signs in np.array(list(product((-1.0, 1.0), repeat=D))):
+            mirrored = Box(box.sides, signs * box.edges, signs * box.corner)
+            total += share_of_box(mirrored, (signs * row)[None])[0]
+        assert total == pytest.approx(1.0, abs=1e-12)
+
+
+def test_shares_of_a_turned_box_where_sides_and_limits_meet():
+    """A square turned by 45 degrees, times an interval; by elementary geometry."""
+    edges = np.array([[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 0.0, 2.0]])
+    box = Box(np.linalg.norm(edges, axis=1), edges, -edges.sum(axis=0) / 2)
+    rows = [
+        [0, 0, 0],
+        [1, 0, 1],
+        [0.5, 0.5, 0],
+        [0.5, -0.5, 0.5],
+        [-1, 0, 0],
+        [0, 0, -1],
+        [9, 9, 9],
+    ]
+    expected = [1 / 8, 1 / 2, 3 / 8, 3 / 32, 0, 0, 1]
+    assert_allclose(share_of_box(box, np.array(rows, dtype=float)), expected, atol=1e-14)
+    assert np.isnan(turned_noise()[0].distribution().cdf([np.nan, 1.0]))
 
 
 def test_uniform_noise_in_one_dimension():

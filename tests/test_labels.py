@@ -63,17 +63,24 @@ MCLUST = json.loads((HERE / "mclust_ssc.json").read_text())
     ("case", "family"), [(i, name) for i in range(3) for name in MCLUST[i]["log_likelihoods"]]
 )
 def test_from_its_start_the_likelihoods_are_those_of_mclust(case, family):
+    """Those of its iterations, and the one to which these converge.
+
+    ``MclustSSC`` does not pass its argument ``control`` on, so that it stops at a gain of 1e-5 nats
+    whatever the tolerance. The values of convergence come from ``mclust:::MclustSSC.fit``, which
+    uses it, with a tolerance of 1e-13.
+    """
     stored = MCLUST[case]
     table, own, K = rows(stored["data"]), classes(stored["data"]), stored["n_components"]
     labels, start = np.full(len(table), -1), np.full((len(table), K), 1 / K)
     labels[stored["known"]] = own[stored["known"]]
     start[stored["known"]] = np.eye(K)[own[stored["known"]]]
-    model = GaussianMixture(K, covariance_type=family, reg_covar=0, tol=1e-9, init_params=start)
-    found = len(table) * np.array(fit(model, table, labels=labels).lower_bounds_)
-    expected = stored["log_likelihoods"][family]  # where the gain was below 1e-5 nats
+    model = GaussianMixture(K, covariance_type=family, reg_covar=0, tol=1e-12, init_params=start)
+    fit(model.set_params(max_iter=1000), table, labels=labels)
+    found = len(table) * np.array(model.lower_bounds_)
+    expected = stored["log_likelihoods"][family]
     (stop,) = np.flatnonzero(np.abs(found - expected) < 1e-12 * np.abs(expected))[:1]
     assert found[stop] - found[stop - 1] < 1e-5
-    assert found[-1] - expected < 1e-4
+    assert found[-1] == pytest.approx(stored["converged"][family], rel=1e-10)
 
 
 @families
@@ -480,3 +487,20 @@ def test_a_checkpoint_knows_the_labels(tmp_path, monkeypatch):
         fit(model, X, labels=labels)
         assert relative_error(model, whole) == 0
         np.testing.assert_array_equal(model.history_["passes"], whole.history_["passes"])
+
+
+@kinds
+def test_a_diagnosis_takes_labels(soft):
+    labels = given(soft)
+    model = fit(GaussianMixture(K, tol=1e-12, max_iter=1000), X, labels=labels)
+    found = model.diagnose(X, certify=True, labels=labels)
+    assert found.verdict.name == "LOCAL_MAXIMUM"
+    assert found.step < 1e-5
+    responsibilities = in_long_form(model._mixture(), X, labels)[0]
+    np.testing.assert_allclose(found.mass, responsibilities.sum(axis=0), rtol=1e-10)
+    assert model.diagnose(X, certify=True).step > 1e-2
+    with pytest.raises(ValueError, match="labels has 239 rows, but X has 240"):
+        model.diagnose(X, labels=labels[1:])
+    plain = fit(GaussianMixture(K), X)
+    nothing = plain.diagnose(X, labels=np.full(len(X), -1))
+    np.testing.assert_array_equal(nothing.mass, plain.diagnose(X).mass)

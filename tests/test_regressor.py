@@ -11,11 +11,14 @@ from conftest import MODELS, TYPES, clusters, dense, fit
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from scipy.optimize import brentq
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from emgmm import EMWarning, GaussianMixture, GaussianMixtureRegressor, blocks
@@ -51,25 +54,13 @@ def long_form(model, x):
     return np.array(weights) / sum(weights), np.array(means), np.array(covariances)
 
 
-def expected(estimator):
-    """The check that has fewer rows than features, where rounding decides without a ridge.
-
-    With several components, k-means draws rows, not weights.
-    """
-    if estimator.reg_covar > 0 and estimator.n_components == 1:
-        return {}
-    return {"check_sample_weight_equivalence_on_dense_data": "rounding, or the draws of k-means"}
-
-
 @pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
     [
         GaussianMixtureRegressor(),
-        GaussianMixtureRegressor(reg_covar=1e-6),
-        GaussianMixtureRegressor(2, reg_covar=1e-6, random_state=0),
-    ],
-    expected_failed_checks=expected,
+        GaussianMixtureRegressor(2, init_params="hierarchical"),
+    ]
 )
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
@@ -248,3 +239,28 @@ def test_an_invalid_fit_changes_nothing():
     assert_array_equal(model.predict(X), before)
     with pytest.raises(NotFittedError):
         GaussianMixtureRegressor().predict(X)
+
+
+def test_weights_are_routed():
+    weights = np.random.default_rng(1).integers(0, 3, len(X)).astype(float)
+    with config_context(enable_metadata_routing=True):
+        model = GaussianMixtureRegressor().set_fit_request(sample_weight=True)
+        model.set_score_request(sample_weight=True)
+        piped = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model)
+        piped.fit(X, Y[:, 0], sample_weight=weights)
+        scaled = StandardScaler().fit_transform(X)
+        direct = GaussianMixtureRegressor().fit(scaled, Y[:, 0], sample_weight=weights)
+        assert_array_equal(piped.predict(X), direct.predict(scaled))
+        search = GridSearchCV(model, {"covariance_type": ["full", "diag"]}, cv=2)
+        search.fit(X, Y[:, 0], sample_weight=weights)
+    first, second = np.arange(len(X)) < len(X) / 2, np.arange(len(X)) >= len(X) / 2
+    scores = [
+        GaussianMixtureRegressor()
+        .fit(X[a], Y[a, 0], sample_weight=weights[a])
+        .score(X[b], Y[b, 0], sample_weight=weights[b])
+        for a, b in ((second, first), (first, second))
+    ]
+    assert_allclose(search.cv_results_["mean_test_score"][0], np.mean(scores), rtol=1e-12)
+    assert search.best_params_ == {"covariance_type": "full"}
+    best = GaussianMixtureRegressor().fit(X, Y[:, 0], sample_weight=weights)
+    assert_array_equal(search.predict(X), best.predict(X))

@@ -565,3 +565,15 @@ EXPECTED = {
 @parametrize_with_checks([SMALL], expected_failed_checks=lambda _: EXPECTED)
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
+
+
+def test_starts_from_rows_that_are_repeated_for_some_numbers_are_not_shared():
+    """With a single row of positive weight, which counts as two."""
+    parameters = {"covariance_type": "full", "reg_covar": 1e-3}
+    rows, weights = np.array([[1.0, 2.0], [3.0, 5.0], [2.0, 9.0]]), [0, 0, 2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        both = GaussianMixtureIC([1, 2], **parameters).fit(rows, sample_weight=weights)
+        alone = [GaussianMixtureIC(K, **parameters) for K in (1, 2)]
+        expected = [each.fit(rows, sample_weight=weights).results_["bic"][0] for each in alone]
+    np.testing.assert_allclose(both.results_["bic"], expected)

@@ -43,7 +43,7 @@ LAYERS = [
     {"acceleration"},
     {"initialization"},
     {"fitting"},
-    {"attributes"},
+    {"attributes", "classes"},
     {"storage", "diagnostics", "distributions"},
     {"base"},
     {"interchange", "incremental", "compatibility", "distributional", "merging", "projection"},

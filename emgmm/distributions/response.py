@@ -63,7 +63,8 @@ class Regressions:
         """Return the conditional means of the responses, (K, Q, B), given (d, B) features."""
         K, Q, d = self.slopes.shape
         products = self.slopes.reshape(K * Q, d) @ (features - self.centre[:, None])
-        found: Array = products.reshape(K, Q, -1) + self.intercepts[:, :, None]
+        found: Array = products.reshape(K, Q, -1)
+        found += self.intercepts[:, :, None]
         return found
 
 
@@ -102,7 +103,8 @@ class Response:
         out = np.empty((block.rows.shape[1], len(self.responses)))
         for place, regressions, features in self._parts(block):
             means = regressions.means(features)
-            out[place] = np.einsum("kb,kqb->bq", probabilities[:, place], means)
+            means *= probabilities[:, None, place]  # much faster than einsum
+            out[place] = means.sum(axis=0).T
         return out
 
     def covariances(self, e_step: EStepForBlock, block: Block) -> Array:
@@ -119,8 +121,16 @@ class Response:
 
     def sds(self, e_step: EStepForBlock, block: Block) -> Array:
         """Return the conditional standard deviations, (B, Q)."""
-        variances = np.diagonal(self.covariances(e_step, block), axis1=1, axis2=2)
-        return np.sqrt(variances)
+        probabilities = responsibilities_without_noise(e_step, block)
+        out = np.empty((block.rows.shape[1], len(self.responses)))
+        for place, regressions, features in self._parts(block):
+            own, means = probabilities[:, place], regressions.means(features)
+            means -= (own[:, None] * means).sum(axis=0)
+            means *= means
+            means *= own[:, None]
+            within = own.T @ np.diagonal(regressions.covariances, axis1=1, axis2=2)
+            out[place] = within + means.sum(axis=0).T
+        return np.sqrt(out)
 
     def quantiles(self, e_step: EStepForBlock, block: Block, probabilities: Array) -> Array:
         """Return the conditional quantiles of the only response, (B, P)."""

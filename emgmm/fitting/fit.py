@@ -81,7 +81,8 @@ class FitResult:
 
     def attributes(self) -> dict[str, Any]:
         """Return the fitted attributes of an estimator, except those of the mixture."""
-        return attributes_of_run(self.run, self.outcomes, self.em.m_step.prior)
+        masks = self.em.m_step.constraints.masks
+        return {**attributes_of_run(self.run, self.outcomes, self.em.m_step.prior), "_masks": masks}
 
 
 def attributes_of_run(

@@ -91,6 +91,7 @@ def problem_of(
     given: Given,
     fitted: Mixture | None = None,
     prior: NormalInverseWishart | None = None,
+    constraints: Constraints | None = None,
 ) -> Problem:
     """Read the problem of a fit from an estimator's parameters.
 
@@ -104,18 +105,23 @@ def problem_of(
         Fitted mixture from which the fit continues.
     prior : NormalInverseWishart, optional
         Prior of an earlier part of the data, which supplies the values that are not given.
+    constraints : Constraints, optional
+        Constraints of the fitted mixture; by default, those of the estimator's parameters.
     """
     if fitted is None:
         family, n_components = family_of(estimator.covariance_type), estimator.n_components
     else:
         family, n_components = fitted.family, fitted.n_components
-    noise = estimator.noise if fitted is None or fitted.noise is None else fitted.noise.density
+    noise = estimator.noise
+    if fitted is not None:
+        noise = None if fitted.noise is None else fitted.noise.density
     wanted = NormalInverseWishart() if isinstance(estimator.prior, str) else estimator.prior
     if wanted is not None and prior is not None:
         values = {name: value for name, value in vars(wanted).items() if value is not None}
         wanted = replace(prior, **values)
     ridge, concentration = estimator.reg_covar, estimator.weight_concentration
-    constraints = constraints_on(estimator, given, family, n_components)
+    if constraints is None:
+        constraints = constraints_on(estimator, given, family, n_components)
     return Problem(
         family, n_components, ridge, wanted, concentration, noise, constraints, estimator.order
     )

@@ -68,7 +68,8 @@ class SharedStart:
         position = (state["state"]["pos"], state["state"]["key"].tobytes())
         key = (n_components, *position)
         with self._lock:
-            rows = self._rows.setdefault(position, rows)  # equal rows, whose tree may be cached
+            # Equal rows, whose tree may be cached, unless few rows were repeated for some K.
+            rows = self._rows.setdefault((position, len(rows.values)), rows)
             lock = self._locks.setdefault(key, Lock())
         with lock:
             if key not in self._results:
