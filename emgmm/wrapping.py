@@ -132,3 +132,8 @@ class MixtureWrapper(ValidationMixin, BaseEstimator):
             covariance_type=model.covariance_type,
             feature_names=getattr(model, "feature_names_in_", None),
         )
+
+
+def gaussian_components(model: MixtureWrapper) -> GaussianMixture:
+    """Return the fitted mixture by which an estimator predicts, which has no noise."""
+    return model._without_noise()
