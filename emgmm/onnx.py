@@ -94,8 +94,8 @@ def to_onnx(
     NotFittedError
         If the estimator is not fitted.
     ValueError
-        If X does not have the features of the fit, if the noise of the model is a function, which a
-        graph cannot contain, or if the classes are neither strings nor integers.
+        If X does not have the features of the fit, or if the noise of the model is a function,
+        which a graph cannot contain.
     TypeError
         If the estimator is of another class, or does not have the output `score_samples`.
 
@@ -242,13 +242,7 @@ def _outputs_of_classifier(graph: Graph, model: GaussianMixtureClassifier) -> li
     log_joint = graph.node("Add", graph.node("Concat", *densities, axis=1), log_priors)
     classes = get_label_classes(graph.scope, model)
     if classes.dtype.kind != "U":  # skl2onnx declares all others as integers
-        integers = classes.astype(np.int64)
-        if (integers != classes).any():
-            raise ValueError(
-                f"The classes {classes.tolist()} are neither strings nor integers, which alone an "
-                "ONNX graph returns as labels: fit the classifier with such classes."
-            )
-        classes = integers
+        classes = classes.astype(np.int64)
     return [graph.label(log_joint, classes, keepdims=0), graph.softmax(log_joint)[0]]
 
 
