@@ -522,7 +522,8 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
 
 
 def _log_posterior(log_joint: Array) -> Array:
-    total = logsumexp(log_joint, axis=1, keepdims=True)
+    with np.errstate(under="ignore"):
+        total = logsumexp(log_joint, axis=1, keepdims=True)
     far = np.flatnonzero(np.isneginf(total[:, 0]))
     if len(far):
         raise ValueError(
