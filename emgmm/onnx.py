@@ -36,7 +36,7 @@ try:
     from skl2onnx.proto import onnx_proto
 except ImportError as error:
     raise ImportError(
-        "ONNX graphs are made with skl2onnx, which is not installed: pip install 'emgmm[onnx]'."
+        "emgmm.onnx makes graphs with skl2onnx: pip install skl2onnx, or emgmm's extra onnx."
     ) from error
 
 # A node of a graph, or its input.

@@ -119,10 +119,11 @@ def test_a_query_is_read_in_blocks():
     np.testing.assert_allclose(model.means_, expected.means_, rtol=1e-10)
 
 
-def test_without_narwhals_a_sentence_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "narwhals", None)
+@pytest.mark.parametrize("package", ["narwhals", "pyarrow"])
+def test_without_a_package_a_sentence_says_what_to_install(package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
     model = GaussianMixture(2)
-    with pytest.raises(ImportError, match=r"A polars.LazyFrame is read with .*'emgmm\[frames\]'"):
+    with pytest.raises(ImportError, match=r"A polars.LazyFrame is read with .* extra frames"):
         model.fit(pl.from_pandas(TABLE).lazy())
 
 

@@ -70,7 +70,7 @@ def assert_same(graph, model, rows):
 @pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_a_graph_computes_what_the_mixture_does(covariance_type, noise, dtype):
     """Far from 0, where rows and means as they are would leave no digits in float32."""
-    rows = (1000 + X[:, : FAMILIES[covariance_type].most_features]).astype(dtype)
+    rows = (10_000 + X[:, : FAMILIES[covariance_type].most_features]).astype(dtype)
     model = fit(
         GaussianMixture(3, covariance_type=covariance_type, noise=noise), rows.astype(float)
     )

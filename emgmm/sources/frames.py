@@ -14,18 +14,19 @@ def evaluated(value: Any) -> Any:
     Raises
     ------
     ImportError
-        If narwhals is not installed.
+        If narwhals or pyarrow is not installed.
     """
     kind = type(value)  # an instance of a lazy frame would compute its columns
     if not hasattr(kind, "columns") or hasattr(kind, "__array__") or hasattr(kind, "column_names"):
         return value
     try:
         import narwhals
+        import pyarrow  # noqa: F401 (the tables that narwhals returns)
     except ImportError as error:
         library = kind.__module__.partition(".")[0].lstrip("_")
         raise ImportError(
-            f"A {library}.{kind.__name__} is read with narwhals and pyarrow: "
-            "pip install 'emgmm[frames]'."
+            f"A {library}.{kind.__name__} is read with narwhals and pyarrow: pip install narwhals "
+            "pyarrow, or emgmm's extra frames."
         ) from error
     frame = narwhals.from_native(value, pass_through=True)
     if isinstance(frame, narwhals.LazyFrame):
