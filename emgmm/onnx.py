@@ -102,8 +102,9 @@ def to_onnx(
     Notes
     -----
     In float64, the results differ from those of the estimator by rounding errors. In float32, an
-    error of a log-density is about 1e-7 of the largest squared Mahalanobis distance. The means are
-    stored as sums of two numbers, so that it does not grow with the distance of the rows from 0.
+    error of a log-density is about 1e-7 of the squared Mahalanobis distance, and more if features
+    are nearly collinear. The means are stored as sums of two numbers, so that the error does not
+    grow with the distance of the rows from 0.
 
     A row with a missing value has the probabilities and the log-density NaN, and its label has no
     meaning: impute missing values before, by ``model.impute``. A row so far out that its density
