@@ -254,7 +254,8 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
             self.transduction_ = rows.classes[np.maximum(rows.codes, 0)]
             unknown = rows.codes < 0
             if unknown.any():
-                self.transduction_[unknown] = self.predict(_part(X, unknown))
+                log_proba = _log_posterior(self._log_joint_of(rows.rows.values[unknown]))
+                self.transduction_[unknown] = rows.classes[log_proba.argmax(axis=1)]
         issue(found.warnings)
         return self
 
@@ -428,7 +429,9 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         """Return the log of the prior probability times the density of each class, (n, C)."""
         check_is_fitted(self)
         source = validation.source(self, X, reset=False)
-        rows = source.sample(source.n_rows, np.random.RandomState(0)).values
+        return self._log_joint_of(source.sample(source.n_rows, np.random.RandomState(0)).values)
+
+    def _log_joint_of(self, rows: Array) -> Array:
         with np.errstate(divide="ignore"):
             log_priors = np.log(self.class_prior_)
         columns = [_log_density(fitted_mixture(model), rows) for model in self.mixtures_]
@@ -484,15 +487,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         ValueError
             If a row is so far from all classes that its density underflows in each of them.
         """
-        log_joint = self._log_joint(X)
-        total = logsumexp(log_joint, axis=1, keepdims=True)
-        far = np.flatnonzero(np.isneginf(total[:, 0]))
-        if len(far):
-            raise ValueError(
-                f"Row {far[0]} of X, counted from 0, is so far from all classes that its "
-                "log-density is -inf in each of them, and none is more probable than another."
-            )
-        return log_joint - total
+        return _log_posterior(self._log_joint(X))
 
     def predict_proba(self, X: Any) -> Array:
         """Compute the posterior probability of each class for each row.
@@ -540,16 +535,24 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         return int(self.results_["n_parameters"][np.nanargmin(self.results_["rank"])])
 
 
+def _log_posterior(log_joint: Array) -> Array:
+    with np.errstate(under="ignore"):
+        total = logsumexp(log_joint, axis=1, keepdims=True)
+    far = np.flatnonzero(np.isneginf(total[:, 0]))
+    if len(far):
+        raise ValueError(
+            f"Row {far[0]} of X, counted from 0, is so far from all classes that its "
+            "log-density is -inf in each of them, and none is more probable than another."
+        )
+    posterior: Array = log_joint - total
+    return posterior
+
+
 def _log_density(mixture: Mixture, rows: Array) -> Array:
     source = ArraySource(rows, complete=not np.isnan(rows).any())
     with one_blas_thread():
         found: Array = row_by_row(mixture, source, log_density, dtype=np.float64)
     return found
-
-
-def _part(X: Any, chosen: NDArray[np.bool_]) -> Any:
-    numbers = np.flatnonzero(chosen)
-    return X.iloc[numbers] if hasattr(X, "iloc") else np.asarray(X)[numbers]
 
 
 def _is_unlabelled(y: NDArray[Any], unlabeled: Any) -> NDArray[np.bool_]:

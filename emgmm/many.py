@@ -33,6 +33,7 @@ from emgmm.mixture import Mixture
 from emgmm.parameters import check_parameters, generator
 from emgmm.sources import KINDS, ArraySource, Blocks
 from emgmm.sources.conversion import as_rows, as_weights
+from emgmm.sources.frames import evaluated
 from emgmm.sources.tables import column_labels, select
 from emgmm.threads import in_order, one_blas_thread
 from emgmm.tolerances import checked_afterwards
@@ -189,6 +190,7 @@ def _jobs(Xs: Any, sample_weights: Any) -> list[Job]:
 
 def _jobs_of_columns(table: Any, sample_weight: Any) -> list[Job]:
     """Return the jobs of the columns of a table."""
+    table = evaluated(table)
     if column_labels(table) is not None:
         n_rows, width = table.shape
         data = [select(table, [column]) for column in range(width)]

@@ -23,6 +23,7 @@ from emgmm.parameters import suggestion
 from emgmm.sources import KINDS, ArraySource, Blocks, Source
 from emgmm.sources.conversion import as_parameters, as_rows
 from emgmm.sources.finite import is_complete
+from emgmm.sources.frames import evaluated
 from emgmm.sources.known import LabelRules
 from emgmm.sources.weights import row_weights
 from emgmm.summary import DataSummary
@@ -62,6 +63,7 @@ def source(
             opened = kind.of(X, sample_weight)
             _match_features(estimator, opened.n_features, opened.feature_names, reset=reset)
             return opened
+    X = evaluated(X)
     array = as_rows(X, ensure_min_samples=least, estimator=estimator)
     if array is X and (reset or not hasattr(estimator, "feature_names_in_")):
         # scikit-learn would also look for names in arrays, which takes as long as an EM iteration.

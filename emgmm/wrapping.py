@@ -170,3 +170,8 @@ def ridge_of(rows: Rows) -> float:
     varies = np.fmax.reduce(values, axis=0) > np.fmin.reduce(values, axis=0)
     variances = replace(rows, values=(rows.values - rows.mean) ** 2).mean[varies]
     return RIDGE * float(variances.min(initial=np.inf)) if varies.any() else 0.0
+
+
+def gaussian_components(model: MixtureWrapper) -> GaussianMixture:
+    """Return the fitted mixture by which an estimator predicts, which has no noise."""
+    return model._without_noise()

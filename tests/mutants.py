@@ -78,6 +78,8 @@ TESTS = {
     "sources/sliced": "large",
     "sources/streamed": "large",
     "sources/tables": "rows large",
+    "sources/frames": "frames",
+    "onnx": "onnx",
     "sources/weights": "weights rows limits",
     "initialization/hierarchical": "hierarchical",
     "initialization/denoising": "cleaning noise",

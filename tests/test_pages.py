@@ -1,7 +1,8 @@
-"""The pages: the files that examples write, and the list of modules."""
+"""The pages: the files that examples write, the list of modules, and the schema of models."""
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -10,6 +11,12 @@ import numpy as np
 import pytest
 
 import emgmm
+from emgmm import attributes
+from emgmm.acceleration import SCHEMES
+from emgmm.covariances import FAMILIES
+from emgmm.initialization import STARTS
+from emgmm.interchange import HISTORY
+from emgmm.interchange import STARTS as TABLE_OF_STARTS
 
 DOCS = Path(__file__).parents[1] / "docs"
 SETTINGS = DOCS / "conf.py"
@@ -58,3 +65,18 @@ def test_links_between_files_lead_to_files(name):
 def test_fractions_in_formulas_have_braces(path):
     # The converter to MathML reads 12 in \frac12 as the numerator, unlike TeX.
     assert not re.search(r"frac\s*\d\d", path.read_text())
+
+
+def test_the_schema_lists_what_a_saved_model_consists_of():
+    schema = json.loads((DOCS / "model-schema.json").read_text())
+    parts, definitions = schema["properties"], schema["$defs"]
+    params, fitted = parts["params"]["properties"], parts["fitted"]["properties"]
+    assert {*params} == {*parts["params"]["required"]} == {*emgmm.GaussianMixture().get_params()}
+    assert {*parts["fitted"]["required"]} == {*attributes.FITTED}
+    assert {*fitted} == {*attributes.TYPES} - {"_waiting"}
+    assert {*definitions["family"]["enum"]} == {*FAMILIES}
+    assert {*definitions["ending"]["enum"]} == {*emgmm.Ending.__members__}
+    assert {*params["acceleration"]["enum"]} == {*SCHEMES}
+    assert {*params["init_params"]["anyOf"][0]["enum"]} == {*STARTS}
+    for name, columns in (("history_", HISTORY), ("_starts", TABLE_OF_STARTS)):
+        assert {*fitted[name]["properties"]["items"]["required"]} == {*columns}

@@ -53,7 +53,7 @@ LAYERS = [
     {"patch"},
     {"selection"},
     {"classifier", "many"},
-    {"testing"},
+    {"testing", "onnx"},
     {"plotting"},
     {"cli"},
     {"__main__"},
@@ -271,7 +271,16 @@ def test_optional_packages_are_imported_only_where_used():
         "print({m.partition('.')[0] for m in set(sys.modules) - before})"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    optional = {"matplotlib", "pandas", "polars", "numba", "dask", "pyarrow"}
+    optional = {
+        "matplotlib",
+        "pandas",
+        "polars",
+        "numba",
+        "dask",
+        "pyarrow",
+        "skl2onnx",
+        "narwhals",
+    }
     assert "emgmm" in run.stdout
     assert not any(f"'{name}'" in run.stdout for name in optional)
 

@@ -10,6 +10,7 @@ from numbers import Integral
 from typing import Any
 
 from emgmm.sources.conversion import as_rows, as_weights
+from emgmm.sources.frames import evaluated
 from emgmm.sources.known import as_labels
 from emgmm.sources.parquet import batches, open_dataset
 from emgmm.sources.row_group import ENTRIES, RowGroup, is_sliceable
@@ -73,7 +74,7 @@ class Blocks:
         try:
             for raw in raws:
                 try:
-                    group = convert(raw)
+                    group = convert(evaluated(raw))
                 except (TypeError, ValueError) as error:
                     kind = TypeError if isinstance(error, TypeError) else ValueError
                     raise kind(f"Block {number}, counted from 0: {error}") from error
