@@ -20,10 +20,10 @@ TOUR = (
     *("mixture", "statistics", "covariances/", "estep/", "mstep", "em"),
     *("sources/source", "sources/array", "fitting/fit", "fitting/loop"),
 )
-# What serves missing values, labels, many fits and the compiler.
+# What serves missing values, labels, many fits and the compiler, and a step of an iteration.
 NOT_ON_TOUR = (
     *("estep/missing", "estep/compiled/", "estep/constrained", "estep/stacked"),
-    *("covariances/conditional", "covariances/grouped"),
+    *("covariances/conditional", "covariances/grouped", "covariances/rotations"),
 )
 
 SPACE = {
