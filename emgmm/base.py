@@ -166,7 +166,10 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         array([[0.5, 0.5],
                [1. , 0. ]])
         """
-        return self._row_by_row(X, prediction.responsibilities, self._mixture().n_densities)
+        mixture = self._mixture()
+        return self._row_by_row(
+            X, prediction.responsibilities, mixture.n_densities, mixture=mixture
+        )
 
     def predict_log_proba(self, X: Any) -> Array:
         """Compute the logarithm of `predict_proba`, which is exact where probabilities underflow.
@@ -189,7 +192,10 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         ValueError
             If X contains infinity or does not have the features of the fit.
         """
-        return self._row_by_row(X, prediction.log_responsibilities, self._mixture().n_densities)
+        mixture = self._mixture()
+        return self._row_by_row(
+            X, prediction.log_responsibilities, mixture.n_densities, mixture=mixture
+        )
 
     def component_log_prob(self, X: Any, *, weighted: bool = False) -> Array:
         """Compute the log-density of each component for each row; noise is the last column.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -79,6 +80,11 @@ class Mixture:
             array.astype(dtype, copy=False) for array in (weights, precisions_cholesky)
         )
         return cls(weights, means, covariances, precisions_cholesky, family, noise)
+
+    @cached_property
+    def cache(self) -> dict[Any, Any]:
+        """Values that depend on the mixture, which other modules keep for their next call."""
+        return {}
 
     @property
     def log_weights(self) -> Array:

@@ -1,4 +1,4 @@
-"""Validation of constructor parameters, by means of scikit-learn's private API."""
+"""Validation of constructor parameters, by means of scikit-learn's constraints."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from numbers import Integral
 from typing import Any, TypeVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import (
+
+from emgmm.private_api import (
     HasMethods,
     Hidden,
     Interval,
     InvalidParameterError,
     StrOptions,
+    fit_context,
     validate_parameter_constraints,
 )
 
@@ -50,7 +52,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 def validated(method: Method) -> Method:
     """Return a method that validates the constructor parameters first, with the same signature."""
-    decorated: Method = _fit_context(prefer_skip_nested_validation=True)(method)
+    decorated: Method = fit_context(prefer_skip_nested_validation=True)(method)
     return decorated
 
 

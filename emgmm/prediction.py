@@ -18,6 +18,24 @@ from emgmm.typing import Array, Integers
 PerRow = Callable[[EStepForBlock, Block], Any]
 
 
+# Largest number of values, rows times means, for which a mixture keeps the E-step.
+KEPT_ENTRIES = 2**10
+
+
+def e_step_of(mixture: Mixture, n_rows: int) -> EStepForBlock:
+    """Return the E-step for a number of rows; for a few rows it is kept for the next call.
+
+    Its preparation takes as long as the arithmetic of a few rows.
+    """
+    if mixture.means.size * n_rows > KEPT_ENTRIES:
+        return EStepForBlock(mixture, n_rows)
+    kept = mixture.cache.get(e_step_of)
+    if kept is None or kept[0] != n_rows:
+        kept = mixture.cache[e_step_of] = n_rows, EStepForBlock(mixture, n_rows)
+    e_step: EStepForBlock = kept[1]
+    return e_step
+
+
 def row_by_row(
     mixture: Mixture,
     source: Source,
@@ -31,8 +49,10 @@ def row_by_row(
     The default type is that of the rows and the mixture. A function with large arrays of its own
     limits the rows of a block by `max_rows`.
     """
-    e_step = EStepForBlock(mixture, source.n_rows_hint)
-    dtype = np.result_type(source.dtype, mixture.means.dtype) if dtype is None else dtype
+    e_step = e_step_of(mixture, source.n_rows_hint)
+    if dtype is None:
+        own = mixture.means.dtype
+        dtype = own if own == source.dtype else np.result_type(source.dtype, own)
     size = min(e_step.block_rows, max_rows)
     return source.each_row(partial(function, e_step), size, shape, dtype)
 
@@ -77,7 +97,7 @@ def summed(
     n_rows: int | None = None,
 ) -> Sum:
     """Return the sum over the rows of a function of an E-step and a block; this takes one pass."""
-    e_step = EStepForBlock(mixture, source.n_rows_hint if n_rows is None else n_rows)
+    e_step = e_step_of(mixture, source.n_rows_hint if n_rows is None else n_rows)
     return source.sum(partial(function, e_step), e_step.block_rows)
 
 

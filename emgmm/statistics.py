@@ -15,6 +15,8 @@ import numpy as np
 from emgmm.covariances import Family, times_counts
 from emgmm.typing import Array, Integers
 
+TINY = float(np.finfo(float).tiny)
+
 # Names of the arrays with an entry for each component, whatever the family is.
 BY_COMPONENT = ("centres", "counts", "first_moment")
 
@@ -84,7 +86,7 @@ class Statistics:
     @property
     def mean_offsets(self) -> Array:
         """Means of the components minus the centres, shape (K, D); 0 for an empty component."""
-        return self.first_moment / np.maximum(self.counts, np.finfo(float).tiny)[:, None]
+        return self.first_moment / np.maximum(self.counts, TINY)[:, None]
 
     def permuted(self, order: Integers, family: Family) -> Statistics:
         """Return the statistics with the components in another order."""
@@ -111,13 +113,13 @@ class Statistics:
 
     def about(self, centres: Array, family: Family) -> Statistics:
         """Return the statistics about other (K, D) centres."""
-        here = self.about_means(family)
-        offsets = here.centres - centres
-        between = family.pool(times_counts(here.counts, family.structure.outer(offsets)))
-        first_moment = here.counts[:, None] * offsets
-        return replace(
-            here, centres=centres, first_moment=first_moment, scatter=here.scatter + between
-        )
+        inner, outer = self.mean_offsets, family.structure.outer
+        own = family.pool(times_counts(self.counts, outer(inner)))
+        offsets = self.centres + inner - centres
+        between = family.pool(times_counts(self.counts, outer(offsets)))
+        first_moment = self.counts[:, None] * offsets
+        scatter = self.scatter - own + between
+        return replace(self, centres=centres, first_moment=first_moment, scatter=scatter)
 
     def total_covariance(self, family: Family) -> Array:
         """Return the covariance of all rows that are not noise, in the family's structure.
@@ -125,7 +127,7 @@ class Statistics:
         It follows from the parallel-axis theorem, and is 0 if all rows are noise.
         """
         outer = family.structure.outer
-        weight = np.maximum(self.counts.sum(keepdims=True), np.finfo(float).tiny)
+        weight = np.maximum(self.counts.sum(keepdims=True), TINY)
         inner = self.mean_offsets
         means = self.centres + inner
         offsets = means - self.counts @ means / weight
@@ -140,7 +142,7 @@ class Statistics:
         """
         if self.conditional is None:
             return None
-        counts, D = np.maximum(self.counts, np.finfo(float).tiny), self.centres.shape[1]
+        counts, D = np.maximum(self.counts, TINY), self.centres.shape[1]
         if not family.shared:
             return family.structure.estimate(self.conditional, counts, D)
         return family.structure.estimate(self.conditional[None], counts.sum(keepdims=True), D)[0]

@@ -208,12 +208,14 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
     No other thread waits for items. When the iterator is closed, or a function raises, no thread
     is left running.
     """
-    items = iter(items)
     n_threads = one_blas_thread.n_threads
-    first_two = list(islice(items, 2))
-    if n_threads == 1 or len(first_two) < 2:
-        yield from map(function, first_two)
+    if n_threads == 1:
         yield from map(function, items)
+        return
+    items = iter(items)
+    first_two = list(islice(items, 2))
+    if len(first_two) < 2:
+        yield from map(function, first_two)
         return
     items = chain(first_two, items)
     executor = _executor(n_threads - 1)

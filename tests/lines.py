@@ -20,10 +20,11 @@ TOUR = (
     *("mixture", "statistics", "covariances/", "estep/", "mstep", "em"),
     *("sources/source", "sources/array", "fitting/fit", "fitting/loop"),
 )
-# What serves missing values, labels, many fits, the compiler, and steps without mixtures.
+# What serves missing values, labels, many fits, the compiler, and parts of single steps.
 NOT_ON_TOUR = (
     *("estep/missing", "estep/compiled/", "estep/constrained", "estep/stacked"),
     *("covariances/conditional", "covariances/grouped", "covariances/natural"),
+    "covariances/rotations",
 )
 
 SPACE = {

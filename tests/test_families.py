@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ from scipy.stats import multivariate_normal
 
 from emgmm import GaussianMixture
 from emgmm.covariances import DENSE, DIAGONAL, FAMILIES, ISOTROPIC, Patterns, Structure
-from emgmm.covariances.eigenvectors import disjoint_planes
+from emgmm.covariances.rotations import disjoint_planes
 from emgmm.estep import CentredEStep, ExpandedEStep
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mstep import MStep
@@ -177,10 +177,27 @@ def test_covariances_of_rows_in_other_units_are_in_those_units(family, scale, go
 @pytest.mark.parametrize("n_features", range(2, 10))
 def test_rounds_of_disjoint_planes_hold_every_plane_once(n_features):
     rounds = disjoint_planes(n_features)
-    planes = [tuple(sorted(pair)) for each in rounds for pair in zip(*each, strict=True)]
+    pairs = [zip(each.first, each.second, strict=True) for each in rounds]
+    planes = [tuple(sorted(pair)) for pair in chain.from_iterable(pairs)]
     assert sorted(planes) == list(combinations(range(n_features), 2))
-    for first, second in rounds:
-        assert len({*first, *second}) == 2 * len(first)
+    for each in rounds:
+        assert len({*each.first, *each.second}) == 2 * len(each.first)
+
+
+@pytest.mark.parametrize("name", ["EVI", "EVV", "VVI", "VEI", "EEI"])
+def test_several_problems_are_estimated_like_each_of_them(name):
+    family, random = FAMILIES[name], np.random.default_rng(0)
+    counts = np.array([3.0, 20.0, 7.5])
+    scatters = family.structure.weigh(random.normal(size=(12, 3, 9)), random.random((12, 9)))
+    scatters = scatters.reshape(4, 3, *scatters.shape[1:])
+    found = family.estimate_each(scatters, counts, 3)
+    each = [family.estimate(family.pool(one), counts, 3) for one in scatters]
+    np.testing.assert_array_equal(found, each)
+    if not family.pooled and name != "VEI":
+        scatters[2, 1] = 0
+        with pytest.raises(DegenerateCovarianceError) as caught:
+            family.structure.precisions_cholesky(family.estimate_each(scatters, counts, 3)[2])
+        assert caught.value.components == (1,)
 
 
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if not family.pooled])

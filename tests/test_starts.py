@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
-from emgmm import GaussianMixture
+from emgmm import GaussianMixture, private_api
 from emgmm.covariances import FAMILIES
 from emgmm.estep import centred
 from emgmm.exceptions import DegenerateCovarianceError
@@ -47,16 +47,6 @@ def test_another_seed_is_another_start(name, monkeypatch):
     assert not np.array_equal(one.means_, other.means_)
 
 
-@pytest.mark.parametrize("weights", [None, np.arange(1.0, len(X) + 1)], ids=["alike", "weighted"])
-@pytest.mark.parametrize("n_components", [1, 2, K])
-def test_kmeans_draws_and_labels_as_scikit_learns(n_components, weights):
-    ours, theirs = np.random.RandomState(7), np.random.RandomState(7)
-    begun = STARTS["kmeans"](Rows(X, weights), n_components, ours)
-    clusters = KMeans(n_components, n_init=1, random_state=theirs).fit(X, sample_weight=weights)
-    np.testing.assert_array_equal(begun.labels, clusters.labels_)
-    assert ours.randint(2**31) == theirs.randint(2**31)
-
-
 HOSTILE = {
     "duplicates": X[:8].repeat(10, axis=0),
     "all the same": np.ones((20, 4)),
@@ -68,6 +58,37 @@ HOSTILE = {
     "far from zero": X + 1e6,
     "wild scales": X * [1e-3, 1.0, 1e3, 1e6],
 }
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("data", ["blobs", *HOSTILE])
+@pytest.mark.parametrize("private", [True, False], ids=["private functions", "public class"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["alike", "weighted"])
+@pytest.mark.parametrize("n_components", [1, 2, K])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_kmeans_draws_and_labels_as_scikit_learns(
+    dtype, n_components, weighted, private, data, monkeypatch
+):
+    rows = np.asfortranarray({"blobs": X, **HOSTILE}[data], dtype=dtype)
+    weights = np.arange(1.0, len(rows) + 1) if weighted else None
+    ours, theirs = np.random.RandomState(7), np.random.RandomState(7)
+    if not private:
+        monkeypatch.setattr(private_api, "kmeans_parts", lambda: None)
+    begun = STARTS["kmeans"](Rows(rows, weights), n_components, ours)
+    clusters = KMeans(n_components, n_init=1, random_state=theirs)
+    clusters.fit(rows, sample_weight=weights)
+    np.testing.assert_array_equal(begun.labels, clusters.labels_)
+    assert ours.randint(2**31) == theirs.randint(2**31)
+
+
+def test_this_version_of_scikit_learn_has_the_private_functions_of_kmeans(monkeypatch):
+    assert private_api.kmeans_parts() is not None
+    for name in private_api.KMEANS:
+        with monkeypatch.context() as patch:
+            patch.setattr(private_api.sklearn_kmeans, name, lambda X: X)
+            assert private_api.kmeans_parts.__wrapped__() is None
+            patch.delattr(private_api.sklearn_kmeans, name)
+            assert private_api.kmeans_parts.__wrapped__() is None
 
 
 @starts

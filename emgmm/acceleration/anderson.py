@@ -116,13 +116,15 @@ class Chart:
         """
         family, structure = self.em.family, self.em.family.structure
         offsets = mixture.means.astype(float) - self.origin.centres
-        linear = structure.apply(structure.precisions(mixture.each_precision_cholesky), offsets)
+        cholesky = mixture.precision_cholesky_stack
+        precisions = structure.precisions(cholesky)
+        each = mixture.family.per_component(mixture.family.unstack(precisions), len(offsets))
+        linear = structure.apply(each, offsets)
         peaks = np.where(mixture.weights > 0, mixture.log_peaks, 0.0)  # its product with x is 0
         constant = peaks - 0.5 * (linear * offsets).sum(axis=1)
         noise: Any = [] if mixture.noise is None else np.log(max(mixture.noise.weight, TINY))
-        cholesky = family.distinct(mixture.precisions_cholesky.astype(float))
-        precisions = structure.precisions(cholesky)
-        return np.concatenate((constant, noise, linear, -0.5 * precisions), axis=None)
+        distinct = precisions[:1] if family.shared else precisions
+        return np.concatenate((constant, noise, linear, -0.5 * distinct), axis=None)
 
     def mixture(self, vector: Array, before: Mixture) -> Mixture:
         """Apply the M-step to extrapolated statistics.
@@ -253,20 +255,22 @@ def extrapolate(point: Point, memory: Sequence[Change], reach: float) -> tuple[A
     are products in the metric G. A Ritz pair satisfies (1 - lambda) <z, z> = -<z, d residual>. The
     residual is multiplied by 1 / (1 - lambda) along its direction, and by 1 in the complement.
     """
-    x, residuals, eta = (np.stack(part) for part in zip(*memory, strict=True))
+    parts = zip(*memory, strict=True)
+    x, residuals, eta = (np.concatenate(part).reshape(len(memory), -1) for part in parts)
     squares = np.einsum("mi,mi->m", eta, x)
     long = squares > max(TINY, NEGLIGIBLE * squares.max())
-    x, residuals, eta = x[long], residuals[long], eta[long]
+    if not np.logical_and.reduce(long):
+        x, residuals, eta = x[long], residuals[long], eta[long]
     metric, curvature = eta @ x.T, -eta @ residuals.T
     metric, curvature = metric + metric.T, curvature + curvature.T
-    lengths = np.sqrt(np.diagonal(metric))
-    cosines = np.outer(lengths, lengths)
+    lengths = np.sqrt(metric.diagonal())
+    cosines = lengths[:, None] * lengths
     values, axes = np.linalg.eigh(metric / cosines)
     independent = values > DEPENDENT
     basis = axes[:, independent] / np.sqrt(values[independent]) / lengths[:, None]
     ritz, rotation = np.linalg.eigh(basis.T @ curvature @ basis)
     basis = basis @ rotation * np.sqrt(2)  # as metric and curvature are twice their means
-    factors = 1 / np.clip(ritz, 1 / reach, 1)
+    factors = 1 / np.minimum(np.maximum(ritz, 1 / reach), 1)
     coefficients = basis @ (factors * (basis.T @ (eta @ point.residual)))
     moved = point.x + point.residual + coefficients @ (x + residuals)
     # The counts must sum to the weight, otherwise the objective would favour mixtures whose density

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from emgmm.covariances.family import Family, times_counts
+from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.tolerances import EPS
 from emgmm.typing import Array
 
@@ -31,6 +32,13 @@ class Unconstrained(Family):
             return self.structure.estimate(scatter, counts, n_features)
         one = self.structure.estimate(scatter[None], counts.sum(keepdims=True), n_features)
         return one[0] if self.single else np.repeat(one, len(counts), axis=0)
+
+    def estimate_each(self, scatters: Array, counts: Array, n_features: int) -> Array:
+        if self.shared or type(self).estimate is not Unconstrained.estimate:
+            return super().estimate_each(scatters, counts, n_features)
+        flat = scatters.reshape(-1, *scatters.shape[2:])
+        found = self.structure.estimate(flat, np.tile(counts, len(scatters)), n_features)
+        return found.reshape(scatters.shape)
 
     def stacked(self, n_components: int) -> Family | None:
         if type(self).estimate is not Unconstrained.estimate:
@@ -81,17 +89,26 @@ class EqualVolumes(Family):
     def estimate(
         self, scatter: Array, counts: Array, n_features: int, before: Array | None = None
     ) -> Array:
-        structure = self.structure
-        own = structure.estimate(scatter, counts, n_features)
-        precisions_cholesky = self.precisions_cholesky(own)
-        variances = structure.variances(scatter, n_features).sum(axis=0) / counts.sum()
-        reach = np.broadcast_to(np.sqrt(variances), (len(counts), n_features))
-        errors = EPS * structure.magnitude(precisions_cholesky, reach)
-        self.require_definite(errors <= SINGULAR)
-        log_dets = structure.log_det(precisions_cholesky, n_features)
-        log_volumes = np.log(counts) - 2 * log_dets / n_features
-        log_volume = np.logaddexp.reduce(log_volumes) - np.log(counts.sum())
-        return times_counts(np.exp(log_volume - log_volumes), scatter)
+        return self._scaled(scatter[None], counts, n_features)[0]
+
+    def estimate_each(self, scatters: Array, counts: Array, n_features: int) -> Array:
+        try:
+            return self._scaled(scatters, counts, n_features)
+        except DegenerateCovarianceError:  # the error has to name components of one problem
+            return super().estimate_each(scatters, counts, n_features)
+
+    def _scaled(self, scatters: Array, counts: Array, n_features: int) -> Array:
+        structure, (C, K), total = self.structure, scatters.shape[:2], counts.sum()
+        flat, each = scatters.reshape(C * K, *scatters.shape[2:]), np.tile(counts, C)
+        factors = self.precisions_cholesky(structure.estimate(flat, each, n_features))
+        variances = structure.variances(flat, n_features).reshape(C, K, n_features)
+        reach = np.repeat(np.sqrt(np.add.reduce(variances, axis=1) / total), K, axis=0)
+        self.require_definite(EPS * structure.magnitude(factors, reach) <= SINGULAR)
+        log_dets = structure.log_det(factors, n_features)
+        log_volumes = (np.log(each) - 2 * log_dets / n_features).reshape(C, K)
+        log_volume = np.logaddexp.reduce(log_volumes, axis=1, keepdims=True) - np.log(total)
+        scales = np.exp(log_volume - log_volumes).ravel()
+        return times_counts(scales, flat).reshape(scatters.shape)
 
     def has_marginals(self, features: Sequence[int], n_features: int) -> bool:
         return len(features) == n_features  # fewer features have volumes of their own

@@ -7,15 +7,14 @@ b_k from the diagonals of D_k^T W_k D_k. It remains to find the axes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emgmm.covariances.dense import DENSE
 from emgmm.covariances.family import Family
+from emgmm.covariances.rotations import best_rotations, disjoint_planes, rotated
 from emgmm.tolerances import EPS, distinct_factors
-from emgmm.typing import Array, Integers
+from emgmm.typing import Array
 
 # Maximum number of sweeps of rotations in an M-step that starts from the axes of the previous one.
 SWEEPS = 4
@@ -155,7 +154,7 @@ class CommonAxes(_Rotated):
         pooled = np.maximum(profiles, 0.0).sum(axis=1)  # rounding may make profiles negative
         least = EPS * (pooled + EPS * pooled.sum(axis=1, keepdims=True)) + NO_VARIANCE
         bounded = np.maximum(profiles, least[:, None, :])
-        return np.stack([self._variances(each, counts, profiles.shape[2]) for each in bounded])
+        return self.along.estimate_each(bounded, counts, profiles.shape[2])
 
     def _cost(self, variances: Array, counts: Array) -> Array:
         """Return -2 log-likelihood, (C,), up to a constant, at the optimal variances."""
@@ -166,14 +165,15 @@ class CommonAxes(_Rotated):
     ) -> tuple[Array, Array]:
         """Return the costs (C,) and the axes (C, D, D) after sweeps of rotations."""
         D = axes.shape[-1]
-        along = _along(axes, scatter)
+        along = rotated(axes, scatter)
         variances = self._positive_variances(_diagonals(along), counts)
         cost = self._cost(variances, counts)
         for _ in range(sweeps):
-            for i, j in disjoint_planes(D):
-                rotations = best_rotations(along, variances, i, j)
+            inverses = 1 / variances
+            for planes in disjoint_planes(D):
+                rotations = best_rotations(along, inverses, planes)
                 axes = axes @ rotations
-                along = _along(rotations, along)
+                along = rotated(rotations, along)
             variances = self._positive_variances(_diagonals(along), counts)
             last, cost = cost, self._cost(variances, counts)
             if (last - cost <= TOLERANCE * counts.sum() * D).all():
@@ -183,54 +183,6 @@ class CommonAxes(_Rotated):
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         rotations = n_features * (n_features - 1) // 2
         return self.along.n_covariance_parameters(n_components, n_features) + rotations
-
-
-def best_rotations(scatters: Array, variances: Array, i: Integers, j: Integers) -> Array:
-    """Return rotations in disjoint planes that minimize sum_kd scatters_kdd / variances_kd.
-
-    In the plane of axes i and j, the new axes are q and its normal, where q is the eigenvector of
-    the smallest eigenvalue of sum_k (1 / b_ki - 1 / b_kj) times the scatter in the plane.
-
-    Parameters
-    ----------
-    scatters : (C, K, D, D)
-        Scatters along each of C sets of axes.
-    variances : (C, K, D)
-        Variances along the axes.
-    i, j : (n,)
-        Axes of the planes.
-
-    Returns
-    -------
-    (C, D, D) array
-        The rotations.
-    """
-    weights = 1 / variances[:, :, i] - 1 / variances[:, :, j]
-    first = (weights * scatters[:, :, i, i]).sum(axis=1)
-    mixed = (weights * scatters[:, :, i, j]).sum(axis=1)
-    second = (weights * scatters[:, :, j, j]).sum(axis=1)
-    angles = 0.5 * np.arctan2(-2 * mixed, second - first)
-    rotations = np.zeros((len(scatters), *scatters.shape[2:]))
-    rotations[:] = np.eye(scatters.shape[-1])
-    rotations[:, i, i] = rotations[:, j, j] = np.cos(angles)
-    rotations[:, j, i] = np.sin(angles)
-    rotations[:, i, j] = -rotations[:, j, i]
-    return rotations
-
-
-@cache
-def disjoint_planes(n_features: int) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], ...]:
-    """Return all pairs of features in rounds of disjoint pairs, as in a round-robin tournament."""
-    order = list(range(n_features + n_features % 2))  # an odd number of features gets a dummy
-    rounds = []
-    for _ in range(len(order) - 1):
-        half = len(order) // 2
-        opposite = zip(order[:half], reversed(order[half:]), strict=True)
-        pairs = np.array([pair for pair in opposite if max(pair) < n_features], dtype=np.intp)
-        pairs = pairs.reshape(-1, 2)
-        rounds.append((pairs[:, 0], pairs[:, 1]))
-        order = [order[0], order[-1], *order[1:-1]]
-    return tuple(rounds)
 
 
 def initial_axes(scatter: Array, before: Array | None) -> Array:
@@ -243,17 +195,13 @@ def initial_axes(scatter: Array, before: Array | None) -> Array:
     candidates = [np.eye(scatter.shape[-1])[None]]
     if before is not None:
         weights = distinct_factors(len(before)) / np.trace(before, axis1=1, axis2=2)
-        variances, axes = np.linalg.eigh(np.tensordot(weights, before, axes=1))
+        total = np.dot(weights[None], before.reshape(len(before), -1)).reshape(before.shape[1:])
+        variances, axes = np.linalg.eigh(total)
         if (np.diff(variances) > EQUAL_VARIANCES * variances[1:]).all():
             return axes[None]
         candidates.append(axes[None])
     candidates += [np.linalg.eigh(matrices)[1] for matrices in (scatter.sum(axis=0)[None], scatter)]
     return np.concatenate(candidates)
-
-
-def _along(axes: Array, scatters: Array) -> Array:
-    """Return the scatters in the coordinates of each of C sets of axes, (C, K, D, D)."""
-    return np.swapaxes(axes, 1, 2)[:, None] @ scatters @ axes[:, None]
 
 
 def _diagonals(matrices: Array) -> Array:

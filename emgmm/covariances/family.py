@@ -119,6 +119,19 @@ class Family(ABC):
             If the likelihood has no maximum.
         """
 
+    def estimate_each(self, scatters: Array, counts: Array, n_features: int) -> Array:
+        """Return the covariances of each of C problems with the same counts, (C, K, ...).
+
+        Parameters
+        ----------
+        scatters : (C, K) elements
+            Scatters of the components about their means.
+        counts, n_features
+            Arguments of `estimate`.
+        """
+        each = [self.estimate(self.pool(one), counts, n_features) for one in scatters]
+        return each[0][None] if len(each) == 1 else np.stack(each)
+
     def enlargement(
         self, covariances: Array, scatter: Array, counts: Array, first_moment: Array
     ) -> Array | float:

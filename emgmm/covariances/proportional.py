@@ -41,11 +41,15 @@ class Proportional(Family):
         else:
             common, tolerance = before[np.argmax(counts)], WARM_TOLERANCE
         volumes: Array = np.zeros(len(counts))
+        scaled, all_counts = n_features * counts, counts.sum()
         for _ in range(MAX_ITER):
-            last, volumes = volumes, self._volumes(common, scatter, counts, n_features)
-            if (np.abs(volumes - last) <= tolerance * volumes).all():
+            last, volumes = volumes, self._volumes(common, scatter, scaled, n_features)
+            if np.logical_and.reduce(np.abs(volumes - last) <= tolerance * volumes):
                 break
             positive = volumes > 0  # a component whose rows coincide does not determine C
+            if np.logical_and.reduce(positive):
+                common = self._common(scatter, 1.0 / volumes, all_counts)
+                continue
             if not positive.any():
                 raise DegenerateCovarianceError(())
             inverses = np.divide(1.0, volumes, out=np.zeros(len(counts)), where=positive)
@@ -57,14 +61,14 @@ class Proportional(Family):
         flat = scatter.reshape(len(scatter), -1)
         return (weights @ flat).reshape(scatter.shape[1:]) / total
 
-    def _volumes(self, common: Array, scatter: Array, counts: Array, n_features: int) -> Array:
-        """Return lambda_k, (K,), given C."""
+    def _volumes(self, common: Array, scatter: Array, scaled: Array, n_features: int) -> Array:
+        """Return lambda_k, (K,), given C and D N_k."""
         try:
             precision_cholesky = self.structure.precisions_cholesky(common[None])
         except DegenerateCovarianceError:
             raise DegenerateCovarianceError(()) from None
         precision = self.structure.precisions(precision_cholesky)
-        return self.structure.traces(precision, scatter, n_features)[0] / (n_features * counts)
+        return self.structure.traces(precision, scatter, n_features)[0] / scaled
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return self.structure.n_monomials(n_features) + n_components - 1

@@ -12,12 +12,18 @@ from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
 from emgmm.typing import Array, Integers
 
+# Number of values up to which `argmax` is faster than a loop over the components.
+FEW = 2**8
 
-def most_probable(log_joint: Array) -> Integers:
+
+def most_probable(log_joint: Array, top: Array | None = None) -> Integers:
     """Return the component with the largest log-joint, (B,), for each column of a (K, B) array.
 
-    NaN is ignored; a column of NaN gives 0. Ties are resolved as by `argmax`, which is slower.
+    NaN is ignored; a column of NaN gives 0. Ties are resolved as by `argmax`, which is slower
+    unless there are few rows and `top`, the maximum of each column, is known.
     """
+    if top is not None and log_joint.size <= FEW:
+        return (log_joint == top).argmax(axis=0)
     top = np.fmax(log_joint[0], -np.inf)
     labels = np.zeros(len(top), dtype=np.int64)
     for k, row in enumerate(log_joint[1:], start=1):

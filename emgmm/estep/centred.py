@@ -33,6 +33,9 @@ ENTRIES = 2**17
 # overhead of calls dominates; beyond it nothing is gained.
 TOGETHER = 3 * 2**12
 
+# Number of deviations up to which a new array takes less time than a work array.
+FEW = 2**10
+
 
 def fits_in_one_batch(n_components: int, n_entries: float) -> bool:
     """Return whether the deviations of all components from D x B entries are computed at once."""
@@ -128,10 +131,14 @@ class CentredEStep(EStep):
         log_joint = np.empty((self.mixture.n_densities, rows.shape[1]), self.dtype)
         components = log_joint[: self.mixture.n_components]
         squared_norms = self.mixture.family.structure.squared_norms
-        for batch in batches_of_components(len(self.means), rows):
-            deviations = deviations_from(self.means[batch], rows, self._scratch)
-            components[batch] = squared_norms(self.precisions_cholesky[batch], deviations)
-        if not components.max(initial=0.0) < np.inf:
+        if len(self.means) * rows.size <= FEW:
+            deviations = rows - self.means[:, :, None]
+            components[:] = squared_norms(self.precisions_cholesky, deviations)
+        else:
+            for batch in batches_of_components(len(self.means), rows):
+                deviations = deviations_from(self.means[batch], rows, self._scratch)
+                components[batch] = squared_norms(self.precisions_cholesky[batch], deviations)
+        if not np.maximum.reduce(components, axis=None, initial=0.0) < np.inf:
             self._recompute_overflowed(rows, components)
         components *= -0.5
         components += self.log_peaks[:, None]

@@ -235,8 +235,9 @@ class EStepForBlock:
         if estep is self.expanded:
             return estep.labels(block.rows)
         log_joint = estep.relative_log_joint(block.rows)
-        check_in_reach(np.fmax.reduce(log_joint), block)
-        return most_probable(log_joint)
+        top = np.fmax.reduce(log_joint)
+        check_in_reach(top, block)
+        return most_probable(log_joint, top)
 
     @checked_afterwards
     def responsibilities(self, block: Block) -> Array:

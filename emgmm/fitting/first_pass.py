@@ -110,7 +110,9 @@ def singular_features(em: EM) -> tuple[int, ...]:
     scatter = structure.dense(summary.scatter[None], D)[0]
     covariance = scatter / summary.seen + ridge * np.eye(D)
     sds = np.sqrt(np.diag(covariance))
-    variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
+    variances, vectors = np.ones(D), np.eye(D)
+    if structure.has_covariances and D > 1:
+        variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
     axes = vectors / sds[:, None]
     terms = np.abs(axes) * (varies * summary.largest)[:, None]  # constants have no rounding
     error = np.maximum(ROUNDING * EPS * terms.sum(axis=0), DEPENDENT)

@@ -16,7 +16,9 @@ import numpy as np
 from sklearn import config_context
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.extmath import row_norms
 
+from emgmm import private_api
 from emgmm.initialization.assignment import (
     Assignment,
     Labels,
@@ -28,6 +30,7 @@ from emgmm.initialization.hierarchical import hierarchical
 from emgmm.initialization.short_runs import SHORT_ROWS, BestOf, ShortRuns
 from emgmm.initialization.whitening import standardized, whitened
 from emgmm.sources import Rows
+from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
 
 Start: TypeAlias = Callable[[Rows, int, np.random.RandomState], Assignment]
@@ -35,6 +38,9 @@ Start: TypeAlias = Callable[[Rows, int, np.random.RandomState], Assignment]
 
 # Number of runs of k-means in methods that scikit-learn does not have.
 N_INIT = 10
+
+# Default of `KMeans`: the tolerance of its centres in units of the features' mean variance.
+KMEANS_TOL = 1e-4
 
 
 def kmeans_labels(
@@ -61,6 +67,33 @@ def kmeans_labels(
     return labels
 
 
+def labels_of_one_run(rows: Rows, n_clusters: int, random: np.random.RandomState) -> Integers:
+    """Return the labels of `kmeans_labels` from one run, without the overhead of the estimator.
+
+    With few rows, the overhead takes longer than k-means. The same functions are called with the
+    same arguments as by ``KMeans.fit``.
+    """
+    parts = private_api.kmeans_parts()
+    if parts is None:
+        return kmeans_labels(rows.filled, n_clusters, n_init=1, random=random, weights=rows.counts)
+    points, counts = np.array(rows.filled, order="C"), rows.counts
+    weights = np.ones(len(points)) if counts is None else counts
+    tolerance = KMEANS_TOL * points.var(axis=0).mean()
+    points -= points.mean(axis=0)
+    arguments = {"X": points, "sample_weight": weights.astype(points.dtype, copy=False)}
+    norms = row_norms(points, squared=True)
+    with config_context(skip_parameter_validation=True), one_blas_thread():
+        seeds, _ = parts.seeds(
+            n_clusters=n_clusters, x_squared_norms=norms, random_state=random, **arguments
+        )
+        if n_clusters == 1:
+            return np.zeros(len(points), dtype=np.int32)
+        labels: Integers = parts.run(
+            centers_init=seeds, tol=tolerance, n_threads=parts.n_threads(), **arguments
+        )[0]
+    return labels
+
+
 def from_informative_rows(start: Start) -> Start:
     """Restrict a start to informative rows; k-means would centre and scale by the others too."""
 
@@ -77,11 +110,7 @@ def from_informative_rows(start: Start) -> Start:
 @from_informative_rows
 def kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """Assign rows to the clusters of one run of k-means."""
-    if n_components == 1:  # draws the seed that scikit-learn would draw
-        with config_context(assume_finite=True, skip_parameter_validation=True):
-            kmeans_plusplus(rows.filled, 1, sample_weight=rows.counts, random_state=random)
-        return Labels(np.zeros(len(rows.values), dtype=np.int32), 1)
-    return _clusters(rows.filled, rows.counts, n_components, random, n_init=1)
+    return Labels(labels_of_one_run(rows, n_components, random), n_components)
 
 
 @from_informative_rows
@@ -113,10 +142,9 @@ def random_from_data(rows: Rows, n_components: int, random: np.random.RandomStat
     return SingleRows(chosen)
 
 
-def _clusters(
-    points: Array, weights: Array | None, K: int, random: np.random.RandomState, n_init: int
-) -> Labels:
-    return Labels(kmeans_labels(points, K, n_init=n_init, random=random, weights=weights), K)
+def _clusters(rows: Rows, points: Array, K: int, random: np.random.RandomState) -> Labels:
+    labels = kmeans_labels(points, K, n_init=N_INIT, random=random, weights=rows.counts)
+    return Labels(labels, K)
 
 
 @from_informative_rows
@@ -125,7 +153,7 @@ def whitened_kmeans(rows: Rows, n_components: int, random: np.random.RandomState
 
     On whitened rows, where no direction dominates, one run in six ends in a poor optimum.
     """
-    return _clusters(whitened(rows), rows.counts, n_components, random, N_INIT)
+    return _clusters(rows, whitened(rows), n_components, random)
 
 
 def short_runs(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:  # noqa: ARG001
@@ -136,7 +164,7 @@ def short_runs(rows: Rows, n_components: int, random: np.random.RandomState) -> 
 @from_informative_rows
 def standardized_kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """Assign rows to the clusters of the best of several k-means runs on standardized columns."""
-    return _clusters(standardized(rows), rows.counts, n_components, random, N_INIT)
+    return _clusters(rows, standardized(rows), n_components, random)
 
 
 def cached_sample(rows: Rows, random: np.random.RandomState) -> tuple[Integers, Rows]:

@@ -11,6 +11,9 @@ from emgmm.typing import Array
 # Rows that are checked at a time, which bounds the temporary memory.
 CHECKED_ROWS = 2**16
 
+# Number of values up to which each of them is checked before their sum is.
+FEW = 2**10
+
 
 def is_complete(
     rows: Array, names: Array | None = None, row_name: Callable[[int], str] = "row {}".format
@@ -24,9 +27,13 @@ def is_complete(
     ValueError
         If a value is infinite.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(rows.sum(dtype=np.float64)):
+    if rows.size <= FEW:  # for which it takes longer to set NumPy's treatment of errors
+        if np.logical_and.reduce(np.isfinite(rows), axis=None):
             return True
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(rows.sum(dtype=np.float64)):
+                return True
     complete = True
     for at in range(0, len(rows), CHECKED_ROWS):
         part = rows[at : at + CHECKED_ROWS]
