@@ -488,6 +488,7 @@ class GaussianMixture(
         'LOCAL_MAXIMUM'
         """
         mixture = self._mixture()
+        validation.check_same_device(self, X, "diagnose")
         source = validation.source(self, X, sample_weight, reset=False)
         objectives = trailing_plain_objectives(getattr(self, "history_", history([])))
         with one_blas_thread():
@@ -550,5 +551,5 @@ class GaussianMixture(
             names, discrete = source.feature_names, discrete_columns(source)
             raise FailedFitError(error, ridge, source.dtype, names, discrete) from None
         self.__dict__.pop("_waiting", None)
-        attributes.adopt(self, result.mixture, **result.attributes())
+        attributes.adopt(self, result.mixture, source.device, **result.attributes())
         return result.warnings

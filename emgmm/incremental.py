@@ -189,4 +189,5 @@ class PartialFitMixin:
             "ending_": Ending.STREAM,
             "_stream": stream,
         }
-        attributes.adopt(self, following, **{**attributes.without_fit(), **about_the_fit})
+        about_the_fit = {**attributes.without_fit(), **about_the_fit}
+        attributes.adopt(self, following, block.device, **about_the_fit)

@@ -3,7 +3,13 @@
 from emgmm.estep.base import EStep
 from emgmm.estep.centred import CentredEStep, component_batches, fits_in_one_batch, moments
 from emgmm.estep.constrained import constrained_softmax
-from emgmm.estep.dispatch import EStepForBlock, EStepForPass, check_in_reach
+from emgmm.estep.device import DeviceEStep
+from emgmm.estep.dispatch import (
+    EStepForBlock,
+    EStepForDeviceBlock,
+    EStepForPass,
+    check_in_reach,
+)
 from emgmm.estep.expanded import ExpandedEStep
 from emgmm.estep.missing import MissingEStep
 from emgmm.estep.scratch import Scratch
@@ -11,8 +17,10 @@ from emgmm.estep.softmax import softmax
 
 __all__ = [
     "CentredEStep",
+    "DeviceEStep",
     "EStep",
     "EStepForBlock",
+    "EStepForDeviceBlock",
     "EStepForPass",
     "ExpandedEStep",
     "MissingEStep",

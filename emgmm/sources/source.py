@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from emgmm.devices import Device
 from emgmm.sources.block import Block
 from emgmm.sources.known import LabelRules
 from emgmm.threads import cached_property, in_order
@@ -166,6 +167,12 @@ class Source(ABC):
     dtype: np.dtype[Any]
     feature_names: Array | None = None
 
+    #: Device of the rows if they are an array of another library.
+    device: Device | None = None
+
+    #: Number of values per block of the first pass: half a megabyte, which fits into a core's cache.
+    summary_entries = 2**16
+
     #: Whether blocks carry what is known of the components of their rows.
     has_labels = False
 
@@ -239,4 +246,4 @@ class Source(ABC):
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
         """Return the sum of a function of blocks without rows of weight 0, in order: one pass."""
         parts = (block.without_zero_weights for block in self.blocks(size))
-        return reduce(add, self.map(function, (part for part in parts if part.rows.shape[1])))
+        return reduce(add, self.map(function, (part for part in parts if part.n_rows)))
