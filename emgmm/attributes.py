@@ -112,8 +112,9 @@ def adopt(
     The arrays that describe the mixture are put on the device, if there is one.
     """
     for name, value in {**attributes_of(mixture), **others}.items():
-        on_host = device is None or name not in ARRAYS
-        setattr(estimator, name, value if on_host else device.from_host(value))
+        if device is not None and name in ARRAYS:
+            value = device.from_host(value)
+        setattr(estimator, name, value)
     _descriptions[estimator] = Description(estimator, mixture)
 
 

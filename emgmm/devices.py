@@ -179,11 +179,11 @@ def monomials(device: Device, structure: Any, rows: Any) -> list[Any]:
         return [device.xp.sum(squares, axis=0, keepdims=True)]
     first, second = pairs
     ends = np.flatnonzero((np.diff(first) != 0) | (np.diff(second) != 1)) + 1
-    return [
-        rows[int(first[a]) : int(first[a]) + 1, :]
-        * rows[int(second[a]) : int(second[b - 1]) + 1, :]
-        for a, b in zip([0, *ends], [*ends, len(first)], strict=True)
-    ]
+    found = []
+    for a, b in zip([0, *ends], [*ends, len(first)], strict=True):  # slices are not copied
+        i, j, stop = int(first[a]), int(second[a]), int(second[b - 1]) + 1
+        found.append(rows[i : i + 1, :] * rows[j:stop, :])
+    return found
 
 
 def transposed(device: Device, rows: Any) -> Any:

@@ -24,6 +24,7 @@ LAYERS = [
     {"typing"},
     {
         "tolerances",
+        "devices",
         "exceptions",
         "threads",
         "version",

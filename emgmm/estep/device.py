@@ -104,11 +104,10 @@ class DeviceEStep(ExpandedEStep):
         xp = self.device.xp
         phi = self._phi(block.on_device)
         responsibilities, log_densities = self._softmax(xp.matmul(self._parameters, phi))
-        weights = block.device_weights(np.float64)
         log_densities = self.device.moved(log_densities, np.float64)
-        if weights is not None:
-            responsibilities *= self.device.moved(weights, self.dtype)
-            log_densities = log_densities * weights
+        if block.weights_on_device is not None:
+            responsibilities *= self.device.moved(block.weights_on_device, self.dtype)
+            log_densities = log_densities * block.weights_on_device
         products = self._in_double(*self._products(responsibilities, phi))
         return ExpandedSums(products, xp.sum(log_densities), block.weight)
 
@@ -124,9 +123,8 @@ class DeviceEStep(ExpandedEStep):
             right = xp.permute_dims(xp.reshape(phi[:, :stop], size), (1, 2, 0))
             found.append(xp.matmul(left, right))
         if stop < B:
-            found.append(
-                xp.matmul(responsibilities[:, stop:], xp.permute_dims(phi[:, stop:], (1, 0)))
-            )
+            rest = xp.permute_dims(phi[:, stop:], (1, 0))
+            found.append(xp.matmul(responsibilities[:, stop:], rest))
         return found
 
     def _in_double(self, *products: Any) -> Any:
@@ -138,12 +136,13 @@ class DeviceEStep(ExpandedEStep):
         return sum(self.device.xp.sum(each, axis=0) if each.ndim == 3 else each for each in doubles)
 
     def complete(self, sums: ExpandedSums) -> Statistics:
-        products, log_likelihood = sums.products, float(sums.log_likelihood)
+        products: Any = sums.products
+        log_likelihood = float(sums.log_likelihood)
         if not isinstance(products, np.ndarray):
             products = to_host(products)
         return super().complete(replace(sums, products=products, log_likelihood=log_likelihood))
 
-    # -- predictions for (B, D) rows on the device ---------------------------------------------------
+    # -- predictions for (B, D) rows on the device -----------------------------------------------
     def _log_joint_on_device(self, rows: Any, *, relative: bool = False) -> Any:
         """Return the log-joint, (K, B), without terms that all components share if `relative`."""
         xp, phi = self.device.xp, self._phi(rows)
@@ -161,9 +160,8 @@ class DeviceEStep(ExpandedEStep):
         found = xp.argmax(self._log_joint_on_device(rows, relative=True), axis=0)
         if self.mixture.noise is None:
             return found
-        return xp.where(
-            found == K, xp.asarray(-1, dtype=found.dtype, device=self.device.name), found
-        )
+        noise = xp.asarray(-1, dtype=found.dtype, device=self.device.name)
+        return xp.where(found == K, noise, found)
 
     def responsibilities_on_device(self, rows: Any) -> Any:
         """Return the responsibilities, (B, K)."""

@@ -32,6 +32,8 @@ class DeviceBlock(Block):
         Rows on the device.
     start, weights, complete, numbers, known
         As of a `Block`.
+    weights_on_device : (B,), optional
+        Weights on the device.
     """
 
     def __init__(
@@ -40,15 +42,18 @@ class DeviceBlock(Block):
         on_device: Any,
         start: int,
         weights: Array | None = None,
+        weights_on_device: Any = None,
         complete: bool = True,
         numbers: Integers | None = None,
         known: Known | None = None,
     ) -> None:
         own = {"start": start, "weights": weights, "complete": complete, "numbers": numbers}
         vars(self).update(own, known=known, device=device, on_device=on_device)
+        vars(self).update(weights_on_device=weights_on_device)
 
     device: Device
     on_device: Any
+    weights_on_device: Any
 
     @cached_property
     def rows(self) -> Array:
@@ -60,20 +65,17 @@ class DeviceBlock(Block):
         return int(self.on_device.shape[0])
 
     def take(self, some: Integers) -> Block:
-        xp = self.device.xp
+        xp, chosen = self.device.xp, self.device.from_host(some, np.int64)
         return DeviceBlock(
             self.device,
-            xp.take(self.on_device, self.device.from_host(some, np.int64), axis=0),
+            xp.take(self.on_device, chosen, axis=0),
             self.start,
             None if self.weights is None else self.weights[some],
+            None if self.weights is None else xp.take(self.weights_on_device, chosen, axis=0),
             self.complete,
             self.start + some if self.numbers is None else self.numbers[some],
             None if self.known is None else self.known.take(some),
         )
-
-    def device_weights(self, dtype: Any) -> Any:
-        """Return the weights on the device, or None."""
-        return None if self.weights is None else self.device.from_host(self.weights, dtype)
 
     def summary(self, family: Family, axes: Array | None = None) -> DataSummary:
         device, D = self.device, self.on_device.shape[1]
@@ -84,14 +86,14 @@ class DeviceBlock(Block):
         rows = device.moved(self.on_device, np.float64)
         if axes is not None:
             rows = xp.matmul(rows, device.from_host(axes))
-        weights = self.device_weights(np.float64)
+        weights = self.weights_on_device
         if weights is None:
             weights = xp.ones(self.n_rows, dtype=device.dtype(np.float64), device=device.name)
         mean = to_host(xp.matmul(weights, rows)) / (self.weight or 1.0)
         phi = features(device, family.structure, rows, mean, np.float64, constant=False)
         moments = to_host(xp.matmul(phi, weights))
+        mean = mean + moments[:D] / (self.weight or 1.0)  # the rounding error of the mean
         squares = to_host(xp.matmul(phi[:D, :] * phi[:D, :], weights))
-        # The mean of the deviations is the rounding error of the mean.
         scatter = family.structure.from_monomials(moments[None, D:], D)[0]
         low, high = (to_host(f(rows, axis=0)) for f in (xp.min, xp.max))
         observed = np.full(D, self.weight)
@@ -133,6 +135,10 @@ class DeviceSource(Source):
         self.known: Known | None = None
         self.complete = self._is_complete()
 
+    @cached_property
+    def _weights_on_device(self) -> Any:
+        return self.device.from_host(self.weights)
+
     @classmethod
     def accepts(cls, X: Any) -> bool:
         return device_of(X) is not None
@@ -166,7 +172,8 @@ class DeviceSource(Source):
             weights = None if self.weights is None else self.weights[place]
             known = None if self.known is None else self.known.take(place)
             rows = self.array[place, :]
-            yield DeviceBlock(self.device, rows, start, weights, complete, None, known)
+            on_device = None if weights is None else self._weights_on_device[place]
+            yield DeviceBlock(self.device, rows, start, weights, on_device, complete, known=known)
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         numbers = sample_indices(self.n_rows, limit, random)
@@ -180,7 +187,13 @@ class DeviceSource(Source):
     def map(self, function: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
         return map(function, blocks)  # the device computes in parallel
 
-    def each_row(self, function: PerRow, size: int, shape: tuple[int, ...], dtype: Any) -> Any:
+    def each_row(
+        self,
+        function: PerRow,
+        size: int,
+        shape: tuple[int, ...],  # noqa: ARG002
+        dtype: Any,
+    ) -> Any:
         """Return the values of a (B, *shape) function of blocks as an array on the device."""
         with np.errstate(over="ignore"):  # values beyond the range of single precision
             parts = [self.device.moved(function(block), dtype) for block in self.blocks(size)]

@@ -167,6 +167,10 @@ class DigestedSource(Source):
         return self.source.n_rows_hint
 
     @property
+    def summary_entries(self) -> int:
+        return self.source.summary_entries
+
+    @property
     def block_dtype(self) -> np.dtype[Any]:
         return self.source.block_dtype
 

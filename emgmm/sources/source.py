@@ -31,6 +31,9 @@ Result = TypeVar("Result")
 # A function that returns a value, or several, for each row of a block.
 PerRow = Callable[[Block], Array]
 
+# Number of values per block of the first pass: half a megabyte, which fits into a core's cache.
+SUMMARY_ENTRIES = 2**16
+
 # Hint for a source of unknown length: a number of rows that justifies any preparatory work.
 UNKNOWN_N_ROWS = 2**40
 
@@ -170,9 +173,6 @@ class Source(ABC):
     #: Device of the rows if they are an array of another library.
     device: Device | None = None
 
-    #: Number of values per block of the first pass: half a megabyte, which fits into a core's cache.
-    summary_entries = 2**16
-
     #: Whether blocks carry what is known of the components of their rows.
     has_labels = False
 
@@ -183,6 +183,11 @@ class Source(ABC):
     def n_rows_hint(self) -> int:
         """Number of rows, or `UNKNOWN_N_ROWS` if only a pass could determine it."""
         return self.n_rows
+
+    @property
+    def summary_entries(self) -> int:
+        """Number of values per block of the first pass."""
+        return SUMMARY_ENTRIES
 
     @property
     def block_dtype(self) -> np.dtype[Any]:
