@@ -24,7 +24,6 @@ LAYERS = [
     {"typing"},
     {
         "tolerances",
-        "devices",
         "exceptions",
         "threads",
         "version",
@@ -32,6 +31,7 @@ LAYERS = [
         "parameters",
         "drawing",
     },
+    {"devices"},
     {"covariances"},
     {"noise"},
     {"mixture", "statistics", "summary"},
@@ -239,7 +239,7 @@ def test_optional_packages_are_imported_only_where_used():
         "print({m.partition('.')[0] for m in set(sys.modules) - before})"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    optional = {"matplotlib", "pandas", "polars", "numba", "dask", "pyarrow"}
+    optional = {"matplotlib", "pandas", "polars", "numba", "dask", "pyarrow", "array_api_compat"}
     assert "emgmm" in run.stdout
     assert not any(f"'{name}'" in run.stdout for name in optional)
 
