@@ -6,9 +6,9 @@ as soon as it is measured, and stops after `--seconds`, ten minutes by default. 
 --scale 1e-3` shows within a minute that everything works.
 
 An iteration is the time of a fit of n iterations minus that of one iteration, divided by n - 1. The
-peak is the speed of a product of two large square matrices of the same type. The column "of peak" is
-4 K P N, the operations of the two products of an iteration (`limit.py`), divided by its time and by
-the peak. It exceeds the share of time that the products take if the libraries compute more.
+peak is the speed of a product of two large square matrices of the same type. The column "of peak"
+is 4 K P N, the operations of the two products of an iteration (`limit.py`), divided by its time and
+by the peak.
 """
 
 from __future__ import annotations

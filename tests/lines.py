@@ -20,9 +20,9 @@ TOUR = (
     *("mixture", "statistics", "covariances/", "estep/", "mstep", "em"),
     *("sources/source", "sources/array", "fitting/fit", "fitting/loop"),
 )
-# What serves missing values, labels, many fits and the compiler.
+# What serves missing values, devices, labels, many fits and the compiler.
 NOT_ON_TOUR = (
-    *("estep/missing", "estep/compiled/", "estep/constrained", "estep/stacked"),
+    *("estep/missing", "estep/device", "estep/compiled/", "estep/constrained", "estep/stacked"),
     *("covariances/conditional", "covariances/grouped"),
 )
 

@@ -21,7 +21,6 @@ from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
 from emgmm.threads import cached_property
 from emgmm.tolerances import eps_of
-from emgmm.typing import Array
 
 # Number of rows whose contributions are added in float32, at most. The sums of more of them are
 # added in float64.
@@ -181,10 +180,3 @@ class DeviceEStep(ExpandedEStep):
         log_joint = self._log_joint_on_device(rows, relative=True)
         _, log_densities = self._softmax(self.device.xp.asarray(log_joint, copy=True))
         return self.device.xp.permute_dims(log_joint - log_densities, (1, 0))
-
-
-def reach_of(block: DeviceBlock, centre: Array) -> tuple[Array, float]:
-    """Return the largest distance from `centre` in each feature, (D,), and the largest value."""
-    xp = block.device.xp
-    low, high = (to_host(f(block.on_device, axis=0)).astype(np.float64) for f in (xp.min, xp.max))
-    return np.maximum(high - centre, centre - low), float(max(high.max(), -low.min()))

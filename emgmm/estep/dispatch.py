@@ -12,17 +12,16 @@ from emgmm.devices import Device
 from emgmm.estep.base import EStep, most_probable
 from emgmm.estep.centred import CentredEStep, fits_in_one_batch
 from emgmm.estep.compiled.estep import CompiledEStep, kernel, outperforms_numpy
-from emgmm.estep.device import DeviceEStep, is_expandable, reach_of
+from emgmm.estep.device import DeviceEStep, is_expandable
 from emgmm.estep.expanded import LOG_JOINT_ENTRIES, ExpandedEStep, rows_per_piece
 from emgmm.estep.features import QuadraticFeatures
 from emgmm.estep.missing import MissingEStep
 from emgmm.estep.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.sources.block import Block
-from emgmm.sources.device import DeviceBlock, DeviceSource
 from emgmm.summary import DataSummary
 from emgmm.threads import cached_property
-from emgmm.tolerances import FLOATS, MAX_ERROR, checked_afterwards, eps_of, max_error_single
+from emgmm.tolerances import MAX_ERROR, checked_afterwards, eps_of, max_error_single
 from emgmm.typing import Array, Integers
 
 # Number of products of a feature and a responsibility in a pass from which the compiled kernel is
@@ -50,9 +49,6 @@ RANGE = 1e15
 
 # A function of a mixture, a summary and features that returns an expanded E-step.
 Expanded = Callable[..., ExpandedEStep]
-
-# Largest term of a squared norm in float32, with a margin for sums.
-LARGEST_SINGLE = 1e36
 
 
 def _expanded_kind(mixture: Mixture, n_rows: float) -> type[ExpandedEStep] | None:
@@ -292,55 +288,6 @@ class EStepForBlock:
             if expanded.is_accurate_within(reach):
                 return expanded
         return self.centred
-
-
-class EStepForDeviceBlock:
-    """Choose the E-step of `DeviceEStep` for each block of rows, if there is an accurate one.
-
-    Parameters
-    ----------
-    mixture : Mixture
-        The mixture.
-    source : DeviceSource
-        Source of the blocks.
-    """
-
-    def __init__(self, mixture: Mixture, source: DeviceSource) -> None:
-        self.mixture = mixture
-        self._e_steps: list[DeviceEStep] = []
-        if not source.complete or not is_expandable(mixture):
-            return
-        for dtype in [FLOATS[1], FLOATS[0]] if source.dtype == np.float32 else FLOATS[:1]:
-            features = QuadraticFeatures(mixture.centre, mixture.quadratic_structure, dtype)
-            e_step = DeviceEStep(mixture, None, features, device=source.device)
-            if e_step.is_supported and self._is_possible(e_step):
-                self._e_steps.append(e_step)
-
-    @property
-    def block_rows(self) -> int | None:
-        """Number of rows of a block, or None if no E-step is accurate enough."""
-        return self._e_steps[0].block_rows if self._e_steps else None
-
-    def __call__(self, block: DeviceBlock) -> DeviceEStep | None:
-        """Return the E-step for a block, or None if the block has to be processed on the host."""
-        for e_step in self._e_steps:
-            reach, largest = reach_of(block, e_step.centre)
-            if e_step.dtype == np.float32:
-                if self.mixture.is_within(reach + np.abs(e_step.means), LARGEST_SINGLE):
-                    return e_step
-            elif largest < self.mixture.extent() and (
-                e_step.error_near(RELEVANT_SDS) <= MAX_ERROR or e_step.is_accurate_within(reach)
-            ):
-                return e_step
-        return None
-
-    def _is_possible(self, e_step: DeviceEStep) -> bool:
-        """Return whether the range and the precision of the type suffice for some blocks."""
-        if e_step.dtype == np.float64:
-            return True
-        in_range = bool((self.mixture.variances > RANGE**-2).all())
-        error = e_step.error_near(TYPICAL_SDS)
-        return in_range and error <= max_error_single(self.mixture.n_features)
 
 
 def check_in_reach(log_densities: Array, block: Block) -> None:
