@@ -238,7 +238,9 @@ def lines(options: argparse.Namespace) -> Iterator[str]:
     yield f"{'cell':>22} {'type':>8} {'library':>13} {'ms':>9} {'of peak':>8} {'ratio':>7}"
     for cell in CELLS:
         for dtype in TYPES:
-            problem = replace(cell, n_rows=max(1000, int(cell.n_rows * options.scale)), dtype=dtype)
+            fewest = 20 * cell.n_components * (cell.n_features + 1)  # for definite covariances
+            n_rows = max(fewest, int(cell.n_rows * options.scale))
+            problem = replace(cell, n_rows=n_rows, dtype=dtype)
             if time.monotonic() > until:
                 yield "The time is over."
                 return
