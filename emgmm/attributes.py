@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from emgmm import validation
 from emgmm.covariances import Family
+from emgmm.devices import Device, device_of, to_host
 from emgmm.fitting.loop import Ending, HistoryEntry, history, last_plain_objectives
 from emgmm.mixture import Mixture
 from emgmm.sources.conversion import as_array
@@ -79,9 +80,9 @@ class Description:
         self._values = [getattr(estimator, name, None) for name in DESCRIBING]
         # Other values than arrays have no memory to compare, and are validated at each use.
         self._copies = [
-            (value, bytearray(value.tobytes() if isinstance(value, np.ndarray) else b""))
+            (value, bytearray(array.tobytes() if isinstance(array, np.ndarray) else b""))
             for value in self._values[: len(ARRAYS)]
-            if value is not None
+            if (array := _on_host(value)) is not None
         ]
 
     def is_current(self, estimator: BaseEstimator) -> bool:
@@ -92,16 +93,28 @@ class Description:
         values = [getattr(estimator, name, None) for name in DESCRIBING]
         if not all(map(is_, values, self._values)):
             return False
-        return all(bytearray.__eq__(copy, array) is True for array, copy in self._copies)
+        return all(bytearray.__eq__(copy, _on_host(array)) is True for array, copy in self._copies)
+
+
+def _on_host(value: Any) -> Any:
+    """Return an array on a device as a contiguous NumPy array, and other values unchanged."""
+    return value if device_of(value) is None else np.ascontiguousarray(to_host(value))
 
 
 # Descriptions are stored separately, as attributes belong to the user.
 _descriptions: WeakKeyDictionary[BaseEstimator, Description] = WeakKeyDictionary()
 
 
-def adopt(estimator: BaseEstimator, mixture: Mixture, **others: Any) -> None:
-    """Set the fitted attributes of an estimator from a mixture, and further ones."""
+def adopt(
+    estimator: BaseEstimator, mixture: Mixture, device: Device | None = None, **others: Any
+) -> None:
+    """Set the fitted attributes of an estimator from a mixture, and further ones.
+
+    The arrays that describe the mixture are put on the device, if there is one.
+    """
     for name, value in {**attributes_of(mixture), **others}.items():
+        if device is not None and name in ARRAYS:
+            value = device.from_host(value)
         setattr(estimator, name, value)
     _descriptions[estimator] = Description(estimator, mixture)
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 
-from emgmm import prediction, validation
+from emgmm import attributes, prediction, validation
 from emgmm.constraints import FREE, Constraints
+from emgmm.devices import device_of
 from emgmm.diagnostics import MixtureSummary, gain_ahead, is_cheap
 from emgmm.em import EM
 from emgmm.exceptions import issue
@@ -48,7 +50,18 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.array_api_support = True
         return tags
+
+    def __sklearn_array_api_convert__(self, converter: Callable[[Any], Any]) -> Self:
+        """Return a copy whose mixture is on another device, for scikit-learn."""
+        moved = copy(self)
+        for name, value in vars(self).items():
+            if name in attributes.ARRAYS and value is not None:
+                setattr(moved, name, converter(value))
+            elif isinstance(value, BaseMixture):
+                setattr(moved, name, value.__sklearn_array_api_convert__(converter))
+        return moved
 
     @abstractmethod
     def _mixture(self) -> Mixture:
@@ -63,10 +76,12 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         X: Any,
         function: Callable[..., Any],
         *shape: int,
+        method: str,
         dtype: Any = None,
         mixture: Mixture | None = None,
     ) -> Any:
         mixture = self._mixture() if mixture is None else mixture
+        validation.check_same_device(self, X, method)
         source = validation.source(self, X, reset=False)
         with one_blas_thread_for(source.n_rows_hint * mixture.means.size * mixture.n_features):
             return prediction.row_by_row(mixture, source, function, *shape, dtype=dtype)
@@ -101,7 +116,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
     def _fit_predict(self, X: Any, *others: Any) -> Integers:
         validation.whole(X)
         self._own_fit(X, *others)
-        return self._row_by_row(X, prediction.labels, dtype=np.int64)
+        return self._row_by_row(X, prediction.labels, method="fit_predict", dtype=np.int64)
 
     def predict(self, X: Any) -> Integers:
         """Predict the most probable component of each row.
@@ -133,7 +148,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         >>> model.predict([[1.0], [3.0]])
         array([0, 1])
         """
-        return self._row_by_row(X, prediction.labels, dtype=np.int64)
+        return self._row_by_row(X, prediction.labels, method="predict", dtype=np.int64)
 
     def predict_proba(self, X: Any) -> Array:
         """Compute the responsibility of each component for each row; noise is the last column.
@@ -168,7 +183,11 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         """
         mixture = self._mixture()
         return self._row_by_row(
-            X, prediction.responsibilities, mixture.n_densities, mixture=mixture
+            X,
+            prediction.responsibilities,
+            mixture.n_densities,
+            method="predict_proba",
+            mixture=mixture,
         )
 
     def predict_log_proba(self, X: Any) -> Array:
@@ -194,7 +213,11 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         """
         mixture = self._mixture()
         return self._row_by_row(
-            X, prediction.log_responsibilities, mixture.n_densities, mixture=mixture
+            X,
+            prediction.log_responsibilities,
+            mixture.n_densities,
+            method="predict_log_proba",
+            mixture=mixture,
         )
 
     def component_log_prob(self, X: Any, *, weighted: bool = False) -> Array:
@@ -232,7 +255,8 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
                [-2.919, -2.919]])
         """
         mixture = self._mixture() if weighted else self._mixture().without_weights
-        return self._row_by_row(X, prediction.log_joint, mixture.n_densities, mixture=mixture)
+        K, method = mixture.n_densities, "component_log_prob"
+        return self._row_by_row(X, prediction.log_joint, K, method=method, mixture=mixture)
 
     def score_samples(self, X: Any) -> Array:
         """Compute the log-density of each row.
@@ -264,7 +288,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         >>> model.score_samples([[0.0], [2.0]]).round(3)
         array([-1.612, -2.919])
         """
-        return self._row_by_row(X, prediction.log_density)
+        return self._row_by_row(X, prediction.log_density, method="score_samples")
 
     def impute(self, X: Any, *, sample: bool = False, random_state: RandomState = None) -> Array:
         """Fill in missing values by their conditional expectation, or by a draw.
@@ -310,6 +334,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         array([4. , 3.9])
         """
         mixture = self._mixture()
+        validation.check_same_device(self, X, "impute")
         source = validation.source(self, X, reset=False)
         chosen = self.random_state if random_state is None else random_state
         with one_blas_thread():
@@ -360,11 +385,16 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         mixture = self._mixture()
         n_rows = validation.count(n_samples, "n_samples")
         chosen = self.random_state if random_state is None else random_state
-        return mixture.sample(n_rows, check_random_state(chosen))
+        rows, labels = mixture.sample(n_rows, check_random_state(chosen))
+        device = device_of(self.means_)
+        if device is None:
+            return rows, labels
+        return device.from_host(rows), device.from_host(labels)
 
-    def _em(self, X: Any, sample_weight: Any) -> EM:
+    def _em(self, X: Any, sample_weight: Any, method: str) -> EM:
         """Return EM's map over the rows of X."""
         mixture = self._mixture()
+        validation.check_same_device(self, X, method)
         source = validation.source(self, X, sample_weight, reset=False)
         return EM(source, MStep(mixture.family, 0.0, source.dtype), mixture.n_components)
 
@@ -405,7 +435,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         -1.612
         """
         with one_blas_thread():  # the same sum, in the same order, as in `fit`
-            return self._em(X, sample_weight).expect(self._mixture()).objective
+            return self._em(X, sample_weight, "score").expect(self._mixture()).objective
 
     def n_parameters(self) -> int:
         """Count the free parameters: weights, means and covariances, and 2 for noise.
@@ -558,7 +588,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
     def _criterion(self, name: str, X: Any, sample_weight: Any) -> float:
         """Compute one of the criteria, and warn if EM stopped far below its maximum."""
         with one_blas_thread():
-            em = self._em(X, sample_weight)
+            em = self._em(X, sample_weight, name)
             seen, figures = self._figures(em, certainty=name == "icl")
             found = stopped_short(self._left_to_gain(em, seen), MAX_GAIN_IN_TOTAL)
         issue(found)
@@ -639,7 +669,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         figures = self._about_the_fit()
         if X is not None:
             with one_blas_thread():
-                em = self._em(X, sample_weight)
+                em = self._em(X, sample_weight, "summary")
                 found = self._figures(em, certainty=True)[1]
                 figures["counts"] = prediction.summed(mixture, em.source, prediction.label_counts)
             figures |= {name: found[name] for name in ("log_likelihood", "bic", "icl")}

@@ -193,7 +193,7 @@ class CompatibilityMixin(Estimator):
         except DegenerateCovarianceError as error:
             ridge = self.reg_covar if self.prior is None else None
             raise FailedFitError(error, ridge, em.source.dtype) from None
-        attributes.adopt(self, mixture)
+        attributes.adopt(self, mixture, em.source.device)
 
 
 def _check_shape(shares: Array, em: EM) -> None:

@@ -21,13 +21,10 @@ from emgmm.threads import cached_property
 from emgmm.tolerances import checked_afterwards
 from emgmm.typing import Array, Integers
 
-# Number of values per block of the first pass: half a megabyte, which fits into a core's cache.
-SUMMARY_ENTRIES = 2**16
-
 
 def summarized(block: Block, family: Family) -> DataSummary:
     """Return the summary of a block."""
-    return DataSummary.of(block.rows, family, block.weights, complete=block.complete)
+    return block.summary(family)
 
 
 def summarized_labels(block: Block, origin: Array, family: Family, K: int) -> LabelSummary:
@@ -65,7 +62,9 @@ class EM:
         self.n_components = n_components
         self.passes = 0
         self.summary = self.summarize(partial(summarized, family=m_step.family))
-        self._e_step_for_pass = EStepForPass(self.summary, source.dtype, source.block_dtype)
+        self._e_step_for_pass = EStepForPass(
+            self.summary, source.dtype, source.block_dtype, source.device
+        )
 
     @property
     def family(self) -> Family:
@@ -75,7 +74,7 @@ class EM:
     @checked_afterwards
     def summarize(self, function: Callable[[Block], Sum]) -> Sum:
         """Return the sum of summaries of blocks; this takes one pass."""
-        return self.sum(function, max(256, SUMMARY_ENTRIES // self.source.n_features))
+        return self.sum(function, max(256, self.source.summary_entries // self.source.n_features))
 
     @cached_property
     def labelled(self) -> LabelSummary:

@@ -497,6 +497,7 @@ class GaussianMixture(
         'LOCAL_MAXIMUM'
         """
         mixture = self._mixture()
+        validation.check_same_device(self, X, "diagnose")
         rules = LabelRules(mixture.n_components, mixture.noise is not None)
         source = validation.labelled_source(self, X, sample_weight, labels, rules, reset=False)
         objectives = attributes.trailing_plain_objectives(getattr(self, "history_", history([])))
@@ -566,5 +567,5 @@ class GaussianMixture(
             names, discrete = source.feature_names, discrete_columns(source)
             raise FailedFitError(error, ridge, source.dtype, names, discrete) from None
         self.__dict__.pop("_waiting", None)
-        attributes.adopt(self, result.mixture, **result.attributes())
+        attributes.adopt(self, result.mixture, source.device, **result.attributes())
         return result.warnings

@@ -190,4 +190,5 @@ class PartialFitMixin:
             "_stream": stream,
             "_masks": problem.constraints.masks,
         }
-        attributes.adopt(self, following, **{**attributes.without_fit(), **about_the_fit})
+        about_the_fit = {**attributes.without_fit(), **about_the_fit}
+        attributes.adopt(self, following, block.device, **about_the_fit)

@@ -8,10 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.estep import EStepForBlock, check_in_reach, constrained_softmax, softmax
+from emgmm.estep import (
+    DeviceEStep,
+    EStepForBlock,
+    EStepForDeviceBlock,
+    check_in_reach,
+    constrained_softmax,
+    softmax,
+)
 from emgmm.mixture import Mixture
 from emgmm.sources import Source, Sum
 from emgmm.sources.block import Block
+from emgmm.sources.device import DeviceBlock, DeviceSource
 from emgmm.typing import Array, Integers
 
 # A function of an E-step and a block that returns a value, or several, for each row.
@@ -53,8 +61,24 @@ def row_by_row(
     if dtype is None:
         own = mixture.means.dtype
         dtype = own if own == source.dtype else np.result_type(source.dtype, own)
+    each: Callable[[Block], Any] = partial(function, e_step)
     size = min(e_step.block_rows, max_rows)
-    return source.each_row(partial(function, e_step), size, shape, dtype)
+    if isinstance(source, DeviceSource) and function in ON_DEVICE:
+        choose = EStepForDeviceBlock(mixture, source)
+        each = partial(_on_device, choose, function, e_step)
+        size = choose.block_rows or size
+    return source.each_row(each, size, shape, dtype)
+
+
+def _on_device(
+    choose: EStepForDeviceBlock, function: PerRow, e_step: EStepForBlock, block: Block
+) -> Any:
+    """Return a function of a block, computed on the device if an accurate E-step exists there."""
+    assert isinstance(block, DeviceBlock)
+    chosen = choose(block)
+    if chosen is None:
+        return function(e_step, block)
+    return ON_DEVICE[function](chosen, block.on_device)
 
 
 def labels(e_step: EStepForBlock, block: Block) -> Integers:
@@ -88,6 +112,16 @@ def log_responsibilities(e_step: EStepForBlock, block: Block) -> Array:
 def log_joint(e_step: EStepForBlock, block: Block) -> Array:
     """Return the log-joint of each row, (B, K); -inf if it overflows."""
     return np.fmax(e_step.log_joint(block), -np.inf).T
+
+
+# The functions that are computed on the device of the rows, and how.
+ON_DEVICE: dict[PerRow, Callable[[DeviceEStep, Any], Any]] = {
+    labels: DeviceEStep.labels_on_device,
+    responsibilities: DeviceEStep.responsibilities_on_device,
+    log_responsibilities: DeviceEStep.log_responsibilities_on_device,
+    log_density: DeviceEStep.log_densities_on_device,
+    log_joint: DeviceEStep.log_joint_on_device,
+}
 
 
 def summed(

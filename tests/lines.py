@@ -20,9 +20,9 @@ TOUR = (
     *("mixture", "statistics", "covariances/", "estep/", "mstep", "em"),
     *("sources/source", "sources/array", "fitting/fit", "fitting/loop"),
 )
-# What serves missing values, labels, many fits, the compiler, and parts of single steps.
+# What serves missing values, devices, labels, many fits, the compiler, and parts of single steps.
 NOT_ON_TOUR = (
-    *("estep/missing", "estep/compiled/", "estep/constrained", "estep/stacked"),
+    *("estep/missing", "estep/device", "estep/compiled/", "estep/constrained", "estep/stacked"),
     *("covariances/conditional", "covariances/grouped", "covariances/natural"),
     "covariances/rotations",
 )

@@ -31,6 +31,7 @@ LAYERS = [
         "parameters",
         "drawing",
     },
+    {"devices"},
     {"covariances"},
     {"noise"},
     {"mixture", "statistics", "summary"},
@@ -280,6 +281,7 @@ def test_optional_packages_are_imported_only_where_used():
         "pyarrow",
         "skl2onnx",
         "narwhals",
+        "array_api_compat",
     }
     assert "emgmm" in run.stdout
     assert not any(f"'{name}'" in run.stdout for name in optional)

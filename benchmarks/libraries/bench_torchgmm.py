@@ -6,6 +6,7 @@ Its estimator takes no more of a start than means; its Lightning module takes al
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,13 @@ def version() -> str:
 
 
 def fit(problem: Problem, X: NDArray[np.floating], start: Start) -> Fitted:
-    torch = torches.on_our_threads()
+    torches.on_our_threads()
+    return fit_tensor(problem, X, start, "cpu")
+
+
+def fit_tensor(problem: Problem, X: Any, start: Start, accelerator: str) -> Fitted:
+    """Fit to an array, or to a tensor on the device of an accelerator."""
+    import torch
     from pytorch_lightning import Trainer
     from torchgmm.base.data import DataLoader, collate_tensor, dataset_from_tensors
     from torchgmm.bayes.gmm.lightning_module import GaussianMixtureLightningModule
@@ -32,7 +39,7 @@ def fit(problem: Problem, X: NDArray[np.floating], start: Start) -> Fitted:
 
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     kind = problem.covariance_type
-    double = X.dtype == np.float64
+    double = problem.dtype == "float64"
     dtype = torch.float64 if double else torch.float32
     model = GaussianMixtureModel(
         GaussianMixtureModelConfig(problem.n_components, problem.n_features, kind)
@@ -55,7 +62,7 @@ def fit(problem: Problem, X: NDArray[np.floating], start: Start) -> Fitted:
     loader = DataLoader(dataset_from_tensors(X), batch_size=len(X), collate_fn=collate_tensor)
     Trainer(
         max_epochs=problem.iterations,
-        accelerator="cpu",
+        accelerator=accelerator,
         precision="64-true" if double else "32-true",
         logger=False,
         enable_checkpointing=False,

@@ -3,6 +3,8 @@
 from emgmm.estep.base import EStep
 from emgmm.estep.centred import CentredEStep, component_batches, fits_in_one_batch, moments
 from emgmm.estep.constrained import constrained_softmax
+from emgmm.estep.device import DeviceEStep
+from emgmm.estep.device_blocks import EStepForDeviceBlock
 from emgmm.estep.dispatch import EStepForBlock, EStepForPass, check_in_reach
 from emgmm.estep.expanded import ExpandedEStep
 from emgmm.estep.missing import MissingEStep
@@ -11,8 +13,10 @@ from emgmm.estep.softmax import softmax
 
 __all__ = [
     "CentredEStep",
+    "DeviceEStep",
     "EStep",
     "EStepForBlock",
+    "EStepForDeviceBlock",
     "EStepForPass",
     "ExpandedEStep",
     "MissingEStep",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from emgmm.devices import Device
 from emgmm.estep.base import EStep, most_probable
 from emgmm.estep.centred import CentredEStep, fits_in_one_batch
 from emgmm.estep.compiled.estep import CompiledEStep, kernel, outperforms_numpy
+from emgmm.estep.device import DeviceEStep, is_expandable
 from emgmm.estep.expanded import LOG_JOINT_ENTRIES, ExpandedEStep, rows_per_piece
 from emgmm.estep.features import QuadraticFeatures
 from emgmm.estep.missing import MissingEStep
@@ -42,6 +45,10 @@ TYPICAL_SDS = 1.0
 # Maximum distance from the centre whose square float32 represents, with a margin for sums; its
 # inverse is the minimum standard deviation. Squares that then underflow are negligible.
 RANGE = 1e15
+
+
+# A function of a mixture, a summary and features that returns an expanded E-step.
+Expanded = Callable[..., ExpandedEStep]
 
 
 def _expanded_kind(mixture: Mixture, n_rows: float) -> type[ExpandedEStep] | None:
@@ -79,17 +86,24 @@ class EStepForPass:
         Type of the rows.
     block_dtype : dtype, optional
         Type of the rows of blocks, if it differs: a small table is converted to float64.
+    device : Device, optional
+        Device of the rows, if they are an array of another library.
     """
 
     def __init__(
-        self, summary: DataSummary, dtype: np.dtype[Any], block_dtype: np.dtype[Any] | None = None
+        self,
+        summary: DataSummary,
+        dtype: np.dtype[Any],
+        block_dtype: np.dtype[Any] | None = None,
+        device: Device | None = None,
     ) -> None:
         self.summary = summary
+        self.device = device
         self.dtype = dtype
         self.block_dtype = dtype if block_dtype is None else block_dtype
         # Reused by all passes: features about the rows' mean, and the choice by the mixture's size.
         self._features: dict[Any, QuadraticFeatures] = {}
-        self._kinds: dict[tuple[int, int], type[ExpandedEStep] | None] = {}
+        self._kinds: dict[tuple[int, int], Expanded | None] = {}
 
     def __call__(self, mixture: Mixture) -> EStep:
         """Return the E-step for a pass, with statistics about any centres."""
@@ -159,7 +173,10 @@ class EStepForPass:
         in_range = (self.summary.max_distances(centre) < RANGE).all()
         return bool(in_range and (mixture.variances > RANGE**-2).all())
 
-    def _kind(self, mixture: Mixture) -> type[ExpandedEStep] | None:
+    def _kind(self, mixture: Mixture) -> Expanded | None:
+        """Return what makes the expanded E-step, or None if the centred one is used."""
+        if self.device is not None:
+            return partial(DeviceEStep, device=self.device) if is_expandable(mixture) else None
         size = mixture.size
         if size not in self._kinds:
             self._kinds[size] = _expanded_kind(mixture, self.summary.n_rows)

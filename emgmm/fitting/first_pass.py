@@ -131,9 +131,9 @@ def along(block: Block, axes: Array, family: Family) -> DataSummary:
 
     Rows with missing values are ignored.
     """
-    rows, weights = block.rows, block.weights
-    if not block.complete:
-        seen = np.logical_not(np.isnan(rows).any(axis=0))
-        rows = np.where(seen, rows, 0.0)
-        weights = seen * (1.0 if weights is None else weights)
+    if block.complete:
+        return block.summary(family, axes)
+    seen = np.logical_not(np.isnan(block.rows).any(axis=0))
+    rows = np.where(seen, block.rows, 0.0)
+    weights = seen * (1.0 if block.weights is None else block.weights)
     return DataSummary.of(axes.T @ rows, family, weights)

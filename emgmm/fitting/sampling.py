@@ -53,6 +53,7 @@ def profits_from_samples(em: EM, options: Options) -> bool:
     """Return whether a fit makes most of its steps on samples."""
     return (
         options.sampling
+        and em.source.device is None  # samples would be processed on the host
         and em.source.n_rows > START_FROM
         and options.rules.max_iter >= LEAST_ITERATIONS
         and not (options.given.is_complete or options.start_is_given or em.source.has_labels)

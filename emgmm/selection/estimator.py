@@ -379,7 +379,7 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
         self.best_params_ = {name: getattr(best, name) for name in parameters}
         own = {**self.best_params_, "random_state": self.random_state}
         model = GaussianMixture(**own, **self._passed_on())
-        attributes.adopt(model, result.mixture, **result.attributes())
+        attributes.adopt(model, result.mixture, result.em.source.device, **result.attributes())
         model.n_features_in_ = n_features
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_

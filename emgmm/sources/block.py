@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from emgmm.covariances import Family
 from emgmm.sources.known import Known
+from emgmm.summary import DataSummary
 from emgmm.threads import cached_property
 from emgmm.typing import Array, Integers
 
@@ -42,6 +44,11 @@ class Block:
     known: Known | None = None
 
     @property
+    def n_rows(self) -> int:
+        """Number of rows, B."""
+        return self.rows.shape[1]
+
+    @property
     def place(self) -> slice | Integers:
         """Index of the rows among all rows of the source."""
         return self.place_from(0)
@@ -50,7 +57,7 @@ class Block:
         """Return the index of the rows in an array whose first row has the number `first`."""
         if self.numbers is not None:
             return self.numbers - first
-        return slice(self.start - first, self.start - first + self.rows.shape[1])
+        return slice(self.start - first, self.start - first + self.n_rows)
 
     def number_of(self, index: int) -> int:
         """Return the number in the source of the row with an index in the block."""
@@ -81,10 +88,15 @@ class Block:
     @cached_property
     def weight(self) -> float:
         """Total weight of the rows."""
-        return float(self.rows.shape[1]) if self.weights is None else float(self.weights.sum())
+        return float(self.n_rows) if self.weights is None else float(self.weights.sum())
 
     def total(self, each: Array) -> float:
         """Return the weighted sum, in float64, of one value per row."""
         if self.weights is None:
             return float(np.add.reduce(each, dtype=float))
         return float(self.weights @ each)
+
+    def summary(self, family: Family, axes: Array | None = None) -> DataSummary:
+        """Return the summary of the rows, or of their coordinates along the columns of `axes`."""
+        rows = self.rows if axes is None else axes.T @ self.rows
+        return DataSummary.of(rows, family, self.weights, complete=self.complete)

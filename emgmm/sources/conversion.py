@@ -15,15 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array
 
+from emgmm.devices import DEVICE_LIBRARIES, ON_HOST, device_of, library_of, to_host
 from emgmm.sources.tables import column_labels
 from emgmm.tolerances import FLOATS
 from emgmm.typing import Array
-
-# Libraries whose arrays may be on a device, where some have no `__array__`.
-DEVICE_LIBRARIES = frozenset({"torch", "cupy", "jax", "jaxlib"})
-
-# Types that are not converted from another library's array.
-ON_HOST = (np.ndarray, np.generic, float, int, str)
 
 TIMES = (np.datetime64, np.timedelta64, date, time, timedelta)
 
@@ -138,7 +133,9 @@ def _on_host(value: Any, name: str) -> Any:
     """
     if isinstance(value, ON_HOST):
         return value
-    library = type(value).__module__.partition(".")[0]
+    if device_of(value) is not None:
+        return to_host(value)
+    library = library_of(value)
     is_table = hasattr(value, "to_numpy") or column_labels(value) is not None
     if library not in DEVICE_LIBRARIES and (is_table or not hasattr(value, "__array__")):
         return value
@@ -150,7 +147,8 @@ def _on_host(value: Any, name: str) -> Any:
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise TypeError(
             f"{name} is a {library}.{type(value).__name__}; emgmm works on NumPy arrays, and this "
-            f"one does not convert to one ({error}): move it to the host and convert it first."
+            f"one does not convert to one ({error}): move it to the host and convert it first, or "
+            "call sklearn.set_config(array_api_dispatch=True), so that it stays on its device."
         ) from error
 
 

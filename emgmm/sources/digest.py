@@ -159,12 +159,16 @@ class DigestedSource(Source):
         self.source = source
         self.n_rows, self.n_features = source.n_rows, source.n_features
         self.dtype, self.feature_names = source.dtype, source.feature_names
-        self.has_labels = source.has_labels
+        self.has_labels, self.device = source.has_labels, source.device
         self.digest: int | None = None
 
     @property
     def n_rows_hint(self) -> int:
         return self.source.n_rows_hint
+
+    @property
+    def summary_entries(self) -> int:
+        return self.source.summary_entries
 
     @property
     def block_dtype(self) -> np.dtype[Any]:

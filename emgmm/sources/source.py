@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from emgmm.devices import Device
 from emgmm.sources.block import Block
 from emgmm.sources.known import LabelRules
 from emgmm.threads import cached_property, in_order
@@ -29,6 +30,9 @@ Result = TypeVar("Result")
 
 # A function that returns a value, or several, for each row of a block.
 PerRow = Callable[[Block], Array]
+
+# Number of values per block of the first pass: half a megabyte, which fits into a core's cache.
+SUMMARY_ENTRIES = 2**16
 
 # Hint for a source of unknown length: a number of rows that justifies any preparatory work.
 UNKNOWN_N_ROWS = 2**40
@@ -166,6 +170,9 @@ class Source(ABC):
     dtype: np.dtype[Any]
     feature_names: Array | None = None
 
+    #: Device of the rows if they are an array of another library.
+    device: Device | None = None
+
     #: Whether blocks carry what is known of the components of their rows.
     has_labels = False
 
@@ -176,6 +183,11 @@ class Source(ABC):
     def n_rows_hint(self) -> int:
         """Number of rows, or `UNKNOWN_N_ROWS` if only a pass could determine it."""
         return self.n_rows
+
+    @property
+    def summary_entries(self) -> int:
+        """Number of values per block of the first pass."""
+        return SUMMARY_ENTRIES
 
     @property
     def block_dtype(self) -> np.dtype[Any]:
@@ -239,4 +251,4 @@ class Source(ABC):
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
         """Return the sum of a function of blocks without rows of weight 0, in order: one pass."""
         parts = (block.without_zero_weights for block in self.blocks(size))
-        return reduce(add, self.map(function, (part for part in parts if part.rows.shape[1])))
+        return reduce(add, self.map(function, (part for part in parts if part.n_rows)))
