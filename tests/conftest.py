@@ -20,7 +20,7 @@ from emgmm import EMWarning, datasets, initialization, validation
 from emgmm.covariances import FAMILIES
 from emgmm.sources import ArraySource
 
-settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
