@@ -180,7 +180,6 @@ def traffic(problem: Problem, processes: int) -> Traffic:
     from dask import array
 
     from emgmm.covariances import FAMILIES
-    from emgmm.estep import EStepForPass
     from emgmm.fitting.first_pass import em_of
     from emgmm.fitting.problem import Problem
     from emgmm.sources import ClusterSource
@@ -191,7 +190,7 @@ def traffic(problem: Problem, processes: int) -> Traffic:
     _, model = fitted(place, problem, FEW)
     source = ClusterSource.of(rows, None)
     em = em_of(source, Problem(FAMILIES["full"], problem.n_components, 0.0))
-    form = EStepForPass(em.summary, source.dtype)(model._mixture())
+    form = em.e_step_for_pass(model._mixture())
     compute = methodcaller("total", form.sums, form.block_rows)
     work = Work(compute, source.dtype, source.n_features)
     answer = work(ChunkPosition(0, 0), made(problem)[0][:1000])

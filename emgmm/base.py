@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 
 from emgmm import attributes, prediction, validation
 from emgmm.constraints import FREE, Constraints
-from emgmm.devices import device_of
+from emgmm.devices import check_same_device, device_of
 from emgmm.diagnostics import MixtureSummary, gain_ahead, is_cheap
 from emgmm.em import EM
 from emgmm.exceptions import issue
@@ -81,7 +81,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         mixture: Mixture | None = None,
     ) -> Any:
         mixture = self._mixture() if mixture is None else mixture
-        validation.check_same_device(self, X, method)
+        check_same_device(self, X, method)
         source = validation.source(self, X, reset=False)
         with one_blas_thread_for(source.n_rows_hint * mixture.means.size * mixture.n_features):
             return prediction.row_by_row(mixture, source, function, *shape, dtype=dtype)
@@ -334,7 +334,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         array([4. , 3.9])
         """
         mixture = self._mixture()
-        validation.check_same_device(self, X, "impute")
+        check_same_device(self, X, "impute")
         source = validation.source(self, X, reset=False)
         chosen = self.random_state if random_state is None else random_state
         with one_blas_thread():
@@ -394,7 +394,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
     def _em(self, X: Any, sample_weight: Any, method: str) -> EM:
         """Return EM's map over the rows of X."""
         mixture = self._mixture()
-        validation.check_same_device(self, X, method)
+        check_same_device(self, X, method)
         source = validation.source(self, X, sample_weight, reset=False)
         return EM(source, MStep(mixture.family, 0.0, source.dtype), mixture.n_components)
 

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
+from sklearn.base import BaseEstimator
+from sklearn.utils import get_tags
 
 from emgmm.threads import cached_property
 from emgmm.tolerances import eps_of
@@ -69,6 +71,32 @@ def device_of(value: Any) -> Device | None:
     if not array_api_compat.is_array_api_obj(value):
         return None
     return Device(array_api_compat.array_namespace(value), array_api_compat.device(value))
+
+
+def check_supported(estimator: BaseEstimator, X: Any) -> None:
+    """Raise for an array of another library if the estimator processes only arrays on the host."""
+    if device_of(X) is not None and not get_tags(estimator).array_api_support:
+        raise TypeError(
+            f"{type(estimator).__name__} does not support arrays of other libraries on their "
+            f"devices, and X is a {library_of(X)}.{type(X).__name__}: convert it to a NumPy array, "
+            "or set array_api_dispatch=False if it is in the memory of the host."
+        )
+
+
+def check_same_device(estimator: Any, X: Any, method: str) -> None:
+    """Raise unless X has the library and the device of the fitted attributes, as in scikit-learn.
+
+    Without scikit-learn's `array_api_dispatch`, all arrays are converted.
+    """
+    own, other = device_of(getattr(estimator, "means_", None)), device_of(X)
+    if own != other:
+        fitted, given = ("the host" if each is None else each for each in (own, other))
+        raise ValueError(
+            f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace "
+            "and the same device as those passed to fit(). The fitted attributes are on "
+            f"{fitted}, and X is on {given}: convert X, or move the estimator with scikit-learn's "
+            "sklearn.utils._array_api.move_estimator_to."
+        )
 
 
 def to_host(array: Any) -> NDArray[Any]:

@@ -12,7 +12,6 @@ from emgmm.degeneracy import coincident, collapsed, starved
 from emgmm.estep import EStep, EStepForPass
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
-from emgmm.natural import NaturalSteps
 from emgmm.sources import Source, Sum
 from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
@@ -54,6 +53,8 @@ class EM:
         Moments and ranges of the rows.
     passes : int
         Number of passes over the rows so far.
+    e_step_for_pass : EStepForPass
+        Function that returns the E-step for a pass under a mixture.
     """
 
     def __init__(self, source: Source, m_step: MStep, n_components: int) -> None:
@@ -62,9 +63,7 @@ class EM:
         self.n_components = n_components
         self.passes = 0
         self.summary = self.summarize(partial(summarized, family=m_step.family))
-        self._e_step_for_pass = EStepForPass(
-            self.summary, source.dtype, source.block_dtype, source.device
-        )
+        self.e_step_for_pass = EStepForPass(self.summary, source)
 
     @property
     def family(self) -> Family:
@@ -103,17 +102,12 @@ class EM:
     @checked_afterwards
     def expect(self, mixture: Mixture) -> Statistics:
         """Return the statistics of the rows under a mixture; this takes one pass."""
-        return self._statistics(self._e_step_for_pass(mixture))
+        return self._statistics(self.e_step_for_pass(mixture))
 
     @checked_afterwards
     def expect_about(self, mixture: Mixture, centres: Array) -> Statistics:
         """Return the same statistics with moments about (K, D) centres."""
-        return self._statistics(self._e_step_for_pass.about(mixture, centres))
-
-    def natural_steps(self, mixture: Mixture) -> NaturalSteps | None:
-        """Return the steps that follow a mixture without others in between; None if none do."""
-        e_step = self._e_step_for_pass.about_mean(mixture)
-        return NaturalSteps.of(self.m_step, self.summary, e_step)
+        return self._statistics(self.e_step_for_pass.about(mixture, centres))
 
     def collapsed(self, mixture: Mixture, statistics: Statistics) -> list[int]:
         """Return the components that are tiny compared with the data, or have too few rows.

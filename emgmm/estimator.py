@@ -18,6 +18,7 @@ from emgmm.base import BaseMixture
 from emgmm.compatibility import CompatibilityMixin
 from emgmm.constraints import Constraints, Given, are_masks
 from emgmm.covariances import FAMILIES, Family, family_of
+from emgmm.devices import check_same_device
 from emgmm.diagnostics import Diagnosis, diagnose
 from emgmm.distributional import DistributionMixin
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
@@ -497,7 +498,7 @@ class GaussianMixture(
         'LOCAL_MAXIMUM'
         """
         mixture = self._mixture()
-        validation.check_same_device(self, X, "diagnose")
+        check_same_device(self, X, "diagnose")
         rules = LabelRules(mixture.n_components, mixture.noise is not None)
         source = validation.labelled_source(self, X, sample_weight, labels, rules, reset=False)
         objectives = attributes.trailing_plain_objectives(getattr(self, "history_", history([])))

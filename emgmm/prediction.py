@@ -8,14 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.estep import (
-    DeviceEStep,
-    EStepForBlock,
-    EStepForDeviceBlock,
-    check_in_reach,
-    constrained_softmax,
-    softmax,
-)
+from emgmm.estep import DeviceEStep, EStepForBlock, EStepForDeviceBlock
+from emgmm.estep.constrained import constrained_softmax
+from emgmm.estep.dispatch import check_in_reach
+from emgmm.estep.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.sources import Source, Sum
 from emgmm.sources.block import Block

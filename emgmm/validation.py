@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import get_tags
 from sklearn.utils.validation import validate_data
 
 from emgmm.covariances import FAMILIES, Family, are_symmetric, family_of
-from emgmm.devices import device_of, library_of
+from emgmm.devices import check_supported
 from emgmm.exceptions import DegenerateCovarianceError, format_components, format_features
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Density, Function, Noise
@@ -62,7 +61,7 @@ def source(
     _check_same_blocks(sample_weight, X, "sample_weight")
     for kind in KINDS:
         if kind.accepts(X):
-            _check_devices_supported(estimator, X)
+            check_supported(estimator, X)
             opened = kind.of(X, sample_weight)
             _match_features(estimator, opened.n_features, opened.feature_names, reset=reset)
             return opened
@@ -80,32 +79,6 @@ def source(
     opened = ArraySource(array, weights, complete=is_complete(array, names))
     opened.feature_names = names
     return opened
-
-
-def _check_devices_supported(estimator: BaseEstimator, X: Any) -> None:
-    """Raise for an array of another library if the estimator processes only arrays on the host."""
-    if device_of(X) is not None and not get_tags(estimator).array_api_support:
-        raise TypeError(
-            f"{type(estimator).__name__} does not support arrays of other libraries on their "
-            f"devices, and X is a {library_of(X)}.{type(X).__name__}: convert it to a NumPy array, "
-            "or set array_api_dispatch=False if it is in the memory of the host."
-        )
-
-
-def check_same_device(estimator: Any, X: Any, method: str) -> None:
-    """Raise unless X has the library and the device of the fitted attributes, as in scikit-learn.
-
-    Without scikit-learn's `array_api_dispatch`, all arrays are converted.
-    """
-    own, other = device_of(getattr(estimator, "means_", None)), device_of(X)
-    if own != other:
-        fitted, given = ("the host" if each is None else each for each in (own, other))
-        raise ValueError(
-            f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace "
-            "and the same device as those passed to fit(). The fitted attributes are on "
-            f"{fitted}, and X is on {given}: convert X, or move the estimator with scikit-learn's "
-            "sklearn.utils._array_api.move_estimator_to."
-        )
 
 
 def _match_features(

@@ -22,7 +22,14 @@ TOUR = (
 )
 # What serves missing values, devices, labels, many fits, the compiler, and parts of single steps.
 NOT_ON_TOUR = (
-    *("estep/missing", "estep/device", "estep/compiled/", "estep/constrained", "estep/stacked"),
+    *(
+        "estep/missing",
+        "estep/device",
+        "estep/device_blocks",
+        "estep/compiled/",
+        "estep/constrained",
+        "estep/stacked",
+    ),
     *("covariances/conditional", "covariances/grouped", "covariances/natural"),
     "covariances/rotations",
 )

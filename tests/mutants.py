@@ -110,7 +110,7 @@ TESTS = {
     "fitting/multistart": "defects escape starts noise checkpoints loop",
     "incremental": "streams",
     "fitting/recorder": "checkpoints tampering",
-    "natural": "natural",
+    "acceleration/natural": "natural",
     "acceleration/plain": "natural loop acceleration",
     "fitting/loop": "loop parity acceleration natural",
     "mstep": "families prior expectation combinations",

@@ -120,7 +120,7 @@ def test_a_pass_computes_the_sums_of_the_definition(family, dtype, small_blocks,
     mixture = fit(GaussianMixture(3, covariance_type=family, max_iter=2), rows)._mixture()
     source = DeviceSource(on_device(rows), on_device(WEIGHTS))
     em = EM(source, MStep(mixture.family, 0.0, source.dtype), 3)
-    form = EStepForPass(em.summary, source.dtype, device=source.device)(mixture)
+    form = EStepForPass(em.summary, source)(mixture)
     assert isinstance(form, DeviceEStep)
     assert form.dtype == dtype
     found = em.expect(mixture)
@@ -201,7 +201,7 @@ def test_float32_products_need_the_precision_of_float32(monkeypatch):
     def form():
         source = DeviceSource(on_device(rows))
         em = EM(source, MStep(mixture.family, 0.0, source.dtype), 3)
-        return EStepForPass(em.summary, source.dtype, device=source.device)(mixture)
+        return EStepForPass(em.summary, source)(mixture)
 
     assert form().dtype == np.float32
     matmul = xp.matmul
@@ -222,7 +222,7 @@ def test_the_bound_decides_between_the_forms():
         model = fit(GaussianMixture(2, init_params=np.arange(len(X)) % 2, max_iter=1), rows)
         source = DeviceSource(on_device(rows))
         em = EM(source, MStep(FAMILIES["full"], 0.0, source.dtype), 2)
-        form = EStepForPass(em.summary, source.dtype, device=source.device)(model._mixture())
+        form = EStepForPass(em.summary, source)(model._mixture())
         assert type(form) is kind
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,11 +18,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 from emgmm import GaussianMixture
 from emgmm.covariances import DENSE, FAMILIES
-from emgmm.estep import CentredEStep, EStepForBlock, EStepForPass, ExpandedEStep, softmax
+from emgmm.estep import CentredEStep, EStepForBlock, EStepForPass, ExpandedEStep
 from emgmm.estep import centred as module
 from emgmm.estep.base import most_probable
 from emgmm.estep.compiled.estep import CompiledEStep, kernel
 from emgmm.estep.features import QuadraticFeatures
+from emgmm.estep.softmax import softmax
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.problem import Problem
 from emgmm.mixture import Mixture
@@ -40,6 +42,11 @@ def hostile(family, sd, *, offset=0.0, seed=0, n_features=D):
     covariances = family.add_ridge(np.zeros(family.element_shape(2, n_features)), sd**2)
     X = np.concatenate([mean + sd * random.normal(size=(150, n_features)) for mean in means])
     return X, Mixture.of(np.array([0.4, 0.6]), means, covariances, family)
+
+
+def of_type(dtype):
+    """What `EStepForPass` asks of a source whose blocks have the type of its rows."""
+    return SimpleNamespace(dtype=dtype, block_dtype=dtype, device=None)
 
 
 def log_density(form, X):
@@ -93,7 +100,7 @@ def test_the_guard_switches_before_the_promise_is_broken(family):
     forms = []
     for sd in 10.0 ** -np.arange(8):
         X, mixture = hostile(family, sd=sd)
-        form = EStepForPass(DataSummary.of(X.T, family), X.dtype)(mixture)
+        form = EStepForPass(DataSummary.of(X.T, family), of_type(X.dtype))(mixture)
         forms.append(type(form))
         exact = log_density(CentredEStep(mixture), X)
         assert np.abs(log_density(form, X) - exact).max() <= MAX_ERROR
@@ -137,9 +144,9 @@ def test_few_rows_for_which_the_mean_will_not_do_get_the_exact_form():
         mixture, precisions_cholesky=mixture.precisions_cholesky * [[[1.0]], [[1e-7]]]
     )
     summary = DataSummary.of(X.T, mixture.family)
-    assert type(EStepForPass(summary, X.dtype)(mixture)) is CentredEStep
+    assert type(EStepForPass(summary, of_type(X.dtype))(mixture)) is CentredEStep
     large = replace(summary, n_rows=10**4)
-    assert type(EStepForPass(large, X.dtype)(mixture)) is ExpandedEStep
+    assert type(EStepForPass(large, of_type(X.dtype))(mixture)) is ExpandedEStep
 
 
 @pytest.fixture
@@ -154,7 +161,7 @@ def test_rows_out_of_sight_lose_no_more_digits_of_their_logarithm(family, sds):
     X, mixture = some_mixture(family)
     far = X[:50] + sds * np.abs(X).max()
     summary = DataSummary.of(np.concatenate([X, far]).T, family)
-    form = EStepForPass(summary, X.dtype)(mixture)
+    form = EStepForPass(summary, of_type(X.dtype))(mixture)
     assert type(form) is ExpandedEStep
     exact = log_density(CentredEStep(mixture), far)
     assert (np.abs(log_density(form, far) - exact) <= MAX_ERROR + 1e-12 * np.abs(exact)).all()
@@ -173,7 +180,7 @@ def test_a_narrow_component_far_from_the_mean_has_the_centre_to_itself(family):
     X = np.concatenate(
         [m + s * random.normal(size=(100, 3)) for m, s in zip(means, scales, strict=True)]
     )
-    form = EStepForPass(DataSummary.of(X.T, family), X.dtype)(mixture)
+    form = EStepForPass(DataSummary.of(X.T, family), of_type(X.dtype))(mixture)
     assert type(form) is ExpandedEStep
     error = np.abs(log_density(form, X) - log_density(CentredEStep(mixture), X)).max()
     assert error <= MAX_ERROR
@@ -378,7 +385,7 @@ def single_precision(family, spread, n_features=16):
     mixture = Mixture.of(np.full(K, 1 / K), means, covariances, family)
     X = mixture.sample(2000, np.random.RandomState(0))[0].astype(np.float32)
     summary = DataSummary.of(X.T, family)
-    return X, mixture, EStepForPass(summary, X.dtype)(mixture), summary
+    return X, mixture, EStepForPass(summary, of_type(X.dtype))(mixture), summary
 
 
 @pytest.fixture(params=[ExpandedEStep, CompiledEStep])
@@ -428,7 +435,7 @@ def test_float32_serves_rows_that_have_a_constant_feature(value, kind):
     moved = GaussianMixture(2, covariance_type="diag", random_state=0).fit(X)._mixture()
     summary = DataSummary.of(X.T, moved.family)
     summary = replace(summary, mean=summary.mean * (1 + EPS))  # as sums of many blocks are
-    form = EStepForPass(summary, X.dtype)(moved)
+    form = EStepForPass(summary, of_type(X.dtype))(moved)
     assert type(form) is kind
     assert form.natural_parameters.dtype == np.float32
     objective = form.complete(form.sums(Block(0, X.T))).objective
@@ -443,7 +450,7 @@ def test_float32_is_left_where_squares_are_beyond_its_range(scale):
     scaled = Mixture.of(
         mixture.weights, mixture.means * scale, mixture.covariances * scale**2, mixture.family
     )
-    form = EStepForPass(DataSummary.of(X.T, mixture.family), np.dtype(np.float32))(scaled)
+    form = EStepForPass(DataSummary.of(X.T, mixture.family), of_type(np.dtype(np.float32)))(scaled)
     assert form.natural_parameters.dtype == np.float64
 
 
@@ -454,8 +461,8 @@ def test_float32_is_left_where_the_inverse_of_a_variance_is_beyond_its_range():
     covariances[:, 2] = 1e-40
     narrow = Mixture.of(mixture.weights, mixture.means, covariances, mixture.family)
     summary = DataSummary.of(X.T, mixture.family)
-    assert EStepForPass(summary, X.dtype)(mixture).natural_parameters.dtype == np.float32
-    form = EStepForPass(summary, X.dtype)(narrow)
+    assert EStepForPass(summary, of_type(X.dtype))(mixture).natural_parameters.dtype == np.float32
+    form = EStepForPass(summary, of_type(X.dtype))(narrow)
     assert form.natural_parameters.dtype == np.float64
     assert np.isfinite(form.complete(form.sums(Block(0, X.T))).objective)
 

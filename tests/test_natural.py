@@ -8,6 +8,7 @@ from conftest import clusters, fit, given_start
 
 from emgmm import GaussianMixture
 from emgmm.acceleration import evaluate
+from emgmm.acceleration.natural import NaturalSteps
 from emgmm.acceleration.plain import plain_steps, steps_without_mixtures
 from emgmm.covariances import FAMILIES
 from emgmm.em import EM
@@ -15,7 +16,6 @@ from emgmm.estep import ExpandedEStep
 from emgmm.estep.features import QuadraticFeatures
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
-from emgmm.natural import NaturalSteps
 from emgmm.sources import ArraySource
 
 CLOSED = [name for name, family in FAMILIES.items() if family.stacked(3) is not None]
@@ -32,6 +32,10 @@ def em_and_step(X, covariance_type, weights=None, ridge=1e-3, n_components=3):
     return em, evaluate(em, mixture)
 
 
+def natural_steps(em, mixture):
+    return NaturalSteps.of(em.m_step, em.summary, em.e_step_for_pass.about_mean(mixture))
+
+
 @closed
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_next_natural_parameters_are_those_of_the_next_mixture(covariance_type, weighted):
@@ -39,7 +43,7 @@ def test_the_next_natural_parameters_are_those_of_the_next_mixture(covariance_ty
     X = clusters(300, n_features, 3, spread=2.0) + 5.0
     weights = np.random.default_rng(0).uniform(0.1, 3, len(X)) if weighted else None
     em, step = em_and_step(X, covariance_type, weights)
-    steps = em.natural_steps(step.mixture)
+    steps = natural_steps(em, step.mixture)
     e_step = steps.after(steps.products(step.statistics), em.summary.weight)
     mixture = em.maximise(step.mixture, step.statistics)
     features = QuadraticFeatures(em.summary.mean, mixture.quadratic_structure)
@@ -108,7 +112,7 @@ def test_mixtures_in_between_are_not_computed(monkeypatch):
 def test_a_mixture_that_has_to_be_examined_is():
     X = clusters(300, 3, 3, spread=2.0)
     em, step = em_and_step(X, "full", ridge=0.0)
-    steps = em.natural_steps(step.mixture)
+    steps = natural_steps(em, step.mixture)
     products, weight = steps.products(step.statistics), em.summary.weight
     assert steps.after(products, weight) is not None
     starved = products.copy()

@@ -39,7 +39,6 @@ LAYERS = [
     {"sources"},
     {"validation"},
     {"estep", "mstep"},
-    {"natural"},
     {"em", "prediction"},
     {"acceleration"},
     {"initialization"},

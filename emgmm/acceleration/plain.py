@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
+from emgmm.acceleration.natural import NaturalSteps
 from emgmm.acceleration.step import Step, em_step
 from emgmm.em import EM
 from emgmm.estep import ExpandedEStep
@@ -60,7 +61,8 @@ def steps_without_mixtures(em: EM, step: Step, number: int, ends: Ends) -> tuple
     is_last : bool
         Whether `ends` was true after it.
     """
-    natural = em.natural_steps(step.mixture)
+    e_step = em.e_step_for_pass.about_mean(step.mixture)
+    natural = NaturalSteps.of(em.m_step, em.summary, e_step)
     if natural is None:
         return step, 0, False
     products, weight = natural.products(step.statistics), step.statistics.weight
@@ -73,7 +75,7 @@ def steps_without_mixtures(em: EM, step: Step, number: int, ends: Ends) -> tuple
         sums = em.sum(e_step.sums, e_step.block_rows)
         last_two.append((e_step, sums))
         products, made = sums.products, made + 1
-        is_last = ends(e_step.log_likelihood(sums) / weight, em.passes)
+        is_last = ends(natural.log_likelihood(e_step, sums) / weight, em.passes)
     if made:
         completed = (e_step.complete(sums) for e_step, sums in last_two)
         before, statistics = [step.statistics, *completed][-2:]

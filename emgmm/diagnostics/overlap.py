@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emgmm.estep import EStepForBlock, softmax
+from emgmm.estep import EStepForBlock
+from emgmm.estep.softmax import softmax
 from emgmm.sources.block import Block
 from emgmm.typing import Array
 

@@ -10,7 +10,8 @@ from scipy.stats import chi2
 
 from emgmm.distributions.density import log_joint_of_complete
 from emgmm.distributions.restriction import marginal
-from emgmm.estep import EStepForBlock, softmax
+from emgmm.estep import EStepForBlock
+from emgmm.estep.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.sources.block import Block
 from emgmm.sources.patterns import each_pattern

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.devices import Device
 from emgmm.estep.base import EStep, most_probable
 from emgmm.estep.centred import CentredEStep, fits_in_one_batch
 from emgmm.estep.compiled.estep import CompiledEStep, kernel, outperforms_numpy
@@ -18,6 +17,7 @@ from emgmm.estep.features import QuadraticFeatures
 from emgmm.estep.missing import MissingEStep
 from emgmm.estep.softmax import softmax
 from emgmm.mixture import Mixture
+from emgmm.sources import Source
 from emgmm.sources.block import Block
 from emgmm.summary import DataSummary
 from emgmm.threads import cached_property
@@ -82,25 +82,13 @@ class EStepForPass:
     ----------
     summary : DataSummary
         Summary of the rows.
-    dtype : dtype
-        Type of the rows.
-    block_dtype : dtype, optional
-        Type of the rows of blocks, if it differs: a small table is converted to float64.
-    device : Device, optional
-        Device of the rows, if they are an array of another library.
+    source : Source
+        Source of the rows, for their types and their device.
     """
 
-    def __init__(
-        self,
-        summary: DataSummary,
-        dtype: np.dtype[Any],
-        block_dtype: np.dtype[Any] | None = None,
-        device: Device | None = None,
-    ) -> None:
+    def __init__(self, summary: DataSummary, source: Source) -> None:
         self.summary = summary
-        self.device = device
-        self.dtype = dtype
-        self.block_dtype = dtype if block_dtype is None else block_dtype
+        self.dtype, self.block_dtype, self.device = source.dtype, source.block_dtype, source.device
         # Reused by all passes: features about the rows' mean, and the choice by the mixture's size.
         self._features: dict[Any, QuadraticFeatures] = {}
         self._kinds: dict[tuple[int, int], Expanded | None] = {}

@@ -22,7 +22,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
 
 import numpy as np
 
@@ -148,14 +147,6 @@ class ExpandedEStep(EStep):
         np.maximum(constants, 0.25 * LIMITS[self.features.dtype][2], out=constants)
         return parameters.astype(self.features.dtype, copy=False)
 
-    def at(self, natural_parameters: Array, precisions_cholesky: Array) -> Self:
-        """Return the E-step of another mixture of the same size, for sums over the same rows."""
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other.natural_parameters = natural_parameters
-        other.precisions_cholesky = precisions_cholesky
-        return other
-
     def error(self, reach: Array) -> float:
         """Return a bound of the error of the log-joint of rows within `reach`, (D,), of the centre.
 
@@ -211,26 +202,17 @@ class ExpandedEStep(EStep):
             responsibilities *= block.weights
         return ExpandedSums(feature_sums(responsibilities, phi), log_likelihood, block.weight)
 
-    def log_likelihood(self, sums: ExpandedSums) -> float:
-        """Return the log-likelihood, given the sums of a whole pass."""
-        if self.mixture.quadratic_structure is not None:
-            return sums.log_likelihood
-        structure = self.mixture.family.structure
-        precision = structure.precisions(self.precisions_cholesky[:1])[0]
-        return sums.log_likelihood - 0.5 * structure.inner(precision, self._total_scatter)
-
-    @property
-    def _total_scatter(self) -> Array:
-        assert self.summary is not None
-        return self.summary.scatter_about(self.centre)
-
     def complete(self, sums: ExpandedSums) -> Statistics:
         family, (K, D) = self.mixture.family, self.means.shape
         products, noise = sums.products[:K], sums.products[K:]
         if self.mixture.quadratic_structure is not None:
             scatter = family.pool(family.structure.from_monomials(products[:, 1 + D :], D))
-        else:
-            scatter = self._total_scatter
+            quadratic = 0.0
+        else:  # the terms that relative log-joints omit
+            assert self.summary is not None
+            scatter = self.summary.scatter_about(self.centre)
+            precision = family.structure.precisions(self.precisions_cholesky[:1])[0]
+            quadratic = -0.5 * family.structure.inner(precision, scatter)
         centres = np.empty(self.means.shape)
         centres[:] = self.centre
         return Statistics(
@@ -238,7 +220,7 @@ class ExpandedEStep(EStep):
             products[:, 0],
             products[:, 1 : 1 + D],
             scatter,
-            self.log_likelihood(sums),
+            sums.log_likelihood + quadratic,
             sums.weight,
             noise=sum(noise[:, 0].tolist()),
         )

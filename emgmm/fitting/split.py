@@ -16,7 +16,8 @@ import numpy as np
 
 from emgmm.covariances import times_counts
 from emgmm.em import EM
-from emgmm.estep import EStepForBlock, softmax
+from emgmm.estep import EStepForBlock
+from emgmm.estep.softmax import softmax
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting.labels import closest_order, with_means
 from emgmm.initialization import kmeans_labels

@@ -9,7 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from emgmm.covariances import Family, times_counts
-from emgmm.estep import MissingEStep, Scratch, component_batches, fits_in_one_batch, moments
+from emgmm.estep import MissingEStep
+from emgmm.estep.centred import component_batches, fits_in_one_batch, moments
+from emgmm.estep.scratch import Scratch
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
 from emgmm.sources import ArraySource, Rows

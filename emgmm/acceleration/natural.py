@@ -11,6 +11,7 @@ from emgmm.constraints import FREE
 from emgmm.covariances import times_counts
 from emgmm.covariances.natural import from_covariances, from_moments, to_monomials
 from emgmm.estep import ExpandedEStep
+from emgmm.estep.expanded import ExpandedSums
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import LOG_2_PI
 from emgmm.mstep import ROUNDING_REACH, MStep
@@ -107,7 +108,14 @@ class NaturalSteps:
         constants = np.log(counts / weight)
         constants += self.constant
         parameters[:, 0] += constants
-        return self.e_step.at(parameters, factors)
+        e_step = object.__new__(type(self.e_step))
+        e_step.__dict__.update(self.e_step.__dict__)
+        e_step.natural_parameters, e_step.precisions_cholesky = parameters, factors
+        return e_step
+
+    def log_likelihood(self, e_step: ExpandedEStep, sums: ExpandedSums) -> float:
+        """Return the log-likelihood, given the sums of a whole pass."""
+        return (e_step.complete(sums) if self.family.shared else sums).log_likelihood
 
     def _shared_covariance(self, means: Array, counts: Array) -> Array:
         """Return the covariance that all components share, as a stack of one element."""
