@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from emgmm import attributes, validation
 from emgmm.acceleration import Scheme
@@ -29,7 +28,9 @@ from emgmm.selection.candidates import CRITERIA, Candidate, Search, figures_of, 
 from emgmm.selection.estimator import MAX_ITER, TOL, GaussianMixtureIC, families, search_of
 from emgmm.sources import ArraySource, Rows
 from emgmm.sources.known import LabelRules
+from emgmm.targets import classes_of, probabilities
 from emgmm.threads import one_blas_thread
+from emgmm.tolerances import negligible_underflow
 from emgmm.typing import Array, Integers
 
 # Parameters that are passed to the selection of each class.
@@ -267,11 +268,12 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
             self.mixtures_ = [self._estimator(mixture) for mixture in found.mixtures]
             self.class_prior_, self.n_iter_ = found.proportions, found.n_iter
             if self.priors is not None:
-                self.class_prior_ = _probabilities(self.priors, len(rows.classes))
+                self.class_prior_ = probabilities(self.priors, len(rows.classes))
             self.transduction_ = rows.classes[np.maximum(rows.codes, 0)]
             unknown = rows.codes < 0
             if unknown.any():
-                self.transduction_[unknown] = self.predict(_part(X, unknown))
+                log_joint = self._log_joint_of(rows.rows.values[unknown])
+                self.transduction_[unknown] = self.classes_[log_joint.argmax(axis=1)]
         issue(found.warnings)
         return self
 
@@ -283,24 +285,8 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
             )
         source = validation.source(self, X, sample_weight, reset=True, least=2)
         rows = source.sample(source.n_rows, np.random.RandomState(0))
-        targets = column_or_1d(y, warn=True)
-        check_consistent_length(rows.values, targets)
-        known = np.logical_not(_is_unlabelled(targets, self.unlabeled))
-        if not known.any():
-            raise ValueError("y has no row with a class: give the classes of some rows.")
-        labelled = targets[known]
-        labelled = np.array(labelled.tolist()) if labelled.dtype.kind == "O" else labelled
-        if labelled.dtype.kind == "f" and not np.isfinite(labelled).all():
-            raise ValueError("y contains infinity: give a class, or NaN where it is not known.")
-        check_classification_targets(labelled)
-        classes, found = np.unique(labelled, return_inverse=True)
-        codes = np.full(len(targets), -1)
-        codes[known] = found
+        classes, codes = classes_of(y, self.unlabeled, len(rows.values))
         training = TrainingRows(rows, classes, codes)
-        if len(classes) < 2:
-            raise ValueError(
-                f"The number of classes has to be greater than one; got {len(classes)} class."
-            )
         empty = np.flatnonzero(training.counts <= 0)
         if len(empty):
             raise ValueError(
@@ -414,9 +400,18 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         """Return the log of the prior probability times the density of each class, (n, C)."""
         check_is_fitted(self)
         source = validation.source(self, X, reset=False)
-        rows = source.sample(source.n_rows, np.random.RandomState(0)).values
+        return self._log_joint_of(source.sample(source.n_rows, np.random.RandomState(0)).values)
+
+    def _log_joint_of(self, rows: Array) -> Array:
+        """Return the same of an array of rows."""
+        n_classes = len(self.classes_)
+        if len(self.mixtures_) != n_classes:
+            raise ValueError(
+                f"mixtures_ has {len(self.mixtures_)} entries, but there are {n_classes} classes: "
+                "set one for each, or fit again."
+            )
         with np.errstate(divide="ignore"):
-            log_priors = np.log(self.class_prior_)
+            log_priors = np.log(probabilities(self.class_prior_, n_classes, "class_prior_"))
         columns = [_log_density(fitted_mixture(model), rows) for model in self.mixtures_]
         return np.column_stack(columns) + log_priors
 
@@ -433,8 +428,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         ndarray of shape (n_samples,)
             Natural logarithms of the sum over the classes of prior probability times density.
         """
-        densities: Array = logsumexp(self._log_joint(X), axis=1)
-        return densities
+        return _log_sum(self._log_joint(X))
 
     def decision_function(self, X: Any) -> Array:
         """Compute the logarithms of the prior probability times the density of each class.
@@ -448,9 +442,17 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) with two classes
             These logarithms; with two classes, that of the second minus that of the first.
+
+        Raises
+        ------
+        ValueError
+            If there are two classes and the density of a row underflows in both.
         """
         log_joint = self._log_joint(X)
-        return log_joint[:, 1] - log_joint[:, 0] if len(self.classes_) == 2 else log_joint
+        if len(self.classes_) > 2:
+            return log_joint
+        _check_within_reach(log_joint.max(axis=1))
+        return log_joint[:, 1] - log_joint[:, 0]
 
     def predict_log_proba(self, X: Any) -> Array:
         """Compute the logarithm of `predict_proba`, accurate where probabilities underflow.
@@ -471,14 +473,9 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
             If a row is so far from all classes that its density underflows in each of them.
         """
         log_joint = self._log_joint(X)
-        total = logsumexp(log_joint, axis=1, keepdims=True)
-        far = np.flatnonzero(np.isneginf(total[:, 0]))
-        if len(far):
-            raise ValueError(
-                f"Row {far[0]} of X, counted from 0, is so far from all classes that its "
-                "log-density is -inf in each of them, and none is more probable than another."
-            )
-        return log_joint - total
+        total = _log_sum(log_joint)
+        _check_within_reach(total)
+        return log_joint - total[:, None]
 
     def predict_proba(self, X: Any) -> Array:
         """Compute the posterior probability of each class for each row.
@@ -493,7 +490,8 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         ndarray of shape (n_samples, n_classes)
             Probabilities in the order of `classes_`; each row sums to one.
         """
-        probabilities: Array = np.exp(self.predict_log_proba(X))
+        with np.errstate(under="ignore"):
+            probabilities: Array = np.exp(self.predict_log_proba(X))
         return probabilities
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -533,31 +531,20 @@ def _log_density(mixture: Mixture, rows: Array) -> Array:
     return found
 
 
-def _part(X: Any, chosen: NDArray[np.bool_]) -> Any:
-    numbers = np.flatnonzero(chosen)
-    return X.iloc[numbers] if hasattr(X, "iloc") else np.asarray(X)[numbers]
-
-
-def _is_unlabelled(y: NDArray[Any], unlabeled: Any) -> NDArray[np.bool_]:
-    """Whether each entry of y is None, NaN or `unlabeled`."""
-    found = np.zeros(len(y), dtype=bool)
-    if y.dtype.kind == "f":
-        found = np.isnan(y)
-    elif y.dtype.kind == "O":
-        found = np.array([value is None or value != value for value in y])
-    if unlabeled is not None:
-        found |= np.array([bool(value == unlabeled) for value in y.tolist()])
+@negligible_underflow
+def _log_sum(log_joint: Array) -> Array:
+    found: Array = logsumexp(log_joint, axis=1)
     return found
 
 
-def _probabilities(priors: Any, n_classes: int) -> Array:
-    array = np.asarray(priors, dtype=float)
-    if array.shape != (n_classes,) or not (array >= 0).all() or not abs(array.sum() - 1) <= 1e-6:
+def _check_within_reach(log_densities: Array) -> None:
+    """Raise an error if the log-density of a row is -inf."""
+    far = np.flatnonzero(np.isneginf(log_densities))
+    if len(far):
         raise ValueError(
-            f"priors must be {n_classes} probabilities that sum to one, one for each class, but "
-            f"got {priors!r}."
+            f"Row {far[0]} of X, counted from 0, is so far from all classes that its log-density "
+            "is -inf in each of them, and none is more probable than another."
         )
-    return array / array.sum()
 
 
 def _joint(mixtures: Sequence[Mixture], proportions: Array) -> Mixture:

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm.acceleration import Scheme
+from emgmm.base import check_own
 from emgmm.covariances import Family
 from emgmm.estimator import GaussianMixture
 from emgmm.parameters import ValidationMixin
@@ -123,8 +124,14 @@ class MixtureWrapper(ValidationMixin, BaseEstimator):
         """Return the fitted mixture, or that of its Gaussian components if there is noise."""
         check_is_fitted(self)
         model: Any = self.model_
+        check_own(model, type(self).__name__)
         if model.noise is None:
             return self.model_
+        if not model.weights_.sum() > 0:
+            raise ValueError(
+                "All weight of the mixture is that of its noise, so that no component is left: fit "
+                "a model with a smaller noise density, or with noise=None."
+            )
         return GaussianMixture.from_parameters(
             model.weights_ / model.weights_.sum(),
             model.means_,

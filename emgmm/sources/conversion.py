@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date, time, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,42 @@ def as_parameters(value: Any, name: str, **checks: Any) -> Array:
     return _converted(value, name, finite=True, dtype=FLOATS, copy=True, **checks)
 
 
+def as_numbers(value: Any, name: str) -> Array:
+    """Return numbers of any shape as a float64 array, with NaN where they are masked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an entry is not a number; the message contains `name`.
+    """
+    if _is_plain(value) and value.dtype == np.float64:
+        return np.asarray(value)
+    if isinstance(value, complex | np.complexfloating):
+        raise TypeError(f"{name} must be real numbers, but is {value!r}.")
+    return _converted(
+        value,
+        name,
+        dtype=np.float64,
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_min_samples=0,
+        ensure_min_features=0,
+    )
+
+
+def as_responses(value: Any) -> Array:
+    """Return `value` as an array of float32 or float64 with one or two dimensions.
+
+    Masked entries become NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an entry is not a number, or infinite; the message names it.
+    """
+    return _converted(value, "y", finite="allow-nan", dtype=FLOATS, ensure_2d=False)
+
+
 def as_array(value: Any, name: str) -> NDArray[Any]:
     """Return an array-like as an array of its own type, with NaN where it is masked.
 
@@ -105,7 +141,9 @@ def check_no_times(value: Any, name: str) -> None:
             )
 
 
-def _converted(value: Any, name: str, *, finite: bool = False, **checks: Any) -> Array:
+def _converted(
+    value: Any, name: str, *, finite: bool | Literal["allow-nan"] = False, **checks: Any
+) -> Array:
     value = _on_host(value, name)
     if isinstance(value, list | tuple):
         value = _from_sequence([_on_host(row, name) for row in value])
