@@ -142,7 +142,8 @@ def count(value: Any, name: str) -> int:
 
 def sizes(value: Any) -> tuple[int, ...]:
     """Return the shape of an array that an integer, several of them, or None describes."""
-    found = [] if value is None else list(value) if isinstance(value, Iterable) else [value]
+    values = value if isinstance(value, list | tuple) else np.ravel(value).tolist()
+    found = [] if value is None else list(values)
     if not all(0 <= number(each) < np.inf and isinstance(each, Integral) for each in found):
         raise ValueError(
             f"size must be None, or one or several non-negative integers, but got {value!r}."

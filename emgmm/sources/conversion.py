@@ -7,6 +7,7 @@ Its error message is extended by the row and the column of the entry that is not
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date, time, timedelta
 from typing import Any, Literal
@@ -153,6 +154,7 @@ def _converted(
             "DataFrame of it, or numpy.lib.recfunctions.structured_to_unstructured of it."
         )
     check_no_times(value, name)
+    _check_distinct(column_labels(value), name)
     value = _unmasked(value)
     try:
         with np.errstate(all="ignore"):  # overflow gives infinity, which is rejected later
@@ -161,6 +163,16 @@ def _converted(
     except (OverflowError, TypeError, ValueError) as error:
         _name_entry(value, name, error)
         raise
+
+
+def _check_distinct(labels: Sequence[Any] | None, name: str) -> None:
+    """Raise an error that names a label which two columns of a table have."""
+    repeated = [label for label, times in Counter(labels or ()).items() if times > 1]
+    if repeated:
+        raise ValueError(
+            f"{name} has several columns with the name {repeated[0]!r}: rename them, or pass an "
+            "array."
+        )
 
 
 def _on_host(value: Any, name: str) -> Any:
@@ -271,8 +283,8 @@ def _name_entry(value: Any, name: str, error: Exception) -> None:
         other = next((i for i, width in enumerate(widths) if width != widths[0]), None)
         if other is not None:
             raise ValueError(
-                f"{error} (Row {other}, counted from 0, has {widths[other]} entries, but the first "
-                f"row has {widths[0]}.)"
+                f"{error} ({name} is not a table. Row {other}, counted from 0, has {widths[other]} "
+                f"entries, but the first row has {widths[0]}.)"
             ) from error
         value = np.array(value, dtype=object)
     for where, column in _unchecked_columns(value):
