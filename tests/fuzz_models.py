@@ -236,7 +236,7 @@ def judge_many(judge, case, random):
 def judge_set_by_hand(judge, case, random):
     """Any one of the covariances, precisions and factors suffices, and contradictions are named."""
     model = fitted_to(judge, case)
-    if model is None:
+    if model is None or model.max_iter == 0:  # weights of a start need not sum to 1
         return
     slack = slack_of(model)
     if not slack < 1e-5:
@@ -248,10 +248,13 @@ def judge_set_by_hand(judge, case, random):
             setattr(copy, own, getattr(model, own).copy())
         copy.noise_weight_, copy._noise_density = model.noise_weight_, model._noise_density
         scores = judge.call(f"score_samples of {name}", copy.score_samples, case.rows)
+        if scores is FAILED:
+            judge.fault(f"{name} alone are refused", judge.error)
+            return
         with np.errstate(all="ignore"):
             right = log_sum(truth).astype(float)
             near = np.abs(scores - right) <= 1e3 * slack * (1 + np.abs(right))
-        judge.demand(scores is FAILED or near.all(), f"densities from {name} alone")
+        judge.demand(near.all(), f"densities from {name} alone")
         setattr(copy, name, 1.5 * getattr(copy, name))
         for other in ARRAYS[2:]:
             if other != name:

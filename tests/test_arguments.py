@@ -19,6 +19,7 @@ from emgmm import (
     merge_components,
 )
 from emgmm.covariances import FAMILIES
+from emgmm.merging.hierarchy import elbow
 
 pytestmark = pytest.mark.all_cases
 random = np.random.default_rng(0)
@@ -237,6 +238,13 @@ def test_clusters_do_not_follow_changes_of_the_model():
     np.testing.assert_array_equal(merged.predict_proba(X), before)
     with pytest.raises(ValueError, match="method must be one of"):
         merge_components(TWO, X, method=["entropy"])
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-180, 1e180])
+def test_the_elbow_does_not_depend_on_the_scale_of_the_entropies(scale):
+    entropies = np.array([0.0, 0.1, 0.2, 0.3, 5.0, 9.0])
+    with np.errstate(all="raise"):
+        assert elbow(entropies * scale) == elbow(entropies) == 4
 
 
 def test_a_name_that_two_features_have_is_refused():
