@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -85,7 +86,7 @@ class Classes(NamedTuple):
     mixtures: list[Mixture]
     proportions: Array
     n_iter: int
-    warnings: Sequence[UserWarning] = ()
+    warnings: Sequence[Warning] = ()
 
 
 class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator):
@@ -342,12 +343,18 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         # An invalid covariance_type is an error that does not concern a single class.
         families(self.covariance_type, rows.rows.values.shape[1])
         selections, tables = [], []
+        kinds: dict[type[Warning], Warning] = {}
         for code, name in enumerate(rows.classes):
             own = rows.rows.take(np.flatnonzero(rows.codes == code))
             try:
-                selection = self._selection().fit(own.values, sample_weight=own.weights)
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    selection = self._selection().fit(own.values, sample_weight=own.weights)
             except ValueError as error:
                 raise ValueError(f"Class {name}: {error}") from None
+            for each in caught:  # one of each kind, whatever the number of classes
+                if isinstance(each.message, Warning):
+                    kinds.setdefault(each.category, each.message)
             selections.append(selection)
             table = selection.results_
             tables.append({"class": np.repeat(rows.classes[[code]], len(table["bic"])), **table})
@@ -359,7 +366,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         if not rows.all_known:
             return self._refit(rows, mixtures, proportions)
         n_iter = max(selection.best_estimator_.n_iter_ for selection in selections)
-        return Classes(mixtures, proportions, n_iter)
+        return Classes(mixtures, proportions, n_iter, list(kinds.values()))
 
     def _refit(self, rows: TrainingRows, mixtures: list[Mixture], proportions: Array) -> Classes:
         """Fit the mixtures of all classes together, by EM from those of the labelled rows."""

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from emgmm import (
     GaussianMixture,
@@ -89,6 +90,12 @@ def test_unlabelled_rows_are_predicted_from_what_was_fitted(kind):
         GaussianMixtureClassifier(unlabeled=-1).fit(rows, y).transduction_ for rows in (table, hole)
     )
     np.testing.assert_array_equal(found, right)
+
+
+def test_the_warning_of_several_classes_is_given_once():
+    with pytest.warns(ConvergenceWarning) as found:
+        GaussianMixtureClassifier(2, max_iter=1, tol=0).fit(X, Y)
+    assert len(found) == len({each.category for each in found})
 
 
 # -- responses, outliers --------------------------------------------------------------------------
