@@ -608,7 +608,7 @@ class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: i
         The estimate comes from a few more passes where these are cheap, otherwise from Aitken's
         formula.
         """
-        bound = getattr(self, "lower_bound_", math.nan)
+        bound = validation.number(getattr(self, "lower_bound_", math.nan))
         if not abs(seen.objective - bound) <= SAME * abs(bound):
             return math.nan
         mixture = self._mixture()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from numbers import Integral
@@ -11,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from emgmm import attributes, validation
 from emgmm.acceleration import Scheme
@@ -31,7 +31,9 @@ from emgmm.selection.candidates import CRITERIA, Candidate, Search, figures_of, 
 from emgmm.selection.estimator import MAX_ITER, TOL, GaussianMixtureIC, families, search_of
 from emgmm.sources import ArraySource
 from emgmm.sources.known import LabelRules
+from emgmm.targets import classes_of, probabilities
 from emgmm.threads import one_blas_thread
+from emgmm.tolerances import negligible_underflow
 from emgmm.typing import Array, Sampling
 from emgmm.wrapping import ridge_of
 
@@ -56,7 +58,7 @@ class Classes(NamedTuple):
     mixtures: list[Mixture]
     proportions: Array
     n_iter: int
-    warnings: Sequence[UserWarning] = ()
+    warnings: Sequence[Warning] = ()
 
 
 class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator):
@@ -250,7 +252,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
             self.mixtures_ = [self._estimator(mixture) for mixture in found.mixtures]
             self.class_prior_, self.n_iter_ = found.proportions, found.n_iter
             if self.priors is not None:
-                self.class_prior_ = _probabilities(self.priors, len(rows.classes))
+                self.class_prior_ = probabilities(self.priors, len(rows.classes))
             self.transduction_ = rows.classes[np.maximum(rows.codes, 0)]
             unknown = rows.codes < 0
             if unknown.any():
@@ -267,24 +269,8 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
             )
         source = validation.source(self, X, sample_weight, reset=True, least=2)
         rows = source.sample(source.n_rows, np.random.RandomState(0))
-        targets = column_or_1d(y, warn=True)
-        check_consistent_length(rows.values, targets)
-        known = np.logical_not(_is_unlabelled(targets, self.unlabeled))
-        if not known.any():
-            raise ValueError("y has no row with a class: give the classes of some rows.")
-        labelled = targets[known]
-        labelled = np.array(labelled.tolist()) if labelled.dtype.kind == "O" else labelled
-        if labelled.dtype.kind == "f" and not np.isfinite(labelled).all():
-            raise ValueError("y contains infinity: give a class, or NaN where it is not known.")
-        check_classification_targets(labelled)
-        classes, found = np.unique(labelled, return_inverse=True)
-        codes = np.full(len(targets), -1)
-        codes[known] = found
+        classes, codes = classes_of(y, self.unlabeled, len(rows.values))
         training = TrainingRows(rows, classes, codes)
-        if len(classes) < 2:
-            raise ValueError(
-                f"The number of classes has to be greater than one; got {len(classes)} class."
-            )
         empty = np.flatnonzero(training.counts <= 0)
         if len(empty):
             raise ValueError(
@@ -351,10 +337,13 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         families(self.covariance_type, rows.rows.values.shape[1])
         ridge, singular = self._ridge(rows), []
         selections, tables = [], []
+        kinds: dict[type[Warning], Warning] = {}
         for code, name in enumerate(rows.classes):
             own = rows.rows.take(np.flatnonzero(rows.codes == code))
             try:
-                selection = self._selection().fit(own.values, sample_weight=own.weights)
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    selection = self._selection().fit(own.values, sample_weight=own.weights)
             except ValueError as error:
                 failure = ValueError(f"Class {name}: {error}")
                 if not ridge:
@@ -365,6 +354,9 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
                 except ValueError:
                     raise failure from None
                 singular.append(str(name))
+            for each in caught:  # one of each kind, whatever the number of classes
+                if isinstance(each.message, Warning):
+                    kinds.setdefault(each.category, each.message)
             selections.append(selection)
             table = selection.results_
             tables.append({"class": np.repeat(rows.classes[[code]], len(table["bic"])), **table})
@@ -375,15 +367,17 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         mixtures = [fitted_mixture(selection) for selection in selections]
         kind = "class" if len(singular) == 1 else "classes"
         named = f"{kind} {', '.join(singular)}"
-        warnings = [EMWarning(SINGULAR.format(named))] if singular else []
+        found = list(kinds.values())
+        if singular:
+            found.append(EMWarning(SINGULAR.format(named)))
         if rows.all_known:
             n_iter = max(selection.best_estimator_.n_iter_ for selection in selections)
-            return Classes(mixtures, proportions, n_iter, warnings)
+            return Classes(mixtures, proportions, n_iter, found)
         result = self._refit(rows, mixtures, proportions, ridge if singular else self.reg_covar)
         sizes = [mixture.n_components for mixture in mixtures]
         weights = np.bincount(np.repeat(np.arange(len(sizes)), sizes), result.mixture.weights)
         parts, proportions = mixtures_of_groups(result.mixture, sizes), weights / weights.sum()
-        return Classes(parts, proportions, result.run.n_iter, [*result.warnings, *warnings])
+        return Classes(parts, proportions, result.run.n_iter, [*result.warnings, *found])
 
     def _refit(
         self, rows: TrainingRows, mixtures: list[Mixture], proportions: Array, ridge: float
@@ -432,8 +426,15 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         return self._log_joint_of(source.sample(source.n_rows, np.random.RandomState(0)).values)
 
     def _log_joint_of(self, rows: Array) -> Array:
+        """Return the same of an array of rows."""
+        n_classes = len(self.classes_)
+        if len(self.mixtures_) != n_classes:
+            raise ValueError(
+                f"mixtures_ has {len(self.mixtures_)} entries, but there are {n_classes} classes: "
+                "set one for each, or fit again."
+            )
         with np.errstate(divide="ignore"):
-            log_priors = np.log(self.class_prior_)
+            log_priors = np.log(probabilities(self.class_prior_, n_classes, "class_prior_"))
         columns = [_log_density(fitted_mixture(model), rows) for model in self.mixtures_]
         return np.column_stack(columns) + log_priors
 
@@ -450,8 +451,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         ndarray of shape (n_samples,)
             Natural logarithms of the sum over the classes of prior probability times density.
         """
-        densities: Array = logsumexp(self._log_joint(X), axis=1)
-        return densities
+        return _log_sum(self._log_joint(X))
 
     def decision_function(self, X: Any) -> Array:
         """Compute the logarithms of the prior probability times the density of each class.
@@ -465,9 +465,17 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) with two classes
             These logarithms; with two classes, that of the second minus that of the first.
+
+        Raises
+        ------
+        ValueError
+            If there are two classes and the density of a row underflows in both.
         """
         log_joint = self._log_joint(X)
-        return log_joint[:, 1] - log_joint[:, 0] if len(self.classes_) == 2 else log_joint
+        if len(self.classes_) > 2:
+            return log_joint
+        _check_within_reach(log_joint.max(axis=1))
+        return log_joint[:, 1] - log_joint[:, 0]
 
     def predict_log_proba(self, X: Any) -> Array:
         """Compute the logarithm of `predict_proba`, accurate where probabilities underflow.
@@ -502,7 +510,8 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         ndarray of shape (n_samples, n_classes)
             Probabilities in the order of `classes_`; each row sums to one.
         """
-        probabilities: Array = np.exp(self.predict_log_proba(X))
+        with np.errstate(under="ignore"):
+            probabilities: Array = np.exp(self.predict_log_proba(X))
         return probabilities
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -535,17 +544,21 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         return int(self.results_["n_parameters"][np.nanargmin(self.results_["rank"])])
 
 
+@negligible_underflow
+def _log_sum(log_joint: Array) -> Array:
+    found: Array = logsumexp(log_joint, axis=1)
+    return found
+
+
 def _log_posterior(log_joint: Array) -> Array:
-    with np.errstate(under="ignore"):
-        total = logsumexp(log_joint, axis=1, keepdims=True)
-    far = np.flatnonzero(np.isneginf(total[:, 0]))
+    total = _log_sum(log_joint)
+    far = np.flatnonzero(np.isneginf(total))
     if len(far):
         raise ValueError(
             f"Row {far[0]} of X, counted from 0, is so far from all classes that its "
             "log-density is -inf in each of them, and none is more probable than another."
         )
-    posterior: Array = log_joint - total
-    return posterior
+    return log_joint - total[:, None]
 
 
 def _log_density(mixture: Mixture, rows: Array) -> Array:
@@ -553,25 +566,3 @@ def _log_density(mixture: Mixture, rows: Array) -> Array:
     with one_blas_thread():
         found: Array = row_by_row(mixture, source, log_density, dtype=np.float64)
     return found
-
-
-def _is_unlabelled(y: NDArray[Any], unlabeled: Any) -> NDArray[np.bool_]:
-    """Whether each entry of y is None, NaN or `unlabeled`."""
-    found = np.zeros(len(y), dtype=bool)
-    if y.dtype.kind == "f":
-        found = np.isnan(y)
-    elif y.dtype.kind == "O":
-        found = np.array([value is None or value != value for value in y])
-    if unlabeled is not None:
-        found |= np.array([bool(value == unlabeled) for value in y.tolist()])
-    return found
-
-
-def _probabilities(priors: Any, n_classes: int) -> Array:
-    array = np.asarray(priors, dtype=float)
-    if array.shape != (n_classes,) or not (array >= 0).all() or not abs(array.sum() - 1) <= 1e-6:
-        raise ValueError(
-            f"priors must be {n_classes} probabilities that sum to one, one for each class, but "
-            f"got {priors!r}."
-        )
-    return array / array.sum()

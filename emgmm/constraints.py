@@ -13,14 +13,13 @@ from emgmm.covariances import Family
 from emgmm.mixture import Mixture
 from emgmm.noise import Noise
 from emgmm.parameters import suggestion
+from emgmm.tolerances import TINY
 from emgmm.typing import Array, Integers
 
 Mask = NDArray[np.bool_]
 
 # Parameters that can be fixed, and the constructor parameters that give their values.
 VALUES = {"weights": "weights_init", "means": "means_init", "covariances": "precisions_init"}
-
-TINY = float(np.finfo(float).tiny)
 
 # Weight below which nothing is left for the components whose weights are free.
 LEAST_REST = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-6}
@@ -313,16 +312,19 @@ def constraints_of(
 
 def _masks(fixed: Any, n_components: int) -> dict[str, Mask]:
     """Return which components have a fixed parameter, for each parameter that any of them has."""
-    entries = fixed if isinstance(fixed, Mapping) else dict.fromkeys(fixed or (), True)
+    entries = (
+        fixed.items() if isinstance(fixed, Mapping) else [(name, True) for name in fixed or ()]
+    )
     found = {}
-    for name, value in entries.items():
-        if name not in VALUES:
+    for name, value in entries:
+        if not isinstance(name, str) or name not in VALUES:
             raise ValueError(
                 f"fixed contains {name!r}, but only 'weights', 'means' and 'covariances' can be "
                 f"fixed.{suggestion(name, VALUES)}"
             )
         mask = np.asarray(value)
-        if mask.dtype != bool or mask.shape not in ((), (n_components,)):
+        is_shaped = mask.dtype == bool and mask.shape in ((), (n_components,))
+        if not is_shaped or np.ma.is_masked(value):
             raise ValueError(
                 f"fixed[{name!r}] must be True, False or a boolean for each of the {n_components} "
                 f"components, but is {value!r}."

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
-from emgmm.tolerances import checked_afterwards
+from emgmm.tolerances import TINY, checked_afterwards
 from emgmm.typing import Array
 
 # Symmetrized divergence, in nats, below which EM at rest does not separate two components. At the
@@ -38,7 +38,6 @@ SMALL = 1e-3
 # Lower bound of variances in that comparison: fractions of the data's variance and of the ridge.
 VARIANCE_FRACTION = 1e-12
 RIDGE_FRACTION = 1e-6
-TINY = float(np.finfo(float).tiny)
 
 # Relative rounding error of counts, which are sums of many responsibilities.
 ROUNDING = 1e-9

@@ -21,6 +21,7 @@ from emgmm.exceptions import issue
 from emgmm.parameters import Interval, one_of, validated
 from emgmm.prediction import row_by_row
 from emgmm.prior import NormalInverseWishart
+from emgmm.sources import ArraySource, Source
 from emgmm.sources.block import Block
 from emgmm.threads import one_blas_thread
 from emgmm.typing import (
@@ -221,7 +222,10 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
             if isinstance(self.contamination, str):
                 self.offset_ = self._levels().level(self.level)
             else:
-                self.offset_ = _threshold(self.score_samples(X), rows.weights, self.contamination)
+                levels, complete = self._levels(), not np.isnan(rows.values).any()
+                own = ArraySource(rows.values, complete=complete)
+                scores = self._row_by_row(own, levels, levels.comparable)
+                self.offset_ = _threshold(scores, rows.weights, self.contamination)
         issue(found)
         return self
 
@@ -252,7 +256,7 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
         def score(e_step: EStepForBlock, block: Block) -> Array:
             return -np.expm1(np.minimum(levels.log_probabilities(e_step, block), 0.0))
 
-        return self._row_by_row(X, levels, score)
+        return self._row_by_row(self._source(X), levels, score)
 
     def score_samples(self, X: Any) -> Array:
         """Compute the log-density of each row, or for an incomplete row a comparable one.
@@ -276,7 +280,7 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
             If X contains infinity or does not have the features of the fit.
         """
         levels = self._levels()
-        return self._row_by_row(X, levels, levels.comparable)
+        return self._row_by_row(self._source(X), levels, levels.comparable)
 
     def decision_function(self, X: Any) -> Array:
         """Compute ``score_samples(X) - offset_``, which is negative for outliers.
@@ -298,12 +302,12 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
         ValueError
             If X contains infinity or does not have the features of the fit.
         """
-        levels = self._levels()
+        levels, offset = self._levels(), self._offset()
 
         def decision(e_step: EStepForBlock, block: Block) -> Array:
-            return levels.comparable(e_step, block) - self.offset_
+            return levels.comparable(e_step, block) - offset
 
-        return self._row_by_row(X, levels, decision)
+        return self._row_by_row(self._source(X), levels, decision)
 
     def predict(self, X: Any) -> Integers:
         """Label outliers by -1 and other rows by 1.
@@ -325,19 +329,31 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
         ValueError
             If X contains infinity or does not have the features of the fit.
         """
-        levels = self._levels()
+        levels, offset = self._levels(), self._offset()
 
         def label(e_step: EStepForBlock, block: Block) -> Integers:
-            return np.where(levels.comparable(e_step, block) - self.offset_ >= 0, 1, -1)
+            return np.where(levels.comparable(e_step, block) - offset >= 0, 1, -1)
 
-        return self._row_by_row(X, levels, label, np.int64)
+        return self._row_by_row(self._source(X), levels, label, np.int64)
 
     def _levels(self) -> Levels:
         check_is_fitted(self)
         return Levels(fitted_mixture(self._without_noise()))
 
-    def _row_by_row(self, X: Any, levels: Levels, function: Any, dtype: Any = np.float64) -> Any:
-        source = validation.source(self, X, reset=False)
+    def _offset(self) -> float:
+        """Return the threshold, which users may have set."""
+        check_is_fitted(self)
+        offset = validation.number(self.offset_)
+        if np.isnan(offset):
+            raise ValueError(f"offset_ must be a number, but is {self.offset_!r}: set it, or fit.")
+        return offset
+
+    def _source(self, X: Any) -> Source:
+        return validation.source(self, X, reset=False)
+
+    def _row_by_row(
+        self, source: Source, levels: Levels, function: Any, dtype: Any = np.float64
+    ) -> Any:
         with one_blas_thread():
             return row_by_row(levels.mixture, source, function, dtype=dtype)
 

@@ -166,9 +166,10 @@ class PartialFitMixin:
         if stream is None:
             validation.check_observed(em.summary, block.feature_names)
         call = stream.calls + 1 if stream else 1
-        gamma = self.forgetting
-        if gamma is None:
-            gamma = (call + self.learning_offset) ** -self.learning_decay
+        if self.forgetting is None:
+            gamma = (call + float(self.learning_offset)) ** -float(self.learning_decay)
+        else:
+            gamma = float(self.forgetting)
         try:
             mixture = first(em)
             stream, following = stepwise_update(stream, em, mixture, gamma)

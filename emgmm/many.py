@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from copy import copy, deepcopy
 from dataclasses import dataclass
 from itertools import islice, pairwise
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -152,6 +153,10 @@ def fit_many(
         check_parameters(template)
     if isinstance(Xs, Blocks):
         raise TypeError("Xs is blocks, which are one data set: give a list of data sets.")
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral | None) or n_jobs == 0:
+        raise ValueError(
+            f"n_jobs must be None or a number of processes, -1 for all cores, but got {n_jobs!r}."
+        )
     jobs = _jobs_of_columns(Xs, sample_weights) if columns else _jobs(Xs, sample_weights)
     n_parts = min(effective_n_jobs(n_jobs), max(1, len(jobs)))
     ends = [len(jobs) * i // n_parts for i in range(n_parts + 1)]
@@ -178,14 +183,25 @@ def _jobs(Xs: Any, sample_weights: Any) -> list[Job]:
             f"Xs is an array of shape {tuple(shape)}; expected (n_problems, n_samples, n_features) "
             "or a list of arrays: set columns=True if each column is a data set."
         )
-    data = list(Xs)
-    weights = [None] * len(data) if sample_weights is None else list(sample_weights)
+    data = _listed(Xs, "Xs")
+    weights = [None] * len(data)
+    if sample_weights is not None:
+        weights = _listed(sample_weights, "sample_weights")
     if len(weights) != len(data):
         raise ValueError(
             f"sample_weights has {len(weights)} entries, but there are {len(data)} data sets: give "
             "one array of weights, or None, for each."
         )
     return [Job(*each) for each in zip(range(len(data)), data, weights, strict=True)]
+
+
+def _listed(values: Any, name: str) -> list[Any]:
+    if isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable):
+        raise TypeError(
+            f"{name} must have one entry for each data set, in their order, such as a list of "
+            f"arrays, but is a {type(values).__name__}."
+        )
+    return list(values)
 
 
 def _jobs_of_columns(table: Any, sample_weight: Any) -> list[Job]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from inspect import signature
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -109,6 +110,26 @@ def check_parameters(estimator: BaseEstimator) -> None:
     estimator._validate_params()
 
 
+def _plain(value: Any) -> Any:
+    """Return a scalar as one of Python's types, in which the constraints can be evaluated.
+
+    Scalars of NumPy would pass for arrays. Numbers beyond the range of floats become infinite.
+    """
+    if isinstance(value, np.timedelta64):  # which is an integer of NumPy
+        return value.astype("m8[s]").item()
+    if isinstance(value, np.generic):
+        value = value.item()
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number:
+        return value
+    if isinstance(value, Integral) and abs(int(value)) < 2**63:
+        return int(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return -math.inf if value <= 0 else math.inf
+
+
 class ValidationMixin:
     """Mixin of estimators that validate those parameters that differ from their defaults."""
 
@@ -136,8 +157,8 @@ class ValidationMixin:
         for name, value in self.get_params(deep=False).items():
             if value is defaults[name]:
                 continue
-            if isinstance(value, np.generic):  # scalars, which would pass for arrays
-                value = value.item()
+            if isinstance(value, np.generic | Real):
+                value = _plain(value)
             if isinstance(value, bool) and name in constraints:
                 allowed = [each for each in constraints[name] if isinstance(each, str)]
                 if BOOLEANS.isdisjoint(allowed):

@@ -73,8 +73,8 @@ class NormalInverseWishart:
             value: Any = getattr(self, name)
             if value is None and name == "dof":
                 continue
-            is_number = not isinstance(value, bool) and isinstance(value, Real)
-            if not is_number or not 0 <= float(value) < np.inf:
+            is_number = not isinstance(value, bool | np.timedelta64) and isinstance(value, Real)
+            if not is_number or not 0 <= value <= np.finfo(float).max:
                 raise ValueError(f"the prior's {name} must be a number from 0 up, but is {value!r}")
             object.__setattr__(self, name, float(value))
         if self.mean is not None:
@@ -133,8 +133,9 @@ def _numbers(value: Any, name: str) -> Array:
     """Return a parameter of the prior as a float64 array of finite numbers."""
     try:
         array = np.asarray(value)
-        numbers = array.astype(np.float64) if array.dtype.kind in "fiuO" else None
-    except (TypeError, ValueError):
+        with np.errstate(over="ignore"):  # infinity is rejected below
+            numbers = array.astype(np.float64) if array.dtype.kind in "fiuO" else None
+    except (OverflowError, TypeError, ValueError):
         numbers = None
     if numbers is None:
         raise ValueError(f"the prior's {name} must be an array of numbers, but is {value!r}")
@@ -163,7 +164,9 @@ def scale_of(summary: DataSummary, n_components: int) -> tuple[Array, bool]:
 def is_collinear(covariance: Array) -> bool:
     """Whether some feature of a (D, D) covariance is a linear function of the others."""
     sds = np.sqrt(np.diag(covariance))
-    return bool(np.linalg.eigvalsh(covariance / np.outer(sds, sds))[0] <= COLLINEAR)
+    if not (sds > 0).all():
+        return True
+    return bool(np.linalg.eigvalsh(covariance / sds[:, None] / sds)[0] <= COLLINEAR)
 
 
 @dataclass(frozen=True, eq=False)

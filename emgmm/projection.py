@@ -326,6 +326,11 @@ def moments_of_rows(mixture: Mixture, source: Source) -> tuple[Array, Array]:
     em = EM(source, MStep(FULL, 0.0, source.dtype), mixture.n_components)
     validation.check_some_observed(em.summary.n_rows)
     statistics = em.expect(dense)
+    if not statistics.counts.sum() > 0:
+        raise ValueError(
+            "No row of X can belong to a component, because its density is that of noise, or "
+            "underflows, in every row: pass the rows that were fitted."
+        )
     mean = statistics.counts @ (statistics.centres + statistics.mean_offsets)
     return mean / statistics.counts.sum(), statistics.total_covariance(FULL)
 

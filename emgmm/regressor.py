@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import attributes, validation
@@ -19,8 +19,8 @@ from emgmm.exceptions import issue
 from emgmm.parameters import validated
 from emgmm.prediction import row_by_row
 from emgmm.sources import Rows
+from emgmm.sources.conversion import as_numbers, as_responses
 from emgmm.threads import one_blas_thread
-from emgmm.tolerances import FLOATS
 from emgmm.typing import Array, RandomState
 from emgmm.wrapping import MixtureWrapper
 
@@ -138,9 +138,7 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
         with attributes.unchanged_by_errors(self):
             source = validation.source(self, X, sample_weight, reset=True, least=2)
             rows = source.sample(source.n_rows, np.random.RandomState(0))
-            responses = check_array(
-                y, dtype=FLOATS, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y"
-            )
+            responses = as_responses(y)
             check_consistent_length(rows.values, responses)
             table = np.column_stack((rows.values, responses))
             complete = not np.isnan(table).any()
@@ -230,7 +228,7 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
                 f"Quantiles are for one response, but y has {self.n_outputs_}: fit a regressor to "
                 "one of them, or take quantiles of draws of sample_y."
             )
-        levels = np.asarray(quantiles, dtype=np.float64)
+        levels = as_numbers(quantiles, "quantiles")
         if levels.ndim > 1 or not ((levels >= 0) & (levels <= 1)).all():
             raise ValueError(
                 f"quantiles must be one or several probabilities between 0 and 1, but got "
@@ -300,7 +298,7 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
             If x is not one row of features, or contains infinity.
         """
         joint = self._without_noise()
-        row = np.asarray(x, dtype=np.float64)
+        row = as_numbers(x, "x")
         if row.ndim != 1:
             raise ValueError(f"x must be one row, of shape (n_features,), but got {row.shape}.")
         validation.check_width(self, len(row))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emgmm.covariances import Family, Structure
-from emgmm.tolerances import EPS
+from emgmm.tolerances import EPS, TINY
 from emgmm.typing import Array
 
 # Sums of squares above this limit may overflow in later computations.
@@ -157,9 +157,14 @@ class DataSummary:
         return self.squares / np.maximum(self.observed, np.finfo(float).tiny)
 
     @property
-    def varies(self) -> NDArray[np.bool_]:
+    def differs(self) -> NDArray[np.bool_]:
         """Whether the values of each feature differ by more than rounding errors, shape (D,)."""
         return self.maximum - self.minimum > CONSTANT * self.largest
+
+    @property
+    def varies(self) -> NDArray[np.bool_]:
+        """Whether they do, and have a variance that is a normal number, shape (D,)."""
+        return self.differs & (self.variances >= TINY)
 
     def residual_variances(self) -> Array:
         """Return the residual variance of the regression of each feature on the others: (D,).

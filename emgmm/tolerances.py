@@ -15,8 +15,9 @@ T = TypeVar("T")
 # Floating-point types of rows; rows of other types are converted to the first.
 FLOATS = [np.float64, np.float32]
 
-# Machine epsilon of float64, in which statistics are added.
+# Machine epsilon of float64, in which statistics are added, and its smallest normal number.
 EPS = float(np.finfo(np.float64).eps)
+TINY = float(np.finfo(np.float64).tiny)
 
 
 def checked_afterwards(function: Callable[P, T]) -> Callable[P, T]:
@@ -29,6 +30,17 @@ def checked_afterwards(function: Callable[P, T]) -> Callable[P, T]:
     @wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> T:
         with np.errstate(over="ignore", invalid="ignore"):
+            return function(*args, **kwargs)
+
+    return inner
+
+
+def negligible_underflow(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a function in which numbers that underflow, such as densities, count as 0."""
+
+    @wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+        with np.errstate(under="ignore"):
             return function(*args, **kwargs)
 
     return inner

@@ -22,7 +22,7 @@ from emgmm.mixture import Mixture
 from emgmm.noise import Box, Density, Function, Noise
 from emgmm.parameters import suggestion
 from emgmm.sources import KINDS, ArraySource, Blocks, Source
-from emgmm.sources.conversion import as_parameters, as_rows
+from emgmm.sources.conversion import as_array, as_parameters, as_rows
 from emgmm.sources.finite import is_complete
 from emgmm.sources.frames import evaluated
 from emgmm.sources.known import LabelRules
@@ -105,14 +105,16 @@ def check_width(estimator: BaseEstimator, width: int) -> None:
     """Check that X has the number of features that the estimator expects."""
     known = getattr(estimator, "n_features_in_", None)
     if hasattr(estimator, "means_"):  # which may have been set by hand
-        columns = np.shape(estimator.means_)[-1]
-        if known not in (None, columns):
+        means = estimator.means_
+        is_table = isinstance(means, np.ndarray) and means.ndim == 2
+        columns = (means if is_table else mean_table(means)).shape[1]
+        if known is not None and not np.array_equal(known, columns):
             raise ValueError(
                 f"means_ has {columns} columns, but n_features_in_ is {known}: set both, or fit "
                 "again."
             )
         known = columns
-    if known not in (None, width):
+    if known is not None and not np.array_equal(known, width):
         raise ValueError(
             f"X has {width} features, but {type(estimator).__name__} is expecting "
             f"{known} features as input."
@@ -146,6 +148,17 @@ def count(value: Any, name: str) -> int:
             f"Invalid value for '{name}': {value} . The sampling requires at least one sample."
         )
     return int(value)
+
+
+def sizes(value: Any) -> tuple[int, ...]:
+    """Return the shape of an array that an integer, several of them, or None describes."""
+    values = value if isinstance(value, list | tuple) else np.ravel(value).tolist()
+    found = [] if value is None else list(values)
+    if not all(0 <= number(each) < np.inf and isinstance(each, Integral) for each in found):
+        raise ValueError(
+            f"size must be None, or one or several non-negative integers, but got {value!r}."
+        )
+    return tuple(map(int, found))
 
 
 def whole(X: Any) -> None:
@@ -197,6 +210,10 @@ def _feature_index(feature: Any, names: Sequence[str], n_features: int) -> int:
         if feature not in names:
             known = f"its features are {list(names)}" if names else "it was fitted without names"
             raise ValueError(f"The model has no feature {feature!r}: {known}.")
+        if names.count(feature) > 1:
+            raise ValueError(
+                f"Several features of the model have the name {feature!r}: give their numbers."
+            )
         return names.index(feature)
     if not isinstance(feature, int | np.integer) or isinstance(feature, bool):
         raise TypeError(f"A feature is a number or a name, but got {feature!r}.")
@@ -211,14 +228,14 @@ def _feature_index(feature: Any, names: Sequence[str], n_features: int) -> int:
 
 def given_values(values: Any, names: Sequence[Any]) -> Array:
     """Return finite numbers, one for each of the features with these names or indices."""
-    numbers = np.atleast_1d(np.asarray(values))
+    numbers = np.atleast_1d(as_array(values, "values"))
     if numbers.shape != (len(names),):
         raise ValueError(
             f"There are {len(names)} features, but values has the shape {numbers.shape}: give one "
             "value for each feature."
         )
     for name, value in zip(names, numbers.tolist(), strict=True):
-        if not np.isfinite(_number(value)):
+        if not np.isfinite(number(value)):
             raise ValueError(
                 f"The value of feature {name!r} is {value!r}, but must be a finite number; leave a "
                 "feature out if its value is not known."
@@ -326,14 +343,19 @@ def precisions_cholesky(value: Any, family: Family, n_components: int, n_feature
     return array
 
 
-def _number(value: Any) -> float:
-    """Return a number as a float, and nan for anything else, including booleans."""
-    return np.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+def number(value: Any) -> float:
+    """Return a number as a float, infinity if it is too large, and nan for anything else."""
+    if isinstance(value, bool | np.timedelta64) or not isinstance(value, Real):
+        return np.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf
 
 
 def noise_component(density: Density | None, weight: Any) -> Noise | None:
     """Return the noise component of a model whose attributes a user may have set."""
-    if not 0 <= _number(weight) <= 1:
+    if not 0 <= number(weight) <= 1:
         raise ValueError(f"noise_weight_ must be a number in [0, 1], but is {weight!r}")
     if density is not None:
         return Noise(float(weight), density)
@@ -421,7 +443,7 @@ def assembled(
 
 def given_noise(noise: Any, noise_weight: Any, n_features: int) -> Noise | None:
     """Return the noise component with a given density and weight."""
-    weight = _number(noise_weight)
+    weight = number(noise_weight)
     if not 0 <= weight < 1:
         raise ValueError(f"noise_weight must be a number in [0, 1), but got {noise_weight!r}")
     if noise is None:
@@ -433,7 +455,7 @@ def given_noise(noise: Any, noise_weight: Any, n_features: int) -> Noise | None:
         return None
     if callable(noise):
         return Noise(weight, Function(noise))
-    density = _number(noise)
+    density = number(noise)
     if not 0 < density < np.inf:
         raise ValueError(
             f"noise is {noise!r}, but without data to compute a volume from it must be a density "

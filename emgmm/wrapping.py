@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm.acceleration import Scheme
+from emgmm.base import check_own
 from emgmm.covariances import Family
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import EMWarning, FailedFitError
@@ -153,8 +154,14 @@ class MixtureWrapper(ValidationMixin, BaseEstimator):
         """Return the fitted mixture, or that of its Gaussian components if there is noise."""
         check_is_fitted(self)
         model: Any = self.model_
+        check_own(model, type(self).__name__)
         if model.noise is None:
             return self.model_
+        if not model.weights_.sum() > 0:
+            raise ValueError(
+                "All weight of the mixture is that of its noise, so that no component is left: fit "
+                "a model with a smaller noise density, or with noise=None."
+            )
         return GaussianMixture.from_parameters(
             model.weights_ / model.weights_.sum(),
             model.means_,
@@ -168,7 +175,8 @@ def ridge_of(rows: Rows) -> float:
     """Return the ridge of rows whose covariance is singular; 0 if no column varies."""
     values = rows.values if rows.weights is None else rows.values[rows.weights > 0]
     varies = np.fmax.reduce(values, axis=0) > np.fmin.reduce(values, axis=0)
-    variances = replace(rows, values=(rows.values - rows.mean) ** 2).mean[varies]
+    with np.errstate(under="ignore"):
+        variances = replace(rows, values=(rows.values - rows.mean) ** 2).mean[varies]
     return RIDGE * float(variances.min(initial=np.inf)) if varies.any() else 0.0
 
 

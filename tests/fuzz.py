@@ -1134,6 +1134,10 @@ def examine(number):
     elif share < 0.6:
         judge_choice(judge, case, random)
     judge_singular(judge, case, random)
+    more = np.random.default_rng([number, 2])
+    from fuzz_models import JUDGES  # which uses this module
+
+    JUDGES[more.integers(len(JUDGES))](judge, case, more)
     return judge.faults
 
 
@@ -1152,6 +1156,7 @@ def main():
     parser = argparse.ArgumentParser(description="Fuzz emgmm; see the module's docstring.")
     parser.add_argument("--minutes", type=float, default=1.0, help="how long (default 1)")
     parser.add_argument("--seed", type=int, default=0, help="number of the first case (default 0)")
+    parser.add_argument("--report", type=float, default=1.0, help="minutes between two reports")
     parser.add_argument("--case", type=int, help="examine this case only, and describe it")
     options = parser.parse_args()
     if options.case is not None:
@@ -1161,6 +1166,7 @@ def main():
         return 0
     signal.signal(signal.SIGALRM, _give_up)
     started, number, kinds = time.monotonic(), options.seed, defaultdict(list)
+    said = started
     while time.monotonic() - started < 60 * options.minutes:
         begun = time.process_time()
         signal.alarm(300)
@@ -1179,6 +1185,9 @@ def main():
             kinds[kind].append(number)
             print(f"{number} | {kind} | {detail}", flush=True)
         number += 1
+        if time.monotonic() - said > 60 * options.report:  # a killed run tells how far it came
+            said = time.monotonic()
+            print(f"# {number - options.seed} cases from {options.seed} on", flush=True)
     print(f"\n{number - options.seed} cases from {options.seed} on")
     for kind, numbers in sorted(kinds.items(), key=lambda item: -len(item[1])):
         print(f"{len(numbers):5d}  {kind}: cases {sorted(set(numbers))[:4]}")
@@ -1186,4 +1195,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.path.insert(0, str(Path(__file__).parent))
+    import fuzz
+
+    sys.exit(fuzz.main())

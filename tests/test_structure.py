@@ -37,7 +37,7 @@ LAYERS = [
     {"mixture", "statistics", "summary"},
     {"prior", "degeneracy", "constraints"},
     {"sources"},
-    {"validation"},
+    {"validation", "targets"},
     {"estep", "mstep"},
     {"em", "prediction"},
     {"acceleration"},

@@ -36,6 +36,7 @@ from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource, Rows, Sum
 from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
+from emgmm.tolerances import checked_afterwards
 from emgmm.typing import Array
 
 # Event of a mixture that was computed from a sample.
@@ -137,6 +138,7 @@ class Sampled(Plain):
         return replace(self, step=evaluate(em, mixture, SAMPLE))
 
 
+@checked_afterwards
 def limit(em: EM, mixture: Mixture) -> Mixture:
     """Return the mixture that EM with Anderson acceleration reaches, or the last definite one."""
     state: Warmup | Accelerated = Warmup(evaluate(em, mixture))

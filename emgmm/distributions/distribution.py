@@ -19,6 +19,8 @@ from emgmm.distributions.modes import modes
 from emgmm.distributions.univariate import Univariate
 from emgmm.mixture import Mixture
 from emgmm.noise import Box
+from emgmm.sources.conversion import as_numbers
+from emgmm.tolerances import negligible_underflow
 from emgmm.typing import Array
 
 # Number of draws for the entropy by default.
@@ -111,7 +113,7 @@ class MixtureDistribution:
 
     def _points(self, x: Any) -> tuple[Array, tuple[int, ...]]:
         """Return x as (n, D) rows, and the shape of results."""
-        x = np.asarray(x, dtype=np.float64)
+        x = as_numbers(x, "x")
         if self.n_features == 1:
             return x.reshape(-1, 1), x.shape
         if not x.ndim or x.shape[-1] != self.n_features:
@@ -122,6 +124,7 @@ class MixtureDistribution:
         return x.reshape(-1, self.n_features), x.shape[:-1]
 
     # -- densities -------------------------------------------------------------------------------
+    @negligible_underflow
     def logpdf(self, x: Any) -> Any:
         """Compute the logarithm of the density, which is accurate where the density underflows.
 
@@ -157,7 +160,8 @@ class MixtureDistribution:
         float or ndarray
             Densities, in one over the product of the units of the features.
         """
-        return np.exp(self.logpdf(x))
+        with np.errstate(over="ignore", under="ignore"):
+            return np.exp(self.logpdf(x))
 
     # -- probabilities ---------------------------------------------------------------------------
     def logcdf(self, x: Any) -> Any:
@@ -207,7 +211,8 @@ class MixtureDistribution:
         >>> model.distribution().cdf([[2.0, 2.0], [4.0, 4.0]]).round(3)
         array([0.478, 0.625])
         """
-        return np.exp(self.logcdf(x))
+        with np.errstate(under="ignore"):
+            return np.exp(self.logcdf(x))
 
     def logsf(self, x: Any) -> Any:
         """Compute the logarithm of the survival function `sf`, with the precision of `logcdf`.
@@ -240,8 +245,10 @@ class MixtureDistribution:
         float or ndarray
             Probabilities, with the precision of `cdf`.
         """
-        return np.exp(self.logsf(x))
+        with np.errstate(under="ignore"):
+            return np.exp(self.logsf(x))
 
+    @negligible_underflow
     def _log_probability(self, x: Any, sign: int) -> Any:
         """Return log P(X <= x) for every feature, or log P(X >= x) if `sign` is -1."""
         rows, shape = self._points(x)
@@ -311,9 +318,10 @@ class MixtureDistribution:
         """
         return self._quantiles("isf", q, -1)
 
+    @negligible_underflow
     def _quantiles(self, method: str, q: Any, sign: int) -> Any:
         self._require_one_feature(method)
-        q = np.asarray(q, dtype=np.float64)
+        q = as_numbers(q, "q")
         return self._univariate.quantile(q.ravel(), sign).reshape(q.shape)[()]
 
     def interval(self, confidence: Any) -> tuple[Any, Any]:
@@ -335,7 +343,7 @@ class MixtureDistribution:
             If there is more than one feature.
         """
         self._require_one_feature("interval")
-        tail = 0.5 * (1.0 - np.asarray(confidence, dtype=np.float64))
+        tail = 0.5 * (1.0 - as_numbers(confidence, "confidence"))
         return self.ppf(tail), self.isf(tail)
 
     # -- draws and moments -----------------------------------------------------------------------
@@ -353,11 +361,16 @@ class MixtureDistribution:
         -------
         float or ndarray
             Draws, of shape `size`; in more than one dimension, the features are the last axis.
+
+        Raises
+        ------
+        ValueError
+            If `size` is not a non-negative integer or a tuple of these.
         """
         random: Any = random_state
         if not isinstance(random, np.random.Generator):
             random = check_random_state(random)
-        shape = () if size is None else tuple(np.atleast_1d(size).tolist())
+        shape = validation.sizes(size)
         rows, _ = self.mixture.sample(int(np.prod(shape)), random)
         rows = rows[random.permutation(len(rows))]  # they are grouped by component
         return rows.reshape(shape if self.n_features == 1 else (*shape, self.n_features))[()]
@@ -405,6 +418,7 @@ class MixtureDistribution:
     def _scalar(self, values: Array) -> Any:
         return float(values[0]) if self.n_features == 1 else values
 
+    @negligible_underflow
     def _moments(self) -> tuple[Array, Array]:
         """Return the mean and the covariance."""
         mixture, box = self.mixture, self._box

@@ -11,6 +11,7 @@ from scipy.sparse import eye_array, kron, vstack
 from emgmm import validation
 from emgmm.distributions.distribution import DRAWS, MixtureDistribution
 from emgmm.mixture import LOG_2_PI
+from emgmm.tolerances import negligible_underflow
 from emgmm.typing import Array
 
 # Tolerances of the linear program, the smallest that the solver allows.
@@ -28,6 +29,7 @@ MonteCarloResult.value.__doc__ = "Estimate."
 MonteCarloResult.standard_error.__doc__ = "Standard error of the estimate."
 
 
+@negligible_underflow
 def kl_divergence(
     p: Any, q: Any, *, n_samples: int = DRAWS, random_state: Any = None
 ) -> MonteCarloResult:
@@ -78,6 +80,7 @@ def kl_divergence(
     return MonteCarloResult(float(np.mean(differences)), float(error))
 
 
+@negligible_underflow
 def l2_distance(p: Any, q: Any) -> float:
     """Compute the L2 distance between the densities of two mixtures.
 
@@ -126,6 +129,7 @@ def l2_distance(p: Any, q: Any) -> float:
     return float(np.sqrt(max(0.0, square)) * np.exp(0.5 * largest))
 
 
+@negligible_underflow
 def wasserstein_distance(p: Any, q: Any) -> float:
     """Compute the Wasserstein distance between two mixtures, transporting components to components.
 

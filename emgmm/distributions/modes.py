@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
 from emgmm.mixture import Mixture
-from emgmm.tolerances import EPS
+from emgmm.tolerances import EPS, negligible_underflow
 from emgmm.typing import Array
 
 # Number of starts between the means of the components, and the largest for each pair of them.
@@ -39,6 +39,7 @@ SAME = 1e-4
 ASCENT = 1e-6
 
 
+@negligible_underflow
 def modes(mixture: Mixture) -> Array:
     """Return the local maxima of the Gaussian components together, (M, D), the highest first."""
     density = _Density(mixture)

@@ -11,6 +11,7 @@ from emgmm.covariances import Structure, family_of_marginals
 from emgmm.distributions.density import log_joint_of_complete
 from emgmm.mixture import Mixture
 from emgmm.noise import Noise
+from emgmm.tolerances import negligible_underflow
 from emgmm.typing import Array
 
 
@@ -39,6 +40,7 @@ def marginal(mixture: Mixture, features: Sequence[int]) -> Mixture:
     )
 
 
+@negligible_underflow
 def conditional(mixture: Mixture, given: Sequence[int], values: Array) -> Mixture:
     """Return the distribution of the other features given the values of some, in float64.
 

@@ -19,7 +19,7 @@ from emgmm.prior import is_collinear
 from emgmm.sources import Source
 from emgmm.sources.block import Block
 from emgmm.summary import CONSTANT, DataSummary
-from emgmm.tolerances import EPS
+from emgmm.tolerances import EPS, TINY
 from emgmm.typing import Array
 
 # Variance of a linear combination of standardized features below which it is recomputed from the
@@ -98,12 +98,13 @@ def singular_features(em: EM) -> tuple[int, ...]:
     """Return the features because of which every covariance of the family would be singular.
 
     These features are constant or linearly dependent in all rows of positive weight, up to the
-    rounding of their values, and the ridge is not larger than that. Linear dependence cannot be
-    judged from moments of rows that miss some of the features; such rows are ignored.
+    rounding of their values, or their variance underflows, and the ridge is not larger than that.
+    Linear dependence cannot be judged from moments of rows that miss some of the features; such
+    rows are ignored.
     """
     summary, structure, ridge = em.summary, em.family.structure, em.m_step.ridge
     D = len(summary.mean)
-    varies = summary.varies | (ridge**0.5 > CONSTANT * summary.largest)
+    varies = summary.varies | ((ridge >= TINY) & (ridge**0.5 > CONSTANT * summary.largest))
     varying = structure.variances(structure.outer(varies[None].astype(float)), D)[0]
     if not varying.all():
         return tuple(np.flatnonzero(varying == 0).tolist())
@@ -112,7 +113,7 @@ def singular_features(em: EM) -> tuple[int, ...]:
     sds = np.sqrt(np.diag(covariance))
     variances, vectors = np.ones(D), np.eye(D)
     if structure.has_covariances and D > 1:
-        variances, vectors = np.linalg.eigh(covariance / np.outer(sds, sds))
+        variances, vectors = np.linalg.eigh(covariance / sds[:, None] / sds)
     axes = vectors / sds[:, None]
     terms = np.abs(axes) * (varies * summary.largest)[:, None]  # constants have no rounding
     error = np.maximum(ROUNDING * EPS * terms.sum(axis=0), DEPENDENT)

@@ -127,7 +127,7 @@ def stopped_short(remaining_gain: float, allowed: float) -> list[EMWarning]:
 def large_ridge(summary: DataSummary, ridge: float) -> list[EMWarning]:
     """Return the warning of a ridge that is large compared with the variance of a feature."""
     variances = summary.variances
-    found = np.flatnonzero(summary.varies & (ridge > LARGE_RIDGE * variances))
+    found = np.flatnonzero(summary.differs & (ridge > LARGE_RIDGE * variances))
     if not len(found):
         return []
     warning = RegularizationWarning(
@@ -136,7 +136,7 @@ def large_ridge(summary: DataSummary, ridge: float) -> list[EMWarning]:
         "Rescale these features, use a smaller reg_covar, or set prior='conjugate'."
     )
     warning.features = tuple(found.tolist())
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", divide="ignore"):
         warning.shares = tuple((ridge / variances[found]).tolist())
     return [warning]
 

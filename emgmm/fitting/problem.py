@@ -119,7 +119,7 @@ def problem_of(
     if wanted is not None and prior is not None:
         values = {name: value for name, value in vars(wanted).items() if value is not None}
         wanted = replace(prior, **values)
-    ridge, concentration = estimator.reg_covar, estimator.weight_concentration
+    ridge, concentration = float(estimator.reg_covar), float(estimator.weight_concentration)
     if constraints is None:
         constraints = constraints_on(estimator, given, family, n_components)
     return Problem(
@@ -139,7 +139,7 @@ def constraints_on(estimator: Any, given: Given, family: Family, n_components: i
 
 def options_of(estimator: Any, start: Start, given: Given) -> Options:
     """Read the options from an estimator's parameters; the arguments are those of `Options`."""
-    rules = Rules(estimator.tol, estimator.max_iter, estimator.break_symmetry)
+    rules = Rules(float(estimator.tol), int(estimator.max_iter), estimator.break_symmetry)
     start_from = estimator.init_params
     is_array = not (isinstance(start_from, str) or callable(start_from))  # the same start each time
     n_init = 1 if is_array else estimator.n_init

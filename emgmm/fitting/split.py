@@ -23,6 +23,7 @@ from emgmm.fitting.labels import closest_order, with_means
 from emgmm.initialization import kmeans_labels
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
+from emgmm.tolerances import TINY
 from emgmm.typing import Array
 
 # Maximum number of rows from which the positions are chosen.
@@ -31,8 +32,6 @@ SAMPLE_ROWS = 4096
 # Fractions of the planned offsets that are tried in turn. With the full offsets, the covariances
 # would be those within the clusters of the sample, which may not be positive definite.
 FRACTIONS = (0.97, 0.9, 0.75, 0.5)
-
-TINY = float(np.finfo(float).tiny)
 
 # Mean of the upper half of a standard normal distribution.
 HALF_NORMAL_MEAN = float(np.sqrt(2 / np.pi))
@@ -89,7 +88,7 @@ def possible_plans(rows: Array, weights: Array, n_members: int, seed: int) -> It
     sd = np.sqrt(np.diag(covariance))
     varies = sd > 1e-9 * np.abs(rows).max(axis=0)
     per_sd = np.where(varies, 1 / np.where(varies, sd, 1.0), 0.0)
-    variances, axes = np.linalg.eigh(covariance * np.outer(per_sd, per_sd))
+    variances, axes = np.linalg.eigh(covariance * per_sd[:, None] * per_sd)
     whitening = (axes / np.sqrt(np.maximum(variances, 1e-9))) * per_sd[:, None]
     yield plan_along_axis(rows, weights, n_members)
     if len(np.unique(rows[weights > 0], axis=0)) < n_members:

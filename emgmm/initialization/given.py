@@ -104,7 +104,9 @@ def assignment_of(
             "responsibilities or means; use integer labels instead."
         )
     if kind == "f" and are_responsibilities:
-        wrong = np.flatnonzero((answer < 0).any(axis=1) | (np.abs(answer.sum(axis=1) - 1) > 1e-6))
+        with np.errstate(over="ignore", invalid="ignore"):
+            totals = answer.sum(axis=1)
+            wrong = np.flatnonzero((answer < 0).any(axis=1) | ~(np.abs(totals - 1) <= 1e-6))
         if len(wrong):
             raise ValueError(
                 f"init_params {verb} responsibilities {answer[wrong[0]]} for row {wrong[0]}; "

@@ -15,6 +15,7 @@ from emgmm.mixture import Mixture
 from emgmm.prediction import summed
 from emgmm.sources import Source
 from emgmm.sources.block import Block
+from emgmm.tolerances import negligible_underflow
 from emgmm.typing import Array, Integers
 from emgmm.validation import check_some_observed
 
@@ -173,6 +174,7 @@ def two_lines(entropies: Array, corner: int) -> tuple[Array, Array]:
     return fits[0], fits[1]
 
 
+@negligible_underflow
 def elbow(entropies: Array) -> int:
     """Return the number of clusters at which two lines fit best that meet there.
 
@@ -186,6 +188,8 @@ def elbow(entropies: Array) -> int:
     corners = range(2, len(entropies))
     if not corners:
         return len(entropies)
+    # A power of two by which squares of entropies near 0 do not underflow.
+    entropies = np.ldexp(entropies, -np.frexp(np.abs(entropies).max())[1])
 
     def squares(corner: int) -> float:
         below, above = two_lines(entropies, corner)

@@ -319,7 +319,7 @@ def merge_components(
     check_own(model, "merge_components")
     mixture = fitted_mixture(model)
     K = mixture.n_components
-    if method not in HEIGHTS:
+    if not isinstance(method, str) or method not in HEIGHTS:
         raise ValueError(
             f"method must be one of {sorted(HEIGHTS)}, but got {method!r}."
             f"{suggestion(method, HEIGHTS)}"
@@ -348,7 +348,7 @@ def merge_components(
         linkage_=hierarchy.linkage(K, pairs, heights),
         entropy_=entropy,
         component_to_cluster_=np.arange(K),
-        _model=copy.copy(model),  # a later fit of the model does not change the clusters
+        _model=copy.deepcopy(model),  # later changes of the model do not change the clusters
         _levels=partitions,
     )
     return merged.cut(n_clusters)

@@ -7,9 +7,10 @@ Its error message is extended by the row and the column of the entry that is not
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date, time, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,42 @@ def as_parameters(value: Any, name: str, **checks: Any) -> Array:
     return _converted(value, name, finite=True, dtype=FLOATS, copy=True, **checks)
 
 
+def as_numbers(value: Any, name: str) -> Array:
+    """Return numbers of any shape as a float64 array, with NaN where they are masked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an entry is not a number; the message contains `name`.
+    """
+    if _is_plain(value) and value.dtype == np.float64:
+        return np.asarray(value)
+    if isinstance(value, complex | np.complexfloating):
+        raise TypeError(f"{name} must be real numbers, but is {value!r}.")
+    return _converted(
+        value,
+        name,
+        dtype=np.float64,
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_min_samples=0,
+        ensure_min_features=0,
+    )
+
+
+def as_responses(value: Any) -> Array:
+    """Return `value` as an array of float32 or float64 with one or two dimensions.
+
+    Masked entries become NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an entry is not a number, or infinite; the message names it.
+    """
+    return _converted(value, "y", finite="allow-nan", dtype=FLOATS, ensure_2d=False)
+
+
 def as_array(value: Any, name: str) -> NDArray[Any]:
     """Return an array-like as an array of its own type, with NaN where it is masked.
 
@@ -100,7 +137,9 @@ def check_no_times(value: Any, name: str) -> None:
             )
 
 
-def _converted(value: Any, name: str, *, finite: bool = False, **checks: Any) -> Array:
+def _converted(
+    value: Any, name: str, *, finite: bool | Literal["allow-nan"] = False, **checks: Any
+) -> Array:
     value = _on_host(value, name)
     if isinstance(value, list | tuple):
         value = _from_sequence([_on_host(row, name) for row in value])
@@ -110,6 +149,7 @@ def _converted(value: Any, name: str, *, finite: bool = False, **checks: Any) ->
             "DataFrame of it, or numpy.lib.recfunctions.structured_to_unstructured of it."
         )
     check_no_times(value, name)
+    _check_distinct(column_labels(value), name)
     value = _unmasked(value)
     try:
         with np.errstate(all="ignore"):  # overflow gives infinity, which is rejected later
@@ -118,6 +158,16 @@ def _converted(value: Any, name: str, *, finite: bool = False, **checks: Any) ->
     except (OverflowError, TypeError, ValueError) as error:
         _name_entry(value, name, error)
         raise
+
+
+def _check_distinct(labels: Sequence[Any] | None, name: str) -> None:
+    """Raise an error that names a label which two columns of a table have."""
+    repeated = [label for label, times in Counter(labels or ()).items() if times > 1]
+    if repeated:
+        raise ValueError(
+            f"{name} has several columns with the name {repeated[0]!r}: rename them, or pass an "
+            "array."
+        )
 
 
 def _on_host(value: Any, name: str) -> Any:
@@ -231,8 +281,8 @@ def _name_entry(value: Any, name: str, error: Exception) -> None:
         other = next((i for i, width in enumerate(widths) if width != widths[0]), None)
         if other is not None:
             raise ValueError(
-                f"{error} (Row {other}, counted from 0, has {widths[other]} entries, but the first "
-                f"row has {widths[0]}.)"
+                f"{error} ({name} is not a table. Row {other}, counted from 0, has {widths[other]} "
+                f"entries, but the first row has {widths[0]}.)"
             ) from error
         value = np.array(value, dtype=object)
     for where, column in _unchecked_columns(value):

@@ -153,8 +153,9 @@ class LabelRules:
         found[:, : array.shape[1]] = array
         unknown = np.isnan(array).all(axis=1)
         found[unknown] = np.nan
-        totals = found.sum(axis=1)
-        right = (found >= 0).all(axis=1) & (np.abs(totals - 1) <= NORMALIZED)
+        with np.errstate(over="ignore", invalid="ignore"):
+            totals = found.sum(axis=1)
+            right = (found >= 0).all(axis=1) & (np.abs(totals - 1) <= NORMALIZED)
         wrong = np.flatnonzero(np.logical_not(right | unknown))
         if len(wrong):
             raise ValueError(
@@ -167,9 +168,19 @@ class LabelRules:
 
 def as_labels(value: Any) -> NDArray[Any]:
     """Convert an array-like of labels or responsibilities; masked entries are unknown."""
-    array = value if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
-    if isinstance(array, np.ma.MaskedArray):
-        array = array.filled(np.nan if array.dtype.kind == "f" else -1)
+    if not isinstance(value, np.ma.MaskedArray):
+        try:
+            return np.asarray(value)
+        except ValueError as error:
+            raise ValueError(
+                f"labels is not an array: {error} Give one integer for each row, or one row of "
+                "responsibilities."
+            ) from error
+    if value.dtype.kind not in "iuf":
+        return np.asarray(value)
+    are_labels = value.dtype.kind in "iu" and value.ndim == 1
+    array = np.array(value, dtype=np.int64 if are_labels else np.float64)
+    array[np.ma.getmaskarray(value)] = -1 if are_labels else np.nan
     return array
 
 
