@@ -29,6 +29,7 @@ import numpy as np
 import sklearn
 import torch
 
+from benchmarks.covariances import dense
 from benchmarks.libraries import estimators
 from benchmarks.limit import n_products
 from benchmarks.problems import Problem, Start
@@ -174,9 +175,9 @@ def of_gmmx(problem: Problem, X: Any, start: Start) -> float:
         means, covariances, weights, problem.covariance_type
     )
     fitter = EMFitter(max_iter=problem.iterations, tol=0.0, reg_covar=problem.reg_covar)
-    rows = jax.dlpack.from_dlpack(X)
-    end = fitter.fit(rows, begin).gmm
-    return float(end.log_prob(rows[:SCORED]).mean())
+    end = fitter.fit(jax.dlpack.from_dlpack(X), begin).gmm
+    covariances = dense(end.covariances.values_numpy, problem.covariance_type, *means.shape)
+    return likelihood((end.weights_numpy, end.means_numpy, covariances), X[:SCORED])
 
 
 def likelihood(fitted: Any, X: Any) -> float:

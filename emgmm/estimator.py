@@ -356,7 +356,9 @@ class GaussianMixture(
             Jordan 1994); a row without observed values only counts as a row. An array that is not
             in memory (``numpy.memmap``, ``h5py.Dataset``, ``zarr.Array``) is read in slices in each
             pass. The chunks of a Dask array or DataFrame are processed where they are, and
-            predictions for one are Dask arrays.
+            predictions for one are Dask arrays. Arrays of PyTorch, CuPy and other libraries stay on
+            their device with ``sklearn.set_config(array_api_dispatch=True)``, and predictions for
+            them are there, too.
         y : Ignored
             Present for API consistency.
         sample_weight : array-like of shape (n_samples,), or blocks, default=None

@@ -92,7 +92,6 @@ class DeviceBlock(Block):
         mean = to_host(xp.matmul(weights, rows)) / (self.weight or 1.0)
         phi = features(device, family.structure, rows, mean, np.float64, constant=False)
         moments = to_host(xp.matmul(phi, weights))
-        mean = mean + moments[:D] / (self.weight or 1.0)  # the rounding error of the mean
         squares = to_host(xp.matmul(phi[:D, :] * phi[:D, :], weights))
         scatter = family.structure.from_monomials(moments[None, D:], D)[0]
         low, high = (to_host(f(rows, axis=0)) for f in (xp.min, xp.max))
