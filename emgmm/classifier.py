@@ -552,13 +552,18 @@ def _log_sum(log_joint: Array) -> Array:
 
 def _log_posterior(log_joint: Array) -> Array:
     total = _log_sum(log_joint)
-    far = np.flatnonzero(np.isneginf(total))
+    _check_within_reach(total)
+    return log_joint - total[:, None]
+
+
+def _check_within_reach(log_densities: Array) -> None:
+    """Raise an error if the log-density of a row is -inf."""
+    far = np.flatnonzero(np.isneginf(log_densities))
     if len(far):
         raise ValueError(
-            f"Row {far[0]} of X, counted from 0, is so far from all classes that its "
-            "log-density is -inf in each of them, and none is more probable than another."
+            f"Row {far[0]} of X, counted from 0, is so far from all classes that its log-density "
+            "is -inf in each of them, and none is more probable than another."
         )
-    return log_joint - total[:, None]
 
 
 def _log_density(mixture: Mixture, rows: Array) -> Array:
