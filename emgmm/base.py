@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 
 from emgmm import prediction, validation
+from emgmm.callbacks import CallbackMixin
 from emgmm.constraints import FREE, Constraints
 from emgmm.diagnostics import MixtureSummary, gain_ahead, is_cheap
 from emgmm.em import EM
@@ -31,7 +32,7 @@ from emgmm.typing import Array, Integers, RandomState
 SAME = 1e-12
 
 
-class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]
+class BaseMixture(CallbackMixin, ValidationMixin, DensityMixin, BaseEstimator, ABC):
     """An estimator that holds a mixture once it is fitted."""
 
     _own_fit: Callable[..., Any]

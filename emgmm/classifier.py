@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
@@ -17,16 +18,33 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from emgmm import attributes, validation
 from emgmm.acceleration import Scheme
 from emgmm.base import fitted_mixture
+from emgmm.callbacks import CallbackMixin, Task
 from emgmm.covariances import FAMILIES, Family, Grouped
 from emgmm.em import EM
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import FailedFitError, issue
+from emgmm.fitting.loop import Run
+from emgmm.fitting.progress import Reporter
 from emgmm.mixture import Mixture
 from emgmm.parameters import Hidden, ValidationMixin, one_of
 from emgmm.prediction import certainty, log_density, row_by_row, summed
 from emgmm.prior import NormalInverseWishart
-from emgmm.selection.candidates import CRITERIA, Candidate, Search, figures_of, ranked
-from emgmm.selection.estimator import MAX_ITER, TOL, GaussianMixtureIC, families, search_of
+from emgmm.selection.candidates import (
+    CRITERIA,
+    LEFT_OUT,
+    Candidate,
+    Search,
+    figures_of,
+    ranked,
+)
+from emgmm.selection.estimator import (
+    MAX_ITER,
+    TOL,
+    GaussianMixtureIC,
+    families,
+    fitted_in,
+    search_of,
+)
 from emgmm.sources import ArraySource, Rows
 from emgmm.sources.known import LabelRules
 from emgmm.threads import one_blas_thread
@@ -87,7 +105,7 @@ class Classes(NamedTuple):
     warnings: Sequence[UserWarning] = ()
 
 
-class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator):
+class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin, BaseEstimator):
     """Classifier whose classes have Gaussian mixtures as densities.
 
     A row belongs to the class with the largest posterior probability, by Bayes' theorem.
@@ -261,19 +279,33 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         with attributes.unchanged_by_errors(self):
             rows = self._training_rows(X, y, sample_weight)
             self.classes_ = rows.classes
-            with one_blas_thread():
-                fit = self._fit_shared if self.components == "shared" else self._fit_separate
-                found = fit(rows)
-            self.mixtures_ = [self._estimator(mixture) for mixture in found.mixtures]
-            self.class_prior_, self.n_iter_ = found.proportions, found.n_iter
-            if self.priors is not None:
-                self.class_prior_ = _probabilities(self.priors, len(rows.classes))
-            self.transduction_ = rows.classes[np.maximum(rows.codes, 0)]
-            unknown = rows.codes < 0
-            if unknown.any():
-                self.transduction_[unknown] = self.predict(_part(X, unknown))
+            if self.components == "shared":
+                n_tasks = len(families(self.covariance_type, self.n_features_in_))
+            else:
+                n_tasks = len(rows.classes) + (not rows.all_known)
+
+            def fit(task: Task) -> Classes:
+                with one_blas_thread():
+                    shared = self.components == "shared"
+                    found = (self._fit_shared if shared else self._fit_separate)(rows, task)
+                self.__dict__.update(self._attributes_of(found))
+                self.transduction_ = rows.classes[np.maximum(rows.codes, 0)]
+                unknown = rows.codes < 0
+                if unknown.any():
+                    self.transduction_[unknown] = self.predict(_part(X, unknown))
+                return found
+
+            found = self._observed(fit, X, y, sample_weight, n_tasks)
         issue(found.warnings)
         return self
+
+    def _attributes_of(self, found: Classes) -> dict[str, Any]:
+        """Return the fitted attributes that the mixtures of all classes determine."""
+        priors = found.proportions
+        if self.priors is not None:
+            priors = _probabilities(self.priors, len(found.mixtures))
+        mixtures = [self._estimator(mixture) for mixture in found.mixtures]
+        return {"mixtures_": mixtures, "class_prior_": priors, "n_iter_": found.n_iter}
 
     def _training_rows(self, X: Any, y: Any, sample_weight: Any) -> TrainingRows:
         """Validate the rows, their weights and their classes."""
@@ -310,19 +342,26 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         return training
 
     # -- one component per class, one family for all ----------------------------------------------
-    def _fit_shared(self, rows: TrainingRows) -> Classes:
+    def _fit_shared(self, rows: TrainingRows, task: Task) -> Classes:
         if not (isinstance(self.n_components, Integral) and self.n_components == 1):
             raise ValueError(
                 f"n_components is {self.n_components!r}, but components='shared' has one component "
                 "for each class: set n_components=1, or components='separate'."
             )
         selection = self._selection()
-        search = search_of(selection, rows.source(LabelRules(len(rows.classes))))
-        plain = rows.source()
-        candidates = [
-            self._shared_candidate(search, plain, len(rows.classes), family)
-            for family in families(self.covariance_type, plain.n_features)
-        ]
+        sizes = [1] * len(rows.classes)
+        search = replace(
+            search_of(selection, rows.source(LabelRules(len(sizes)))),
+            task=task,
+            attributes=lambda _, run: self._attributes_of(_classes(run, sizes)),
+        )
+        plain, candidates, stop = rows.source(), [], False
+        for family in families(self.covariance_type, plain.n_features):
+            candidate = Candidate(len(sizes), family, failure=LEFT_OUT if stop else "")
+            if not stop:
+                fit = partial(self._shared_candidate, search, plain, candidate)
+                candidate, stop = search.observe(candidate, fit)
+            candidates.append(candidate)
         entries = [candidate.entries() for candidate in candidates]
         self.results_ = {name: np.array([row[name] for row in entries]) for name in entries[0]}
         self.results_["rank"] = ranks = ranked(candidates, self.criterion)
@@ -330,18 +369,17 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
             raise ValueError(f"No family could be fitted. {candidates[0].failure}")
         result = candidates[int(np.nanargmin(ranks))].result
         assert result is not None
-        parts = _parts(result.mixture, [1] * len(rows.classes))
-        proportions = result.mixture.weights.astype(float)
-        return Classes(parts, proportions, result.run.n_iter, result.warnings)
+        return _classes(result.run, sizes)._replace(warnings=result.warnings)
 
     def _shared_candidate(
-        self, search: Search, plain: ArraySource, n_classes: int, family: str | Family
+        self, search: Search, plain: ArraySource, candidate: Candidate, reporter: Reporter
     ) -> Candidate:
         """Fit one component to each class, and evaluate the density of the rows without classes."""
-        candidate = Candidate(n_classes, family)
+        n_classes = candidate.n_components
         try:
-            result = search.fit(candidate, search.options)
+            result = search.fit(candidate, search.options, reporter=reporter)
         except ValueError as error:
+            reporter.close()
             return replace(candidate, failure=str(error))
         mixture = result.mixture
         seen = EM(plain, result.em.m_step, n_classes).expect(mixture)
@@ -352,14 +390,14 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         )
 
     # -- a mixture for each class -----------------------------------------------------------------
-    def _fit_separate(self, rows: TrainingRows) -> Classes:
+    def _fit_separate(self, rows: TrainingRows, task: Task) -> Classes:
         # An invalid covariance_type is an error that does not concern a single class.
         families(self.covariance_type, rows.rows.values.shape[1])
         selections, tables = [], []
         for code, name in enumerate(rows.classes):
             own = rows.rows.take(np.flatnonzero(rows.codes == code))
             try:
-                selection = self._selection().fit(own.values, sample_weight=own.weights)
+                selection = fitted_in(task, self._selection(), own.values, own.weights)
             except ValueError as error:
                 raise ValueError(f"Class {name}: {error}") from None
             selections.append(selection)
@@ -371,11 +409,13 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         proportions = rows.counts / rows.counts.sum()
         mixtures = [fitted_mixture(selection) for selection in selections]
         if not rows.all_known:
-            return self._refit(rows, mixtures, proportions)
+            return self._refit(rows, mixtures, proportions, task)
         n_iter = max(selection.best_estimator_.n_iter_ for selection in selections)
         return Classes(mixtures, proportions, n_iter)
 
-    def _refit(self, rows: TrainingRows, mixtures: list[Mixture], proportions: Array) -> Classes:
+    def _refit(
+        self, rows: TrainingRows, mixtures: list[Mixture], proportions: Array, task: Task
+    ) -> Classes:
         """Fit the mixtures of all classes together, by EM from those of the labelled rows."""
         sizes = [mixture.n_components for mixture in mixtures]
         joint = _joint(mixtures, proportions)
@@ -384,16 +424,19 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         rules = LabelRules(len(class_of), components=allowed)
         search = search_of(self._selection(), rows.source(rules))
         candidate = Candidate(len(class_of), joint.family)
+        own = task.subtask(
+            "all-classes", 1, attributes=lambda run: self._attributes_of(_classes(run, sizes))
+        )
+        reporter = own.reporter(0, 1)
         try:
-            result = search.fit(candidate, search.options, initial=joint)
+            result = search.fit(candidate, search.options, initial=joint, reporter=reporter)
         except FailedFitError as error:
             raise ValueError(
                 f"The fit with unlabelled rows failed, in which the components of all classes are "
                 f"numbered consecutively: {error}"
             ) from None
-        weights = np.bincount(class_of, result.mixture.weights)
-        parts, proportions = _parts(result.mixture, sizes), weights / weights.sum()
-        return Classes(parts, proportions, result.run.n_iter, result.warnings)
+        own.end(lambda: result.run)
+        return _classes(result.run, sizes)._replace(warnings=result.warnings)
 
     def _selection(self) -> GaussianMixtureIC:
         return GaussianMixtureIC(**{name: getattr(self, name) for name in PASSED_ON})
@@ -572,6 +615,13 @@ def _joint(mixtures: Sequence[Mixture], proportions: Array) -> Mixture:
     weights = [share * each.weights / each.weights.sum() for share, each in pairs]
     means = np.concatenate([each.means for each in mixtures])
     return Mixture.of(np.concatenate(weights), means, np.concatenate(covariances), family)
+
+
+def _classes(run: Run, sizes: Sequence[int]) -> Classes:
+    """Return the mixtures of all classes, which were fitted together by a run."""
+    mixture = run.step.mixture
+    weights = np.bincount(np.repeat(np.arange(len(sizes)), sizes), mixture.weights)
+    return Classes(_parts(mixture, sizes), weights / weights.sum(), run.n_iter)
 
 
 def _parts(mixture: Mixture, sizes: Sequence[int]) -> list[Mixture]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from copy import copy
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -14,9 +15,12 @@ from sklearn.utils.validation import check_is_fitted
 from emgmm import attributes, validation
 from emgmm.acceleration import Scheme
 from emgmm.base import fitted_mixture
+from emgmm.callbacks import Task
 from emgmm.covariances import Family
 from emgmm.distributions import Levels
 from emgmm.estep import EStepForBlock
+from emgmm.estimator import fitted_in
+from emgmm.fitting.loop import Run
 from emgmm.parameters import Interval, one_of, validated
 from emgmm.prediction import row_by_row
 from emgmm.prior import NormalInverseWishart
@@ -179,7 +183,7 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
         self.level = level
 
     @validated
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Estimate the mixture and the threshold.
 
         Parameters
@@ -211,15 +215,28 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
         with attributes.unchanged_by_errors(self):
             source = validation.source(self, X, sample_weight, reset=True, least=2)
             rows = source.sample(source.n_rows, np.random.RandomState(0))
-            self.model_ = self._model().fit(rows.values, sample_weight=rows.weights)
-            if hasattr(self, "feature_names_in_"):
-                self.model_.feature_names_in_ = self.feature_names_in_
-            self.n_iter_ = self.model_.n_iter_
-            if isinstance(self.contamination, str):
-                self.offset_ = self._levels().level(self.level)
-            else:
-                self.offset_ = _threshold(self.score_samples(X), rows.weights, self.contamination)
+
+            def fit(task: Task) -> None:
+                self.model_ = fitted_in(task, self._model(), rows.values, rows.weights)
+                if hasattr(self, "feature_names_in_"):
+                    self.model_.feature_names_in_ = self.feature_names_in_
+                self.n_iter_ = self.model_.n_iter_
+                self.offset_ = self._offset(X, rows.weights)
+
+            def so_far(run: Run) -> dict[str, Any]:
+                found, other = self._attributes_of(run), copy(self)
+                other.__dict__.update(found)
+                return {**found, "offset_": other._offset(X, rows.weights)}
+
+            n_starts = self._max_starts(source)
+            self._observed(fit, X, y, sample_weight, n_starts, attributes=so_far)
         return self
+
+    def _offset(self, X: Any, sample_weight: Array | None) -> float:
+        """Return the threshold for the fitted mixture."""
+        if isinstance(self.contamination, str):
+            return self._levels().level(self.level)
+        return _threshold(self.score_samples(X), sample_weight, self.contamination)
 
     def anomaly_score(self, X: Any) -> Array:
         """Compute the probability, in the mixture, of a higher density than that of each row.

@@ -16,6 +16,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import BaseEstimator, clone
 
 from emgmm import attributes, validation
+from emgmm.callbacks import has_callbacks
 from emgmm.constraints import Given
 from emgmm.estep.dispatch import COMPILED_FROM
 from emgmm.estep.stacked import StackedRows, stacked_kind
@@ -256,6 +257,8 @@ def _fit_together(
     """Fit those data sets that can be stacked; yield their positions and the warnings of each."""
     first = models[0]
     if callable(first.init_params) or first.checkpoint is not None or first.verbose:
+        return
+    if has_callbacks(first):
         return
     if first.fixed is not None or first.equal_weights or first.order is not None:
         return

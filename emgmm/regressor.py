@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from emgmm import attributes, validation
 from emgmm.base import fitted_mixture
+from emgmm.callbacks import Task
 from emgmm.distributions import Response
-from emgmm.estimator import GaussianMixture
+from emgmm.estimator import GaussianMixture, fitted_in
 from emgmm.exceptions import EMWarning, FailedFitError, issue
 from emgmm.parameters import validated
 from emgmm.prediction import row_by_row
@@ -149,27 +150,41 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
             check_consistent_length(rows.values, responses)
             table = np.column_stack((rows.values, responses))
             complete = not np.isnan(table).any()
-            self.model_, found = self._fitted(Rows(table, rows.weights, complete))
-            self.n_iter_ = self.model_.n_iter_
             self._is_flat = responses.ndim == 1
             self.n_outputs_ = table.shape[1] - self.n_features_in_
-            if hasattr(self, "feature_names_in_"):
-                names = [*self.feature_names_in_, *_names(y, self.n_outputs_)]
-                self.model_.feature_names_in_ = validation.feature_names(names, table.shape[1])
+
+            def fit(task: Task) -> list[Warning]:
+                self.model_, found = self._fitted(Rows(table, rows.weights, complete), task)
+                self.n_iter_ = self.model_.n_iter_
+                if hasattr(self, "feature_names_in_"):
+                    names = [*self.feature_names_in_, *_names(y, self.n_outputs_)]
+                    self.model_.feature_names_in_ = validation.feature_names(names, table.shape[1])
+                return found
+
+            n_starts = self._max_starts(source)
+            if n_starts is not None and self._may_need_a_ridge:
+                n_starts *= 2
+            found = self._observed(
+                fit, X, y, sample_weight, n_starts, attributes=self._attributes_of
+            )
         issue(found)
         return self
 
-    def _fitted(self, table: Rows) -> tuple[GaussianMixture, list[Warning]]:
+    @property
+    def _may_need_a_ridge(self) -> bool:
+        return self.reg_covar == 0 and self.prior is None
+
+    def _fitted(self, table: Rows, task: Task) -> tuple[GaussianMixture, list[Warning]]:
         """Return the fitted mixture of a table, and a warning if it needs a ridge."""
         try:
-            return self._model().fit(table.values, sample_weight=table.weights), []
+            return fitted_in(task, self._model(), table.values, table.weights), []
         except FailedFitError as error:
             variances = replace(table, values=(table.values - table.mean) ** 2).mean
-            if self.reg_covar > 0 or self.prior is not None or not variances.any():
+            if not (self._may_need_a_ridge and variances.any()):
                 raise
             model = self._model().set_params(reg_covar=RIDGE * variances[variances > 0].min())
             try:
-                model.fit(table.values, sample_weight=table.weights)
+                fitted_in(task, model, table.values, table.weights)
             except FailedFitError:
                 raise error from None
             return model, [EMWarning(SINGULAR)]

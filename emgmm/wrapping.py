@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from emgmm import attributes
 from emgmm.acceleration import Scheme
+from emgmm.callbacks import CallbackMixin
 from emgmm.covariances import Family
-from emgmm.estimator import GaussianMixture
+from emgmm.estimator import GaussianMixture, attributes_of_fit
+from emgmm.fitting.fit import max_starts
+from emgmm.fitting.loop import Run
 from emgmm.parameters import ValidationMixin
 from emgmm.prior import NormalInverseWishart
+from emgmm.sources import Source
 from emgmm.typing import (
     Acceleration,
     CovarianceType,
@@ -38,7 +43,7 @@ LEFT_OUT = {
 }
 
 
-class MixtureWrapper(ValidationMixin, BaseEstimator):
+class MixtureWrapper(CallbackMixin, ValidationMixin, BaseEstimator):
     """Estimator of another kind that holds one fitted `GaussianMixture`, the attribute `model_`.
 
     Noise is a part of the fit only: predictions are those of the Gaussian components, as if no row
@@ -118,6 +123,16 @@ class MixtureWrapper(ValidationMixin, BaseEstimator):
     def _model(self) -> GaussianMixture:
         """Return an estimator of the mixture, which is not fitted."""
         return GaussianMixture(**{name: getattr(self, name) for name in self._passed_on})
+
+    def _max_starts(self, source: Source) -> int | None:
+        return max_starts(source.n_rows_hint, self.n_init, sampling=self.sampling is not None)
+
+    def _attributes_of(self, run: Run) -> dict[str, Any]:
+        """Return the fitted attributes as if the fit of the mixture had ended with a run."""
+        model = self._model()
+        attributes.adopt(model, run.step.mixture, **attributes_of_fit(model, run))
+        model.n_features_in_ = run.step.mixture.n_features
+        return {"model_": model, "n_iter_": run.n_iter}
 
     def _without_noise(self) -> GaussianMixture:
         """Return the fitted mixture, or that of its Gaussian components if there is noise."""

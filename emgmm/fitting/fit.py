@@ -17,7 +17,7 @@ from emgmm.exceptions import DegenerateCovarianceError, EMWarning
 from emgmm.fitting.first_pass import em_of, singular_features
 from emgmm.fitting.loop import Run, history
 from emgmm.fitting.messages import warnings_of_fit
-from emgmm.fitting.multistart import Multistart, first_mixture
+from emgmm.fitting.multistart import START_FROM, Multistart, first_mixture
 from emgmm.fitting.problem import Options, Problem
 from emgmm.fitting.progress import Reporter
 from emgmm.fitting.recorder import (
@@ -102,6 +102,11 @@ def attributes_of_run(
     }
 
 
+def max_starts(n_rows: int, n_init: int, *, sampling: bool) -> int | None:
+    """Return the largest number of starts of a fit; None if it may start on samples of the rows."""
+    return None if sampling and n_rows > START_FROM else n_init
+
+
 def fit_mixture(
     source: Source,
     problem: Problem,
@@ -130,7 +135,7 @@ def fit_mixture(
     before : float, default=-inf
         Objective before the initial mixture, to which the stopping rule compares the first one.
     reporter : Reporter, optional
-        Printer of the progress.
+        Receiver of the progress, which may stop it.
     recorder : Recorder, optional
         Recorder of the runs.
 
@@ -167,7 +172,7 @@ def fit_mixture(
         problem.constraints.check_labelled(em.labelled_components)
     starts, random = recorder.restore(em, random_state)
     multistart = Multistart(em, options.scheme, options.rules, random, recorder)
-    reporter = reporter or Reporter(0, 1)
+    reporter = reporter or Reporter()
     if starts.sample_seed is None and initial is None and profits_from_samples(em, options):
         starts = replace(starts, sample_seed=random.randint(2**31 - 1))
         em.passes += 1  # which draws the samples

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ class Ending(Enum):
     MAX_ITER = (
         "max_iter iterations were made while the log-likelihood still changed by tol or more."
     )
+    STOPPED = "A callback asked to stop."
     START_ONLY = "max_iter is 0: these are the initial parameters, no EM was run."
     GIVEN = "The parameters were given, no EM was run."
     STREAM = "The parameters follow a stream, one step of EM for each block: it has no end."
@@ -208,12 +210,32 @@ class Progress:
     checked: bool = False
 
 
+class Report(Protocol):
+    """Receiver of the progress of a run."""
+
+    def begin_iteration(self) -> None:
+        """Report the beginning of an iteration; two calls in succession begin one iteration."""
+
+    def end_iteration(self, number: int, change: float, so_far: Callable[[], Run]) -> bool:
+        """Report the end of an iteration, and return whether the run has to stop.
+
+        Parameters
+        ----------
+        number : int
+            Number of the iteration.
+        change : float
+            Change of the objective to which the rule compares `tol`.
+        so_far : callable
+            Function that returns the run as if it had stopped here. It is valid during the call.
+        """
+
+
 def run(
     em: EM,
     progress: Progress,
     *,
     rules: Rules,
-    report: Callable[[int, float], None] | None = None,
+    report: Report | None = None,
     record: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Iterate until the objective changes by less than `tol`, at most `max_iter` times.
@@ -234,8 +256,8 @@ def run(
         State from which the run starts or continues.
     rules : Rules
         Conditions under which the run ends.
-    report : callable, optional
-        Function of the number of an iteration and of the change to which the rule compares `tol`.
+    report : Report, optional
+        Receiver of the progress, which may stop the run.
     record : callable, optional
         Function of the progress, called before the first iteration and after each one that is not
         the last.
@@ -255,13 +277,15 @@ def run(
     for n_iter in range(progress.n_iter + 1, rules.max_iter + 1):
         change = objectives[-1] - objectives[-2]  # of the preceding step, see above
         is_small, is_last = math.fabs(change) < rules.tol, n_iter > rules.max_iter - 2
+        if report is not None:
+            report.begin_iteration()
         may_end = is_small and len(last_objectives()) <= MAX_PLAIN_STEPS
         state = state.next(em, force_plain=may_end or at_rest or is_last)
         step = state.step
         objectives.append(step.objective)
         entries.append(HistoryEntry(step.objective, step.passes, step.event))
-        if report is not None:
-            report(n_iter, change)
+        so_far = partial(Run, step, entries, False, Ending.STOPPED)
+        stopped = report is not None and report.end_iteration(n_iter, change, so_far)
         converged = (
             is_small
             and all(entry.event in ("start", PLAIN) for entry in entries[-2:])
@@ -270,6 +294,8 @@ def run(
                 or is_settled(last_objectives(), em.summary.weight, rules.negligible)
             )
         )
+        if stopped:
+            return Run(step, entries, converged, Ending.STOPPED)
         at_rest = is_at_rest(objectives)
         came_to_rest = at_rest and step.event == PLAIN and not checked
         checked = at_rest and (checked or came_to_rest)  # one check suffices until EM moves again
