@@ -7,7 +7,8 @@ that `fit_mixture` reports.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -74,6 +75,10 @@ class Task:
         """Return a reporter of fits that belong to this task; see `Reporter`."""
         return Reporter(level, interval)
 
+    def fit_of(self, estimator: Any) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Return a context of a task within this one, in which another estimator is fitted."""
+        return nullcontext()
+
 
 @dataclass(frozen=True, eq=False)
 class ObservedTask(Task):
@@ -134,6 +139,14 @@ class ObservedTask(Task):
 
     def reporter(self, level: int, interval: int) -> Reporter:
         return CallbackReporter(level, interval, self)
+
+    @contextmanager
+    def fit_of(self, estimator: Any) -> Iterator[None]:
+        task = replace(self, context=self.context.subcontext(task_name="fit-model"))
+        with task.context.propagate_callback_context(estimator):
+            task.begin()
+            yield
+            task.end()
 
 
 class CallbackReporter(Reporter):

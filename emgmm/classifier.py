@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,11 @@ from emgmm import attributes, validation
 from emgmm.acceleration import Scheme
 from emgmm.base import fitted_mixture
 from emgmm.callbacks import CallbackMixin, Task
-from emgmm.covariances import FAMILIES, Family, Grouped
+from emgmm.classes import Classes, classes_of, joint_mixture
+from emgmm.covariances import FAMILIES, Family
 from emgmm.em import EM
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import FailedFitError, issue
-from emgmm.fitting.loop import Run
 from emgmm.fitting.progress import Reporter
 from emgmm.mixture import Mixture
 from emgmm.parameters import Hidden, ValidationMixin, one_of
@@ -94,15 +94,6 @@ class TrainingRows:
     def all_known(self) -> bool:
         """Whether no row is unlabelled."""
         return bool((self.codes >= 0).all())
-
-
-class Classes(NamedTuple):
-    """Mixtures of all classes, with the proportions of these, iterations and warnings."""
-
-    mixtures: list[Mixture]
-    proportions: Array
-    n_iter: int
-    warnings: Sequence[UserWarning] = ()
 
 
 class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin, BaseEstimator):
@@ -353,7 +344,7 @@ class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin,
         search = replace(
             search_of(selection, rows.source(LabelRules(len(sizes)))),
             task=task,
-            attributes=lambda _, run: self._attributes_of(_classes(run, sizes)),
+            attributes=lambda _, run: self._attributes_of(classes_of(run, sizes)),
         )
         plain, candidates, stop = rows.source(), [], False
         for family in families(self.covariance_type, plain.n_features):
@@ -369,7 +360,7 @@ class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin,
             raise ValueError(f"No family could be fitted. {candidates[0].failure}")
         result = candidates[int(np.nanargmin(ranks))].result
         assert result is not None
-        return _classes(result.run, sizes)._replace(warnings=result.warnings)
+        return classes_of(result.run, sizes, result.warnings)
 
     def _shared_candidate(
         self, search: Search, plain: ArraySource, candidate: Candidate, reporter: Reporter
@@ -418,14 +409,14 @@ class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin,
     ) -> Classes:
         """Fit the mixtures of all classes together, by EM from those of the labelled rows."""
         sizes = [mixture.n_components for mixture in mixtures]
-        joint = _joint(mixtures, proportions)
+        joint = joint_mixture(mixtures, proportions)
         class_of = np.repeat(np.arange(len(sizes)), sizes)
         allowed = class_of == np.arange(len(sizes))[:, None]
         rules = LabelRules(len(class_of), components=allowed)
         search = search_of(self._selection(), rows.source(rules))
         candidate = Candidate(len(class_of), joint.family)
         own = task.subtask(
-            "all-classes", 1, attributes=lambda run: self._attributes_of(_classes(run, sizes))
+            "all-classes", 1, attributes=lambda run: self._attributes_of(classes_of(run, sizes))
         )
         reporter = own.reporter(0, 1)
         try:
@@ -436,7 +427,7 @@ class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin,
                 f"numbered consecutively: {error}"
             ) from None
         own.end(lambda: result.run)
-        return _classes(result.run, sizes)._replace(warnings=result.warnings)
+        return classes_of(result.run, sizes, result.warnings)
 
     def _selection(self) -> GaussianMixtureIC:
         return GaussianMixtureIC(**{name: getattr(self, name) for name in PASSED_ON})
@@ -601,42 +592,3 @@ def _probabilities(priors: Any, n_classes: int) -> Array:
             f"got {priors!r}."
         )
     return array / array.sum()
-
-
-def _joint(mixtures: Sequence[Mixture], proportions: Array) -> Mixture:
-    """Return the mixture of the mixtures of all classes."""
-    sizes = [mixture.n_components for mixture in mixtures]
-    family, D = Grouped([mixture.family for mixture in mixtures], sizes), mixtures[0].n_features
-    covariances = [
-        family.widened(each.covariances.astype(float), each.family, each.n_components, D)
-        for each in mixtures
-    ]
-    pairs = zip(proportions, mixtures, strict=True)
-    weights = [share * each.weights / each.weights.sum() for share, each in pairs]
-    means = np.concatenate([each.means for each in mixtures])
-    return Mixture.of(np.concatenate(weights), means, np.concatenate(covariances), family)
-
-
-def _classes(run: Run, sizes: Sequence[int]) -> Classes:
-    """Return the mixtures of all classes, which were fitted together by a run."""
-    mixture = run.step.mixture
-    weights = np.bincount(np.repeat(np.arange(len(sizes)), sizes), mixture.weights)
-    return Classes(_parts(mixture, sizes), weights / weights.sum(), run.n_iter)
-
-
-def _parts(mixture: Mixture, sizes: Sequence[int]) -> list[Mixture]:
-    """Return the mixtures of consecutive groups of components."""
-    found, start = [], 0
-    for number, size in enumerate(sizes):
-        place = slice(start, start + size)
-        if isinstance(mixture.family, Grouped):
-            family = mixture.family.groups[number][0]
-            covariances = mixture.family.covariances_of_group(mixture.covariances, number)
-        else:
-            family = FAMILIES[mixture.family.structure.scikit_learn]
-            each = mixture.family.per_component(mixture.covariances, mixture.n_components)
-            covariances = each[place]
-        weights = mixture.weights[place] / mixture.weights[place].sum()
-        found.append(Mixture.of(weights, mixture.means[place], covariances, family))
-        start += size
-    return found

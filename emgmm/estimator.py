@@ -24,11 +24,12 @@ from emgmm.diagnostics import Diagnosis, diagnose
 from emgmm.distributional import DistributionMixin
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
 from emgmm.fitting.first_pass import em_of
-from emgmm.fitting.fit import FitResult, attributes_of_run, fit_mixture, max_starts
+from emgmm.fitting.fit import FitResult, attributes_of_run, fit_mixture
 from emgmm.fitting.loop import Ending, Run, history, trailing_plain_objectives
 from emgmm.fitting.messages import discrete_columns
 from emgmm.fitting.problem import constraints_on, given_of, options_of, problem_of
 from emgmm.fitting.recorder import outcome_of
+from emgmm.fitting.sampling import max_starts
 from emgmm.incremental import PartialFitMixin
 from emgmm.initialization import STARTS, start_of
 from emgmm.interchange import InterchangeMixin
@@ -398,6 +399,12 @@ class GaussianMixture(
             starved components, a fit that stopped far from its maximum, or a large ridge.
         UnobservedPairWarning
             If two features were never observed in the same row.
+
+        Notes
+        -----
+        The tasks of callbacks, set by ``set_callbacks`` with scikit-learn 1.9 or later, are the
+        starts and, within these, the iterations. If one of them asks to stop, the fit ends without
+        a `ConvergenceWarning`, and ``ending_`` is ``Ending.STOPPED``.
         """
 
         def observe(fit: Callable[[Task], FitResult], n_starts: int | None) -> FitResult:

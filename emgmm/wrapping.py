@@ -16,8 +16,8 @@ from emgmm.acceleration import Scheme
 from emgmm.callbacks import CallbackMixin
 from emgmm.covariances import Family
 from emgmm.estimator import GaussianMixture, attributes_of_fit
-from emgmm.fitting.fit import max_starts
 from emgmm.fitting.loop import Run
+from emgmm.fitting.sampling import max_starts
 from emgmm.parameters import ValidationMixin
 from emgmm.prior import NormalInverseWishart
 from emgmm.sources import Source

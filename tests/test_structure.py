@@ -43,7 +43,7 @@ LAYERS = [
     {"initialization"},
     {"fitting"},
     {"attributes"},
-    {"storage", "diagnostics", "distributions"},
+    {"storage", "diagnostics", "distributions", "callbacks", "classes"},
     {"base"},
     {"interchange", "incremental", "compatibility", "distributional", "merging", "projection"},
     {"estimator"},

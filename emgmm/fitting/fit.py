@@ -17,7 +17,7 @@ from emgmm.exceptions import DegenerateCovarianceError, EMWarning
 from emgmm.fitting.first_pass import em_of, singular_features
 from emgmm.fitting.loop import Run, history
 from emgmm.fitting.messages import warnings_of_fit
-from emgmm.fitting.multistart import START_FROM, Multistart, first_mixture
+from emgmm.fitting.multistart import Multistart, first_mixture
 from emgmm.fitting.problem import Options, Problem
 from emgmm.fitting.progress import Reporter
 from emgmm.fitting.recorder import (
@@ -100,11 +100,6 @@ def attributes_of_run(
         "_stream": Stream.after_fit(run.step.statistics, prior, run.step.mixture),
         "_starts": tabulated(outcomes),
     }
-
-
-def max_starts(n_rows: int, n_init: int, *, sampling: bool) -> int | None:
-    """Return the largest number of starts of a fit; None if it may start on samples of the rows."""
-    return None if sampling and n_rows > START_FROM else n_init
 
 
 def fit_mixture(

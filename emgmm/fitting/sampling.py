@@ -59,6 +59,11 @@ def profits_from_samples(em: EM, options: Options) -> bool:
     )
 
 
+def max_starts(n_rows: int, n_init: int, *, sampling: bool) -> int | None:
+    """Return the largest number of starts of a fit; None if it may start on samples of the rows."""
+    return None if sampling and n_rows > START_FROM else n_init
+
+
 class Samples:
     """Nested random samples of the rows, from the smallest to the largest one.
 

@@ -20,10 +20,11 @@ from scipy.stats import rankdata
 from emgmm.callbacks import Task
 from emgmm.covariances import Family, family_of
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, format_components
-from emgmm.fitting.fit import FitResult, fit_mixture, max_starts
+from emgmm.fitting.fit import FitResult, fit_mixture
 from emgmm.fitting.loop import Ending, Run
 from emgmm.fitting.problem import Options, Problem
 from emgmm.fitting.progress import Reporter
+from emgmm.fitting.sampling import max_starts
 from emgmm.initialization import Assignment, Start
 from emgmm.prediction import certainty, summed
 from emgmm.sources import Rows, Source
@@ -384,9 +385,12 @@ def best_by(results: Mapping[str, Any], criterion: str) -> list[tuple[int, str, 
 def notes(results: Mapping[str, Any], best: int) -> tuple[str, ...]:
     """Return remarks on the selected candidate."""
     remarks = []
-    left_out = np.count_nonzero(results["failure"] == LEFT_OUT)
-    if left_out:
-        remarks.append(f"A callback stopped the search: {left_out} candidates were not fitted.")
+    left_out = results["failure"] == LEFT_OUT
+    if left_out.any():
+        remarks.append(
+            f"A callback stopped the search: {np.count_nonzero(~left_out)} of {len(left_out)} "
+            "candidates were fitted."
+        )
     K = results["n_components"]
     if K[best] == K.max() > 1:
         remarks.append(
