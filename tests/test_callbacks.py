@@ -31,6 +31,7 @@ from emgmm import (
     fit_many,
 )
 from emgmm.fitting import sampling
+from emgmm.fitting.loop import Run
 
 try:
     from sklearn.callback import ProgressBar, ScoringMonitor
@@ -144,7 +145,6 @@ def assert_same(found, expected):
 
 
 @needs_callbacks
-@pytest.mark.all_cases
 @each
 def test_a_callback_changes_nothing_and_every_task_ends(name):
     model, y = ESTIMATORS[name], TARGETS.get(name)
@@ -224,6 +224,9 @@ def test_a_stop_concerns_the_level_of_its_task():
     assert found.best_estimator_.ending_ is Ending.STOPPED
     assert found.results_["reason"][0] == "stopped by a callback"
     assert found.predict(X).shape == (len(X),)
+    search = GaussianMixtureIC(3, covariance_type="VVV", init_params="kmeans")
+    found, tasks = observed(search, last_is("iteration", 1))
+    assert not tasks.numbers("refine", "candidate"), "a fit that was stopped is not continued"
 
 
 @needs_callbacks
@@ -262,6 +265,22 @@ def test_splits_of_coincident_components_are_tasks_that_can_be_stopped():
         found = clone(model).set_params(random_state=0).set_callbacks(recorder).fit(X)
     assert found.ending_ is Ending.STOPPED
     assert not recorder.numbers("start", "split")
+
+
+@needs_callbacks
+def test_a_stop_in_a_split_that_gains_nothing_ends_the_fit(monkeypatch):
+    start = {"weights_init": [0.5, 0.5], "means_init": np.zeros((2, 2)), "tol": 1e-9}
+    model = GaussianMixture(2, **start, precisions_init=np.stack([np.eye(2)] * 2))
+    monkeypatch.setattr(Run, "beats", lambda *_: False)
+    whole, tasks = observed(model)
+    before = len(tasks.numbers("start", "iteration"))
+    last = tasks.numbers("start", "split", "iteration")[-1]
+    for number, n_iter in ((0, before), (last, whole.n_iter_)):  # of the split, of what follows
+        found, _ = observed(
+            model.set_params(tol=0),
+            lambda path, _: path[2:] == (("split", before), ("iteration", number)),
+        )
+        assert (found.ending_, found.n_iter_) == (Ending.STOPPED, n_iter)
 
 
 @needs_callbacks
