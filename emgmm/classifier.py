@@ -266,6 +266,11 @@ class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin,
         EMWarning
             If the mixture of a class is questionable. With unlabelled rows, its components are
             numbered consecutively through the mixtures of all classes.
+
+        Notes
+        -----
+        The tasks of callbacks, set by ``set_callbacks`` with scikit-learn 1.9 or later, are the
+        classes and, within these, those of `GaussianMixtureIC`.
         """
         with attributes.unchanged_by_errors(self):
             rows = self._training_rows(X, y, sample_weight)

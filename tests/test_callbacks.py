@@ -227,6 +227,12 @@ def test_a_stop_concerns_the_level_of_its_task():
     search = GaussianMixtureIC(3, covariance_type="VVV", init_params="kmeans")
     found, tasks = observed(search, last_is("iteration", 1))
     assert not tasks.numbers("refine", "candidate"), "a fit that was stopped is not continued"
+    rows = np.concatenate((X[:40], np.full((40, 2), 9.0)))  # two components collapse
+    search = GaussianMixtureIC([1, 2], covariance_type="VVV")
+    _, tasks = observed(search, rows=rows)
+    assert tasks.numbers("candidate", "start")[:3] == [0, 0, 1]
+    _, tasks = observed(search, last_is("start"), rows=rows)
+    assert tasks.numbers("candidate", "start") == [0, 0], "nor is another start tried"
 
 
 @needs_callbacks
@@ -399,8 +405,6 @@ def test_many_fits_and_blocks_have_tasks():
 
 
 def test_verbose_prints_the_same_lines():
-    """A selection in a context that prefers processes uses threads, which share its starts."""
-
     def lines(model):
         with redirect_stdout(StringIO()) as file:
             model.fit(X)
@@ -414,6 +418,7 @@ def test_verbose_prints_the_same_lines():
 
 
 def test_a_selection_uses_threads_even_where_processes_are_preferred():
+    """Its candidates share the results of the starts."""
     model = GaussianMixtureIC([1, 2], covariance_type="EEI", n_jobs=2, random_state=0)
     with joblib.parallel_config("loky"):
         found = clone(model).fit(X)

@@ -283,6 +283,12 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
             If the selected fit is questionable, or if no candidate is sound.
         UnobservedPairWarning
             If two features were never observed in the same row.
+
+        Notes
+        -----
+        The tasks of callbacks, set by ``set_callbacks`` with scikit-learn 1.9 or later, are the
+        candidates and, within these, the starts and the iterations. If one of them asks to stop at
+        the end of a candidate, the remaining ones are not fitted.
         """
 
         def observe(fit: Callable[[Task], Found], n_tasks: int) -> Found:
