@@ -112,9 +112,7 @@ def adopt(
 
     The arrays that describe the mixture are put on the device, if there is one.
     """
-    for name, value in {**attributes_of(mixture), **others}.items():
-        if device is not None and name in ARRAYS:
-            value = device.from_host(value)
+    for name, value in {**attributes_of(mixture, device), **others}.items():
         setattr(estimator, name, value)
     _descriptions[estimator] = Description(estimator, mixture)
 
@@ -204,11 +202,14 @@ def check_same_model(estimator: Any, n_features: int, caller: str, otherwise: st
             )
 
 
-def attributes_of(mixture: Mixture) -> dict[str, Any]:
-    """Return the attributes that describe a mixture."""
+def attributes_of(mixture: Mixture, device: Device | None = None) -> dict[str, Any]:
+    """Return the attributes that describe a mixture, with arrays on the device if there is one."""
     noise = mixture.noise
+    arrays = {name: getattr(mixture, name.removesuffix("_")) for name in ARRAYS}
+    if device is not None:
+        arrays = {name: device.from_host(value) for name, value in arrays.items()}
     return {
-        **{name: getattr(mixture, name.removesuffix("_")) for name in ARRAYS},
+        **arrays,
         "noise_weight_": 0.0 if noise is None else noise.weight,
         "_noise_density": None if noise is None else noise.density,
     }

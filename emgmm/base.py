@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 
 from emgmm import attributes, prediction, validation
+from emgmm.callbacks import CallbackMixin
 from emgmm.constraints import FREE, Constraints
 from emgmm.devices import check_same_device, device_of
 from emgmm.diagnostics import MixtureSummary, gain_ahead, is_cheap
@@ -33,7 +34,7 @@ from emgmm.typing import Array, Integers, RandomState
 SAME = 1e-12
 
 
-class BaseMixture(ValidationMixin, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]
+class BaseMixture(CallbackMixin, ValidationMixin, DensityMixin, BaseEstimator, ABC):
     """An estimator that holds a mixture once it is fitted."""
 
     _own_fit: Callable[..., Any]

@@ -1,18 +1,23 @@
-"""Rows with their classes, and the mixture of the mixtures of all classes."""
+"""Rows with their classes, the mixtures of all classes, and posterior probabilities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from emgmm.covariances import FAMILIES, Grouped
+from emgmm.fitting.loop import Run
 from emgmm.mixture import Mixture
+from emgmm.prediction import log_density, row_by_row
 from emgmm.sources import ArraySource, Rows
 from emgmm.sources.known import LabelRules
+from emgmm.threads import one_blas_thread
+from emgmm.tolerances import negligible_underflow
 from emgmm.typing import Array, Integers
 
 
@@ -54,6 +59,19 @@ class TrainingRows:
         return bool((self.codes >= 0).all())
 
 
+class Classes(NamedTuple):
+    """Mixtures of all classes, with the proportions of these, iterations and warnings."""
+
+    mixtures: list[Mixture]
+    proportions: Array
+    n_iter: int
+    warnings: Sequence[Warning] = ()
+
+    def with_warnings(self, others: Sequence[Warning]) -> Classes:
+        """Return the same with further warnings."""
+        return self._replace(warnings=[*self.warnings, *others])
+
+
 def joint_mixture(mixtures: Sequence[Mixture], proportions: Array) -> Mixture:
     """Return the mixture of the mixtures of all classes."""
     sizes = [mixture.n_components for mixture in mixtures]
@@ -66,6 +84,14 @@ def joint_mixture(mixtures: Sequence[Mixture], proportions: Array) -> Mixture:
     weights = [share * each.weights / each.weights.sum() for share, each in pairs]
     means = np.concatenate([each.means for each in mixtures])
     return Mixture.of(np.concatenate(weights), means, np.concatenate(covariances), family)
+
+
+def fitted_classes(run: Run, sizes: Sequence[int], warnings: Sequence[Warning] = ()) -> Classes:
+    """Return the mixtures of all classes, which were fitted together by a run."""
+    mixture = run.step.mixture
+    weights = np.bincount(np.repeat(np.arange(len(sizes)), sizes), mixture.weights)
+    parts = mixtures_of_groups(mixture, sizes)
+    return Classes(parts, weights / weights.sum(), run.n_iter, warnings)
 
 
 def mixtures_of_groups(mixture: Mixture, sizes: Sequence[int]) -> list[Mixture]:
@@ -83,4 +109,36 @@ def mixtures_of_groups(mixture: Mixture, sizes: Sequence[int]) -> list[Mixture]:
         weights = mixture.weights[place] / mixture.weights[place].sum()
         found.append(Mixture.of(weights, mixture.means[place], covariances, family))
         start += size
+    return found
+
+
+@negligible_underflow
+def log_sum(log_joint: Array) -> Array:
+    """Return the logarithm of the sum over the classes, (n,)."""
+    found: Array = logsumexp(log_joint, axis=1)
+    return found
+
+
+def log_posterior(log_joint: Array) -> Array:
+    """Return the logarithms of the posterior probabilities of the classes, (n, C)."""
+    total = log_sum(log_joint)
+    check_within_reach(total)
+    return log_joint - total[:, None]
+
+
+def check_within_reach(log_densities: Array) -> None:
+    """Raise an error if the log-density of a row is -inf."""
+    far = np.flatnonzero(np.isneginf(log_densities))
+    if len(far):
+        raise ValueError(
+            f"Row {far[0]} of X, counted from 0, is so far from all classes that its log-density "
+            "is -inf in each of them, and none is more probable than another."
+        )
+
+
+def log_densities(mixture: Mixture, rows: Array) -> Array:
+    """Return the log-densities of the rows of an array, (n,)."""
+    source = ArraySource(rows, complete=not np.isnan(rows).any())
+    with one_blas_thread():
+        found: Array = row_by_row(mixture, source, log_density, dtype=np.float64)
     return found

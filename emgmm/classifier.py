@@ -3,37 +3,53 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import attributes, validation
 from emgmm.acceleration import Scheme
 from emgmm.base import fitted_mixture
-from emgmm.classes import TrainingRows, joint_mixture, mixtures_of_groups
+from emgmm.callbacks import CallbackMixin, Task
+from emgmm.classes import (
+    Classes,
+    TrainingRows,
+    check_within_reach,
+    fitted_classes,
+    joint_mixture,
+    log_densities,
+    log_posterior,
+    log_sum,
+)
 from emgmm.covariances import FAMILIES, Family
 from emgmm.em import EM
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import EMWarning, FailedFitError, issue
-from emgmm.fitting.fit import FitResult
+from emgmm.fitting.progress import Reporter
 from emgmm.mixture import Mixture
 from emgmm.parameters import Hidden, ValidationMixin, one_of
-from emgmm.prediction import certainty, log_density, row_by_row, summed
+from emgmm.prediction import certainty, summed
 from emgmm.prior import NormalInverseWishart
-from emgmm.selection.candidates import CRITERIA, Candidate, Search, figures_of, ranked
-from emgmm.selection.estimator import MAX_ITER, TOL, GaussianMixtureIC, families, search_of
+from emgmm.selection.candidates import CRITERIA, LEFT_OUT, Candidate, Search, figures_of, ranked
+from emgmm.selection.estimator import (
+    MAX_ITER,
+    TOL,
+    GaussianMixtureIC,
+    families,
+    fitted_in,
+    search_of,
+)
 from emgmm.sources import ArraySource
 from emgmm.sources.known import LabelRules
 from emgmm.targets import classes_of, probabilities
 from emgmm.threads import one_blas_thread
-from emgmm.tolerances import negligible_underflow
 from emgmm.typing import Array, Sampling
 from emgmm.wrapping import ridge_of
 
@@ -52,16 +68,7 @@ PASSED_ON = (
 )
 
 
-class Classes(NamedTuple):
-    """Mixtures of all classes, with the proportions of these, iterations and warnings."""
-
-    mixtures: list[Mixture]
-    proportions: Array
-    n_iter: int
-    warnings: Sequence[Warning] = ()
-
-
-class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator):
+class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin, BaseEstimator):
     """Classifier whose classes have Gaussian mixtures as densities.
 
     A row belongs to the class with the largest posterior probability, by Bayes' theorem.
@@ -242,24 +249,42 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         EMWarning
             If the mixture of a class is questionable, or required a ridge. With unlabelled rows,
             its components are numbered consecutively through the mixtures of all classes.
+
+        Notes
+        -----
+        The tasks of callbacks, set by ``set_callbacks`` with scikit-learn 1.9 or later, are the
+        classes and, within these, those of `GaussianMixtureIC`.
         """
         with attributes.unchanged_by_errors(self):
             rows = self._training_rows(X, y, sample_weight)
             self.classes_ = rows.classes
-            with one_blas_thread():
-                fit = self._fit_shared if self.components == "shared" else self._fit_separate
-                found = fit(rows)
-            self.mixtures_ = [self._estimator(mixture) for mixture in found.mixtures]
-            self.class_prior_, self.n_iter_ = found.proportions, found.n_iter
-            if self.priors is not None:
-                self.class_prior_ = probabilities(self.priors, len(rows.classes))
-            self.transduction_ = rows.classes[np.maximum(rows.codes, 0)]
-            unknown = rows.codes < 0
-            if unknown.any():
-                log_proba = _log_posterior(self._log_joint_of(rows.rows.values[unknown]))
-                self.transduction_[unknown] = rows.classes[log_proba.argmax(axis=1)]
+            shared = self.components == "shared"
+            tried = families(self.covariance_type, self.n_features_in_) if shared else rows.classes
+            n_tasks = len(tried) * (1 + self._may_add_a_ridge)
+            n_tasks += not shared and not rows.all_known
+
+            def fit(task: Task) -> Classes:
+                with one_blas_thread():
+                    found = (self._fit_shared if shared else self._fit_separate)(rows, task)
+                self.__dict__.update(self._attributes_of(found))
+                self.transduction_ = rows.classes[np.maximum(rows.codes, 0)]
+                unknown = rows.codes < 0
+                if unknown.any():
+                    log_proba = log_posterior(self._log_joint_of(rows.rows.values[unknown]))
+                    self.transduction_[unknown] = rows.classes[log_proba.argmax(axis=1)]
+                return found
+
+            found = self._observed(fit, X, y, sample_weight, n_tasks)
         issue(found.warnings)
         return self
+
+    def _attributes_of(self, found: Classes) -> dict[str, Any]:
+        """Return the fitted attributes that the mixtures of all classes determine."""
+        priors = found.proportions
+        if self.priors is not None:
+            priors = probabilities(self.priors, len(found.mixtures))
+        mixtures = [self._estimator(mixture) for mixture in found.mixtures]
+        return {"mixtures_": mixtures, "class_prior_": priors, "n_iter_": found.n_iter}
 
     def _training_rows(self, X: Any, y: Any, sample_weight: Any) -> TrainingRows:
         """Validate the rows, their weights and their classes."""
@@ -280,16 +305,17 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         return training
 
     # -- one component per class, one family for all ----------------------------------------------
-    def _fit_shared(self, rows: TrainingRows) -> Classes:
+    def _fit_shared(self, rows: TrainingRows, task: Task) -> Classes:
         if not (isinstance(self.n_components, Integral) and self.n_components == 1):
             raise ValueError(
                 f"n_components is {self.n_components!r}, but components='shared' has one component "
                 "for each class: set n_components=1, or components='separate'."
             )
-        candidates, warnings = self._shared_candidates(rows, self._selection()), []
+        candidates, warnings = self._shared_candidates(rows, self._selection(), task), []
         ridge = self._ridge(rows)
-        if ridge and all(candidate.result is None for candidate in candidates):
-            again = self._shared_candidates(rows, self._selection(ridge))
+        failed = (each.result is None and each.failure != LEFT_OUT for each in candidates)
+        if ridge and all(failed):
+            again = self._shared_candidates(rows, self._selection(ridge), task)
             if any(candidate.result is not None for candidate in again):
                 candidates, warnings = again, [EMWarning(SINGULAR.format("the classes"))]
         entries = [candidate.entries() for candidate in candidates]
@@ -299,29 +325,37 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
             raise ValueError(f"No family could be fitted. {candidates[0].failure}")
         result = candidates[int(np.nanargmin(ranks))].result
         assert result is not None
-        parts = mixtures_of_groups(result.mixture, [1] * len(rows.classes))
-        proportions = result.mixture.weights.astype(float)
-        return Classes(parts, proportions, result.run.n_iter, [*result.warnings, *warnings])
+        sizes, found = [1] * len(rows.classes), [*result.warnings, *warnings]
+        return fitted_classes(result.run, sizes, found)
 
     def _shared_candidates(
-        self, rows: TrainingRows, selection: GaussianMixtureIC
+        self, rows: TrainingRows, selection: GaussianMixtureIC, task: Task
     ) -> list[Candidate]:
-        """Fit all families."""
-        search = search_of(selection, rows.source(LabelRules(len(rows.classes))))
-        plain = rows.source()
-        return [
-            self._shared_candidate(search, plain, len(rows.classes), family)
-            for family in families(self.covariance_type, plain.n_features)
-        ]
+        """Fit all families, until a callback asks to stop."""
+        sizes = [1] * len(rows.classes)
+        search = replace(
+            search_of(selection, rows.source(LabelRules(len(sizes)))),
+            task=task,
+            attributes=lambda _, __, run: self._attributes_of(fitted_classes(run, sizes)),
+        )
+        plain, candidates, stop = rows.source(), [], False
+        for family in families(self.covariance_type, plain.n_features):
+            candidate = Candidate(len(sizes), family, failure=LEFT_OUT if stop else "")
+            if not stop:
+                fit = partial(self._shared_candidate, search, plain, candidate)
+                candidate, stop = search.observe(candidate, fit)
+            candidates.append(candidate)
+        return candidates
 
     def _shared_candidate(
-        self, search: Search, plain: ArraySource, n_classes: int, family: str | Family
+        self, search: Search, plain: ArraySource, candidate: Candidate, reporter: Reporter
     ) -> Candidate:
         """Fit one component to each class, and evaluate the density of the rows without classes."""
-        candidate = Candidate(n_classes, family)
+        n_classes = candidate.n_components
         try:
-            result = search.fit(candidate, search.options)
+            result = search.fit(candidate, search.options, reporter=reporter)
         except ValueError as error:
+            reporter.close()
             return replace(candidate, failure=str(error))
         mixture = result.mixture
         seen = EM(plain, result.em.m_step, n_classes).expect(mixture)
@@ -332,7 +366,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         )
 
     # -- a mixture for each class -----------------------------------------------------------------
-    def _fit_separate(self, rows: TrainingRows) -> Classes:
+    def _fit_separate(self, rows: TrainingRows, task: Task) -> Classes:
         # An invalid covariance_type is an error that does not concern a single class.
         families(self.covariance_type, rows.rows.values.shape[1])
         ridge, singular = self._ridge(rows), []
@@ -343,14 +377,13 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
             try:
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
-                    selection = self._selection().fit(own.values, sample_weight=own.weights)
+                    selection = fitted_in(task, self._selection(), own.values, own.weights)
             except ValueError as error:
                 failure = ValueError(f"Class {name}: {error}")
                 if not ridge:
                     raise failure from None
                 try:
-                    selection = self._selection(ridge)
-                    selection.fit(own.values, sample_weight=own.weights)
+                    selection = fitted_in(task, self._selection(ridge), own.values, own.weights)
                 except ValueError:
                     raise failure from None
                 singular.append(str(name))
@@ -373,39 +406,51 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         if rows.all_known:
             n_iter = max(selection.best_estimator_.n_iter_ for selection in selections)
             return Classes(mixtures, proportions, n_iter, found)
-        result = self._refit(rows, mixtures, proportions, ridge if singular else self.reg_covar)
-        sizes = [mixture.n_components for mixture in mixtures]
-        weights = np.bincount(np.repeat(np.arange(len(sizes)), sizes), result.mixture.weights)
-        parts, proportions = mixtures_of_groups(result.mixture, sizes), weights / weights.sum()
-        return Classes(parts, proportions, result.run.n_iter, [*result.warnings, *found])
+        selection = self._selection(ridge if singular else None)
+        return self._refit(rows, mixtures, proportions, selection, task).with_warnings(found)
 
     def _refit(
-        self, rows: TrainingRows, mixtures: list[Mixture], proportions: Array, ridge: float
-    ) -> FitResult:
+        self,
+        rows: TrainingRows,
+        mixtures: list[Mixture],
+        proportions: Array,
+        selection: GaussianMixtureIC,
+        task: Task,
+    ) -> Classes:
         """Fit the mixtures of all classes together, by EM from those of the labelled rows."""
         sizes = [mixture.n_components for mixture in mixtures]
         joint = joint_mixture(mixtures, proportions)
         class_of = np.repeat(np.arange(len(sizes)), sizes)
         allowed = class_of == np.arange(len(sizes))[:, None]
         rules = LabelRules(len(class_of), components=allowed)
-        search = search_of(self._selection(ridge), rows.source(rules))
+        search = search_of(selection, rows.source(rules))
         candidate = Candidate(len(class_of), joint.family)
+        own = task.subtask(
+            "all-classes", 1, attributes=lambda run: self._attributes_of(fitted_classes(run, sizes))
+        )
+        reporter = own.reporter(0, 1)
         try:
-            return search.fit(candidate, search.options, initial=joint)
+            result = search.fit(candidate, search.options, initial=joint, reporter=reporter)
         except FailedFitError as error:
             raise ValueError(
                 f"The fit with unlabelled rows failed, in which the components of all classes are "
                 f"numbered consecutively: {error}"
             ) from None
+        own.end(lambda: result.run)
+        return fitted_classes(result.run, sizes, result.warnings)
 
     def _selection(self, ridge: float | None = None) -> GaussianMixtureIC:
         """Return a selection with the parameters, or with another `reg_covar`."""
         selection = GaussianMixtureIC(**{name: getattr(self, name) for name in PASSED_ON})
         return selection if ridge is None else selection.set_params(reg_covar=ridge)
 
+    @property
+    def _may_add_a_ridge(self) -> bool:
+        return self.reg_covar == 0 and self.prior is None
+
     def _ridge(self, rows: TrainingRows) -> float:
         """Return the ridge for classes none of whose candidates can be fitted; 0 for none."""
-        return 0.0 if self.reg_covar > 0 or self.prior is not None else ridge_of(rows.rows)
+        return ridge_of(rows.rows) if self._may_add_a_ridge else 0.0
 
     def _estimator(self, mixture: Mixture) -> GaussianMixture:
         """Return a fitted estimator of the mixture of a class."""
@@ -435,7 +480,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
             )
         with np.errstate(divide="ignore"):
             log_priors = np.log(probabilities(self.class_prior_, n_classes, "class_prior_"))
-        columns = [_log_density(fitted_mixture(model), rows) for model in self.mixtures_]
+        columns = [log_densities(fitted_mixture(model), rows) for model in self.mixtures_]
         return np.column_stack(columns) + log_priors
 
     def score_samples(self, X: Any) -> Array:
@@ -451,7 +496,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         ndarray of shape (n_samples,)
             Natural logarithms of the sum over the classes of prior probability times density.
         """
-        return _log_sum(self._log_joint(X))
+        return log_sum(self._log_joint(X))
 
     def decision_function(self, X: Any) -> Array:
         """Compute the logarithms of the prior probability times the density of each class.
@@ -474,7 +519,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         log_joint = self._log_joint(X)
         if len(self.classes_) > 2:
             return log_joint
-        _check_within_reach(log_joint.max(axis=1))
+        check_within_reach(log_joint.max(axis=1))
         return log_joint[:, 1] - log_joint[:, 0]
 
     def predict_log_proba(self, X: Any) -> Array:
@@ -495,7 +540,7 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         ValueError
             If a row is so far from all classes that its density underflows in each of them.
         """
-        return _log_posterior(self._log_joint(X))
+        return log_posterior(self._log_joint(X))
 
     def predict_proba(self, X: Any) -> Array:
         """Compute the posterior probability of each class for each row.
@@ -542,32 +587,3 @@ class GaussianMixtureClassifier(ValidationMixin, ClassifierMixin, BaseEstimator)
         if "class" in self.results_:  # a mixture was selected for each class
             return sum(model.n_parameters() for model in self.mixtures_)
         return int(self.results_["n_parameters"][np.nanargmin(self.results_["rank"])])
-
-
-@negligible_underflow
-def _log_sum(log_joint: Array) -> Array:
-    found: Array = logsumexp(log_joint, axis=1)
-    return found
-
-
-def _log_posterior(log_joint: Array) -> Array:
-    total = _log_sum(log_joint)
-    _check_within_reach(total)
-    return log_joint - total[:, None]
-
-
-def _check_within_reach(log_densities: Array) -> None:
-    """Raise an error if the log-density of a row is -inf."""
-    far = np.flatnonzero(np.isneginf(log_densities))
-    if len(far):
-        raise ValueError(
-            f"Row {far[0]} of X, counted from 0, is so far from all classes that its log-density "
-            "is -inf in each of them, and none is more probable than another."
-        )
-
-
-def _log_density(mixture: Mixture, rows: Array) -> Array:
-    source = ArraySource(rows, complete=not np.isnan(rows).any())
-    with one_blas_thread():
-        found: Array = row_by_row(mixture, source, log_density, dtype=np.float64)
-    return found

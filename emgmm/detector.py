@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from copy import copy
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -14,14 +15,16 @@ from sklearn.utils.validation import check_is_fitted
 from emgmm import attributes, validation
 from emgmm.acceleration import Scheme
 from emgmm.base import fitted_mixture
+from emgmm.callbacks import Task
 from emgmm.covariances import Family
 from emgmm.distributions import Levels
 from emgmm.estep import EStepForBlock
-from emgmm.exceptions import issue
+from emgmm.exceptions import EMWarning, issue
+from emgmm.fitting.loop import Run
 from emgmm.parameters import Interval, one_of, validated
 from emgmm.prediction import row_by_row
 from emgmm.prior import NormalInverseWishart
-from emgmm.sources import ArraySource, Source
+from emgmm.sources import ArraySource, Rows, Source
 from emgmm.sources.block import Block
 from emgmm.threads import one_blas_thread
 from emgmm.typing import (
@@ -183,7 +186,7 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
         self.level = level
 
     @validated
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Estimate the mixture and the threshold.
 
         Parameters
@@ -215,19 +218,33 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
         with attributes.unchanged_by_errors(self):
             source = validation.source(self, X, sample_weight, reset=True, least=2)
             rows = source.sample(source.n_rows, np.random.RandomState(0))
-            self.model_, found = self._fitted(rows, SINGULAR)
-            if hasattr(self, "feature_names_in_"):
-                self.model_.feature_names_in_ = self.feature_names_in_
-            self.n_iter_ = self.model_.n_iter_
-            if isinstance(self.contamination, str):
-                self.offset_ = self._levels().level(self.level)
-            else:
-                levels, complete = self._levels(), not np.isnan(rows.values).any()
-                own = ArraySource(rows.values, complete=complete)
-                scores = self._row_by_row(own, levels, levels.comparable)
-                self.offset_ = _threshold(scores, rows.weights, self.contamination)
+
+            def fit(task: Task) -> list[EMWarning]:
+                self.model_, found = self._fitted(rows, SINGULAR, task)
+                if hasattr(self, "feature_names_in_"):
+                    self.model_.feature_names_in_ = self.feature_names_in_
+                self.n_iter_ = self.model_.n_iter_
+                self.offset_ = self._offset_for(rows)
+                return found
+
+            def so_far(run: Run) -> dict[str, Any]:
+                found, other = self._attributes_of(run), copy(self)
+                other.__dict__.update(found)
+                return {**found, "offset_": other._offset_for(rows)}
+
+            n_starts = self._max_starts(rows)
+            found = self._observed(fit, X, y, sample_weight, n_starts, attributes=so_far)
         issue(found)
         return self
+
+    def _offset_for(self, rows: Rows) -> float:
+        """Return the threshold for the fitted mixture, given the rows of the fit."""
+        levels = self._levels()
+        if isinstance(self.contamination, str):
+            return levels.level(self.level)
+        own = ArraySource(rows.values, complete=not np.isnan(rows.values).any())
+        scores = self._row_by_row(own, levels, levels.comparable)
+        return _threshold(scores, rows.weights, self.contamination)
 
     def anomaly_score(self, X: Any) -> Array:
         """Compute the probability, in the mixture, of a higher density than that of each row.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -15,19 +16,22 @@ from sklearn.utils import check_random_state
 from emgmm import attributes, validation
 from emgmm.acceleration import SCHEMES, Scheme
 from emgmm.base import BaseMixture
+from emgmm.callbacks import Attributes, Task
 from emgmm.compatibility import CompatibilityMixin
-from emgmm.constraints import Constraints, Given, are_masks
+from emgmm.constraints import Constraints, Given, are_masks, order_of
 from emgmm.covariances import FAMILIES, Family, family_of
-from emgmm.devices import check_same_device
+from emgmm.devices import Device, check_same_device
 from emgmm.diagnostics import Diagnosis, diagnose
 from emgmm.distributional import DistributionMixin
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, issue
+from emgmm.fitting.attributes import attributes_of_run
 from emgmm.fitting.first_pass import em_of
-from emgmm.fitting.fit import fit_mixture
-from emgmm.fitting.loop import Ending, history
+from emgmm.fitting.fit import FitResult, fit_mixture
+from emgmm.fitting.loop import Ending, Run, history
 from emgmm.fitting.messages import discrete_columns
 from emgmm.fitting.problem import constraints_on, given_of, options_of, problem_of
-from emgmm.fitting.progress import Reporter
+from emgmm.fitting.recorder import outcome_of
+from emgmm.fitting.sampling import max_starts
 from emgmm.incremental import PartialFitMixin
 from emgmm.initialization import STARTS, start_of
 from emgmm.interchange import InterchangeMixin
@@ -50,6 +54,10 @@ from emgmm.typing import (
     RandomState,
     Sampling,
 )
+
+# Function that calls a fit with its task, given the largest number of starts and the function that
+# returns the attributes after a run.
+Observe = Callable[[Callable[[Task], FitResult], int | None, Attributes], FitResult]
 
 
 class GaussianMixture(
@@ -342,7 +350,7 @@ class GaussianMixture(
     def fit(
         self,
         X: Any,
-        y: Any = None,  # noqa: ARG002
+        y: Any = None,
         sample_weight: Any = None,
         labels: Any = None,
     ) -> Self:
@@ -396,7 +404,25 @@ class GaussianMixture(
             starved components, a fit that stopped far from its maximum, or a large ridge.
         UnobservedPairWarning
             If two features were never observed in the same row.
+
+        Notes
+        -----
+        The tasks of callbacks, set by ``set_callbacks`` with scikit-learn 1.9 or later, are the
+        starts and, within these, the iterations. If one of them asks to stop, the fit ends without
+        a `ConvergenceWarning`, and ``ending_`` is ``Ending.STOPPED``.
         """
+
+        def observe(
+            fit: Callable[[Task], FitResult], n_starts: int | None, so_far: Attributes
+        ) -> FitResult:
+            return self._observed(fit, X, y, sample_weight, n_starts, attributes=so_far)
+
+        return self._fit_rows(X, sample_weight, labels, observe)
+
+    _own_fit = fit  # of `fit_predict`, whatever a subclass's `fit` is
+
+    def _fit_rows(self, X: Any, sample_weight: Any, labels: Any, observe: Observe) -> Self:
+        """Fit to the rows of X within a task that `observe` begins and ends."""
         self._check_overrides()
         try:
             with (
@@ -408,15 +434,13 @@ class GaussianMixture(
                 source = validation.labelled_source(
                     self, X, sample_weight, labels, rules, reset=True
                 )
-                found = self._fit(source, random)
+                found = self._fit(source, random, observe)
         except FailedFitError:
             for name in attributes.present(self):
                 delattr(self, name)
             raise
         issue(found)
         return self
-
-    _own_fit = fit  # of `fit_predict`, whatever a subclass's `fit` is
 
     def fit_predict(
         self, X: Any, y: Any = None, sample_weight: Any = None, labels: Any = None
@@ -545,7 +569,9 @@ class GaussianMixture(
             return nullcontext(check_random_state(self.random_state))
         return generator(self.random_state)
 
-    def _fit(self, source: Source, random: np.random.RandomState) -> tuple[UserWarning, ...]:
+    def _fit(
+        self, source: Source, random: np.random.RandomState, observe: Observe
+    ) -> tuple[UserWarning, ...]:
         """Fit to the rows of a source, and return the warnings of the fit."""
         given = given_of(self, family_of(self.covariance_type), source.n_features)
         start = start_of(self.init_params, noise=self.noise is not None)
@@ -560,15 +586,40 @@ class GaussianMixture(
         problem, options = problem_of(self, given, fitted), options_of(self, start, given)
         # The stopping rule compares the first objective to the last one before.
         further: dict[str, Any] = {"initial": fitted, "before": before}
-        further["reporter"] = Reporter(int(self.verbose), self.verbose_interval)
         parameters, seconds = self.get_params(deep=False), self.checkpoint_every
-        try:
+
+        def fit(task: Task) -> FitResult:
+            further["reporter"] = task.reporter(int(self.verbose), self.verbose_interval)
             with recorder(self.checkpoint, seconds, parameters, source, fitted) as record:
                 result = fit_mixture(source, problem, options, random, recorder=record, **further)
+            self.__dict__.pop("_waiting", None)
+            attributes.adopt(self, result.mixture, source.device, **result.attributes())
+            return result
+
+        so_far = partial(attributes_of_fit, self, device=source.device)
+        n_starts = max_starts(source.n_rows_hint, self.n_init, sampling=options.sampling)
+        try:
+            return observe(fit, n_starts, so_far).warnings
         except DegenerateCovarianceError as error:
             ridge = self.reg_covar if self.prior is None else None
             names, discrete = source.feature_names, discrete_columns(source)
             raise FailedFitError(error, ridge, source.dtype, names, discrete) from None
-        self.__dict__.pop("_waiting", None)
-        attributes.adopt(self, result.mixture, source.device, **result.attributes())
-        return result.warnings
+
+
+def attributes_of_fit(
+    model: GaussianMixture, run: Run, device: Device | None = None
+) -> dict[str, Any]:
+    """Return the fitted attributes of an estimator as if its fit had ended with a run."""
+    if model.order is not None:
+        run = run.permuted(order_of(run.step.mixture, model.order))
+    mixture = run.step.mixture
+    about_the_fit = attributes_of_run(run, (outcome_of(run),))
+    del about_the_fit["_stream"]  # `partial_fit` will take its statistics from its first block
+    constraints = constraints_on(model, Given.of(mixture), mixture.family, mixture.n_components)
+    about_the_fit["_masks"] = constraints.masks
+    return {**attributes.attributes_of(mixture, device), **about_the_fit}
+
+
+def fitted_in(task: Task, model: GaussianMixture, X: Any, sample_weight: Any) -> GaussianMixture:
+    """Fit a model to rows within a task of another estimator, and return it."""
+    return model._fit_rows(X, sample_weight, None, lambda fit, *_: fit(task))

@@ -17,13 +17,14 @@ from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import BaseEstimator, clone
 
 from emgmm import attributes, validation
+from emgmm.callbacks import has_callbacks
 from emgmm.constraints import Given
 from emgmm.estep.dispatch import COMPILED_FROM
 from emgmm.estep.stacked import StackedRows, stacked_kind
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import EMWarning, issue
+from emgmm.fitting.attributes import attributes_of_run
 from emgmm.fitting.first_pass import em_of
-from emgmm.fitting.fit import attributes_of_run
 from emgmm.fitting.messages import not_converged, stopped_early
 from emgmm.fitting.multistart import first_mixture
 from emgmm.fitting.problem import Problem, given_of, options_of, problem_of
@@ -274,6 +275,8 @@ def _fit_together(
     """Fit those data sets that can be stacked; yield their positions and the warnings of each."""
     first = models[0]
     if callable(first.init_params) or first.checkpoint is not None or first.verbose:
+        return
+    if has_callbacks(first):
         return
     if first.fixed is not None or first.equal_weights or first.order is not None:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from emgmm import prediction, validation
 from emgmm.base import BaseMixture, check_own, fitted_mixture
+from emgmm.callbacks import CallbackMixin, Task
 from emgmm.covariances import FAMILIES
 from emgmm.em import EM
 from emgmm.estep import EStepForBlock
@@ -43,7 +45,11 @@ FULL = FAMILIES["full"]
 
 
 class GaussianMixtureProjection(
-    ValidationMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    CallbackMixin,
+    ValidationMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     r"""Projection onto the directions in which the components of a mixture differ most.
 
@@ -150,7 +156,7 @@ class GaussianMixtureProjection(
     def fit(
         self,
         X: Any = None,
-        y: Any = None,  # noqa: ARG002
+        y: Any = None,
         sample_weight: Any = None,
     ) -> GaussianMixtureProjection:
         """Compute the directions, and fit the model if it is not fitted.
@@ -179,7 +185,10 @@ class GaussianMixtureProjection(
             If the model is not fitted and X is None; if X does not have the features of the model;
             or if the components differ in fewer than `n_components` directions.
         """
-        model, mixture = self._fitted_model(X, sample_weight)
+        return self._observed(partial(self._fit, X, sample_weight), X, y, sample_weight, 1)
+
+    def _fit(self, X: Any, sample_weight: Any, task: Task) -> GaussianMixtureProjection:
+        model, mixture = self._fitted_model(X, sample_weight, task)
         if X is None:
             moments = moments_of(mixture)
         else:
@@ -210,7 +219,7 @@ class GaussianMixtureProjection(
             del self.feature_names_in_
         return self
 
-    def _fitted_model(self, X: Any, sample_weight: Any) -> tuple[BaseMixture, Mixture]:
+    def _fitted_model(self, X: Any, sample_weight: Any, task: Task) -> tuple[BaseMixture, Mixture]:
         """Return the model, or a clone that is fitted to X if it is not fitted, and its mixture."""
         model = self.model.estimator if isinstance(self.model, FrozenEstimator) else self.model
         check_own(model, type(self).__name__)
@@ -222,7 +231,9 @@ class GaussianMixtureProjection(
                     "The model is not fitted and there is no X to fit it to: fit the model, or "
                     "call fit(X)."
                 ) from None
-        model = clone(model).fit(X, sample_weight=sample_weight)
+        model = clone(model)
+        with task.fit_of(model):
+            model.fit(X, sample_weight=sample_weight)
         return model, fitted_mixture(model)
 
     @property

@@ -13,9 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from emgmm import attributes, validation
 from emgmm.base import fitted_mixture
+from emgmm.callbacks import Task
 from emgmm.distributions import Response
 from emgmm.estimator import GaussianMixture
-from emgmm.exceptions import issue
+from emgmm.exceptions import EMWarning, issue
 from emgmm.parameters import validated
 from emgmm.prediction import row_by_row
 from emgmm.sources import Rows
@@ -142,13 +143,20 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
             check_consistent_length(rows.values, responses)
             table = np.column_stack((rows.values, responses))
             complete = not np.isnan(table).any()
-            self.model_, found = self._fitted(Rows(table, rows.weights, complete), SINGULAR)
-            self.n_iter_ = self.model_.n_iter_
+            rows = Rows(table, rows.weights, complete)
             self._is_flat = responses.ndim == 1
             self.n_outputs_ = table.shape[1] - self.n_features_in_
-            if hasattr(self, "feature_names_in_"):
-                names = [*self.feature_names_in_, *_names(y, self.n_outputs_)]
-                self.model_.feature_names_in_ = validation.feature_names(names, table.shape[1])
+
+            def fit(task: Task) -> list[EMWarning]:
+                self.model_, found = self._fitted(rows, SINGULAR, task)
+                self.n_iter_ = self.model_.n_iter_
+                if hasattr(self, "feature_names_in_"):
+                    names = [*self.feature_names_in_, *_names(y, self.n_outputs_)]
+                    self.model_.feature_names_in_ = validation.feature_names(names, table.shape[1])
+                return found
+
+            n_starts, so_far = self._max_starts(rows), self._attributes_of
+            found = self._observed(fit, X, y, sample_weight, n_starts, attributes=so_far)
         issue(found)
         return self
 

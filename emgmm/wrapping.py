@@ -14,9 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from emgmm.acceleration import Scheme
 from emgmm.base import check_own
+from emgmm.callbacks import CallbackMixin, Task
 from emgmm.covariances import Family
-from emgmm.estimator import GaussianMixture
+from emgmm.estimator import GaussianMixture, attributes_of_fit, fitted_in
 from emgmm.exceptions import EMWarning, FailedFitError
+from emgmm.fitting.loop import Run
+from emgmm.fitting.sampling import max_starts
 from emgmm.parameters import ValidationMixin
 from emgmm.prior import NormalInverseWishart
 from emgmm.sources import Rows
@@ -46,7 +49,7 @@ LEFT_OUT = {
 }
 
 
-class MixtureWrapper(ValidationMixin, BaseEstimator):
+class MixtureWrapper(CallbackMixin, ValidationMixin, BaseEstimator):
     """Estimator of another kind that holds one fitted `GaussianMixture`, the attribute `model_`.
 
     Noise is a part of the fit only: predictions are those of the Gaussian components, as if no row
@@ -127,7 +130,13 @@ class MixtureWrapper(ValidationMixin, BaseEstimator):
         """Return an estimator of the mixture, which is not fitted."""
         return GaussianMixture(**{name: getattr(self, name) for name in self._passed_on})
 
-    def _fitted(self, rows: Rows, singular: str) -> tuple[GaussianMixture, list[EMWarning]]:
+    @property
+    def _may_add_a_ridge(self) -> bool:
+        return self.reg_covar == 0 and self.prior is None
+
+    def _fitted(
+        self, rows: Rows, singular: str, task: Task
+    ) -> tuple[GaussianMixture, list[EMWarning]]:
         """Return the fitted mixture, and a warning if its covariance requires a ridge.
 
         Parameters
@@ -136,19 +145,32 @@ class MixtureWrapper(ValidationMixin, BaseEstimator):
             Rows.
         singular : str
             Text of the warning.
+        task : Task
+            Task of the fit.
         """
         try:
-            return self._model().fit(rows.values, sample_weight=rows.weights), []
+            return fitted_in(task, self._model(), rows.values, rows.weights), []
         except FailedFitError as error:
             ridge = ridge_of(rows)
-            if self.reg_covar > 0 or self.prior is not None or not ridge:
+            if not (self._may_add_a_ridge and ridge):
                 raise
             model = self._model().set_params(reg_covar=ridge)
             try:
-                model.fit(rows.values, sample_weight=rows.weights)
+                return fitted_in(task, model, rows.values, rows.weights), [EMWarning(singular)]
             except FailedFitError:
                 raise error from None
-            return model, [EMWarning(singular)]
+
+    def _max_starts(self, rows: Rows) -> int | None:
+        sampling = self.sampling is not None
+        n_starts = max_starts(len(rows.values), self.n_init, sampling=sampling)
+        return n_starts if n_starts is None else n_starts * (1 + self._may_add_a_ridge)
+
+    def _attributes_of(self, run: Run) -> dict[str, Any]:
+        """Return the fitted attributes as if the fit of the mixture had ended with a run."""
+        model = self._model()
+        model.__dict__.update(attributes_of_fit(model, run))
+        model.n_features_in_ = run.step.mixture.n_features
+        return {"model_": model, "n_iter_": run.n_iter}
 
     def _without_noise(self) -> GaussianMixture:
         """Return the fitted mixture, or that of its Gaussian components if there is noise."""

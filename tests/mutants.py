@@ -46,6 +46,7 @@ TEXTUAL = ["tests/test_compiled.py::test_the_kernels_file_changes_with_those_tha
 TESTS = {
     "diagnostics/certificate": "certificates",
     "merging": "merging",
+    "callbacks": "callbacks",
     "projection": "projection",
     "regressor": "regressor",
     "distributions/response": "regressor",

@@ -20,6 +20,7 @@ from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import HistoryEntry, Rules, Run
 from emgmm.fitting.multistart import Multistart
 from emgmm.fitting.problem import Problem
+from emgmm.fitting.progress import Reporter
 from emgmm.fitting.recorder import Recorder
 from emgmm.fitting.split import (
     SplitPlan,
@@ -636,13 +637,14 @@ def test_as_many_rounds_of_splits_are_made_as_there_are_components(n_components,
             ending=Ending.COINCIDENT,
         )
 
-    def best_split(_, ended, groups):
+    def best_split(_, ended, groups, report):
         rounds.append(ended.step.objective)
         return stuck(ended.step.objective + 1)
 
     monkeypatch.setattr(Multistart, "best_split", best_split)
     rules, random = Rules(1e-3, 100), np.random.RandomState(0)
-    ended = Multistart(em, Plain, rules, random, Recorder()).split_coincident(stuck(-5.0))
+    multistart = Multistart(em, Plain, rules, random, Recorder())
+    ended = multistart.split_coincident(stuck(-5.0), Reporter())
     assert rounds == [-5.0 + t for t in range(n_components)]
     assert ended.step.objective == -5.0 + n_components
     assert ended.coincident == [tuple(range(n_components))] * n_components

@@ -44,7 +44,7 @@ LAYERS = [
     {"initialization"},
     {"fitting"},
     {"attributes", "classes"},
-    {"storage", "diagnostics", "distributions"},
+    {"storage", "diagnostics", "distributions", "callbacks"},
     {"base"},
     {"interchange", "incremental", "compatibility", "distributional", "merging", "projection"},
     {"estimator"},

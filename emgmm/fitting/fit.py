@@ -14,8 +14,9 @@ from emgmm import validation
 from emgmm.constraints import order_of
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError, EMWarning
+from emgmm.fitting.attributes import attributes_of_run
 from emgmm.fitting.first_pass import em_of, singular_features
-from emgmm.fitting.loop import Run, history
+from emgmm.fitting.loop import Run
 from emgmm.fitting.messages import warnings_of_fit
 from emgmm.fitting.multistart import Multistart, first_mixture
 from emgmm.fitting.problem import Options, Problem
@@ -25,13 +26,10 @@ from emgmm.fitting.recorder import (
     FinishedStarts,
     Outcome,
     Recorder,
-    tabulated,
 )
 from emgmm.fitting.sampling import Samples, best_by_samples, profits_from_samples
-from emgmm.fitting.stepwise import Stream
 from emgmm.mixture import Mixture
 from emgmm.prediction import check_known, label_counts, summed
-from emgmm.prior import Prior
 from emgmm.sources import Source
 from emgmm.sources.weights import check_ordinary
 from emgmm.statistics import Statistics
@@ -85,24 +83,6 @@ class FitResult:
         return {**attributes_of_run(self.run, self.outcomes, self.em.m_step.prior), "_masks": masks}
 
 
-def attributes_of_run(
-    run: Run, outcomes: tuple[Outcome, ...], prior: Prior | None = None
-) -> dict[str, Any]:
-    """Return the fitted attributes of the best run and of the outcomes of all starts."""
-    objectives = run.objectives
-    return {
-        "converged_": run.converged,
-        "n_iter_": run.n_iter,
-        "lower_bound_": objectives[-1],
-        "lower_bounds_": objectives[1:],
-        "ending_": run.ending,
-        "history_": history(run.entries),
-        "remaining_gain_": run.remaining_gain,
-        "_stream": Stream.after_fit(run.step.statistics, prior, run.step.mixture),
-        "_starts": tabulated(outcomes),
-    }
-
-
 def fit_mixture(
     source: Source,
     problem: Problem,
@@ -131,7 +111,7 @@ def fit_mixture(
     before : float, default=-inf
         Objective before the initial mixture, to which the stopping rule compares the first one.
     reporter : Reporter, optional
-        Printer of the progress.
+        Receiver of the progress, which may stop it.
     recorder : Recorder, optional
         Recorder of the runs.
 
@@ -168,7 +148,7 @@ def fit_mixture(
         problem.constraints.check_labelled(em.labelled_components)
     starts, random = recorder.restore(em, random_state)
     multistart = Multistart(em, options.scheme, options.rules, random, recorder)
-    reporter = reporter or Reporter(0, 1)
+    reporter = reporter or Reporter()
     if starts.sample_seed is None and initial is None and profits_from_samples(em, options):
         starts = replace(starts, sample_seed=random.randint(2**31 - 1))
         em.passes += 1  # which draws the samples

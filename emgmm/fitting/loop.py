@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ class Ending(Enum):
     MAX_ITER = (
         "max_iter iterations were made while the log-likelihood still changed by tol or more."
     )
+    STOPPED = "A callback asked to stop."
     START_ONLY = "max_iter is 0: these are the initial parameters, no EM was run."
     GIVEN = "The parameters were given, no EM was run."
     STREAM = "The parameters follow a stream, one step of EM for each block: it has no end."
@@ -202,12 +204,38 @@ class Progress:
     checked: bool = False
 
 
+class Report(Protocol):
+    """Receiver of the progress of a run."""
+
+    @property
+    def needs_mixtures(self) -> bool:
+        """Whether the mixture after each iteration is required.
+
+        Otherwise, several iterations may be made between `begin_iteration` and `end_iteration`.
+        """
+
+    def begin_iteration(self) -> None:
+        """Report the beginning of an iteration; two calls in succession begin one iteration."""
+
+    def iteration(self, number: int, change: float) -> None:
+        """Report the number of an iteration, and the change to which the rule compares `tol`."""
+
+    def end_iteration(self, so_far: Callable[[], Run]) -> bool:
+        """Report the end of an iteration, and return whether the run has to stop.
+
+        Parameters
+        ----------
+        so_far : callable
+            Function that returns the run as if it had stopped here. It is valid during the call.
+        """
+
+
 def run(
     em: EM,
     progress: Progress,
     *,
     rules: Rules,
-    report: Callable[[int, float], None] | None = None,
+    report: Report | None = None,
     record: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Iterate until the objective changes by less than `tol`, at most `max_iter` times.
@@ -228,8 +256,8 @@ def run(
         State from which the run starts or continues.
     rules : Rules
         Conditions under which the run ends.
-    report : callable, optional
-        Function of the number of an iteration and of the change to which the rule compares `tol`.
+    report : Report, optional
+        Receiver of the progress, which may stop the run.
     record : callable, optional
         Function of the progress, called before the first iteration and after each one that is not
         the last.
@@ -237,6 +265,7 @@ def run(
     state, checked, came_to_rest = progress.state, progress.checked, False
     entries = progress.entries[: progress.n_iter + 1]
     objectives = [progress.before, *(entry.objective for entry in entries)]
+    each_matters = record is not None or (report is not None and report.needs_mixtures)
 
     def last_objectives() -> list[float]:
         return last_plain_objectives(entries[-MAX_PLAIN_STEPS - 1 :])
@@ -245,14 +274,14 @@ def run(
         """Add a step to the history; return whether the rules have to be applied after it."""
         nonlocal came_to_rest, checked
         if report is not None:
-            report(len(entries), objectives[-1] - objectives[-2])
+            report.iteration(len(entries), objectives[-1] - objectives[-2])
         objectives.append(objective)
         entries.append(HistoryEntry(objective, passes, event))
         at_rest = is_at_rest(objectives)
         came_to_rest = at_rest and event == PLAIN and not checked
         checked = at_rest and (checked or came_to_rest)  # one check suffices until EM moves again
         change = objectives[-1] - objectives[-2]
-        return record is not None or math.fabs(change) < rules.tol or came_to_rest
+        return each_matters or math.fabs(change) < rules.tol or came_to_rest
 
     if rules.max_iter == 0:
         return Run(state.step, entries, False, Ending.START_ONLY)
@@ -262,12 +291,16 @@ def run(
     while len(entries) <= rules.max_iter:
         left = rules.max_iter + 1 - len(entries)
         is_small = math.fabs(objectives[-1] - objectives[-2]) < rules.tol  # of the preceding step
+        if report is not None:
+            report.begin_iteration()
         if type(state) is Plain:
             state = state.ahead(em, 1 if is_small else left, ends)
         else:
             may_end = is_small and len(last_objectives()) <= MAX_PLAIN_STEPS
             state = state.next(em, force_plain=may_end or is_at_rest(objectives) or left <= 2)
             ends(state.step.objective, state.step.passes, state.step.event)
+        so_far = partial(Run, state.step, entries, False, Ending.STOPPED)
+        stopped = report is not None and report.end_iteration(so_far)
         converged = (
             is_small
             and all(entry.event in ("start", PLAIN) for entry in entries[-2:])
@@ -276,6 +309,8 @@ def run(
                 or is_settled(last_objectives(), em.summary.weight, rules.negligible)
             )
         )
+        if stopped:
+            return Run(state.step, entries, converged, Ending.STOPPED)
         stops = rules.stop_if_coincident and (converged or came_to_rest)
         if stops and em.coincident(state.step.mixture):
             return Run(state.step, entries, converged, Ending.COINCIDENT)

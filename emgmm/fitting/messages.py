@@ -46,17 +46,22 @@ BLOCK_ROWS = 2**16
 
 
 def warnings_of_fit(em: EM, run: Run, *, break_symmetry: bool) -> tuple[UserWarning, ...]:
-    """Return the warnings of a fit that ended with a run, at most one of each class."""
+    """Return the warnings of a fit that ended with a run, at most one of each class.
+
+    A fit that a callback stopped has no warning that it ended too early.
+    """
     if run.ending is Ending.START_ONLY:  # only the initial parameters were requested
         return ()
     mixture, summary, constraints = run.step.mixture, em.summary, em.m_step.constraints
     found: list[UserWarning] = []
-    found += not_converged(run)
+    stopped = run.ending is Ending.STOPPED
+    found += [] if stopped else not_converged(run)
     found += component_warnings(em, run, break_symmetry=break_symmetry)
     for warning in found:
         if isinstance(warning, CollapsedComponentWarning):
             warning.args = (f"{warning}{discrete_columns(em.source)}",)
-    found = found or stopped_early(run, constraints.n_parameters(mixture))  # else less telling
+    if not found and not stopped:  # otherwise less telling
+        found += stopped_early(run, constraints.n_parameters(mixture))
     found += diagonal_scale(em.m_step.prior)
     if not constraints.all_covariances:
         found += large_ridge(summary, em.m_step.ridge)
@@ -79,7 +84,9 @@ def component_warnings(em: EM, run: Run, *, break_symmetry: bool) -> list[EMWarn
     mixture, statistics = run.step.mixture, run.step.statistics
     found: list[EMWarning] = []
     at_rest = run.converged or is_at_rest(run.objectives)
-    groups = run.coincident if break_symmetry else (em.coincident(mixture) if at_rest else [])
+    groups = [*run.coincident]
+    if at_rest and (not break_symmetry or run.ending is Ending.STOPPED):
+        groups += em.coincident(mixture)
     few_rows = tuple(em.starved(mixture, statistics))
     tiny_only = tuple(k for k in em.collapsed(mixture, statistics) if k not in few_rows)
     # Each component is named once, in the more informative warning.
@@ -190,6 +197,11 @@ def _coincident(
         )
         if run.ending is Ending.COINCIDENT:
             text += " Some are still identical: fewer components describe these data as well."
+    elif run.ending is Ending.STOPPED:
+        text = (
+            f"{found} They remain identical because a callback stopped the fit: let it continue "
+            "with break_symmetry=True, or start from components that differ."
+        )
     elif break_symmetry:
         text = (
             f"{found} No split of them increased the likelihood within the remaining iterations: "

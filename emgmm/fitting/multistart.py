@@ -14,8 +14,8 @@ from emgmm.constraints import Given
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting.labels import first_of_labels
-from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Rules, Run, run
-from emgmm.fitting.progress import Reporter
+from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Report, Rules, Run, run
+from emgmm.fitting.progress import Continued, Reporter
 from emgmm.fitting.recorder import FinishedStarts, Recorder
 from emgmm.fitting.split import splits
 from emgmm.initialization import Start
@@ -160,7 +160,7 @@ class Multistart:
         """Run the scheme from each initial mixture and return the results, of which one is best.
 
         The best run is the one with the highest objective. Starts that fail are ignored unless all
-        of them do.
+        of them do. The reporter may request that no further start follows.
 
         Raises
         ------
@@ -169,18 +169,20 @@ class Multistart:
         """
         for initial_mixture in initial[len(starts.outcomes) :]:
             self.recorder.begin_start(starts, self.em, self.random)
-            reporter.begin(len(starts.outcomes))
+            reporter.begin(len(starts.outcomes), self.rules)
             try:
                 # The mixture is drawn even if the run is known, so that `random` advances.
                 first = partial(evaluate, self.em, initial_mixture(self.random))
-                ended = self.run(self.scheme, first, self.rules, before, reporter.iteration)
+                ended = self.run(self.scheme, first, self.rules, before, reporter)
             except DegenerateCovarianceError as error:
                 starts = starts.with_failure(error.components)
-                reporter.failed()
+                if reporter.failed():
+                    break
                 continue
-            ended = self.split_coincident(ended)
-            reporter.end(ended.step.objective, converged=ended.converged)
+            ended = self.split_coincident(ended, reporter)
             starts = starts.with_run(ended)
+            if reporter.end(ended):
+                break
         if starts.best is None:
             raise DegenerateCovarianceError(starts.failed or ())
         return starts
@@ -191,7 +193,7 @@ class Multistart:
         first_step: Callable[[], Step],
         rules: Rules,
         before: float = -np.inf,
-        report: Callable[[int, float], None] | None = None,
+        report: Report | None = None,
     ) -> Run:
         """Run a scheme from a step that is only made if the result of the run is not known."""
 
@@ -202,35 +204,48 @@ class Multistart:
 
         return self.recorder.run(begin, partial(run, self.em, rules=rules, report=report))
 
-    def split_coincident(self, ended: Run) -> Run:
+    def split_coincident(self, ended: Run, reporter: Reporter) -> Run:
         """Split coincident components and continue the run, as long as the objective increases.
 
         Each round splits the groups of coincident components in a few ways, makes some EM steps
         from each split, and continues from the best one by the scheme. If none of them leads to a
         higher objective, the run stays as it was, and continues if `tol` is not met.
         """
+        if ended.ending is not Ending.COINCIDENT:
+            return ended
+        reporter.begin_split()
+        ended = self._split(ended, reporter)
+        reporter.end_split(ended)
+        return ended
+
+    def _split(self, ended: Run, report: Report) -> Run:
         for _ in range(self.em.n_components):
             if ended.ending is not Ending.COINCIDENT:
                 break
             groups = self.em.coincident(ended.step.mixture)
             ended = replace(ended, coincident=[*ended.coincident, *groups])
-            split = self.best_split(ended, groups)
+            split = self.best_split(ended, groups, report)
             if split is None or not split.beats(ended):
                 ended = ended.with_passes(self.em.passes)  # includes those of the trials
+                if split is not None and split.ending is Ending.STOPPED:
+                    return replace(ended, ending=Ending.STOPPED)
                 left = self.rules.max_iter - ended.n_iter
                 if ended.converged or left < 1:
                     return ended
                 rules = replace(self.rules, max_iter=left, stop_if_coincident=False)
-                return replace(self.resume(ended, rules), ending=Ending.COINCIDENT)
+                more = self.resume(ended, rules, report)
+                if more.ending is Ending.STOPPED:
+                    return more
+                return replace(more, ending=Ending.COINCIDENT)
             ended = ended.followed_by(split, "escape")
         return ended
 
-    def resume(self, ended: Run, rules: Rules) -> Run:
+    def resume(self, ended: Run, rules: Rules, report: Report) -> Run:
         """Return a run together with its continuation by the scheme under other rules."""
-        before = ended.objectives[-2]
-        return ended.resumed(self.run(self.scheme, lambda: ended.step, rules, before))
+        before, whole = ended.objectives[-2], Continued(report, ended.n_iter, ended.resumed)
+        return ended.resumed(self.run(self.scheme, lambda: ended.step, rules, before, whole))
 
-    def best_split(self, ended: Run, groups: list[tuple[int, ...]]) -> Run | None:
+    def best_split(self, ended: Run, groups: list[tuple[int, ...]], report: Report) -> Run | None:
         """Return the run from the best of a few splits; None if none, or no iteration is left."""
         left = self.rules.max_iter - ended.n_iter - 1  # the split itself is an M-step
         if left < 1:
@@ -247,5 +262,7 @@ class Multistart:
         if best.converged or best.ending is Ending.COINCIDENT or left == best.n_iter:
             return best
         with suppress(DegenerateCovarianceError):
-            return self.resume(best, replace(self.rules, max_iter=left - best.n_iter))
+            joined = partial(ended.followed_by, event="escape")
+            whole = Continued(report, ended.n_iter + 1, joined)
+            return self.resume(best, replace(self.rules, max_iter=left - best.n_iter), whole)
         return None

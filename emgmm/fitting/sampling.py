@@ -19,10 +19,10 @@ from emgmm.acceleration import (
     evaluate,
 )
 from emgmm.em import EM
-from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Rules, Run
+from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Report, Rules, Run
 from emgmm.fitting.multistart import START_FROM, START_ROWS, Multistart, first_mixture
 from emgmm.fitting.problem import Options
-from emgmm.fitting.progress import Reporter
+from emgmm.fitting.progress import Continued, Reporter
 from emgmm.fitting.recorder import FinishedStarts
 from emgmm.mixture import Mixture
 
@@ -58,6 +58,11 @@ def profits_from_samples(em: EM, options: Options) -> bool:
         and options.rules.max_iter >= LEAST_ITERATIONS
         and not (options.given.is_complete or options.start_is_given or em.source.has_labels)
     )
+
+
+def max_starts(n_rows: int, n_init: int, *, sampling: bool) -> int | None:
+    """Return the largest number of starts of a fit; None if it may start on samples of the rows."""
+    return None if sampling and n_rows > START_FROM else n_init
 
 
 class Samples:
@@ -117,7 +122,7 @@ def leaps(
     *,
     samples: Samples,
     rules: Rules,
-    report: Callable[[int, float], None],
+    report: Report,
     record: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Make steps on samples until one of them gains much less than `tol`.
@@ -133,12 +138,16 @@ def leaps(
             record(Progress(state, entries, len(entries) - 1, progress.before, em.passes))
         if len(entries) > 1:
             gain_before = entries[-1].objective - entries[-2].objective
+        report.begin_iteration()
         following = state.leap(em, samples[state.level])
         gain = following.step.objective - state.step.objective
         if gain > 0:
             state = following
             entries.append(HistoryEntry(state.step.objective, em.passes, SAMPLE))
-            report(len(entries) - 1, gain)
+            so_far = partial(Run, state.step, entries, False, Ending.STOPPED)
+            report.iteration(len(entries) - 1, gain)
+            if report.end_iteration(so_far):
+                return so_far()
             if gain < NEGLIGIBLE_GAIN * rules.tol:
                 break
         if 0 < gain <= SLOW * gain_before:
@@ -171,7 +180,7 @@ def best_by_samples(
     options : Options
         Options of the fit.
     reporter : Reporter
-        Printer of the progress.
+        Receiver of the progress.
 
     Raises
     ------
@@ -185,11 +194,16 @@ def best_by_samples(
     starts = on_starts.best(starts, [start] * options.n_init, -np.inf, reporter)
     assert starts.best is not None
     recorder.begin_start(starts, em, multistart.random)
-    iterate = partial(leaps, em, samples=samples, rules=rules, report=reporter.iteration)
+    reporter.begin_all_rows(rules)
+    iterate = partial(leaps, em, samples=samples, rules=rules, report=reporter)
     sampled = recorder.run(partial(progress_from, em, starts.best.step.mixture), iterate)
+    if sampled.ending is Ending.STOPPED:
+        reporter.end(sampled)
+        return replace(starts, best=sampled)
     left = replace(rules, max_iter=rules.max_iter - sampled.n_iter)
     scheme = after_short_runs(Warmup if multistart.scheme is Plain else multistart.scheme)
-    more = multistart.run(scheme, lambda: sampled.step, left, report=reporter.iteration)
-    ended = replace(multistart, scheme=scheme).split_coincident(sampled.resumed(more))
-    reporter.end(ended.step.objective, converged=ended.converged)
+    whole = Continued(reporter, sampled.n_iter, sampled.resumed)
+    more = multistart.run(scheme, lambda: sampled.step, left, report=whole)
+    ended = replace(multistart, scheme=scheme).split_coincident(sampled.resumed(more), reporter)
+    reporter.end(ended)
     return replace(starts, best=ended)

@@ -8,19 +8,24 @@ the differences between candidates that matter.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
 
+from emgmm.callbacks import Task
 from emgmm.covariances import Family, family_of
+from emgmm.devices import Device
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, format_components
 from emgmm.fitting.fit import FitResult, fit_mixture
+from emgmm.fitting.loop import Ending, Run
 from emgmm.fitting.problem import Options, Problem
 from emgmm.fitting.progress import Reporter
+from emgmm.fitting.sampling import max_starts
 from emgmm.initialization import Assignment, Start
 from emgmm.prediction import certainty, summed
 from emgmm.sources import Rows, Source
@@ -42,6 +47,9 @@ FINALISTS = 3
 
 # Number of candidates that a summary shows for each criterion.
 SHOWN = 3
+
+# Failure of a candidate that a callback left out.
+LEFT_OUT = "A callback asked to stop before this candidate was fitted."
 
 # Entries of `results_` for a candidate without a fit.
 WITHOUT_FIT: dict[str, Any] = dict.fromkeys((*CRITERIA, "log_likelihood", "n_parameters"), np.nan)
@@ -80,6 +88,11 @@ class SharedStart:
         return assignment
 
 
+# Function of a candidate, the device of the rows and a run of the candidate's fit that returns the
+# attributes of an estimator that would select the candidate after this run.
+CandidateAttributes = Callable[["Candidate", Device | None, Run], dict[str, Any]]
+
+
 @dataclass(frozen=True, eq=False)
 class Search:
     """Rows and settings that all candidates share.
@@ -99,6 +112,10 @@ class Search:
         Seed of the starts.
     verbose, verbose_interval : int
         Level and interval of the output of each fit.
+    task : Task, optional
+        Task to which the tasks of the candidates belong.
+    attributes : callable, optional
+        Attributes of the estimator that would select the fit of a candidate.
     """
 
     source: Source
@@ -108,6 +125,40 @@ class Search:
     seed: int
     verbose: int = 0
     verbose_interval: int = 10
+    task: Task = field(default_factory=Task)
+    attributes: CandidateAttributes | None = None
+
+    def observe(
+        self,
+        candidate: Candidate,
+        fit: Callable[[Reporter], Candidate],
+        *,
+        number: int | None = None,
+        verbose: int = 0,
+    ) -> tuple[Candidate, bool]:
+        """Return what `fit` makes of a candidate, and whether others have to be left out.
+
+        Parameters
+        ----------
+        candidate : Candidate
+            Candidate.
+        fit : callable
+            Function of the reporter of its fits that returns the candidate with their result.
+        number : int, optional
+            Number of the task, if those of the candidates are not sequential.
+        verbose : int, default=0
+            Level of the output.
+        """
+        sampling, of_candidate = self.options.sampling, None
+        n_starts = max_starts(self.source.n_rows_hint, self.options.n_init, sampling=sampling)
+        if n_starts is not None:
+            n_starts *= 1 + len(self.alternatives)
+        if self.attributes is not None:
+            of_candidate = partial(self.attributes, candidate, self.source.device)
+        task = self.task.subtask("candidate", n_starts, number=number, attributes=of_candidate)
+        candidate = fit(task.reporter(verbose, self.verbose_interval))
+        result = candidate.result
+        return candidate, task.end(None if result is None else lambda: result.run)
 
     def fit(self, candidate: Candidate, options: Options, **others: Any) -> FitResult:
         """Fit a candidate; the arguments are those of `fit_mixture`.
@@ -166,6 +217,11 @@ class Candidate:
         """Whether there is a fit that met the stopping rule."""
         return self.result is not None and self.result.run.converged
 
+    @property
+    def stopped(self) -> bool:
+        """Whether there is a fit that a callback stopped."""
+        return self.result is not None and self.result.run.ending is Ending.STOPPED
+
     def entries(self) -> dict[str, Any]:
         """Return the entries of `results_` for the candidate, without the rank."""
         return {
@@ -183,29 +239,43 @@ class Candidate:
             return self.failure
         unsound = self.result.unsound
         reasons = [f"{format_components(each.components)} {each.finding}" for each in unsound]
-        if not self.converged:
+        if self.stopped:
+            reasons.append("stopped by a callback")
+        elif not self.converged:
             reasons.append("not converged")
         return "; ".join(reasons)
 
 
-def fit_candidate(search: Search, n_components: int, covariance_type: str | Family) -> Candidate:
-    """Fit a candidate, from further starts if the first one does not lead to a sound fit."""
-    candidate = Candidate(n_components, covariance_type)
-    for start in (search.options.start, *search.alternatives):
-        candidate = better_from(search, candidate, start)
-        if candidate.sound:
-            break
-    return candidate
+def fit_candidate(
+    search: Search, number: int, n_components: int, covariance_type: str | Family
+) -> tuple[Candidate, bool]:
+    """Fit a candidate, from further starts if the first one does not lead to a sound fit.
+
+    Whether a callback asked to leave out the other candidates is also returned.
+    """
+
+    def fit(reporter: Reporter) -> Candidate:
+        candidate = first
+        for start in (search.options.start, *search.alternatives):
+            candidate = better_from(search, candidate, start, reporter)
+            if candidate.sound or reporter.stopped:
+                break
+        return candidate
+
+    first = Candidate(n_components, covariance_type)
+    return search.observe(first, fit, number=number, verbose=search.verbose)
 
 
-def better_from(search: Search, candidate: Candidate, start: Start) -> Candidate:
+def better_from(
+    search: Search, candidate: Candidate, start: Start, reporter: Reporter
+) -> Candidate:
     """Fit a candidate from a start, and return it with the better of this and its former fit."""
     begin = time.perf_counter()
     options = replace(search.options, start=start)
-    reporter = Reporter(search.verbose, search.verbose_interval)
     try:
         result = search.fit(candidate, options, reporter=reporter)
     except ValueError as error:
+        reporter.close()
         if candidate.result is None:
             candidate = replace(candidate, failure=candidate.failure or str(error))
     else:
@@ -214,7 +284,7 @@ def better_from(search: Search, candidate: Candidate, start: Start) -> Candidate
     return replace(candidate, seconds=candidate.seconds + time.perf_counter() - begin)
 
 
-def with_more_iterations(search: Search, candidate: Candidate) -> Candidate:
+def with_more_iterations(search: Search, candidate: Candidate, reporter: Reporter) -> Candidate:
     """Continue the fit of a candidate that has not converged."""
     result = candidate.result
     assert result is not None
@@ -223,7 +293,8 @@ def with_more_iterations(search: Search, candidate: Candidate) -> Candidate:
     rules = replace(rules, max_iter=(MAX_ITER_FACTOR - 1) * rules.max_iter)
     options, before = replace(search.options, rules=rules), result.run.objectives[-2]
     try:
-        more = search.fit(candidate, options, initial=result.mixture, before=before)
+        further = {"initial": result.mixture, "before": before, "reporter": reporter}
+        more = search.fit(candidate, options, **further)
     except FailedFitError as error:  # the likelihood is unbounded there
         return replace(candidate, result=None, figures=WITHOUT_FIT, failure=str(error))
     result = replace(more, run=result.run.resumed(more.run), outcomes=result.outcomes)
@@ -320,6 +391,12 @@ def best_by(results: Mapping[str, Any], criterion: str) -> list[tuple[int, str, 
 def notes(results: Mapping[str, Any], best: int) -> tuple[str, ...]:
     """Return remarks on the selected candidate."""
     remarks = []
+    left_out = results["failure"] == LEFT_OUT
+    if left_out.any():
+        remarks.append(
+            f"A callback stopped the search: {np.count_nonzero(~left_out)} of {len(left_out)} "
+            "candidates were fitted."
+        )
     K = results["n_components"]
     if K[best] == K.max() > 1:
         remarks.append(

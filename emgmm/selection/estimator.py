@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar, Literal, Self
 
@@ -18,12 +20,15 @@ from sklearn.utils.validation import check_is_fitted
 from emgmm import attributes, validation
 from emgmm.acceleration import Scheme, after_short_runs
 from emgmm.base import BaseMixture, fitted_mixture
+from emgmm.callbacks import Task
 from emgmm.constraints import Constraints, Given
 from emgmm.covariances import FAMILIES, Family, family_names
+from emgmm.devices import Device
 from emgmm.diagnostics import Diagnosis
 from emgmm.distributional import DistributionMixin
-from emgmm.estimator import GaussianMixture
+from emgmm.estimator import GaussianMixture, attributes_of_fit
 from emgmm.exceptions import EMWarning, issue
+from emgmm.fitting.loop import Run
 from emgmm.fitting.problem import options_of, problem_of
 from emgmm.initialization import STARTS, starts_of
 from emgmm.mixture import Mixture
@@ -32,8 +37,10 @@ from emgmm.prior import NormalInverseWishart
 from emgmm.selection.candidates import (
     CRITERIA,
     FINALISTS,
+    LEFT_OUT,
     NEGLIGIBLE,
     Candidate,
+    CandidateAttributes,
     Search,
     SharedStart,
     best_by,
@@ -70,7 +77,12 @@ PASSED_ON = (
 TOL, MAX_ITER = 1e-6, 1000
 
 # Candidates that have been fitted, by their number of components and family.
-Fits = dict[tuple[int, str | Family], Candidate]
+Job = tuple[int, str | Family]
+Fits = dict[Job, Candidate]
+
+# Warnings of a fit, and the function that calls it with its task, given the number of subtasks.
+Found = Sequence[UserWarning]
+Observe = Callable[[Callable[[Task], Found], int], Found]
 
 # Attributes that are copied from the best fit.
 OF_THE_BEST = ("weights_", "means_", "covariances_", "lower_bound_", "remaining_gain_")
@@ -243,7 +255,7 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
         self.order = order
 
     @validated
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit every candidate and keep the best.
 
         Parameters
@@ -273,16 +285,52 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
             If the selected fit is questionable, or if no candidate is sound.
         UnobservedPairWarning
             If two features were never observed in the same row.
+
+        Notes
+        -----
+        The tasks of callbacks, set by ``set_callbacks`` with scikit-learn 1.9 or later, are the
+        candidates and, within these, the starts and the iterations. If one of them asks to stop at
+        the end of a candidate, the remaining ones are not fitted.
         """
-        with attributes.unchanged_by_errors(self):
-            with one_blas_thread():
-                source = validation.source(self, X, sample_weight, reset=True, least=2)
-                candidates = self._fitted(self._search(source))
-            found = self._keep(candidates, source.n_features)
-        issue(found)
-        return self
+
+        def observe(fit: Callable[[Task], Found], n_tasks: int) -> Found:
+            return self._observed(fit, X, y, sample_weight, n_tasks, sequential=False)
+
+        return self._fit_rows(X, sample_weight, observe, self._attributes_of)
 
     _own_fit = fit  # of `fit_predict`, whatever a subclass's `fit` is
+
+    def _fit_rows(
+        self,
+        X: Any,
+        sample_weight: Any,
+        observe: Observe,
+        so_far: CandidateAttributes | None,
+    ) -> Self:
+        """Fit to the rows of X within a task that `observe` begins and ends.
+
+        `so_far` is the function `attributes` of the search.
+        """
+        with attributes.unchanged_by_errors(self), one_blas_thread():
+            source = validation.source(self, X, sample_weight, reset=True, least=2)
+            search, D = self._search(source), source.n_features
+            given = families(self.covariance_type, D)
+            pairs = [(K, distinct_families(given, K, D)) for K in self._numbers()]
+            jobs = [(K, name) for K, first in pairs for name in dict.fromkeys(first.values())]
+
+            def fit(task: Task) -> Found:
+                own = replace(search, task=task, attributes=so_far)
+                fits = self._fitted(own, jobs)
+                candidates = [
+                    replace(fits[K, one], covariance_type=other)
+                    for K, first in pairs
+                    for other, one in first.items()
+                ]
+                return self._keep(candidates)
+
+            found = observe(fit, len(jobs) + 1)  # one for refinements
+        issue(found)
+        return self
 
     def _search(self, source: Source) -> Search:
         """Return the rows and settings that all candidates share."""
@@ -313,30 +361,35 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
             parameters["init_params"] = "hierarchical"
         return parameters
 
-    def _fitted(self, search: Search) -> list[Candidate]:
-        """Return all candidates, in the order of `results_`."""
-        D = search.source.n_features
-        given = families(self.covariance_type, D)
-        pairs = [(K, distinct_families(given, K, D)) for K in self._numbers()]
-        jobs = [(K, name) for K, first in pairs for name in dict.fromkeys(first.values())]
-        run = Parallel(n_jobs=self.n_jobs or 1, prefer="threads", return_as="generator")
+    def _fitted(self, search: Search, jobs: Sequence[Job]) -> Fits:
+        """Return all candidates."""
+        # Candidates share the results of the starts.
+        run = Parallel(n_jobs=self.n_jobs or 1, require="sharedmem", return_as="generator")
         found: Fits = {}
-        fits = run(delayed(fit_candidate)(search, *job) for job in jobs)
-        for job, candidate in zip(jobs, fits, strict=True):
-            found[job] = candidate
-            self._report(candidate, len(found), len(jobs))
+        fits = run(delayed(fit_candidate)(search, i, *job) for i, job in enumerate(jobs))
+        with closing(fits):
+            for job, (candidate, stop) in zip(jobs, fits, strict=True):
+                found[job] = candidate
+                self._report(candidate, len(found), len(jobs))
+                if stop:
+                    return {job: found.get(job, Candidate(*job, failure=LEFT_OUT)) for job in jobs}
+        task = search.task.subtask("refine", None, number=len(jobs))
+        self._refine(replace(search, task=task), found)
+        task.end()
+        return found
+
+    def _refine(self, search: Search, found: Fits) -> None:
+        """Fit the best candidates from the alternative starts, and continue the best of all."""
         for job in self._in_order(found)[:FINALISTS]:
             for start in search.alternatives:
-                found[job] = better_from(search, found[job], start)
+                fit = partial(better_from, search, found[job], start)
+                found[job], stop = search.observe(found[job], fit, verbose=search.verbose)
+                if stop:
+                    return
         if math.isfinite(search.options.rules.negligible):
             self._continue_best(search, found)
-        return [
-            replace(found[K, one], covariance_type=other)
-            for K, first in pairs
-            for other, one in first.items()
-        ]
 
-    def _in_order(self, found: Fits) -> list[tuple[int, str | Family]]:
+    def _in_order(self, found: Fits) -> list[Job]:
         """Return the keys of the candidates with a fit, the best first."""
         ranks = ranked(list(found.values()), self.criterion)
         order = np.argsort(ranks, kind="stable")[: np.count_nonzero(np.isfinite(ranks))]
@@ -347,12 +400,17 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
         tried = set()
         while order := self._in_order(found):
             best = order[0]
-            if best in tried or found[best].converged or not found[best].sound:
+            candidate = found[best]
+            ended = candidate.converged or candidate.stopped
+            if best in tried or ended or not candidate.sound:
                 return
             tried.add(best)
-            found[best] = with_more_iterations(search, found[best])
+            fit = partial(with_more_iterations, search, candidate)
+            found[best], stop = search.observe(candidate, fit)
+            if stop:
+                return
 
-    def _keep(self, candidates: list[Candidate], n_features: int) -> Sequence[UserWarning]:
+    def _keep(self, candidates: list[Candidate]) -> Found:
         """Set the fitted attributes, and return the warnings.
 
         Raises
@@ -375,17 +433,9 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
         best = candidates[self.best_index_]
         result = best.result
         assert result is not None
-        parameters = ("n_components", "covariance_type")
-        self.best_params_ = {name: getattr(best, name) for name in parameters}
-        own = {**self.best_params_, "random_state": self.random_state}
-        model = GaussianMixture(**own, **self._passed_on())
+        model = self._model(best)
         attributes.adopt(model, result.mixture, result.em.source.device, **result.attributes())
-        model.n_features_in_ = n_features
-        if hasattr(self, "feature_names_in_"):
-            model.feature_names_in_ = self.feature_names_in_
-        self.best_estimator_ = model
-        for name in OF_THE_BEST:
-            setattr(self, name, getattr(model, name))
+        self.__dict__.update(_selected(best, model))
         if best.sound:
             return result.warnings
         nothing_sound = EMWarning(
@@ -394,6 +444,23 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
             "fewer components and families with fewer parameters."
         )
         return [*result.warnings, nothing_sound]
+
+    def _model(self, candidate: Candidate) -> GaussianMixture:
+        """Return an estimator of the mixture of a candidate, which is not fitted."""
+        own = {**_parameters(candidate), "random_state": self.random_state}
+        model = GaussianMixture(**own, **self._passed_on())
+        model.n_features_in_ = self.n_features_in_
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_
+        return model
+
+    def _attributes_of(
+        self, candidate: Candidate, device: Device | None, run: Run
+    ) -> dict[str, Any]:
+        """Return the fitted attributes as if a candidate had been selected after a run."""
+        model = self._model(candidate)
+        model.__dict__.update(attributes_of_fit(model, run, device))
+        return _selected(candidate, model)
 
     def _report(self, candidate: Candidate, number: int, total: int) -> None:
         """Print the result of a candidate if `verbose` requires it."""
@@ -449,6 +516,17 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
         self.best_estimator_.save(path)
 
 
+def _parameters(candidate: Candidate) -> dict[str, Any]:
+    names = ("n_components", "covariance_type")
+    return {name: getattr(candidate, name) for name in names}
+
+
+def _selected(best: Candidate, model: GaussianMixture) -> dict[str, Any]:
+    """Return the attributes of a selection with the fitted model of its best candidate."""
+    of_the_best = {name: getattr(model, name) for name in OF_THE_BEST}
+    return {"best_params_": _parameters(best), "best_estimator_": model, **of_the_best}
+
+
 def families(given: Any, n_features: int) -> list[str | Family]:
     """Return the families that a `covariance_type` names, 'all' or several of them."""
     if isinstance(given, str) and given == "all":
@@ -461,6 +539,24 @@ def families(given: Any, n_features: int) -> list[str | Family]:
             f"got {given!r}.{suggestion(unknown[0], FAMILIES) if unknown else ''}"
         )
     return found
+
+
+def fitted_in(
+    task: Task, selection: GaussianMixtureIC, X: Any, sample_weight: Any
+) -> GaussianMixtureIC:
+    """Select a mixture for rows within a task of another estimator, and return the selection."""
+
+    def observe(fit: Callable[[Task], Found], n_tasks: int) -> Found:
+        own = task.subtask("class", n_tasks, sequential=False)
+        try:
+            found = fit(own)
+        except ValueError:  # another fit may follow
+            own.end()
+            raise
+        own.end()
+        return found
+
+    return selection._fit_rows(X, sample_weight, observe, None)
 
 
 def search_of(selection: GaussianMixtureIC, source: Source) -> Search:
