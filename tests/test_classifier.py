@@ -432,8 +432,8 @@ def test_parameters_of_the_selection_of_each_class_are_passed_on(monkeypatch):
         seen.append(selection.get_params())
         return plain(selection, *arguments, **others)
 
-    plain = GaussianMixtureIC.fit
-    monkeypatch.setattr(GaussianMixtureIC, "fit", fit)
+    plain = GaussianMixtureIC._fit_rows
+    monkeypatch.setattr(GaussianMixtureIC, "_fit_rows", fit)
     parameters = {
         "n_components": [1, 2],
         "covariance_type": ["VVI"],
