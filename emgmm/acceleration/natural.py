@@ -87,7 +87,7 @@ class NaturalSteps:
     def after(self, products: Array, weight: float) -> ExpandedEStep | None:
         """Return the E-step of the next mixture, or None if that mixture has to be examined."""
         counts = products[:, 0]
-        if not counts.min() > LEAST * weight:
+        if not np.minimum.reduce(counts) > LEAST * weight:
             return None
         structure, D = self.family.structure, self.n_features
         moments = products / counts[:, None]
