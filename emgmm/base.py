@@ -24,7 +24,7 @@ from emgmm.exceptions import issue
 from emgmm.fitting.messages import MAX_GAIN_IN_TOTAL, stopped_short
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
-from emgmm.parameters import ValidationMixin
+from emgmm.parameters import ValidationMixin, count, number
 from emgmm.sources import ArraySource
 from emgmm.statistics import Statistics, criteria
 from emgmm.threads import one_blas_thread, one_blas_thread_for
@@ -384,7 +384,7 @@ class BaseMixture(CallbackMixin, ValidationMixin, DensityMixin, BaseEstimator, A
         ((5, 1), array([0, 0, 0, 1, 1]))
         """
         mixture = self._mixture()
-        n_rows = validation.count(n_samples, "n_samples")
+        n_rows = count(n_samples, "n_samples")
         chosen = self.random_state if random_state is None else random_state
         rows, labels = mixture.sample(n_rows, check_random_state(chosen))
         device = device_of(self.means_)
@@ -609,7 +609,7 @@ class BaseMixture(CallbackMixin, ValidationMixin, DensityMixin, BaseEstimator, A
         The estimate comes from a few more passes where these are cheap, otherwise from Aitken's
         formula.
         """
-        bound = validation.number(getattr(self, "lower_bound_", math.nan))
+        bound = number(getattr(self, "lower_bound_", math.nan))
         if not abs(seen.objective - bound) <= SAME * abs(bound):
             return math.nan
         mixture = self._mixture()

@@ -21,7 +21,7 @@ from emgmm.distributions import Levels
 from emgmm.estep import EStepForBlock
 from emgmm.exceptions import EMWarning, issue
 from emgmm.fitting.loop import Run
-from emgmm.parameters import Interval, one_of, validated
+from emgmm.parameters import Interval, number, one_of, validated
 from emgmm.prediction import row_by_row
 from emgmm.prior import NormalInverseWishart
 from emgmm.sources import ArraySource, Rows, Source
@@ -360,7 +360,7 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
     def _offset(self) -> float:
         """Return the threshold, which users may have set."""
         check_is_fitted(self)
-        offset = validation.number(self.offset_)
+        offset = number(self.offset_)
         if np.isnan(offset):
             raise ValueError(f"offset_ must be a number, but is {self.offset_!r}: set it, or fit.")
         return offset

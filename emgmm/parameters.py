@@ -110,6 +110,38 @@ def check_parameters(estimator: BaseEstimator) -> None:
     estimator._validate_params()
 
 
+def count(value: Any, name: str) -> int:
+    """Return a positive integer."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, but got {value!r}")
+    if value < 1:
+        raise ValueError(
+            f"Invalid value for '{name}': {value} . The sampling requires at least one sample."
+        )
+    return int(value)
+
+
+def sizes(value: Any) -> tuple[int, ...]:
+    """Return the shape of an array that an integer, several of them, or None describes."""
+    values = value if isinstance(value, list | tuple) else np.ravel(value).tolist()
+    found = [] if value is None else list(values)
+    if not all(0 <= number(each) < np.inf and isinstance(each, Integral) for each in found):
+        raise ValueError(
+            f"size must be None, or one or several non-negative integers, but got {value!r}."
+        )
+    return tuple(map(int, found))
+
+
+def number(value: Any) -> float:
+    """Return a number as a float, infinity if it is too large, and nan for anything else."""
+    if isinstance(value, bool | np.timedelta64) or not isinstance(value, Real):
+        return np.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf
+
+
 def _plain(value: Any) -> Any:
     """Return a scalar as one of Python's types, in which the constraints can be evaluated.
 

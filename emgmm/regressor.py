@@ -17,7 +17,7 @@ from emgmm.callbacks import Task
 from emgmm.distributions import Response
 from emgmm.estimator import GaussianMixture
 from emgmm.exceptions import EMWarning, issue
-from emgmm.parameters import validated
+from emgmm.parameters import count, validated
 from emgmm.prediction import row_by_row
 from emgmm.sources import Rows
 from emgmm.sources.conversion import as_numbers, as_responses
@@ -272,7 +272,7 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
             If `n_samples` is below 1, or for X as in `predict`.
         """
         response = self._response()
-        n_draws = validation.count(n_samples, "n_samples")
+        n_draws = count(n_samples, "n_samples")
         source = validation.source(self, X, reset=False)
         if not source.knows_positions:
             raise TypeError(

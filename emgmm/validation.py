@@ -7,7 +7,6 @@ the problem and its remedy.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from emgmm.devices import check_supported
 from emgmm.exceptions import DegenerateCovarianceError, format_components, format_features
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Density, Function, Noise
-from emgmm.parameters import suggestion
+from emgmm.parameters import number, suggestion
 from emgmm.sources import KINDS, ArraySource, Blocks, Source
 from emgmm.sources.conversion import as_array, as_parameters, as_rows
 from emgmm.sources.finite import is_complete
@@ -137,28 +136,6 @@ def check_observed(summary: DataSummary, names: Array | None) -> None:
             f"Feature {format_features((never[0],), names)}, counted from 0, is missing in every "
             "row of positive weight, so that its mean and variance cannot be estimated: drop it."
         )
-
-
-def count(value: Any, name: str) -> int:
-    """Return a positive integer."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an integer, but got {value!r}")
-    if value < 1:
-        raise ValueError(
-            f"Invalid value for '{name}': {value} . The sampling requires at least one sample."
-        )
-    return int(value)
-
-
-def sizes(value: Any) -> tuple[int, ...]:
-    """Return the shape of an array that an integer, several of them, or None describes."""
-    values = value if isinstance(value, list | tuple) else np.ravel(value).tolist()
-    found = [] if value is None else list(values)
-    if not all(0 <= number(each) < np.inf and isinstance(each, Integral) for each in found):
-        raise ValueError(
-            f"size must be None, or one or several non-negative integers, but got {value!r}."
-        )
-    return tuple(map(int, found))
 
 
 def whole(X: Any) -> None:
@@ -341,16 +318,6 @@ def precisions_cholesky(value: Any, family: Family, n_components: int, n_feature
         where = "" if family.pooled else f": that of component {np.argmax(wrong)} is not"
         raise ValueError(f"'{name}' should be {wanted}{where}")
     return array
-
-
-def number(value: Any) -> float:
-    """Return a number as a float, infinity if it is too large, and nan for anything else."""
-    if isinstance(value, bool | np.timedelta64) or not isinstance(value, Real):
-        return np.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return np.inf
 
 
 def noise_component(density: Density | None, weight: Any) -> Noise | None:

@@ -14,7 +14,7 @@ from emgmm import GaussianMixture, blocks, validation
 from emgmm.acceleration import SCHEMES, Plain, em_step
 from emgmm.covariances import DIAGONAL, FAMILIES, Family
 from emgmm.initialization import STARTS, Labels
-from emgmm.sources import KINDS, ArraySource
+from emgmm.sources import ArraySource
 from emgmm.sources.digest import DigestedSource
 from emgmm.testing import check_family, check_scheme, check_source, check_start
 
@@ -46,7 +46,7 @@ def test_schemes(scheme):
     check_scheme(scheme)
 
 
-# How rows and weights are passed, for each kind of source.
+# How rows and weights are passed, for each kind of source. The tests of devices have another one.
 HOMES = {
     "ArraySource": lambda rows: rows,
     "BlocksSource": lambda rows: blocks([rows[:20], rows[20:21], rows[21:]]),
@@ -56,7 +56,7 @@ HOMES = {
 
 
 @pytest.mark.all_cases
-@pytest.mark.parametrize("kind", ["ArraySource", *(kind.__name__ for kind in KINDS)])
+@pytest.mark.parametrize("kind", HOMES)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["alike", "weighted"])
 @pytest.mark.parametrize("rows", [X, WITH_HOLES], ids=["complete", "with holes"])

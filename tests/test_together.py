@@ -300,7 +300,7 @@ def test_a_checkpoint_knows_which_values_stood_in_one_row(tmp_path):
     from emgmm.em import EM
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EM, "expect", stop(EM.expect))
+        patch.setattr(EM, "sum", stop(EM.sum))
         with pytest.raises(KeyboardInterrupt):
             fit(model, X)
     assert path.exists()

@@ -10,7 +10,7 @@ import numpy as np
 from emgmm.constraints import FREE
 from emgmm.covariances import times_counts
 from emgmm.covariances.natural import from_covariances, from_moments, to_monomials
-from emgmm.estep import ExpandedEStep
+from emgmm.estep import DeviceEStep, ExpandedEStep
 from emgmm.estep.expanded import ExpandedSums
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import LOG_2_PI
@@ -60,7 +60,7 @@ class NaturalSteps:
     @classmethod
     def of(cls, m_step: MStep, summary: DataSummary, e_step: ExpandedEStep | None) -> Self | None:
         """Return the steps of a fit, or None if it needs the ordinary ones."""
-        if e_step is None:
+        if e_step is None or isinstance(e_step, DeviceEStep):  # whose sums are on the device
             return None
         distances = summary.max_distances(summary.mean)
         is_served = (
@@ -87,7 +87,7 @@ class NaturalSteps:
     def after(self, products: Array, weight: float) -> ExpandedEStep | None:
         """Return the E-step of the next mixture, or None if that mixture has to be examined."""
         counts = products[:, 0]
-        if not counts.min() > LEAST * weight:
+        if not np.minimum.reduce(counts) > LEAST * weight:
             return None
         structure, D = self.family.structure, self.n_features
         moments = products / counts[:, None]

@@ -86,14 +86,12 @@ def _from_dense_moments(moments: Array, n_features: int, ridge: float) -> tuple[
     matrices = DENSE.from_monomials(moments, 1 + n_features)
     diagonals = matrices.reshape(len(matrices), -1)[:, :: n_features + 2]
     diagonals[:, 1:] += ridge
-    inverses = np.empty(matrices.shape)
-    for k, matrix in enumerate(matrices):
-        factor, failed = dpotrf(matrix, lower=1)
+    for k, matrix in enumerate(matrices):  # replaced by the transposed inverse of L
+        factor, failed = dpotrf(matrix.T, lower=1, overwrite_a=1)
         if failed:
             raise DegenerateCovarianceError((k,))
-        inverses[k] = dtrtri(factor, lower=1)[0]
-    whitening = inverses[:, 1:]
-    transposed = whitening.swapaxes(1, 2)
-    parameters = DENSE.coefficients(transposed @ whitening)
-    parameters[:, 0] += np.add.reduce(np.log(inverses.diagonal(0, 1, 2)), axis=1)
-    return parameters, transposed[:, 1:]
+        dtrtri(factor, lower=1, overwrite_c=1)
+    whitening = matrices[:, :, 1:]
+    parameters = DENSE.coefficients(whitening @ whitening.swapaxes(1, 2))
+    parameters[:, 0] += np.add.reduce(np.log(diagonals), axis=1)
+    return parameters, whitening[:, 1:]

@@ -12,13 +12,13 @@ from scipy.special import log_ndtr, logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.utils import check_random_state
 
-from emgmm import validation
 from emgmm.distributions.boxes import share_of_box
 from emgmm.distributions.density import log_joint_of_complete
 from emgmm.distributions.modes import modes
 from emgmm.distributions.univariate import Univariate
 from emgmm.mixture import Mixture
 from emgmm.noise import Box
+from emgmm.parameters import count, sizes
 from emgmm.sources.conversion import as_numbers
 from emgmm.tolerances import negligible_underflow
 from emgmm.typing import Array
@@ -370,7 +370,7 @@ class MixtureDistribution:
         random: Any = random_state
         if not isinstance(random, np.random.Generator):
             random = check_random_state(random)
-        shape = validation.sizes(size)
+        shape = sizes(size)
         rows, _ = self.mixture.sample(int(np.prod(shape)), random)
         rows = rows[random.permutation(len(rows))]  # they are grouped by component
         return rows.reshape(shape if self.n_features == 1 else (*shape, self.n_features))[()]
@@ -447,7 +447,7 @@ class MixtureDistribution:
         float
             Entropy in nats.
         """
-        n_draws = validation.count(n_samples, "n_samples")
+        n_draws = count(n_samples, "n_samples")
         return -float(np.mean(self.logpdf(self.rvs(n_draws, random_state))))
 
     def modes(self) -> Array:

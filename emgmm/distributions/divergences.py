@@ -8,9 +8,9 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import eye_array, kron, vstack
 
-from emgmm import validation
 from emgmm.distributions.distribution import DRAWS, MixtureDistribution
 from emgmm.mixture import LOG_2_PI
+from emgmm.parameters import count
 from emgmm.tolerances import negligible_underflow
 from emgmm.typing import Array
 
@@ -73,7 +73,7 @@ def kl_divergence(
     True
     """
     p, q = _distributions(p, q)
-    n_draws = validation.count(n_samples, "n_samples")
+    n_draws = count(n_samples, "n_samples")
     draws = p.rvs(n_draws, random_state)
     differences = p.logpdf(draws) - q.logpdf(draws)
     error = np.std(differences) / np.sqrt(n_draws)

@@ -19,15 +19,17 @@ class Scratch(threading.local):
     """
 
     def __init__(self) -> None:
-        self._memory: dict[str, Array] = {}
+        self._arrays: dict[str, Array] = {}
 
     def __reduce__(self) -> tuple[type[Scratch], tuple[()]]:
         return Scratch, ()  # the arrays are not pickled
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
         """Return a contiguous array, valid until the same thread requests the name again."""
-        size = prod(shape)
-        flat = self._memory.get(name)
-        if flat is None or flat.size < size or flat.dtype != dtype:
-            flat = self._memory[name] = np.empty(size, dtype)
-        return flat[:size].reshape(shape)
+        array = self._arrays.get(name)
+        if array is None or array.shape != shape or array.dtype != dtype:
+            size, memory = prod(shape), None if array is None else array.base
+            if memory is None or memory.size < size or memory.dtype != dtype:
+                memory = np.empty(size, dtype)
+            array = self._arrays[name] = memory[:size].reshape(shape)
+        return array

@@ -14,6 +14,7 @@ from emgmm import drawing, prediction, validation
 from emgmm.base import fitted_mixture
 from emgmm.drawing import SDS
 from emgmm.mixture import Mixture
+from emgmm.parameters import count
 from emgmm.plotting import panels
 from emgmm.plotting.marginal import Marginal
 from emgmm.plotting.validation import check_levels, check_model, feature_indices
@@ -179,7 +180,7 @@ class GaussianMixtureDisplay:
                 mixture, indices, [names[j] if names else f"feature {j}" for j in indices]
             )
         check_levels(kind, sds, probabilities)
-        n_points = validation.count(max_points, "max_points")
+        n_points = count(max_points, "max_points")
         random = check_random_state(random_state)
         source = validation.source(model, X, sample_weight, reset=False)
         display = cls(**displayed(mixture, source, view, random, n_points))

@@ -26,6 +26,8 @@ def open_dataset(source: Any) -> Any:
     try:
         return dataset.dataset(source, format=parquet)
     except ArrowInvalid as error:
+        if "field names" in str(error):  # the file is one, but has two columns of the same name
+            raise
         raise ValueError(
             f"{source} is not a Parquet file. To read a CSV file, pass "
             "pyarrow.dataset.dataset(path, format='csv') instead of its path."
