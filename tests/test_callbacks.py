@@ -180,6 +180,33 @@ def test_tasks_are_nested():
 
 
 @needs_callbacks
+@pytest.mark.parametrize("components", ["separate", "shared"])
+@pytest.mark.parametrize("y", [CLASSES, PARTLY], ids=["known", "partly"])
+def test_fits_of_singular_classes_with_a_ridge_have_tasks_of_their_own(components, y):
+    rows = np.column_stack((X, X.sum(axis=1)))
+    model = GaussianMixtureClassifier(components=components)
+    found, tasks = observed(model, None, y, rows=rows)
+    assert_same(found, fitted(clone(model), y, rows=rows))
+    if components == "separate":
+        assert tasks.numbers("class") == [0, 1, 2, 3]
+    else:
+        assert tasks.numbers("candidate") == [0, 1]
+        with pytest.raises(ValueError, match="No family could be fitted"):
+            two = clone(model).set_params(covariance_type=["VVV", "EEE"])
+            observed(two, last_is("candidate", 0), y, rows=rows)
+
+
+@needs_callbacks
+def test_an_estimator_of_an_iteration_has_the_constraints_of_the_fit():
+    model = GaussianMixture(2, fixed={"means": True}, means_init=X[:2], max_iter=2, tol=0)
+    model = fitted(model).set_params(fixed=None)
+    tasks = Recorder()
+    model = fitted(model.set_callbacks(tasks))
+    last = [found for path, found in tasks.fitted.items() if path[-1][0] == "iteration"][-1]
+    assert last.n_parameters() == model.n_parameters() == 11
+
+
+@needs_callbacks
 @pytest.mark.parametrize("last", [1, 4])
 @pytest.mark.parametrize("order", [None, "weight"])
 def test_a_fit_that_is_stopped_is_the_fit_with_as_many_iterations(last, order):

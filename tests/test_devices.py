@@ -304,6 +304,17 @@ def test_selections():
     )
 
 
+def test_estimators_of_callbacks_are_on_the_device():
+    monitor = pytest.importorskip("sklearn.callback").ScoringMonitor(
+        scoring={"score": lambda model, X, y: float(model.score(X))}
+    )
+    for model in (GaussianMixture(2, random_state=0), GaussianMixtureIC(2, random_state=0)):
+        fit(model.set_callbacks(monitor), on_device(X))
+        rows = [row for row in monitor.get_logs().data if row["task_name"] == "iteration"]
+        assert len(rows) > 1
+        assert np.isfinite([row["score"] for row in rows]).all()
+
+
 def test_models_are_stored_on_the_host_and_moved(tmp_path):
     ours = fit(GaussianMixture(3, random_state=0), on_device(X))
     ours.save(tmp_path / "model.json")
