@@ -191,8 +191,8 @@ def test_fits_of_singular_classes_with_a_ridge_have_tasks_of_their_own(component
         assert tasks.numbers("class") == [0, 1, 2, 3]
     else:
         assert tasks.numbers("candidate") == [0, 1]
+        two = clone(model).set_params(covariance_type=["VVV", "EEE"])
         with pytest.raises(ValueError, match="No family could be fitted"):
-            two = clone(model).set_params(covariance_type=["VVV", "EEE"])
             observed(two, last_is("candidate", 0), y, rows=rows)
 
 
