@@ -275,7 +275,8 @@ class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin,
                 return found
 
             found = self._observed(fit, X, y, sample_weight, n_tasks)
-        issue(found.warnings)
+        # One of each kind, whatever the number of classes.
+        issue({type(warning): warning for warning in reversed(found.warnings)}.values())
         return self
 
     def _attributes_of(self, found: Classes) -> dict[str, Any]:
@@ -371,25 +372,24 @@ class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin,
         families(self.covariance_type, rows.rows.values.shape[1])
         ridge, singular = self._ridge(rows), []
         selections, tables = [], []
-        kinds: dict[type[Warning], Warning] = {}
+        found: list[Warning] = []
         for code, name in enumerate(rows.classes):
             own = rows.rows.take(np.flatnonzero(rows.codes == code))
-            try:
-                with warnings.catch_warnings(record=True) as caught:
-                    warnings.simplefilter("always")
-                    selection = fitted_in(task, self._selection(), own.values, own.weights)
-            except ValueError as error:
-                failure = ValueError(f"Class {name}: {error}")
-                if not ridge:
-                    raise failure from None
+            fit = partial(fitted_in, task, X=own.values, sample_weight=own.weights)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
                 try:
-                    selection = fitted_in(task, self._selection(ridge), own.values, own.weights)
-                except ValueError:
-                    raise failure from None
-                singular.append(str(name))
-            for each in caught:  # one of each kind, whatever the number of classes
-                if isinstance(each.message, Warning):
-                    kinds.setdefault(each.category, each.message)
+                    selection = fit(self._selection())
+                except ValueError as error:
+                    failure = ValueError(f"Class {name}: {error}")
+                    if not ridge:
+                        raise failure from None
+                    try:
+                        selection = fit(self._selection(ridge))
+                    except ValueError:
+                        raise failure from None
+                    singular.append(str(name))
+            found += [each.message for each in caught if isinstance(each.message, Warning)]
             selections.append(selection)
             table = selection.results_
             tables.append({"class": np.repeat(rows.classes[[code]], len(table["bic"])), **table})
@@ -400,9 +400,8 @@ class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin,
         mixtures = [fitted_mixture(selection) for selection in selections]
         kind = "class" if len(singular) == 1 else "classes"
         named = f"{kind} {', '.join(singular)}"
-        found = list(kinds.values())
         if singular:
-            found.append(EMWarning(SINGULAR.format(named)))
+            found.insert(0, EMWarning(SINGULAR.format(named)))
         if rows.all_known:
             n_iter = max(selection.best_estimator_.n_iter_ for selection in selections)
             return Classes(mixtures, proportions, n_iter, found)

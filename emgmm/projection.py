@@ -32,7 +32,7 @@ from emgmm.sources.block import Block
 from emgmm.sources.conversion import as_parameters
 from emgmm.summary import CONSTANT
 from emgmm.threads import one_blas_thread
-from emgmm.tolerances import EPS
+from emgmm.tolerances import EPS, negligible_underflow
 from emgmm.typing import Array
 
 # Eigenvalue above which components differ in a direction, as in R's mclust. It has no unit.
@@ -312,6 +312,7 @@ class GaussianMixtureProjection(
         return self.mean_ + coordinates @ (covariances / variances[:, None])
 
 
+@negligible_underflow
 def moments_of(mixture: Mixture) -> tuple[Array, Array]:
     """Return the mean and the covariance of a mixture without its noise."""
     weights, means = mixture.weights.astype(np.float64), mixture.means.astype(np.float64)
@@ -321,12 +322,14 @@ def moments_of(mixture: Mixture) -> tuple[Array, Array]:
     return mean, within + between(shares, means)
 
 
+@negligible_underflow
 def between(shares: Array, means: Array) -> Array:
     """Return the covariance of means with (K,) probabilities."""
     offsets = means - shares @ means
     return (shares[:, None] * offsets).T @ offsets
 
 
+@negligible_underflow
 def moments_of_rows(mixture: Mixture, source: Source) -> tuple[Array, Array]:
     """Return the mean and the covariance of rows that are not noise.
 
@@ -346,6 +349,7 @@ def moments_of_rows(mixture: Mixture, source: Source) -> tuple[Array, Array]:
     return mean / statistics.counts.sum(), statistics.total_covariance(FULL)
 
 
+@negligible_underflow
 def separating(
     mixture: Mixture, mean: Array, covariance: Array, mean_share: float
 ) -> tuple[Array, Array]:

@@ -276,6 +276,8 @@ def judge_distributions(judge, case, random):
     with np.errstate(all="ignore"):
         truth = log_sum(joint).astype(float)
     proper = model.noise in (None, "uniform")
+    if not proper and model.noise_weight_ < 1e-12:  # noise that a fit gave up is left out
+        return
     some = sorted(random.permutation(D)[: random.integers(1, D + 1)].tolist())
     small = judge.call("marginal", model.marginal, some, refused=len(some) < D and not proper)
     if small is not FAILED and len(rows):
