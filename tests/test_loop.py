@@ -102,11 +102,8 @@ def endings():
     }
 
 
-# The others have tests of their own: they need other data, or none.
-@pytest.mark.parametrize(
-    "ending",
-    [e for e in Ending if e not in (Ending.GIVEN, Ending.COINCIDENT, Ending.STREAM)],
-)
+# The others have tests of their own: they need other data, none, or a callback.
+@pytest.mark.parametrize("ending", endings())
 def test_each_ending(ending):
     model = fit(endings()[ending], clusters())
     assert model.ending_ is ending
