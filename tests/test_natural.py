@@ -129,6 +129,16 @@ def test_a_mixture_that_has_to_be_examined_is():
     assert steps.products(step.statistics.about(em.summary.mean + 1.0, em.family)) is None
 
 
+def test_many_natural_parameters_are_left_to_the_ordinary_step():
+    X = np.random.default_rng(0).normal(size=(300, 60))
+    for n_components, is_served in ((8, True), (9, False)):
+        em = EM(ArraySource(X), MStep(FAMILIES["full"], 1e-3, X.dtype), n_components)
+        covariances = np.tile(np.eye(60), (n_components, 1, 1))
+        weights = np.full(n_components, 1 / n_components)
+        mixture = Mixture.of(weights, X[:n_components], covariances, FAMILIES["full"])
+        assert (natural_steps(em, mixture) is not None) == is_served
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

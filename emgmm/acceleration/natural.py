@@ -24,6 +24,9 @@ from emgmm.typing import Array
 # precision and no square leaves the range of float64.
 SMALLEST, LARGEST = 1e-100, 1e100
 
+# Largest number of natural parameters. With more, arithmetic takes the time, and not calls.
+MOST = 2**14
+
 # Smallest count of a component, as a fraction of the total weight of the rows. To such a count, the
 # M-step adds nothing.
 LEAST = 1e-10
@@ -70,6 +73,7 @@ class NaturalSteps:
             and m_step.concentration == 1
             and m_step.density is None
             and m_step.constraints is FREE
+            and math.prod(e_step.mixture.size) <= MOST
             and distances.min() > SMALLEST
             and distances.max() < LARGEST
         )
