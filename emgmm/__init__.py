@@ -1,6 +1,8 @@
 """Gaussian mixtures by expectation-maximization, under scikit-learn's conventions."""
 
-from emgmm import datasets, testing
+from importlib import import_module as _import_module
+from types import ModuleType as _ModuleType
+
 from emgmm.classifier import GaussianMixtureClassifier
 from emgmm.detector import GaussianMixtureOutlierDetector
 from emgmm.diagnostics import Diagnosis, MixtureSummary, Verdict
@@ -78,6 +80,13 @@ __all__ = [
     "unpatch_sklearn",
     "wasserstein_distance",
 ]
+
+
+def __getattr__(name: str) -> _ModuleType:
+    """Import a public module when it is first used, since few programs use it."""
+    if name in ("datasets", "testing"):
+        return _import_module(f"emgmm.{name}")
+    raise AttributeError(f"module 'emgmm' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
