@@ -17,6 +17,7 @@ from emgmm.mixture import LOG_2_PI
 from emgmm.mstep import ROUNDING_REACH, MStep
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
+from emgmm.threads import cached_property
 from emgmm.tolerances import EPS, MAX_ERROR
 from emgmm.typing import Array
 
@@ -51,21 +52,19 @@ class NaturalSteps:
     """
 
     def __init__(self, m_step: MStep, summary: DataSummary, e_step: ExpandedEStep) -> None:
-        self.family, self.e_step = m_step.family, e_step
-        distances = summary.max_distances(summary.mean)
+        self.family, self.summary, self.e_step = m_step.family, summary, e_step
+        self.distances = distances = summary.max_distances(summary.mean)
         # No standard deviation exceeds the largest distance from the mean, except by the ridge.
         self.reach = 2 * distances + math.sqrt(m_step.ridge)
         self.reach += ROUNDING_REACH * np.abs(summary.mean)
         self.n_features, self.ridge = len(distances), m_step.ridge
         self.constant = -0.5 * self.n_features * LOG_2_PI
-        self.scatter = summary.scatter_about(e_step.centre)
 
     @classmethod
     def of(cls, m_step: MStep, summary: DataSummary, e_step: ExpandedEStep | None) -> Self | None:
         """Return the steps of a fit, or None if it needs the ordinary ones."""
         if e_step is None or isinstance(e_step, DeviceEStep):  # whose sums are on the device
             return None
-        distances = summary.max_distances(summary.mean)
         is_served = (
             m_step.family.stacked(len(e_step.means)) is not None
             and m_step.dtype == np.float64
@@ -74,10 +73,17 @@ class NaturalSteps:
             and m_step.density is None
             and m_step.constraints is FREE
             and math.prod(e_step.mixture.size) <= MOST
-            and distances.min() > SMALLEST
-            and distances.max() < LARGEST
         )
-        return cls(m_step, summary, e_step) if is_served else None
+        if not is_served:
+            return None
+        steps = cls(m_step, summary, e_step)
+        in_range = steps.distances.min() > SMALLEST and steps.distances.max() < LARGEST
+        return steps if in_range else None
+
+    @cached_property
+    def scatter(self) -> Array:
+        """Scatter of all rows about the centre, from which a shared covariance is computed."""
+        return self.summary.scatter_about(self.e_step.centre)
 
     def products(self, statistics: Statistics) -> Array | None:
         """Return the sums of responsibilities times phi, (K, P); None with other centres."""
