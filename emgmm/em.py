@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +56,8 @@ class EM:
         Number of passes over the rows so far.
     e_step_for_pass : EStepForPass
         Function that returns the E-step for a pass under a mixture.
+    cache : dict
+        Values that other modules keep for their next call.
     """
 
     def __init__(self, source: Source, m_step: MStep, n_components: int) -> None:
@@ -64,6 +67,7 @@ class EM:
         self.passes = 0
         self.summary = self.summarize(partial(summarized, family=m_step.family))
         self.e_step_for_pass = EStepForPass(self.summary, source)
+        self.cache: dict[Any, Any] = {}
 
     @property
     def family(self) -> Family:

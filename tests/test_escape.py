@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -632,7 +633,7 @@ def test_as_many_rounds_of_splits_are_made_as_there_are_components(n_components,
 
     def stuck(objective):
         return Run(
-            step._replace(objective=objective),
+            replace(step.completed(), objective=objective),
             [HistoryEntry(-9.0, 1, "start"), HistoryEntry(objective, 2, PLAIN)],
             converged=True,
             ending=Ending.COINCIDENT,

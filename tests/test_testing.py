@@ -236,7 +236,8 @@ def relabelled(em, step):
         precisions_cholesky=mixture.precisions_cholesky[index],
     )
     statistics = em.expect(other)
-    return step._replace(
+    return replace(
+        step.completed(),
         mixture=other,
         statistics=statistics,
         objective=em.objective(other, statistics),
@@ -249,13 +250,17 @@ def overshooting(em, step):
     mixture = replace(step.mixture, means=step.mixture.means + 1.0)
     statistics = em.expect(mixture)
     objective = em.objective(mixture, statistics)
-    return step._replace(
-        mixture=mixture, statistics=statistics, objective=objective, passes=em.passes
+    return replace(
+        step.completed(),
+        mixture=mixture,
+        statistics=statistics,
+        objective=objective,
+        passes=em.passes,
     )
 
 
 BROKEN_SCHEMES = {
-    "does not begin with the step": lambda step: Plain(step._replace(event="leap")),
+    "does not begin with the step": lambda step: Plain(replace(step.completed(), event="leap")),
     "decreases the objective": type("Far", (Altered,), {"change": staticmethod(overshooting)}),
     "forced to be plain is not": type(
         "Stubborn", (Altered,), {"change": staticmethod(relabelled), "always": True}
@@ -264,10 +269,12 @@ BROKEN_SCHEMES = {
         "Swapping", (Altered,), {"change": staticmethod(relabelled)}
     ),
     "reports .* passes over the rows": type(
-        "Silent", (Altered,), {"change": lambda self, em, step: step._replace(passes=0)}
+        "Silent", (Altered,), {"change": lambda self, em, step: replace(step.completed(), passes=0)}
     ),
     "are not those of its mixture": type(
-        "Boasting", (Altered,), {"change": lambda self, em, step: step._replace(objective=1e3)}
+        "Boasting",
+        (Altered,),
+        {"change": lambda self, em, step: replace(step.completed(), objective=1e3)},
     ),
     "changes the state from which": Mutable,
 }

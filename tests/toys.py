@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class Overrelaxed:
         except DegenerateCovarianceError:
             tried = step
         better = tried if tried.objective > step.objective else step
-        return Overrelaxed(better._replace(passes=em.passes))
+        return Overrelaxed(replace(better.completed(), passes=em.passes))
 
 
 def steps(em, scheme, mixture):

@@ -14,7 +14,9 @@ the geometric series of its further steps. This is Aitken's extrapolation in sev
 once, or Anderson's method of type I (Fang and Saad 2009) with a projection in the metric G.
 
 The method extrapolates statistics about common centres, which are linear in the rows. For every
-covariance family, the M-step makes a member of the family of the result, or rejects it.
+covariance family, the M-step makes a member of the family of the result, or rejects it. The
+products are the same about any centres. If the steps of the fit are natural ones, see
+`emgmm.acceleration.natural`, x consists of their sums, and eta of their natural parameters.
 
 References
 ----------
@@ -33,7 +35,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emgmm.acceleration.step import LEAP, Step, em_step, evaluate
+from emgmm.acceleration.natural import NaturalSteps
+from emgmm.acceleration.step import (
+    LEAP,
+    NaturalStep,
+    Step,
+    em_step,
+    evaluate,
+    natural_step,
+    natural_steps,
+)
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
@@ -126,22 +137,63 @@ class Chart:
         distinct = precisions[:1] if family.shared else precisions
         return np.concatenate((constant, noise, linear, -0.5 * distinct), axis=None)
 
-    def mixture(self, vector: Array, before: Mixture) -> Mixture:
-        """Apply the M-step to extrapolated statistics.
+    def coordinates(self, step: Step) -> tuple[Array, Array]:
+        """Return the vector of the statistics of a step, and its natural parameters."""
+        return self.vector(step.statistics), self.natural_parameters(step.mixture)
 
-        Raises
-        ------
-        DegenerateCovarianceError
-            If the statistics are not those of a mixture, or if too many digits would be lost.
+    def leap(self, vector: Array, before: Step) -> Step | None:
+        """Return the step to the M-step of extrapolated statistics.
+
+        None is returned, at the cost of no pass, if the statistics are not those of a mixture, or
+        if too many digits would be lost.
         """
         statistics = self.statistics(vector)
         possible = statistics.counts.min() > 0 and statistics.noise >= 0
         if not (possible and np.isfinite(vector).all()):
-            raise DegenerateCovarianceError(())
-        mixture = self.em.m_step.maximise(statistics, before)
+            return None
+        try:
+            mixture = self.em.m_step.maximise(statistics, before.mixture)
+        except DegenerateCovarianceError:
+            return None
         if not relative_error(mixture, statistics) <= MAX_ERROR:
-            raise DegenerateCovarianceError(())
-        return mixture
+            return None
+        return evaluate(self.em, mixture, LEAP)
+
+
+@dataclass(frozen=True, eq=False)
+class NaturalChart:
+    """Sums of responsibilities times phi as vectors per unit weight, and natural parameters.
+
+    Parameters
+    ----------
+    em : EM
+        EM's map.
+    steps : NaturalSteps
+        Natural steps of the fit.
+    """
+
+    em: EM
+    steps: NaturalSteps
+
+    def vector(self, products: Array) -> Array:
+        """Return sums, (K, P), as a vector that begins with the counts."""
+        return products.T.ravel() / self.steps.weight
+
+    def coordinates(self, step: Step) -> tuple[Array, Array]:
+        """Return the vector of the sums of a natural step, and its natural parameters."""
+        assert isinstance(step, NaturalStep)
+        return self.vector(step.sums.products), step.natural.e_step.natural_parameters.T.ravel()
+
+    def leap(self, vector: Array, before: Step) -> Step | None:
+        """Return the step to the M-step of extrapolated sums, or None if it has to be examined."""
+        if not np.isfinite(vector).all():
+            return None
+        products = vector.reshape(-1, self.em.n_components).T * self.steps.weight
+        if isinstance(before, NaturalStep):
+            covariances = before.natural.covariances
+        else:
+            covariances = before.mixture.covariance_stack
+        return natural_step(self.em, self.steps, products, covariances, LEAP)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,10 +206,10 @@ class Point:
     eta: Array
 
     @classmethod
-    def of(cls, chart: Chart, x: Array, step: Step) -> Point:
+    def of(cls, chart: Chart | NaturalChart, x: Array, step: Step) -> Point:
         """Return the point of a step whose mixture is the M-step of the statistics `x`."""
-        eta = chart.natural_parameters(step.mixture)
-        return cls(step, x, chart.vector(step.statistics) - x, eta)
+        following, eta = chart.coordinates(step)
+        return cls(step, x, following - x, eta)
 
     def since(self, other: Point) -> Change:
         """Return the change from another point to this one."""
@@ -175,6 +227,10 @@ class Warmup:
         following = em_step(em, self.step)
         if self.made + 1 < BURN_IN:
             return Warmup(following, self.made + 1)
+        if isinstance(following, NaturalStep):
+            natural = NaturalChart(em, following.steps)
+            x = natural.vector(following.natural.products)
+            return Accelerated(None, Point.of(natural, x, following))
         origin = following.statistics.about(following.mixture.means.astype(float), em.family)
         chart = Chart(em, origin)
         return Accelerated(origin, Point.of(chart, chart.vector(self.step.statistics), following))
@@ -190,8 +246,8 @@ class Accelerated:
 
     Parameters
     ----------
-    origin : Statistics
-        Origin of the chart.
+    origin : Statistics, optional
+        Origin of the chart; None for natural steps.
     point : Point
         Last point.
     memory : tuple of Change
@@ -202,7 +258,7 @@ class Accelerated:
         Decrease of the objective in the last plain step, halved in each leap since.
     """
 
-    origin: Statistics
+    origin: Statistics | None
     point: Point
     memory: tuple[Change, ...] = ()
     reach: float = REACH
@@ -212,13 +268,15 @@ class Accelerated:
     def step(self) -> Step:
         return self.point.step
 
-    def next(self, em: EM, *, force_plain: bool) -> Accelerated:
-        chart = Chart(em, self.origin)
+    def next(self, em: EM, *, force_plain: bool) -> Warmup | Accelerated:
         memory, reach, fall = self.memory, self.reach, self.fall
-        arrived = None
+        arrived, least = None, self.step.objective - reach * fall
         if memory and not force_plain:
-            x, is_limited = extrapolate(self.point, memory, reach)
-            arrived = leap(chart, x, self.step, self.step.objective - reach * fall)
+            n_counts = em.n_components + (em.m_step.density is not None)
+            x, is_limited = extrapolate(self.point, memory, reach, n_counts)
+            step = self._chart(em).leap(x, self.step)
+            if step is not None and step.objective >= least:
+                arrived = Point.of(self._chart(em), x, step)
             fall /= 2
             if arrived is None:
                 memory = ()
@@ -226,30 +284,31 @@ class Accelerated:
             elif is_limited:
                 reach *= REACH
         if arrived is None:
-            x = chart.vector(self.step.statistics)
-            arrived = Point.of(chart, x, em_step(em, self.step))
+            following = em_step(em, self.step)
+            if self.origin is None and not isinstance(following, NaturalStep):
+                return Warmup(following, BURN_IN - 1)  # which takes centres of its own
+            x = self.point.x + self.point.residual
+            arrived = Point.of(self._chart(em), x, following)
             if em.m_step.ridge:  # otherwise the objective decreases by rounding only
-                fall = max(0.0, self.step.objective - arrived.step.objective)
+                fall = max(0.0, self.step.objective - following.objective)
         memory = (*memory, arrived.since(self.point))[-DEPTH:]
         return Accelerated(self.origin, arrived, memory, reach, fall)
 
-
-def leap(chart: Chart, x: Array, before: Step, least: float) -> Point | None:
-    """Return the point with the statistics `x`, or None if its objective is below `least`.
-
-    If the M-step rejects the statistics, the result is None as well, at the cost of no pass.
-    """
-    try:
-        mixture = chart.mixture(x, before.mixture)
-    except DegenerateCovarianceError:
-        return None
-    step = evaluate(chart.em, mixture, LEAP)
-    return Point.of(chart, x, step) if step.objective >= least else None
+    def _chart(self, em: EM) -> Chart | NaturalChart:
+        if self.origin is not None:
+            return Chart(em, self.origin)
+        steps = natural_steps(em, self.step)
+        assert steps is not None
+        return NaturalChart(em, steps)
 
 
 @checked_afterwards
-def extrapolate(point: Point, memory: Sequence[Change], reach: float) -> tuple[Array, bool]:
+def extrapolate(
+    point: Point, memory: Sequence[Change], reach: float, n_counts: int
+) -> tuple[Array, bool]:
     """Return the statistics to leap to, and whether `reach` limited the leap.
+
+    Their first `n_counts` entries are the counts.
 
     The changes V = (dx), with JV = V + d(residual), span a few directions, and products with d eta
     are products in the metric G. A Ritz pair satisfies (1 - lambda) <z, z> = -<z, d residual>. The
@@ -275,5 +334,5 @@ def extrapolate(point: Point, memory: Sequence[Change], reach: float) -> tuple[A
     moved = point.x + point.residual + coefficients @ (x + residuals)
     # The counts must sum to the weight, otherwise the objective would favour mixtures whose density
     # integrates to more than 1.
-    total = moved[: point.step.mixture.n_densities].sum()
+    total = moved[:n_counts].sum()
     return moved / total, bool((ritz <= 1 / reach).any())

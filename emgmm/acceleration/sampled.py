@@ -28,6 +28,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from emgmm.acceleration.anderson import Accelerated, Chart, Warmup
+from emgmm.acceleration.natural import NaturalSteps
 from emgmm.acceleration.plain import Plain
 from emgmm.acceleration.step import Step, evaluate
 from emgmm.em import EM
@@ -67,6 +68,9 @@ class SampleEM(EM):
         source = ArraySource(rows.values, rows.weights, complete=rows.complete)
         super().__init__(source, em.m_step, em.n_components)
         self.passes = em.passes
+        self.cache[NaturalSteps] = (
+            None  # statistics are scaled, and those of `CorrectedEM` corrected
+        )
         self.scale = em.summary.weight / self.summary.weight
 
     def sum(self, function: Callable[[Block], Sum], block_rows: int) -> Sum:

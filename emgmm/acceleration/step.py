@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
+from emgmm.acceleration.natural import NaturalMixture, NaturalSteps
 from emgmm.em import EM
+from emgmm.estep.expanded import ExpandedSums
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
+from emgmm.threads import cached_property
+from emgmm.tolerances import checked_afterwards
+from emgmm.typing import Array
 
 # Events, which describe how a mixture was computed from the preceding one.
 PLAIN = "step"
 LEAP = "leap"
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Step:
     """A mixture in the course of a fit, with its statistics, its objective and the passes made."""
 
     mixture: Mixture
@@ -23,6 +30,55 @@ class Step(NamedTuple):
     passes: int
     event: str = PLAIN
 
+    def completed(self) -> Step:
+        """Return the step with its mixture and its statistics."""
+        return self
+
+
+class NaturalStep(Step):
+    """Step in natural parameters, of which the rest is computed when it is first needed.
+
+    Parameters
+    ----------
+    steps : NaturalSteps
+        M-steps of the fit.
+    natural : NaturalMixture
+        The mixture in natural parameters.
+    sums : ExpandedSums
+        Sums of a pass under it.
+    passes : int
+        Number of passes.
+    event : str
+        Event.
+    """
+
+    steps: NaturalSteps
+    natural: NaturalMixture
+    sums: ExpandedSums
+
+    def __init__(
+        self,
+        steps: NaturalSteps,
+        natural: NaturalMixture,
+        sums: ExpandedSums,
+        passes: int,
+        event: str,
+    ) -> None:
+        objective = steps.log_likelihood(natural.e_step, sums) / sums.weight
+        parts = {"steps": steps, "natural": natural, "sums": sums}
+        self.__dict__.update(parts, objective=objective, passes=passes, event=event)
+
+    @cached_property
+    def mixture(self) -> Mixture:
+        return self.steps.mixture(self.natural)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        return self.natural.e_step.complete(self.sums)
+
+    def completed(self) -> Step:
+        return Step(self.mixture, self.statistics, self.objective, self.passes, self.event)
+
 
 def evaluate(em: EM, mixture: Mixture, event: str = PLAIN) -> Step:
     """Return the step to `mixture`, which takes one pass."""
@@ -30,9 +86,38 @@ def evaluate(em: EM, mixture: Mixture, event: str = PLAIN) -> Step:
     return Step(mixture, statistics, em.objective(mixture, statistics), em.passes, event)
 
 
+@checked_afterwards
+def natural_step(
+    em: EM, steps: NaturalSteps, products: Array, before: Array | None, event: str = PLAIN
+) -> NaturalStep | None:
+    """Return the step from sums of responsibilities times phi; see `NaturalSteps.after`."""
+    natural = steps.after(products, before)
+    if natural is None:
+        return None
+    sums = em.sum(natural.e_step.sums, natural.e_step.block_rows)
+    return NaturalStep(steps, natural, sums, em.passes, event)
+
+
 def em_step(em: EM, step: Step) -> Step:
     """Return the plain EM step that follows another step."""
-    return evaluate(em, em.maximise(step.mixture, step.statistics))
+    following = None
+    if isinstance(step, NaturalStep):
+        following = natural_step(em, step.steps, step.sums.products, step.natural.covariances)
+    elif (steps := natural_steps(em, step)) is not None:
+        products = steps.products(step.statistics)
+        if products is not None:
+            following = natural_step(em, steps, products, step.mixture.covariance_stack)
+    return following or evaluate(em, em.maximise(step.mixture, step.statistics))
+
+
+def natural_steps(em: EM, step: Step) -> NaturalSteps | None:
+    """Return the natural steps of a fit, which are made once, or None if it needs the ordinary."""
+    if isinstance(step, NaturalStep):
+        return step.steps
+    if NaturalSteps not in em.cache:
+        em.cache[NaturalSteps] = NaturalSteps.of(em, step.mixture)
+    found: NaturalSteps | None = em.cache[NaturalSteps]
+    return found
 
 
 @runtime_checkable

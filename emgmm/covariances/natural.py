@@ -23,25 +23,14 @@ def to_monomials(structure: Structure, elements: Array) -> Array:
     return elements.reshape(len(elements), -1)
 
 
-def from_covariances(
-    structure: Structure, means: Array, covariances: Array
-) -> tuple[Array, Array, Array]:
-    """Return the coefficients of 1 and y, the precisions, and U of each, with U U^T = precision.
-
-    The covariances may be one for all components.
-
-    Raises
-    ------
-    DegenerateCovarianceError
-        If a covariance is not positive definite.
-    """
-    factors = structure.precisions_cholesky(covariances)
+def from_factors(structure: Structure, means: Array, factors: Array) -> tuple[Array, Array]:
+    """Return the coefficients of 1 and y, and the precisions U U^T, given U of each or of all."""
     precisions = structure.precisions(factors)
     linear = np.empty((len(means), 1 + means.shape[1]))
     linear[:, 1:] = structure.apply(precisions, means)
     squares = np.add.reduce(linear[:, 1:] * means, axis=1)
     linear[:, 0] = structure.log_det(factors, means.shape[1]) - 0.5 * squares
-    return linear, precisions, factors
+    return linear, precisions
 
 
 def from_moments(
@@ -72,7 +61,8 @@ def from_moments(
     scatter = second - structure.outer(means)
     covariances = structure.estimate(scatter, np.ones(len(means)), n_features)
     covariances = structure.add_ridge(covariances, ridge)
-    linear, precisions, factors = from_covariances(structure, means, covariances)
+    factors = structure.precisions_cholesky(covariances)
+    linear, precisions = from_factors(structure, means, factors)
     return np.concatenate([linear, structure.coefficients(precisions)], axis=1), factors
 
 

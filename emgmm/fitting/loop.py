@@ -156,7 +156,7 @@ class Run:
         mixture = last.mixture.permuted(order)
         statistics = last.statistics.permuted(order, mixture.family)
         groups = [tuple(sorted(numbers[k] for k in group)) for group in self.coincident]
-        step = last._replace(mixture=mixture, statistics=statistics)
+        step = replace(last, mixture=mixture, statistics=statistics)
         return replace(self, step=step, coincident=groups)
 
     def with_passes(self, passes: int) -> Run:
@@ -283,8 +283,11 @@ def run(
         change = objectives[-1] - objectives[-2]
         return each_matters or math.fabs(change) < rules.tol or came_to_rest
 
+    def ended(converged: bool, ending: Ending) -> Run:
+        return Run(state.step.completed(), entries, converged, ending)
+
     if rules.max_iter == 0:
-        return Run(state.step, entries, False, Ending.START_ONLY)
+        return ended(False, Ending.START_ONLY)
     if record is not None:
         record(progress)
     converged = False
@@ -299,7 +302,7 @@ def run(
             may_end = is_small and len(last_objectives()) <= MAX_PLAIN_STEPS
             state = state.next(em, force_plain=may_end or is_at_rest(objectives) or left <= 2)
             ends(state.step.objective, state.step.passes, state.step.event)
-        so_far = partial(Run, state.step, entries, False, Ending.STOPPED)
+        so_far = partial(ended, False, Ending.STOPPED)
         stopped = report is not None and report.end_iteration(so_far)
         converged = (
             is_small
@@ -310,10 +313,10 @@ def run(
             )
         )
         if stopped:
-            return Run(state.step, entries, converged, Ending.STOPPED)
+            return ended(converged, Ending.STOPPED)
         stops = rules.stop_if_coincident and (converged or came_to_rest)
         if stops and em.coincident(state.step.mixture):
-            return Run(state.step, entries, converged, Ending.COINCIDENT)
+            return ended(converged, Ending.COINCIDENT)
         if converged:
             break
         if record is not None:
@@ -321,4 +324,4 @@ def run(
     ending = Ending.CONVERGED if converged else Ending.MAX_ITER
     if objectives[-1] == objectives[-2]:
         ending = Ending.FIXED_POINT
-    return Run(state.step, entries, converged, ending)
+    return ended(converged, ending)

@@ -103,10 +103,11 @@ class Archive:
             return [self._encode(item, arrays) for item in value]
         if type(value) is tuple:
             return {"tuple": [self._encode(item, arrays) for item in value]}
-        if type(value).__name__ not in self.classes:
+        kinds = [each.__name__ for each in type(value).__mro__ if each.__name__ in self.classes]
+        if not kinds:
             raise TypeError(f"a {type(value).__name__} cannot be stored")
         parts = {name: self._encode(item, arrays) for name, item in fields_of(value).items()}
-        return {"class": type(value).__name__, "parts": parts}
+        return {"class": kinds[0], "parts": parts}
 
     def _decode(self, plain: Any, arrays: Mapping[str, Any]) -> Any:
         if isinstance(plain, list):

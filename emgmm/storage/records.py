@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from emgmm.acceleration import MEMORIES, Change, Point
+from emgmm.acceleration import MEMORIES
+from emgmm.acceleration.anderson import Accelerated, Change, Point
+from emgmm.acceleration.step import natural_steps
 from emgmm.em import EM
 from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Run
 from emgmm.fitting.recorder import FinishedStarts, Outcome
@@ -102,22 +104,36 @@ def check_record(record: Record, em: EM, random: np.random.RandomState) -> None:
     """
     _check_state(record.random, random.get_state(legacy=False))
     K, D = em.n_components, em.source.n_features
-    scatter = scatter_shape(em.family, K, D)
-    n_rows = K + (em.m_step.density is not None)
-    n_coordinates = n_rows + K * D + prod(scatter)
-    for part in _all_values(record):
+    parts = list(_all_values(record))
+    for part in parts:
         if isinstance(part, Mixture):
             _check_mixture(part, em)
         elif isinstance(part, Statistics):
             check_statistics(part, em.family, K, D)
-        elif isinstance(part, Point | Change):
-            for name in ("x", "residual", "eta"):
-                check_finite(f"a step's {name}", getattr(part, name), (n_coordinates,))
-            total, change = part.x[:n_rows].sum(), part.residual[:n_rows].sum()
-            if max(abs(total - isinstance(part, Point)), abs(change)) > ROUNDING:
-                raise DamagedError("counts of a step in it do not sum to the weight of the rows")
         elif not _is_possible(part, range(K)):
             raise DamagedError(f"a {type(part).__name__} in it contradicts itself")
+    for part in parts:
+        if isinstance(part, Accelerated):
+            _check_memory(part, em)
+
+
+def _check_memory(state: Accelerated, em: EM) -> None:
+    """Check that the memory of Anderson's method is one of a fit with this EM map."""
+    K, D, family = em.n_components, em.source.n_features, em.family
+    n_counts = K + (em.m_step.density is not None)
+    if state.origin is not None:
+        size = n_counts + K * D + prod(scatter_shape(family, K, D))
+    elif natural_steps(em, state.step) is not None:
+        size = prod(state.step.mixture.size)
+    else:
+        raise DamagedError("its steps are in natural parameters, which this fit does not use")
+    coordinates: list[Point | Change] = [state.point, *state.memory]
+    for part in coordinates:
+        for name in ("x", "residual", "eta"):
+            check_finite(f"a step's {name}", getattr(part, name), (size,))
+        total, change = part.x[:n_counts].sum(), part.residual[:n_counts].sum()
+        if max(abs(total - isinstance(part, Point)), abs(change)) > ROUNDING:
+            raise DamagedError("counts of a step in it do not sum to the weight of the rows")
 
 
 def _check_mixture(mixture: Mixture, em: EM) -> None:

@@ -217,7 +217,7 @@ class CompiledEStep(ExpandedEStep):
     """The expanded E-step in a single compiled pass over the rows of a block."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _for_this_process, (self.mixture, self.summary, self.features)
+        return _for_this_process, (self.__dict__,)
 
     @property
     def max_block_rows(self) -> int:
@@ -259,6 +259,8 @@ class CompiledEStep(ExpandedEStep):
         return sums + super().sums(block.take(numbers)) if len(numbers) else sums
 
 
-def _for_this_process(*arguments: Any) -> ExpandedEStep:
+def _for_this_process(attributes: dict[str, Any]) -> ExpandedEStep:
     """Return an unpickled E-step; a worker without the compiler uses NumPy's products."""
-    return (ExpandedEStep if kernel() is None else CompiledEStep)(*arguments)
+    e_step = object.__new__(ExpandedEStep if kernel() is None else CompiledEStep)
+    e_step.__dict__.update(attributes)
+    return e_step
