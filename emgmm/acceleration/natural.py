@@ -127,11 +127,12 @@ class NaturalSteps:
             return None
         family, structure, D = self.family, self.family.structure, self.n_features
         moments = products / counts[:, None]
-        means, covariances, limit = moments[:, 1 : 1 + D], None, MAX_ERROR / EPS
+        means, covariances, factors = moments[:, 1 : 1 + D], None, None
+        limit = MAX_ERROR / EPS
         reach = np.abs(means)
         try:
             if self.is_direct:
-                parameters, factors = from_moments(structure, moments, D, self.ridge)
+                parameters, diagonals = from_moments(structure, moments, D, self.ridge)
                 reach += self.reach_of_moments
             else:
                 covariances = family.stack(self._covariances(products, means, before))
@@ -145,19 +146,24 @@ class NaturalSteps:
                     scatter = structure.from_monomials(products[:, 1 + D :], D)
                     own = scatter, counts, products[:, 1 : 1 + D]
                     limit /= max(1.0, float(np.max(family.enlargement(covariances, *own))))
+                diagonals = structure.variances(precisions, D)
                 reach = reach + self.reach + np.sqrt(structure.variances(distinct, D))
         except DegenerateCovarianceError:
             return None
-        # The bound implies those of the M-step and of the E-step: `is_surely_accurate`, and
-        # `is_accurate_within` the distances of the rows.
-        if not structure.magnitude_bound(factors, reach) <= limit:
+        # The bound is at least `Structure.magnitude_bound`, and implies those of the M-step and of
+        # the E-step: `is_surely_accurate`, and `is_accurate_within` the distances of the rows.
+        reach *= reach
+        reach *= diagonals
+        if not D * np.add.reduce(reach, axis=None) <= limit:
             return None
         constants = np.log(self._rounded(counts / self.weight))
         constants += self.constant
         parameters[:, 0] += constants
         e_step = object.__new__(type(self.e_step))
         e_step.__dict__.update(self.e_step.__dict__)
-        e_step.natural_parameters, e_step.precisions_cholesky = parameters, factors
+        e_step.natural_parameters = parameters
+        if factors is not None:  # of the term that all components share
+            e_step.precisions_cholesky = factors
         return NaturalMixture(e_step, products, covariances)
 
     def mixture(self, natural: NaturalMixture) -> Mixture:

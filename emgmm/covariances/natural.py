@@ -7,7 +7,7 @@ coefficients are the natural parameters. Those that the functions below return o
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dtrtri
+from scipy.linalg.lapack import dpotrf, dpotri
 
 from emgmm.covariances.dense import DENSE
 from emgmm.covariances.structure import Structure
@@ -36,7 +36,7 @@ def from_factors(structure: Structure, means: Array, factors: Array) -> tuple[Ar
 def from_moments(
     structure: Structure, moments: Array, n_features: int, ridge: float
 ) -> tuple[Array, Array]:
-    """Return the natural parameters, (K, P), and U of each precision.
+    """Return the natural parameters, (K, P), and the diagonals of the precisions, (K, D).
 
     Parameters
     ----------
@@ -60,28 +60,27 @@ def from_moments(
     second = structure.from_monomials(moments[:, 1 + n_features :], n_features)
     scatter = second - structure.outer(means)
     covariances = structure.estimate(scatter, np.ones(len(means)), n_features)
-    covariances = structure.add_ridge(covariances, ridge)
-    factors = structure.precisions_cholesky(covariances)
+    factors = structure.precisions_cholesky(structure.add_ridge(covariances, ridge))
     linear, precisions = from_factors(structure, means, factors)
-    return np.concatenate([linear, structure.coefficients(precisions)], axis=1), factors
+    parameters = np.concatenate([linear, structure.coefficients(precisions)], axis=1)
+    return parameters, structure.variances(precisions, n_features)
 
 
 def _from_dense_moments(moments: Array, n_features: int, ridge: float) -> tuple[Array, Array]:
     """Return the same for covariance matrices, by one factorization for each component.
 
-    phi holds the monomials of z = (1, y), so that the moments are M = E[z z^T]. If M = L L^T, the
-    inverse of L without its first row is W = U^T [-mean, I]. So the quadratic form is z^T W^T W z,
-    whose coefficients are those of phi.
+    phi holds the monomials of z = (1, y), so that the moments are M = E[z z^T]. Its determinant is
+    that of the covariance, and z^T M^-1 z is the quadratic form plus 1.
     """
     matrices = DENSE.from_monomials(moments, 1 + n_features)
     diagonals = matrices.reshape(len(matrices), -1)[:, :: n_features + 2]
     diagonals[:, 1:] += ridge
-    for k, matrix in enumerate(matrices):  # replaced by the transposed inverse of L
-        factor, failed = dpotrf(matrix.T, lower=1, overwrite_a=1)
-        if failed:
+    for k, matrix in enumerate(matrices):  # replaced by its factor
+        if dpotrf(matrix.T, lower=1, overwrite_a=1)[1]:
             raise DegenerateCovarianceError((k,))
-        dtrtri(factor, lower=1, overwrite_c=1)
-    whitening = matrices[:, :, 1:]
-    parameters = DENSE.coefficients(whitening @ whitening.swapaxes(1, 2))
-    parameters[:, 0] += np.add.reduce(np.log(diagonals), axis=1)
-    return parameters, whitening[:, 1:]
+    constants = 0.5 - np.add.reduce(np.log(diagonals), axis=1)
+    for matrix in matrices:  # replaced by its inverse
+        dpotri(matrix.T, lower=1, overwrite_c=1)
+    parameters = DENSE.coefficients(matrices)
+    parameters[:, 0] += constants
+    return parameters, diagonals[:, 1:]
