@@ -72,7 +72,6 @@ TESTS = {
     "sources/dask/source": "cluster",
     "sources/conversion": "rows",
     "sources/digest": "checkpoints",
-    "sources/digest_compiled": "compiled",
     "sources/finite": "rows limits",
     "sources/dask/graph": "cluster",
     "sources/parquet": "large",
