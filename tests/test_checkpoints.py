@@ -421,9 +421,10 @@ def test_the_digest_of_other_rows_is_another(n_features):
     """Also of small integers, whose bits are mostly 0, in any layout and divided anywhere."""
     random = np.random.default_rng(0)
     rows = random.integers(0, 5, (5000, n_features)).astype(float)
-    labels = random.integers(0, 3, 5000)
+    labels = np.eye(3)[random.integers(0, 3, 5000)]
+    weights = random.integers(0, 3, 5000) * 0.5
 
-    def of(rows, cuts=(), layout=np.asarray, labels=labels):
+    def of(rows, cuts=(), layout=np.asarray, labels=labels, weights=weights):
         parts = [
             Block(
                 int(at[0]), layout(rows[at]).T, labels[at] * 0.5, known=Known(labels[at], np.eye(3))
@@ -438,15 +439,16 @@ def test_the_digest_of_other_rows_is_another(n_features):
         for cuts in ((), (1,), (77, 2500)):
             assert of(rows, cuts, layout) == whole
     for first, second in random.integers(0, 5000, (50, 2)):
-        swapped, others = rows.copy(), labels.copy()
-        swapped[[first, second]] = swapped[[second, first]]
-        assert (of(swapped) == whole) == (swapped == rows).all()
-        others[[first, second]] = others[[second, first]]
-        assert (of(rows, labels=others) == whole) == (others == labels).all()
+        order = np.arange(5000)
+        order[[first, second]] = second, first
+        assert (of(rows[order]) == whole) == (rows[order] == rows).all()
+        assert (of(rows, labels=labels[order]) == whole) == (labels[order] == labels).all()
+        assert (of(rows, weights=weights[order]) == whole) == (weights[order] == weights).all()
         changed = rows.copy()
         changed[first, second % n_features] += 1e-7
         assert of(changed) != whole
     assert of(rows[random.permutation(5000)]) != whole
+    assert of(rows, labels=labels[:, ::-1]) != whole
     if n_features > 1:
         assert of(rows[:, ::-1]) != whole
 
@@ -455,7 +457,10 @@ def test_what_is_missing_has_one_digest_however_it_is_represented():
     rows = np.array([[1.0, np.nan], [2.0, 3.0]])
     other = rows.copy()
     other.view(np.uint64)[0, 1] ^= 2**63 + 5  # a negative NaN, with another payload
-    found = [digest.sums_of(Block(0, each.T, complete=False)) for each in (rows, other)]
+    found = [
+        digest.sums_of(Block(0, each.T, complete=False, known=Known(each, np.eye(2))))
+        for each in (rows, other)
+    ]
     assert rows.tobytes() != other.tobytes()
     assert (found[0] == found[1]).all()
 

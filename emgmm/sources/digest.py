@@ -31,29 +31,41 @@ from emgmm.typing import Integers
 Words = NDArray[np.uint64]
 
 # Number of sums; they remain in a core's fastest cache.
-PERIOD = 2039
+PERIOD = 1021
 
-# The bits of the weight of row i, and those of its labels, are multiplied by powers of this odd
-# number and added to those of values iD, iD + 1, ...
+# The bits of the weight of row i and of its labels are multiplied by this odd number and added to
+# those of values iD, iD + 1, ...
 FACTOR = 0x9E3779B97F4A7C15
 
 
 def sums_of(block: Block) -> Words:
     """Return the sums of the bits of a block's values, weights and labels, shape (PERIOD,)."""
-    words, more = _bits(block.rows, block.complete), []
-    if block.weights is not None:
-        more.append(_bits(block.weights) - _bits(1.0))  # 0 for weights of 1
-    if block.known is not None:
-        more.extend(_bits(block.known.values.reshape(block.n_rows, -1).T, complete=False))
-    by_row = _sums if block.numbers is None else partial(_sums_at, block.numbers)
-    numbers = np.arange(PERIOD) * len(words)  # of the first value of each row
-    if block.numbers is not None or (block.n_rows > PERIOD and not words.flags.f_contiguous):
-        words = by_row(words)  # copying all values row by row would take longer
+    words, D, consecutive = _bits(block.rows, block.complete), len(block.rows), True
+    of_rows: Callable[[Words], Words] = _sums
+    if block.numbers is not None:
+        of_rows, consecutive = partial(_sums_at, block.numbers), False
+    if not (consecutive and (words.flags.f_contiguous or block.n_rows <= PERIOD)):
+        words = of_rows(words)  # copying all values row by row would take longer
     sums = _sums(words.ravel("F"))
-    for k, own in enumerate(more):
-        own_sums = by_row(own * np.uint64(pow(FACTOR, k + 1, 2**64)))
-        np.add.at(sums, (numbers + k) % PERIOD, own_sums)
-    return np.roll(sums, 0 if block.numbers is not None else block.start * len(block.rows))
+    if block.weights is not None:  # weights of 1 add 0
+        _add_column(sums, of_rows(_bits(block.weights) - _bits(1.0)), 0, D)
+    if block.known is not None:
+        columns = _bits(block.known.values.reshape(block.n_rows, -1).T, complete=False)
+        for k, column in enumerate(columns, 1):
+            _add_column(sums, of_rows(column), k, D)
+    return _rotated(sums, block.start * D) if consecutive else sums
+
+
+def _add_column(sums: Words, of_rows: Words, k: int, n_features: int) -> None:
+    """Add the sums of column `k` of the weights and labels, which are those of rows."""
+    places = (np.arange(PERIOD) * n_features + k) % PERIOD
+    np.add.at(sums, places, of_rows * np.uint64(FACTOR))
+
+
+def _rotated(sums: Words, n_values: int) -> Words:
+    """Return the sums of the same values if `n_values` other values precede them."""
+    first = -n_values % PERIOD
+    return np.concatenate((sums[first:], sums[:first]))  # faster than `numpy.roll`
 
 
 def _bits(values: Any, complete: bool = True) -> Words:
@@ -64,9 +76,9 @@ def _bits(values: Any, complete: bool = True) -> Words:
 
 def _sums(words: Words) -> Words:
     """Return the sums, shape (..., PERIOD), of words whose last indices have the same remainder."""
-    whole = words.shape[-1] // PERIOD * PERIOD
-    sums = np.add.reduce(words[..., :whole].reshape(*words.shape[:-1], -1, PERIOD), axis=-2)
-    rest = words[..., whole:]
+    n = words.shape[-1] // PERIOD
+    whole, rest = words[..., : n * PERIOD], words[..., n * PERIOD :]
+    sums = np.add.reduce(whole.reshape(*words.shape[:-1], n, PERIOD), axis=-2)
     sums[..., : rest.shape[-1]] += rest
     return sums
 
@@ -93,7 +105,7 @@ class Digested:
 
     def after(self, n_rows: int) -> Digested:
         """Return the same value for rows that `n_rows` other rows precede."""
-        return replace(self, bits=np.roll(self.bits, n_rows * self.n_features))
+        return replace(self, bits=_rotated(self.bits, n_rows * self.n_features))
 
     @property
     def digest(self) -> int:
