@@ -426,9 +426,7 @@ def test_the_digest_of_other_rows_is_another(n_features):
 
     def of(rows, cuts=(), layout=np.asarray, labels=labels, weights=weights):
         parts = [
-            Block(
-                int(at[0]), layout(rows[at]).T, labels[at] * 0.5, known=Known(labels[at], np.eye(3))
-            )
+            Block(int(at[0]), layout(rows[at]).T, weights[at], known=Known(labels[at], np.eye(3)))
             for at in np.split(np.arange(5000), cuts)
         ]
         parts[2:] = [part.take(np.arange(part.n_rows)) for part in parts[2:]]
