@@ -53,7 +53,7 @@ TESTS = {
     "distributions/levels": "detector",
     "detector": "detector",
     "wrapping": "regressor",
-    "ridge": "regressor detector classifier",
+    "ridge": "detector",
     "degeneracy": "conditions sound_fits",
     "diagnostics/lookahead": "lookahead",
     "diagnostics/summary": "summary",
