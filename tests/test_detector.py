@@ -272,23 +272,18 @@ class Fitted(RidgeMixin):
         return self._fitted_with_ridge(self.fit, Rows(rows), ValueError)
 
 
-@pytest.mark.parametrize(
-    ("reg_covar", "prior", "least", "tried"),
-    [
+def test_a_ridge_is_added_once_and_only_if_the_parameters_leave_it_open():
+    rows = np.array([[0.0, 1.0, 10.0], [4.0, 1.0, 50.0]])  # variances 4, 0 and 400
+    for reg_covar, prior, least, tried in (
         (0.0, None, 1e-9, [0.0, 4e-7]),
         (0.0, None, 1.0, [0.0, 4e-7]),
         (1e-9, None, 1e-8, [1e-9]),
         (0.0, "conjugate", 1e-9, [0.0]),
-    ],
-)
-def test_a_ridge_is_added_once_and_only_if_the_parameters_leave_it_open(
-    reg_covar, prior, least, tried
-):
-    rows = np.array([[0.0, 1.0, 10.0], [4.0, 1.0, 50.0]])  # variances 4, 0 and 400
-    model = Fitted(reg_covar, prior, least)
-    if tried[-1] < least:
-        with pytest.raises(ValueError, match=f"^{reg_covar} is too small"):
-            model.fitted(rows)
-    else:
-        assert model.fitted(rows) == (pytest.approx(tried[-1]), len(tried) == 2)
-    assert model.tried == pytest.approx(tried)
+    ):
+        model = Fitted(reg_covar, prior, least)
+        if tried[-1] < least:
+            with pytest.raises(ValueError, match=f"^{reg_covar} is too small"):
+                model.fitted(rows)
+        else:
+            assert model.fitted(rows) == (pytest.approx(tried[-1]), True)
+        assert model.tried == pytest.approx(tried)
