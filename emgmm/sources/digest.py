@@ -5,7 +5,7 @@ sum m mod `PERIOD`. The digest is a hash of these sums. As additions can be made
 depends neither on threads nor on how the rows are divided into blocks. Rows that precede others
 rotate the sums of these.
 
-A change of a single value always changes the digest, and so does an exchange of two different
+A change of a single value always changes these sums, and so does an exchange of two different
 values, or of two different rows with fewer than `PERIOD` features, unless the difference of their
 numbers, in values, is a multiple of `PERIOD`, a prime number. The digest does not depend on the
 order of values whose numbers differ by such multiples, nor on changes that cancel within each sum.
