@@ -87,6 +87,10 @@ class BaseMixture(CallbackMixin, ValidationMixin, DensityMixin, BaseEstimator, A
         with one_blas_thread_for(source.n_rows_hint * mixture.means.size * mixture.n_features):
             return prediction.row_by_row(mixture, source, function, *shape, dtype=dtype)
 
+    def _of_densities(self, X: Any, function: Callable[..., Any], method: str) -> Any:
+        mixture = self._mixture()
+        return self._row_by_row(X, function, mixture.n_densities, method=method, mixture=mixture)
+
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Integers:
         """Fit to the rows of X and predict their components: ``fit(X).predict(X)``.
 
@@ -182,14 +186,7 @@ class BaseMixture(CallbackMixin, ValidationMixin, DensityMixin, BaseEstimator, A
         array([[0.5, 0.5],
                [1. , 0. ]])
         """
-        mixture = self._mixture()
-        return self._row_by_row(
-            X,
-            prediction.responsibilities,
-            mixture.n_densities,
-            method="predict_proba",
-            mixture=mixture,
-        )
+        return self._of_densities(X, prediction.responsibilities, "predict_proba")
 
     def predict_log_proba(self, X: Any) -> Array:
         """Compute the logarithm of `predict_proba`, which is exact where probabilities underflow.
@@ -212,14 +209,7 @@ class BaseMixture(CallbackMixin, ValidationMixin, DensityMixin, BaseEstimator, A
         ValueError
             If X contains infinity or does not have the features of the fit.
         """
-        mixture = self._mixture()
-        return self._row_by_row(
-            X,
-            prediction.log_responsibilities,
-            mixture.n_densities,
-            method="predict_log_proba",
-            mixture=mixture,
-        )
+        return self._of_densities(X, prediction.log_responsibilities, "predict_log_proba")
 
     def component_log_prob(self, X: Any, *, weighted: bool = False) -> Array:
         """Compute the log-density of each component for each row; noise is the last column.

@@ -37,6 +37,7 @@ from emgmm.mixture import Mixture
 from emgmm.parameters import Hidden, ValidationMixin, one_of
 from emgmm.prediction import certainty, summed
 from emgmm.prior import NormalInverseWishart
+from emgmm.ridge import RidgeMixin
 from emgmm.selection.candidates import CRITERIA, LEFT_OUT, Candidate, Search, figures_of, ranked
 from emgmm.selection.estimator import (
     MAX_ITER,
@@ -46,12 +47,11 @@ from emgmm.selection.estimator import (
     fitted_in,
     search_of,
 )
-from emgmm.sources import ArraySource
+from emgmm.sources import ArraySource, Rows
 from emgmm.sources.known import LabelRules
 from emgmm.targets import classes_of, probabilities
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Sampling
-from emgmm.wrapping import ridge_of
 
 SINGULAR = (
     "The covariance of {} is singular in every candidate, because a feature is constant or a "
@@ -68,7 +68,9 @@ PASSED_ON = (
 )
 
 
-class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin, BaseEstimator):
+class GaussianMixtureClassifier(
+    RidgeMixin, CallbackMixin, ValidationMixin, ClassifierMixin, BaseEstimator
+):
     """Classifier whose classes have Gaussian mixtures as densities.
 
     A row belongs to the class with the largest posterior probability, by Bayes' theorem.
@@ -312,11 +314,11 @@ class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin,
                 f"n_components is {self.n_components!r}, but components='shared' has one component "
                 "for each class: set n_components=1, or components='separate'."
             )
-        candidates, warnings = self._shared_candidates(rows, self._selection(), task), []
-        ridge = self._ridge(rows)
+        candidates, warnings = self._shared_candidates(rows, self.reg_covar, task), []
+        ridge = self._ridge(rows.rows)
         failed = (each.result is None and each.failure != LEFT_OUT for each in candidates)
         if ridge and all(failed):
-            again = self._shared_candidates(rows, self._selection(ridge), task)
+            again = self._shared_candidates(rows, ridge, task)
             if any(candidate.result is not None for candidate in again):
                 candidates, warnings = again, [EMWarning(SINGULAR.format("the classes"))]
         entries = [candidate.entries() for candidate in candidates]
@@ -330,12 +332,12 @@ class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin,
         return fitted_classes(result.run, sizes, found)
 
     def _shared_candidates(
-        self, rows: TrainingRows, selection: GaussianMixtureIC, task: Task
+        self, rows: TrainingRows, reg_covar: float, task: Task
     ) -> list[Candidate]:
         """Fit all families, until a callback asks to stop."""
         sizes = [1] * len(rows.classes)
         search = replace(
-            search_of(selection, rows.source(LabelRules(len(sizes)))),
+            search_of(self._selection(reg_covar), rows.source(LabelRules(len(sizes)))),
             task=task,
             attributes=lambda _, __, run: self._attributes_of(fitted_classes(run, sizes)),
         )
@@ -370,25 +372,24 @@ class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin,
     def _fit_separate(self, rows: TrainingRows, task: Task) -> Classes:
         # An invalid covariance_type is an error that does not concern a single class.
         families(self.covariance_type, rows.rows.values.shape[1])
-        ridge, singular = self._ridge(rows), []
+        reg_covar, singular = self.reg_covar, []
         selections, tables = [], []
         found: list[Warning] = []
         for code, name in enumerate(rows.classes):
             own = rows.rows.take(np.flatnonzero(rows.codes == code))
-            fit = partial(fitted_in, task, X=own.values, sample_weight=own.weights)
+
+            def fit(reg_covar: float, own: Rows = own) -> GaussianMixtureIC:
+                return fitted_in(task, self._selection(reg_covar), own.values, own.weights)
+
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:
-                    selection = fit(self._selection())
+                    selection, has_ridge = self._fitted_with_ridge(fit, rows.rows, ValueError)
                 except ValueError as error:
-                    failure = ValueError(f"Class {name}: {error}")
-                    if not ridge:
-                        raise failure from None
-                    try:
-                        selection = fit(self._selection(ridge))
-                    except ValueError:
-                        raise failure from None
+                    raise ValueError(f"Class {name}: {error}") from None
+                if has_ridge:
                     singular.append(str(name))
+                    reg_covar = selection.reg_covar
             found += [each.message for each in caught if isinstance(each.message, Warning)]
             selections.append(selection)
             table = selection.results_
@@ -405,7 +406,7 @@ class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin,
         if rows.all_known:
             n_iter = max(selection.best_estimator_.n_iter_ for selection in selections)
             return Classes(mixtures, proportions, n_iter, found)
-        selection = self._selection(ridge if singular else None)
+        selection = self._selection(reg_covar)
         return self._refit(rows, mixtures, proportions, selection, task).with_warnings(found)
 
     def _refit(
@@ -438,18 +439,10 @@ class GaussianMixtureClassifier(CallbackMixin, ValidationMixin, ClassifierMixin,
         own.end(lambda: result.run)
         return fitted_classes(result.run, sizes, result.warnings)
 
-    def _selection(self, ridge: float | None = None) -> GaussianMixtureIC:
-        """Return a selection with the parameters, or with another `reg_covar`."""
-        selection = GaussianMixtureIC(**{name: getattr(self, name) for name in PASSED_ON})
-        return selection if ridge is None else selection.set_params(reg_covar=ridge)
-
-    @property
-    def _may_add_a_ridge(self) -> bool:
-        return self.reg_covar == 0 and self.prior is None
-
-    def _ridge(self, rows: TrainingRows) -> float:
-        """Return the ridge for classes none of whose candidates can be fitted; 0 for none."""
-        return ridge_of(rows.rows) if self._may_add_a_ridge else 0.0
+    def _selection(self, reg_covar: float) -> GaussianMixtureIC:
+        """Return a selection with the parameters, except for `reg_covar`."""
+        passed_on = {name: getattr(self, name) for name in PASSED_ON}
+        return GaussianMixtureIC(**{**passed_on, "reg_covar": reg_covar})
 
     def _estimator(self, mixture: Mixture) -> GaussianMixture:
         """Return a fitted estimator of the mixture of a class."""

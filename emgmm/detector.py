@@ -39,7 +39,7 @@ from emgmm.typing import (
     RandomState,
     Sampling,
 )
-from emgmm.wrapping import MAX_ITER, REG_COVAR, TOL, MixtureWrapper
+from emgmm.wrapping import MAX_ITER, REG_COVAR, TOL, MixtureWrapper, gaussian_components
 
 
 class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
@@ -355,7 +355,7 @@ class GaussianMixtureOutlierDetector(OutlierMixin, MixtureWrapper):
 
     def _levels(self) -> Levels:
         check_is_fitted(self)
-        return Levels(fitted_mixture(self._without_noise()))
+        return Levels(fitted_mixture(gaussian_components(self)))
 
     def _offset(self) -> float:
         """Return the threshold, which users may have set."""

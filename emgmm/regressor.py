@@ -23,7 +23,7 @@ from emgmm.sources import Rows
 from emgmm.sources.conversion import as_numbers, as_responses
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, RandomState
-from emgmm.wrapping import MixtureWrapper
+from emgmm.wrapping import MixtureWrapper, gaussian_components
 
 # Number of rows of a block, whose conditional means of each component then fit into a cache.
 MAX_ROWS = 2**13
@@ -305,7 +305,7 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
         ValueError
             If x is not one row of features, or contains infinity.
         """
-        joint = self._without_noise()
+        joint = gaussian_components(self)
         row = as_numbers(x, "x")
         if row.ndim != 1:
             raise ValueError(f"x must be one row, of shape (n_features,), but got {row.shape}.")
@@ -319,7 +319,7 @@ class GaussianMixtureRegressor(MultiOutputMixin, RegressorMixin, MixtureWrapper)
 
     def _response(self) -> Response:
         check_is_fitted(self)
-        return Response(fitted_mixture(self._without_noise()), self.n_features_in_)
+        return Response(fitted_mixture(gaussian_components(self)), self.n_features_in_)
 
     @property
     def _shape(self) -> tuple[int, ...]:

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from emgmm.covariances import Family, times_counts
+from emgmm.tolerances import TINY
 from emgmm.typing import Array, Integers
-
-TINY = float(np.finfo(float).tiny)
 
 # Names of the arrays with an entry for each component, whatever the family is.
 BY_COMPONENT = ("centres", "counts", "first_moment")

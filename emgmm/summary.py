@@ -154,7 +154,7 @@ class DataSummary:
     @property
     def variances(self) -> Array:
         """Variance of the observed values of each feature, shape (D,); 0 if there are none."""
-        return self.squares / np.maximum(self.observed, np.finfo(float).tiny)
+        return self.squares / np.maximum(self.observed, TINY)
 
     @property
     def differs(self) -> NDArray[np.bool_]:
@@ -183,7 +183,7 @@ class DataSummary:
         """Scatter, extrapolated to the missing values; diagonal if rows are partially observed."""
         if not self.has_partial_rows:
             return self.scatter
-        more = self.seen / np.maximum(self.observed, np.finfo(float).tiny)
+        more = self.seen / np.maximum(self.observed, TINY)
         return self.structure.diagonal(self.structure.outer(np.sqrt(self.squares * more)[None])[0])
 
     def _pair_weights(self) -> Array:
@@ -265,11 +265,11 @@ class LabelSummary:
     def means(self) -> Array:
         """Means of the observed values of each component's rows, (K, D); `origin` without any."""
         observed, deviations = np.hsplit(self.sums[:-2, 1:], 2)
-        return self.origin + deviations / np.maximum(observed, np.finfo(float).tiny)
+        return self.origin + deviations / np.maximum(observed, TINY)
 
     @property
     def within(self) -> Array:
         """Scatter of the rows of all components about the means of these."""
-        root = np.sqrt(np.maximum(self.counts, np.finfo(float).tiny))
+        root = np.sqrt(np.maximum(self.counts, TINY))
         between = self.structure.outer(self.sums[:-2, 1 + len(self.origin) :] / root[:, None])
         return self.scatter - between.sum(axis=0)

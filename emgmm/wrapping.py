@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +21,7 @@ from emgmm.fitting.loop import Run
 from emgmm.fitting.sampling import max_starts
 from emgmm.parameters import ValidationMixin
 from emgmm.prior import NormalInverseWishart
+from emgmm.ridge import RidgeMixin
 from emgmm.sources import Rows
 from emgmm.typing import (
     Acceleration,
@@ -37,10 +37,6 @@ from emgmm.typing import (
 # Defaults of `GaussianMixtureIC`.
 TOL, MAX_ITER, REG_COVAR = 1e-6, 1000, 0.0
 
-# Ridge of a fit whose covariance is singular, relative to the smallest variance of a column.
-# Rounding errors of about 1e-16 are negligible beside it, as it is beside the variances.
-RIDGE = 1e-7
-
 # Parameters of GaussianMixture that estimators of another kind have no use for: those of
 # `partial_fit`, the continuation of a fit, and constraints.
 LEFT_OUT = {
@@ -49,7 +45,7 @@ LEFT_OUT = {
 }
 
 
-class MixtureWrapper(CallbackMixin, ValidationMixin, BaseEstimator):
+class MixtureWrapper(RidgeMixin, CallbackMixin, ValidationMixin, BaseEstimator):
     """Estimator of another kind that holds one fitted `GaussianMixture`, the attribute `model_`.
 
     Noise is a part of the fit only: predictions are those of the Gaussian components, as if no row
@@ -130,10 +126,6 @@ class MixtureWrapper(CallbackMixin, ValidationMixin, BaseEstimator):
         """Return an estimator of the mixture, which is not fitted."""
         return GaussianMixture(**{name: getattr(self, name) for name in self._passed_on})
 
-    @property
-    def _may_add_a_ridge(self) -> bool:
-        return self.reg_covar == 0 and self.prior is None
-
     def _fitted(
         self, rows: Rows, singular: str, task: Task
     ) -> tuple[GaussianMixture, list[EMWarning]]:
@@ -148,17 +140,13 @@ class MixtureWrapper(CallbackMixin, ValidationMixin, BaseEstimator):
         task : Task
             Task of the fit.
         """
-        try:
-            return fitted_in(task, self._model(), rows.values, rows.weights), []
-        except FailedFitError as error:
-            ridge = ridge_of(rows)
-            if not (self._may_add_a_ridge and ridge):
-                raise
-            model = self._model().set_params(reg_covar=ridge)
-            try:
-                return fitted_in(task, model, rows.values, rows.weights), [EMWarning(singular)]
-            except FailedFitError:
-                raise error from None
+
+        def fit(reg_covar: float) -> GaussianMixture:
+            model = self._model().set_params(reg_covar=reg_covar)
+            return fitted_in(task, model, rows.values, rows.weights)
+
+        model, has_ridge = self._fitted_with_ridge(fit, rows, FailedFitError)
+        return model, [EMWarning(singular)] if has_ridge else []
 
     def _max_starts(self, rows: Rows) -> int | None:
         sampling = self.sampling is not None
@@ -172,36 +160,23 @@ class MixtureWrapper(CallbackMixin, ValidationMixin, BaseEstimator):
         model.n_features_in_ = run.step.mixture.n_features
         return {"model_": model, "n_iter_": run.n_iter}
 
-    def _without_noise(self) -> GaussianMixture:
-        """Return the fitted mixture, or that of its Gaussian components if there is noise."""
-        check_is_fitted(self)
-        model: Any = self.model_
-        check_own(model, type(self).__name__)
-        if model.noise is None:
-            return self.model_
-        if not model.weights_.sum() > 0:
-            raise ValueError(
-                "All weight of the mixture is that of its noise, so that no component is left: fit "
-                "a model with a smaller noise density, or with noise=None."
-            )
-        return GaussianMixture.from_parameters(
-            model.weights_ / model.weights_.sum(),
-            model.means_,
-            covariances=model.covariances_,
-            covariance_type=model.covariance_type,
-            feature_names=getattr(model, "feature_names_in_", None),
+
+def gaussian_components(estimator: MixtureWrapper) -> GaussianMixture:
+    """Return the fitted mixture of an estimator, or its Gaussian components if there is noise."""
+    check_is_fitted(estimator)
+    model: Any = estimator.model_
+    check_own(model, type(estimator).__name__)
+    if model.noise is None:
+        return estimator.model_
+    if not model.weights_.sum() > 0:
+        raise ValueError(
+            "All weight of the mixture is that of its noise, so that no component is left: fit a "
+            "model with a smaller noise density, or with noise=None."
         )
-
-
-def ridge_of(rows: Rows) -> float:
-    """Return the ridge of rows whose covariance is singular; 0 if no column varies."""
-    values = rows.values if rows.weights is None else rows.values[rows.weights > 0]
-    varies = np.fmax.reduce(values, axis=0) > np.fmin.reduce(values, axis=0)
-    with np.errstate(under="ignore"):
-        variances = replace(rows, values=(rows.values - rows.mean) ** 2).mean[varies]
-    return RIDGE * float(variances.min(initial=np.inf)) if varies.any() else 0.0
-
-
-def gaussian_components(model: MixtureWrapper) -> GaussianMixture:
-    """Return the fitted mixture by which an estimator predicts, which has no noise."""
-    return model._without_noise()
+    return GaussianMixture.from_parameters(
+        model.weights_ / model.weights_.sum(),
+        model.means_,
+        covariances=model.covariances_,
+        covariance_type=model.covariance_type,
+        feature_names=getattr(model, "feature_names_in_", None),
+    )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from hashlib import blake2b
 from pathlib import Path
 
 import dask.array as da
@@ -34,6 +35,7 @@ from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.problem import Problem
 from emgmm.sources import ArraySource, digest
 from emgmm.sources.block import Block
+from emgmm.sources.known import Known
 from emgmm.storage import checkpoint
 from emgmm.storage.files import locked
 from emgmm.threads import one_blas_thread
@@ -390,50 +392,75 @@ def test_the_same_rows_resume_in_any_container(missing, weighted, interrupts, tm
 
 
 def test_the_digest_is_its_formula(monkeypatch):
-    """A polynomial in the bits, evaluated with Python's integers; on any number of threads."""
+    """Evaluated with Python's integers; on any number of threads."""
     random = np.random.default_rng(0)
     rows = random.normal(size=(5000, 3))
     rows[random.random(rows.shape) < 0.1] = np.nan
     weights = random.integers(0, 3, 5000) * 1.0
 
     def bits(value):
-        return int.from_bytes(np.array(value, ">f8").tobytes(), "little")
+        return int.from_bytes(np.array(value, ">f8").tobytes(), "big")
 
-    expected = 0
-    for number in np.flatnonzero(weights):
-        term = digest.G * (bits(weights[number]) - bits(1.0))
-        term += sum(bits(value) * digest.R**j for j, value in enumerate(rows[number]))
-        expected += term * pow(digest.R, 3 * int(number), 2**64)
+    sums = [0] * digest.PERIOD
+    for i in np.flatnonzero(weights):
+        for j, value in enumerate(rows[i]):
+            sums[(3 * i + j) % digest.PERIOD] += bits(value)
+        sums[3 * i % digest.PERIOD] += digest.FACTOR * (bits(weights[i]) - bits(1.0))
+    content = b"".join((each % 2**64).to_bytes(8, "little") for each in sums)
+    expected = int.from_bytes(blake2b(content, digest_size=8).digest(), "big")
     for hands in (1, 3):
         with one_blas_thread():
             monkeypatch.setattr(one_blas_thread, "n_threads", hands)
             source = digest.DigestedSource(ArraySource(rows, weights, complete=False))
             em_of(source, Problem(FAMILIES["full"], 3, 0.0))
-        assert source.digest == expected % 2**64
+        assert source.digest == expected
 
 
-def test_rows_of_small_integers_are_told_apart():
-    """Whose bits are mostly 0: any two that are swapped change the digest."""
+@pytest.mark.parametrize("n_features", [1, 2, 50])
+def test_the_digest_of_other_rows_is_another(n_features):
+    """Also of small integers, whose bits are mostly 0, in any layout and divided anywhere."""
     random = np.random.default_rng(0)
-    rows = random.integers(0, 5, (4096, 2)).astype(float)
+    rows = random.integers(0, 5, (5000, n_features)).astype(float)
+    labels = np.eye(3)[random.integers(0, 3, 5000)]
+    weights = random.integers(0, 3, 5000) * 0.5
 
-    def of(rows):
-        return digest.digest(Block(0, rows.T))
+    def of(rows, cuts=(), layout=np.asarray, labels=labels, weights=weights):
+        parts = [
+            Block(int(at[0]), layout(rows[at]).T, weights[at], known=Known(labels[at], np.eye(3)))
+            for at in np.split(np.arange(5000), cuts)
+        ]
+        parts[2:] = [part.take(np.arange(part.n_rows)) for part in parts[2:]]
+        return sum(digest.sums_of(part) for part in parts).tobytes()
 
-    for step in 2 ** np.arange(12):
-        first = int(np.flatnonzero((rows[:-step] != rows[step:]).any(axis=1))[0])
-        swapped = rows.copy()
-        swapped[[first, first + step]] = swapped[[first + step, first]]
-        assert of(swapped) != of(rows)
+    whole = of(rows)
+    for layout in (np.asarray, np.asfortranarray):
+        for cuts in ((), (1,), (77, 2500)):
+            assert of(rows, cuts, layout) == whole
+    for first, second in random.integers(0, 5000, (50, 2)):
+        order = np.arange(5000)
+        order[[first, second]] = second, first
+        assert (of(rows[order]) == whole) == (rows[order] == rows).all()
+        assert (of(rows, labels=labels[order]) == whole) == (labels[order] == labels).all()
+        assert (of(rows, weights=weights[order]) == whole) == (weights[order] == weights).all()
+        changed = rows.copy()
+        changed[first, second % n_features] += 1e-7
+        assert of(changed) != whole
+    assert of(rows[random.permutation(5000)]) != whole
+    assert of(rows, labels=labels[:, ::-1]) != whole
+    if n_features > 1:
+        assert of(rows[:, ::-1]) != whole
 
 
 def test_what_is_missing_has_one_digest_however_it_is_represented():
     rows = np.array([[1.0, np.nan], [2.0, 3.0]])
     other = rows.copy()
     other.view(np.uint64)[0, 1] ^= 2**63 + 5  # a negative NaN, with another payload
-    found = [digest.digest(Block(0, each.T, complete=False)) for each in (rows, other)]
+    found = [
+        digest.sums_of(Block(0, each.T, complete=False, known=Known(each, np.eye(2))))
+        for each in (rows, other)
+    ]
     assert rows.tobytes() != other.tobytes()
-    assert found[0] == found[1]
+    assert (found[0] == found[1]).all()
 
 
 def test_another_version_does_not_go_on(stopped, monkeypatch):

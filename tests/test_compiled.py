@@ -507,23 +507,3 @@ def test_predictions_are_numpys(covariance_type, dtype, monkeypatch):
         said.append([model.predict(X), model.predict_proba(X), model.score_samples(X)])
     for one, other in zip(*said, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-11 if dtype == np.float64 else 1e-6)
-
-
-@pytest.mark.parametrize("n", [0, 1, 5, 1000])
-def test_the_compiled_products_of_a_digest_are_those_of_integers(n):
-    from emgmm.sources.digest_compiled import products
-
-    random = np.random.default_rng(n)
-    words, powers = (
-        random.integers(0, 2**64, (3, n), np.uint64),
-        random.integers(0, 2**64, n, np.uint64),
-    )
-    expected = [
-        sum(
-            int.from_bytes(word.tobytes(), "big") * int(power)
-            for word, power in zip(row, powers, strict=True)
-        )
-        % 2**64
-        for row in words
-    ]
-    assert products(words, powers).tolist() == expected

@@ -19,6 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from emgmm import EMWarning, GaussianMixture, GaussianMixtureOutlierDetector, blocks
+from emgmm.ridge import RidgeMixin
+from emgmm.sources import Rows
 
 D, K = 4, 3
 X = clusters(400, D, K)
@@ -251,3 +253,37 @@ def test_weights_are_routed():
     assert_allclose(search.cv_results_["mean_test_score"][0], np.mean(scores), rtol=1e-12)
     best = GaussianMixtureOutlierDetector(**search.best_params_).fit(X, sample_weight=weights)
     assert_array_equal(search.predict(X), best.predict(X))
+
+
+class Fitted(RidgeMixin):
+    """A fit that succeeds from some `reg_covar` on."""
+
+    def __init__(self, reg_covar, prior, least):
+        self.reg_covar, self.prior, self.least = reg_covar, prior, least
+        self.tried = []
+
+    def fit(self, reg_covar):
+        self.tried.append(reg_covar)
+        if reg_covar < self.least:
+            raise ValueError(f"{reg_covar} is too small")
+        return reg_covar
+
+    def fitted(self, rows):
+        return self._fitted_with_ridge(self.fit, Rows(rows), ValueError)
+
+
+def test_a_ridge_is_added_once_and_only_if_the_parameters_leave_it_open():
+    rows = np.array([[0.0, 1.0, 10.0], [4.0, 1.0, 50.0]])  # variances 4, 0 and 400
+    for reg_covar, prior, least, tried in (
+        (0.0, None, 1e-9, [0.0, 4e-7]),
+        (0.0, None, 1.0, [0.0, 4e-7]),
+        (1e-9, None, 1e-8, [1e-9]),
+        (0.0, "conjugate", 1e-9, [0.0]),
+    ):
+        model = Fitted(reg_covar, prior, least)
+        if tried[-1] < least:
+            with pytest.raises(ValueError, match=f"^{reg_covar} is too small"):
+                model.fitted(rows)
+        else:
+            assert model.fitted(rows) == (pytest.approx(tried[-1]), True)
+        assert model.tried == pytest.approx(tried)

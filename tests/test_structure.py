@@ -37,7 +37,7 @@ LAYERS = [
     {"mixture", "statistics", "summary"},
     {"prior", "degeneracy", "constraints"},
     {"sources"},
-    {"validation", "targets"},
+    {"validation", "targets", "ridge"},
     {"estep", "mstep"},
     {"em", "prediction"},
     {"acceleration"},

@@ -8,14 +8,12 @@ import numpy as np
 
 from emgmm.covariances.family import Family, times_counts
 from emgmm.exceptions import DegenerateCovarianceError
-from emgmm.tolerances import EPS
+from emgmm.tolerances import EPS, TINY
 from emgmm.typing import Array
 
 # A scatter is considered singular if its covariance, relative to the variances of all components
 # together, has lost this fraction of its digits. Its determinant would be that of rounding errors.
 SINGULAR = 0.1
-
-TINY = float(np.finfo(float).tiny)
 
 
 class Unconstrained(Family):

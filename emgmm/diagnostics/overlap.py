@@ -9,6 +9,7 @@ import numpy as np
 from emgmm.estep import EStepForBlock
 from emgmm.estep.softmax import softmax
 from emgmm.sources.block import Block
+from emgmm.tolerances import TINY
 from emgmm.typing import Array
 
 # Cosine of the responsibilities of two components above which the labels of their rows are
@@ -41,7 +42,7 @@ class Overlap:
     @property
     def cosines(self) -> Array:
         """Cosines of the responsibilities, (K, K): 1 if proportional, 0 without a common row."""
-        lengths = np.sqrt(np.maximum(np.diagonal(self.products), np.finfo(float).tiny))
+        lengths = np.sqrt(np.maximum(np.diagonal(self.products), TINY))
         return self.products / np.outer(lengths, lengths)
 
 

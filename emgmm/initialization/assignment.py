@@ -17,9 +17,8 @@ from emgmm.mstep import MStep
 from emgmm.sources import ArraySource, Rows
 from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
+from emgmm.tolerances import TINY
 from emgmm.typing import Array, Integers
-
-TINY = float(np.finfo(float).tiny)
 
 # Smallest variance for the imputation of missing values, relative to the variance of all rows.
 FLOOR = 1e-6

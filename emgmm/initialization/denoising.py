@@ -22,6 +22,7 @@ from emgmm.initialization.methods import Start
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
 from emgmm.sources import Rows
+from emgmm.tolerances import TINY
 from emgmm.typing import Array
 
 # Largest number of rows that are used: for more, the neighbour search would take longer than EM.
@@ -35,8 +36,6 @@ N_ITER = 50
 
 # Largest plausible fraction of noise: the remaining rows would not be clusters.
 MOST_NOISE = 0.9
-
-TINY = float(np.finfo(float).tiny)
 
 
 def denoised(start: Start) -> Start:

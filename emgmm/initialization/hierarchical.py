@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from emgmm.initialization.assignment import Labels, SubsetAssignment
 from emgmm.initialization.whitening import principal_coordinates
 from emgmm.sources import Rows
-from emgmm.tolerances import EPS
+from emgmm.tolerances import EPS, TINY
 from emgmm.typing import Array, Integers
 
 # Largest number of rows that are clustered; of more rows a random sample is used. Time and memory
@@ -43,8 +43,6 @@ MOST_TIMES = 2.0**32
 # Share of the largest weight that each row has at the least: it adds to no digit of a cost, and a
 # variance divided by it is in the range of floating-point numbers.
 LIGHTEST = 1e-100
-
-TINY = float(np.finfo(float).tiny)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,144 +1,122 @@
 """The digest of a data set: a number that identifies rows, weights, labels and their order.
 
-The digest is sum_i R^(D i) h_i modulo 2^64, where i is the number of a row and D that of features.
-h_i is sum_j R^j b_ij plus powers of G times the bits of the weight and of the label or of
-responsibilities, where b_ij are the bits of the values. As the terms can be added in any order, the
-digest depends neither on threads nor on how the rows are divided into blocks. A change of a single
-value always changes it, because R and G are odd. It
-detects accidents, not forgeries.
+The values are numbered row by row, and the bits of value m, as an integer, are added modulo 2^64 to
+sum m mod `PERIOD`. The digest is a hash of these sums. As additions can be made in any order, it
+depends neither on threads nor on how the rows are divided into blocks. Rows that precede others
+rotate the sums of these.
+
+A change of a single value always changes these sums, and so does an exchange of two different
+values, or of two different rows with fewer than `PERIOD` features, unless the difference of their
+numbers, in values, is a multiple of `PERIOD`, a prime number. The digest does not depend on the
+order of values whose numbers differ by such multiples, nor on changes that cancel within each sum.
+It detects accidents, not forgeries.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csc_array
 
 from emgmm.sources.block import Block
 from emgmm.sources.source import Rows, Source, Sum
-from emgmm.typing import Array, Integers
+from emgmm.typing import Integers
 
 Words = NDArray[np.uint64]
 
-MODULUS = 2**64
+# Number of sums; they remain in a core's fastest cache.
+PERIOD = 1021
 
-# The bits of a number in reverse byte order. The significant bits of small integers, which are in
-# the first bytes, thus become the low ones.
-WORD = np.dtype(np.uint64).newbyteorder()
-
-# Numbers that are 5 modulo 8: their powers modulo 2^64 have the longest period, 2^62.
-R = 0xD1342543DE82EF95
-G = 0x9E3779B97F4A7C15
-
-# A power of R is a product of factors from tables with this number of entries.
-RADIX = 2**12
-
-# Number of values whose powers are in one table, which remains in a core's fastest cache.
-PIECE = 2**10
+# The bits of the weight of row i and of its labels are multiplied by this odd number and added to
+# those of values iD, iD + 1, ...
+FACTOR = 0x9E3779B97F4A7C15
 
 
-def digest(block: Block) -> int:
-    """Return the sum of the terms of a block's rows."""
-    values = np.asarray(block.rows, np.float64)
-    if not block.complete:
-        values = np.where(np.isnan(values), np.nan, values)  # NaN has several representations
-    base = _base_of_rows(len(values))
-    first = 1 if block.numbers is not None else pow(base, block.start, MODULUS)
-    if block.numbers is None and values.flags.f_contiguous:
-        total = _polynomial(values.ravel("F"), R)
-    else:
-        total = sum(
-            pow(R, j, MODULUS) * _sum_of_rows(feature, block.numbers, base)
-            for j, feature in enumerate(values)
-        )
-    if block.weights is not None:
-        of_weights = _sum_of_rows(block.weights, block.numbers, base)
-        of_ones = _sum_of_rows(np.ones(len(block.weights)), block.numbers, base)
-        total += G * (of_weights - of_ones)  # 0 for weights of 1
+def sums_of(block: Block) -> Words:
+    """Return the sums of the bits of a block's values, weights and labels, shape (PERIOD,)."""
+    words, D, consecutive = _bits(block.rows, block.complete), len(block.rows), True
+    of_rows: Callable[[Words], Words] = _sums
+    if block.numbers is not None:
+        of_rows, consecutive = partial(_sums_at, block.numbers), False
+    if not (consecutive and (words.flags.f_contiguous or block.n_rows <= PERIOD)):
+        words = of_rows(words)  # copying all values row by row would take longer
+    sums = _sums(words.ravel("F"))
+    if block.weights is not None:  # weights of 1 add 0
+        _add_column(sums, of_rows(_bits(block.weights) - _bits(1.0)), 0, D)
     if block.known is not None:
-        known = block.known.values.reshape(len(block.known), -1).astype(np.float64)
-        for k, column in enumerate(np.where(np.isnan(known), np.nan, known).T):
-            total += pow(G, 2 + k, MODULUS) * _sum_of_rows(column, block.numbers, base)
-    return total * first % MODULUS
+        columns = _bits(block.known.values.reshape(block.n_rows, -1).T, complete=False)
+        for k, column in enumerate(columns, 1):
+            _add_column(sums, of_rows(column), k, D)
+    return _rotated(sums, block.start * D) if consecutive else sums
 
 
-def _base_of_rows(n_features: int) -> int:
-    """Return the number by whose powers the terms of rows are multiplied."""
-    return pow(R, n_features, MODULUS)
+def _add_column(sums: Words, of_rows: Words, k: int, n_features: int) -> None:
+    """Add the sums of column `k` of the weights and labels, which are those of rows."""
+    places = (np.arange(PERIOD) * n_features + k) % PERIOD
+    np.add.at(sums, places, of_rows * np.uint64(FACTOR))
 
 
-def _sum_of_rows(values: Array, numbers: Integers | None, base: int) -> int:
-    """Return the sum of the bits of numbers times powers of a base: the first ones, or given."""
-    if numbers is None:
-        return _polynomial(np.ascontiguousarray(values), base)
-    return int(np.ascontiguousarray(values).view(WORD) @ _powers(numbers, base))
+def _rotated(sums: Words, n_values: int) -> Words:
+    """Return the sums of the same values if `n_values` other values precede them."""
+    first = -n_values % PERIOD
+    return np.concatenate((sums[first:], sums[:first]))  # faster than `numpy.roll`
 
 
-def _polynomial(values: Array, base: int) -> int:
-    """Return the sum of the bits of numbers times base^i, where i counts the numbers."""
-    powers, n_pieces = _first_powers(base, PIECE), len(values) // PIECE
-    whole, rest = np.split(values.view(WORD), [n_pieces * PIECE])
-    sums = _products(whole.reshape(n_pieces, PIECE), powers)
-    step = pow(base, PIECE, MODULUS)
-    total = int(sums @ _first_powers(step, n_pieces))
-    of_rest = int(_products(rest[None], powers[: len(rest)])[0])
-    return total + pow(step, n_pieces, MODULUS) * of_rest
+def _bits(values: Any, complete: bool = True) -> Words:
+    """Return the bits of numbers, with one representation of NaN."""
+    values = np.asarray(values, np.float64)
+    return (values if complete else np.where(np.isnan(values), np.nan, values)).view(np.uint64)
 
 
-def _products(words: Words, powers: Words) -> Words:
-    """Return the sums of the words of each row times some powers."""
-    if "numba" in sys.modules:  # otherwise, loading it takes more time than it saves
-        from emgmm.sources.digest_compiled import products
-
-        return products(words.view(np.uint64), powers)
-    return np.einsum("ij,j->i", words, powers)
-
-
-@lru_cache(16)
-def _first_powers(base: int, n: int) -> Words:
-    """Return 1, base, base^2, ..., shape (n,)."""
-    factors = np.full(n, base, np.uint64)
-    factors[:1] = 1
-    return np.multiply.accumulate(factors)
+def _sums(words: Words) -> Words:
+    """Return the sums, shape (..., PERIOD), of words whose last indices have the same remainder."""
+    n = words.shape[-1] // PERIOD
+    whole, rest = words[..., : n * PERIOD], words[..., n * PERIOD :]
+    sums = np.add.reduce(whole.reshape(*words.shape[:-1], n, PERIOD), axis=-2)
+    sums[..., : rest.shape[-1]] += rest
+    return sums
 
 
-def _powers(numbers: Integers, base: int) -> Words:
-    """Return a base to the power of each number."""
-    powers = np.ones(len(numbers), np.uint64)
-    while numbers.any():
-        powers *= _first_powers(base, RADIX)[numbers % RADIX]
-        numbers, base = numbers // RADIX, pow(base, RADIX, MODULUS)
-    return powers
+def _sums_at(numbers: Integers, words: Words) -> Words:
+    """Return the sums, shape (..., PERIOD), of words (..., B) of rows with the given numbers."""
+    n_rows = len(numbers)
+    entries = np.ones(n_rows, np.uint64), numbers % PERIOD, np.arange(n_rows + 1)
+    selection: Any = csc_array(entries, shape=(PERIOD, n_rows))
+    sums: Words = (selection @ words.T).T
+    return sums
 
 
 @dataclass(frozen=True, eq=False)
 class Digested:
-    """A sum over rows together with the digest of these rows.
-
-    `base` is the number by whose powers the terms of rows are multiplied.
-    """
+    """A sum over rows together with the sums of their bits, of which the digest is made."""
 
     sum: Any
-    digest: int
-    base: int
+    bits: Words
+    n_features: int
 
     def __add__(self, other: Digested) -> Digested:
-        return Digested(self.sum + other.sum, (self.digest + other.digest) % MODULUS, self.base)
+        return replace(self, sum=self.sum + other.sum, bits=self.bits + other.bits)
 
     def after(self, n_rows: int) -> Digested:
         """Return the same value for rows that `n_rows` other rows precede."""
-        return replace(self, digest=self.digest * pow(self.base, n_rows, MODULUS) % MODULUS)
+        return replace(self, bits=_rotated(self.bits, n_rows * self.n_features))
+
+    @property
+    def digest(self) -> int:
+        """Digest of the rows."""
+        return int(blake2b(self.bits.astype("<u8").tobytes(), digest_size=8).hexdigest(), 16)
 
 
 def _digested(function: Callable[[Block], Any], block: Block) -> Digested:
-    """Return the value of a function of a block, and the digest of the block."""
-    own = digest(block)  # before the function, whose arrays would replace the rows in the cache
-    return Digested(function(block), own, _base_of_rows(len(block.rows)))
+    """Return the value of a function of a block together with the sums of its bits."""
+    bits = sums_of(block)  # before the function, whose arrays would replace the rows in the cache
+    return Digested(function(block), bits, len(block.rows))
 
 
 class DigestedSource(Source):

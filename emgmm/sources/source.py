@@ -16,6 +16,7 @@ from emgmm.devices import Device
 from emgmm.sources.block import Block
 from emgmm.sources.known import LabelRules
 from emgmm.threads import cached_property, in_order
+from emgmm.tolerances import TINY
 from emgmm.typing import Array, Integers
 
 
@@ -75,7 +76,7 @@ class Rows:
             if self.complete:
                 return weights @ self.values / weights.sum()
             seen = np.logical_not(np.isnan(self.values))
-            observed = np.maximum(weights @ seen, np.finfo(float).tiny)
+            observed = np.maximum(weights @ seen, TINY)
             return weights @ np.where(seen, self.values, 0.0) / observed
 
     @cached_property
