@@ -15,7 +15,7 @@ from benchmarks.options import Options
 from benchmarks.table import table
 from emgmm import GaussianMixture
 
-TITLE = "Escapes from coincident components"
+TITLE = "Escapes from identical components"
 LIBRARIES = OURS[:1]
 TYPES = ("full", "tied", "diag", "spherical")
 NEAR = 1e-3  # nats per row

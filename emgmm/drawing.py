@@ -130,6 +130,22 @@ def objective_curve(ax: Axes, objectives: Sequence[float] | Array, remaining_gai
     ax.set_xlabel("iteration")
 
 
+def without_start(ax: Axes, start: float, others: Array) -> list[str]:
+    """Limit the vertical axis to the other values if the start would take up most of it.
+
+    Returns
+    -------
+    list of str
+        Note that gives the value of the start if it is not shown; empty otherwise.
+    """
+    others = others[np.isfinite(others)]
+    if not len(others) or 3 * np.ptp(others) > others.max() - start:
+        return []
+    margin = 0.1 * max(np.ptp(others), 1e-3 * abs(others.max())) or 1.0
+    ax.set_ylim(others.min() - margin, others.max() + margin)
+    return [f"begins below, at {start:.4g}"]
+
+
 def numbers(ax: Axes, positions: Array, va: str = "center", ha: str = "center") -> None:
     """Write the number of each component at its (K, 2) position; close ones share a text."""
     span = np.ptp(np.array([ax.get_xlim(), ax.get_ylim()]), axis=1)
