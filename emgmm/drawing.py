@@ -127,6 +127,7 @@ def objective_curve(ax: Axes, objectives: Sequence[float] | Array, remaining_gai
         limit = objectives[-1] + remaining_gain
         ax.axhline(limit, ls="--", lw=1, color=COLOURS[1], label="Aitken's limit")
     ax.locator_params(axis="x", integer=True)
+    ax.ticklabel_format(axis="y", useOffset=False)
     ax.set_xlabel("iteration")
 
 
