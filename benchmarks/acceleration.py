@@ -37,8 +37,8 @@ LEGEND = f"""\
 Numbers of passes over the rows from a given start until the log-likelihood is within {NEAR:g} nats
 per row of the optimum at which plain EM comes to rest, without regularization (`reg_covar=0`).
 Passes for rejected extrapolations are included. *End* is the difference from that optimum when the
-scheme itself comes to rest, and *least gain* is the smallest change in one iteration, both in nats
-per row."""
+scheme itself comes to rest, and *smallest gain* is the smallest change in one iteration, both in
+nats per row."""
 
 
 @dataclass(frozen=True)
@@ -166,18 +166,22 @@ def report(options: Options) -> Iterator[str]:
                 ]
             )
         yield section(name)
-        head = ["problem", "plain", name, "ratio", "end", "least gain, plain", f"... {name}"]
+        gains_of = ["smallest gain, plain", f"smallest gain, {name}"]
+        head = ["problem", "plain", name, "ratio", "end", *gains_of]
         yield table(head, lines)
         arrived = np.array([ratio for ratio in ratios if ratio > 0])
         mean = float(np.exp(np.log(arrived).mean()))
         yield table(
-            ["of all problems", ""],
+            ["all problems", "value"],
             [
-                [f"where plain EM needs more than {SLOW} passes", str(len(ratios))],
-                ["... times fewer, geometric mean", figure(mean)],
-                ["... least and most", f"{figure(min(ratios))}, {figure(max(ratios))}"],
-                ["ended lower than plain EM", str(sum(end < -APART for end in ends))],
-                ["ended higher than plain EM", str(sum(end > APART for end in ends))],
-                ["least gain in an iteration", f"{min(gains):.0e}"],
+                [f"problems in which plain EM needs more than {SLOW} passes", str(len(ratios))],
+                ["ratio of passes in these, geometric mean", figure(mean)],
+                [
+                    "ratio of passes in these, smallest and largest",
+                    f"{figure(min(ratios))}, {figure(max(ratios))}",
+                ],
+                ["fits that ended lower than plain EM", str(sum(end < -APART for end in ends))],
+                ["fits that ended higher than plain EM", str(sum(end > APART for end in ends))],
+                ["smallest gain in an iteration", f"{min(gains):.0e}"],
             ],
         )

@@ -15,7 +15,7 @@ from benchmarks.options import Options
 from benchmarks.table import table
 from emgmm import GaussianMixture
 
-TITLE = "Escapes from coincident components"
+TITLE = "Escapes from identical components"
 LIBRARIES = OURS[:1]
 TYPES = ("full", "tied", "diag", "spherical")
 NEAR = 1e-3  # nats per row
@@ -118,10 +118,10 @@ def report(options: Options) -> Iterator[str]:
             passes += int(model.history_["passes"][-1])
     rows = [[name, f"{count / number:.1%}"] for name, count in reached.items()]
     rows += [
-        [f"... {name} ({total} problems)", f"{count / max(total, 1):.1%}"]
+        [f"break_symmetry=True, {name} ({total} problems)", f"{count / max(total, 1):.1%}"]
         for name, (count, total) in of_kind.items()
     ]
-    rows += [["below plain EM from the same start", str(below)]]
-    rows += [["passes over the data, mean", f"{passes / number:.0f}"]]
+    rows += [["fits that ended below plain EM from the same start", str(below)]]
+    rows += [["mean number of passes over the data", f"{passes / number:.0f}"]]
     yield f"{number} problems. {LEGEND}"
-    yield table(["", "reached"], rows)
+    yield table(["fits", "reached"], rows)

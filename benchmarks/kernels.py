@@ -33,7 +33,8 @@ An iteration needs at least two matrix products (of K rows of parameters with th
 each row, and of the responsibilities with these) and one exponential for each row and component.
 The limit is the longer of these two times, at the highest speed of NumPy's matrix product and
 exponential on one core in the same rounds, divided by the number of threads. The aim is 1.5 times
-the limit if D >= 16, and 3 times otherwise."""
+the limit if D >= 16, and 3 times otherwise. *Bound by* names the longer time. In parentheses: the
+multiple of the limit, and the aim."""
 SINGLE = """\
 The same problems in float64 and in float32, by emgmm. The log-likelihoods agree to 1e-4 nats per
 row."""

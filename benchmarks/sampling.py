@@ -120,5 +120,6 @@ def report(options: Options) -> Iterator[str]:
     head = ["K, D, separation", "there", "all", "seconds", "EM, all", "seconds", "difference"]
     yield table(head, lines)
     yield table(
-        ["of all problems", ""], [["there, median of passes", figure(float(np.median(counts)))]]
+        ["all problems", "value"],
+        [["number of passes in *there*, median", figure(float(np.median(counts)))]],
     )

@@ -115,6 +115,7 @@ def visit_math(translator, node):
     block = isinstance(node, nodes.math_block)
     text = re.sub(r"(?<=[\w}])\s*(?=\\(?:log|exp)\b)", r"\\, ", node.astext())  # as TeX spaces them
     text = re.sub(r"\\(log|exp)\b(?!\s*([(|\[_^]|\\[bB]ig|\\left))", r"\\\1\\,", text)
+    text = re.sub(r"(\\operatorname\{tr\})\s+(?=\w)", r"\1\\, ", text)
     formula = tex2mathml(text, as_block=block)
     translator.body.append(f'<div class="math">{formula}</div>' if block else formula)
     raise nodes.SkipNode
@@ -145,6 +146,14 @@ def insert_module_tables(app, docname, source):
         source[0] = pattern.sub(lambda match: module_table(match[1]), source[0])
 
 
+def without_private_fields(_app, what, _name, _obj, _options, signature, returns):
+    """Leave out the private fields of a dataclass from the signature that its page shows."""
+    if what == "class" and signature:
+        signature = re.sub(r", _\w+", "", signature)
+    return signature, returns
+
+
 def setup(app):
+    app.connect("autodoc-process-signature", without_private_fields)
     app.connect("source-read", insert_module_tables)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))

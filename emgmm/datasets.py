@@ -26,9 +26,21 @@ def old_faithful() -> Dataset:
 
     The features are the duration and the waiting time to the next eruption, in minutes.
 
+    Returns
+    -------
+    Dataset
+        `rows` of shape (272, 2), and `feature_names`.
+
     References
     ----------
     Azzalini and Bowman (1990), Applied Statistics 39:357, doi 10.2307/2347385.
+
+    Examples
+    --------
+    >>> from emgmm.datasets import old_faithful
+    >>> data = old_faithful()
+    >>> data.rows.shape, data.feature_names
+    ((272, 2), ('eruptions', 'waiting'))
     """
     with files("emgmm").joinpath("data/faithful.csv").open(encoding="utf-8") as file:
         header = file.readline().strip().split(",")
@@ -36,7 +48,21 @@ def old_faithful() -> Dataset:
 
 
 def question() -> Dataset:
-    """Return two clusters of 1000 rows around (0, 0) and (5, 5) with identity covariance."""
+    """Return two clusters of 1000 rows around (0, 0) and (5, 5) with identity covariance.
+
+    From a start with identical components, EM does not find these clusters.
+
+    Returns
+    -------
+    Dataset
+        `rows` of shape (2000, 2), and `feature_names`.
+
+    Examples
+    --------
+    >>> from emgmm.datasets import question
+    >>> question().rows[:1000].mean(axis=0).round(1) + 0.0
+    array([0., 0.])
+    """
     random = np.random.RandomState(1)
     first = random.normal(0, 1, 1000), random.normal(0, 1, 1000)
     second = random.normal(5, 1, 1000), random.normal(5, 1, 1000)

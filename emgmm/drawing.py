@@ -127,7 +127,24 @@ def objective_curve(ax: Axes, objectives: Sequence[float] | Array, remaining_gai
         limit = objectives[-1] + remaining_gain
         ax.axhline(limit, ls="--", lw=1, color=COLOURS[1], label="Aitken's limit")
     ax.locator_params(axis="x", integer=True)
+    ax.ticklabel_format(axis="y", useOffset=False)
     ax.set_xlabel("iteration")
+
+
+def without_start(ax: Axes, start: float, others: Array) -> list[str]:
+    """Limit the vertical axis to the other values if the start would take up most of it.
+
+    Returns
+    -------
+    list of str
+        Note that gives the value of the start if it is not shown; empty otherwise.
+    """
+    others = others[np.isfinite(others)]
+    if not len(others) or 3 * np.ptp(others) > others.max() - start:
+        return []
+    margin = 0.1 * max(np.ptp(others), 1e-3 * abs(others.max())) or 1.0
+    ax.set_ylim(others.min() - margin, others.max() + margin)
+    return [f"begins below, at {start:.4g}"]
 
 
 def numbers(ax: Axes, positions: Array, va: str = "center", ha: str = "center") -> None:

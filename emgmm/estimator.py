@@ -499,7 +499,8 @@ class GaussianMixture(
         -------
         Diagnosis
             Report that prints as text, is shown as a table in a notebook, and has ``to_dict`` and
-            ``plot``. It takes three passes over X without the certificate.
+            ``plot``. It takes three passes over X without the certificate. Blocks and files are
+            read once more, for the rows of the plot.
 
         Raises
         ------

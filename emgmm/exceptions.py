@@ -219,7 +219,15 @@ class StarvedComponentWarning(EMWarning):
 
 
 class UnsoundComponentsWarning(CollapsedComponentWarning, StarvedComponentWarning):
-    """Some components collapsed, and others have an effective number of rows below 1."""
+    """Some components collapsed, and others have an effective number of rows below 1.
+
+    Attributes
+    ----------
+    components : tuple of int
+        Components of either kind.
+    masses, standard_deviations : tuple of float
+        Effective number of rows, and smallest standard deviation in any direction, of each.
+    """
 
     finding = "collapsed or starved"
 

@@ -58,7 +58,10 @@ class GaussianMixtureProjection(
 
     .. math::
 
-       M = 2 s M_1 \Sigma^{-1} M_1 + 2 (1 - s) M_2, \quad
+       M = 2 s M_1 \Sigma^{-1} M_1 + 2 (1 - s) M_2,
+
+    .. math::
+
        M_1 = \sum_k \pi_k (\mu_k - \mu)(\mu_k - \mu)^T, \quad
        M_2 = \sum_k \pi_k (\Sigma_k - \bar\Sigma) \Sigma^{-1} (\Sigma_k - \bar\Sigma).
 

@@ -171,7 +171,9 @@ def test_text_page_and_dictionary_agree():
     for shown in (str(diagnosis), repr(diagnosis), diagnosis._repr_html_()):
         assert "A saddle: a finite move increases the likelihood" in shown
         assert "components 0 and 1" in shown
-    assert str(diagnosis).count("\n") == diagnosis._repr_html_().count("<tr>") - 1
+    names = [line for line in str(diagnosis).splitlines() if not line.startswith(" ")]
+    assert len(names) == diagnosis._repr_html_().count("<tr>")
+    assert max(map(len, str(diagnosis).splitlines())) <= 100
     named = diagnosis.to_dict()
     assert named["verdict"] == "SADDLE"
     assert named["coincident"] == [(0, 1)]
@@ -213,7 +215,28 @@ def test_the_picture(n_features):
     figure.clear()
     own = Figure().add_subplot()
     assert diagnosis.plot(own) is own
-    assert len(own.lines) == 2
+    drawn = own.lines[0].get_xydata()
+    np.testing.assert_allclose(drawn[:, :n_features], rows[:, : len(drawn[0])][:, :2])
+    assert len(own.lines) == (3 if n_features == 1 else 1)
+
+
+def test_the_picture_of_a_large_table_shows_a_sample_of_its_rows():
+    rows = clusters(2500, 2, 2)
+    model = fit(GaussianMixture(2, random_state=0), rows)
+    drawn = model.diagnose(rows).plot().lines[0].get_xydata()
+    assert len(drawn) == 2000
+    assert set(map(tuple, drawn)) <= set(map(tuple, rows))
+
+
+def test_a_start_far_below_is_not_in_the_picture():
+    rows = clusters(150, 2, 2)
+    far = GaussianMixture(2, precisions_init=[1e6 * np.eye(2)] * 2, random_state=0)
+    objective = fit(far, rows).history_["objective"]
+    beside = far.diagnose(rows).plot().figure.axes[1]
+    low, high = beside.get_ylim()
+    assert objective[0] < low < objective[1:].min()
+    assert objective.max() < high < 0
+    assert "begins below" in beside.texts[0].get_text()
 
 
 def test_offending_components_are_red():
@@ -221,7 +244,7 @@ def test_offending_components_are_red():
     diagnosis = fit(own_start(tol=0, max_iter=5), rows).diagnose(rows)
     ax = diagnosis.plot()
     assert {patch.get_edgecolor() for patch in ax.patches} == {(0.8, 0.0, 0.0, 1.0)}
-    assert ax.get_title() == "in red: 0, 1"
+    assert ax.get_title() == "Coincident: components 0 and 1"
 
 
 def test_a_report_needs_a_fit_and_changes_nothing():

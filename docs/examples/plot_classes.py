@@ -59,7 +59,8 @@ for title, each in (("labelled wines only", supervised), ("all wines", semi)):
     print(f"{title}: accuracy {each.score(X[~known], y[~known]):.3f}")
 
 # %%
-# The following figure shows the regions of the classes, with the labelled wines as large dots.
+# The following figure shows the regions of the classes, with the wines in the colours of
+# their cultivars and the labelled ones as large dots.
 
 figure, axes = plt.subplots(1, 2, figsize=(9.6, 4), sharey=True, layout="constrained")
 for ax, each, title in zip(

@@ -106,7 +106,7 @@ right.set(
     ylabel="density (per minute)",
     ylim=(0, 0.055),
 )
-right.legend(loc="upper left", frameon=False, fontsize="small")
+_ = right.legend(loc="upper left", frameon=False, fontsize="small")
 
 # %%
 # **Insight:** the mixture predicts new waiting times as well as kernels with a good bandwidth, and

@@ -77,7 +77,7 @@ y = np.linspace(0.5, 7.5, 400)
 for sepal_length, colour, style in zip((4.8, 5.5, 6.5), COLOURS, ("-", "--", ":"), strict=False):
     right.plot(y, petal(sepal_length).pdf(y), style, color=colour, label=f"{sepal_length} cm")
 right.set(xlabel="petal length (cm)", ylabel="density (per cm)")
-right.legend(title="sepal length", frameon=False, fontsize="small")
+_ = right.legend(title="sepal length", frameon=False, fontsize="small")
 
 # %%
 # **Insight:** given a sepal length of 5.5 cm the petal length has two modes, because flowers of

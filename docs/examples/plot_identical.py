@@ -83,7 +83,7 @@ print("means:", ours.means_.round(3).tolist())
 # parts; coloured rows belong to one component.
 #
 # .. image:: /pictures/em.gif
-#    :alt: Animation. Left, scikit-learn: two coincident ellipses move to the middle of both
+#    :alt: Animation. Left, scikit-learn: two identical ellipses move to the middle of both
 #          clusters and remain there, at the log-likelihood -4.1166. Right, emgmm: the ellipses do
 #          the same, are then split, and move to one cluster each, at the log-likelihood -3.5255.
 #

@@ -93,7 +93,7 @@ imputed = {
 _, axes = plt.subplots(1, 3, figsize=(7.6, 3.1), layout="constrained", sharey=True)
 for ax, (name, rows) in zip(axes, imputed.items(), strict=True):
     error = np.sqrt(np.mean((rows - truth)[removed] ** 2))
-    print(f"{name}: {error:.2f}")
+    print(f"{name}: error {error:.2f}")
     ax.scatter(
         truth[removed],
         rows[removed],
@@ -110,7 +110,7 @@ for ax, (name, rows) in zip(axes, imputed.items(), strict=True):
         xlim=(-3.5, 5.5),
         ylim=(-3.5, 5.5),
     )
-axes[0].set_ylabel("imputed value (sd)")
+_ = axes[0].set_ylabel("imputed value (sd)")
 
 # %%
 # **Insight:** even if most values are observed, few rows may be complete. A fit to the observed

@@ -9,8 +9,8 @@ which are which.
 """
 
 # %%
-# A table with holes
-# ------------------
+# A table with missing values
+# ---------------------------
 #
 # A third of the values are removed at random.
 
@@ -49,7 +49,7 @@ print(f"anomaly_score: {roc_auc_score(is_malignant, score):.2f}")
 print(f"log-density:   {roc_auc_score(is_malignant, -log_density):.2f}")
 whole = GaussianMixtureOutlierDetector(2, **settings).fit(complete)
 area = roc_auc_score(is_malignant, whole.anomaly_score(complete))
-print(f"anomaly_score of the table without holes: {area:.2f}")
+print(f"anomaly_score without missing values: {area:.2f}")
 
 # %%
 # Outliers
@@ -57,24 +57,25 @@ print(f"anomaly_score of the table without holes: {area:.2f}")
 #
 # ``predict`` returns -1 for rows outside of the region of highest density that has the probability
 # ``level`` in the mixture, here 0.95. One in twenty rows from the mixture would be an outlier,
-# whatever is missing. Of the benign tumours fewer are, because the fit includes the malignant ones.
+# whatever is missing. Fewer of the benign tumours are outliers, because the fit includes the
+# malignant ones.
 
 is_outlier = detector.predict(X) == -1
 n_missing = np.isnan(X).sum(axis=1)
 print(
     f"{is_outlier.sum()} rows are outliers, {(is_outlier & is_malignant).sum()} of them malignant"
 )
-for least, most in ((0, 0), (1, 1), (2, 4)):
-    own = (least <= n_missing) & (n_missing <= most) & ~is_malignant
-    print(f"{least} to {most} missing: {is_outlier[own].mean():.1%} of {own.sum()} benign tumours")
+for missing, chosen in (("none", n_missing == 0), ("one", n_missing == 1), ("more", n_missing > 1)):
+    own = chosen & ~is_malignant
+    print(f"missing: {missing:4}  {is_outlier[own].mean():.1%} of {own.sum()} benign tumours")
 
 # %%
 # Pictures
 # --------
 #
-# Each row, by the number of its missing values. Left, log-densities are in bands, one for each set
-# of observed features, because densities have the units of these features. Right, scores are
-# comparable. The line is the threshold.
+# The panels show all rows by the number of their missing values. The log-densities in the left
+# panel are in bands, one for each set of observed features, because densities have the units of
+# these features. The scores in the right panel are comparable. The line is the threshold.
 
 _, axes = plt.subplots(1, 2, figsize=(8.4, 3.7), layout="constrained")
 position = n_missing + random.uniform(-0.3, 0.3, len(X))

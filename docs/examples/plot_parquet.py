@@ -136,7 +136,7 @@ ax.plot(
     label="peak of the fit from the file",
 )
 ax.set(xlabel="size of the file (MB)", ylabel="memory (MB)", xlim=0, ylim=0)
-ax.legend(frameon=False)
+_ = ax.legend(frameon=False)
 
 # %%
 # **Insight:** a fit from a file needs memory for only a few blocks of rows, most of which Arrow

@@ -30,7 +30,7 @@ folds = RepeatedKFold(n_splits=10, n_repeats=3, random_state=0)
 print(f"least squares: R2 {cross_val_score(LinearRegression(), X, y, cv=folds).mean():.2f}")
 for n_components in (1, 2, 3):
     model = GaussianMixtureRegressor(n_components, n_init=3, random_state=0)
-    print(f"{n_components} components: R2 {cross_val_score(model, X, y, cv=folds).mean():.2f}")
+    print(f"n_components={n_components}: R2 {cross_val_score(model, X, y, cv=folds).mean():.2f}")
 
 # %%
 # Intervals
@@ -65,8 +65,9 @@ for values in ([0.8, 0.7], [0.8, np.nan], [np.nan, np.nan]):
 # Pictures
 # --------
 #
-# Left, the mean and the interval given the flavanoids alone, over the rows, and the line of least
-# squares. Right, the distribution of the response for three values of the flavanoids.
+# The left panel shows the mean and the interval given the flavanoids alone, over the rows, and the
+# line of least squares. The right panel shows the distribution of the response for three values of
+# the flavanoids.
 
 flavanoids = X[["flavanoids"]].to_numpy()
 one = GaussianMixtureRegressor(3, n_init=3, random_state=0).fit(flavanoids, y)

@@ -88,7 +88,7 @@ numbers = np.arange(START, len(lines))
 for name, (colour, style) in zip(scores, styles, strict=True):
     right.plot(scores[name], numbers, style, color=colour, label=name)
 right.set(xlabel="mean log-density of the line", xlim=(-21, -7))
-right.legend(loc="upper left", frameon=False, fontsize="small")
+_ = right.legend(loc="upper left", frameon=False, fontsize="small")
 
 # %%
 # **Insight:** a mixture that is fitted once describes later lines poorly, and the default of

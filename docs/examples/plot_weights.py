@@ -84,7 +84,7 @@ for name, model, colour, style in (
     density = np.exp(model.score_samples(x))
     ax.plot(x, density, style, color=colour, lw=2, label=name)
 ax.set(xlabel="brightness (0 to 255)", ylabel="proportion", xlim=(0, 255))
-ax.legend(frameon=False)
+_ = ax.legend(frameon=False)
 
 # %%
 # **Insight:** pass counts as ``sample_weight``. Without them, the fit describes another

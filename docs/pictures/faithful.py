@@ -6,4 +6,4 @@ from emgmm.datasets import old_faithful
 data = old_faithful()
 model = GaussianMixture(2, random_state=0).fit(data.rows)
 display = GaussianMixtureDisplay.from_estimator(model, data.rows)
-display.ax_.set(xlabel=data.feature_names[0], ylabel=data.feature_names[1])
+display.ax_.set(xlabel="duration (minutes)", ylabel="waiting time (minutes)")

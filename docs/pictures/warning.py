@@ -41,7 +41,7 @@ for (kind, precisions), (colour, marker) in zip(starts.items(), styles, strict=T
     style = {"color": colour, "lw": 0.8, "marker": marker, "mfc": "none", "ms": 6}
     ax.plot(range(1, 31), apart, label=kind, **style)
 ax.axhline(0.2, color="grey", lw=0.8, ls=":")
-ax.annotate("0.2: coincident, if EM rests below", (30, 0.24), ha="right", fontsize="small")
+ax.annotate("0.2: identical, if EM rests below", (30, 0.24), ha="right", fontsize="small")
 ax.set_yscale("log")
 ax.set_xlabel("iteration")
 ax.set_ylabel("divergence of the two, nats")

@@ -19,7 +19,7 @@ from emgmm.base import fitted_mixture
 from emgmm.cli import arguments as types
 from emgmm.cli import outputs, tables
 from emgmm.cli.csv_files import Format
-from emgmm.cli.report import candidates, conditions, summarized, warning_texts
+from emgmm.cli.report import candidates, summarized, warning_texts
 from emgmm.cli.rows import InputRows
 from emgmm.cli.scaling import Standardization
 from emgmm.cli.terminal import FAILED, CommandError, imported, note, printable, write_text
@@ -121,7 +121,7 @@ def fit(options: Namespace, table: tables.Table) -> None:
         scaled.convert(grid)
     write_text(f"\n{candidates(grid.results_, options.criterion)}")
     write_text(f"\nChosen by {options.criterion.upper()}:\n\n{summary}")
-    write_text(f"\n{conditions(diagnosis)}")
+    write_text(f"\n{diagnosis}")
     for text in warning_texts(caught, rows.names):
         write_text(f"\n{text}")
     model = grid.best_estimator_

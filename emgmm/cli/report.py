@@ -11,7 +11,7 @@ import numpy as np
 
 from emgmm.base import BaseMixture
 from emgmm.cli.terminal import join_names, printable, wrap
-from emgmm.diagnostics import Diagnosis, MixtureSummary
+from emgmm.diagnostics import MixtureSummary
 from emgmm.exceptions import format_components
 
 # Number of candidates that are printed.
@@ -51,12 +51,6 @@ def candidates(results: dict[str, Any], criterion: str) -> str:
         head += f"; {int(failed.sum())} could not be fitted"
     beside = " " * lines[0].index("ending")
     return "\n".join([wrap(head), *(wrap(line, beside) for line in lines)])
-
-
-def conditions(diagnosis: Diagnosis) -> str:
-    """Return the diagnosis, with each condition beside its name."""
-    beside = " " * (2 + max(len(name) for name, _ in diagnosis.lines()))
-    return "\n".join(wrap(line, beside) for line in str(diagnosis).splitlines())
 
 
 def warning_texts(caught: Iterable[WarningMessage], names: Sequence[str]) -> list[str]:

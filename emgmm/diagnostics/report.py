@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -14,6 +15,7 @@ from emgmm import drawing
 from emgmm.degeneracy import aitken, gain_left
 from emgmm.diagnostics.certificate import Certificate, Verdict, certify
 from emgmm.diagnostics.overlap import OVERLAPPING, overlap
+from emgmm.diagnostics.summary import WIDTH
 from emgmm.em import EM
 from emgmm.estep import EStepForBlock
 from emgmm.exceptions import format_components
@@ -22,6 +24,9 @@ from emgmm.typing import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+# Largest number of rows in the plot.
+MAX_POINTS = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +86,7 @@ class Diagnosis:
     gain: float
     extra_passes: int
     _mixture: Mixture
+    _rows: Array
     _objectives: Sequence[float]
     _feature_names: Array | None
 
@@ -91,33 +97,33 @@ class Diagnosis:
 
     def lines(self) -> list[tuple[str, str]]:
         """Return the lines of the report as pairs of a name and a value."""
-        conditions = [
-            ("Coincident", "; ".join(map(format_components, self.coincident))),
-            ("Collapsed", format_components(tuple(self.collapsed))),
-            ("Starved", format_components(tuple(self.starved))),
-            ("Overlapping", "; ".join(map(format_components, self.overlapping))),
-        ]
+        overlapping = "; ".join(map(format_components, self.overlapping))
         largest_overlap = (self.overlap - np.diag(np.diagonal(self.overlap))).max()
+        step = "not computed" if np.isnan(self.step) else f"{self.step:.3g} standard deviations"
         verdict = self.verdict.sentence
         if self.verdict is Verdict.SADDLE:
             verdict += f" It was {self.direction}, by {self.gain:.3g} nats per row."
         return [
             ("Verdict", verdict),
-            *((name, components or "none") for name, components in conditions),
+            *((name, components or "none") for name, components in self._conditions()),
+            ("Overlapping", overlapping or "none"),
             ("Mass", ", ".join(f"{m:.4g}" for m in self.mass)),
             ("Condition numbers", ", ".join(f"{c:.3g}" for c in self.condition_numbers)),
             ("Entropy", f"{self.entropy:.3g} nats per row"),
             ("Largest overlap", f"{largest_overlap:.3g}"),
             ("Rate", f"{self.rate:.4g}"),
             ("Remaining gain", f"{self.remaining_gain:.3g} nats per row"),
-            ("Step", f"{self.step:.3g} standard deviations"),
+            ("Step", step),
             ("Extra passes", str(self.extra_passes)),
         ]
 
     def __str__(self) -> str:
         pairs = self.lines()
-        width = max(len(name) for name, _ in pairs)
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in pairs)
+        indent = 2 + max(len(name) for name, _ in pairs)
+        style: dict[str, Any] = {"width": WIDTH, "subsequent_indent": " " * indent}
+        return "\n".join(
+            textwrap.fill(f"{name:<{indent}}{value}", **style) for name, value in pairs
+        )
 
     __repr__ = __str__
 
@@ -130,7 +136,11 @@ class Diagnosis:
         return f"<table>{rows}</table>"
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Plot the components, the problematic ones in red, and the log-likelihood.
+        """Plot the rows, the components, the problematic ones in red, and the log-likelihood.
+
+        The left panel shows the first two features, with a random sample of at most 2000 rows and
+        the ellipses of the components at 1, 2 and 3 standard deviations. For a single feature it
+        shows the densities of the components, and the rows as ticks.
 
         Parameters
         ----------
@@ -142,6 +152,7 @@ class Diagnosis:
         matplotlib Axes
             Axes with the components.
         """
+        drawing.needs_matplotlib("Diagnosis.plot")
         beside = None
         if ax is None:
             ax, beside = drawing.new_figure(10.5, 4.4).subplots(1, 2)
@@ -150,27 +161,46 @@ class Diagnosis:
         if mixture.n_features == 1:
             peaks = mixture.weights / np.sqrt(2 * np.pi * covariances[:, 0, 0])
             places = np.column_stack([places, peaks])
-        for k, (x, y) in enumerate(places):
+            ax.plot(self._rows[:, 0], np.zeros(len(self._rows)), "|", color=drawing.GREY, ms=9)
+        else:
+            ax.plot(*self._rows.T, ".", color=drawing.GREY, ms=3, zorder=1)
+        for k in range(mixture.n_components):
             colour = drawing.RED if k in offending else drawing.COLOURS[0]
             if mixture.n_features == 1:
-                drawing.bell(ax, mixture.weights[k], x, covariances[k, 0, 0], colour)
+                variance = covariances[k, 0, 0]
+                drawing.bell(ax, mixture.weights[k], places[k, 0], variance, colour)
             else:
                 drawing.ellipses(ax, places[k], covariances[k, :2, :2], colour)
-                ax.plot(x, y, marker="+", color="black", ms=9, mew=1.6)
         ax.autoscale_view()
+        if offending:  # whose ellipses may be too small to be seen
+            ax.plot(*places[sorted(offending)].T, "x", color=drawing.RED)
         drawing.numbers(ax, places, va="bottom", ha="left")
         names = [f"feature {j}" for j in range(mixture.n_features)]
         names = names if self._feature_names is None else list(self._feature_names)
         ax.set(xlabel=names[0], ylabel=[*names, "density"][1])
-        named = ", ".join(map(str, sorted(offending)))
-        ax.set_title(f"in red: {named}" if offending else "components", fontsize="medium")
+        found = "; ".join(f"{name}: {value}" for name, value in self._conditions() if value)
+        colour = drawing.RED if found else "black"
+        ax.set_title(textwrap.fill(found, 56) or "Components", fontsize="medium", color=colour)
         if beside is not None:
             drawing.objective_curve(beside, self._objectives, self.remaining_gain)
             if np.isfinite(self.remaining_gain):
                 beside.legend(frameon=False, fontsize="small", loc="lower right")
-            beside.set_ylabel("mean log-likelihood")
-            beside.set_title(self.verdict.name.replace("_", " ").lower(), fontsize="medium")
+            if len(self._objectives):
+                start, *others = [*self._objectives, self._objectives[-1] + self.remaining_gain]
+                drawing.margin_note(beside, drawing.without_start(beside, start, np.array(others)))
+            beside.set_ylabel("log-likelihood per row")
+            is_certified = self.verdict is not Verdict.UNTRIED
+            verdict = self.verdict.name.replace("_", " ").lower()
+            beside.set_title(verdict if is_certified else "not certified", fontsize="medium")
         return ax
+
+    def _conditions(self) -> list[tuple[str, str]]:
+        """Return the names of the conditions that `offending` combines, with their components."""
+        return [
+            ("Coincident", "; ".join(map(format_components, self.coincident))),
+            ("Collapsed", format_components(tuple(self.collapsed))),
+            ("Starved", format_components(tuple(self.starved))),
+        ]
 
     def offending(self) -> set[int]:
         """Return the components that are coincident, collapsed or starved."""
@@ -201,6 +231,7 @@ def diagnose(
         Whether to make further passes for a certificate.
     """
     statistics, dtype = em.expect(mixture), mixture.means.dtype
+    drawn = em.source.sample(MAX_POINTS, np.random.RandomState(0))
     n_rows, names = em.summary.n_rows, em.source.feature_names
     e_step = EStepForBlock(mixture, n_rows)
     overlaps = em.sum(partial(overlap, e_step), e_step.block_rows)
@@ -223,6 +254,7 @@ def diagnose(
         remaining_gain=gain_left(objectives, dtype),
         extra_passes=em.passes,
         _mixture=mixture,
+        _rows=drawn.values[:, :2].astype(np.float64),
         _objectives=objectives,
         _feature_names=names,
         **vars(certificate),

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from emgmm.drawing import COLOURS, GREY, margin_note, needs_matplotlib, objective_curve, panel
+from emgmm.drawing import (
+    COLOURS,
+    GREY,
+    margin_note,
+    needs_matplotlib,
+    objective_curve,
+    panel,
+    without_start,
+)
 from emgmm.plotting.validation import check_model
 
 if TYPE_CHECKING:
@@ -137,11 +145,9 @@ class ConvergenceDisplay:
                 self.ax_.plot(at, objective[at], label=event, **style)
         if len(self.starts["objective"]) > 1:
             self._draw_starts()
-        notes, lowest = self._notes(), self._lowest()
-        if lowest > objective[0]:
-            notes.append(f"begins below, at {objective[0]:.4g}")
-            top = self.ax_.get_ylim()[1]
-            self.ax_.set_ylim(lowest - 0.1 * (top - lowest), top)
+        limit = objective[-1:] + self.remaining_gain
+        others = np.concatenate([objective[1:], self.starts["objective"], limit])
+        notes = self._notes() + without_start(self.ax_, objective[0], others)
         self.ax_.set_ylabel(self.objective_name)
         if self.ax_.get_legend_handles_labels()[0]:
             self.ax_.legend(frameon=False, fontsize="small", loc="best")
@@ -158,19 +164,6 @@ class ConvergenceDisplay:
             own = of_this_kind & np.isfinite(objective)
             if own.any():
                 self.ax_.plot(n_iter[own], objective[own], label=label, mfc=filling, **style)
-
-    def _lowest(self) -> float:
-        """Return the lower end of the vertical axis.
-
-        The first objective is often so much lower than the others that it would take up most of the
-        height. In that case it is not included.
-        """
-        objective = self.history["objective"]
-        rest = np.concatenate([objective[1:], self.starts["objective"]])
-        rest = rest[np.isfinite(rest)]
-        if not len(rest) or 3 * (rest.max() - rest.min()) > rest.max() - objective[0]:
-            return float(objective[0])
-        return float(rest.min())
 
     def _notes(self) -> list[str]:
         """Return the lines of the note in the margin."""
