@@ -138,20 +138,23 @@ def surely_wide(mixture: Mixture, total: Array, ridge: float) -> bool:
     """Whether traces suffice to show that no component is narrow, as is the case in most fits.
 
     The smallest generalized variance is at least 1 / trace(precision total), and subtracting the
-    ridge at most halves it if ridge trace(precision) is at most one half.
+    ridge at most halves it if ridge trace(precision) is at most one half. One sum bounds both.
     """
     family, D = mixture.family, mixture.n_features
     precisions_cholesky = family.stack(mixture.precisions_cholesky.astype(np.float64, copy=False))
     precisions = family.structure.precisions(precisions_cholesky)
-    if not family.structure.traces(precisions, total[None], D).max() < 0.5 / COLLAPSED:
-        return False
-    identity = family.structure.add_ridge(np.zeros_like(total)[None], 1.0)
-    return bool(ridge * family.structure.traces(precisions, identity, D).max() < 0.5)
+    both = family.structure.add_ridge(COLLAPSED * total[None], ridge)
+    return bool(family.structure.traces(precisions, both, D).max() < 0.5)
 
 
 @checked_afterwards
 def are_surely_sound(
-    mixture: Mixture, statistics: Statistics, sds: Array, ridge: float, n_rows: Array, least: float
+    mixture: Mixture,
+    statistics: Statistics,
+    sds: Array,
+    ridge: float,
+    n_rows: Array | int,
+    least: float,
 ) -> NDArray[np.bool_]:
     """Whether bounds suffice to show that a component is neither collapsed nor starved, (K,).
 
@@ -161,8 +164,7 @@ def are_surely_sound(
     """
     counts = np.minimum(statistics.counts, mixture.weights * statistics.weight)
     enough = counts * (n_rows / statistics.weight) > max(1.0, least)
-    wide = mixture.magnitudes(sds) < 0.5 / COLLAPSED
-    return enough & wide & (mixture.magnitudes(np.full_like(sds, math.sqrt(ridge))) < 0.5)
+    return enough & (mixture.magnitudes(np.sqrt(COLLAPSED * sds**2 + ridge)) < 0.5)
 
 
 def collapsed(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emgmm.covariances import Family, Structure
+from emgmm.threads import cached_property
 from emgmm.tolerances import EPS, TINY
 from emgmm.typing import Array
 
@@ -141,7 +142,7 @@ class DataSummary:
         known = np.where(self.observed > 0, self.largest, 0.0)
         return None if known.max() <= LARGEST_VALUE else int(np.argmax(known))
 
-    @property
+    @cached_property
     def largest(self) -> Array:
         """Largest absolute value of each feature, shape (D,)."""
         return np.maximum(np.abs(self.minimum), np.abs(self.maximum))
@@ -151,12 +152,12 @@ class DataSummary:
         """Weight of the rows with an observed value, if one feature is observed in all of these."""
         return float(self.observed.max())
 
-    @property
+    @cached_property
     def variances(self) -> Array:
         """Variance of the observed values of each feature, shape (D,); 0 if there are none."""
         return self.squares / np.maximum(self.observed, np.finfo(float).tiny)
 
-    @property
+    @cached_property
     def differs(self) -> NDArray[np.bool_]:
         """Whether the values of each feature differ by more than rounding errors, shape (D,)."""
         return self.maximum - self.minimum > CONSTANT * self.largest

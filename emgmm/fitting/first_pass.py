@@ -57,6 +57,8 @@ def em_of(source: Source, problem: Problem) -> EM:
     em, prior = EM(source, m_step, problem.n_components), None
     if em.summary.overflowing is not None:
         raise too_large(em.summary.overflowing, source)
+    if problem.prior is None and problem.noise is None:
+        return em
     try:
         if problem.prior is not None:
             prior = problem.prior.resolved(em.summary, problem.family, problem.n_components)
@@ -105,13 +107,13 @@ def singular_features(em: EM) -> tuple[int, ...]:
     summary, structure, ridge = em.summary, em.family.structure, em.m_step.ridge
     D = len(summary.mean)
     varies = summary.varies | ((ridge >= TINY) & (ridge**0.5 > CONSTANT * summary.largest))
-    varying = structure.variances(structure.outer(varies[None].astype(float)), D)[0]
-    if not varying.all():
-        return tuple(np.flatnonzero(varying == 0).tolist())
-    scatter = structure.dense(summary.scatter[None], D)[0]
-    covariance = scatter / summary.seen + ridge * np.eye(D)
-    sds = np.sqrt(np.diag(covariance))
-    variances, vectors = np.ones(D), np.eye(D)
+    if not varies.all():
+        varying = structure.variances(structure.outer(varies[None].astype(float)), D)[0]
+        if not varying.all():
+            return tuple(np.flatnonzero(varying == 0).tolist())
+    scatter, vectors = structure.dense(summary.scatter[None], D)[0], np.eye(D)
+    covariance = scatter / summary.seen + ridge * vectors
+    sds, variances = np.sqrt(covariance.diagonal()), np.ones(D)
     if structure.has_covariances and D > 1:
         variances, vectors = np.linalg.eigh(covariance / sds[:, None] / sds)
     axes = vectors / sds[:, None]

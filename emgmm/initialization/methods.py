@@ -16,7 +16,6 @@ import numpy as np
 from sklearn import config_context
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.extmath import row_norms
 
 from emgmm import private_api
 from emgmm.initialization.assignment import (
@@ -76,18 +75,19 @@ def labels_of_one_run(rows: Rows, n_clusters: int, random: np.random.RandomState
     parts = private_api.kmeans_parts()
     if parts is None:
         return kmeans_labels(rows.filled, n_clusters, n_init=1, random=random, weights=rows.counts)
+    if n_clusters == 1:
+        random.random_sample()  # which the choice of the first seed draws
+        return np.zeros(len(rows.values), dtype=np.int32)
     points, counts = np.array(rows.filled, order="C"), rows.counts
     weights = np.ones(len(points)) if counts is None else counts
-    tolerance = KMEANS_TOL * points.var(axis=0).mean()
     points -= points.mean(axis=0)
+    tolerance = KMEANS_TOL * np.square(points).mean(axis=0).mean()
     arguments = {"X": points, "sample_weight": weights.astype(points.dtype, copy=False)}
-    norms = row_norms(points, squared=True)
-    with config_context(skip_parameter_validation=True), one_blas_thread():
+    norms = np.einsum("ij,ij->i", points, points)
+    with one_blas_thread():
         seeds, _ = parts.seeds(
             n_clusters=n_clusters, x_squared_norms=norms, random_state=random, **arguments
         )
-        if n_clusters == 1:
-            return np.zeros(len(points), dtype=np.int32)
         labels: Integers = parts.run(
             centers_init=seeds, tol=tolerance, n_threads=parts.n_threads(), **arguments
         )[0]
