@@ -83,6 +83,8 @@ def coincident(mixture: Mixture) -> list[tuple[int, ...]]:
 
     The divergences between the components of a group link them by values below the threshold.
     """
+    if mixture.n_components == 1:
+        return []
     close = divergences(mixture) < COINCIDENT
     np.fill_diagonal(close, val=False)
     if not close.any():

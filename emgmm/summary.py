@@ -82,7 +82,8 @@ class DataSummary:
         rows = np.ascontiguousarray(rows, dtype=np.float64)
         n_features, n_rows = rows.shape
         row_weights = np.ones(n_rows) if weights is None else weights
-        weight, pair_weights = float(row_weights.sum()), None
+        weight = float(n_rows if weights is None else weights.sum())
+        pair_weights = None
         if complete:
             observed = np.full(n_features, weight)
             mean = rows.mean(axis=1) if weights is None else rows @ weights / (weight or 1.0)

@@ -111,15 +111,19 @@ def singular_features(em: EM) -> tuple[int, ...]:
         varying = structure.variances(structure.outer(varies[None].astype(float)), D)[0]
         if not varying.all():
             return tuple(np.flatnonzero(varying == 0).tolist())
-    scatter, vectors = structure.dense(summary.scatter[None], D)[0], np.eye(D)
-    covariance = scatter / summary.seen + ridge * vectors
-    sds, variances = np.sqrt(covariance.diagonal()), np.ones(D)
-    if structure.has_covariances and D > 1:
+    sds = np.sqrt(structure.variances(summary.scatter[None], D)[0] / summary.seen + ridge)
+    magnitudes = varies * summary.largest  # constants have no rounding
+    unit = np.finfo(em.source.dtype).eps
+    has_covariances = structure.has_covariances and D > 1
+    if not has_covariances and (ROUNDING * unit * magnitudes < sds).all():
+        return ()
+    variances, vectors = np.ones(D), np.eye(D)
+    if has_covariances:
+        covariance = structure.dense(summary.scatter[None], D)[0] / summary.seen + ridge * vectors
         variances, vectors = np.linalg.eigh(covariance / sds[:, None] / sds)
     axes = vectors / sds[:, None]
-    terms = np.abs(axes) * (varies * summary.largest)[:, None]  # constants have no rounding
+    terms = np.abs(axes) * magnitudes[:, None]
     error = np.maximum(ROUNDING * EPS * terms.sum(axis=0), DEPENDENT)
-    unit = np.finfo(em.source.dtype).eps
     rounding = np.maximum(error, ROUNDING * unit * np.sqrt((terms**2).sum(axis=0)))
     if (variances > np.maximum(SUSPICIOUS, rounding**2)).all():
         return ()
