@@ -86,7 +86,8 @@ class DataSummary:
         pair_weights = None
         if complete:
             observed = np.full(n_features, weight)
-            mean = rows.mean(axis=1) if weights is None else rows @ weights / (weight or 1.0)
+            sums = np.add.reduce(rows, axis=1) if weights is None else rows @ weights
+            mean = sums / (weight or 1.0)
             deviations = rows - mean[:, None]
         else:
             seen = np.logical_not(np.isnan(rows))
@@ -140,8 +141,10 @@ class DataSummary:
     @property
     def overflowing(self) -> int | None:
         """Feature with the largest values if sums of their squares may overflow."""
-        known = np.where(self.observed > 0, self.largest, 0.0)
-        return None if known.max() <= LARGEST_VALUE else int(np.argmax(known))
+        overflows = (self.largest > LARGEST_VALUE) & (self.observed > 0)
+        if not np.logical_or.reduce(overflows):
+            return None
+        return int(np.argmax(np.where(overflows, self.largest, 0.0)))
 
     @cached_property
     def largest(self) -> Array:
