@@ -54,10 +54,8 @@ def directed_divergences(a: Mixture, b: Mixture) -> Array:
     symmetrized Kullback-Leibler divergence, does not depend on the units of the data (Kullback and
     Leibler 1951, doi 10.1214/aoms/1177729694).
     """
-    structure, K, D = a.family.structure, a.n_components, a.n_features
-    precisions_cholesky = a.each_precision_cholesky
-    covariances = b.family.per_component(b.covariances.astype(np.float64, copy=False), K)
-    traces = structure.traces(structure.precisions(precisions_cholesky), covariances, D)
+    structure, D, precisions_cholesky = a.family.structure, a.n_features, a.precision_cholesky_stack
+    traces = structure.traces(structure.precisions(precisions_cholesky), b.covariance_stack, D)
     offsets = a.means[:, :, None].astype(np.float64) - b.means.T
     return 0.5 * (traces - D + structure.squared_norms(precisions_cholesky, offsets))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -106,21 +107,25 @@ def singular_features(em: EM) -> tuple[int, ...]:
     """
     summary, structure, ridge = em.summary, em.family.structure, em.m_step.ridge
     D = len(summary.mean)
-    varies = summary.varies | ((ridge >= TINY) & (ridge**0.5 > CONSTANT * summary.largest))
-    if not varies.all():
+    varies = summary.varies
+    if not np.logical_and.reduce(varies):
+        varies = varies | ((ridge >= TINY) & (ridge**0.5 > CONSTANT * summary.largest))
         varying = structure.variances(structure.outer(varies[None].astype(float)), D)[0]
         if not varying.all():
             return tuple(np.flatnonzero(varying == 0).tolist())
     sds = np.sqrt(structure.variances(summary.scatter[None], D)[0] / summary.seen + ridge)
     magnitudes = varies * summary.largest  # constants have no rounding
-    unit = np.finfo(em.source.dtype).eps
-    has_covariances = structure.has_covariances and D > 1
-    if not has_covariances and (ROUNDING * unit * magnitudes < sds).all():
+    unit, correlations, determinant = float(np.finfo(em.source.dtype).eps), np.eye(D), 1.0
+    if structure.has_covariances and D > 1:
+        covariance = structure.dense(summary.scatter[None], D)[0] / summary.seen
+        correlations = (covariance + ridge * correlations) / sds[:, None] / sds
+        determinant = float(np.linalg.det(correlations))
+    # No eigenvalue is below the determinant divided by e, as the sum of all of them is D. No axis
+    # has a larger rounding error.
+    bound = ROUNDING * max(unit, EPS * D**0.5) * float(np.maximum.reduce(magnitudes / sds))
+    if determinant > math.e * max(SUSPICIOUS, bound**2):
         return ()
-    variances, vectors = np.ones(D), np.eye(D)
-    if has_covariances:
-        covariance = structure.dense(summary.scatter[None], D)[0] / summary.seen + ridge * vectors
-        variances, vectors = np.linalg.eigh(covariance / sds[:, None] / sds)
+    variances, vectors = np.linalg.eigh(correlations)
     axes = vectors / sds[:, None]
     terms = np.abs(axes) * magnitudes[:, None]
     error = np.maximum(ROUNDING * EPS * terms.sum(axis=0), DEPENDENT)
