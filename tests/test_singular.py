@@ -120,7 +120,7 @@ def test_a_constant_column_leaves_a_spherical_covariance_definite(covariance_typ
 @pytest.mark.parametrize("covariance_type", ["diag", "full"])
 def test_a_column_that_varies_by_its_rounding_is_refused(covariance_type):
     X = np.c_[clusters(N, 2), 1e7 + np.arange(N) % 2]
-    assert "2, with reg_covar=0)" in refusal(X.astype(np.float32), covariance_type)
+    assert "2, with reg_covar=0" in refusal(X.astype(np.float32), covariance_type)
     model = GaussianMixture(1, covariance_type=covariance_type, reg_covar=0)
     assert np.isfinite(model.fit(X).lower_bound_)
 
