@@ -54,10 +54,8 @@ def directed_divergences(a: Mixture, b: Mixture) -> Array:
     symmetrized Kullback-Leibler divergence, does not depend on the units of the data (Kullback and
     Leibler 1951, doi 10.1214/aoms/1177729694).
     """
-    structure, K, D = a.family.structure, a.n_components, a.n_features
-    precisions_cholesky = a.each_precision_cholesky
-    covariances = b.family.per_component(b.covariances.astype(np.float64, copy=False), K)
-    traces = structure.traces(structure.precisions(precisions_cholesky), covariances, D)
+    structure, D, precisions_cholesky = a.family.structure, a.n_features, a.precision_cholesky_stack
+    traces = structure.traces(structure.precisions(precisions_cholesky), b.covariance_stack, D)
     offsets = a.means[:, :, None].astype(np.float64) - b.means.T
     return 0.5 * (traces - D + structure.squared_norms(precisions_cholesky, offsets))
 
@@ -83,6 +81,8 @@ def coincident(mixture: Mixture) -> list[tuple[int, ...]]:
 
     The divergences between the components of a group link them by values below the threshold.
     """
+    if mixture.n_components == 1:
+        return []
     close = divergences(mixture) < COINCIDENT
     np.fill_diagonal(close, val=False)
     if not close.any():
@@ -138,20 +138,23 @@ def surely_wide(mixture: Mixture, total: Array, ridge: float) -> bool:
     """Whether traces suffice to show that no component is narrow, as is the case in most fits.
 
     The smallest generalized variance is at least 1 / trace(precision total), and subtracting the
-    ridge at most halves it if ridge trace(precision) is at most one half.
+    ridge at most halves it if ridge trace(precision) is at most one half. One sum bounds both.
     """
     family, D = mixture.family, mixture.n_features
     precisions_cholesky = family.stack(mixture.precisions_cholesky.astype(np.float64, copy=False))
     precisions = family.structure.precisions(precisions_cholesky)
-    if not family.structure.traces(precisions, total[None], D).max() < 0.5 / COLLAPSED:
-        return False
-    identity = family.structure.add_ridge(np.zeros_like(total)[None], 1.0)
-    return bool(ridge * family.structure.traces(precisions, identity, D).max() < 0.5)
+    both = family.structure.add_ridge(COLLAPSED * total[None], ridge)
+    return bool(family.structure.traces(precisions, both, D).max() < 0.5)
 
 
 @checked_afterwards
 def are_surely_sound(
-    mixture: Mixture, statistics: Statistics, sds: Array, ridge: float, n_rows: Array, least: float
+    mixture: Mixture,
+    statistics: Statistics,
+    sds: Array,
+    ridge: float,
+    n_rows: Array | int,
+    least: float,
 ) -> NDArray[np.bool_]:
     """Whether bounds suffice to show that a component is neither collapsed nor starved, (K,).
 
@@ -161,8 +164,7 @@ def are_surely_sound(
     """
     counts = np.minimum(statistics.counts, mixture.weights * statistics.weight)
     enough = counts * (n_rows / statistics.weight) > max(1.0, least)
-    wide = mixture.magnitudes(sds) < 0.5 / COLLAPSED
-    return enough & wide & (mixture.magnitudes(np.full_like(sds, math.sqrt(ridge))) < 0.5)
+    return enough & (mixture.magnitudes(np.sqrt(COLLAPSED * sds**2 + ridge)) < 0.5)
 
 
 def collapsed(

@@ -587,11 +587,10 @@ class GaussianMixture(
         problem, options = problem_of(self, given, fitted), options_of(self, start, given)
         # The stopping rule compares the first objective to the last one before.
         further: dict[str, Any] = {"initial": fitted, "before": before}
-        parameters, seconds = self.get_params(deep=False), self.checkpoint_every
 
         def fit(task: Task) -> FitResult:
             further["reporter"] = task.reporter(int(self.verbose), self.verbose_interval)
-            with recorder(self.checkpoint, seconds, parameters, source, fitted) as record:
+            with recorder(self, source, fitted) as record:
                 result = fit_mixture(source, problem, options, random, recorder=record, **further)
             self.__dict__.pop("_waiting", None)
             attributes.adopt(self, result.mixture, source.device, **result.attributes())

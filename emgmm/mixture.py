@@ -76,9 +76,8 @@ class Mixture:
             with np.errstate(over="ignore"):
                 covariances = covariances.astype(dtype)
         family.check_finite(covariances)
-        weights, precisions_cholesky = (
-            array.astype(dtype, copy=False) for array in (weights, precisions_cholesky)
-        )
+        weights = weights.astype(dtype, copy=False)
+        precisions_cholesky = precisions_cholesky.astype(dtype, copy=False)
         return cls(weights, means, covariances, precisions_cholesky, family, noise)
 
     @cached_property
@@ -113,7 +112,7 @@ class Mixture:
         """Number of features, D."""
         return self.means.shape[1]
 
-    @property
+    @cached_property
     def precision_cholesky_stack(self) -> Array:
         """Factors of the precisions with a leading component axis, in float64."""
         return self.family.stack(self.precisions_cholesky.astype(np.float64, copy=False))
@@ -129,13 +128,13 @@ class Mixture:
         """Structure of the quadratic terms; None if they are the same for all densities."""
         return None if self.family.shared and self.noise is None else self.family.structure
 
-    @property
+    @cached_property
     def size(self) -> tuple[int, int]:
         """Number of densities, and of features (1, x, monomials) in which they are linear."""
         D, structure = self.n_features, self.quadratic_structure
         return self.n_densities, 1 + D + (0 if structure is None else structure.n_monomials(D))
 
-    @property
+    @cached_property
     def covariance_stack(self) -> Array:
         """Covariances with a leading component axis, in float64."""
         return self.family.stack(self.covariances.astype(np.float64, copy=False))

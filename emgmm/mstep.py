@@ -221,7 +221,7 @@ class MStep:
             # form.
             identity = identity_of(family.structure, means.shape[1])
             scatter = scatter + family.pool(np.multiply.outer(self.ridge * freedom, identity))
-        if not np.isfinite(scatter).all():
+        if not np.logical_and.reduce(np.isfinite(scatter), axis=None):
             raise DegenerateCovarianceError(())
         earlier = None if before is None else before.covariance_stack
         covariances, factors = constraints.constrained_covariances(

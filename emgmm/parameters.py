@@ -62,12 +62,6 @@ def _defaults(kind: type[BaseEstimator]) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in signature(kind).parameters.items()}
 
 
-@lru_cache(maxsize=1024, typed=True)
-def _validate_plain(kind: Any, name: str, value: Any) -> None:
-    """Validate a value of one of the types `PLAIN`, once."""
-    validate_parameter_constraints(kind._parameter_constraints, {name: value}, kind.__name__)
-
-
 def one_of(names: Iterable[str]) -> StrOptions:
     """Return the constraint of a parameter with these options, which messages list sorted."""
     return StrOptions(dict.fromkeys(sorted(names)).keys())
@@ -162,6 +156,28 @@ def _plain(value: Any) -> Any:
         return -math.inf if value <= 0 else math.inf
 
 
+def _validate(kind: Any, name: str, value: Any) -> None:
+    """Validate the value of a parameter of a class of estimators."""
+    value, constraints = _plain(value), kind._parameter_constraints
+    if isinstance(value, bool) and name in constraints:
+        allowed = [each for each in constraints[name] if isinstance(each, str)]
+        if BOOLEANS.isdisjoint(allowed):
+            raise InvalidParameterError(
+                f"The {name!r} parameter of {kind.__name__} must not be a boolean. Got "
+                f"{value!r} instead."
+            )
+    try:
+        validate_parameter_constraints(constraints, {name: value}, kind.__name__)
+    except InvalidParameterError as error:
+        named = [each.options for each in constraints[name] if isinstance(each, StrOptions)]
+        names = [option for options in named for option in options]
+        raise InvalidParameterError(f"{error}{suggestion(value, names)}") from None
+
+
+# The same for values of the types `PLAIN`, of which those that are valid are remembered.
+_validate_once = lru_cache(maxsize=1024, typed=True)(_validate)
+
+
 class ValidationMixin:
     """Mixin of estimators that validate those parameters that differ from their defaults."""
 
@@ -185,25 +201,8 @@ class ValidationMixin:
             If a parameter does not satisfy the constraints of the estimator.
         """
         kind: Any = type(self)
-        defaults, constraints = _defaults(kind), kind._parameter_constraints
+        defaults = _defaults(kind)
         for name, value in self.get_params(deep=False).items():
-            if value is defaults[name]:
-                continue
-            if isinstance(value, np.generic | Real):
-                value = _plain(value)
-            if isinstance(value, bool) and name in constraints:
-                allowed = [each for each in constraints[name] if isinstance(each, str)]
-                if BOOLEANS.isdisjoint(allowed):
-                    raise InvalidParameterError(
-                        f"The {name!r} parameter of {kind.__name__} must not be a boolean. Got "
-                        f"{value!r} instead."
-                    )
-            try:
-                if type(value) in PLAIN:
-                    _validate_plain(kind, name, value)
-                else:
-                    validate_parameter_constraints(constraints, {name: value}, kind.__name__)
-            except InvalidParameterError as error:
-                named = [each.options for each in constraints[name] if isinstance(each, StrOptions)]
-                names = [option for options in named for option in options]
-                raise InvalidParameterError(f"{error}{suggestion(value, names)}") from None
+            if value is not defaults[name]:
+                validate = _validate_once if type(value) in PLAIN else _validate
+                validate(kind, name, value)

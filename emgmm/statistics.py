@@ -63,9 +63,9 @@ class Statistics:
 
     def times(self, factor: float) -> Statistics:
         """Return the statistics of rows whose weights are `factor` times as large."""
-        sums = {name: getattr(self, name) for name in SUMS}
-        scaled = {name: value * factor for name, value in sums.items() if value is not None}
-        return replace(self, **scaled)
+        sums = [getattr(self, name) for name in SUMS]
+        scaled: list[Any] = [None if value is None else value * factor for value in sums]
+        return Statistics(self.centres, *scaled)
 
     @property
     def seen(self) -> float:

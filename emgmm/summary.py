@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emgmm.covariances import Family, Structure
+from emgmm.threads import cached_property
 from emgmm.tolerances import EPS, TINY
 from emgmm.typing import Array
 
@@ -81,10 +82,12 @@ class DataSummary:
         rows = np.ascontiguousarray(rows, dtype=np.float64)
         n_features, n_rows = rows.shape
         row_weights = np.ones(n_rows) if weights is None else weights
-        weight, pair_weights = float(row_weights.sum()), None
+        weight = float(n_rows if weights is None else weights.sum())
+        pair_weights = None
         if complete:
             observed = np.full(n_features, weight)
-            mean = rows.mean(axis=1) if weights is None else rows @ weights / (weight or 1.0)
+            sums = np.add.reduce(rows, axis=1) if weights is None else rows @ weights
+            mean = sums / (weight or 1.0)
             deviations = rows - mean[:, None]
         else:
             seen = np.logical_not(np.isnan(rows))
@@ -138,10 +141,12 @@ class DataSummary:
     @property
     def overflowing(self) -> int | None:
         """Feature with the largest values if sums of their squares may overflow."""
-        known = np.where(self.observed > 0, self.largest, 0.0)
-        return None if known.max() <= LARGEST_VALUE else int(np.argmax(known))
+        overflows = (self.largest > LARGEST_VALUE) & (self.observed > 0)
+        if not np.logical_or.reduce(overflows):
+            return None
+        return int(np.argmax(np.where(overflows, self.largest, 0.0)))
 
-    @property
+    @cached_property
     def largest(self) -> Array:
         """Largest absolute value of each feature, shape (D,)."""
         return np.maximum(np.abs(self.minimum), np.abs(self.maximum))
@@ -151,12 +156,12 @@ class DataSummary:
         """Weight of the rows with an observed value, if one feature is observed in all of these."""
         return float(self.observed.max())
 
-    @property
+    @cached_property
     def variances(self) -> Array:
         """Variance of the observed values of each feature, shape (D,); 0 if there are none."""
         return self.squares / np.maximum(self.observed, TINY)
 
-    @property
+    @cached_property
     def differs(self) -> NDArray[np.bool_]:
         """Whether the values of each feature differ by more than rounding errors, shape (D,)."""
         return self.maximum - self.minimum > CONSTANT * self.largest

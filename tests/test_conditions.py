@@ -128,6 +128,16 @@ def test_a_collapsed_component_is_named(case):
     assert named(said(model, X), CollapsedComponentWarning) == [model.n_components - 1]
 
 
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_a_constant_feature_that_is_mostly_missing_is_collapsed(covariance_type):
+    rows = np.random.default_rng(0).normal(size=(200, 2))
+    rows[100:] += [20.0, 0.0]
+    rows[100:, 1] = np.where(np.arange(100) < 30, 3.0, np.nan)
+    model = GaussianMixture(2, covariance_type=covariance_type, tol=1e-9, random_state=0)
+    (component,) = named(said(model, rows), CollapsedComponentWarning)
+    assert model.means_[component] == pytest.approx([20, 3], abs=0.5)
+
+
 @pytest.mark.parametrize(
     ("D", "K", "dtype"),
     [

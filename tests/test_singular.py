@@ -117,6 +117,14 @@ def test_a_constant_column_leaves_a_spherical_covariance_definite(covariance_typ
     assert np.isfinite(model.fit(constant(clusters(N, 2))).lower_bound_)
 
 
+@pytest.mark.parametrize("covariance_type", ["diag", "full"])
+def test_a_column_that_varies_by_its_rounding_is_refused(covariance_type):
+    X = np.c_[clusters(N, 2), 1e7 + np.arange(N) % 2]
+    assert "2, with reg_covar=0" in refusal(X.astype(np.float32), covariance_type)
+    model = GaussianMixture(1, covariance_type=covariance_type, reg_covar=0)
+    assert np.isfinite(model.fit(X).lower_bound_)
+
+
 def isotropic_beside_a_constant(constant, unit):
     column = unit * np.random.default_rng(0).normal(size=50)
     rows = np.column_stack([np.full(50, constant), column])

@@ -81,6 +81,14 @@ def test_kmeans_draws_and_labels_as_scikit_learns(
     assert ours.randint(2**31) == theirs.randint(2**31)
 
 
+def test_kmeans_stops_within_scikit_learns_tolerance():
+    rows = np.random.default_rng(0).random((3000, 3))
+    begun = STARTS["kmeans"](Rows(rows), 8, np.random.RandomState(0))
+    exact, looser = (KMeans(8, tol=tol, random_state=0).fit(rows).labels_ for tol in (1e-4, 3e-4))
+    np.testing.assert_array_equal(begun.labels, exact)
+    assert (exact != looser).any()
+
+
 def test_this_version_of_scikit_learn_has_the_private_functions_of_kmeans(monkeypatch):
     assert private_api.kmeans_parts() is not None
     for name in private_api.KMEANS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -57,6 +58,8 @@ def em_of(source: Source, problem: Problem) -> EM:
     em, prior = EM(source, m_step, problem.n_components), None
     if em.summary.overflowing is not None:
         raise too_large(em.summary.overflowing, source)
+    if problem.prior is None and problem.noise is None:
+        return em
     try:
         if problem.prior is not None:
             prior = problem.prior.resolved(em.summary, problem.family, problem.n_components)
@@ -104,20 +107,28 @@ def singular_features(em: EM) -> tuple[int, ...]:
     """
     summary, structure, ridge = em.summary, em.family.structure, em.m_step.ridge
     D = len(summary.mean)
-    varies = summary.varies | ((ridge >= TINY) & (ridge**0.5 > CONSTANT * summary.largest))
-    varying = structure.variances(structure.outer(varies[None].astype(float)), D)[0]
-    if not varying.all():
-        return tuple(np.flatnonzero(varying == 0).tolist())
-    scatter = structure.dense(summary.scatter[None], D)[0]
-    covariance = scatter / summary.seen + ridge * np.eye(D)
-    sds = np.sqrt(np.diag(covariance))
-    variances, vectors = np.ones(D), np.eye(D)
+    varies = summary.varies
+    if not np.logical_and.reduce(varies):
+        varies = varies | ((ridge >= TINY) & (ridge**0.5 > CONSTANT * summary.largest))
+        varying = structure.variances(structure.outer(varies[None].astype(float)), D)[0]
+        if not varying.all():
+            return tuple(np.flatnonzero(varying == 0).tolist())
+    sds = np.sqrt(structure.variances(summary.scatter[None], D)[0] / summary.seen + ridge)
+    magnitudes = varies * summary.largest  # constants have no rounding
+    unit, correlations, determinant = float(np.finfo(em.source.dtype).eps), np.eye(D), 1.0
     if structure.has_covariances and D > 1:
-        variances, vectors = np.linalg.eigh(covariance / sds[:, None] / sds)
+        covariance = structure.dense(summary.scatter[None], D)[0] / summary.seen
+        correlations = (covariance + ridge * correlations) / sds[:, None] / sds
+        determinant = float(np.linalg.det(correlations))
+    # No eigenvalue is below the determinant divided by e, as the sum of all of them is D. No axis
+    # has a larger rounding error.
+    bound = ROUNDING * max(unit, EPS * D**0.5) * float(np.maximum.reduce(magnitudes / sds))
+    if determinant > math.e * max(SUSPICIOUS, bound**2):
+        return ()
+    variances, vectors = np.linalg.eigh(correlations)
     axes = vectors / sds[:, None]
-    terms = np.abs(axes) * (varies * summary.largest)[:, None]  # constants have no rounding
+    terms = np.abs(axes) * magnitudes[:, None]
     error = np.maximum(ROUNDING * EPS * terms.sum(axis=0), DEPENDENT)
-    unit = np.finfo(em.source.dtype).eps
     rounding = np.maximum(error, ROUNDING * unit * np.sqrt((terms**2).sum(axis=0)))
     if (variances > np.maximum(SUSPICIOUS, rounding**2)).all():
         return ()

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from emgmm.covariances import Family
+from emgmm.degeneracy import are_surely_sound
 from emgmm.em import EM
 from emgmm.exceptions import (
     CoincidentComponentsWarning,
@@ -87,8 +88,11 @@ def component_warnings(em: EM, run: Run, *, break_symmetry: bool) -> list[EMWarn
     groups = [*run.coincident]
     if at_rest and (not break_symmetry or run.ending is Ending.STOPPED):
         groups += em.coincident(mixture)
-    few_rows = tuple(em.starved(mixture, statistics))
-    tiny_only = tuple(k for k in em.collapsed(mixture, statistics) if k not in few_rows)
+    few_rows: tuple[int, ...] = ()
+    tiny_only: tuple[int, ...] = ()
+    if not are_sound(em, mixture, statistics):
+        few_rows = tuple(em.starved(mixture, statistics))
+        tiny_only = tuple(k for k in em.collapsed(mixture, statistics) if k not in few_rows)
     # Each component is named once, in the more informative warning.
     groups = [group for group in groups if not {*few_rows, *tiny_only}.issuperset(group)]
     if groups:
@@ -96,6 +100,18 @@ def component_warnings(em: EM, run: Run, *, break_symmetry: bool) -> list[EMWarn
     if few_rows or tiny_only:
         found.append(_unsound(mixture, statistics, few_rows, tiny_only))
     return found
+
+
+def are_sound(em: EM, mixture: Mixture, statistics: Statistics) -> bool:
+    """Whether bounds show that no component is starved or collapsed, as is the case in most fits.
+
+    Without noise and missing values, the total covariance of the components is that of the rows.
+    """
+    summary, least = em.summary, em.m_step.min_count(mixture.n_features)
+    if mixture.noise is not None or not summary.complete:
+        return False
+    sds, ridge = np.sqrt(summary.variances)[None], em.m_step.ridge
+    return bool(are_surely_sound(mixture, statistics, sds, ridge, summary.n_rows, least).all())
 
 
 def not_converged(run: Run) -> list[UserWarning]:

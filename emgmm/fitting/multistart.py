@@ -61,11 +61,13 @@ def first_mixture(
         noise_weight = 0.0 if first.noise is None else first.noise.weight
         weights = first.weights if weights is None else weights
         means = first.means if means is None else means
-    means = means.astype(em.source.dtype)
+    means = means.astype(em.source.dtype, copy=False)
     if given.weights is not None:
         noise_weight = 1.0 - float(weights.sum())
     if precisions_cholesky is None:
-        first = replace(first, weights=weights.astype(em.source.dtype), means=means)
+        weights = weights.astype(em.source.dtype, copy=False)
+        if weights is not first.weights or means is not first.means:
+            first = replace(first, weights=weights, means=means)
     else:
         assert given.covariances is not None
         first = Mixture.of(weights, means, given.covariances, em.family, None, precisions_cholesky)

@@ -75,7 +75,7 @@ class _RowAssignment(Assignment):
 
             return source.sum(of_block, BLOCK_ROWS)
 
-        statistics = about(np.broadcast_to(rows.mean, (self.n_components, len(rows.mean))))
+        statistics = about(rows.mean[None].repeat(self.n_components, axis=0))
         check_any_assigned(statistics.counts)
         return m_step.maximise_recentred(statistics, about)
 

@@ -16,7 +16,6 @@ import numpy as np
 from sklearn import config_context
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.extmath import row_norms
 
 from emgmm import private_api
 from emgmm.initialization.assignment import (
@@ -30,7 +29,6 @@ from emgmm.initialization.hierarchical import hierarchical
 from emgmm.initialization.short_runs import SHORT_ROWS, BestOf, ShortRuns
 from emgmm.initialization.whitening import standardized, whitened
 from emgmm.sources import Rows
-from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
 
 Start: TypeAlias = Callable[[Rows, int, np.random.RandomState], Assignment]
@@ -71,26 +69,28 @@ def labels_of_one_run(rows: Rows, n_clusters: int, random: np.random.RandomState
     """Return the labels of `kmeans_labels` from one run, without the overhead of the estimator.
 
     With few rows, the overhead takes longer than k-means. The same functions are called with the
-    same arguments as by ``KMeans.fit``.
+    same arguments as by ``KMeans.fit``. The caller limits BLAS to one thread, as all fits do.
     """
     parts = private_api.kmeans_parts()
     if parts is None:
         return kmeans_labels(rows.filled, n_clusters, n_init=1, random=random, weights=rows.counts)
+    if n_clusters == 1:
+        random.random_sample()  # which the choice of the first seed draws
+        return np.zeros(len(rows.values), dtype=np.int32)
     points, counts = np.array(rows.filled, order="C"), rows.counts
-    weights = np.ones(len(points)) if counts is None else counts
-    tolerance = KMEANS_TOL * points.var(axis=0).mean()
-    points -= points.mean(axis=0)
+    n_rows, n_features = points.shape
+    points -= np.add.reduce(points, axis=0) / n_rows
+    variances = np.add.reduce(np.square(points), axis=0) / n_rows
+    tolerance = KMEANS_TOL * (np.add.reduce(variances) / n_features)
+    weights = np.ones(n_rows) if counts is None else counts
     arguments = {"X": points, "sample_weight": weights.astype(points.dtype, copy=False)}
-    norms = row_norms(points, squared=True)
-    with config_context(skip_parameter_validation=True), one_blas_thread():
-        seeds, _ = parts.seeds(
-            n_clusters=n_clusters, x_squared_norms=norms, random_state=random, **arguments
-        )
-        if n_clusters == 1:
-            return np.zeros(len(points), dtype=np.int32)
-        labels: Integers = parts.run(
-            centers_init=seeds, tol=tolerance, n_threads=parts.n_threads(), **arguments
-        )[0]
+    norms = np.einsum("ij,ij->i", points, points)
+    seeds, _ = parts.seeds(
+        n_clusters=n_clusters, x_squared_norms=norms, random_state=random, **arguments
+    )
+    labels: Integers = parts.run(
+        centers_init=seeds, tol=tolerance, n_threads=parts.n_threads(), **arguments
+    )[0]
     return labels
 
 

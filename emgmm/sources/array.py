@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +84,7 @@ class ArraySource(Source):
 
     def sample(self, limit: int, random: np.random.RandomState) -> Rows:
         numbers = sample_indices(self.n_rows, limit, random)
-        rows = Rows(self.rows, self.weights, self.complete)
-        chosen = rows if self.n_rows <= limit else rows.take(numbers)
-        return replace(chosen, numbers=numbers, total=self.n_rows)
+        if self.n_rows <= limit:
+            return Rows(self.rows, self.weights, self.complete, numbers, self.n_rows)
+        weights = None if self.weights is None else self.weights[numbers]
+        return Rows(self.rows[numbers], weights, self.complete, numbers, self.n_rows)

@@ -70,7 +70,7 @@ class Rows:
     def mean(self) -> Array:
         """Weighted mean of the observed values of each feature, shape (D,)."""
         if self.complete and self.weights is None:
-            return self.values.mean(axis=0, dtype=np.float64)
+            return np.add.reduce(self.values, axis=0, dtype=np.float64) / len(self.values)
         weights = np.ones(len(self.values)) if self.weights is None else self.weights
         with np.errstate(under="ignore"):  # products that underflow are negligible
             if self.complete:

@@ -202,16 +202,11 @@ def warn(path: Path, action: str, error: OSError, consequence: str = "the fit co
 
 
 @contextmanager
-def recorder(
-    path: str | os.PathLike[str] | None,
-    every: float,
-    parameters: dict[str, Any],
-    source: Source,
-    initial: Mixture | None,
-) -> Iterator[Recorder]:
-    """Record a fit at `path`; the file is removed at the end and written on interruption.
+def recorder(estimator: Any, source: Source, initial: Mixture | None) -> Iterator[Recorder]:
+    """Record a fit at the path `checkpoint` of an estimator, every `checkpoint_every` seconds.
 
-    The fit may start from the `initial` mixture of another fit. Without a path, nothing is stored.
+    The file is removed at the end and written on interruption. The fit may start from the `initial`
+    mixture of another fit. Without a path, nothing is stored.
 
     Raises
     ------
@@ -226,11 +221,11 @@ def recorder(
         If the path cannot be locked. The fit then continues without a checkpoint or, if the file
         system has no locks, with a checkpoint that is not locked.
     """
-    if path is None:
+    if estimator.checkpoint is None:
         yield Recorder()
         return
-    settings, noise = described(parameters, source, initial), parameters["noise"]
-    path = Path(os.path.realpath(path))  # a link is followed and not replaced
+    settings = described(estimator.get_params(deep=False), source, initial)
+    path = Path(os.path.realpath(estimator.checkpoint))  # a link is followed and not replaced
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write a checkpoint at {path}: there is no such folder")
     if path.exists() and not path.is_file():
@@ -248,7 +243,8 @@ def recorder(
             warn(path, "locked", error, "the fit continues without a checkpoint")
             yield Recorder()
             return
-        checkpoint = Checkpoint(path, every, settings, noise if callable(noise) else None)
+        noise = estimator.noise if callable(estimator.noise) else None
+        checkpoint = Checkpoint(path, estimator.checkpoint_every, settings, noise)
         try:
             yield checkpoint
         except BaseException as error:
