@@ -50,7 +50,7 @@ from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 from emgmm.mstep import relative_error
 from emgmm.statistics import Statistics
-from emgmm.tolerances import MAX_ERROR, checked_afterwards
+from emgmm.tolerances import MAX_ERROR, TINY, checked_afterwards
 from emgmm.typing import Array
 
 # Number of changes in the memory. On 265 problems, this depth reached the end of plain EM in fewer
@@ -72,8 +72,6 @@ DEPENDENT = 1e-3
 
 # Squared length of a change, relative to the longest, below which the change is rounding error.
 NEGLIGIBLE = 1e-28
-
-TINY = float(np.finfo(float).tiny)
 
 
 class Change(NamedTuple):

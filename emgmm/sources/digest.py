@@ -31,7 +31,7 @@ from emgmm.typing import Integers
 Words = NDArray[np.uint64]
 
 # Number of sums; they remain in a core's fastest cache.
-PERIOD = 1021
+PERIOD = 4093
 
 # The bits of the weight of row i and of its labels are multiplied by this odd number and added to
 # those of values iD, iD + 1, ...
