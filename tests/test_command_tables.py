@@ -83,6 +83,13 @@ def test_another_encoding_is_refused_and_can_be_named(text, folder, capsys):
     assert "'rot13' is not the name of an encoding, such as utf-8 or latin-1" in sentence
 
 
+def test_a_file_that_is_read_into_memory_has_no_copy(folder, monkeypatch):
+    """A command that is killed leaves nothing in the folder for temporary files."""
+    monkeypatch.setattr(csv_files, "TemporaryDirectory", unreachable)
+    pd.DataFrame(X.copy(), columns=list("abc")).to_csv("a.csv", index=False)
+    assert len(fitted("a.csv", *ONE).means_) == 1
+
+
 def test_another_encoding_is_refused_however_late_it_shows(folder, capsys):
     """A column with numbers before would be taken for words, and left out."""
     lines = [b"1,2,3\n"] * (csv_files.FIRST // 6 + 1)

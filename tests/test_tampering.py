@@ -373,8 +373,19 @@ RECORDS = {
     ),
     "nothing": ("FinishedStarts", {"best": None}, "a FinishedStarts in it contradicts itself"),
     "weight": ("Statistics", {"weight": -1.0}, "the weight of the statistics' rows is -1.0"),
+    "passes": ("Record", {"passes": 2**70}, "a Record in it contradicts itself"),
+    "passes of the history": (
+        "HistoryEntry",
+        {"passes": -1},
+        "a HistoryEntry in it contradicts itself",
+    ),
+    "a number for weights": ("Mixture", {"weights": 0.5}, "the weights of a Mixture|dimension"),
     "no class": ("Content", {"record": {"class": "os", "parts": {}}}, "it has no 'os'"),
-    "no part": ("Content", {"record": {"class": "Record", "parts": {}}}, "missing 3 required"),
+    "no part": (
+        "Content",
+        {"record": {"class": "Record", "parts": {}}},
+        "a Record has other fields",
+    ),
     "noise": (
         "Mixture",
         {"noise": {"class": "Noise", "parts": {"weight": 0.1, "density": None}}},

@@ -6,9 +6,10 @@ import csv
 import io
 import re
 from argparse import Namespace
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from emgmm.cli.terminal import CommandError, counted, imported, note, printable
@@ -73,8 +74,11 @@ def missing_markers() -> list[str]:
     return [*arrow().csv.ConvertOptions().null_values, *MISSING]
 
 
-def read(path: Path, form: Format, folder: Path) -> Any:
-    """Return the table in a file, or the path of a Parquet copy in `folder` if it is large."""
+def read(path: Path, form: Format, stack: ExitStack) -> Any:
+    """Return the table in a file, or the path of a Parquet copy if it is large.
+
+    The copy is removed when the stack is closed.
+    """
     if form.separator == form.decimal:
         raise CommandError(
             f"--sep and --decimal cannot both be {form.decimal!r}: give the character that "
@@ -83,7 +87,8 @@ def read(path: Path, form: Format, folder: Path) -> Any:
     form = with_header(path, form)
     try:
         if path.stat().st_size > IN_MEMORY:
-            return convert(path, form, folder / "table.parquet")
+            folder = stack.enter_context(TemporaryDirectory(prefix="emgmm-"))
+            return convert(path, form, Path(folder) / "table.parquet")
         table = arrow().csv.read_csv(path, *options(form))
     except arrow().ArrowInvalid:
         check_records(path, form)

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,7 @@ REMEDIES = {
     b"\x1f\x8b": "it is compressed, decompress it first",
     b"PK\x03\x04": "it is a workbook or another archive, save the table as CSV first",
     b"PAR1": "it is a Parquet file, give it a name that ends in .parquet",
+    b"\xff\xfe\x00\x00": "give the encoding of its text, as in --encoding utf-32",
     b"\xff\xfe": "give the encoding of its text, as in --encoding utf-16",
     b"\xfe\xff": "give the encoding of its text, as in --encoding utf-16",
 }
@@ -184,8 +184,7 @@ def open_table(path: Path, form: Format) -> Iterator[Table]:
         with reading(path):
             source: Any = path
             if suffix == ".csv":
-                folder = stack.enter_context(TemporaryDirectory(prefix="emgmm-"))
-                source = csv_files.read(path, form, Path(folder))
+                source = csv_files.read(path, form, stack)
             schema, n_rows = shape(source)
         check_once(path, schema.names)
         for field in schema:

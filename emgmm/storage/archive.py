@@ -165,7 +165,7 @@ def construct(kind: Callable[..., Class], parts: Any) -> Class:
     Raises
     ------
     DamagedError
-        If a field does not have the type that the class declares.
+        If there are not the fields that the class declares, or one does not have its type.
     """
     if not isinstance(parts, Mapping):
         raise DamagedError(f"the fields of a {kind.__name__} are a {type(parts).__name__}")
@@ -176,7 +176,11 @@ def construct(kind: Callable[..., Class], parts: Any) -> Class:
         is_array = isinstance(value, float) and get_origin(hint) is np.ndarray
         values[name] = np.float64(value) if is_array else value
         check_type(f"the {name} of a {kind.__name__}", values[name], hint)
-    return kind(**values)
+    try:
+        return kind(**values)
+    except TypeError:
+        names = ", ".join(map(str, parts)) or "none"
+        raise DamagedError(f"a {kind.__name__} has other fields ({names})") from None
 
 
 def check_type(name: str, value: Any, hint: Any) -> None:

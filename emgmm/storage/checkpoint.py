@@ -133,7 +133,7 @@ class Checkpoint(Recorder):
         try:
             check_record(record, em, random)
             restored.set_state(record.random)
-        except (ValueError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise self._damaged(error) from None
         self.record = record
         self._finished.extend(record.finished)
