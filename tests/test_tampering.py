@@ -111,6 +111,7 @@ WRONG = {
         [3, 1],
         r"statistics' counts has the shape \(3, 1\)",
     ),
+    "stream's fields": (("fitted", "_stream", "items", "a"), 1, "a Stream has no field 'a'"),
     "stream's calls": (("fitted", "_stream", "items", "calls"), "x", "calls of a Stream is a str"),
     "stream's weight": (
         ("fitted", "_stream", "items", "weight"),

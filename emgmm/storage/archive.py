@@ -171,7 +171,9 @@ def construct(kind: Callable[..., Class], parts: Any) -> Class:
         raise DamagedError(f"the fields of a {kind.__name__} are a {type(parts).__name__}")
     values = {}
     for name, value in parts.items():
-        hint = _hints(kind).get(name)
+        if name not in _hints(kind):
+            raise DamagedError(f"a {kind.__name__} has no field {name!r}")
+        hint = _hints(kind)[name]
         # A zero-dimensional array, as NumPy's arithmetic returns it, is stored as a number.
         is_array = isinstance(value, float) and get_origin(hint) is np.ndarray
         values[name] = np.float64(value) if is_array else value
