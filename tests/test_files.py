@@ -356,14 +356,17 @@ def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path):
 
 
 @posix
-def test_a_checkpoint_that_cannot_be_written_is_one_warning(tmp_path):
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_a_checkpoint_that_cannot_be_written_is_one_warning(make, tmp_path):
+    """A pipe that nobody reads is neither waited for nor removed."""
     path = tmp_path / "fit.npz"
 
     class Start:
         def __call__(self, rows, n_components, random_state):
             if path.is_file():
                 path.unlink()
-            path.mkdir(exist_ok=True)
+            if not path.exists():
+                make(path)
             return halves(rows, random_state)
 
     model = GaussianMixture(2, n_init=3, init_params=Start(), checkpoint=path, checkpoint_every=0)
@@ -372,7 +375,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_warning(tmp_path):
         model.fit(X)
     messages = [str(each.message) for each in caught if each.category is CheckpointWarning]
     assert messages == [
-        f"The checkpoint {path} could not be {action} (is a directory); the fit continues."
+        f"The checkpoint {path} could not be {action} (it is not a regular file); the fit continues."
         for action in ("written", "removed")
     ]
 

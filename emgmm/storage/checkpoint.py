@@ -188,6 +188,7 @@ class Checkpoint(Recorder):
             return
         content = Content(self.settings, self._source.digest, self.record)
         try:
+            self._check_regular()
             with replaced(self.path) as file:
                 self.archive.write(file, content)
         except OSError as error:
@@ -196,10 +197,16 @@ class Checkpoint(Recorder):
             self._has_failed = True
         self._saved = monotonic()
 
+    def _check_regular(self) -> None:
+        """Raise OSError if something else, such as a pipe, has taken the place of the file."""
+        if self.path.exists() and not self.path.is_file():
+            raise OSError("it is not a regular file")
+
     def remove(self) -> None:
         """Remove the file after the end of the fit; a failure leads to a warning."""
         try:
             if self._is_owner:
+                self._check_regular()
                 self.path.unlink(missing_ok=True)
         except OSError as error:
             warn(self.path, "removed", error)
