@@ -382,6 +382,11 @@ RECORDS = {
     ),
     "a number for weights": ("Mixture", {"weights": 0.5}, "the weights of a Mixture|dimension"),
     "no class": ("Content", {"record": {"class": "os", "parts": {}}}, "it has no 'os'"),
+    "no object": (
+        "Content",
+        {"record": {"items": True}},
+        "its document does not describe objects",
+    ),
     "no part": (
         "Content",
         {"record": {"class": "Record", "parts": {}}},

@@ -83,6 +83,8 @@ class Archive:
             raise
         except KeyError as error:
             raise DamagedError(f"it has no {str(error)[:40]}") from None
+        except (AttributeError, IndexError, TypeError):
+            raise DamagedError("its document does not describe objects") from None
         except Exception as error:  # a damaged file may cause any error
             raise DamagedError(shorten(str(error), 300) or type(error).__name__) from None
 
