@@ -15,18 +15,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if words and words[0] in COMMANDS:
-            COMMANDS[words[0]](words[1:])
-        else:
-            demo.main(words)
+        try:
+            if words and words[0] in COMMANDS:
+                COMMANDS[words[0]](words[1:])
+            else:
+                demo.main(words)
+        finally:
+            write_text("", end="")  # flushes what argparse has written
     except CommandError as error:
-        write_text(f"error: {printable(str(error))}", sys.stderr)
+        write_text(f"error: {printable(str(error))}", "stderr")
         return error.status
     except KeyboardInterrupt:
-        write_text("interrupted", sys.stderr)
+        write_text("interrupted", "stderr")
         return INTERRUPTED
-    finally:
-        write_text("", end="")  # flushes what argparse has written
     return 0
 
 

@@ -128,7 +128,7 @@ class ObservedTask(Task):
         attributes = self.attributes
         if run is None or attributes is None:
             return self.end_with(None)
-        return self.end_with(lambda: attributes(run()))
+        return self.end_with(lambda: _copied(attributes(run())))
 
     def end_with(self, attributes: Any) -> bool:
         """End the task with attributes of the estimator, or a function that returns them."""
@@ -147,6 +147,14 @@ class ObservedTask(Task):
             task.begin()
             yield
             task.end()
+
+
+def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return attributes whose arrays are copies, which a callback may change."""
+    return {
+        name: value.copy() if isinstance(value, np.ndarray) else value
+        for name, value in attributes.items()
+    }
 
 
 class CallbackReporter(Reporter):

@@ -25,10 +25,6 @@ from emgmm.storage.archive import check_type, construct
 from emgmm.typing import CovarianceType
 from emgmm.version import InconsistentVersionWarning, __version__
 
-# Columns of tables, and the kinds of their types.
-HISTORY = {"objective": "f", "passes": "i", "event": "U"}
-STARTS = {"objective": "f", "n_iter": "i", "converged": "b", "ending": "U"}
-
 # Types, besides those that skops trusts by default, that estimators consist of: these contain
 # numbers, strings and arrays only, and loading them runs no code except that of this package.
 TRUSTED_TYPES = [
@@ -271,9 +267,7 @@ class InterchangeMixin(ValidationMixin):
             restored.check_statistics(sums, mixture.family, K, D)
             if stream.calls < 0:
                 raise ValueError(f"the stream has {stream.calls} calls")
-        restored.check_table("history_", fitted["history_"], HISTORY)
-        if "_starts" in fitted:
-            restored.check_table("_starts", fitted["_starts"], STARTS)
+        restored.check_history(fitted)
         if not are_masks(fitted.get("_masks", {}), K):
             raise ValueError("_masks does not contain constraints of the components")
         if "feature_names_in_" in fitted:

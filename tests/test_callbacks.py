@@ -422,6 +422,18 @@ def test_an_error_of_a_callback_leaves_the_estimator_as_it_was(tmp_path):
 
 
 @needs_callbacks
+def test_a_callback_may_change_the_estimator_that_it_is_passed():
+    def change(path, fitted_model):
+        if path[-1][0] == "iteration":
+            for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
+                getattr(fitted_model, name)[...] = np.nan
+        return False
+
+    model = GaussianMixture(3, n_init=2, random_state=0)
+    assert_same(fitted(clone(model).set_callbacks(Recorder(change))), fitted(model))
+
+
+@needs_callbacks
 def test_many_fits_and_blocks_have_tasks():
     recorder = Recorder(last_is("iteration", 0))
     models = fit_many(GaussianMixture(2, random_state=0).set_callbacks(recorder), [X, X[:200]])

@@ -83,6 +83,13 @@ def test_another_encoding_is_refused_and_can_be_named(text, folder, capsys):
     assert "'rot13' is not the name of an encoding, such as utf-8 or latin-1" in sentence
 
 
+def test_a_file_that_is_read_into_memory_has_no_copy(folder, monkeypatch):
+    """A command that is killed leaves nothing in the folder for temporary files."""
+    monkeypatch.setattr(csv_files, "TemporaryDirectory", unreachable)
+    pd.DataFrame(X.copy(), columns=list("abc")).to_csv("a.csv", index=False)
+    assert len(fitted("a.csv", *ONE).means_) == 1
+
+
 def test_another_encoding_is_refused_however_late_it_shows(folder, capsys):
     """A column with numbers before would be taken for words, and left out."""
     lines = [b"1,2,3\n"] * (csv_files.FIRST // 6 + 1)
@@ -170,6 +177,86 @@ def test_bytes_that_are_no_text(folder, capsys):
     assert "cannot be read as CSV" in refused(capsys, "fit", "b.csv")
     (folder / "c.parquet").write_bytes(bytes(range(256)) * 50)
     assert "cannot be read as PARQUET" in refused(capsys, "fit", "c.parquet")
+
+
+GZIP, UTF_16 = b"\x1f\x8b\x08\x00", "a,b\n1,2\n".encode("utf-16")
+UNREADABLE = {
+    "a.csv": {
+        b"": "it is empty",
+        b"\n\n": "it is empty",
+        b"a,b": "it has only one line",
+        b"a,b\n1,2\n\n3\n": "line 4 has 1 field, not 2",
+        b"# text\na,b\n1,2\n": "line 2 has 2 fields, not 1",
+        b'a,b\n"1,2\n3,4\n': "line 2 has 1 field, not 2; a quote in it may not be closed",
+        b'"a,b\n1,2\n3,4\n': "it has only one line; a quote in it may not be closed",
+        b'"a,b\n' + b"1,2\n" * 2**16: "a field has more than 131072 characters; a quote may not",
+        "a,b\n1,2\nä,3\n".encode("latin-1"): "it is not utf-8 text; give the encoding of its text, "
+        "as in --encoding latin-1",
+        GZIP: "it is not utf-8 text; it is compressed, decompress it first",
+        UTF_16: "it is not utf-8 text; give the encoding of its text, as in --encoding utf-16",
+    },
+    "a.parquet": {
+        b"": "it is not a Parquet file, or it is damaged",
+        b"PAR1" * 9: "it is not a Parquet file, or it is damaged",
+    },
+}
+
+
+def test_why_a_file_cannot_be_read_is_said_in_plain_words(folder, capsys):
+    for name, contents in UNREADABLE.items():
+        kind = name.partition(".")[2].upper()
+        for content, reason in contents.items():
+            (folder / name).write_bytes(content)
+            sentence = refused(capsys, "fit", name, *ONE)
+            assert sentence == f"error: {name} cannot be read as {kind}: {reason}" or (
+                len(content) > 2**10 and reason in sentence
+            )
+    (folder / "b.csv").mkdir()
+    assert "b.csv is a folder: give a file" in refused(capsys, "fit", "b.csv")
+    (folder / "loop.csv").symlink_to("loop.csv")
+    (folder / "a.csv").write_text("a,b\n1,2\n3,5\n2,2\n")
+    assert "there is no file loop.csv" in refused(capsys, "fit", "loop.csv")
+    sentence = refused(capsys, "fit", "a.csv", "--out", "loop.csv")
+    assert sentence == "error: --out loop.csv cannot be written: too many levels of symbolic links"
+
+
+@pytest.mark.parametrize("in_memory", [csv_files.IN_MEMORY, 0])
+def test_only_blanks_and_tabs_may_surround_a_number(in_memory, folder, capsys, monkeypatch):
+    """A file in memory and one that is converted have the same numbers."""
+    monkeypatch.setattr(csv_files, "IN_MEMORY", in_memory)
+    texts = [" 1.5", "2\t", '"3\n"', "\u00a04", "\u0663"]
+    for number, text in enumerate(texts):
+        lines = [f"{text},2", "1.5,4", "2.25,3.5", "4,1"]
+        (folder / "a.csv").write_text("a,b\n" + "\n".join(lines) + "\n")
+        names = ["a", "b"] if number < 2 else ["b"]
+        assert list(fitted("a.csv", *ONE).feature_names_in_) == names
+        printed = capsys.readouterr().out
+        assert ("in row 1)" in printed) == (number >= 2)
+        assert "see --decimal" not in printed
+
+
+def test_values_that_are_too_large_and_rows_that_are_too_far(folder, capsys, monkeypatch):
+    frame = pd.DataFrame(X.copy(), columns=list("abc"))
+    frame.to_csv("a.csv", index=False)
+    fitted("a.csv", *ONE)
+    monkeypatch.setattr(tables, "ROWS", 7)
+    far = frame.copy()
+    far.loc[40, "b"] = 1e200
+    far.to_csv("far.csv", index=False)
+    capsys.readouterr()
+    sentence = refused(capsys, "predict", "m.json", "far.csv")
+    assert "row 41 of 90 is so far from all components" in sentence
+    sentence = refused(capsys, "fit", "far.csv", *ONE)
+    assert "column 'b' is 1e+200 in row 41 of 90, whose square may overflow" in sentence
+    # A row of weight 0 is no part of the fit, but of the table.
+    frame *= 1e-30
+    frame.loc[40, "b"] = 1e149
+    frame["w"] = np.arange(90) != 40
+    frame.astype({"w": int}).to_csv("far.csv", index=False)
+    words = ("far.csv", *ONE, "--weights", "w", "--out", "out.csv")
+    assert run("fit", *words) == 2
+    assert "row 41 of 90 is so far from all components" in capsys.readouterr().err
+    assert not (folder / "out.csv").exists()
 
 
 # -- options and paths ----------------------------------------------------------------------------
@@ -467,6 +554,32 @@ def test_an_ascii_terminal(monkeypatch):
     pd.DataFrame(X.copy(), columns=["größe", "b", "c"]).to_parquet("a.parquet")
     assert run("fit", "a.parquet", *ONE) == 0
     assert rb"gr\xf6\xdfe" in terminal.buffer.getvalue()
+
+
+@posix
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("full", [False, True])
+def test_streams_that_are_closed_or_full(stream, full, folder, capsys, monkeypatch):
+    """Without a stream the command does the same; a report that cannot be written is an error."""
+    pd.DataFrame(X.copy(), columns=list("abc")).assign(d=1).to_csv("a.csv", index=False)
+
+    def ended(*words):
+        with open("/dev/full", "w") as device:
+            monkeypatch.setattr(sys, stream, device if full else None)
+            status = run(*words)
+            monkeypatch.undo()
+            monkeypatch.chdir(folder)
+        return status, capsys.readouterr().err.splitlines()[-1:]
+
+    status, last = ended("fit", "a.csv", *ONE, "--model", "m.json")  # which also notes something
+    fails = full and stream == "stdout"
+    assert status == fails
+    assert (folder / "m.json").exists() != fails
+    if fails:
+        assert last == ["error: the report cannot be written: no space left on device"]
+    status, last = ended("fit", "no.csv")
+    assert status == 2
+    assert last == (["error: there is no file no.csv"] if stream == "stdout" else [])
 
 
 def test_formulas_are_quoted_where_that_is_asked_for():

@@ -344,3 +344,63 @@ def test_a_checkpoint_is_a_regular_file(tmp_path):
             GaussianMixture(2, checkpoint=wrong).fit(X)
     assert stat.S_ISFIFO(path.stat().st_mode)
     assert sorted(tmp_path.iterdir()) == [tmp_path / "folder", path]
+
+
+@posix
+def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path):
+    (tmp_path / ".fit.npz.lock").symlink_to("elsewhere")
+    model = GaussianMixture(2, random_state=0, checkpoint=tmp_path / "fit.npz")
+    with pytest.warns(CheckpointWarning, match=r"locked \(too many levels of symbolic links\)"):
+        model.fit(X)
+    assert [path.name for path in tmp_path.iterdir()] == [".fit.npz.lock"]
+
+
+@posix
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_a_checkpoint_that_cannot_be_written_is_one_warning(make, tmp_path):
+    """A pipe that nobody reads is neither waited for nor removed."""
+    path = tmp_path / "fit.npz"
+
+    class Start:
+        def __call__(self, rows, n_components, random_state):
+            if path.is_file():
+                path.unlink()
+            if not path.exists():
+                make(path)
+            return halves(rows, random_state)
+
+    model = GaussianMixture(2, n_init=3, init_params=Start(), checkpoint=path, checkpoint_every=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X)
+    messages = [str(each.message) for each in caught if each.category is CheckpointWarning]
+    assert messages == [
+        f"The checkpoint {path} could not be {action} (it is not a regular file); the fit continues."
+        for action in ("written", "removed")
+    ]
+
+
+@posix
+def test_a_process_forked_during_a_fit_leaves_the_checkpoint_to_its_parent(tmp_path):
+    path, parent = tmp_path / "fit.npz", os.getpid()
+
+    class Start:
+        child, seen = None, None
+
+        def __call__(self, rows, n_components, random_state):
+            if path.exists() and self.child is None:
+                self.child = os.fork()
+                if self.child:
+                    assert os.waitpid(self.child, 0)[1] == 0  # which has ended the fit
+                    self.seen = sorted(each.name for each in tmp_path.iterdir())
+            return halves(rows, random_state)
+
+    start = Start()
+    model = GaussianMixture(2, n_init=3, init_params=start, checkpoint=path, checkpoint_every=0)
+    try:
+        model.fit(X)
+    finally:
+        if os.getpid() != parent:
+            os._exit(sys.exc_info()[0] is not None)
+    assert start.seen == [".fit.npz.lock", "fit.npz"]
+    assert list(tmp_path.iterdir()) == []

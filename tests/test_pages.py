@@ -15,8 +15,8 @@ from emgmm import attributes
 from emgmm.acceleration import SCHEMES
 from emgmm.covariances import FAMILIES
 from emgmm.initialization import STARTS
-from emgmm.interchange import HISTORY
-from emgmm.interchange import STARTS as TABLE_OF_STARTS
+from emgmm.storage.restored import HISTORY
+from emgmm.storage.restored import STARTS as TABLE_OF_STARTS
 
 DOCS = Path(__file__).parents[1] / "docs"
 SETTINGS = DOCS / "conf.py"

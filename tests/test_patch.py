@@ -139,6 +139,22 @@ def test_a_reducer_that_somebody_registered_returns(monkeypatch):
     assert copyreg.dispatch_table[Theirs] is repr
 
 
+def fail(*arguments):
+    raise MemoryError
+
+
+def test_a_patch_that_fails_is_undone(monkeypatch):
+    before = state()
+    with monkeypatch.context() as failing:
+        failing.setattr(copyreg, "pickle", fail)
+        with pytest.raises(MemoryError):
+            patch_sklearn()
+    assert state() == before
+    patch_sklearn()
+    unpatch_sklearn()
+    assert state() == before
+
+
 def test_threads_may_patch_at_the_same_time():
     before, barrier = state(), Barrier(8)
 

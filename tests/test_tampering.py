@@ -111,6 +111,7 @@ WRONG = {
         [3, 1],
         r"statistics' counts has the shape \(3, 1\)",
     ),
+    "stream's fields": (("fitted", "_stream", "items", "a"), 1, "a Stream has no field 'a'"),
     "stream's calls": (("fitted", "_stream", "items", "calls"), "x", "calls of a Stream is a str"),
     "stream's weight": (
         ("fitted", "_stream", "items", "weight"),
@@ -125,9 +126,22 @@ WRONG = {
     "shape": (("fitted", "means_", "shape"), [10**12, 10**12], "but 6 values"),
     "negative shape": (("fitted", "means_", "shape"), [-3, -2], "but 6 values"),
     "object": (("fitted", "means_", "dtype"), "|O", "means_ is a ndarray"),
-    "records": (("fitted", "means_", "dtype"), "f8,f8", "has the type 'f8,f8'"),
-    "text": (("fitted", "means_", "values", 0), "1.5", "has other values"),
-    "no list": (("fitted", "means_", "values"), 5, "no list of values"),
+    "records": (("fitted", "means_", "dtype"), "f8,f8", "means_: an array has the type 'f8,f8'"),
+    "text": (("fitted", "means_", "values", 0), "1.5", "means_: an array of type <f8 has other"),
+    "no list": (("fitted", "means_", "values"), 5, "means_: an array has no list of values"),
+    "list in a set": (("params", "fixed"), {"set": [["means"]]}, "fixed: a set contains other"),
+    "keys": (("params", "order"), {"a": 1}, r"order: an object with the keys \['a'\]"),
+    "column of the history": (
+        ("fitted", "history_", "items", "passes", "values", 0),
+        0.5,
+        "history_: passes: an array of type <i8 has other values",
+    ),
+    "iterations": (("fitted", "n_iter_"), -2, "n_iter_ must not be negative, but there is -2"),
+    "passes": (
+        ("fitted", "history_", "items", "passes", "values", 1),
+        -3,
+        "history_'s passes must not be negative, but there is -3",
+    ),
     "large": (("params", "n_init"), 10**5000, "limit"),
 }
 
@@ -141,6 +155,31 @@ def test_what_no_fit_leaves_is_not_loaded(path, new, message, document, tmp_path
         return
     changed(document, path, new)
     with pytest.raises(ValueError, match=f"model.json is a damaged model: .*{message}") as error:
+        load(document, tmp_path)
+    sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("path", "new", "message"),
+    [
+        (("_noise_density", "items", "corner", "values", 0), 1e200, "corner has an entry whose sq"),
+        (("_noise_density", "items", "edges", "values", 0), 1e200, "edges has an entry whose squa"),
+        (("_noise_density", "items", "sides", "values", 1), 9.5, "volume is not that of its box"),
+        (("_starts", "items", "n_iter", "values", 1), -1, "_starts' n_iter must not be negative"),
+        (
+            ("_starts", "items", "ending", "values", 0),
+            "X",
+            r"_starts has the endings \['X'\], which",
+        ),
+    ],
+)
+def test_noise_and_starts_that_no_fit_leaves_are_not_loaded(path, new, message, tmp_path):
+    model = fit(GaussianMixture(2, noise="uniform", n_init=2, random_state=0), X)
+    model.save(tmp_path / "saved.json")
+    document = json.loads((tmp_path / "saved.json").read_text())
+    load(document, tmp_path)
+    changed(document["fitted"], path, new)
+    with pytest.raises(ValueError, match=message) as error:
         load(document, tmp_path)
     sentence(error)
 
@@ -335,8 +374,24 @@ RECORDS = {
     ),
     "nothing": ("FinishedStarts", {"best": None}, "a FinishedStarts in it contradicts itself"),
     "weight": ("Statistics", {"weight": -1.0}, "the weight of the statistics' rows is -1.0"),
+    "passes": ("Record", {"passes": 2**70}, "a Record in it contradicts itself"),
+    "passes of the history": (
+        "HistoryEntry",
+        {"passes": -1},
+        "a HistoryEntry in it contradicts itself",
+    ),
+    "a number for weights": ("Mixture", {"weights": 0.5}, "the weights of a Mixture|dimension"),
     "no class": ("Content", {"record": {"class": "os", "parts": {}}}, "it has no 'os'"),
-    "no part": ("Content", {"record": {"class": "Record", "parts": {}}}, "missing 3 required"),
+    "no object": (
+        "Content",
+        {"record": {"items": True}},
+        "its document does not describe objects",
+    ),
+    "no part": (
+        "Content",
+        {"record": {"class": "Record", "parts": {}}},
+        "a Record has other fields",
+    ),
     "noise": (
         "Mixture",
         {"noise": {"class": "Noise", "parts": {"weight": 0.1, "density": None}}},

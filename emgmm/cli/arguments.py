@@ -5,16 +5,21 @@ from __future__ import annotations
 import argparse
 import codecs
 import math
+from array import array
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from emgmm.cli.terminal import abbreviate
 from emgmm.covariances import FAMILIES
 from emgmm.initialization import STARTS
 from emgmm.selection.estimator import MAX_ITER, TOL
 
 # Largest seed of NumPy's random number generator.
 MAX_SEED = 2**32 - 1
+
+# Largest number of iterations, of starts and of candidates at the same time.
+MAX_COUNT = 2**31 - 1
 
 # Largest number of values in a range of numbers of components.
 MAX_LENGTH = 1000
@@ -32,7 +37,7 @@ HELP = {
     "(default: %(default)s)",
     "--header": "whether the first line of a CSV file has the names of the columns (default: if "
     "its fields are not numbers)",
-    "--jobs": "candidates that are fitted at the same time",
+    "--jobs": "candidates that are fitted at the same time; -1 for one for each core (default: 1)",
     "--max-iter": f"most iterations of EM (default: {MAX_ITER})",
     "--model": "write the model as JSON, for predict",
     "--n-init": "starts per candidate (default: 1)",
@@ -80,7 +85,7 @@ class Parser(argparse.ArgumentParser):
 def check(valid: bool, text: str, problem: str) -> None:
     """Raise an error if the text of a value is not valid."""
     if not valid:
-        raise argparse.ArgumentTypeError(f"{text!r} {problem}")
+        raise argparse.ArgumentTypeError(f"{abbreviate(repr(text))} {problem}")
 
 
 def numbers(text: str) -> Sequence[int]:
@@ -108,11 +113,18 @@ def families(text: str) -> str | list[str]:
     return names(text)
 
 
+def whole_number(text: str, least: int, most: int) -> int:
+    """Return an integer of a range."""
+    value = least - 1
+    with suppress(ValueError):
+        value = int(text)
+    check(least <= value <= most, text, f"is not a whole number from {least} to {most}")
+    return value
+
+
 def seed(text: str) -> int:
     """Return a seed of the random number generator."""
-    valid = text.isdecimal() and int(text) <= MAX_SEED
-    check(valid, text, f"is not a whole number from 0 to {MAX_SEED}")
-    return int(text)
+    return whole_number(text, 0, MAX_SEED)
 
 
 def names(text: str) -> list[str]:
@@ -131,14 +143,18 @@ def non_negative(text: str) -> float:
 
 def positive_integer(text: str) -> int:
     """Return a positive integer."""
-    check(text.isdecimal() and int(text) > 0, text, "is not a whole number of at least 1")
-    return int(text)
+    return whole_number(text, 1, MAX_COUNT)
+
+
+def jobs(text: str) -> int:
+    """Return a number of candidates, or -1 for one for each core."""
+    return -1 if text.strip() == "-1" else positive_integer(text)
 
 
 def separator(text: str) -> str:
     """Return the character between the fields of a CSV file; ``tab`` stands for a tab."""
     character = "\t" if text == "tab" else text
-    valid = len(character) == 1 and character.isascii() and character not in '"\r\n'
+    valid = len(character) == 1 and character.isascii() and character not in '"\r\n\0'
     remedy = "give one ASCII character, such as ';', or the word tab"
     check(valid, text, f"cannot separate fields: {remedy}")
     return character
@@ -147,8 +163,10 @@ def separator(text: str) -> str:
 def encoding(text: str) -> str:
     """Return the normalized name of a text encoding."""
     name = ""
-    with suppress(LookupError, ValueError):
-        "a".encode(text)
+    with suppress(LookupError, ValueError, AttributeError):
+        # pyarrow decodes part by part, from memory that has no methods of bytes.
+        encoded: Any = array("B", "a".encode(text))
+        codecs.getincrementaldecoder(text)().decode(encoded)
         name = codecs.lookup(text).name
     check(name != "", text, "is not the name of an encoding, such as utf-8 or latin-1")
     return name

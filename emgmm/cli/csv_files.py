@@ -6,12 +6,13 @@ import csv
 import io
 import re
 from argparse import Namespace
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from emgmm.cli.terminal import CommandError, imported, note, printable
+from emgmm.cli.terminal import CommandError, counted, imported, note, printable
 
 # Largest size in bytes of a file that is read into memory. A larger file is converted to Parquet.
 IN_MEMORY = 2**26
@@ -22,6 +23,9 @@ FIRST = 2**20
 
 # Markers of missing values in addition to those of pyarrow.
 MISSING = ("?", "-", "--", ".", "na", "None", "none", "<NA>")
+
+# Characters that may surround a number.
+BLANKS = " \t"
 
 # Separators that an error suggests if the first line has them but not the given one, as values of
 # --sep.
@@ -61,8 +65,8 @@ def arrow() -> Any:
 
 def number_pattern(decimal: str) -> str:
     """Return a regular expression for a number with a decimal mark."""
-    digits = rf"(\d+[{decimal}]?\d*|[{decimal}]\d+)(e[+-]?\d+)?"
-    return rf"(?i)^\s*[+-]?({digits}|inf|infinity)\s*$"
+    digits = rf"([0-9]+[{decimal}]?[0-9]*|[{decimal}][0-9]+)(e[+-]?[0-9]+)?"
+    return rf"(?i)^[{BLANKS}]*[+-]?({digits}|inf|infinity)[{BLANKS}]*$"
 
 
 def missing_markers() -> list[str]:
@@ -70,26 +74,62 @@ def missing_markers() -> list[str]:
     return [*arrow().csv.ConvertOptions().null_values, *MISSING]
 
 
-def read(path: Path, form: Format, folder: Path) -> Any:
-    """Return the table in a file, or the path of a Parquet copy in `folder` if it is large."""
+def read(path: Path, form: Format, stack: ExitStack) -> Any:
+    """Return the table in a file, or the path of a Parquet copy if it is large.
+
+    The copy is removed when the stack is closed.
+    """
     if form.separator == form.decimal:
         raise CommandError(
             f"--sep and --decimal cannot both be {form.decimal!r}: give the character that "
             "separates the fields, as in --sep ';'"
         )
     form = with_header(path, form)
-    if path.stat().st_size > IN_MEMORY:
-        return convert(path, form, folder / "table.parquet")
-    table = arrow().csv.read_csv(path, *options(form))
+    try:
+        if path.stat().st_size > IN_MEMORY:
+            folder = stack.enter_context(TemporaryDirectory(prefix="emgmm-"))
+            return convert(path, form, Path(folder) / "table.parquet")
+        table = arrow().csv.read_csv(path, *options(form))
+    except arrow().ArrowInvalid:
+        check_records(path, form)
+        raise
     return table.rename_columns(names_of(table.schema, form))
+
+
+def check_records(path: Path, form: Format) -> None:
+    """Raise an error if a file has fewer than two lines, or lines with different numbers of fields.
+
+    pyarrow's own errors do not tell where the line is.
+    """
+    n_records = n_fields = line = 0
+    hint = ""
+    with path.open(encoding=decoder(form), errors="replace", newline="") as file:
+        records = csv.reader(file, delimiter=form.separator)
+        for record in records:
+            first, line = line + 1, records.line_num
+            if not record:
+                continue
+            n_records += 1
+            hint = "; a quote in it may not be closed" if "\n" in "".join(record) else ""
+            n_fields = n_fields or len(record)
+            if len(record) != n_fields:
+                problem = f"line {first} has {counted(len(record), 'field')}, not {n_fields}"
+                raise CommandError(f"{path} cannot be read as CSV: {problem}{hint}")
+    if n_records < 2:
+        problem = f"it has only one line{hint}" if n_records else "it is empty"
+        raise CommandError(f"{path} cannot be read as CSV: {problem}")
+
+
+def decoder(form: Format) -> str:
+    """Return the name of the encoding of a file without its byte order mark."""
+    return "utf-8-sig" if form.encoding == "utf-8" else form.encoding
 
 
 def first_line(path: Path, form: Format) -> list[str]:
     """Return the fields of the first line that is not empty; none if there is no such line."""
-    encoding = "utf-8-sig" if form.encoding == "utf-8" else form.encoding
     with path.open("rb") as file:
         start = file.read(FIRST)
-    text = start.decode(encoding, errors="strict" if len(start) < FIRST else "replace")
+    text = start.decode(decoder(form), errors="strict" if len(start) < FIRST else "replace")
     lines = text.splitlines()
     found = next((line for line in lines if line.strip()), "")
     likely = [option for character, option in SEPARATORS.items() if character in found]
@@ -112,7 +152,7 @@ def with_header(path: Path, form: Format) -> Format:
     if form.header != "auto":
         return form
     fields = [field for field in first if field not in missing_markers()]
-    numbers = [field for field in fields if re.match(number_pattern(form.decimal), field)]
+    numbers = [field for field in fields if re.fullmatch(number_pattern(form.decimal), field)]
     some = len(numbers) < len(fields) and all(field.strip().isdecimal() for field in numbers)
     if numbers and not is_range(numbers) and not some:
         note(
@@ -195,7 +235,7 @@ def is_convertible(texts: Any, kind: Any, decimal: str) -> bool:
         texts = pa.compute.replace_substring(texts, ".", "x")
         texts = pa.compute.replace_substring(texts, decimal, ".")
     with suppress(pa.ArrowInvalid):
-        pa.compute.utf8_trim_whitespace(texts).cast(kind)
+        pa.compute.utf8_trim(texts, BLANKS).cast(kind)
         return True
     return False
 

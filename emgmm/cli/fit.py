@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> None:
     add("--reg-covar", type=types.non_negative, metavar="RIDGE")
     add("--prior", choices=("conjugate",))
     add("--noise", choices=("uniform",))
-    add("--jobs", type=int, metavar="N")
+    add("--jobs", type=types.jobs, metavar="N")
     options = parser.parse_args(arguments)
     outputs.check(options, ("out", "model", "plot"), data=options.data)
     with tables.open_table(options.data, Format.of(options)) as table:
@@ -105,8 +105,9 @@ def fit(options: Namespace, table: tables.Table) -> None:
     if numbers[-1] < options.components[-1]:
         note(f"only {n_distinct} rows differ, so no more than {numbers[-1]} components are tried")
     total = sum(len({*distinct_families(families, K, len(rows.names)).values()}) for K in numbers)
-    # The bar is not shown if standard error is not a terminal.
-    bar = new_bar(total=total, file=sys.stderr, disable=None, leave=False, unit="fit")
+    # The bar is not shown if standard error is closed (True) or not a terminal (None).
+    disable = sys.stderr is None or None
+    bar = new_bar(total=total, file=sys.stderr, disable=disable, leave=False, unit="fit")
     grid = new_grid(options, numbers, families)
     with bar as grid.bar, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

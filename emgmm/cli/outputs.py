@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterable
@@ -14,11 +15,12 @@ from typing import IO, Any
 
 from emgmm.base import fitted_mixture
 from emgmm.cli.csv_files import arrow
+from emgmm.cli.rows import check_in_reach
 from emgmm.cli.tables import SUFFIXES as TABLES
 from emgmm.cli.tables import Table, is_text, matrix
 from emgmm.cli.terminal import FAILED, CommandError, imported, write_text
 from emgmm.estimator import GaussianMixture
-from emgmm.storage.files import replaced_together
+from emgmm.storage.files import reason, replaced_together
 
 # Contents of the files, by the names of the options with their paths, and suffixes of the paths.
 CONTENTS = {"out": "Labelled rows", "model": "Model", "plot": "Picture"}
@@ -74,17 +76,21 @@ def same(one: Path, other: Path) -> bool:
 def _check_place(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
     if suffixes and path.suffix.lower() not in suffixes:
         raise CommandError(f"{option} {path}: its name must end in {' or '.join(suffixes)}")
+    mode = 0
     try:
         place = Path(os.path.realpath(path)).parent  # after following links
-        path.exists()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            mode = path.stat().st_mode
     except (OSError, ValueError) as error:  # for example, a name that is too long
-        raise CommandError(f"{option} {path} cannot be written: {error}") from None
+        raise CommandError(f"{option} {path} cannot be written: {reason(error)}") from None
     for folder in (path.parent, place):
         if not folder.is_dir():
             raise CommandError(f"{option} {path}: there is no folder {folder}")
-    if path.is_dir():
-        raise CommandError(f"{option} {path}: that is a folder, give a file")
-    if not os.access(place if path.is_file() or not path.exists() else path, os.W_OK):
+    for is_kind, kind in ((stat.S_ISDIR, "folder"), (stat.S_ISSOCK, "socket")):
+        if is_kind(mode):
+            raise CommandError(f"{option} {path}: that is a {kind}, give a file")
+    is_replaced = not mode or stat.S_ISREG(mode)
+    if not os.access(place if is_replaced else path, os.W_OK):
         raise CommandError(f"{option} {path} cannot be written: permission denied")
 
 
@@ -97,7 +103,7 @@ def write(options: Namespace, **writers: Callable[[IO[bytes]], None]) -> None:
                 writers[name](file)
     except OSError as error:
         names = ", ".join(map(str, paths.values()))
-        raise CommandError(f"cannot write {names}: {error}", FAILED) from None
+        raise CommandError(f"cannot write {names}: {reason(error)}", FAILED) from None
     for name, path in paths.items():
         write_text(f"\n{CONTENTS[name]} written to {path}")
 
@@ -147,13 +153,16 @@ def write_table(
     file : file
         File object that replaces the file at ``--out`` once it is complete.
     """
-    pa, schema, mixture = arrow(), table.schema, fitted_mixture(model)
+    pa, schema, mixture, start = arrow(), table.schema, fitted_mixture(model), 0
     for name in names_added(mixture.n_components, noise=mixture.noise is not None):
         schema = schema.append(pa.field(name, pa.int64() if name == "label" else pa.float64()))
     sink = Sink(file, options.out.suffix.lower(), schema, safe=options.safe_csv)
     try:
         for batch in table.batches(table.names):
             rows = matrix(batch.select(names))
+            # Rows of weight 0 have no part in a fit, and may be anywhere.
+            check_in_reach(model.score_samples(rows), start, table.n_rows)
+            start += len(rows)
             found = [model.predict(rows), *model.predict_proba(rows).T]
             sink.write([*batch.columns, *map(pa.array, found)])
         sink.close()

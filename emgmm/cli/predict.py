@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +11,11 @@ from emgmm.base import fitted_mixture
 from emgmm.cli import outputs, tables
 from emgmm.cli.arguments import Parser
 from emgmm.cli.csv_files import Format
-from emgmm.cli.rows import read_finite
-from emgmm.cli.terminal import CommandError, write_text
+from emgmm.cli.rows import check_in_reach, read_finite
+from emgmm.cli.tables import check_file
+from emgmm.cli.terminal import CommandError, counted, write_text
 from emgmm.estimator import GaussianMixture
+from emgmm.storage.files import reason
 
 DESCRIPTION = "Label the rows of a table by a model that fit --model wrote."
 
@@ -22,6 +23,9 @@ EXAMPLE = """\
 examples:
   emgmm predict model.json more.csv
   emgmm predict model.json more.csv --out more_labelled.csv"""
+
+# Size of a number from which on it is printed with an exponent.
+LONG = 1e12
 
 DATA = "the table, .csv or .parquet, with the columns of the model"
 
@@ -42,25 +46,31 @@ def main(arguments: list[str]) -> None:
         table.check_columns(names, str(options.model))
         if options.out is not None:
             outputs.check_table(options, table, mixture.n_components, noise=noisy)
-        counts, total = np.zeros(mixture.n_densities, dtype=np.int64), 0.0
+        counts, total, start = np.zeros(mixture.n_densities, dtype=np.int64), 0.0, 0
         for rows, _ in read_finite(table, names):
-            total += float(model.score_samples(rows).sum())
+            log_densities = model.score_samples(rows)
+            check_in_reach(log_densities, start, table.n_rows)
+            start += len(rows)
+            total += float(log_densities.sum())
             counts += np.bincount(model.predict(rows) + noisy, minlength=len(counts))
-        write_text(f"{table.n_rows} rows, mean log-density {total / table.n_rows:.6f}")
-        for k, count in enumerate(counts, start=-int(noisy)):
+        mean = total / table.n_rows
+        figure = f"{mean:.6f}" if abs(mean) < LONG else f"{mean:.6g}"
+        write_text(f"{counted(table.n_rows, 'row')}, mean log-density {figure}")
+        for k, count in enumerate(counts.tolist(), start=-int(noisy)):
             name = "noise" if k < 0 else f"component {k}"
-            write_text(f"  {name:<12}  {count} rows")
+            write_text(f"  {name:<12}  {counted(count, 'row')}")
         outputs.write(options, out=partial(outputs.write_table, options, table, names, model))
 
 
 def load(path: Path) -> tuple[GaussianMixture, list[str]]:
     """Return the model in a file without the names of its columns, and these names."""
-    if not os.path.isfile(path):  # False also for text that cannot be a path
-        raise CommandError(f"there is no file {path}")
+    check_file(path)
     try:
         model = GaussianMixture.load(path)
     except ValueError as error:
         raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {reason(error)}") from None
     names = model.__dict__.pop("feature_names_in_", None)
     if names is None:
         raise CommandError(f"{path} does not name the columns of its data: fit it to a table")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from emgmm.cli.tables import Table, matrix
 from emgmm.cli.terminal import CommandError, abbreviate, join_names, note, wrap, write_text
 from emgmm.sources import blocks
+from emgmm.summary import LARGEST
 from emgmm.typing import Array, Integers
 
 # Largest number of values that are kept in memory; each pass over a larger table reads the file.
@@ -66,7 +68,8 @@ class InputRows:
         """Select the columns of a table to fit, and the column with the weights."""
         names, textual, identifiers = chosen_columns(table, options)
         weights = options.weights
-        rows = cls(names, table.n_rows, lambda: read_finite(table, names, weights), in_memory=False)
+        pieces = partial(read_finite, table, names, weights, largest=LARGEST**0.5)
+        rows = cls(names, table.n_rows, pieces, in_memory=False)
         if table.n_rows * len(names) <= IN_MEMORY:
             rows = rows.loaded()
         n_positive, varies, missing = survey(rows)
@@ -206,8 +209,13 @@ def survey(rows: InputRows) -> tuple[int, NDArray[np.bool_], Integers]:
     return n_positive, low < high, missing
 
 
-def read_finite(table: Table, names: list[str], weights: str | None = None) -> Iterator[Piece]:
-    """Yield rows, with NaN for missing values, and weights; raise an error for invalid ones."""
+def read_finite(
+    table: Table, names: list[str], weights: str | None = None, largest: float = np.inf
+) -> Iterator[Piece]:
+    """Yield rows, with NaN for missing values, and weights; raise an error for invalid ones.
+
+    Values whose absolute value exceeds `largest` are not valid.
+    """
     start = 0
     wanted = names if weights is None else [*names, weights]
     for batch in table.batches(list(dict.fromkeys(wanted))):
@@ -219,6 +227,13 @@ def read_finite(table: Table, names: list[str], weights: str | None = None) -> I
                 f"column {names[column]!r} is infinite in row {start + row + 1} of "
                 f"{table.n_rows}: remove such rows, or leave the field empty where the value is "
                 "not known"
+            )
+        found = np.argwhere(np.abs(values) > largest)
+        if len(found):
+            row, column = found[0]
+            raise CommandError(
+                f"column {names[column]!r} is {values[row, column]:g} in row {start + row + 1} of "
+                f"{table.n_rows}, whose square may overflow: express the column in other units"
             )
         counts = None
         if weights is not None:
@@ -232,3 +247,13 @@ def read_finite(table: Table, names: list[str], weights: str | None = None) -> I
                 )
         yield values, counts
         start += len(values)
+
+
+def check_in_reach(log_densities: Array, start: int, n_rows: int) -> None:
+    """Raise an error if the log-density of a row is -inf; `start` is the number of rows before."""
+    far = np.flatnonzero(np.isneginf(log_densities))
+    if len(far):
+        raise CommandError(
+            f"row {start + far[0] + 1} of {n_rows} is so far from all components that none is more "
+            "probable than another: remove such rows"
+        )

@@ -6,11 +6,11 @@ import csv
 import os
 import re
 import reprlib
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from emgmm.cli import csv_files
 from emgmm.cli.csv_files import Format, arrow, check_once, missing_markers, number_pattern
 from emgmm.cli.terminal import CommandError, join_names
+from emgmm.storage.files import reason
 from emgmm.typing import Array
 
 SUFFIXES = (".csv", ".parquet")
@@ -29,6 +30,16 @@ VALUES, ROWS = 2**19, 2**15
 BUFFER = 2**16
 
 ENCODING = "give the encoding of its text, as in --encoding latin-1"
+
+# Remedies for files that are not text in the expected encoding, by the first bytes.
+REMEDIES = {
+    b"\x1f\x8b": "it is compressed, decompress it first",
+    b"PK\x03\x04": "it is a workbook or another archive, save the table as CSV first",
+    b"PAR1": "it is a Parquet file, give it a name that ends in .parquet",
+    b"\xff\xfe\x00\x00": "give the encoding of its text, as in --encoding utf-32",
+    b"\xff\xfe": "give the encoding of its text, as in --encoding utf-16",
+    b"\xfe\xff": "give the encoding of its text, as in --encoding utf-16",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,12 +159,24 @@ class Table:
             )
 
 
+def check_file(path: Path) -> None:
+    """Raise an error if a path is not one of a regular file."""
+    try:
+        mode = path.stat().st_mode
+    except PermissionError as error:
+        raise CommandError(f"{path} cannot be read: {reason(error)}") from None
+    except (OSError, ValueError):  # the latter for text that cannot be a path
+        raise CommandError(f"there is no file {path}") from None
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise CommandError(f"{path} is {what}: give a file")
+
+
 @contextmanager
 def open_table(path: Path, form: Format) -> Iterator[Table]:
     """Open the table in a file."""
     arrow()
-    if not os.path.isfile(path):  # False also for text that cannot be a path
-        raise CommandError(f"there is no file {path}")
+    check_file(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise CommandError(f"{path}: its name must end in .csv or .parquet")
@@ -161,8 +184,7 @@ def open_table(path: Path, form: Format) -> Iterator[Table]:
         with reading(path):
             source: Any = path
             if suffix == ".csv":
-                folder = stack.enter_context(TemporaryDirectory(prefix="emgmm-"))
-                source = csv_files.read(path, form, Path(folder))
+                source = csv_files.read(path, form, stack)
             schema, n_rows = shape(source)
         check_once(path, schema.names)
         for field in schema:
@@ -189,15 +211,29 @@ def parquet_file(path: Path) -> Any:
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Report failures to read a file as errors of the command."""
+    pa = arrow()
     try:
         yield
-    except (arrow().ArrowException, csv.Error, OSError, UnicodeError) as error:
+    except (pa.ArrowException, csv.Error, OSError, UnicodeError) as error:
         what = " ".join(str(error).split())
-        encoded = isinstance(error, UnicodeError) or "UTF8" in what
-        hint = f"; {ENCODING}" if encoded and path.suffix.lower() == ".csv" else ""
-        raise CommandError(
-            f"{path} cannot be read as {path.suffix[1:].upper()}: {what}{hint}"
-        ) from None
+        if isinstance(error, OSError) and error.errno is not None:
+            what = reason(error) if error.filename else os.strerror(error.errno).lower()
+        elif path.suffix.lower() == ".csv":
+            if isinstance(error, UnicodeError) or "UTF8" in what:
+                what = f"it is not {getattr(error, 'encoding', 'utf-8')} text; {remedy(path)}"
+            elif isinstance(error, csv.Error):
+                most = csv.field_size_limit()
+                what = f"a field has more than {most} characters; a quote may not be closed"
+        elif not isinstance(error, pa.ArrowNotImplementedError):
+            what = "it is not a Parquet file, or it is damaged"
+        raise CommandError(f"{path} cannot be read as {path.suffix[1:].upper()}: {what}") from None
+
+
+def remedy(path: Path) -> str:
+    """Return what to do with a CSV file that is not text in the expected encoding."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    return next((text for first, text in REMEDIES.items() if start.startswith(first)), ENCODING)
 
 
 def is_text(kind: Any) -> bool:
@@ -215,7 +251,7 @@ def describe(value: Any, number: int, decimal: str) -> str:
         return f"{value.type} {where}"
     if not is_text(value.type):
         return f"{reprlib.repr(str(content))[1:-1]} {where}"
-    other = re.search(number_pattern("," if decimal == "." else "."), content)
+    other = re.fullmatch(number_pattern("," if decimal == "." else "."), content)
     return f"{reprlib.repr(content)} {where}{'; see --decimal' if other else ''}"
 
 

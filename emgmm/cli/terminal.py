@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any, TextIO
 
+from emgmm.storage.files import reason
+
 WIDTH = 100
 
 # Number of characters at either end of a long name that are printed.
@@ -42,7 +44,9 @@ def imported(purpose: str, package: str, *submodules: str) -> Any:
         return import_module(package)
     except ImportError:
         sentence = f"{purpose} needs {package}: pip install {package}"
-        raise CommandError(sentence, FAILED) from None
+    except Exception as error:  # for example, if its settings are not valid
+        sentence = f"{purpose} needs {package}, which cannot be imported: {error}"
+    raise CommandError(sentence, FAILED)
 
 
 def wrap(text: str, indent: str = "  ") -> str:
@@ -50,6 +54,11 @@ def wrap(text: str, indent: str = "  ") -> str:
     return textwrap.fill(
         text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and a noun, such as ``1 row`` or ``2 rows``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def printable(text: str) -> str:
@@ -68,20 +77,29 @@ def join_names(names: Iterable[str]) -> str:
     return ", ".join(map(abbreviate, names))
 
 
-def write_text(text: str, stream: TextIO | None = None, end: str = "\n") -> None:
-    """Write a text to standard output or to another stream, without control characters."""
-    stream = stream or sys.stdout
+def write_text(text: str, stream: str = "stdout", end: str = "\n") -> None:
+    """Write a text to a stream of `sys`, without control characters.
+
+    If nobody can read it, because the stream is closed or its reader has ended, the command
+    continues without it.
+    """
+    file: TextIO | None = getattr(sys, stream)
+    if file is None:
+        return
     text = "\n".join(map(printable, text.split("\n")))
-    encoding = stream.encoding or "utf-8"
+    encoding = file.encoding or "utf-8"
     try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, end=end)
-        stream.flush()
-    except BrokenPipeError:  # the reader has closed the pipe; the command still writes its files
+        if text or end:  # even writing nothing fails if there is no space
+            print(text.encode(encoding, "backslashreplace").decode(encoding), file=file, end=end)
+        file.flush()
+    except OSError as error:
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
+        os.dup2(null, file.fileno())
         os.close(null)
+        if stream == "stdout" and not isinstance(error, BrokenPipeError):
+            raise CommandError(f"the report cannot be written: {reason(error)}", FAILED) from None
 
 
 def note(text: str) -> None:
     """Write a note to standard error."""
-    write_text(wrap(f"note: {text}"), sys.stderr)
+    write_text(wrap(f"note: {text}"), "stderr")

@@ -140,7 +140,7 @@ def _register(stack: ExitStack, kind: type, reduced: Any) -> None:
     if kind in registered:
         stack.callback(copyreg.pickle, kind, registered[kind])
     else:
-        stack.callback(registered.pop, kind)
+        stack.callback(registered.pop, kind, None)
     copyreg.pickle(kind, reduced)
 
 

@@ -83,6 +83,8 @@ class Archive:
             raise
         except KeyError as error:
             raise DamagedError(f"it has no {str(error)[:40]}") from None
+        except (AttributeError, IndexError, TypeError):
+            raise DamagedError("its document does not describe objects") from None
         except Exception as error:  # a damaged file may cause any error
             raise DamagedError(shorten(str(error), 300) or type(error).__name__) from None
 
@@ -166,18 +168,24 @@ def construct(kind: Callable[..., Class], parts: Any) -> Class:
     Raises
     ------
     DamagedError
-        If a field does not have the type that the class declares.
+        If there are not the fields that the class declares, or one does not have its type.
     """
     if not isinstance(parts, Mapping):
         raise DamagedError(f"the fields of a {kind.__name__} are a {type(parts).__name__}")
     values = {}
     for name, value in parts.items():
-        hint = _hints(kind).get(name)
+        if name not in _hints(kind):
+            raise DamagedError(f"a {kind.__name__} has no field {name!r}")
+        hint = _hints(kind)[name]
         # A zero-dimensional array, as NumPy's arithmetic returns it, is stored as a number.
         is_array = isinstance(value, float) and get_origin(hint) is np.ndarray
         values[name] = np.float64(value) if is_array else value
         check_type(f"the {name} of a {kind.__name__}", values[name], hint)
-    return kind(**values)
+    try:
+        return kind(**values)
+    except TypeError:
+        names = ", ".join(map(str, parts)) or "none"
+        raise DamagedError(f"a {kind.__name__} has other fields ({names})") from None
 
 
 def check_type(name: str, value: Any, hint: Any) -> None:

@@ -32,7 +32,7 @@ from emgmm.mixture import Mixture
 from emgmm.sources import Source
 from emgmm.sources.digest import DigestedSource
 from emgmm.storage.archive import Archive, DamagedError, OtherVersionError, check_type
-from emgmm.storage.files import BusyError, NoLocksError, locked, replaced
+from emgmm.storage.files import BusyError, NoLocksError, locked, reason, replaced
 from emgmm.storage.models import encode
 from emgmm.storage.records import CLASSES, Content, FinishedRun, Record, check_record
 from emgmm.version import __version__
@@ -83,6 +83,8 @@ class Checkpoint(Recorder):
         self._content = self._read()
         self._finished: deque[FinishedRun] = deque()
         self._saved = monotonic()
+        self._owner = os.getpid()
+        self._has_failed = False
 
     def _read(self) -> Content | None:
         try:
@@ -131,7 +133,7 @@ class Checkpoint(Recorder):
         try:
             check_record(record, em, random)
             restored.set_state(record.random)
-        except (ValueError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise self._damaged(error) from None
         self.record = record
         self._finished.extend(record.finished)
@@ -175,29 +177,44 @@ class Checkpoint(Recorder):
         """Whether the fit has begun, but has no result from which it could continue."""
         return self.record is not None and not self.record.has_results
 
+    @property
+    def _is_owner(self) -> bool:
+        """Whether this process began the fit; one that was forked during it leaves the file."""
+        return os.getpid() == self._owner
+
     def save(self) -> None:
-        """Write the state of the fit to the file; a failure leads to a warning."""
-        if self.record is None or self._source.digest is None:
+        """Write the state of the fit to the file; the first failure leads to a warning."""
+        if self.record is None or self._source.digest is None or not self._is_owner:
             return
         content = Content(self.settings, self._source.digest, self.record)
         try:
+            self._check_regular()
             with replaced(self.path) as file:
                 self.archive.write(file, content)
         except OSError as error:
-            warn(self.path, "written", error)
+            if not self._has_failed:
+                warn(self.path, "written", error)
+            self._has_failed = True
         self._saved = monotonic()
+
+    def _check_regular(self) -> None:
+        """Raise OSError if something else, such as a pipe, has taken the place of the file."""
+        if self.path.exists() and not self.path.is_file():
+            raise OSError("it is not a regular file")
 
     def remove(self) -> None:
         """Remove the file after the end of the fit; a failure leads to a warning."""
         try:
-            self.path.unlink(missing_ok=True)
+            if self._is_owner:
+                self._check_regular()
+                self.path.unlink(missing_ok=True)
         except OSError as error:
             warn(self.path, "removed", error)
 
 
 def warn(path: Path, action: str, error: OSError, consequence: str = "the fit continues") -> None:
     """Warn that a checkpoint could not be written, removed or locked."""
-    message = f"The checkpoint {path} could not be {action} ({error}); {consequence}."
+    message = f"The checkpoint {path} could not be {action} ({reason(error)}); {consequence}."
     warnings.warn(message, CheckpointWarning, stacklevel=frames_to_user())
 
 

@@ -43,12 +43,22 @@ PREFIX, SUFFIX = ".emgmm-", ".partial"
 BINARY = getattr(os, "O_BINARY", 0)
 
 
+# With this flag, where there is one, a symbolic link in place of a lock file is not followed.
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
+
 class BusyError(OSError):
     """Another process or thread holds the lock on a path."""
 
 
 class NoLocksError(OSError):
     """The file system has no locks."""
+
+
+def reason(error: Exception) -> str:
+    """Return the reason for an error of the system in words, such as ``permission denied``."""
+    text = getattr(error, "strerror", None) or str(error)
+    return text[:1].lower() + text[1:]
 
 
 @contextmanager
@@ -167,19 +177,20 @@ def locked(path: Path) -> Iterator[None]:
     """
     path = Path(os.path.realpath(path))
     lock_path = path.with_name(f".{path.name}.lock")
-    handle = _open_locked(lock_path)
+    handle, owner = _open_locked(lock_path), os.getpid()
     try:
         yield
     finally:
-        with suppress(OSError):  # Windows does not remove open files
-            lock_path.unlink()
+        if os.getpid() == owner:  # a forked process leaves the lock to its parent
+            with suppress(OSError):  # Windows does not remove open files
+                lock_path.unlink()
         os.close(handle)
 
 
 def _open_locked(lock_path: Path) -> int:
     """Open and lock a lock file, and return its handle."""
     while True:
-        handle = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(lock_path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
         try:
             _lock(handle)
             # The previous holder may have removed the file between the two calls above.

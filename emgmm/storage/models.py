@@ -104,16 +104,26 @@ def decode(value: Any) -> Any:
     if keys == {"float"} and value["float"] in NOT_FINITE:
         return float(value["float"])
     if keys == {"set"} and isinstance(value["set"], list):
-        return {decode(item) for item in value["set"]}
+        if not {type(item) for item in value["set"]} <= {str}:
+            raise ValueError("a set contains other values than strings")
+        return set(value["set"])
     if keys == {"dtype", "shape", "values"}:
         return _array(**value)
     if len(keys) == 1 and isinstance(inner := next(iter(value.values())), dict):
-        items = {key: decode(item) for key, item in inner.items()}
+        items = {key: _decode_named(key, item) for key, item in inner.items()}
         if keys == {"items"}:
             return {RENAMED.get(key, key): item for key, item in items.items()}
         if keys == {"prior"} and items.keys() <= {*signature(NormalInverseWishart).parameters}:
             return NormalInverseWishart(**items)
     raise ValueError(f"an object with the keys {sorted(value)} is not a valid value")
+
+
+def _decode_named(name: str, value: Any) -> Any:
+    """Decode the value with a name, which an error message contains."""
+    try:
+        return decode(value)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _array(dtype: Any, shape: Any, values: Any) -> NDArray[Any]:

@@ -24,6 +24,9 @@ from emgmm.storage.restored import check_finite, check_mixture, check_statistics
 # Largest rounding error of sums of responsibilities.
 ROUNDING = 1e-6
 
+# Largest number of passes that an array of a history can contain.
+MAX_PASSES = np.iinfo(np.int64).max
+
 # Number of words of the state of the Mersenne twister, which is the longest of all generators.
 STATE_WORDS = 624
 
@@ -149,6 +152,8 @@ def _check_mixture(mixture: Mixture, em: EM) -> None:
 
 def _is_possible(part: Any, components: range) -> bool:
     """Whether the fields of an object are consistent."""
+    if not 0 <= getattr(part, "passes", 0) <= MAX_PASSES:
+        return False
     match part:
         case Record(finished=finished):
             return all(each.run is None or each.run.n_iter for each in finished[1:])

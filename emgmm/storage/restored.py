@@ -22,6 +22,13 @@ from emgmm.typing import Array
 # overflow.
 LARGEST = LARGEST_SUM**0.5
 
+# Name of an ending that no longer exists.
+FORMER = "DIAGONAL_SCALE"
+
+# Columns of tables, and the kinds of their types.
+HISTORY = {"objective": "f", "passes": "i", "event": "U"}
+STARTS = {"objective": "f", "n_iter": "i", "converged": "b", "ending": "U"}
+
 
 def check_mixture(mixture: Mixture) -> None:
     """Check that the parameters of a mixture are valid and consistent.
@@ -58,9 +65,15 @@ def check_possible(mixture: Mixture) -> None:
     check_finite("the noise's volume", box.sides, (D,))
     if (box.sides <= 0).any() or (box.edges is None) != (box.corner is None):
         raise ValueError("the noise's volume is not a box")
-    if box.edges is not None and box.corner is not None:
-        check_finite("the noise's edges", box.edges, (D, D))
-        check_finite("the noise's corner", box.corner, (D,))
+    if box.edges is None or box.corner is None:
+        return
+    for name, array, shape in (("edges", box.edges, (D, D)), ("corner", box.corner, (D,))):
+        check_finite(f"the noise's {name}", array, shape)
+        if box.proper:  # otherwise no squares of them are computed
+            check_squares(f"the noise's {name}", array)
+    log_volume = np.linalg.slogdet(box.edges).logabsdet
+    if not abs(log_volume + box.constant) <= mixture_attributes.AGREEMENT * D:
+        raise ValueError("the noise's volume is not that of its box")
 
 
 def check_finite(name: str, array: Array, shape: tuple[int, ...]) -> None:
@@ -131,17 +144,40 @@ def check_weight(name: str, weight: float) -> None:
         raise ValueError(f"the weight of {name} is {weight}")
 
 
+def check_history(fitted: Mapping[str, Any]) -> None:
+    """Check the attributes about the iterations of a fit.
+
+    Raises
+    ------
+    ValueError
+        If no fit can have led to them.
+    """
+    check_table("history_", fitted["history_"], HISTORY)
+    counts = {"n_iter_": fitted["n_iter_"], "history_'s passes": fitted["history_"]["passes"]}
+    if "_starts" in fitted:
+        starts = fitted["_starts"]
+        check_table("_starts", starts, STARTS)
+        counts["_starts' n_iter"] = starts["n_iter"]
+        unknown = {*starts["ending"].tolist()} - {*Ending.__members__, FORMER}
+        if unknown:
+            raise ValueError(f"_starts has the endings {sorted(unknown)}, which do not exist")
+    for name, values in counts.items():
+        least = min(np.ravel(values).tolist(), default=0)
+        if least < 0:
+            raise ValueError(f"{name} must not be negative, but there is {least}")
+
+
 def ending(name: str, *, converged: bool) -> Ending:
     """Return the ending with a name.
 
-    Earlier versions wrote DIAGONAL_SCALE in place of the ending of some fits under a prior.
+    Earlier versions wrote `FORMER` in place of the ending of some fits under a prior.
 
     Raises
     ------
     ValueError
         If there is no such ending.
     """
-    if name == "DIAGONAL_SCALE":
+    if name == FORMER:
         return Ending.CONVERGED if converged else Ending.MAX_ITER
     if name not in Ending.__members__:
         raise ValueError(f"ending_ is {name!r}, but must be one of {list(Ending.__members__)}")
