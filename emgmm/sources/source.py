@@ -147,7 +147,8 @@ def _distinct(n_rows: int, size: int, random: np.random.RandomState) -> Integers
     numbers = np.empty(0, dtype=np.int64)
     while len(numbers) < size:
         more = random.randint(n_rows, size=size - len(numbers), dtype=np.int64)
-        numbers = np.union1d(numbers, more)
+        numbers = np.sort(np.concatenate((numbers, more)))  # `numpy.unique` takes 60 times as long
+        numbers = numbers[np.diff(numbers, prepend=-1) > 0]
     return numbers
 
 
