@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,13 @@ LARGEST_VALUE = 1e130
 
 # A feature is constant if its range, relative to its largest absolute value, is at most this.
 CONSTANT = 8 * EPS
+
+
+@lru_cache(maxsize=4)
+def _ones(n: int) -> Array:
+    ones = np.ones(n)
+    ones.flags.writeable = False
+    return ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,28 +87,29 @@ class DataSummary:
         cls, rows: Array, family: Family, weights: Array | None = None, *, complete: bool = True
     ) -> DataSummary:
         """Return the summary of a (D, B) block of rows of positive weight."""
-        rows = np.ascontiguousarray(rows, dtype=np.float64)
+        rows = np.array(rows, dtype=np.float64, order="C")  # which are overwritten by deviations
         n_features, n_rows = rows.shape
-        row_weights = np.ones(n_rows) if weights is None else weights
+        row_weights = _ones(n_rows) if weights is None else weights
         weight = float(n_rows if weights is None else weights.sum())
+        smaller, larger = (np.minimum, np.maximum) if complete else (np.fmin, np.fmax)
+        low = smaller.reduce(rows, axis=1, initial=np.inf)
+        high = larger.reduce(rows, axis=1, initial=-np.inf)
         pair_weights = None
         if complete:
             observed = np.full(n_features, weight)
             sums = np.add.reduce(rows, axis=1) if weights is None else rows @ weights
             mean = sums / (weight or 1.0)
-            deviations = rows - mean[:, None]
+            rows -= mean[:, None]
         else:
             seen = np.logical_not(np.isnan(rows))
             n_rows = int(np.count_nonzero(seen.any(axis=0)))
             observed, sums = seen @ row_weights, np.where(seen, rows, 0.0) @ row_weights
             mean = np.divide(sums, observed, out=np.zeros(n_features), where=observed > 0)
-            deviations = np.where(seen, rows - mean[:, None], 0.0)
+            rows -= mean[:, None]
+            rows[np.logical_not(seen)] = 0.0
             pair_weights = (seen * row_weights) @ seen.T
-        squares = deviations**2 @ row_weights
-        scatter = family.structure.weigh(deviations, row_weights)
-        smaller, larger = (np.minimum, np.maximum) if complete else (np.fmin, np.fmax)
-        low = smaller.reduce(rows, axis=1, initial=np.inf)
-        high = larger.reduce(rows, axis=1, initial=-np.inf)
+        squares = np.einsum("ji,ji,i->j", rows, rows, row_weights)
+        scatter = family.structure.weigh(rows, row_weights)
         moments = (observed, mean, scatter, squares, low, high)
         summary = cls(weight, n_rows, *moments, family.structure, pair_weights)
         return summary._without_cross_moments()

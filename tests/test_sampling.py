@@ -90,6 +90,27 @@ def test_nested_samples_of_all_levels():
     assert rows[0] < rows[1] < {row.tobytes() for row in X}
 
 
+@pytest.mark.parametrize("tol", [1e-3, 1e-12])
+def test_samples_are_drawn_when_they_are_needed_and_each_is_a_pass(tol, monkeypatch):
+    made, sizes = [], []
+    total, sample = ArraySource.sum, ArraySource.sample
+
+    def counted(self, *arguments):
+        made.append(self.n_rows)
+        return total(self, *arguments)
+
+    def drawn(self, limit, random):
+        if self.n_rows == len(X):
+            sizes.append(limit)
+        return sample(self, limit, random)
+
+    monkeypatch.setattr(ArraySource, "sum", counted)
+    monkeypatch.setattr(ArraySource, "sample", drawn)
+    model = fit(GaussianMixture(3, random_state=0, tol=tol), X)
+    assert sizes == ([2000] if tol == 1e-3 else [2000, 8000])
+    assert model.history_["passes"][-1] == made.count(len(X)) + len(sizes)
+
+
 def em_and_reference(name, noise=None):
     em = em_of(ArraySource(NOISY), Problem(FAMILIES[name], 3, noise=noise))
     model = GaussianMixture(3, covariance_type=name, noise=noise, random_state=0, max_iter=20)

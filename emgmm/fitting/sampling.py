@@ -69,7 +69,8 @@ class Samples:
     """Nested random samples of the rows, from the smallest to the largest one.
 
     The smallest sample has as many rows as a start uses. All sources of the same rows have the same
-    samples, because rows are drawn by their numbers.
+    samples, because rows are drawn by their numbers. Each sample is drawn when it is needed, by a
+    pass over the rows; the same seed makes them nested.
 
     Parameters
     ----------
@@ -80,23 +81,22 @@ class Samples:
     """
 
     def __init__(self, em: EM, seed: int) -> None:
-        self.em = em
+        self.em, self.seed = em, seed
         source = em.source
         most = LARGEST_BYTES // (source.n_features * source.dtype.itemsize)
-        most = max(START_ROWS, min(most, int(source.n_rows * LARGEST_FRACTION)))
-        self.strides = [1]
-        while most // (self.strides[0] * GROWTH) >= START_ROWS:
-            self.strides.insert(0, self.strides[0] * GROWTH)
-        n_rows = START_ROWS * self.strides[0]
-        self.rows = source.sample(n_rows, np.random.RandomState(seed))
+        most = min(most, int(source.n_rows * LARGEST_FRACTION))
+        self.sizes = [START_ROWS]
+        while self.sizes[-1] * GROWTH <= most:
+            self.sizes.append(self.sizes[-1] * GROWTH)
         self._maps: dict[int, SampleEM] = {}
 
     def __len__(self) -> int:
-        return len(self.strides)
+        return len(self.sizes)
 
     def __getitem__(self, level: int) -> SampleEM:
         if level not in self._maps:
-            rows = self.rows.take(slice(None, None, self.strides[level]))
+            random = np.random.RandomState(self.seed)
+            rows = self.em.source.sample(self.sizes[level], random)
             self._maps = {level: SampleEM(self.em, rows)}
         return self._maps[level]
 
@@ -125,10 +125,10 @@ def leaps(
     report: Report,
     record: Callable[[Progress], None] | None = None,
 ) -> Run:
-    """Make steps on samples until one of them gains much less than `tol`.
+    """Make steps on samples until one of them changes the objective by much less than `tol`.
 
-    A step that does not increase the objective is discarded, and a larger sample follows. The last
-    two iterations that `max_iter` allows are left for EM.
+    A step that does not increase the objective is discarded, and a larger sample follows, which
+    takes another pass. The last two iterations that `max_iter` allows are left for EM.
     """
     state, entries = progress.state, progress.entries[: progress.n_iter + 1]
     assert isinstance(state, Sampled)
@@ -148,12 +148,13 @@ def leaps(
             report.iteration(len(entries) - 1, gain)
             if report.end_iteration(so_far):
                 return so_far()
-            if gain < NEGLIGIBLE_GAIN * rules.tol:
-                break
+        if abs(gain) < NEGLIGIBLE_GAIN * rules.tol:
+            break
         if 0 < gain <= SLOW * gain_before:
             continue
         if state.level + 1 < len(samples):
             state = replace(state, level=state.level + 1)
+            em.passes += 1
         elif not 0 < gain <= FUTILE * gain_before:
             break
     ending = Ending.MAX_ITER if len(entries) > 1 else Ending.START_ONLY
