@@ -182,6 +182,7 @@ class NaturalChart:
         assert isinstance(step, NaturalStep)
         return self.vector(step.sums.products), step.natural.e_step.natural_parameters.T.ravel()
 
+    @checked_afterwards
     def leap(self, vector: Array, before: Step) -> Step | None:
         """Return the step to the M-step of extrapolated sums, or None if it has to be examined."""
         if not np.isfinite(vector).all():

@@ -70,13 +70,14 @@ class NaturalSteps:
         self.family, self.summary, self.ridge = em.family, em.summary, em.m_step.ridge
         self.e_step, self.centre = e_step, e_step.centre
         self.weight, self.dtype = em.summary.weight, em.m_step.dtype
+        self.is_double = self.dtype == np.float64
         self.distances = self.summary.max_distances(self.summary.mean)
         self.n_features = len(self.distances)
         self.reach = self.distances + ROUNDING_REACH * np.abs(self.summary.mean)
         # Such covariances are moments: no standard deviation exceeds the largest distance from the
         # mean, except by the ridge.
         has_own_moments = self.family.stacked(len(e_step.means)) is self.family
-        self.is_direct = has_own_moments and self.dtype == np.float64
+        self.is_direct = has_own_moments and self.is_double
         self.reach_of_moments = self.reach + self.distances + math.sqrt(self.ridge)
         self.constant = -0.5 * self.n_features * LOG_2_PI
 
@@ -183,7 +184,7 @@ class NaturalSteps:
 
     def _rounded(self, array: Array) -> Array:
         """Return an array as a mixture of the type of the rows would hold it, in float64."""
-        return array.astype(self.dtype, copy=False).astype(np.float64, copy=False)
+        return array if self.is_double else array.astype(self.dtype).astype(np.float64)
 
     def _covariances(self, products: Array, means: Array, before: Array | None) -> Array:
         """Return the family's estimate, with the ridge, given means relative to the centre."""

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
-from emgmm.acceleration.step import Step, em_step
+from emgmm.acceleration.step import Step, em_step, step_after
 from emgmm.em import EM
+from emgmm.tolerances import checked_afterwards
 
 # Function of the objective and of the number of passes after a step: whether it is the last one.
 Ends = Callable[[float, int], bool]
@@ -18,6 +19,7 @@ def never(objective: float, passes: int) -> bool:  # noqa: ARG001
     return False
 
 
+@checked_afterwards
 def plain_steps(em: EM, step: Step, number: int, ends: Ends = never) -> Step:
     """Return the step after further plain steps of EM, each of which takes one pass.
 
@@ -34,7 +36,7 @@ def plain_steps(em: EM, step: Step, number: int, ends: Ends = never) -> Step:
         whether it is the last one.
     """
     for _ in range(number):
-        step = em_step(em, step)
+        step = step_after(em, step)
         if ends(step.objective, step.passes):
             break
     return step

@@ -86,11 +86,13 @@ def evaluate(em: EM, mixture: Mixture, event: str = PLAIN) -> Step:
     return Step(mixture, statistics, em.objective(mixture, statistics), em.passes, event)
 
 
-@checked_afterwards
 def natural_step(
     em: EM, steps: NaturalSteps, products: Array, before: Array | None, event: str = PLAIN
 ) -> NaturalStep | None:
-    """Return the step from sums of responsibilities times phi; see `NaturalSteps.after`."""
+    """Return the step from sums of responsibilities times phi; see `NaturalSteps.after`.
+
+    The caller has to be `checked_afterwards`.
+    """
     natural = steps.after(products, before)
     if natural is None:
         return None
@@ -98,8 +100,14 @@ def natural_step(
     return NaturalStep(steps, natural, sums, em.passes, event)
 
 
+@checked_afterwards
 def em_step(em: EM, step: Step) -> Step:
     """Return the plain EM step that follows another step."""
+    return step_after(em, step)
+
+
+def step_after(em: EM, step: Step) -> Step:
+    """Return the same for a caller that is `checked_afterwards` itself."""
     following = None
     if isinstance(step, NaturalStep):
         following = natural_step(em, step.steps, step.sums.products, step.natural.covariances)
