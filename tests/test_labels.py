@@ -220,6 +220,18 @@ def test_hard_labels_are_responsibilities_of_zero_and_one():
     assert relative_error(one, other) < 1e-9
 
 
+def test_labels_of_a_single_component_are_responsibilities_of_one():
+    """Few rows are labelled, and some of these are empty."""
+    rows = np.where(np.random.default_rng(0).random(X.shape) < 0.5, np.nan, X)
+    labels = np.full(len(X), -1)
+    labels[:8] = 0
+    rows[:5] = np.nan
+    one = fit(GaussianMixture(1, max_iter=3), rows, labels=labels)
+    known = np.where(labels < 0, np.nan, 1.0)[:, None]
+    other = fit(GaussianMixture(1, max_iter=3), rows, labels=known)
+    np.testing.assert_array_equal(one.lower_bounds_, other.lower_bounds_)
+
+
 def test_responsibilities_are_scaled_to_sum_to_one():
     known = some_responsibilities()
     one = fit(GaussianMixture(K, tol=1e-8), X, labels=known)

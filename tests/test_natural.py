@@ -186,6 +186,17 @@ def test_a_mixture_that_has_to_be_examined_is():
     assert steps.products(step.statistics.about(em.summary.mean + 1.0, em.family)) is None
 
 
+@pytest.mark.parametrize("scale", [1e-16, 1e-13, 1e-11, 1e11, 1e13, 1e17])
+def test_units_do_not_matter_in_float32(scale):
+    """Squares of the smallest and the largest leave the range of float32."""
+    X = clusters(200, 3, 3, spread=1.5).astype(np.float32)
+    common = {"reg_covar": 0.0, "tol": 1e-6, "random_state": 0}
+    expected = fit(GaussianMixture(3, **common), X)
+    model = fit(GaussianMixture(3, **common), X * np.float32(scale))
+    np.testing.assert_allclose(model.means_ / scale, expected.means_, rtol=1e-3, atol=1e-3)
+    assert model.lower_bound_ + 3 * np.log(scale) == pytest.approx(expected.lower_bound_, abs=1e-4)
+
+
 def test_many_natural_parameters_are_left_to_the_ordinary_step():
     X = np.random.default_rng(0).normal(size=(300, 60))
     for n_components, is_served in ((8, True), (9, False)):

@@ -20,9 +20,9 @@ from emgmm.threads import cached_property
 from emgmm.tolerances import EPS, MAX_ERROR
 from emgmm.typing import Array
 
-# Smallest and largest distance of a row from the mean of all rows with which no factor of a
-# precision and no square leaves the range of float64.
-SMALLEST, LARGEST = 1e-100, 1e100
+# Largest distance of a row from the mean of all rows with which no factor of a precision and no
+# square leaves the range of a type; its inverse is the smallest distance.
+LARGEST = {np.dtype(np.float64): 1e100, np.dtype(np.float32): 1e12}
 
 # Largest number of natural parameters. With more, arithmetic takes the time, and not calls.
 MOST = 2**14
@@ -96,8 +96,8 @@ class NaturalSteps:
         if e_step is None or isinstance(e_step, DeviceEStep):  # whose sums are on the device
             return None
         steps = cls(em, e_step)
-        in_range = steps.distances.min() > SMALLEST and steps.distances.max() < LARGEST
-        return steps if in_range else None
+        largest, distances = LARGEST[steps.dtype], steps.distances
+        return steps if 1 / largest < distances.min() and distances.max() < largest else None
 
     @cached_property
     def scatter(self) -> Array:

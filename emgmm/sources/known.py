@@ -152,7 +152,8 @@ class LabelRules:
         found = np.zeros((len(array), self.n_densities))
         found[:, : array.shape[1]] = array
         unknown = np.isnan(array).all(axis=1)
-        found[unknown] = np.nan
+        # All rows belong to a single component, with labels as with responsibilities.
+        found[unknown] = np.nan if self.n_densities > 1 else 1.0
         with np.errstate(over="ignore", invalid="ignore"):
             totals = found.sum(axis=1)
             right = (found >= 0).all(axis=1) & (np.abs(totals - 1) <= NORMALIZED)
