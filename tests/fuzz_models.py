@@ -279,7 +279,8 @@ def judge_distributions(judge, case, random):
     if not proper and model.noise_weight_ < 1e-12:  # noise that a fit gave up is left out
         return
     some = sorted(random.permutation(D)[: random.integers(1, D + 1)].tolist())
-    small = judge.call("marginal", model.marginal, some, refused=len(some) < D and not proper)
+    unknown = callable(model.noise) and len(some) < D  # only a function has no known marginals
+    small = judge.call("marginal", model.marginal, some, refused=unknown)
     if small is not FAILED and len(rows):
         seen = np.full(rows.shape, np.nan)
         seen[:, some] = rows[:, some]
@@ -305,6 +306,7 @@ def judge_distributions(judge, case, random):
         return
     if model.noise is None and len(rows):
         got = judge.call("logpdf", distribution.logpdf, rows if D > 1 else rows[:, 0])
+        truth = truth - np.log(model.weights_.sum())  # those of single rows do not sum to one
         near = got is FAILED or (np.abs(got - truth) <= 1e3 * slack * (1 + np.abs(truth))).all()
         judge.demand(near, "logpdf", f"{got} for {truth}")
         mean = judge.call("mean", distribution.mean)

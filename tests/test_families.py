@@ -538,3 +538,15 @@ def test_axes_of_columns_in_units_that_are_too_far_apart_are_refused(name, prior
     with pytest.raises(ValueError, match="scale the input data"):
         fit(model, X * [1.0, 1e10])
     assert np.isfinite(fit(model, X * [1.0, 1e4]).lower_bound_)
+
+
+@pytest.mark.parametrize("structure", [DENSE, DIAGONAL, ISOTROPIC])
+def test_variances_are_compared_to_tiny_ones(structure):
+    """The products of factors and covariances leave the range, and not only their eigenvalues."""
+    covariances = structure.weigh(np.eye(2), np.array([1e4, 1e10]))[None]
+    reference = structure.precisions_cholesky(1e-302 * structure.weigh(np.eye(2), np.ones(2))[None])
+    variances = structure.variances(1e-302 * structure.weigh(np.eye(2), np.ones(2))[None], 2)
+    with np.errstate(over="ignore"):
+        found = structure.min_variance(covariances, reference[0], 2)
+        expected = (structure.variances(covariances, 2) / variances).min()
+    assert found == pytest.approx(expected)

@@ -18,19 +18,17 @@ from emgmm.typing import Array
 def to_monomials(structure: Structure, elements: Array) -> Array:
     """Return the sums of monomials, (K, n_monomials), that scatter elements hold."""
     if structure == DENSE:
-        i, j = np.triu_indices(elements.shape[1])
-        return elements[:, i, j]
+        return elements[:, *np.triu_indices(elements.shape[1])]
     return elements.reshape(len(elements), -1)
 
 
 def from_factors(structure: Structure, means: Array, factors: Array) -> tuple[Array, Array]:
     """Return the coefficients of 1 and y, and the precisions U U^T, given U of each or of all."""
     precisions = structure.precisions(factors)
-    linear = np.empty((len(means), 1 + means.shape[1]))
-    linear[:, 1:] = structure.apply(precisions, means)
-    squares = np.add.reduce(linear[:, 1:] * means, axis=1)
-    linear[:, 0] = structure.log_det(factors, means.shape[1]) - 0.5 * squares
-    return linear, precisions
+    linear = structure.apply(precisions, means)
+    squares = np.add.reduce(linear * means, axis=1)
+    constants = structure.log_det(factors, means.shape[1]) - 0.5 * squares
+    return np.concatenate([constants[:, None], linear], axis=1), precisions
 
 
 def from_moments(
@@ -58,9 +56,9 @@ def from_moments(
         return _from_dense_moments(moments, n_features, ridge)
     means = moments[:, 1 : 1 + n_features]
     second = structure.from_monomials(moments[:, 1 + n_features :], n_features)
-    scatter = second - structure.outer(means)
-    covariances = structure.estimate(scatter, np.ones(len(means)), n_features)
-    factors = structure.precisions_cholesky(structure.add_ridge(covariances, ridge))
+    scatter, counts = second - structure.outer(means), np.ones(len(means))
+    covariances = structure.add_ridge(structure.estimate(scatter, counts, n_features), ridge)
+    factors = structure.precisions_cholesky(covariances)
     linear, precisions = from_factors(structure, means, factors)
     parameters = np.concatenate([linear, structure.coefficients(precisions)], axis=1)
     return parameters, structure.variances(precisions, n_features)

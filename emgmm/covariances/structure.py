@@ -238,9 +238,8 @@ class Structure(ABC):
 
         It is their sum, for `DENSE` at most multiplied by D.
         """
-        n_features = reach.shape[1]
-        terms = self.dense(precisions_cholesky, n_features) * reach[:, :, None]
-        return n_features * float(np.vdot(terms, terms))
+        terms = self.dense(precisions_cholesky, reach.shape[1]) * reach[:, :, None]
+        return reach.shape[1] * float(np.vdot(terms, terms))
 
     def variances(self, elements: Array, n_features: int) -> Array:
         """Return the diagonals of K matrices, (K, D)."""
@@ -273,9 +272,10 @@ class Structure(ABC):
 
     def min_variance(self, covariances: Array, precision_cholesky: Array, n_features: int) -> Array:
         """Return the smallest eigenvalue of U^T covariance_k U, (K,), for one factor U."""
-        factor = self.dense(precision_cholesky, n_features)
-        whitened = factor.T @ self.dense(covariances, n_features) @ factor
-        return np.linalg.eigvalsh(whitened)[:, 0]
+        scale = np.abs(precision_cholesky).max()  # products with larger entries may overflow
+        U = self.dense(precision_cholesky / scale, n_features)
+        eigenvalues = np.linalg.eigvalsh(U.T @ self.dense(covariances, n_features) @ U)
+        return eigenvalues[:, 0] * scale * scale
 
     def min_rows(self, n_features: int) -> int:
         """Return the number of rows in general position that make a covariance definite."""
