@@ -30,6 +30,10 @@ from emgmm.summary import DataSummary
 from emgmm.tolerances import FLOATS
 from emgmm.typing import Array
 
+# Largest entry below the diagonal of a factor, relative to the largest one of its row, that is
+# attributed to rounding.
+ROUNDING = 1e-10
+
 
 def labelled_source(
     estimator: BaseEstimator,
@@ -309,8 +313,10 @@ def precisions_cholesky(value: Any, family: Family, n_components: int, n_feature
             precisions = family.precisions(array.astype(np.float64))
             return cholesky_of_precisions(precisions, family, n_components, n_features)
         wanted = "upper triangular with a positive diagonal"
-        below = np.tril(stacked, -1) == 0
+        limits = ROUNDING * np.abs(stacked).max(axis=2, keepdims=True)
+        below = np.abs(np.tril(stacked, -1)) <= limits
         right = (np.diagonal(stacked, axis1=1, axis2=2) > 0) & below.all(axis=1)
+        array = family.unstack(np.triu(stacked))
     else:
         wanted, right = "positive", stacked > 0
     wrong = np.logical_not(right.reshape(len(stacked), -1).all(axis=1))

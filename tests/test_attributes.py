@@ -255,6 +255,19 @@ def test_factors_may_be_lower_triangular(covariance_type):
         made.predict(X)
 
 
+def test_rounding_below_the_diagonal_of_factors_is_no_fault():
+    """As `numpy.linalg.inv` of a lower triangular factor leaves it, in whatever units."""
+    rows = X * np.array([1e-5, 1.0, 1e5])
+    model = fit(GaussianMixture(K, random_state=0), rows)
+    expected, factors = model.score_samples(rows), model.precisions_cholesky_.copy()
+    lower = np.tril(np.ones((D, D)), -1) * np.abs(factors).max(axis=2, keepdims=True)
+    model.precisions_cholesky_ = factors + 1e-14 * lower
+    np.testing.assert_array_equal(model.score_samples(rows), expected)
+    model.precisions_cholesky_ = factors + 1e-6 * lower
+    with pytest.raises(ValueError, match="upper triangular"):
+        model.score_samples(rows)
+
+
 def crooked(cholesky):
     changed = cholesky.copy()
     changed[1] = changed[1].T
