@@ -628,6 +628,10 @@ def judge_model(judge, model, case):
         inside = (model.means_ >= low - slack) & (model.means_ <= high + slack)
         prior = case.parameters.get("weight_concentration", 1)
         occupied = model.weights_ > (1e-9 if prior == 1 else np.inf)  # else it may have no row
+        fixed = model.fixed or {}
+        occupied &= ~np.asarray(
+            fixed.get("means", False) if isinstance(fixed, dict) else "means" in fixed
+        )
         judge.demand(inside[occupied].all(), "a mean lies outside the data's box", model.means_)
     return True
 

@@ -76,13 +76,6 @@ class _Rotated(Family):
         least = EPS * variances.shape[1] * variances.max(axis=1)
         self.require_definite(variances.min(axis=1) > least)
 
-    def _variances(
-        self, profiles: Array, counts: Array, n_features: int, before: Array | None = None
-    ) -> Array:
-        """Return the variances along the axes, (K, D), given the scatters along them."""
-        pooled = self.along.pool(profiles)
-        return self.along.estimate(pooled, counts, n_features, before)
-
 
 class OwnAxes(_Rotated):
     """Covariances whose axes differ between components: EEV and VEV.
@@ -101,7 +94,8 @@ class OwnAxes(_Rotated):
         profiles, axes = np.linalg.eigh(scatter)
         self._check_eigenvalues(profiles)
         earlier = None if before is None else np.linalg.eigvalsh(before)
-        variances = self._variances(np.maximum(profiles, 0.0), counts, n_features, earlier)
+        pooled = self.along.pool(np.maximum(profiles, 0.0))
+        variances = self.along.estimate(pooled, counts, n_features, earlier)
         self._check_resolved(variances)
         return _from_axes(axes, variances)
 
@@ -141,7 +135,8 @@ class CommonAxes(_Rotated):
                 candidates = candidates[np.argsort(rounded, kind="stable")]
         axes = candidates[0]
         profiles = _diagonals(axes.T @ scatter @ axes)
-        variances = self._variances(np.maximum(profiles, 0.0), counts, n_features)
+        self.require_definite(profiles > _least(profiles))
+        variances = self.along.estimate(self.along.pool(profiles), counts, n_features)
         self._check_resolved(variances)
         return _from_axes(axes[None], variances)
 
@@ -151,9 +146,7 @@ class CommonAxes(_Rotated):
         `profiles` are the scatters along the axes. A component without variance along an axis is
         assigned one of the size of rounding errors.
         """
-        pooled = np.maximum(profiles, 0.0).sum(axis=1)  # rounding may make profiles negative
-        least = EPS * (pooled + EPS * pooled.sum(axis=1, keepdims=True)) + NO_VARIANCE
-        bounded = np.maximum(profiles, least[:, None, :])
+        bounded = np.maximum(profiles, _least(profiles))
         return self.along.estimate_each(bounded, counts, profiles.shape[2])
 
     def _cost(self, variances: Array, counts: Array) -> Array:
@@ -202,6 +195,16 @@ def initial_axes(scatter: Array, before: Array | None) -> Array:
         candidates.append(axes[None])
     candidates += [np.linalg.eigh(matrices)[1] for matrices in (scatter.sum(axis=0)[None], scatter)]
     return np.concatenate(candidates)
+
+
+def _least(profiles: Array) -> Array:
+    """Return the smallest scatters along the axes that are not rounding errors, (..., 1, D).
+
+    `profiles` are the scatters along the axes, (..., K, D).
+    """
+    # Rounding may make profiles negative.
+    pooled = np.maximum(profiles, 0.0).sum(axis=-2, keepdims=True)
+    return EPS * (pooled + EPS * pooled.sum(axis=-1, keepdims=True)) + NO_VARIANCE
 
 
 def _diagonals(matrices: Array) -> Array:
