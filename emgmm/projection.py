@@ -370,8 +370,15 @@ def separating(
     of_means = between(shares, means @ whiten)
     covariances = whiten.T @ mixture.dense_covariances().astype(np.float64) @ whiten
     deviations = covariances - np.tensordot(shares, covariances, axes=1)
-    kernel = 2 * mean_share * of_means @ of_means
-    kernel += 2 * (1 - mean_share) * np.tensordot(shares, deviations @ deviations, axes=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        kernel = 2 * mean_share * of_means @ of_means
+        kernel += 2 * (1 - mean_share) * np.tensordot(shares, deviations @ deviations, axes=1)
+    if not np.isfinite(kernel).all():
+        raise ValueError(
+            "The covariances of the components, in units of those of X, are too large for a "
+            "projection: pass the rows that were fitted, and rescale columns whose variance is far "
+            "below reg_covar."
+        )
     eigenvalues, vectors = np.linalg.eigh(kernel)
     directions = (whiten @ vectors[:, ::-1]).T
     coefficients = directions * rounded

@@ -230,6 +230,21 @@ def test_two_equal_gaussians_have_two_modes_beyond_two_standard_deviations():
             assert ratio == pytest.approx(np.log(2) - distance**2 / 8, rel=1e-6)
 
 
+def test_variances_of_a_far_wider_gaussian_keep_their_digits():
+    """A Gaussian with the moments of two components, one of which is 1e9 sd away along one axis."""
+    offset = np.array([0.9, -18.0, 4.8, 1e9])
+    far = Gaussian.of(
+        np.array([0.5, 0.5]), np.stack([np.zeros(4), offset]), np.stack([np.eye(4)] * 2)
+    )
+    one = Gaussian(0.5, np.zeros(4), np.eye(4))
+    for first, second in ((one, far), (far, one)):
+        pair = Pair.of(first, second)
+        assert (pair.variances > 0).all()
+        assert np.isfinite([pair.log_bhattacharyya, pair.log_ridgeline_ratio]).all()
+    variances = np.sort(Pair.of(one, far).variances)
+    assert variances[-1] == pytest.approx(1 + offset @ offset / 4)
+
+
 def test_a_component_without_weight_has_no_mode():
     pair = gaussian(0.0, [0], [[1]]), gaussian(1.0, [9], [[1]])
     for two in (pair, pair[::-1], (pair[0], pair[0])):

@@ -328,3 +328,11 @@ def test_a_display_draws_a_single_direction_and_a_feature_of_that_name(iris):
             fit(GaussianMixture(), table), table, features="projection"
         )
     plt.close("all")
+
+
+def test_columns_far_below_the_regularization_are_refused():
+    X = clusters(60, 2, 2) * np.array([1e-120, 1e-90])
+    covariances = [1e-6 * np.eye(2), 2e-6 * np.eye(2)]
+    model = GaussianMixture.from_parameters([0.5, 0.5], np.zeros((2, 2)), covariances=covariances)
+    with pytest.raises(ValueError, match=r"too large for a projection: .* below reg_covar"):
+        GaussianMixtureProjection(model).fit(X)

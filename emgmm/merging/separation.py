@@ -13,10 +13,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import cholesky, solve_triangular, svd
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from emgmm.tolerances import EPS
 from emgmm.typing import Array
 
 # Step of the grid, in the logit of the position on the ridgeline, between whose points the modes
@@ -78,10 +79,13 @@ class Pair:
     @classmethod
     def of(cls, one: Gaussian, other: Gaussian) -> Pair:
         """Return two Gaussians in their common coordinates."""
-        variances, axes = eigh(other.covariance, one.covariance)
+        # Singular values keep more digits than eigenvalues, if some variances are far larger.
+        first, second = (cholesky(_definite(each.covariance), lower=True) for each in (one, other))
+        rotation, sds, _ = svd(solve_triangular(first, second, lower=True))
+        axes = solve_triangular(first.T, rotation)
         with np.errstate(divide="ignore", invalid="ignore"):  # weights of 0
             log_odds = float(np.log(np.divide(other.weight, one.weight)))
-        return cls(log_odds, axes.T @ (other.mean - one.mean), variances)
+        return cls(log_odds, axes.T @ (other.mean - one.mean), sds**2)
 
     @property
     def log_bhattacharyya(self) -> float:
@@ -152,3 +156,8 @@ class Pair:
         second Gaussian (Ray and Lindsay 2005).
         """
         return self._log_ratio(logit) - logit
+
+
+def _definite(covariance: Array) -> Array:
+    """Return a covariance that rounding cannot make indefinite."""
+    return covariance + np.diag(4 * EPS * len(covariance) * np.diagonal(covariance))
