@@ -207,7 +207,7 @@ class GaussianMixture(
     history_ : dict of ndarray
         ``objective``, ``passes`` over the data so far, and ``event``, initially and after each
         iteration. An event is ``start``, ``step`` (of EM), ``escape`` (coincident components were
-        split) or ``leap`` (of the acceleration).
+        split), ``leap`` (of the acceleration) or ``sample`` (of steps on a sample).
     remaining_gain_ : float
         Aitken's estimate of the distance in mean log-likelihood from the end of EM to the limit
         that it was approaching; nan if the last gains are rounding or too few, inf if they grew.
