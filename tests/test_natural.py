@@ -13,7 +13,8 @@ from emgmm.acceleration import SCHEMES, evaluate, plain_steps
 from emgmm.acceleration.anderson import Chart, NaturalChart
 from emgmm.acceleration.natural import NaturalSteps
 from emgmm.acceleration.step import NaturalStep
-from emgmm.covariances import FAMILIES
+from emgmm.covariances import DENSE, FAMILIES
+from emgmm.covariances.closed_form import Unconstrained
 from emgmm.em import EM
 from emgmm.estep import ExpandedEStep
 from emgmm.estep.features import QuadraticFeatures
@@ -205,6 +206,19 @@ def test_many_natural_parameters_are_left_to_the_ordinary_step():
         weights = np.full(n_components, 1 / n_components)
         mixture = Mixture.of(weights, X[:n_components], covariances, FAMILIES["full"])
         assert (NaturalSteps.of(em, mixture) is not None) == is_served
+
+
+class Symmetric(type(DENSE)):
+    """A structure of a user, whose elements hold some of their monomials twice."""
+
+
+def test_structures_of_a_user_are_left_to_the_ordinary_step():
+    X = clusters(300, 2, 3, spread=2.0) @ [[2.0, 0.5], [0.0, 0.5]]
+    start = given_start(X, 3, "full") | {"max_iter": 10, "tol": 0}
+    expected = fit(GaussianMixture(**start), X)
+    family = Unconstrained("symmetric", Symmetric())
+    model = fit(GaussianMixture(**start | {"covariance_type": family}), X)
+    assert model.history_["objective"] == pytest.approx(expected.history_["objective"], rel=1e-12)
 
 
 @pytest.mark.parametrize(
