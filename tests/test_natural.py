@@ -208,6 +208,16 @@ def test_many_natural_parameters_are_left_to_the_ordinary_step():
         assert (NaturalSteps.of(em, mixture) is not None) == is_served
 
 
+def test_covariances_of_weighted_rows_are_exactly_symmetric():
+    """The sum over rows of an outer product and the weights is so up to rounding only."""
+    X = clusters(5000, 20, 2)
+    weights = np.random.default_rng(0).uniform(size=len(X))
+    model = fit(
+        GaussianMixture(2, covariance_type="tied", random_state=0), X, sample_weight=weights
+    )
+    np.testing.assert_array_equal(model.covariances_, model.covariances_.T)
+
+
 class Symmetric(type(DENSE)):
     """A structure of a user, whose elements hold some of their monomials twice."""
 

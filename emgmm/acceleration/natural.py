@@ -103,7 +103,7 @@ class NaturalSteps:
     @cached_property
     def scatter(self) -> Array:
         """Scatter of all rows about the centre, from which a shared covariance is computed."""
-        return self.summary.scatter_about(self.centre)
+        return self.family.structure.symmetric(self.summary.scatter_about(self.centre))
 
     def products(self, statistics: Statistics) -> Array | None:
         """Return the sums of responsibilities times phi, (K, P); None with other centres."""
