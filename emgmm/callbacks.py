@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -128,7 +129,8 @@ class ObservedTask(Task):
         attributes = self.attributes
         if run is None or attributes is None:
             return self.end_with(None)
-        return self.end_with(lambda: _copied(attributes(run())))
+        # A callback may change the arrays of what it is passed, and of estimators within it.
+        return self.end_with(lambda: deepcopy(attributes(run())))
 
     def end_with(self, attributes: Any) -> bool:
         """End the task with attributes of the estimator, or a function that returns them."""
@@ -147,14 +149,6 @@ class ObservedTask(Task):
             task.begin()
             yield
             task.end()
-
-
-def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return attributes whose arrays are copies, which a callback may change."""
-    return {
-        name: value.copy() if isinstance(value, np.ndarray) else value
-        for name, value in attributes.items()
-    }
 
 
 class CallbackReporter(Reporter):
