@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from copy import deepcopy
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from emgmm.fitting.loop import Rules, Run
 from emgmm.fitting.progress import Reporter
@@ -129,8 +130,7 @@ class ObservedTask(Task):
         attributes = self.attributes
         if run is None or attributes is None:
             return self.end_with(None)
-        # A callback may change the arrays of what it is passed, and of estimators within it.
-        return self.end_with(lambda: deepcopy(attributes(run())))
+        return self.end_with(lambda: _copied(attributes(run())))
 
     def end_with(self, attributes: Any) -> bool:
         """End the task with attributes of the estimator, or a function that returns them."""
@@ -149,6 +149,23 @@ class ObservedTask(Task):
             task.begin()
             yield
             task.end()
+
+
+def _copied(value: Any) -> Any:
+    """Return attributes with copies of all arrays, which a callback may change.
+
+    Other objects, such as a function that is the density of noise, may have no copies.
+    """
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, dict):
+        return {name: _copied(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    if isinstance(value, BaseEstimator):
+        value = copy(value)
+        value.__dict__.update(_copied(vars(value)))
+    return value
 
 
 class CallbackReporter(Reporter):

@@ -6,6 +6,7 @@ import pickle
 import warnings
 from contextlib import redirect_stdout
 from io import StringIO
+from threading import Lock
 
 import joblib
 import numpy as np
@@ -441,6 +442,24 @@ def test_a_callback_may_change_the_estimator_that_it_is_passed(name):
         *(getattr(each, "mixtures_", []) for each in (found, expected)), strict=True
     ):
         assert_same(one, other)
+
+
+class Background:
+    """Log-density of noise that cannot be copied."""
+
+    def __init__(self):
+        self.lock = Lock()
+
+    def __call__(self, rows):
+        return np.full(len(rows), -9.0)
+
+
+@needs_callbacks
+@pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureRegressor])
+def test_noise_that_has_no_copy_may_be_observed(kind):
+    recorder = Recorder()
+    fitted(kind(2, noise=Background()).set_callbacks(recorder), X[:, 1] ** 2)
+    assert recorder.fitted
 
 
 @needs_callbacks
