@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from emgmm.fitting.loop import Rules, Run
 from emgmm.fitting.progress import Reporter
@@ -149,12 +151,21 @@ class ObservedTask(Task):
             task.end()
 
 
-def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return attributes whose arrays are copies, which a callback may change."""
-    return {
-        name: value.copy() if isinstance(value, np.ndarray) else value
-        for name, value in attributes.items()
-    }
+def _copied(value: Any) -> Any:
+    """Return attributes with copies of all arrays, which a callback may change.
+
+    Other objects, such as a function that is the density of noise, may have no copies.
+    """
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, dict):
+        return {name: _copied(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    if isinstance(value, BaseEstimator):
+        value = copy(value)
+        value.__dict__.update(_copied(vars(value)))
+    return value
 
 
 class CallbackReporter(Reporter):

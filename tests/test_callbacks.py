@@ -6,6 +6,7 @@ import pickle
 import warnings
 from contextlib import redirect_stdout
 from io import StringIO
+from threading import Lock
 
 import joblib
 import numpy as np
@@ -422,15 +423,43 @@ def test_an_error_of_a_callback_leaves_the_estimator_as_it_was(tmp_path):
 
 
 @needs_callbacks
-def test_a_callback_may_change_the_estimator_that_it_is_passed():
-    def change(path, fitted_model):
+@pytest.mark.parametrize("name", ["mixture", "selection", "unlabelled", "shared", "regressor"])
+def test_a_callback_may_change_the_estimator_that_it_is_passed(name):
+    def change(path, model):
         if path[-1][0] == "iteration":
-            for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
-                getattr(fitted_model, name)[...] = np.nan
+            within = [getattr(model, at, model) for at in ("model_", "best_estimator_")]
+            for mixture in getattr(model, "mixtures_", within):
+                for array in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
+                    if hasattr(mixture, array):
+                        getattr(mixture, array)[...] = np.nan
         return False
 
-    model = GaussianMixture(3, n_init=2, random_state=0)
-    assert_same(fitted(clone(model).set_callbacks(Recorder(change))), fitted(model))
+    model, y = ESTIMATORS[name], TARGETS.get(name)
+    found = fitted(clone(model).set_callbacks(Recorder(change)), y)
+    expected = fitted(clone(model), y)
+    assert_same(found, expected)
+    for one, other in zip(
+        *(getattr(each, "mixtures_", []) for each in (found, expected)), strict=True
+    ):
+        assert_same(one, other)
+
+
+class Background:
+    """Log-density of noise that cannot be copied."""
+
+    def __init__(self):
+        self.lock = Lock()
+
+    def __call__(self, rows):
+        return np.full(len(rows), -9.0)
+
+
+@needs_callbacks
+@pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureRegressor])
+def test_noise_that_has_no_copy_may_be_observed(kind):
+    recorder = Recorder()
+    fitted(kind(2, noise=Background()).set_callbacks(recorder), X[:, 1] ** 2)
+    assert recorder.fitted
 
 
 @needs_callbacks

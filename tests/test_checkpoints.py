@@ -29,6 +29,7 @@ from emgmm import (
     validation,
 )
 from emgmm.acceleration import SCHEMES, evaluate, sampled
+from emgmm.acceleration.natural import NaturalSteps
 from emgmm.covariances import FAMILIES
 from emgmm.fitting import sampling
 from emgmm.fitting.first_pass import em_of
@@ -479,6 +480,23 @@ def test_more_iterations_and_other_words_are_allowed(stopped, capsys):
     stopped.set_params(max_iter=15, verbose=1, verbose_interval=1, checkpoint_every=5)
     assert fitted(fit(stopped, X)) == fitted(whole)
     assert "Iteration 5\n" in capsys.readouterr().out
+
+
+def test_a_fit_in_natural_parameters_continues_where_they_are_not_used(
+    interrupts, tmp_path, monkeypatch
+):
+    """Which E-step is the fastest, and so whether they are used, depends on what is installed."""
+    start = given_start(X, 3, "full") | {"acceleration": "anderson", "tol": 1e-9, "max_iter": 200}
+    whole = fit(GaussianMixture(**start), X)
+    model = GaussianMixture(**start, checkpoint=tmp_path / "fit.npz")
+    interrupts(15)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, X)
+    interrupts(-1)
+    monkeypatch.setattr(NaturalSteps, "of", lambda *_: None)
+    fit(model, X)
+    assert model.history_["passes"][-1] > 14
+    assert model.lower_bound_ == pytest.approx(whole.lower_bound_, abs=1e-7)
 
 
 def test_fewer_iterations_than_were_made_end_at_once(stopped):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import MODELS, STARTS, TYPES
+from conftest import MODELS, STARTS, TYPES, clusters, fit
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from emgmm import GaussianMixture
@@ -76,3 +76,9 @@ def test_scikit_learns_checks(estimator, check):
 @checks(OTHERS)
 def test_scikit_learns_checks_of_other_members(estimator, check):
     check(estimator)
+
+
+def test_numbers_of_a_small_type_do_not_overflow():
+    X = clusters(100, 3, 2)
+    found, expected = (fit(GaussianMixture(K, random_state=0), X) for K in (np.int8(2), 2))
+    np.testing.assert_array_equal(found.means_, expected.means_)

@@ -13,7 +13,8 @@ from emgmm.acceleration import SCHEMES, evaluate, plain_steps
 from emgmm.acceleration.anderson import Chart, NaturalChart
 from emgmm.acceleration.natural import NaturalSteps
 from emgmm.acceleration.step import NaturalStep
-from emgmm.covariances import FAMILIES
+from emgmm.covariances import DENSE, FAMILIES
+from emgmm.covariances.closed_form import Unconstrained
 from emgmm.em import EM
 from emgmm.estep import ExpandedEStep
 from emgmm.estep.features import QuadraticFeatures
@@ -205,6 +206,29 @@ def test_many_natural_parameters_are_left_to_the_ordinary_step():
         weights = np.full(n_components, 1 / n_components)
         mixture = Mixture.of(weights, X[:n_components], covariances, FAMILIES["full"])
         assert (NaturalSteps.of(em, mixture) is not None) == is_served
+
+
+def test_covariances_of_weighted_rows_are_exactly_symmetric():
+    """The sum over rows of an outer product and the weights is so up to rounding only."""
+    X = clusters(5000, 20, 2)
+    weights = np.random.default_rng(0).uniform(size=len(X))
+    model = fit(
+        GaussianMixture(2, covariance_type="tied", random_state=0), X, sample_weight=weights
+    )
+    np.testing.assert_array_equal(model.covariances_, model.covariances_.T)
+
+
+class Symmetric(type(DENSE)):
+    """A structure of a user, whose elements hold some of their monomials twice."""
+
+
+def test_structures_of_a_user_are_left_to_the_ordinary_step():
+    X = clusters(300, 2, 3, spread=2.0) @ [[2.0, 0.5], [0.0, 0.5]]
+    start = given_start(X, 3, "full") | {"max_iter": 10, "tol": 0}
+    expected = fit(GaussianMixture(**start), X)
+    family = Unconstrained("symmetric", Symmetric())
+    model = fit(GaussianMixture(**start | {"covariance_type": family}), X)
+    assert model.history_["objective"] == pytest.approx(expected.history_["objective"], rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,9 @@ class Accelerated:
         return self.point.step
 
     def next(self, em: EM, *, force_plain: bool) -> Warmup | Accelerated:
+        if self.origin is None and natural_steps(em, self.step) is None:
+            # The state was stored where, for example, the compiler made other steps faster.
+            return Warmup(self.step, BURN_IN - 1).next(em, force_plain=force_plain)
         memory, reach, fall = self.memory, self.reach, self.fall
         arrived, least = None, self.step.objective - reach * fall
         if memory and not force_plain:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from emgmm.covariances import times_counts
-from emgmm.covariances.natural import from_factors, from_moments, to_monomials
+from emgmm.covariances.natural import STRUCTURES, from_factors, from_moments, to_monomials
 from emgmm.em import EM
 from emgmm.estep import DeviceEStep, ExpandedEStep
 from emgmm.estep.expanded import ExpandedSums
@@ -90,6 +90,7 @@ class NaturalSteps:
             and m_step.concentration == 1
             and m_step.density is None
             and not m_step.constraints.masks
+            and em.family.structure in STRUCTURES
             and math.prod(mixture.size) <= MOST
         )
         e_step = em.e_step_for_pass.about_mean(mixture) if is_served else None
@@ -102,7 +103,7 @@ class NaturalSteps:
     @cached_property
     def scatter(self) -> Array:
         """Scatter of all rows about the centre, from which a shared covariance is computed."""
-        return self.summary.scatter_about(self.centre)
+        return self.family.structure.symmetric(self.summary.scatter_about(self.centre))
 
     def products(self, statistics: Statistics) -> Array | None:
         """Return the sums of responsibilities times phi, (K, P); None with other centres."""

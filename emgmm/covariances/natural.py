@@ -10,9 +10,13 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri
 
 from emgmm.covariances.dense import DENSE
+from emgmm.covariances.diagonal import DIAGONAL, ISOTROPIC
 from emgmm.covariances.structure import Structure
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array
+
+# Structures of which `to_monomials` knows the order of the monomials.
+STRUCTURES = (DENSE, DIAGONAL, ISOTROPIC)
 
 
 def to_monomials(structure: Structure, elements: Array) -> Array:

@@ -109,7 +109,7 @@ def problem_of(
         Constraints of the fitted mixture; by default, those of the estimator's parameters.
     """
     if fitted is None:
-        family, n_components = family_of(estimator.covariance_type), estimator.n_components
+        family, n_components = family_of(estimator.covariance_type), int(estimator.n_components)
     else:
         family, n_components = fitted.family, fitted.n_components
     noise = estimator.noise

@@ -11,7 +11,6 @@ import numpy as np
 
 from emgmm.acceleration import MEMORIES
 from emgmm.acceleration.anderson import Accelerated, Change, Point
-from emgmm.acceleration.step import natural_steps
 from emgmm.em import EM
 from emgmm.fitting.loop import Ending, HistoryEntry, Progress, Run
 from emgmm.fitting.recorder import FinishedStarts, Outcome
@@ -124,12 +123,10 @@ def _check_memory(state: Accelerated, em: EM) -> None:
     """Check that the memory of Anderson's method is one of a fit with this EM map."""
     K, D, family = em.n_components, em.source.n_features, em.family
     n_counts = K + (em.m_step.density is not None)
-    if state.origin is not None:
-        size = n_counts + K * D + prod(scatter_shape(family, K, D))
-    elif natural_steps(em, state.step) is not None:
+    if state.origin is None:
         size = prod(state.step.mixture.size)
     else:
-        raise DamagedError("its steps are in natural parameters, which this fit does not use")
+        size = n_counts + K * D + prod(scatter_shape(family, K, D))
     coordinates: list[Point | Change] = [state.point, *state.memory]
     for part in coordinates:
         for name in ("x", "residual", "eta"):
