@@ -148,7 +148,7 @@ def leaps(
             report.iteration(len(entries) - 1, gain)
             if report.end_iteration(so_far):
                 return so_far()
-        if abs(gain) < NEGLIGIBLE_GAIN * rules.tol:
+        if abs(gain) < NEGLIGIBLE_GAIN * rules.tol or len(entries) >= rules.max_iter - 1:
             break
         if 0 < gain <= SLOW * gain_before:
             continue
