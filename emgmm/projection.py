@@ -367,10 +367,10 @@ def separating(
     whiten = axes[:, varies] / np.sqrt(variances[varies]) / sds[:, None]
     weights, means = mixture.weights.astype(np.float64), mixture.means.astype(np.float64)
     shares = weights / weights.sum()
-    of_means = between(shares, means @ whiten)
-    covariances = whiten.T @ mixture.dense_covariances().astype(np.float64) @ whiten
-    deviations = covariances - np.tensordot(shares, covariances, axes=1)
     with np.errstate(over="ignore", invalid="ignore"):
+        of_means = between(shares, means @ whiten)
+        covariances = whiten.T @ mixture.dense_covariances().astype(np.float64) @ whiten
+        deviations = covariances - np.tensordot(shares, covariances, axes=1)
         kernel = 2 * mean_share * of_means @ of_means
         kernel += 2 * (1 - mean_share) * np.tensordot(shares, deviations @ deviations, axes=1)
     if not np.isfinite(kernel).all():
