@@ -354,7 +354,7 @@ SPOILED = {
     "a part missing": (lambda d: spoil(d, lambda d: d.pop("fitted")), "is a damaged model"),
     "a strange value": (
         lambda d: spoil(d, lambda d: d["fitted"].update(means_={"code": "os.system"})),
-        "damaged model: an object with the keys",
+        "damaged model: means_: an object with the keys",
     ),
     "a wrong shape": (
         lambda d: spoil(d, lambda d: d["fitted"]["means_"].update(shape=[7, 7])),
