@@ -628,10 +628,11 @@ def judge_model(judge, model, case):
         inside = (model.means_ >= low - slack) & (model.means_ <= high + slack)
         prior = case.parameters.get("weight_concentration", 1)
         occupied = model.weights_ > (1e-9 if prior == 1 else np.inf)  # else it may have no row
-        fixed = model.fixed or {}
-        occupied &= ~np.asarray(
-            fixed.get("means", False) if isinstance(fixed, dict) else "means" in fixed
+        fixed = (
+            model.fixed if isinstance(model.fixed, dict) else dict.fromkeys(model.fixed or (), True)
         )
+        for name in ("means", "weights"):  # of a component that may have no row
+            occupied &= np.logical_not(fixed.get(name, False))
         judge.demand(inside[occupied].all(), "a mean lies outside the data's box", model.means_)
     return True
 
