@@ -345,6 +345,16 @@ def test_uniform_noise_in_one_dimension():
                     model.covariances_).modes(), rtol=1e-9)  # fmt: skip
 
 
+@pytest.mark.parametrize("sd", [1e-9, 1e-12, 1e-15])
+def test_quantiles_of_components_that_are_far_narrower_than_their_distances(sd):
+    """Between them, the logarithms of both tails have no digits to spare for a slope."""
+    model = univariate([0.9, 0.1], [2.0, -0.5], [sd**2, sd**2])
+    q = np.array([0.05, 0.0999, 0.2, 0.55, 0.95])
+    found = model.distribution().ppf(q)
+    assert_allclose(found, [-0.5, -0.5, 2.0, 2.0, 2.0], rtol=0, atol=40 * sd)
+    assert (np.diff(found) >= 0).all()
+
+
 def test_quantiles_within_the_box_of_noise_far_from_all_components():
     model = univariate([1.0], [-100.0], [1.0])
     model.weights_, model.noise_weight_ = np.array([0.3]), 0.7

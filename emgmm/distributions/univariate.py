@@ -16,6 +16,9 @@ from emgmm.typing import Array
 # Limit of the iterations for a quantile, which take about 8, or 60 if all of them are bisections.
 MAX_ITER = 200
 
+# Largest difference of logarithms of tails with which the slope has four digits.
+RELIABLE = 1e12
+
 LOG_HALF = np.log(0.5)
 
 
@@ -127,7 +130,7 @@ class Univariate:
                 slope = np.exp(own.log_density(at) - log_probability[active] - excess)
                 newton = -sign * excess / slope
             safe = (np.minimum(a, b) <= at + newton) & (at + newton <= np.maximum(a, b))
-            safe &= np.abs(newton) <= 0.5 * np.abs(before[active])
+            safe &= (np.abs(newton) <= 0.5 * np.abs(before[active])) & (np.abs(excess) < RELIABLE)
             step = np.where(safe, newton, 0.5 * (a - at) + 0.5 * (b - at))
             low[active], high[active], x[active] = a, b, at + step
             before, last = last, np.where(active, 0.0, last)
