@@ -152,7 +152,8 @@ class Mixture:
     @property
     def centre(self) -> Array:
         """Mean of the whole mixture, (D,)."""
-        weights = self.weights.astype(np.float64, copy=False)
+        # Equal if noise has taken all rows, so that all weights are 0.
+        weights = self.weights.astype(np.float64) + (not self.weights.any())
         return weights @ self.means / weights.sum()
 
     @property
@@ -164,7 +165,8 @@ class Mixture:
         structure, centre = self.family.structure, self.centre
         precisions = structure.precisions(self.each_precision_cholesky)
         weighted_offsets = structure.apply(precisions, self.means - centre)
-        weights = self.weights.astype(np.float64, copy=False)
+        # Equal if noise has taken all rows, so that all weights are 0.
+        weights = self.weights.astype(np.float64) + (not self.weights.any())
         total = np.tensordot(weights, precisions, axes=1)
         return centre + structure.solve(total, weights @ weighted_offsets)
 

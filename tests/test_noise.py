@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import multivariate_normal
 
 from emgmm import GaussianMixture, NormalInverseWishart, StarvedComponentWarning, blocks
-from emgmm.noise import Box
+from emgmm.noise import Box, Noise
 
 HERE = Path(__file__).parent / "data"
 N, K = 500, 3
@@ -553,3 +554,14 @@ def test_a_box_is_as_large_as_its_density_requires_in_small_units_too():
     assert np.isfinite(rows).all()
     assert np.ptp(rows) == pytest.approx(1e300, rel=0.05)
     assert np.abs(rows.mean()) < 0.05 * 1e300
+
+
+def test_centres_of_components_that_noise_left_without_weight():
+    """Equal weights are then all 0, and the centres are those of equal components."""
+    X = clusters(100, 2, 2)
+    mixture = fit(GaussianMixture(2, random_state=0), X)._mixture()
+    empty = replace(mixture, weights=np.zeros(2), noise=Noise(1.0, Box.between(X.min(0), X.max(0))))
+    equal = replace(mixture, weights=np.full(2, 0.5))
+    assert_allclose(empty.centre, equal.centre)
+    found, expected = empty.precision_weighted_mean, equal.precision_weighted_mean
+    assert_allclose(found, expected)
