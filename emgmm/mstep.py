@@ -166,8 +166,8 @@ class MStep:
         return Mixture.of(new_weights, means, covariances, family, self.noise(0.0))
 
     def noise(self, weight: float) -> Noise | None:
-        """Return the noise component with a weight, if the model has one."""
-        return None if self.density is None else Noise(weight, self.density)
+        """Return the noise component, if any; rounding may have raised its weight above 1."""
+        return None if self.density is None else Noise(min(weight, 1.0), self.density)
 
     @checked_afterwards
     def maximise(self, statistics: Statistics, before: Mixture | None = None) -> Mixture:
