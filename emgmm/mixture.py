@@ -152,8 +152,7 @@ class Mixture:
     @property
     def centre(self) -> Array:
         """Mean of the whole mixture, (D,)."""
-        # Equal if noise has taken all rows, so that all weights are 0.
-        weights = self.weights.astype(np.float64) + (not self.weights.any())
+        weights = _positive(self.weights)
         return weights @ self.means / weights.sum()
 
     @property
@@ -165,8 +164,7 @@ class Mixture:
         structure, centre = self.family.structure, self.centre
         precisions = structure.precisions(self.each_precision_cholesky)
         weighted_offsets = structure.apply(precisions, self.means - centre)
-        # Equal if noise has taken all rows, so that all weights are 0.
-        weights = self.weights.astype(np.float64) + (not self.weights.any())
+        weights = _positive(self.weights)
         total = np.tensordot(weights, precisions, axes=1)
         return centre + structure.solve(total, weights @ weighted_offsets)
 
@@ -281,3 +279,8 @@ class Mixture:
             rows[is_noise] = self.noise.density.sample(int(is_noise.sum()), random)
             components[is_noise] = -1
         return rows, components
+
+
+def _positive(weights: Array) -> Array:
+    """Return weights in float64; equal ones if all are 0, because noise has taken all rows."""
+    return weights.astype(np.float64) + (not weights.any())

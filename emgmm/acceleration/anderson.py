@@ -188,11 +188,7 @@ class NaturalChart:
         if not np.isfinite(vector).all():
             return None
         products = vector.reshape(-1, self.em.n_components).T * self.steps.weight
-        if isinstance(before, NaturalStep):
-            covariances = before.natural.covariances
-        else:
-            covariances = before.mixture.covariance_stack
-        return natural_step(self.em, self.steps, products, covariances, LEAP)
+        return natural_step(self.em, self.steps, products, before.covariances, LEAP)
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +264,8 @@ class Accelerated:
         return self.point.step
 
     def next(self, em: EM, *, force_plain: bool) -> Warmup | Accelerated:
-        if self.origin is None and natural_steps(em, self.step) is None:
+        chart = self._chart(em)
+        if chart is None:
             # The state was stored where, for example, the compiler made other steps faster.
             return Warmup(self.step, BURN_IN - 1).next(em, force_plain=force_plain)
         memory, reach, fall = self.memory, self.reach, self.fall
@@ -276,9 +273,9 @@ class Accelerated:
         if memory and not force_plain:
             n_counts = em.n_components + (em.m_step.density is not None)
             x, is_limited = extrapolate(self.point, memory, reach, n_counts)
-            step = self._chart(em).leap(x, self.step)
+            step = chart.leap(x, self.step)
             if step is not None and step.objective >= least:
-                arrived = Point.of(self._chart(em), x, step)
+                arrived = Point.of(chart, x, step)
             fall /= 2
             if arrived is None:
                 memory = ()
@@ -290,18 +287,18 @@ class Accelerated:
             if self.origin is None and not isinstance(following, NaturalStep):
                 return Warmup(following, BURN_IN - 1)  # which takes centres of its own
             x = self.point.x + self.point.residual
-            arrived = Point.of(self._chart(em), x, following)
+            arrived = Point.of(chart, x, following)
             if em.m_step.ridge:  # otherwise the objective decreases by rounding only
                 fall = max(0.0, self.step.objective - following.objective)
         memory = (*memory, arrived.since(self.point))[-DEPTH:]
         return Accelerated(self.origin, arrived, memory, reach, fall)
 
-    def _chart(self, em: EM) -> Chart | NaturalChart:
+    def _chart(self, em: EM) -> Chart | NaturalChart | None:
+        """Return the chart; None if it is that of natural steps, which the fit does not make."""
         if self.origin is not None:
             return Chart(em, self.origin)
         steps = natural_steps(em, self.step)
-        assert steps is not None
-        return NaturalChart(em, steps)
+        return None if steps is None else NaturalChart(em, steps)
 
 
 @checked_afterwards

@@ -137,7 +137,9 @@ class NaturalSteps:
                 parameters, diagonals = from_moments(structure, moments, D, self.ridge)
                 reach += self.reach_of_moments
             else:
-                covariances = family.stack(self._covariances(products, means, before))
+                scatter = self._scatter(products)
+                found = self._covariances(scatter, counts, means, before)
+                covariances = family.stack(found)
                 distinct = covariances[:1] if family.shared else covariances
                 factors = self._rounded(structure.precisions_cholesky(distinct))
                 offsets = self._rounded(self.centre + means) - self.centre
@@ -145,9 +147,8 @@ class NaturalSteps:
                 if not family.shared:
                     quadratic = structure.coefficients(precisions)
                     parameters = np.concatenate([parameters, quadratic], axis=1)
-                    scatter = structure.from_monomials(products[:, 1 + D :], D)
-                    own = scatter, counts, products[:, 1 : 1 + D]
-                    limit /= max(1.0, float(np.max(family.enlargement(covariances, *own))))
+                own = scatter, counts, products[:, 1 : 1 + D]
+                limit /= max(1.0, float(np.max(family.enlargement(covariances, *own))))
                 diagonals = structure.variances(precisions, D)
                 reach = reach + self.reach + np.sqrt(structure.variances(distinct, D))
         except DegenerateCovarianceError:
@@ -173,7 +174,8 @@ class NaturalSteps:
         counts, covariances = natural.products[:, 0], natural.covariances
         means = natural.products[:, 1 : 1 + self.n_features] / counts[:, None]
         if covariances is None:
-            covariances = self._covariances(natural.products, means, None)
+            scatter = self._scatter(natural.products)
+            covariances = self._covariances(scatter, counts, means, None)
         else:
             covariances = self.family.unstack(covariances)
         means = (self.centre + means).astype(self.dtype, copy=False)
@@ -187,15 +189,19 @@ class NaturalSteps:
         """Return an array as a mixture of the type of the rows would hold it, in float64."""
         return array if self.is_double else array.astype(self.dtype).astype(np.float64)
 
-    def _covariances(self, products: Array, means: Array, before: Array | None) -> Array:
+    def _scatter(self, products: Array) -> Array:
+        """Return the scatter about the centre, in pooled elements."""
+        if self.family.shared:
+            return self.scatter
+        sums = products[:, 1 + self.n_features :]
+        return self.family.structure.from_monomials(sums, self.n_features)
+
+    def _covariances(
+        self, scatter: Array, counts: Array, means: Array, before: Array | None
+    ) -> Array:
         """Return the family's estimate, with the ridge, given means relative to the centre."""
-        family, structure, counts = self.family, self.family.structure, products[:, 0]
-        between = family.pool(times_counts(counts, structure.outer(means)))
-        if family.shared:
-            scatter = self.scatter - between
-        else:
-            sums = products[:, 1 + self.n_features :]
-            scatter = structure.from_monomials(sums, self.n_features) - between
+        family, structure = self.family, self.family.structure
+        scatter = scatter - family.pool(times_counts(counts, structure.outer(means)))
         if self.ridge:
             identity, added = identity_of(structure, self.n_features), self.ridge * counts
             scatter += (

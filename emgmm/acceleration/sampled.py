@@ -68,9 +68,8 @@ class SampleEM(EM):
         source = ArraySource(rows.values, rows.weights, complete=rows.complete)
         super().__init__(source, em.m_step, em.n_components)
         self.passes = em.passes
-        self.cache[NaturalSteps] = (
-            None  # statistics are scaled, and those of `CorrectedEM` corrected
-        )
+        # Natural steps would omit the statistics, which are scaled, and corrected in `CorrectedEM`.
+        self.cache[NaturalSteps] = None
         self.scale = em.summary.weight / self.summary.weight
 
     def sum(self, function: Callable[[Block], Sum], block_rows: int) -> Sum:

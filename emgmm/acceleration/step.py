@@ -30,6 +30,15 @@ class Step:
     passes: int
     event: str = PLAIN
 
+    @property
+    def covariances(self) -> Array | None:
+        """Covariances from which the next M-step starts, as a stack of elements."""
+        return self.mixture.covariance_stack
+
+    def products(self, steps: NaturalSteps) -> Array | None:
+        """Return the sums of responsibilities times phi; see `NaturalSteps.products`."""
+        return steps.products(self.statistics)
+
     def completed(self) -> Step:
         """Return the step with its mixture and its statistics."""
         return self
@@ -76,6 +85,13 @@ class NaturalStep(Step):
     def statistics(self) -> Statistics:
         return self.natural.e_step.complete(self.sums)
 
+    @property
+    def covariances(self) -> Array | None:
+        return self.natural.covariances
+
+    def products(self, steps: NaturalSteps) -> Array:  # noqa: ARG002
+        return self.sums.products
+
     def completed(self) -> Step:
         return Step(self.mixture, self.statistics, self.objective, self.passes, self.event)
 
@@ -109,12 +125,10 @@ def em_step(em: EM, step: Step) -> Step:
 def step_after(em: EM, step: Step) -> Step:
     """Return the same for a caller that is `checked_afterwards` itself."""
     following = None
-    if isinstance(step, NaturalStep):
-        following = natural_step(em, step.steps, step.sums.products, step.natural.covariances)
-    elif (steps := natural_steps(em, step)) is not None:
-        products = steps.products(step.statistics)
+    if (steps := natural_steps(em, step)) is not None:
+        products = step.products(steps)
         if products is not None:
-            following = natural_step(em, steps, products, step.mixture.covariance_stack)
+            following = natural_step(em, steps, products, step.covariances)
     return following or evaluate(em, em.maximise(step.mixture, step.statistics))
 
 

@@ -80,8 +80,8 @@ def join_names(names: Iterable[str]) -> str:
 def write_text(text: str, stream: str = "stdout", end: str = "\n") -> None:
     """Write a text to a stream of `sys`, without control characters.
 
-    If nobody can read it, because the stream is closed or its reader has ended, the command
-    continues without it.
+    If the stream is closed, or the program that reads it has ended, the command continues without
+    it.
     """
     file: TextIO | None = getattr(sys, stream)
     if file is None:
