@@ -10,7 +10,7 @@ from statistics import median
 from time import perf_counter, sleep
 from typing import Any, Generic, TypeVar
 
-ENOUGH = 0.02  # seconds; what is shorter is repeated
+ENOUGH = 0.1  # seconds; what is shorter is repeated, until the processor is at its full speed
 PAUSE = 0.1  # seconds before a turn: threads of the one before wait busily for more, for a while
 
 Result = TypeVar("Result")
@@ -55,7 +55,7 @@ def take_turns(
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """Time that one call takes: the mean of as many as take 20 ms together."""
+    """Time that one call takes: the mean of as many as take `ENOUGH` together."""
     gc.collect()
     gc.disable()
     try:

@@ -73,12 +73,13 @@ class NaturalSteps:
         self.is_double = self.dtype == np.float64
         self.distances = self.summary.max_distances(self.summary.mean)
         self.n_features = len(self.distances)
-        self.reach = self.distances + ROUNDING_REACH * np.abs(self.summary.mean)
+        # No mean of a component is farther from the mean of all rows than these.
+        self.reach = 2 * self.distances + ROUNDING_REACH * np.abs(self.summary.mean)
         # Such covariances are moments: no standard deviation exceeds the largest distance from the
         # mean, except by the ridge.
         has_own_moments = self.family.stacked(len(e_step.means)) is self.family
         self.is_direct = has_own_moments and self.is_double
-        self.reach_of_moments = self.reach + self.distances + math.sqrt(self.ridge)
+        self.squares_of_moments = (self.reach + self.distances + math.sqrt(self.ridge)) ** 2
         self.constant = -0.5 * self.n_features * LOG_2_PI
 
     @classmethod
@@ -131,11 +132,10 @@ class NaturalSteps:
         moments = products / counts[:, None]
         means, covariances, factors = moments[:, 1 : 1 + D], None, None
         limit = MAX_ERROR / EPS
-        reach = np.abs(means)
         try:
             if self.is_direct:
                 parameters, diagonals = from_moments(structure, moments, D, self.ridge)
-                reach += self.reach_of_moments
+                magnitudes = diagonals @ self.squares_of_moments
             else:
                 scatter = self._scatter(products)
                 found = self._covariances(scatter, counts, means, before)
@@ -149,15 +149,14 @@ class NaturalSteps:
                     parameters = np.concatenate([parameters, quadratic], axis=1)
                 own = scatter, counts, products[:, 1 : 1 + D]
                 limit /= max(1.0, float(np.max(family.enlargement(covariances, *own))))
-                diagonals = structure.variances(precisions, D)
-                reach = reach + self.reach + np.sqrt(structure.variances(distinct, D))
+                reach = self.reach + np.sqrt(structure.variances(distinct, D))
+                squares = np.square(reach) * structure.variances(precisions, D)
+                magnitudes = np.add.reduce(squares, axis=1)
         except DegenerateCovarianceError:
             return None
-        # The bound is at least `Structure.magnitude_bound`, and implies those of the M-step and of
-        # the E-step: `is_surely_accurate`, and `is_accurate_within` the distances of the rows.
-        reach *= reach
-        reach *= diagonals
-        if not D * np.add.reduce(reach, axis=None) <= limit:
+        # This is at least `Mixture.magnitude`, and implies the bounds of the M-step and of the
+        # E-step: `is_surely_accurate`, and `is_accurate_within` the distances of the rows.
+        if not D * np.maximum.reduce(magnitudes) <= limit:
             return None
         constants = np.log(self._rounded(counts / self.weight))
         constants += self.constant

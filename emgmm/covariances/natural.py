@@ -15,6 +15,10 @@ from emgmm.covariances.structure import Structure
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array
 
+# Arguments of LAPACK's functions, which are several times as fast without the names of arguments:
+# use the lower triangle, keep the other one, and replace the argument.
+LOWER, KEEP, IN_PLACE = 1, 0, 1
+
 # Structures of which `to_monomials` knows the order of the monomials.
 STRUCTURES = (DENSE, DIAGONAL, ISOTROPIC)
 
@@ -77,12 +81,13 @@ def _from_dense_moments(moments: Array, n_features: int, ridge: float) -> tuple[
     matrices = DENSE.from_monomials(moments, 1 + n_features)
     diagonals = matrices.reshape(len(matrices), -1)[:, :: n_features + 2]
     diagonals[:, 1:] += ridge
-    for k, matrix in enumerate(matrices):  # replaced by its factor
-        if dpotrf(matrix.T, lower=1, overwrite_a=1)[1]:
+    transposed = list(matrices.transpose(0, 2, 1))  # LAPACK's order of the elements
+    for k, matrix in enumerate(transposed):  # replaced by its factor
+        if dpotrf(matrix, LOWER, KEEP, IN_PLACE)[1]:
             raise DegenerateCovarianceError((k,))
     constants = 0.5 - np.add.reduce(np.log(diagonals), axis=1)
-    for matrix in matrices:  # replaced by its inverse
-        dpotri(matrix.T, lower=1, overwrite_c=1)
+    for matrix in transposed:  # replaced by its inverse
+        dpotri(matrix, LOWER, IN_PLACE)
     parameters = DENSE.coefficients(matrices)
     parameters[:, 0] += constants
     return parameters, diagonals[:, 1:]
