@@ -26,7 +26,13 @@ from scipy.stats import multivariate_normal
 
 from emgmm import GaussianMixture
 from emgmm.covariances import DENSE, DIAGONAL, FAMILIES, ISOTROPIC, Patterns, Structure
-from emgmm.covariances.rotations import disjoint_planes
+from emgmm.covariances.rotations import (
+    Planes,
+    all_planes,
+    disjoint_planes,
+    disjoint_rotations,
+    joint_rotations,
+)
 from emgmm.estep import CentredEStep, ExpandedEStep
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mstep import MStep
@@ -184,6 +190,27 @@ def test_rounds_of_disjoint_planes_hold_every_plane_once(n_features):
         assert len({*each.first, *each.second}) == 2 * len(each.first)
 
 
+@pytest.mark.parametrize("n_features", [2, 3, 6])
+def test_joint_rotations_are_rotations_in_all_planes_to_first_order(n_features):
+    planes, random = all_planes(n_features), np.random.default_rng(n_features)
+    angles = random.uniform(-np.pi / 2, np.pi / 2, size=(4, len(planes.first)))
+    rotations = joint_rotations(angles, planes, n_features)
+    identity = np.broadcast_to(np.eye(n_features), rotations.shape)
+    np.testing.assert_allclose(rotations @ np.swapaxes(rotations, 1, 2), identity, atol=1e-13)
+    np.testing.assert_allclose(np.linalg.det(rotations), 1, atol=1e-13)
+    of_small = joint_rotations(1e-6 * angles, planes, n_features) - identity
+    in_turn = sum(
+        disjoint_rotations(1e-6 * angles[:, [p]], Planes.of(pair[None], n_features), n_features)
+        - identity
+        for p, pair in enumerate(np.column_stack((planes.first, planes.second)))
+    )
+    np.testing.assert_allclose(of_small, in_turn, atol=1e-10)
+    alone = angles * (np.arange(len(planes.first)) == 0)
+    first = Planes.of(np.column_stack((planes.first, planes.second))[:1], n_features)
+    expected = disjoint_rotations(angles[:, :1], first, n_features)
+    np.testing.assert_allclose(joint_rotations(alone, planes, n_features), expected, atol=1e-13)
+
+
 @pytest.mark.parametrize("name", ["EVI", "EVV", "VVI", "VEI", "EEI"])
 def test_several_problems_are_estimated_like_each_of_them(name):
     family, random = FAMILIES[name], np.random.default_rng(0)
@@ -338,6 +365,7 @@ def test_structures_override_defaults_by_the_same_results(structure, n_features)
         ("magnitude", factors, np.abs(vectors)),
         ("variances", covariances, n_features),
         ("traces", precisions, covariances, n_features),
+        ("mutual_traces", scatters, factors[1], n_features),
         ("min_variance", covariances, factors[1], n_features),
     ]
     for name, *arguments in calls:

@@ -127,6 +127,10 @@ class Diagonal(_Elementwise):
     def traces(self, precisions: Array, covariances: Array, n_features: int) -> Array:
         return precisions @ covariances.T
 
+    def mutual_traces(self, elements: Array, precision_cholesky: Array, n_features: int) -> Array:
+        whitened = elements * (precision_cholesky * precision_cholesky)
+        return whitened @ whitened.T
+
     def conditioning(self, precisions_cholesky: Array, n_features: int) -> Conditioning:
         return partial(Independent, self.covariances(precisions_cholesky))
 

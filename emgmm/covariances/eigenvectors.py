@@ -7,12 +7,20 @@ b_k from the diagonals of D_k^T W_k D_k. It remains to find the axes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from emgmm.covariances.dense import DENSE
 from emgmm.covariances.family import Family
-from emgmm.covariances.rotations import best_rotations, disjoint_planes, rotated
+from emgmm.covariances.rotations import (
+    all_planes,
+    best_angles,
+    disjoint_planes,
+    disjoint_rotations,
+    joint_rotations,
+    rotated,
+)
 from emgmm.tolerances import EPS, distinct_factors
 from emgmm.typing import Array
 
@@ -108,6 +116,27 @@ class OwnAxes(_Rotated):
         return self.along.n_covariance_parameters(n_components, n_features) + rotations
 
 
+class Along(NamedTuple):
+    """Scatters and variances along each of C sets of axes.
+
+    Parameters
+    ----------
+    axes : (C, D, D)
+        The axes, in columns.
+    scatters : (C, K, D, D)
+        Scatters in the coordinates of the axes.
+    variances : (C, K, D)
+        Optimal variances along the axes.
+    costs : (C,)
+        -2 log-likelihood, up to a constant.
+    """
+
+    axes: Array
+    scatters: Array
+    variances: Array
+    costs: Array
+
+
 class CommonAxes(_Rotated):
     """Covariances with the same axes, in any order of the variances: EVE and VVE.
 
@@ -153,25 +182,42 @@ class CommonAxes(_Rotated):
         """Return -2 log-likelihood, (C,), up to a constant, at the optimal variances."""
         return np.log(variances).sum(axis=2) @ counts
 
+    def _along(self, axes: Array, along: Array, counts: Array) -> Along:
+        variances = self._positive_variances(_diagonals(along), counts)
+        return Along(axes, along, variances, self._cost(variances, counts))
+
     def _rotate(
         self, axes: Array, scatter: Array, counts: Array, sweeps: int
     ) -> tuple[Array, Array]:
-        """Return the costs (C,) and the axes (C, D, D) after sweeps of rotations."""
-        D = axes.shape[-1]
-        along = rotated(axes, scatter)
-        variances = self._positive_variances(_diagonals(along), counts)
-        cost = self._cost(variances, counts)
+        """Return the costs (C,) and the axes (C, D, D) after sweeps of rotations.
+
+        A sweep rotates in all planes at once, or, if that does not lower the cost, in one after
+        another.
+        """
+        least = TOLERANCE * counts.sum() * axes.shape[-1]
+        state = self._along(axes, rotated(axes, scatter), counts)
         for _ in range(sweeps):
-            inverses = 1 / variances
-            for planes in disjoint_planes(D):
-                rotations = best_rotations(along, inverses, planes)
-                axes = axes @ rotations
-                along = rotated(rotations, along)
-            variances = self._positive_variances(_diagonals(along), counts)
-            last, cost = cost, self._cost(variances, counts)
-            if (last - cost <= TOLERANCE * counts.sum() * D).all():
+            last, state = state, self._rotated_jointly(state, counts)
+            if (state.costs > last.costs).any():
+                state = self._rotated_in_turn(last, counts)
+            if (last.costs - state.costs <= least).all():
                 break
-        return cost, axes
+        return state.costs, state.axes
+
+    def _rotated_jointly(self, state: Along, counts: Array) -> Along:
+        D = state.axes.shape[-1]
+        planes = all_planes(D)
+        angles = best_angles(state.scatters, 1 / state.variances, planes)
+        rotations = joint_rotations(angles, planes, D)
+        return self._along(state.axes @ rotations, rotated(rotations, state.scatters), counts)
+
+    def _rotated_in_turn(self, state: Along, counts: Array) -> Along:
+        D, inverses = state.axes.shape[-1], 1 / state.variances
+        axes, scatters = state.axes, state.scatters
+        for planes in disjoint_planes(D):
+            rotations = disjoint_rotations(best_angles(scatters, inverses, planes), planes, D)
+            axes, scatters = axes @ rotations, rotated(rotations, scatters)
+        return self._along(axes, scatters, counts)
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         rotations = n_features * (n_features - 1) // 2

@@ -9,15 +9,14 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from emgmm.covariances.dense import DENSE
+from emgmm.covariances.dense import DENSE, LOWER
 from emgmm.covariances.diagonal import DIAGONAL, ISOTROPIC
 from emgmm.covariances.structure import Structure
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array
 
-# Arguments of LAPACK's functions, which are several times as fast without the names of arguments:
-# use the lower triangle, keep the other one, and replace the argument.
-LOWER, KEEP, IN_PLACE = 1, 0, 1
+# Further arguments of LAPACK's functions: keep the other triangle, and replace the matrix.
+KEEP, IN_PLACE = 0, 1
 
 # Structures of which `to_monomials` knows the order of the monomials.
 STRUCTURES = (DENSE, DIAGONAL, ISOTROPIC)

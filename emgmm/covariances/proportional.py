@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emgmm.covariances.diagonal import DIAGONAL
 from emgmm.covariances.family import Family, times_counts
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array
 
-# Relative change of the volumes at which the iteration stops. It converges linearly to the only
-# maximum, from any start.
+# Largest relative residual of the equations for the volumes at the end of the iteration. A residual
+# below ROUNDING that no longer decreases consists of rounding errors.
 TOLERANCE = 1e-13
+ROUNDING = 1e-6
 
-# The same within EM, whose next M-step starts from these covariances.
-WARM_TOLERANCE = 1e-9
+# Largest relative residual from which Newton's steps are made.
+NEAR = 0.5
 
 MAX_ITER = 300
 
@@ -24,9 +27,11 @@ MAX_ITER = 300
 class Proportional(Family):
     """Covariances lambda_k C, of equal shape and orientation and variable volume: VEI and VEE.
 
-    The updates lambda_k = tr(W_k C^-1) / (D N_k) and C = sum_k W_k / (N lambda_k) alternate until
-    convergence. If C is diagonal, this is Sinkhorn's scaling of a K x D table. Only the products
-    lambda_k C have a scale; it does not matter how it is divided between the factors.
+    The volumes solve lambda_k = tr(W_k C^-1) / (D N_k) with C = sum_k W_k / (N lambda_k). Repeated
+    substitution converges linearly to the only solution, from any start; if C is diagonal, it is
+    Sinkhorn's scaling of a K x D table. The logarithms of the volumes minimize a convex function,
+    so that Newton's steps are made near the solution. Only the products lambda_k C have a scale; it
+    does not matter how it is divided between the factors.
 
     References
     ----------
@@ -36,39 +41,58 @@ class Proportional(Family):
     def estimate(
         self, scatter: Array, counts: Array, n_features: int, before: Array | None = None
     ) -> Array:
-        if before is None:
-            common, tolerance = self._common(scatter, np.ones(len(counts)), counts.sum()), TOLERANCE
-        else:
-            common, tolerance = before[np.argmax(counts)], WARM_TOLERANCE
-        volumes: Array = np.zeros(len(counts))
-        scaled, all_counts = n_features * counts, counts.sum()
+        has_volume = np.add.reduce(self.structure.variances(scatter, n_features), axis=1) > 0
+        if not np.logical_and.reduce(has_volume):
+            return self._estimate_of(has_volume, scatter, counts, n_features, before)
+        total, shares = counts.sum(), n_features * counts / counts.sum()
+        common = scatter.sum(axis=0) / total if before is None else before[np.argmax(counts)]
+        volumes = self._traces(common, scatter, n_features) / (n_features * counts)
+        last = math.inf
         for _ in range(MAX_ITER):
-            last, volumes = volumes, self._volumes(common, scatter, scaled, n_features)
-            if np.logical_and.reduce(np.abs(volumes - last) <= tolerance * volumes):
+            parts = times_counts(1.0 / (total * volumes), scatter)
+            common = np.add.reduce(parts, axis=0)
+            mutual = self.structure.mutual_traces(parts, self._factor(common), n_features)
+            traces = np.add.reduce(mutual, axis=1)  # as the whitened parts sum to the identity
+            residuals = traces / shares - 1
+            error = np.maximum.reduce(np.abs(residuals))
+            if error <= TOLERANCE or last <= error <= ROUNDING:
                 break
-            positive = volumes > 0  # a component whose rows coincide does not determine C
-            if np.logical_and.reduce(positive):
-                common = self._common(scatter, 1.0 / volumes, all_counts)
-                continue
-            if not positive.any():
-                raise DegenerateCovarianceError(())
-            inverses = np.divide(1.0, volumes, out=np.zeros(len(counts)), where=positive)
-            common = self._common(scatter, inverses, counts[positive].sum())
+            steps = np.log1p(residuals)
+            if error < min(last, NEAR):
+                # The sum of the logarithms does not matter; 1 / K makes the matrix regular.
+                hessian = np.diag(traces) - mutual + 1 / len(counts)
+                steps = np.linalg.solve(hessian, traces - shares)
+            volumes *= np.exp(steps)
+            last = error
         return times_counts(volumes, np.repeat(common[None], len(counts), axis=0))
 
-    def _common(self, scatter: Array, weights: Array, total: float) -> Array:
-        """Return C, the weighted sum of the scatters divided by the total count."""
-        flat = scatter.reshape(len(scatter), -1)
-        return (weights @ flat).reshape(scatter.shape[1:]) / total
+    def _estimate_of(
+        self,
+        chosen: NDArray[np.bool_],
+        scatter: Array,
+        counts: Array,
+        n_features: int,
+        before: Array | None,
+    ) -> Array:
+        """Return the estimate of some components; the rows of each other one coincide."""
+        if not chosen.any():
+            raise DegenerateCovarianceError(())
+        covariances = np.zeros(scatter.shape)
+        earlier = None if before is None else before[chosen]
+        covariances[chosen] = self.estimate(scatter[chosen], counts[chosen], n_features, earlier)
+        return covariances
 
-    def _volumes(self, common: Array, scatter: Array, scaled: Array, n_features: int) -> Array:
-        """Return lambda_k, (K,), given C and D N_k."""
+    def _factor(self, common: Array) -> Array:
+        """Return U of C."""
         try:
-            precision_cholesky = self.structure.precisions_cholesky(common[None])
+            return self.structure.precisions_cholesky(common[None])[0]
         except DegenerateCovarianceError:
             raise DegenerateCovarianceError(()) from None
-        precision = self.structure.precisions(precision_cholesky)
-        return self.structure.traces(precision, scatter, n_features)[0] / scaled
+
+    def _traces(self, common: Array, scatter: Array, n_features: int) -> Array:
+        """Return tr(W_k C^-1), (K,)."""
+        precision = self.structure.precisions(self._factor(common)[None])
+        return self.structure.traces(precision, scatter, n_features)[0]
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return self.structure.n_monomials(n_features) + n_components - 1

@@ -1,4 +1,4 @@
-"""Rotations in disjoint planes, of which the common axes of covariances are composed."""
+"""Rotations in planes of two axes, of which the common axes of covariances are composed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emgmm.typing import Array
 
 
 class Planes(NamedTuple):
-    """Disjoint planes of two axes each.
+    """Planes of two axes each.
 
     Parameters
     ----------
@@ -29,6 +29,13 @@ class Planes(NamedTuple):
     entries: NDArray[np.intp]
     changed: NDArray[np.intp]
 
+    @classmethod
+    def of(cls, pairs: NDArray[np.intp], n_features: int) -> Planes:
+        """Return the planes of (n, 2) pairs of axes."""
+        i, j = pairs.T.copy()
+        ii, ij, ji, jj = (a * n_features + b for a in (i, j) for b in (i, j))
+        return cls(i, j, np.concatenate((ii, ij, jj)), np.concatenate((ii, jj, ji, ij)))
+
 
 @cache
 def disjoint_planes(n_features: int) -> tuple[Planes, ...]:
@@ -39,16 +46,19 @@ def disjoint_planes(n_features: int) -> tuple[Planes, ...]:
         half = len(order) // 2
         opposite = zip(order[:half], reversed(order[half:]), strict=True)
         pairs = np.array([pair for pair in opposite if max(pair) < n_features], dtype=np.intp)
-        i, j = pairs.reshape(-1, 2).T.copy()
-        ii, ij, ji, jj = (a * n_features + b for a in (i, j) for b in (i, j))
-        entries, changed = np.concatenate((ii, ij, jj)), np.concatenate((ii, jj, ji, ij))
-        rounds.append(Planes(i, j, entries, changed))
+        rounds.append(Planes.of(pairs.reshape(-1, 2), n_features))
         order = [order[0], order[-1], *order[1:-1]]
     return tuple(rounds)
 
 
-def best_rotations(scatters: Array, inverses: Array, planes: Planes) -> Array:
-    """Return rotations in disjoint planes that minimize sum_kd scatters_kdd * inverses_kd.
+@cache
+def all_planes(n_features: int) -> Planes:
+    """Return the planes of all pairs of features."""
+    return Planes.of(np.transpose(np.triu_indices(n_features, 1)), n_features)
+
+
+def best_angles(scatters: Array, inverses: Array, planes: Planes) -> Array:
+    """Return angles of rotations, each of which minimizes sum_kd scatters_kdd * inverses_kd.
 
     In the plane of axes i and j, the new axes are q and its normal, where q is the eigenvector of
     the smallest eigenvalue of sum_k (1 / b_ki - 1 / b_kj) times the scatter in the plane.
@@ -64,8 +74,8 @@ def best_rotations(scatters: Array, inverses: Array, planes: Planes) -> Array:
 
     Returns
     -------
-    (C, D, D) array
-        The rotations.
+    (C, n) array
+        The angles, in radians.
     """
     C, K, D, _ = scatters.shape
     weights = inverses.take(planes.first, axis=2) - inverses.take(planes.second, axis=2)
@@ -73,12 +83,31 @@ def best_rotations(scatters: Array, inverses: Array, planes: Planes) -> Array:
     weighted = (entries * weights[:, :, None]).transpose(0, 2, 3, 1)
     sums = np.add.reduce(weighted.copy(), axis=-1)  # in the order of the sum of one vector
     first, mixed, second = sums[:, 0], sums[:, 1], sums[:, 2]
-    angles = 0.5 * np.arctan2(-2 * mixed, second - first)
+    angles: Array = 0.5 * np.arctan2(-2 * mixed, second - first)
+    return angles
+
+
+def disjoint_rotations(angles: Array, planes: Planes, n_features: int) -> Array:
+    """Return the rotations by (C, n) angles in disjoint planes, (C, D, D)."""
     cosines, sines = np.cos(angles), np.sin(angles)
-    rotations = np.empty((C, D * D))
-    rotations[:] = _identity(D)
+    rotations = np.empty((len(angles), n_features * n_features))
+    rotations[:] = _identity(n_features)
     rotations[:, planes.changed] = np.concatenate((cosines, cosines, sines, -sines), axis=1)
-    return rotations.reshape(C, D, D)
+    return rotations.reshape(-1, n_features, n_features)
+
+
+def joint_rotations(angles: Array, planes: Planes, n_features: int) -> Array:
+    """Return rotations, (C, D, D), that are near those by (C, n) angles in all planes.
+
+    They are 2 (I - A)^-1 - I, Cayley's transform of the skew-symmetric matrix A of the tangents of
+    half the angles. If one angle only is not 0, this is the rotation by it.
+    """
+    tangents, identity = np.tan(0.5 * angles), _identity(n_features)
+    skew = np.zeros((len(angles), n_features * n_features))
+    skew[:, planes.changed[2 * len(planes.first) :]] = np.concatenate((tangents, -tangents), axis=1)
+    shape = (-1, n_features, n_features)
+    inverses = np.linalg.inv((identity - skew).reshape(shape))
+    return 2 * inverses - identity.reshape(shape)
 
 
 @cache

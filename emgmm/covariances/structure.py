@@ -270,6 +270,12 @@ class Structure(ABC):
         flat = self.dense(covariances, n_features).reshape(len(covariances), -1)
         return self.dense(precisions, n_features).reshape(len(precisions), -1) @ flat.T
 
+    def mutual_traces(self, elements: Array, precision_cholesky: Array, n_features: int) -> Array:
+        """Return trace(U^T A_k U U^T A_l U), (K, K), for K elements A_k and one factor U."""
+        U = self.dense(precision_cholesky, n_features)
+        whitened = (U.T @ self.dense(elements, n_features) @ U).reshape(len(elements), -1)
+        return whitened @ whitened.T
+
     def min_variance(self, covariances: Array, precision_cholesky: Array, n_features: int) -> Array:
         """Return the smallest eigenvalue of U^T covariance_k U, (K,), for one factor U."""
         scale = np.abs(precision_cholesky).max()  # products with larger entries may overflow
