@@ -42,6 +42,9 @@ RELEVANT_SDS = 38.0
 # The same for float32: the distance of a component's own rows.
 TYPICAL_SDS = 1.0
 
+# Spacing of the centres other than the mean of the rows, in standard deviations.
+GRID = 32.0
+
 # Maximum distance from the centre whose square float32 represents, with a margin for sums; its
 # inverse is the minimum standard deviation. Squares that then underflow are negligible.
 RANGE = 1e15
@@ -89,7 +92,8 @@ class EStepForPass:
     def __init__(self, summary: DataSummary, source: Source) -> None:
         self.summary = summary
         self.dtype, self.block_dtype, self.device = source.dtype, source.block_dtype, source.device
-        # Reused by all passes: features about the rows' mean, and the choice by the mixture's size.
+        # Reused by other passes: features about the rows' mean and about the last other centre,
+        # and the choice by the mixture's size.
         self._features: dict[Any, QuadraticFeatures] = {}
         self._kinds: dict[tuple[int, int], Expanded | None] = {}
 
@@ -172,11 +176,11 @@ class EStepForPass:
 
     def _features_about(self, centre: Array, mixture: Mixture, dtype: Any) -> QuadraticFeatures:
         structure = mixture.quadratic_structure
-        if centre is not self.summary.mean:
-            return QuadraticFeatures(centre, structure, dtype)
-        if (structure, dtype) not in self._features:
-            self._features[structure, dtype] = QuadraticFeatures(centre, structure, dtype)
-        return self._features[structure, dtype]
+        key = structure, dtype, centre is self.summary.mean
+        found = self._features.get(key)
+        if found is None or not found.is_about(centre):
+            found = self._features[key] = QuadraticFeatures(centre, structure, dtype)
+        return found
 
     def _centred(self, mixture: Mixture, dtype: np.dtype[Any]) -> CentredEStep:
         """Return the centred E-step, in float32 if rows and means are and its error is small."""
@@ -192,7 +196,10 @@ def _centres(mixture: Mixture, mean: Array) -> Iterator[Array]:
     """Yield candidates for the centre of the expanded E-step, the cheapest first."""
     yield mean
     if eps_of(np.float64) * mixture.magnitude_near(RELEVANT_SDS) <= MAX_ERROR:
-        yield mixture.precision_weighted_mean  # otherwise no centre is accurate enough
+        # Otherwise no centre is accurate enough. It is rounded by a few standard deviations
+        # of the narrowest component, so that passes share features.
+        steps = GRID * np.exp2(np.floor(np.log2(np.sqrt(mixture.variances.min(axis=0)))))
+        yield steps * np.round(mixture.precision_weighted_mean / steps)
 
 
 class EStepForBlock:

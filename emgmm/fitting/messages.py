@@ -27,7 +27,7 @@ from emgmm.prior import Prior
 from emgmm.sources import ArraySource, Source
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
-from emgmm.typing import Array
+from emgmm.typing import Array, Integers
 
 # Largest remaining gain without a warning: in nats per free parameter for `fit`, and in nats in
 # total for an information criterion, of which half a nat is one unit.
@@ -285,14 +285,11 @@ def discrete_columns(source: Source) -> str:
     """
     if not isinstance(source, ArraySource) or source.n_rows <= MAX_DISTINCT:
         return ""
-    columns = tuple(
-        j
-        for j, column in enumerate(source.rows.T)
-        if _n_distinct(column[:FIRST_ROWS]) <= MAX_DISTINCT and _n_distinct(column) <= MAX_DISTINCT
-    )
-    if not columns:
+    columns = np.flatnonzero(_n_distinct(source.rows[:FIRST_ROWS]) <= MAX_DISTINCT)
+    columns = columns[_n_distinct(source.rows[:, columns]) <= MAX_DISTINCT]
+    if not len(columns):
         return ""
-    described = format_features(columns, source.feature_names)
+    described = format_features(tuple(columns.tolist()), source.feature_names)
     subject = f"Column {described} is" if len(columns) == 1 else f"Columns {described} are"
     return (
         f" {subject} discrete (counted from 0): rows that share a value have no variance there. "
@@ -300,9 +297,11 @@ def discrete_columns(source: Source) -> str:
     )
 
 
-def _n_distinct(column: Array) -> int:
-    """Return the number of distinct values of a column, ignoring missing ones."""
-    return len(np.unique(column[np.logical_not(np.isnan(column))]))
+def _n_distinct(rows: Array) -> Integers:
+    """Return the number of distinct values of each column, (D,), ignoring missing ones."""
+    ordered = np.sort(rows, axis=0)  # missing values are the last
+    distinct = np.count_nonzero(ordered[1:] > ordered[:-1], axis=0)
+    return distinct + np.logical_not(np.isnan(ordered[0]))
 
 
 def too_large(feature: int, source: Source) -> ValueError:
