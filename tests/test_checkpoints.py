@@ -468,7 +468,7 @@ def test_another_version_does_not_go_on(stopped, monkeypatch):
     content = Path(stopped.checkpoint).read_bytes()
     monkeypatch.setattr(checkpoint, "__version__", "9.1")
     with pytest.raises(
-        ValueError, match=r"written by emgmm 0\S+ \(.*and this is emgmm 9.1 \(format 5\)"
+        ValueError, match=r"written by emgmm 0\S+ \(.*and this is emgmm 9.1 \(format 6\)"
     ):
         fit(stopped, X)
     assert Interrupted.passes == 0

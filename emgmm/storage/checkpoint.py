@@ -40,7 +40,7 @@ from emgmm.version import __version__
 NOISE = "noise"
 
 # Version of the format of checkpoints.
-FORMAT = 5
+FORMAT = 6
 
 # Parameters that may change when a fit continues.
 FREE = ("max_iter", "verbose", "verbose_interval", "checkpoint", "checkpoint_every")
