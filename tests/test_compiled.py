@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import pytest
 
 from emgmm import GaussianMixture
 from emgmm.covariances import DENSE, DIAGONAL, FAMILIES, ISOTROPIC
+from emgmm.estep import compiled
 from emgmm.estep.base import most_probable
 from emgmm.estep.compiled import estep
 from emgmm.estep.compiled.estep import expanded, outperforms_numpy, strip_tiles
 from emgmm.estep.softmax import FLOOR, FLOOR_SINGLE, softmax
+from emgmm.sources import digest
 
 pytest.importorskip("numba", reason="the kernel is compiled by numba, an optional package")
 kernel = estep.kernel()
@@ -148,8 +151,29 @@ def test_the_kernels_file_changes_with_those_that_it_is_made_of():
     folder = Path(kernel.__file__).parent
     paths = (folder / "simd.py", folder.parent / "softmax.py", folder / "tiles.py")
     texts = [path.read_text("utf-8") for path in paths]
-    digest = hashlib.sha256("".join(texts).encode()).hexdigest()[:12]
-    assert digest == kernel.MADE_OF, f"set it to {digest!r}, or what was compiled before is used"
+    made_of = hashlib.sha256("".join(texts).encode()).hexdigest()[:12]
+    assert made_of == kernel.MADE_OF, f"set it to {made_of!r}, or what was compiled before is used"
+
+
+def test_a_digests_sums_are_those_of_numpy_and_import_no_compiler(monkeypatch):
+    random = np.random.default_rng(0)
+    words = random.integers(2**64, size=10_000, dtype=np.uint64)
+    unaligned = np.frombuffer(b" " + words.tobytes(), np.uint64, offset=1)
+
+    def assert_equal():
+        for size in random.integers(1, 10_000, 30):
+            first = int(random.integers(digest.PERIOD))
+            expected = digest.sums_of_words(words[:size], first)
+            for each in (words, unaligned):
+                found = estep.sums_of_words(each[:size], first)
+                np.testing.assert_array_equal(found, expected)
+
+    assert_equal()
+    estep.kernel.cache_clear()
+    monkeypatch.delitem(sys.modules, kernel.__name__)
+    monkeypatch.delattr(compiled, "kernel")
+    assert_equal()
+    assert kernel.__name__ not in sys.modules
 
 
 @dtypes

@@ -31,56 +31,57 @@ from emgmm.typing import Integers
 Words = NDArray[np.uint64]
 
 # Number of sums; they remain in a core's fastest cache.
-PERIOD = 4093
+PERIOD = 1021
 
 # The bits of the weight of row i and of its labels are multiplied by this odd number and added to
 # those of values iD, iD + 1, ...
 FACTOR = 0x9E3779B97F4A7C15
 
 
-def sums_of(block: Block) -> Words:
-    """Return the sums of the bits of a block's values, weights and labels, shape (PERIOD,)."""
-    words, D, consecutive = _bits(block.rows, block.complete), len(block.rows), True
-    of_rows: Callable[[Words], Words] = _sums
+def sums_of_words(words: Words, first: int = 0) -> Words:
+    """Return the sums, shape (..., PERIOD), of words along the last axis, from number `first`."""
+    head, others = words[..., : PERIOD - first], words[..., PERIOD - first :]
+    n = others.shape[-1] // PERIOD
+    whole, tail = others[..., : n * PERIOD], others[..., n * PERIOD :]
+    sums = np.add.reduce(whole.reshape(*words.shape[:-1], n, PERIOD), axis=-2)
+    sums[..., first : first + head.shape[-1]] += head
+    sums[..., : tail.shape[-1]] += tail
+    return sums
+
+
+def sums_of(block: Block, of_words: Callable[..., Words] = sums_of_words) -> Words:
+    """Return the sums of the bits of a block's values, weights and labels, shape (PERIOD,).
+
+    `of_words` is a function that returns the same as `sums_of_words`.
+    """
+    words, D, first = _bits(block.rows, block.complete), len(block.rows), 0
+    of_rows: Callable[[Words], Words] = sums_of_words
     if block.numbers is not None:
-        of_rows, consecutive = partial(_sums_at, block.numbers), False
-    if not (consecutive and (words.flags.f_contiguous or block.n_rows <= PERIOD)):
-        words = of_rows(words)  # copying all values row by row would take longer
-    sums = _sums(words.ravel("F"))
+        words = (of_rows := partial(_sums_at, block.numbers))(words)
+    else:
+        first = block.start * D % PERIOD
+        if not words.flags.f_contiguous and block.n_rows > 8 * PERIOD:
+            words = of_rows(words)  # copying so many values row by row would take longer
+    sums = of_words(words.ravel("F"), first)
     if block.weights is not None:  # weights of 1 add 0
-        _add_column(sums, of_rows(_bits(block.weights) - _bits(1.0)), 0, D)
+        _add_column(sums, of_rows(_bits(block.weights) - _bits(1.0)), first, D)
     if block.known is not None:
         columns = _bits(block.known.values.reshape(block.n_rows, -1).T, complete=False)
         for k, column in enumerate(columns, 1):
-            _add_column(sums, of_rows(column), k, D)
-    return _rotated(sums, block.start * D) if consecutive else sums
+            _add_column(sums, of_rows(column), first + k, D)
+    return sums
 
 
-def _add_column(sums: Words, of_rows: Words, k: int, n_features: int) -> None:
-    """Add the sums of column `k` of the weights and labels, which are those of rows."""
-    places = (np.arange(PERIOD) * n_features + k) % PERIOD
+def _add_column(sums: Words, of_rows: Words, first: int, n_features: int) -> None:
+    """Add the sums of a column of the weights and labels, which are those of rows."""
+    places = (np.arange(PERIOD) * n_features + first) % PERIOD
     np.add.at(sums, places, of_rows * np.uint64(FACTOR))
-
-
-def _rotated(sums: Words, n_values: int) -> Words:
-    """Return the sums of the same values if `n_values` other values precede them."""
-    first = -n_values % PERIOD
-    return np.concatenate((sums[first:], sums[:first]))  # faster than `numpy.roll`
 
 
 def _bits(values: Any, complete: bool = True) -> Words:
     """Return the bits of numbers, with one representation of NaN."""
     values = np.asarray(values, np.float64)
     return (values if complete else np.where(np.isnan(values), np.nan, values)).view(np.uint64)
-
-
-def _sums(words: Words) -> Words:
-    """Return the sums, shape (..., PERIOD), of words whose last indices have the same remainder."""
-    n = words.shape[-1] // PERIOD
-    whole, rest = words[..., : n * PERIOD], words[..., n * PERIOD :]
-    sums = np.add.reduce(whole.reshape(*words.shape[:-1], n, PERIOD), axis=-2)
-    sums[..., : rest.shape[-1]] += rest
-    return sums
 
 
 def _sums_at(numbers: Integers, words: Words) -> Words:
@@ -105,7 +106,7 @@ class Digested:
 
     def after(self, n_rows: int) -> Digested:
         """Return the same value for rows that `n_rows` other rows precede."""
-        return replace(self, bits=_rotated(self.bits, n_rows * self.n_features))
+        return replace(self, bits=sums_of_words(self.bits, n_rows * self.n_features % PERIOD))
 
     @property
     def digest(self) -> int:
@@ -113,9 +114,12 @@ class Digested:
         return int(blake2b(self.bits.astype("<u8").tobytes(), digest_size=8).hexdigest(), 16)
 
 
-def _digested(function: Callable[[Block], Any], block: Block) -> Digested:
+def _digested(
+    function: Callable[[Block], Any], of_words: Callable[..., Words], block: Block
+) -> Digested:
     """Return the value of a function of a block together with the sums of its bits."""
-    bits = sums_of(block)  # before the function, whose arrays would replace the rows in the cache
+    # Before the function, whose arrays would replace the rows in the cache.
+    bits = sums_of(block, of_words)
     return Digested(function(block), bits, len(block.rows))
 
 
@@ -126,6 +130,8 @@ class DigestedSource(Source):
     ----------
     source : Source
         Source of the rows.
+    of_words : callable, optional
+        Function that returns the same as `sums_of_words`.
 
     Attributes
     ----------
@@ -133,8 +139,8 @@ class DigestedSource(Source):
         Digest of the rows; None before the first sum.
     """
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, source: Source, of_words: Callable[..., Words] = sums_of_words) -> None:
+        self.source, self.of_words = source, of_words
         self.n_rows, self.n_features = source.n_rows, source.n_features
         self.dtype, self.feature_names = source.dtype, source.feature_names
         self.has_labels, self.device = source.has_labels, source.device
@@ -161,6 +167,6 @@ class DigestedSource(Source):
     def sum(self, function: Callable[[Block], Sum], size: int) -> Sum:
         if self.digest is not None:
             return self.source.sum(function, size)
-        found = self.source.sum(partial(_digested, function), size)
+        found = self.source.sum(partial(_digested, function, self.of_words), size)
         self.digest = found.digest
         return found.sum

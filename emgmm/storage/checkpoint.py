@@ -25,6 +25,7 @@ from numpy.random import RandomState
 
 from emgmm.covariances import FAMILIES
 from emgmm.em import EM
+from emgmm.estep.compiled.estep import sums_of_words
 from emgmm.exceptions import CheckpointWarning, DegenerateCovarianceError, frames_to_user
 from emgmm.fitting.loop import Ending, Progress, Run
 from emgmm.fitting.recorder import FinishedStarts, Recorder
@@ -40,7 +41,7 @@ from emgmm.version import __version__
 NOISE = "noise"
 
 # Version of the format of checkpoints.
-FORMAT = 5
+FORMAT = 6
 
 # Parameters that may change when a fit continues.
 FREE = ("max_iter", "verbose", "verbose_interval", "checkpoint", "checkpoint_every")
@@ -119,7 +120,7 @@ class Checkpoint(Recorder):
             )
 
     def wrap_source(self, source: Source) -> Source:
-        self._source = DigestedSource(source)
+        self._source = DigestedSource(source, sums_of_words)
         return self._source
 
     def restore(self, em: EM, random: RandomState) -> tuple[FinishedStarts, RandomState]:

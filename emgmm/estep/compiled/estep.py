@@ -6,6 +6,7 @@ It needs numba, the optional dependency `fast`, which is imported when a kernel 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 from functools import cache, lru_cache
 from types import ModuleType
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from emgmm.covariances import Structure
 from emgmm.estep.expanded import ExpandedEStep, ExpandedSums
+from emgmm.sources import digest
 from emgmm.sources.block import Block
 from emgmm.typing import Array, Integers
 
@@ -211,6 +213,16 @@ def stacked_sums(
         out,
     )
     return out, log_likelihoods
+
+
+def sums_of_words(words: digest.Words, first: int = 0) -> digest.Words:
+    """Return `digest.sums_of_words` of (n,) words, by the kernel if it has been imported before."""
+    add_words = getattr(sys.modules.get(f"{__package__}.kernel"), "add_words", None)
+    if add_words is None:
+        return digest.sums_of_words(words, first)
+    sums = np.zeros(digest.PERIOD, np.uint64)
+    add_words(words, first, sums)
+    return sums
 
 
 class CompiledEStep(ExpandedEStep):
