@@ -31,7 +31,7 @@ NOT_ON_TOUR = (
         "estep/stacked",
     ),
     *("covariances/conditional", "covariances/grouped", "covariances/natural"),
-    "covariances/rotations",
+    *("covariances/rotations", "covariances/volumes"),
 )
 
 SPACE = {

@@ -7,20 +7,12 @@ b_k from the diagonals of D_k^T W_k D_k. It remains to find the axes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from emgmm.covariances.dense import DENSE
 from emgmm.covariances.family import Family
-from emgmm.covariances.rotations import (
-    all_planes,
-    best_angles,
-    disjoint_planes,
-    disjoint_rotations,
-    joint_rotations,
-    rotated,
-)
+from emgmm.covariances.rotations import in_coordinates, rotated_in_turn, rotated_jointly
 from emgmm.tolerances import EPS, distinct_factors
 from emgmm.typing import Array
 
@@ -116,34 +108,14 @@ class OwnAxes(_Rotated):
         return self.along.n_covariance_parameters(n_components, n_features) + rotations
 
 
-class Along(NamedTuple):
-    """Scatters and variances along each of C sets of axes.
-
-    Parameters
-    ----------
-    axes : (C, D, D)
-        The axes, in columns.
-    scatters : (C, K, D, D)
-        Scatters in the coordinates of the axes.
-    variances : (C, K, D)
-        Optimal variances along the axes.
-    costs : (C,)
-        -2 log-likelihood, up to a constant.
-    """
-
-    axes: Array
-    scatters: Array
-    variances: Array
-    costs: Array
-
-
 class CommonAxes(_Rotated):
     """Covariances with the same axes, in any order of the variances: EVE and VVE.
 
-    As in the algorithm of Flury and Gautschi, the axes are rotated plane by plane, each to its
-    optimum for given variances; the variances are then updated. No step lowers the likelihood,
-    which has several maxima in the axes: the first M-step therefore tries several sets of axes, and
-    later ones continue from those of the previous iteration.
+    As in the algorithm of Flury and Gautschi, the axes are rotated in planes, each to its optimum
+    for given variances, and the variances are then updated; here, in all planes at once if that
+    raises the likelihood. No step lowers the likelihood, which has several maxima in the axes: the
+    first M-step therefore tries several sets of axes, and later ones continue from those of the
+    previous iteration.
 
     References
     ----------
@@ -169,55 +141,39 @@ class CommonAxes(_Rotated):
         self._check_resolved(variances)
         return _from_axes(axes[None], variances)
 
-    def _positive_variances(self, profiles: Array, counts: Array) -> Array:
-        """Return variances along each of C sets of axes, (C, K, D), bounded away from zero.
+    def _optimum(self, scatters: Array, counts: Array) -> tuple[Array, Array]:
+        """Return the variances along each of C sets of axes, (C, K, D), and their costs, (C,).
 
-        `profiles` are the scatters along the axes. A component without variance along an axis is
-        assigned one of the size of rounding errors.
+        `scatters` are those in the coordinates of the axes. A component without variance along an
+        axis is assigned one of the size of rounding errors. The cost is -2 log-likelihood, up to a
+        constant.
         """
+        profiles = _diagonals(scatters)
         bounded = np.maximum(profiles, _least(profiles))
-        return self.along.estimate_each(bounded, counts, profiles.shape[2])
-
-    def _cost(self, variances: Array, counts: Array) -> Array:
-        """Return -2 log-likelihood, (C,), up to a constant, at the optimal variances."""
-        return np.log(variances).sum(axis=2) @ counts
-
-    def _along(self, axes: Array, along: Array, counts: Array) -> Along:
-        variances = self._positive_variances(_diagonals(along), counts)
-        return Along(axes, along, variances, self._cost(variances, counts))
+        variances = self.along.estimate_each(bounded, counts, profiles.shape[2])
+        return variances, np.log(variances).sum(axis=2) @ counts
 
     def _rotate(
         self, axes: Array, scatter: Array, counts: Array, sweeps: int
     ) -> tuple[Array, Array]:
         """Return the costs (C,) and the axes (C, D, D) after sweeps of rotations.
 
-        A sweep rotates in all planes at once, or, if that does not lower the cost, in one after
+        A sweep rotates in all planes at once, or, if that does not lower the costs, in one after
         another.
         """
         least = TOLERANCE * counts.sum() * axes.shape[-1]
-        state = self._along(axes, rotated(axes, scatter), counts)
+        scatters = in_coordinates(axes, scatter)
+        variances, costs = self._optimum(scatters, counts)
         for _ in range(sweeps):
-            last, state = state, self._rotated_jointly(state, counts)
-            if (state.costs > last.costs).any():
-                state = self._rotated_in_turn(last, counts)
-            if (last.costs - state.costs <= least).all():
+            last, before = costs, (axes, scatters, variances)
+            for rotated in rotated_jointly, rotated_in_turn:
+                axes, scatters = rotated(*before)
+                variances, costs = self._optimum(scatters, counts)
+                if (costs <= last).all():
+                    break
+            if (last - costs <= least).all():
                 break
-        return state.costs, state.axes
-
-    def _rotated_jointly(self, state: Along, counts: Array) -> Along:
-        D = state.axes.shape[-1]
-        planes = all_planes(D)
-        angles = best_angles(state.scatters, 1 / state.variances, planes)
-        rotations = joint_rotations(angles, planes, D)
-        return self._along(state.axes @ rotations, rotated(rotations, state.scatters), counts)
-
-    def _rotated_in_turn(self, state: Along, counts: Array) -> Along:
-        D, inverses = state.axes.shape[-1], 1 / state.variances
-        axes, scatters = state.axes, state.scatters
-        for planes in disjoint_planes(D):
-            rotations = disjoint_rotations(best_angles(scatters, inverses, planes), planes, D)
-            axes, scatters = axes @ rotations, rotated(rotations, scatters)
-        return self._along(axes, scatters, counts)
+        return costs, axes
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         rotations = n_features * (n_features - 1) // 2

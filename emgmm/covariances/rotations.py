@@ -115,6 +115,29 @@ def _identity(n_features: int) -> Array:
     return np.eye(n_features).ravel()
 
 
-def rotated(axes: Array, scatters: Array) -> Array:
+def in_coordinates(axes: Array, scatters: Array) -> Array:
     """Return the scatters in the coordinates of each of C sets of axes, (C, K, D, D)."""
     return np.swapaxes(axes, 1, 2)[:, None] @ scatters @ axes[:, None]
+
+
+def rotated_jointly(axes: Array, scatters: Array, variances: Array) -> tuple[Array, Array]:
+    """Return axes rotated in all planes at once, and the scatters in their coordinates.
+
+    The arguments are C sets of axes, the scatters in their coordinates, and the variances along
+    them.
+    """
+    n_features = axes.shape[-1]
+    planes = all_planes(n_features)
+    angles = best_angles(scatters, 1 / variances, planes)
+    rotations = joint_rotations(angles, planes, n_features)
+    return axes @ rotations, in_coordinates(rotations, scatters)
+
+
+def rotated_in_turn(axes: Array, scatters: Array, variances: Array) -> tuple[Array, Array]:
+    """Return the same for rotations in one plane, or several disjoint ones, after another."""
+    n_features, inverses = axes.shape[-1], 1 / variances
+    for planes in disjoint_planes(n_features):
+        angles = best_angles(scatters, inverses, planes)
+        rotations = disjoint_rotations(angles, planes, n_features)
+        axes, scatters = axes @ rotations, in_coordinates(rotations, scatters)
+    return axes, scatters

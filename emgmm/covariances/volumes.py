@@ -1,0 +1,77 @@
+"""The volumes of proportional covariances lambda_k C, which maximize the likelihood.
+
+They solve lambda_k = tr(W_k C^-1) / (D N_k), where C = sum_k W_k / (N lambda_k) and W_k is the
+scatter of the N_k rows of a component. Repeated substitution converges linearly to the only
+solution, from any start; if C is diagonal, it is Sinkhorn's scaling of a K x D table. In the
+logarithms of the volumes, minus the log-likelihood is convex, so that Newton's method needs few
+steps near the solution.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from emgmm.covariances.structure import Structure
+from emgmm.exceptions import DegenerateCovarianceError
+from emgmm.typing import Array
+
+# Largest relative residual of the equations at the end of the iteration. A residual below ROUNDING
+# that no longer decreases consists of rounding errors.
+TOLERANCE = 1e-13
+ROUNDING = 1e-6
+
+# Largest relative residual from which Newton's steps are made.
+NEAR = 0.5
+
+MAX_ITER = 300
+
+
+def best_volumes(
+    structure: Structure, scatter: Array, counts: Array, n_features: int, volumes: Array
+) -> tuple[Array, Array]:
+    """Return lambda_k, (K,), and the element C.
+
+    Parameters
+    ----------
+    structure : Structure
+        Structure of the covariances.
+    scatter : (K,) elements
+        Scatters about the means, none of which is 0.
+    counts : (K,)
+        Counts.
+    n_features : int
+        Number of features, D.
+    volumes : (K,)
+        Volumes from which the iteration starts, up to a common factor.
+
+    Raises
+    ------
+    DegenerateCovarianceError
+        If C is not positive definite.
+    """
+    total, last, common = counts.sum(), math.inf, scatter[0]
+    shares = n_features * counts / total
+    flat = scatter.reshape(len(scatter), -1)
+    for _ in range(MAX_ITER):
+        parts = (flat.T / (total * volumes)).T.reshape(scatter.shape)
+        common = np.add.reduce(parts, axis=0)
+        try:
+            factor = structure.precisions_cholesky(common[None])[0]
+        except DegenerateCovarianceError:
+            raise DegenerateCovarianceError(()) from None
+        mutual = structure.mutual_traces(parts, factor, n_features)
+        traces = np.add.reduce(mutual, axis=1)  # as the whitened parts sum to the identity
+        residuals = traces / shares - 1
+        error = np.maximum.reduce(np.abs(residuals))
+        if error <= TOLERANCE or last <= error <= ROUNDING:
+            break
+        steps = np.log1p(residuals)
+        if error < min(last, NEAR):
+            # The sum of the logarithms does not matter; 1 / K makes the matrix regular.
+            hessian = np.diag(traces) - mutual + 1 / len(counts)
+            steps = np.linalg.solve(hessian, traces - shares)
+        volumes = volumes * np.exp(steps)
+        last = error
+    return volumes, common
