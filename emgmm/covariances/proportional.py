@@ -13,6 +13,9 @@ from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.tolerances import EPS
 from emgmm.typing import Array
 
+# A scatter of this size compared with the largest is 0: its rows coincide.
+NEGLIGIBLE = 1e-200
+
 
 class Proportional(Family):
     """Covariances lambda_k C, of equal shape and orientation and variable volume: VEI and VEE.
@@ -28,7 +31,8 @@ class Proportional(Family):
     def estimate(
         self, scatter: Array, counts: Array, n_features: int, before: Array | None = None
     ) -> Array:
-        positive = self._sizes(scatter, n_features) > 0
+        sizes = self._sizes(scatter, n_features)
+        positive = sizes > NEGLIGIBLE * sizes.max()
         if not positive.all():  # the rows of some components coincide
             if not positive.any():
                 raise DegenerateCovarianceError(())
@@ -38,7 +42,7 @@ class Proportional(Family):
                 scatter[positive], counts[positive], n_features, earlier
             )
             return covariances
-        volumes = np.ones(len(counts))
+        volumes: Array = np.ones(len(counts))
         if before is not None:  # those of proportional covariances are proportional to their sizes
             sizes = self._sizes(before, n_features)
             volumes = np.maximum(sizes, EPS * sizes.max())

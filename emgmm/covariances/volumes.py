@@ -38,7 +38,7 @@ def best_volumes(
     structure : Structure
         Structure of the covariances.
     scatter : (K,) elements
-        Scatters about the means, none of which is 0.
+        Scatters about the means, none of which is negligible compared with the others.
     counts : (K,)
         Counts.
     n_features : int
@@ -63,11 +63,11 @@ def best_volumes(
             raise DegenerateCovarianceError(()) from None
         mutual = structure.mutual_traces(parts, factor, n_features)
         traces = np.add.reduce(mutual, axis=1)  # as the whitened parts sum to the identity
-        residuals = traces / shares - 1
-        error = np.maximum.reduce(np.abs(residuals))
+        ratios = traces / shares
+        error = np.maximum.reduce(np.abs(ratios - 1))
         if error <= TOLERANCE or last <= error <= ROUNDING:
             break
-        steps = np.log1p(residuals)
+        steps = np.log(ratios)
         if error < min(last, NEAR):
             # The sum of the logarithms does not matter; 1 / K makes the matrix regular.
             hessian = np.diag(traces) - mutual + 1 / len(counts)
