@@ -151,7 +151,7 @@ class CommonAxes(_Rotated):
         profiles = _diagonals(scatters)
         bounded = np.maximum(profiles, _least(profiles))
         variances = self.along.estimate_each(bounded, counts, profiles.shape[2])
-        return variances, np.log(variances).sum(axis=2) @ counts
+        return variances, np.add.reduce(np.log(variances), axis=2) @ counts
 
     def _rotate(
         self, axes: Array, scatter: Array, counts: Array, sweeps: int
@@ -205,8 +205,8 @@ def _least(profiles: Array) -> Array:
     `profiles` are the scatters along the axes, (..., K, D).
     """
     # Rounding may make profiles negative.
-    pooled = np.maximum(profiles, 0.0).sum(axis=-2, keepdims=True)
-    return EPS * (pooled + EPS * pooled.sum(axis=-1, keepdims=True)) + NO_VARIANCE
+    pooled = np.add.reduce(np.maximum(profiles, 0.0), axis=-2, keepdims=True)
+    return EPS * (pooled + EPS * np.add.reduce(pooled, axis=-1, keepdims=True)) + NO_VARIANCE
 
 
 def _diagonals(matrices: Array) -> Array:

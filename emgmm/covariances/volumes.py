@@ -17,13 +17,12 @@ from emgmm.covariances.structure import Structure
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array
 
-# Largest relative residual of the equations at the end of the iteration. A residual below ROUNDING
-# that no longer decreases consists of rounding errors.
-TOLERANCE = 1e-13
-ROUNDING = 1e-6
-
-# Largest relative residual from which Newton's steps are made.
+# Largest relative residual of the equations from which Newton's steps are made, and before the last
+# step, whose residual is the square. A residual below ROUNDING that does not decrease consists of
+# rounding errors.
 NEAR = 0.5
+LAST = 1e-7
+ROUNDING = 1e-6
 
 MAX_ITER = 300
 
@@ -57,6 +56,8 @@ def best_volumes(
     for _ in range(MAX_ITER):
         parts = (flat.T / (total * volumes)).T.reshape(scatter.shape)
         common = np.add.reduce(parts, axis=0)
+        if last <= LAST:
+            break
         try:
             factor = structure.precisions_cholesky(common[None])[0]
         except DegenerateCovarianceError:
@@ -65,7 +66,7 @@ def best_volumes(
         traces = np.add.reduce(mutual, axis=1)  # as the whitened parts sum to the identity
         ratios = traces / shares
         error = np.maximum.reduce(np.abs(ratios - 1))
-        if error <= TOLERANCE or last <= error <= ROUNDING:
+        if last <= error <= ROUNDING:
             break
         steps = np.log(ratios)
         if error < min(last, NEAR):
