@@ -36,7 +36,7 @@ class Unconstrained(Family):
         if self.shared or type(self).estimate is not Unconstrained.estimate:
             return super().estimate_each(scatters, counts, n_features)
         flat = scatters.reshape(-1, *scatters.shape[2:])
-        each = counts if len(scatters) == 1 else np.tile(counts, len(scatters))
+        each = np.concatenate([counts] * len(scatters))
         found = self.structure.estimate(flat, each, n_features)
         return found.reshape(scatters.shape)
 
@@ -99,13 +99,10 @@ class EqualVolumes(Family):
 
     def _scaled(self, scatters: Array, counts: Array, n_features: int) -> Array:
         structure, (C, K), total = self.structure, scatters.shape[:2], counts.sum()
-        flat = scatters.reshape(C * K, *scatters.shape[2:])
-        each = counts if C == 1 else np.tile(counts, C)
+        flat, each = scatters.reshape(C * K, *scatters.shape[2:]), np.concatenate([counts] * C)
         factors = self.precisions_cholesky(structure.estimate(flat, each, n_features))
         variances = structure.variances(flat, n_features).reshape(C, K, n_features)
-        reach = np.sqrt(np.add.reduce(variances, axis=1) / total)
-        if C > 1:
-            reach = np.repeat(reach, K, axis=0)
+        reach = np.repeat(np.sqrt(np.add.reduce(variances, axis=1) / total), K, axis=0)
         self.require_definite(EPS * structure.magnitude(factors, reach) <= SINGULAR)
         log_dets = structure.log_det(factors, n_features)
         log_volumes = (np.log(each) - 2 * log_dets / n_features).reshape(C, K)

@@ -17,7 +17,11 @@ from emgmm.tolerances import EPS, distinct_factors
 from emgmm.typing import Array
 
 # Maximum number of sweeps of rotations in an M-step that starts from the axes of the previous one.
-SWEEPS = 4
+SWEEPS = 8
+
+# Gain of a sweep, as a fraction of that of all sweeps, with which such an M-step ends. What is left
+# is gained in the next M-steps, of which EM does not need more.
+ENOUGH = 0.05
 
 # (candidates, sweeps) of the rounds of an M-step without previous axes: each round continues with
 # the best candidates of the round before.
@@ -128,7 +132,7 @@ class CommonAxes(_Rotated):
         self._check_eigenvalues(np.linalg.eigvalsh(scatter))
         candidates = initial_axes(scatter, before)
         if len(candidates) == 1:
-            _, candidates = self._rotate(candidates, scatter, counts, SWEEPS)
+            _, candidates = self._rotate(candidates, scatter, counts, SWEEPS, ENOUGH)
         else:
             for number, sweeps in ROUNDS:
                 costs, candidates = self._rotate(candidates[:number], scatter, counts, sweeps)
@@ -154,16 +158,16 @@ class CommonAxes(_Rotated):
         return variances, np.add.reduce(np.log(variances), axis=2) @ counts
 
     def _rotate(
-        self, axes: Array, scatter: Array, counts: Array, sweeps: int
+        self, axes: Array, scatter: Array, counts: Array, sweeps: int, enough: float = 0.0
     ) -> tuple[Array, Array]:
         """Return the costs (C,) and the axes (C, D, D) after sweeps of rotations.
 
-        A sweep rotates in all planes at once, or, if that does not lower the costs, in one after
-        another.
+        They end when a sweep gains no more than `enough` of what all of them gained. A sweep
+        rotates in all planes at once, or, if that does not lower the costs, in one after another.
         """
         least = TOLERANCE * counts.sum() * axes.shape[-1]
         scatters = in_coordinates(axes, scatter)
-        variances, costs = self._optimum(scatters, counts)
+        variances, costs = first = self._optimum(scatters, counts)
         for _ in range(sweeps):
             last, before = costs, (axes, scatters, variances)
             for rotated in rotated_jointly, rotated_in_turn:
@@ -171,7 +175,7 @@ class CommonAxes(_Rotated):
                 variances, costs = self._optimum(scatters, counts)
                 if (costs <= last).all():
                     break
-            if (last - costs <= least).all():
+            if (last - costs <= np.maximum(least, enough * (first[1] - costs))).all():
                 break
         return costs, axes
 

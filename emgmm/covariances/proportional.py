@@ -42,11 +42,10 @@ class Proportional(Family):
                 scatter[positive], counts[positive], n_features, earlier
             )
             return covariances
-        volumes: Array = np.ones(len(counts))
-        if before is not None:  # those of proportional covariances are proportional to their sizes
-            sizes = self._sizes(before, n_features)
-            volumes = np.maximum(sizes, EPS * sizes.max())
-        volumes, common = best_volumes(self.structure, scatter, counts, n_features, volumes)
+        # The volumes of proportional covariances are proportional to their sizes.
+        sizes = np.ones(len(counts)) if before is None else self._sizes(before, n_features)
+        start = np.maximum(sizes, EPS * sizes.max())
+        volumes, common = best_volumes(self.structure, scatter, counts, n_features, start)
         return times_counts(volumes, np.repeat(common[None], len(counts), axis=0))
 
     def _sizes(self, elements: Array, n_features: int) -> Array:

@@ -94,7 +94,7 @@ class EStepForPass:
         self.dtype, self.block_dtype, self.device = source.dtype, source.block_dtype, source.device
         # Reused by other passes: features about the rows' mean and about the last other centre,
         # and the choice by the mixture's size.
-        self._features: dict[Any, QuadraticFeatures] = {}
+        self._features: dict[Any, tuple[Array, QuadraticFeatures]] = {}
         self._kinds: dict[tuple[int, int], Expanded | None] = {}
 
     def __call__(self, mixture: Mixture) -> EStep:
@@ -175,12 +175,12 @@ class EStepForPass:
         return self._kinds[size]
 
     def _features_about(self, centre: Array, mixture: Mixture, dtype: Any) -> QuadraticFeatures:
-        structure = mixture.quadratic_structure
-        key = structure, dtype, centre is self.summary.mean
+        key = mixture.quadratic_structure, dtype, centre is self.summary.mean
         found = self._features.get(key)
-        if found is None or not found.is_about(centre):
-            found = self._features[key] = QuadraticFeatures(centre, structure, dtype)
-        return found
+        if found is None or not np.array_equal(found[0], centre):
+            features = QuadraticFeatures(centre, mixture.quadratic_structure, dtype)
+            found = self._features[key] = centre, features
+        return found[1]
 
     def _centred(self, mixture: Mixture, dtype: np.dtype[Any]) -> CentredEStep:
         """Return the centred E-step, in float32 if rows and means are and its error is small."""

@@ -45,10 +45,6 @@ class QuadraticFeatures:
     def __reduce__(self) -> tuple[Any, ...]:
         return QuadraticFeatures, (self.centre, self.structure, self.dtype)
 
-    def is_about(self, centre: Array) -> bool:
-        """Return whether phi is about a centre, rounded to its type."""
-        return bool((self._rounded_centre == centre.astype(self.dtype)).all())
-
     def transform_block(self, block: Block) -> Array:
         """Return phi of a block, (P, B), which is kept for the next call if it may be reused."""
         if getattr(self._last, "block", None) is not block:
