@@ -355,6 +355,17 @@ def test_quantiles_of_components_that_are_far_narrower_than_their_distances():
         assert found == pytest.approx(2.32 + 1e-9 * stats.norm.ppf(q), rel=1e-14)
 
 
+def test_quantiles_on_a_flat_piece_have_its_probability():
+    means = np.array([-68.9, -1.02, 0.29, 2.6])
+    mixture = Univariate(np.log(np.full(4, 0.25)), means, np.full(4, 1e-3))
+    q = np.array([0.25, 0.5, 0.75])
+    for sign, ends in ((1, means), (-1, means[::-1])):
+        found = mixture.quantile(q, sign)
+        assert_allclose(np.exp(mixture.log_tail(found, sign)), q, rtol=1e-15)
+        assert (sign * ends[:-1] < sign * found).all()
+        assert (sign * found < sign * ends[1:]).all()
+
+
 def test_quantiles_within_the_box_of_noise_far_from_all_components():
     model = univariate([1.0], [-100.0], [1.0])
     model.weights_, model.noise_weight_ = np.array([0.3]), 0.7

@@ -132,6 +132,7 @@ class Univariate:
             safe = (np.minimum(a, b) <= at + newton) & (at + newton <= np.maximum(a, b))
             safe &= (np.abs(newton) <= 0.5 * np.abs(before[active])) & (np.abs(excess) < RELIABLE)
             step = np.where(safe, newton, 0.5 * (a - at) + 0.5 * (b - at))
+            step[excess == 0] = 0.0  # also between components, where the slope may underflow to 0
             low[active], high[active], x[active] = a, b, at + step
             before, last = last, np.where(active, 0.0, last)
             last[active] = step
