@@ -524,6 +524,22 @@ def test_probabilities_in_several_dimensions(covariance_type):
         found.pdf([1.0, 2.0, 3.0])
 
 
+def test_probabilities_do_not_depend_on_units():
+    """The eigenvalue decomposition of a covariance in these units does not end in some LAPACKs."""
+    units = 10.0 ** np.array([-109.66391765, 67.81912672, -47.93948373])
+    covariance = np.array([
+        [1.63256025e-219, -2.80299021e-042, -6.69141714e-159],
+        [-2.80299021e-042, 2.26368144e136, 3.03922907e019],
+        [-6.69141714e-159, 3.03922907e019, 2.58193923e-097],
+    ])  # fmt: skip
+    model = gaussian([0.0, 1.0, 2.0], covariance / np.outer(units, units))
+    other = gaussian(units * model.means_[0], covariance)
+    rows = np.random.default_rng(0).normal(size=(4, 3))
+    with np.errstate(all="raise"):
+        found = other.distribution().cdf(rows * units)
+    assert_allclose(found, model.distribution().cdf(rows), rtol=1e-3)
+
+
 # -- divergences ----------------------------------------------------------------------------------
 def test_divergences_of_normal_distributions():
     random = np.random.default_rng(0)
