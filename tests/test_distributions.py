@@ -355,6 +355,12 @@ def test_quantiles_of_components_that_are_far_narrower_than_their_distances():
         assert found == pytest.approx(2.32 + 1e-9 * stats.norm.ppf(q), rel=1e-14)
 
 
+def test_quantiles_beside_a_component_at_any_distance():
+    mixture = Univariate(np.log([0.5, 0.5]), np.array([0.0, 1e150]), np.array([1e-150, 1.0]))
+    found = mixture.quantile(np.array([0.1, 0.4]))
+    assert_allclose(found, 1e-150 * stats.norm.ppf([0.2, 0.8]), rtol=1e-14)
+
+
 def test_quantiles_on_a_flat_piece_have_its_probability():
     means = np.array([-68.9, -1.02, 0.29, 2.6])
     mixture = Univariate(np.log(np.full(4, 0.25)), means, np.full(4, 1e-3))

@@ -14,7 +14,8 @@ from emgmm.tolerances import EPS
 from emgmm.typing import Array
 
 # Limit of the iterations for a quantile, which take about 8, or 60 if all of them are bisections.
-MAX_ITER = 200
+# This many halve the largest number down to the rounding of the smallest.
+MAX_ITER = 2200
 
 # Largest difference of logarithms of tails with which the slope has four digits.
 RELIABLE = 1e12
