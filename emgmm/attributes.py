@@ -24,7 +24,7 @@ from emgmm.devices import Device, device_of, to_host
 from emgmm.fitting.loop import Ending, HistoryEntry, history, last_plain_objectives
 from emgmm.mixture import Mixture
 from emgmm.sources.conversion import as_array
-from emgmm.tolerances import FLOATS
+from emgmm.tolerances import FLOATS, negligible_underflow
 from emgmm.typing import Array
 
 # Attributes each of which determines the covariances, so that one of them suffices.
@@ -215,6 +215,7 @@ def attributes_of(mixture: Mixture, device: Device | None = None) -> dict[str, A
     }
 
 
+@negligible_underflow
 def described_by(estimator: Any) -> Mixture:
     """Validate all attributes of an estimator and return the mixture that they describe."""
     family = validation.family(estimator.covariance_type)

@@ -47,6 +47,7 @@ ROUNDING = 1e-9
 GAIN_ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 
 
+@checked_afterwards
 def directed_divergences(a: Mixture, b: Mixture) -> Array:
     """Return the divergences of the components of `b` from those of `a`, (K, K), in nats.
 

@@ -507,8 +507,9 @@ class GaussianMixture(
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If X contains infinity or does not have the features of the fit, or if `sample_weight`
-            is not one finite, non-negative weight per row, or if `labels` is invalid.
+            If X contains infinity or does not have the features of the fit, or if a row is so far
+            from all components that none is more probable than another, or if `sample_weight` is
+            not one finite, non-negative weight per row, or if `labels` is invalid.
 
         References
         ----------

@@ -13,6 +13,7 @@ from emgmm.exceptions import ConstantFeaturesError
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
+from emgmm.tolerances import negligible_underflow
 from emgmm.typing import Array
 
 # Features are collinear if an eigenvalue of their correlation matrix is at most this.
@@ -161,6 +162,7 @@ def scale_of(summary: DataSummary, n_components: int) -> tuple[Array, bool]:
     return scale, False
 
 
+@negligible_underflow
 def is_collinear(covariance: Array) -> bool:
     """Whether some feature of a (D, D) covariance is a linear function of the others."""
     sds = np.sqrt(np.diag(covariance))

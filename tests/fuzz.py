@@ -637,33 +637,49 @@ def judge_model(judge, model, case):
     return True
 
 
-def judge_likelihood(judge, model, case):
-    """The likelihood never falls in EM's own steps, and is the one that `score` finds."""
-    objective, event = model.history_["objective"], model.history_["event"]
-    # A start may be so far from a row that the log-density is beyond the range of numbers.
-    right = np.isfinite(objective[1:]).all() and objective[0] < INF
-    judge.demand(right, "an objective is not finite", objective)
+def after(model, case, n_steps):
+    """The same fit with fewer steps."""
+    again = GaussianMixture(**{**model.get_params(deep=False), "max_iter": int(n_steps)})
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return again.fit(case.table, sample_weight=weights_for(case))
+
+
+def lost_by_rounding(model, case):
+    """By how much the rounding of a mixture may reduce the mean log-likelihood."""
+    unit = np.finfo(model.means_.dtype).eps
     with np.errstate(all="ignore"):
         condition = sensitivity(model)
-    unit = np.finfo(model.means_.dtype).eps
-    prior = model.prior is not None or model.weight_concentration != 1
-    if (model.reg_covar == 0 or model.prior is not None) and model.acceleration is None:
-        # A ridge is added after the maximisation: with one EM need not climb.
         sds = np.sqrt(np.diagonal(dense(model), axis1=1, axis2=2))
         reach = float(np.abs(model.means_ / sds).max())
         lost = unit * float(condition + reach)  # means are rounded
         # A prior counts their distance from its mean as often as its shrinkage says.
         shrinkage = getattr(model.prior, "shrinkage", 0.0) / max(1, len(case.rows))
         lost += shrinkage * model.means_.size * condition * (unit * reach) ** 2
-        # So are weights, of whose logarithms the prior takes so many.
-        rows = len(case.rows) if case.weights is None else np.sum(case.weights, dtype=LONG)
-        lost += float(unit * (model.weight_concentration - 1) * model.n_components / rows)
-        with np.errstate(over="ignore"):
-            slack = 1e-8 + 1e2 * (lost + unit * np.abs(objective[1:]))
-        falls = np.diff(objective) < -slack
-        for t in np.flatnonzero(falls & (event[1:] == "step"))[:1]:
-            detail = f"{model.covariance_type}: {objective[t]!r} to {objective[t + 1]!r}"
-            judge.fault("the likelihood falls", f"{detail} at step {t + 1}, {condition:.2g}")
+    # So are weights, of whose logarithms the prior takes so many.
+    rows = len(case.rows) if case.weights is None else np.sum(case.weights, dtype=LONG)
+    return lost + float(unit * (model.weight_concentration - 1) * model.n_components / rows)
+
+
+def judge_likelihood(judge, model, case):
+    """The likelihood never falls in EM's own steps, and is the one that `score` finds."""
+    objective, event = model.history_["objective"], model.history_["event"]
+    # A start may be so far from a row that the log-density is beyond the range of numbers.
+    right = np.isfinite(objective[1:]).all() and objective[0] < INF
+    judge.demand(right, "an objective is not finite", objective)
+    unit = np.finfo(model.means_.dtype).eps
+    prior = model.prior is not None or model.weight_concentration != 1
+    if (model.reg_covar == 0 or model.prior is not None) and model.acceleration is None:
+        # A ridge is added after the maximisation: with one EM need not climb.
+        least = -(1e-8 + 1e2 * unit * np.abs(objective[1:]))
+        falls = (np.diff(objective) < least) & (event[1:] == "step")
+        for t in np.flatnonzero(falls):
+            # Rounding depends on the mixtures between which it falls, and not on the last.
+            ends = [model, *(after(model, case, n_steps) for n_steps in (t, t + 1))]
+            lost = max(lost_by_rounding(end, case) for end in ends)
+            if objective[t + 1] - objective[t] < least[t] - 1e2 * lost:
+                detail = f"{model.covariance_type}: {objective[t]!r} to {objective[t + 1]!r}"
+                judge.fault("the likelihood falls", f"{detail} at step {t + 1}, {lost:.2g}")
     score = judge.call("score", model.score, case.table, sample_weight=weights_for(case))
     if score is FAILED:
         return

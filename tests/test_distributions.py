@@ -355,6 +355,23 @@ def test_quantiles_of_components_that_are_far_narrower_than_their_distances():
         assert found == pytest.approx(2.32 + 1e-9 * stats.norm.ppf(q), rel=1e-14)
 
 
+def test_quantiles_beside_a_component_at_any_distance():
+    mixture = Univariate(np.log([0.5, 0.5]), np.array([0.0, 1e150]), np.array([1e-150, 1.0]))
+    found = mixture.quantile(np.array([0.1, 0.4]))
+    assert_allclose(found, 1e-150 * stats.norm.ppf([0.2, 0.8]), rtol=1e-14)
+
+
+def test_quantiles_on_a_flat_piece_have_its_probability():
+    means = np.array([-68.9, -1.02, 0.29, 2.6])
+    mixture = Univariate(np.log(np.full(4, 0.25)), means, np.full(4, 1e-3))
+    q = np.array([0.25, 0.5, 0.75])
+    for sign, ends in ((1, means), (-1, means[::-1])):
+        found = mixture.quantile(q, sign)
+        assert_allclose(np.exp(mixture.log_tail(found, sign)), q, rtol=1e-15)
+        assert (sign * ends[:-1] < sign * found).all()
+        assert (sign * found < sign * ends[1:]).all()
+
+
 def test_quantiles_within_the_box_of_noise_far_from_all_components():
     model = univariate([1.0], [-100.0], [1.0])
     model.weights_, model.noise_weight_ = np.array([0.3]), 0.7
@@ -511,6 +528,22 @@ def test_probabilities_in_several_dimensions(covariance_type):
         found.ppf(0.5)
     with pytest.raises(ValueError, match="last axis must contain the 2 features"):
         found.pdf([1.0, 2.0, 3.0])
+
+
+def test_probabilities_do_not_depend_on_units():
+    """The eigenvalue decomposition of a covariance in these units does not end in some LAPACKs."""
+    units = 10.0 ** np.array([-109.66391765, 67.81912672, -47.93948373])
+    covariance = np.array([
+        [1.63256025e-219, -2.80299021e-042, -6.69141714e-159],
+        [-2.80299021e-042, 2.26368144e136, 3.03922907e019],
+        [-6.69141714e-159, 3.03922907e019, 2.58193923e-097],
+    ])  # fmt: skip
+    model = gaussian([0.0, 1.0, 2.0], covariance / np.outer(units, units))
+    other = gaussian(units * model.means_[0], covariance)
+    rows = np.random.default_rng(0).normal(size=(4, 3))
+    with np.errstate(all="raise"):
+        found = other.distribution().cdf(rows * units)
+    assert_allclose(found, model.distribution().cdf(rows), rtol=1e-3)
 
 
 # -- divergences ----------------------------------------------------------------------------------

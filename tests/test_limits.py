@@ -58,6 +58,16 @@ def test_a_row_out_of_reach_is_named(covariance_type, far, n_rows):
     assert model.predict_proba(near).sum(axis=1) == pytest.approx(1)
 
 
+def test_the_overlap_at_a_row_out_of_reach_is_not_known():
+    model = GaussianMixture.from_parameters(
+        [0.5, 0.5], [[0.0], [1.0]], covariances=[1e-300, 1e-300], covariance_type="V"
+    )
+    rows = np.array([[0.0], [1.0], [1e20]])
+    assert_array_equal(model.diagnose(rows[:2]).overlap, np.eye(2))
+    with pytest.raises(ValueError, match=r"^Row 2 of X, counted from 0, is so far"):
+        model.diagnose(rows)
+
+
 @pytest.mark.parametrize("n_rows", [50, MANY])
 @pytest.mark.parametrize("far", FAR)
 @pytest.mark.parametrize("covariance_type", TYPES)
@@ -445,12 +455,17 @@ def test_what_a_prior_cannot_be_is_described(arguments, message):
         GaussianMixture(2, prior=NormalInverseWishart(**arguments), random_state=0).fit(X)
 
 
-@pytest.mark.parametrize("factor", [1e-12, 1.0, 1e12])
-def test_what_a_prior_may_be_does_not_depend_on_units(factor):
+@pytest.mark.parametrize("factor", [1e-152, 1e-12, 1.0, 1e12])
+def test_what_a_prior_may_be_does_not_depend_on_units(factor, tmp_path):
     scale = factor**2 * np.array([[2.0, 0.5], [0.5, 1.0]])
-    prior = NormalInverseWishart(mean=np.zeros(2), scale=scale, dof=5)
+    with np.errstate(all="raise"):
+        prior = NormalInverseWishart(mean=np.zeros(2), scale=scale, dof=5)
     one = NormalInverseWishart(mean=np.zeros(2), scale=scale / factor**2, dof=5)
     ours = fit(GaussianMixture(1, prior=prior), factor * X)
     assert_allclose(
         ours.covariances_ / factor**2, fit(GaussianMixture(1, prior=one), X).covariances_, rtol=1e-9
     )
+    ours.save(tmp_path / "model.json")
+    with np.errstate(all="raise"):
+        loaded = GaussianMixture.load(tmp_path / "model.json")
+    assert_array_equal(loaded.covariances_, ours.covariances_)

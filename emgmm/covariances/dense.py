@@ -64,12 +64,12 @@ def are_symmetric(matrices: Array) -> NDArray[np.bool_]:
     """Return which of the (K, D, D) matrices are symmetric up to rounding, (K,).
 
     Differences are relative to the geometric mean of the diagonal entries, so that the units of the
-    features do not matter.
+    features do not matter. Their square roots are compared, which do not underflow.
     """
-    roots = np.sqrt(np.abs(np.diagonal(matrices, axis1=1, axis2=2)).astype(np.float64))
+    roots = np.abs(np.diagonal(matrices, axis1=1, axis2=2)).astype(np.float64) ** 0.25
     scale = roots[:, :, None] * roots[:, None, :]
-    difference = np.abs(matrices - np.swapaxes(matrices, 1, 2))
-    return np.logical_and.reduce(difference <= ASYMMETRY * scale, axis=(1, 2))
+    difference = np.sqrt(np.abs(matrices - np.swapaxes(matrices, 1, 2)))
+    return np.logical_and.reduce(difference <= ASYMMETRY**0.5 * scale, axis=(1, 2))
 
 
 def _cholesky(matrices: Array) -> tuple[list[Array], list[bool]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emgmm.estep import EStepForBlock
+from emgmm.estep.dispatch import check_in_reach
 from emgmm.estep.softmax import softmax
 from emgmm.sources.block import Block
 from emgmm.tolerances import TINY
@@ -47,10 +48,18 @@ class Overlap:
 
 
 def overlap(e_step: EStepForBlock, block: Block) -> Overlap:
-    """Return the overlap for the rows of a block."""
+    """Return the overlap for the rows of a block.
+
+    Raises
+    ------
+    ValueError
+        If a row is so far from all components that its log-density is -inf.
+    """
     log_joint = e_step.log_joint(block)
     responsibilities = log_joint.copy()
-    log_responsibilities = log_joint - softmax(responsibilities)
+    log_densities = softmax(responsibilities)
+    check_in_reach(log_densities, block)
+    log_responsibilities = log_joint - log_densities
     with np.errstate(invalid="ignore"):  # 0 log 0, for a component of weight 0
         entropies = -np.nansum(responsibilities * log_responsibilities, axis=0)
     responsibilities = responsibilities[: e_step.mixture.n_components]

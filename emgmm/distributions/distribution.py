@@ -258,12 +258,15 @@ class MixtureDistribution:
         log_joint = np.empty((len(rows), mixture.n_densities))
         covariances = mixture.dense_covariances().astype(np.float64)
         for k, mean in enumerate(mixture.means.astype(np.float64)):
+            sds = np.sqrt(np.diag(covariances[k]))
+            with np.errstate(over="ignore"):
+                z = sign * (rows - mean) / sds
             if mixture.family.structure.has_covariances:
-                normal = multivariate_normal(sign * mean, covariances[k], allow_singular=True)
+                correlations = covariances[k] / sds / sds[:, None]  # whatever the units
+                normal = multivariate_normal(cov=correlations, allow_singular=True)
                 with np.errstate(divide="ignore"):
-                    log_joint[:, k] = normal.logcdf(sign * rows)
+                    log_joint[:, k] = normal.logcdf(z)
             else:
-                z = sign * (rows - mean) / np.sqrt(np.diag(covariances[k]))
                 log_joint[:, k] = log_ndtr(z).sum(axis=1)
         log_joint[:, : mixture.n_components] += mixture.log_weights
         if mixture.noise is not None and self._box is not None:

@@ -14,7 +14,8 @@ from emgmm.tolerances import EPS
 from emgmm.typing import Array
 
 # Limit of the iterations for a quantile, which take about 8, or 60 if all of them are bisections.
-MAX_ITER = 200
+# This many halve the largest number down to the rounding of the smallest.
+MAX_ITER = 2200
 
 # Largest difference of logarithms of tails with which the slope has four digits.
 RELIABLE = 1e12
@@ -132,6 +133,7 @@ class Univariate:
             safe = (np.minimum(a, b) <= at + newton) & (at + newton <= np.maximum(a, b))
             safe &= (np.abs(newton) <= 0.5 * np.abs(before[active])) & (np.abs(excess) < RELIABLE)
             step = np.where(safe, newton, 0.5 * (a - at) + 0.5 * (b - at))
+            step[excess == 0] = 0.0  # also between components, where the slope may underflow to 0
             low[active], high[active], x[active] = a, b, at + step
             before, last = last, np.where(active, 0.0, last)
             last[active] = step
