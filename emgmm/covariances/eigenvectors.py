@@ -17,11 +17,7 @@ from emgmm.tolerances import EPS, distinct_factors
 from emgmm.typing import Array
 
 # Maximum number of sweeps of rotations in an M-step that starts from the axes of the previous one.
-SWEEPS = 8
-
-# Gain of a sweep, as a fraction of that of all sweeps, with which such an M-step ends. What is left
-# is gained in the next M-steps, of which EM does not need more.
-ENOUGH = 0.05
+SWEEPS = 4
 
 # (candidates, sweeps) of the rounds of an M-step without previous axes: each round continues with
 # the best candidates of the round before.
@@ -132,7 +128,7 @@ class CommonAxes(_Rotated):
         self._check_eigenvalues(np.linalg.eigvalsh(scatter))
         candidates = initial_axes(scatter, before)
         if len(candidates) == 1:
-            _, candidates = self._rotate(candidates, scatter, counts, SWEEPS, ENOUGH)
+            _, candidates = self._rotate(candidates, scatter, counts, SWEEPS)
         else:
             for number, sweeps in ROUNDS:
                 costs, candidates = self._rotate(candidates[:number], scatter, counts, sweeps)
@@ -158,16 +154,16 @@ class CommonAxes(_Rotated):
         return variances, np.add.reduce(np.log(variances), axis=2) @ counts
 
     def _rotate(
-        self, axes: Array, scatter: Array, counts: Array, sweeps: int, enough: float = 0.0
+        self, axes: Array, scatter: Array, counts: Array, sweeps: int
     ) -> tuple[Array, Array]:
         """Return the costs (C,) and the axes (C, D, D) after sweeps of rotations.
 
-        They end when a sweep gains no more than `enough` of what all of them gained. A sweep
-        rotates in all planes at once, or, if that does not lower the costs, in one after another.
+        A sweep rotates in all planes at once, or, if that does not lower the costs, in one after
+        another.
         """
         least = TOLERANCE * counts.sum() * axes.shape[-1]
         scatters = in_coordinates(axes, scatter)
-        variances, costs = first = self._optimum(scatters, counts)
+        variances, costs = self._optimum(scatters, counts)
         for _ in range(sweeps):
             last, before = costs, (axes, scatters, variances)
             for rotated in rotated_jointly, rotated_in_turn:
@@ -175,7 +171,7 @@ class CommonAxes(_Rotated):
                 variances, costs = self._optimum(scatters, counts)
                 if (costs <= last).all():
                     break
-            if (last - costs <= np.maximum(least, enough * (first[1] - costs))).all():
+            if (last - costs <= least).all():
                 break
         return costs, axes
 

@@ -10,6 +10,7 @@ steps near the solution.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 import numpy as np
 
@@ -17,9 +18,9 @@ from emgmm.covariances.structure import Structure
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.typing import Array
 
-# Largest relative residual of the equations from which Newton's steps are made, and before the last
-# step, whose residual is the square. A residual below ROUNDING that does not decrease consists of
-# rounding errors.
+# Largest relative residual of the equations from which Newton's steps are made, largest of these
+# steps, and largest residual before the last step, whose residual is the square. A residual below
+# ROUNDING that does not decrease consists of rounding errors.
 NEAR = 0.5
 LAST = 1e-7
 ROUNDING = 1e-6
@@ -70,9 +71,12 @@ def best_volumes(
             break
         steps = np.log(ratios)
         if error < min(last, NEAR):
-            # The sum of the logarithms does not matter; 1 / K makes the matrix regular.
+            # The sum of the logarithms does not matter; 1 / K makes the matrix regular, unless some
+            # components have no direction in common.
             hessian = np.diag(traces) - mutual + 1 / len(counts)
-            steps = np.linalg.solve(hessian, traces - shares)
+            with suppress(np.linalg.LinAlgError):
+                newton = np.linalg.solve(hessian, traces - shares)
+                steps = newton if np.maximum.reduce(np.abs(newton)) <= NEAR else steps
         volumes = volumes * np.exp(steps)
         last = error
     return volumes, common
