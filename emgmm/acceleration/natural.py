@@ -79,6 +79,9 @@ class NaturalSteps:
         has_own_moments = self.family.stacked(len(e_step.means)) is self.family
         self.is_direct = has_own_moments and self.is_double
         self.reach_of_moments = self.reach + self.distances + math.sqrt(self.ridge)
+        # Such steps do not round their means. This keeps the rounding of those of the mixture, as
+        # a multiple of the standard deviations, below MAX_ERROR.
+        self.reach_of_moments += math.sqrt(EPS / MAX_ERROR) * np.abs(self.summary.mean)
         self.constant = -0.5 * self.n_features * LOG_2_PI
 
     @classmethod
