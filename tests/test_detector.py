@@ -19,6 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from emgmm import EMWarning, GaussianMixture, GaussianMixtureOutlierDetector, blocks
+from emgmm.base import fitted_mixture
+from emgmm.distributions.levels import Levels
 from emgmm.ridge import RidgeMixin
 from emgmm.sources import Rows
 
@@ -49,6 +51,17 @@ def test_scikit_learns_checks(estimator, check):
     states by the chi-squared distribution of their Mahalanobis distances.
     """
     check(estimator)
+
+
+def test_the_level_of_components_that_are_almost_out_of_reach_of_one_another():
+    """Their densities at the draws of the other are numbers below the smallest normal one."""
+    model = GaussianMixture.from_parameters(
+        [0.2, 0.3, 0.5], [[0.0], [0.0], [37.0]], covariances=np.ones(3), covariance_type="spherical"
+    )
+    with np.errstate(all="raise"):
+        found = Levels(fitted_mixture(model)).level(0.9)
+    expected = np.log(0.5) + stats.norm.logpdf(stats.norm.ppf(0.95))
+    assert found == pytest.approx(expected, abs=0.05)
 
 
 def test_no_row_of_scikit_learns_checks_is_outside_of_the_default_level():

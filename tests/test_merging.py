@@ -222,7 +222,7 @@ def test_the_ridgeline_ratio_is_that_of_the_lowest_pass_between_the_highest_peak
 
 
 def test_two_equal_gaussians_have_two_modes_beyond_two_standard_deviations():
-    for distance in (0.0, 1.0, 1.99, 2.01, 3.0, 10.0, 60.0, 1e4):
+    for distance in (0.0, 1.0, 1.99, 2.01, 3.0, 10.0, 60.0, 1e4, 1e9, 1e100):
         pair = gaussian(0.5, [0], [[1]]), gaussian(0.5, [distance], [[1]])
         ratio = Pair.of(*pair).log_ridgeline_ratio
         assert (ratio < 0) == (distance > 2)
@@ -239,10 +239,24 @@ def test_variances_of_a_far_wider_gaussian_keep_their_digits():
     one = Gaussian(0.5, np.zeros(4), np.eye(4))
     for first, second in ((one, far), (far, one)):
         pair = Pair.of(first, second)
-        assert (pair.variances > 0).all()
+        assert (pair.sds > 0).all()
         assert np.isfinite([pair.log_bhattacharyya, pair.log_ridgeline_ratio]).all()
-    variances = np.sort(Pair.of(one, far).variances)
-    assert variances[-1] == pytest.approx(1 + offset @ offset / 4)
+    sds = np.sort(Pair.of(one, far).sds)
+    assert sds[-1] ** 2 == pytest.approx(1 + offset @ offset / 4)
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-145, 1.0, 1e20])
+def test_separation_of_gaussians_whose_ratio_of_variances_overflows(distance):
+    sds = np.array([1e-150, 1e10])
+    pair = [gaussian(0.5, [x], [[sd**2]]) for x, sd in zip([0.0, distance], sds, strict=True)]
+    expected = 0.5 * (np.log(2) + np.log(sds[0]) - np.log(sds[1])) - (distance / sds[1]) ** 2 / 4
+    with np.errstate(all="raise", under="ignore"):
+        for one, other in (pair, pair[::-1]):
+            found = Pair.of(one, other)
+            assert found.log_bhattacharyya == pytest.approx(expected, rel=1e-12)
+            # Beside the narrow density, the other one is lower than at its mode by this.
+            lower = -((distance / sds[1]) ** 2) / 2
+            assert found.log_ridgeline_ratio == pytest.approx(lower, rel=1e-9, abs=1e-12)
 
 
 def test_a_component_without_weight_has_no_mode():

@@ -198,6 +198,14 @@ def test_units_do_not_matter_in_float32(scale):
     assert model.lower_bound_ + 3 * np.log(scale) == pytest.approx(expected.lower_bound_, abs=1e-4)
 
 
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical", "tied"])
+def test_the_objective_is_that_of_the_rounded_means_of_rows_with_an_offset(covariance_type):
+    X = clusters(120, 2, 3) + 2.0**33 * 4 / 3
+    model = GaussianMixture(3, covariance_type=covariance_type, max_iter=5, tol=0, random_state=0)
+    fit(model, X)
+    assert model.lower_bound_ == pytest.approx(model.score(X), rel=1e-10)
+
+
 def test_many_natural_parameters_are_left_to_the_ordinary_step():
     X = np.random.default_rng(0).normal(size=(300, 60))
     for n_components, is_served in ((8, True), (9, False)):

@@ -79,7 +79,11 @@ class NaturalSteps:
         # mean, except by the ridge.
         has_own_moments = self.family.stacked(len(e_step.means)) is self.family
         self.is_direct = has_own_moments and self.is_double
-        self.squares_of_moments = (self.reach + self.distances + math.sqrt(self.ridge)) ** 2
+        # Such steps do not round their means. The last term keeps the rounding of those of the
+        # mixture, as a multiple of the standard deviations, below MAX_ERROR.
+        reach = self.reach + self.distances + math.sqrt(self.ridge)
+        reach += math.sqrt(EPS / MAX_ERROR) * np.abs(self.summary.mean)
+        self.squares_of_moments = reach**2
         self.constant = -0.5 * self.n_features * LOG_2_PI
 
     @classmethod

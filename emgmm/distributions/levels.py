@@ -15,6 +15,7 @@ from emgmm.estep.softmax import softmax
 from emgmm.mixture import Mixture
 from emgmm.sources.block import Block
 from emgmm.sources.patterns import each_pattern
+from emgmm.tolerances import negligible_underflow
 from emgmm.typing import Array
 
 # Numbers of draws of the model: of those shared by all patterns of missing features, and of those
@@ -125,6 +126,7 @@ class Levels:
             return None
         return self.mixture.sample(n_draws, np.random.RandomState(SEED))[0]
 
+    @negligible_underflow
     def level(self, probability: float) -> float:
         """Return the log-density of a complete row above which the given probability is."""
         draws = self._sample(N_DRAWS_FOR_QUANTILE)

@@ -28,6 +28,9 @@ STEP = 1 / 16
 # Distance from their centres at which these curves are constant in float64.
 SATURATED = 40.0
 
+# Largest squared distance that is distinguished, so that all logarithms of densities are finite.
+FARTHEST = 1e300
+
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
@@ -68,13 +71,13 @@ class Pair:
         Logarithm of the weight of the second Gaussian divided by that of the first.
     offset : (D,)
         Mean of the second Gaussian.
-    variances : (D,)
-        Variances of the second Gaussian.
+    sds : (D,)
+        Standard deviations of the second Gaussian, whose squares may overflow.
     """
 
     log_odds: float
     offset: Array
-    variances: Array
+    sds: Array
 
     @classmethod
     def of(cls, one: Gaussian, other: Gaussian) -> Pair:
@@ -85,14 +88,14 @@ class Pair:
         axes = solve_triangular(first.T, rotation)
         with np.errstate(divide="ignore", invalid="ignore"):  # weights of 0
             log_odds = float(np.log(np.divide(other.weight, one.weight)))
-        return cls(log_odds, axes.T @ (other.mean - one.mean), sds**2)
+        return cls(log_odds, axes.T @ (other.mean - one.mean), sds)
 
     @property
     def log_bhattacharyya(self) -> float:
         """Logarithm of the Bhattacharyya coefficient of the densities; 0 if they are equal."""
-        between = 0.5 * (1 + self.variances)
-        distance = (self.offset**2 / between).sum() / 8
-        distance += 0.5 * np.log(between).sum() - 0.25 * np.log(self.variances).sum()
+        between = np.hypot(1.0, self.sds) * 0.5**0.5  # of the mean covariance
+        distance = _squares(self.offset / between) / 8
+        distance += np.log(between).sum() - 0.5 * np.log(self.sds).sum()
         return -float(distance)
 
     @property
@@ -118,29 +121,27 @@ class Pair:
 
     def _grid(self) -> Array:
         """Return logits between which the roots of the equation are; others are in saturation."""
-        reach = SATURATED + float(np.abs(np.log(self.variances)).max())
+        reach = SATURATED + 2 * float(np.abs(np.log(self.sds)).max())
         ends = self._log_ratio(np.array([-reach, reach]))
         low, high = np.clip(ends, -reach, reach)
         grid = np.linspace(low - 1.0, high + 1.0, 4 + math.ceil((high - low + 2.0) / STEP))
-        return np.unique(np.concatenate([[ends[0] - 1.0], grid, [ends[1] + 1.0]]))
+        outside = 1.0 + 8 * EPS * np.abs(ends)  # beyond the rounding of the ends
+        return np.unique(np.concatenate([ends[:1] - outside[:1], grid, ends[1:] + outside[1:]]))
 
     def _ridgeline(self, logit: Array | float) -> tuple[Array, Array]:
         """Return the (..., D) offsets of points of the ridgeline from both means.
 
         `logit` is that of the position, which is 0 at the first mean and 1 at the second.
         """
-        logit = np.asarray(logit)[..., None]
-        second, first = expit(logit), expit(-logit)
-        total = first * self.variances + second
-        return self.offset * second / total, -self.offset * first * self.variances / total
+        position = np.asarray(logit)[..., None] - 2 * np.log(self.sds)
+        return self.offset * expit(position), -self.offset * expit(-position)
 
     def _log_joints(self, logit: Array | float) -> tuple[Array, Array]:
         """Return the logarithms of both weighted densities at points of the ridgeline."""
         from_first, from_second = self._ridgeline(logit)
-        half_log_det = 0.5 * np.log(self.variances).sum()
-        squares = (from_second**2 / self.variances).sum(axis=-1)
-        log_joint = self.log_odds - half_log_det - 0.5 * squares
-        return -0.5 * (from_first**2).sum(axis=-1), log_joint
+        with np.errstate(over="ignore"):
+            log_joint = self.log_odds - 0.5 * _squares(from_second / self.sds)
+        return -0.5 * _squares(from_first), log_joint - np.log(self.sds).sum()
 
     def _log_ratio(self, logit: Array | float) -> Array:
         first, second = self._log_joints(logit)
@@ -156,6 +157,13 @@ class Pair:
         second Gaussian (Ray and Lindsay 2005).
         """
         return self._log_ratio(logit) - logit
+
+
+def _squares(offsets: Array) -> Array:
+    """Return the squared lengths of (..., D) offsets, at most `FARTHEST`."""
+    with np.errstate(over="ignore"):
+        squares: Array = np.minimum((offsets**2).sum(axis=-1), FARTHEST)
+    return squares
 
 
 def _definite(covariance: Array) -> Array:
