@@ -259,6 +259,16 @@ def test_separation_of_gaussians_whose_ratio_of_variances_overflows(distance):
             assert found.log_ridgeline_ratio == pytest.approx(lower, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e-150, 1e-20, 1e12, 1e140])
+def test_standard_deviations_below_the_rounding_of_the_largest(scale):
+    units, correlation = np.array([1.0, scale]), np.array([[1.0, 0.5], [0.5, 1.0]])
+    one = gaussian(0.5, [0.0, 0.0], np.eye(2))
+    other = gaussian(0.5, [0.0, 0.0], correlation * units * units[:, None])
+    sds = Pair.of(one, other).sds
+    assert sds[0] == pytest.approx(max(1.0, scale), rel=1e-14)
+    assert sds.prod() == pytest.approx(scale * 0.75**0.5, rel=1e-14)
+
+
 def test_a_component_without_weight_has_no_mode():
     pair = gaussian(0.0, [0], [[1]]), gaussian(1.0, [9], [[1]])
     for two in (pair, pair[::-1], (pair[0], pair[0])):

@@ -20,7 +20,7 @@ from emgmm.prior import is_collinear
 from emgmm.sources import Source
 from emgmm.sources.block import Block
 from emgmm.summary import CONSTANT, DataSummary
-from emgmm.tolerances import EPS, TINY
+from emgmm.tolerances import EPS, TINY, checked_afterwards
 from emgmm.typing import Array
 
 # Variance of a linear combination of standardized features below which it is recomputed from the
@@ -97,6 +97,7 @@ def _smallest(em: EM, box: Box) -> Box:
     return min(box, turned_box, key=lambda each: -each.constant)
 
 
+@checked_afterwards
 def singular_features(em: EM) -> tuple[int, ...]:
     """Return the features because of which every covariance of the family would be singular.
 

@@ -17,7 +17,7 @@ from scipy.linalg import cholesky, solve_triangular, svd
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from emgmm.tolerances import EPS
+from emgmm.tolerances import EPS, TINY
 from emgmm.typing import Array
 
 # Step of the grid, in the logit of the position on the ridgeline, between whose points the modes
@@ -85,6 +85,9 @@ class Pair:
         # Singular values keep more digits than eigenvalues, if some variances are far larger.
         first, second = (cholesky(_definite(each.covariance), lower=True) for each in (one, other))
         rotation, sds, _ = svd(solve_triangular(first, second, lower=True))
+        # Those far below the largest are lost in its rounding; they are the largest of the inverse.
+        inverses = svd(solve_triangular(second, first, lower=True), compute_uv=False)[::-1]
+        sds = np.where(sds > EPS**0.5 * sds[0], sds, 1 / np.clip(inverses, TINY, 1 / TINY))
         axes = solve_triangular(first.T, rotation)
         with np.errstate(divide="ignore", invalid="ignore"):  # weights of 0
             log_odds = float(np.log(np.divide(other.weight, one.weight)))
