@@ -15,7 +15,7 @@ from emgmm.covariances import FAMILIES
 from emgmm.estep import centred
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting import multistart
-from emgmm.initialization import STARTS, hierarchical, short_runs
+from emgmm.initialization import STARTS, hierarchical, kmeans_labels, short_runs
 from emgmm.sources import Rows
 
 K = 3
@@ -66,17 +66,21 @@ HOSTILE = {
 @pytest.mark.parametrize("weighted", [False, True], ids=["alike", "weighted"])
 @pytest.mark.parametrize("n_components", [1, 2, K])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n_init", [1, 10])
 def test_kmeans_draws_and_labels_as_scikit_learns(
-    dtype, n_components, weighted, private, data, monkeypatch
+    n_init, dtype, n_components, weighted, private, data, monkeypatch
 ):
     rows = np.asfortranarray({"blobs": X, **HOSTILE}[data], dtype=dtype)
     weights = np.arange(1.0, len(rows) + 1) if weighted else None
     ours, theirs = np.random.RandomState(7), np.random.RandomState(7)
     if not private:
         monkeypatch.setattr(private_api, "kmeans_parts", lambda: None)
-    begun = STARTS["kmeans"](Rows(rows, weights), n_components, ours)
-    clusters = KMeans(n_components, n_init=1, random_state=theirs)
+    labels = kmeans_labels(rows, n_components, n_init=n_init, random=ours, weights=weights)
+    clusters = KMeans(n_components, n_init=n_init, random_state=theirs)
     clusters.fit(rows, sample_weight=weights)
+    np.testing.assert_array_equal(labels, clusters.labels_)
+    begun = STARTS["kmeans"](Rows(rows, weights), n_components, np.random.RandomState(8))
+    clusters = KMeans(n_components, n_init=1, random_state=8).fit(rows, sample_weight=weights)
     np.testing.assert_array_equal(begun.labels, clusters.labels_)
     assert ours.randint(2**31) == theirs.randint(2**31)
 

@@ -16,6 +16,7 @@ import numpy as np
 from sklearn import config_context
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 
 from emgmm import private_api
 from emgmm.initialization.assignment import (
@@ -40,6 +41,9 @@ N_INIT = 10
 # Default of `KMeans`: the tolerance of its centres in units of the features' mean variance.
 KMEANS_TOL = 1e-4
 
+# Ratio of the inertias of runs of k-means up to which they are the same, except for rounding.
+SAME_INERTIA = 1 + 1e-12
+
 
 def kmeans_labels(
     rows: Array,
@@ -51,9 +55,47 @@ def kmeans_labels(
 ) -> Integers:
     """Return the cluster label of each row, from the best of `n_init` runs of k-means.
 
-    The validation of rows and parameters is skipped: the caller has validated them, and on few rows
-    it takes as long as k-means. The warning that there are fewer distinct rows than clusters is
-    suppressed, because EM reports such components.
+    With few rows, the validation and the overhead of `KMeans` take longer than k-means. The same
+    functions are called with the same arguments as by its method `fit`. The caller has validated
+    the arguments and limits BLAS to one thread, as all fits do.
+    """
+    parts = private_api.kmeans_parts()
+    if parts is None:
+        return _labels_by_estimator(rows, n_clusters, n_init, random, weights)
+    generator: np.random.RandomState = check_random_state(random)
+    if n_clusters == 1:
+        generator.random_sample(n_init)  # which the choices of the first seed draw
+        return np.zeros(len(rows), dtype=np.int32)
+    points = np.array(rows, order="C")
+    n_rows, n_features = points.shape
+    points -= np.add.reduce(points, axis=0) / n_rows
+    variances = np.add.reduce(np.square(points), axis=0) / n_rows
+    tolerance = KMEANS_TOL * (np.add.reduce(variances) / n_features)
+    weights = np.ones(n_rows) if weights is None else weights
+    arguments = {"X": points, "sample_weight": weights.astype(points.dtype, copy=False)}
+    norms, runs = np.einsum("ij,ij->i", points, points), []
+    for _ in range(n_init):
+        seeds, _ = parts.seeds(
+            n_clusters=n_clusters, x_squared_norms=norms, random_state=generator, **arguments
+        )
+        runs.append(
+            parts.run(centers_init=seeds, tol=tolerance, n_threads=parts.n_threads(), **arguments)
+        )
+    least = SAME_INERTIA * min(inertia for _, inertia, *_ in runs)
+    return next(labels for labels, inertia, *_ in runs if inertia <= least)
+
+
+def _labels_by_estimator(
+    rows: Array,
+    n_clusters: int,
+    n_init: int,
+    random: np.random.RandomState | int,
+    weights: Array | None,
+) -> Integers:
+    """Return the labels of `KMeans`, without its validation.
+
+    The warning that there are fewer distinct rows than clusters is suppressed, because EM reports
+    such components.
     """
     with (
         config_context(assume_finite=True, skip_parameter_validation=True),
@@ -62,35 +104,6 @@ def kmeans_labels(
         warnings.simplefilter("ignore", ConvergenceWarning)
         clusters = KMeans(n_clusters, n_init=n_init, random_state=random)
         labels: Integers = clusters.fit(rows, sample_weight=weights).labels_
-    return labels
-
-
-def labels_of_one_run(rows: Rows, n_clusters: int, random: np.random.RandomState) -> Integers:
-    """Return the labels of `kmeans_labels` from one run, without the overhead of the estimator.
-
-    With few rows, the overhead takes longer than k-means. The same functions are called with the
-    same arguments as by ``KMeans.fit``. The caller limits BLAS to one thread, as all fits do.
-    """
-    parts = private_api.kmeans_parts()
-    if parts is None:
-        return kmeans_labels(rows.filled, n_clusters, n_init=1, random=random, weights=rows.counts)
-    if n_clusters == 1:
-        random.random_sample()  # which the choice of the first seed draws
-        return np.zeros(len(rows.values), dtype=np.int32)
-    points, counts = np.array(rows.filled, order="C"), rows.counts
-    n_rows, n_features = points.shape
-    points -= np.add.reduce(points, axis=0) / n_rows
-    variances = np.add.reduce(np.square(points), axis=0) / n_rows
-    tolerance = KMEANS_TOL * (np.add.reduce(variances) / n_features)
-    weights = np.ones(n_rows) if counts is None else counts
-    arguments = {"X": points, "sample_weight": weights.astype(points.dtype, copy=False)}
-    norms = np.einsum("ij,ij->i", points, points)
-    seeds, _ = parts.seeds(
-        n_clusters=n_clusters, x_squared_norms=norms, random_state=random, **arguments
-    )
-    labels: Integers = parts.run(
-        centers_init=seeds, tol=tolerance, n_threads=parts.n_threads(), **arguments
-    )[0]
     return labels
 
 
@@ -110,7 +123,8 @@ def from_informative_rows(start: Start) -> Start:
 @from_informative_rows
 def kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """Assign rows to the clusters of one run of k-means."""
-    return Labels(labels_of_one_run(rows, n_components, random), n_components)
+    labels = kmeans_labels(rows.filled, n_components, n_init=1, random=random, weights=rows.counts)
+    return Labels(labels, n_components)
 
 
 @from_informative_rows
