@@ -33,6 +33,7 @@ from emgmm.covariances.rotations import (
     disjoint_rotations,
     joint_rotations,
 )
+from emgmm.covariances.volumes import best_volumes
 from emgmm.estep import CentredEStep, ExpandedEStep
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mstep import MStep
@@ -209,6 +210,36 @@ def test_joint_rotations_are_rotations_in_all_planes_to_first_order(n_features):
     first = Planes.of(np.column_stack((planes.first, planes.second))[:1], n_features)
     expected = disjoint_rotations(angles[:, :1], first, n_features)
     np.testing.assert_allclose(joint_rotations(alone, planes, n_features), expected, atol=1e-13)
+
+
+@pytest.mark.parametrize("spread", [0.5, 5.0, 40.0])
+@pytest.mark.parametrize("structure", [DIAGONAL, DENSE])
+def test_volumes_solve_their_equations_from_any_start(structure, spread):
+    """lambda_k = tr(W_k C^-1) / (D N_k) and C = sum_k W_k / (N lambda_k), in dense matrices."""
+    random = np.random.default_rng(int(spread))
+    K, D, counts = 4, 3, np.array([2.0, 30.0, 500.0, 7.0])
+    rows = random.normal(size=(K, 8, D)) * np.exp(spread * random.normal(size=(K, 1, 1)))
+    dense = np.swapaxes(rows, 1, 2) @ rows
+    if structure == DIAGONAL:
+        dense *= np.eye(D)
+    scatter = dense if structure == DENSE else np.diagonal(dense, axis1=1, axis2=2)
+    found = []
+    for start in (np.ones(K), np.exp(3 * random.normal(size=K)), np.trace(dense, axis1=1, axis2=2)):
+        volumes, common = best_volumes(structure, scatter, counts, D, start)
+        common = structure.dense(common, D)
+        expected = np.trace(dense @ np.linalg.inv(common), axis1=1, axis2=2) / (D * counts)
+        np.testing.assert_allclose(volumes, expected, rtol=1e-9)
+        mean = (dense / volumes[:, None, None]).sum(axis=0) / counts.sum()
+        np.testing.assert_allclose(common, mean, rtol=1e-9, atol=1e-12 * np.abs(mean).max())
+        found.append(volumes / volumes[0])
+    np.testing.assert_allclose(found[1:], found[:1] * 2, rtol=1e-8)
+
+
+def test_volumes_of_components_without_a_common_direction():
+    """Any ratio solves the equations."""
+    scatter, counts = np.array([[4.0, 0.0], [0.0, 9.0]]), np.array([10.0, 10.0])
+    volumes, common = best_volumes(DIAGONAL, scatter, counts, 2, np.array([1.0, 3.0]))
+    np.testing.assert_allclose(volumes, (scatter / common).sum(axis=1) / (2 * counts), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["EVI", "EVV", "VVI", "VEI", "EEI"])
