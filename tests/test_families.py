@@ -235,6 +235,14 @@ def test_volumes_solve_their_equations_from_any_start(structure, spread):
     np.testing.assert_allclose(found[1:], found[:1] * 2, rtol=1e-8)
 
 
+def test_volumes_of_a_likelihood_without_a_maximum():
+    """A component without variance in a direction has it only by that of others."""
+    scatter = np.array([[0.0, 4e22], [1e-6, 1e-6], [4e-29, 4e-29]])
+    counts, start = np.array([120.0, 1.0, 4e-23]), np.array([5.0, 2.7e-6, 2.7e-6])
+    with pytest.raises(DegenerateCovarianceError), np.errstate(divide="raise"):
+        best_volumes(DIAGONAL, scatter, counts, 2, start)
+
+
 def test_volumes_of_components_without_a_common_direction():
     """Any ratio solves the equations."""
     scatter, counts = np.array([[4.0, 0.0], [0.0, 9.0]]), np.array([10.0, 10.0])

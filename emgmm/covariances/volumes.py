@@ -16,6 +16,7 @@ import numpy as np
 
 from emgmm.covariances.structure import Structure
 from emgmm.exceptions import DegenerateCovarianceError
+from emgmm.tolerances import TINY
 from emgmm.typing import Array
 
 # Largest relative residual of the equations from which Newton's steps are made, largest of these
@@ -49,7 +50,7 @@ def best_volumes(
     Raises
     ------
     DegenerateCovarianceError
-        If C is not positive definite.
+        If C is not positive definite, or a volume vanishes.
     """
     total, last, common = counts.sum(), math.inf, scatter[0]
     shares = n_features * counts / total
@@ -69,6 +70,8 @@ def best_volumes(
         error = np.maximum.reduce(np.abs(ratios - 1))
         if last <= error <= ROUNDING:
             break
+        if not np.minimum.reduce(ratios * volumes) > TINY:  # the likelihood is unbounded
+            raise DegenerateCovarianceError(())
         steps = np.log(ratios)
         if error < min(last, NEAR):
             # The sum of the logarithms does not matter; 1 / K makes the matrix regular, unless some
@@ -77,6 +80,5 @@ def best_volumes(
             with suppress(np.linalg.LinAlgError):
                 newton = np.linalg.solve(hessian, traces - shares)
                 steps = newton if np.maximum.reduce(np.abs(newton)) <= NEAR else steps
-        volumes = volumes * np.exp(steps)
-        last = error
+        volumes, last = volumes * np.exp(steps), error
     return volumes, common
