@@ -31,6 +31,9 @@ ROUNDING = 8 * EPS
 # Multiple of the mean that raises the bound of `is_accurate` to `MAX_ERROR` for such deviations.
 ROUNDING_REACH = ROUNDING * (MAX_ERROR / EPS) ** 0.5
 
+# Responsibilities whose sum is this fraction of the weight of the rows are complete up to rounding.
+REACHED = 1 - 1e-6
+
 # Relative rounding error of a covariance of nearly collinear features above which it is singular.
 SINGULAR = 0.03
 
@@ -83,7 +86,7 @@ def is_surely_accurate(mixture: Mixture, centres: Array, times: Array | float = 
     """Whether one bound shows that covariances are accurate and definite, as in most M-steps.
 
     Magnitudes increase with the reach. Therefore this implies `is_accurate`, and the bounds of
-    `_check_definite` and of rounding in `MStep.maximise`, which are wider.
+    `check_definite` and of rounding in `MStep.maximise`, which are wider.
     """
     reach = np.abs(mixture.means - centres)
     reach += np.sqrt(mixture.variances)
@@ -189,7 +192,7 @@ class MStep:
         mixture = self._maximum(statistics, before)
         if is_surely_accurate(mixture, statistics.centres):
             return mixture
-        self._check_definite(mixture)
+        self.check_definite(mixture)
         # Covariances below this bound may be rounding errors of rows as large as the means.
         magnitudes = mixture.magnitudes(ROUNDING * np.abs(mixture.means, dtype=np.float64))
         self.family.require_definite(self.constraints.or_fixed(magnitudes <= 1))
@@ -199,7 +202,9 @@ class MStep:
         family, constraints, more = self.family, self.constraints, self.concentration - 1
         posterior, counts = statistics, statistics.counts + empty_count(statistics)
         freedom = counts
-        total = statistics.seen + len(freedom) * more
+        # Rows beyond the reach of all components have no responsibilities.
+        seen, reached = statistics.seen, np.add.reduce(counts) + statistics.noise
+        total = (seen if reached > REACHED * seen else reached) + len(freedom) * more
         weights, noise_weight = constraints.constrained_weights(
             (freedom + more) / total, statistics.noise / total
         )
@@ -231,7 +236,7 @@ class MStep:
         noise = self.noise(noise_weight)
         return Mixture.of(weights, means, covariances, family, noise, factors)
 
-    def _check_definite(self, mixture: Mixture) -> None:
+    def check_definite(self, mixture: Mixture) -> None:
         """Raise an error for covariances that are singular up to rounding, unless a prior adds up.
 
         The measure depends only on the correlations, and not on the units or the order of the
@@ -289,7 +294,7 @@ class MStep:
                 times = np.where(self.constraints.covariances, 0.0, times)
             if is_surely_accurate(mixture, statistics.centres, times):
                 return mixture, True
-            self._check_definite(mixture)
+            self.check_definite(mixture)
         except DegenerateCovarianceError:
             return None, False
         return mixture, is_accurate(mixture, statistics.centres, times)

@@ -469,3 +469,32 @@ def test_what_a_prior_may_be_does_not_depend_on_units(factor, tmp_path):
     with np.errstate(all="raise"):
         loaded = GaussianMixture.load(tmp_path / "model.json")
     assert_array_equal(loaded.covariances_, ours.covariances_)
+
+
+@pytest.mark.parametrize("weight_concentration", [1.0, 2.0])
+def test_weights_sum_to_one_if_rows_are_beyond_the_reach_of_the_start(weight_concentration):
+    """The variances of the start are 1e-300, and the density at the first row is 0 there."""
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    X[0] = 1e6
+    model = GaussianMixture(
+        2,
+        covariance_type="diag",
+        means_init=X[1:3],
+        precisions_init=np.full((2, 2), 1e300),
+        reg_covar=1e-6,
+        max_iter=1,
+        weight_concentration=weight_concentration,
+    )
+    fit(model, X)
+    assert model.weights_.sum() == pytest.approx(1, abs=1e-12)
+    assert np.isfinite(model.lower_bound_)
+
+
+def test_too_few_rows_that_start_a_shared_covariance_are_refused():
+    """The scatter of two rows about the mean of all has rank 2; rounding may seem to add another."""
+    for seed in range(40):
+        X = np.random.default_rng(seed).normal(size=(30, 3))
+        parameters = {"reg_covar": 0, "max_iter": 0, "init_params": "k-means++"}
+        model = GaussianMixture(2, covariance_type="tied", random_state=seed, **parameters)
+        with pytest.raises(ValueError, match="covariance"):
+            fit(model, X)

@@ -132,13 +132,16 @@ class SingleRows(Assignment):
 
     def first_mixture(self, rows: Rows, m_step: MStep) -> Mixture:
         weights = np.ones(len(rows.values)) if rows.weights is None else rows.weights
-        return m_step.of_single_rows(
+        mixture = m_step.of_single_rows(
             rows.filled[self.indices],
             weights[self.indices],
             rows.mean,
             float(weights.sum()),
             int(np.count_nonzero(weights)),
         )
+        if not m_step.ridge:
+            m_step.check_definite(mixture)
+        return mixture
 
 
 class SubsetAssignment(Assignment):
