@@ -31,9 +31,6 @@ ROUNDING = 8 * EPS
 # Multiple of the mean that raises the bound of `is_accurate` to `MAX_ERROR` for such deviations.
 ROUNDING_REACH = ROUNDING * (MAX_ERROR / EPS) ** 0.5
 
-# Responsibilities whose sum is this fraction of the weight of the rows are complete up to rounding.
-REACHED = 1 - 1e-6
-
 # Relative rounding error of a covariance of nearly collinear features above which it is singular.
 SINGULAR = 0.03
 
@@ -203,8 +200,7 @@ class MStep:
         posterior, counts = statistics, statistics.counts + empty_count(statistics)
         freedom = counts
         # Rows beyond the reach of all components have no responsibilities.
-        seen, reached = statistics.seen, np.add.reduce(counts) + statistics.noise
-        total = (seen if reached > REACHED * seen else reached) + len(freedom) * more
+        total = statistics.seen + len(freedom) * more
         weights, noise_weight = constraints.constrained_weights(
             (freedom + more) / total, statistics.noise / total
         )

@@ -69,8 +69,13 @@ class Statistics:
 
     @property
     def seen(self) -> float:
-        """Weight of the rows with an observed value, distributed over the components and noise."""
-        return float(self.counts.sum() + self.noise) if self.unseen else self.weight
+        """Weight of the rows that are distributed over the components and noise.
+
+        The others have no observed value, or are beyond the reach of all components.
+        """
+        unreached = np.any(self.log_likelihood == -np.inf) and self.counts.any()
+        some = self.unseen or unreached
+        return float(self.counts.sum() + self.noise) if some else self.weight
 
     @property
     def is_finite(self) -> bool:
