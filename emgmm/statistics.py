@@ -71,11 +71,12 @@ class Statistics:
     def seen(self) -> float:
         """Weight of the rows that are distributed over the components and noise.
 
-        The others have no observed value, or are beyond the reach of all components.
+        The others have no observed value, or are beyond the reach of all components. If all are
+        beyond it, they count nevertheless.
         """
-        unreached = np.any(self.log_likelihood == -np.inf) and self.counts.any()
-        some = self.unseen or unreached
-        return float(self.counts.sum() + self.noise) if some else self.weight
+        if not (self.unseen or np.any(self.log_likelihood == -np.inf)):
+            return self.weight
+        return float(self.counts.sum() + self.noise) or self.weight - self.unseen
 
     @property
     def is_finite(self) -> bool:

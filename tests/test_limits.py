@@ -14,8 +14,11 @@ from scipy.stats import multivariate_normal
 
 from emgmm import GaussianMixture, NormalInverseWishart, blocks
 from emgmm.covariances import FAMILIES
+from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
+from emgmm.mstep import MStep
+from emgmm.sources import ArraySource
 
 X = clusters(400, 2, 2, seed=1)
 FAR = (1e155, 1e200, 1.7e308)
@@ -498,3 +501,21 @@ def test_too_few_rows_that_start_a_shared_covariance_are_refused():
         model = GaussianMixture(2, covariance_type="tied", random_state=seed, **parameters)
         with pytest.raises(ValueError, match="covariance"):
             fit(model, X)
+
+
+@pytest.mark.parametrize("holed", [False, True])
+@pytest.mark.parametrize("all_rows", [False, True])
+def test_weight_of_the_rows_that_are_within_reach(all_rows, holed):
+    X = (
+        np.random.default_rng(0).normal(size=(12, 2))
+        + 1e6 * (np.arange(12) < 12 * all_rows)[:, None]
+    )
+    X[0] = 1e6
+    if holed:
+        X[1], X[2, 0] = np.nan, np.nan
+    source = ArraySource(X, complete=not holed)
+    em = EM(source, MStep(FAMILIES["diag"], 0.0, X.dtype), 2)
+    means, variances = np.array([[0.0, 0.0], [1.0, 1.0]]), np.full((2, 2), 1e-300)
+    statistics = em.expect(Mixture.of(np.array([0.4, 0.6]), means, variances, FAMILIES["diag"]))
+    assert statistics.log_likelihood == -np.inf
+    assert statistics.seen == pytest.approx(12 - holed if all_rows else 11 - holed)
