@@ -21,14 +21,15 @@ from emgmm import (
     GaussianMixture,
     NormalInverseWishart,
 )
-from emgmm.acceleration import LEAP, SCHEMES, Plain, Step, em_step
+from emgmm.acceleration import LEAP, SCHEMES, Plain, Step, em_step, evaluate
 from emgmm.acceleration.anderson import Change, Chart, Point, extrapolate
-from emgmm.attributes import trailing_plain_objectives
+from emgmm.attributes import mixture_of, trailing_plain_objectives
+from emgmm.constraints import Given
 from emgmm.covariances import FAMILIES
 from emgmm.degeneracy import aitken
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.loop import HistoryEntry, history
-from emgmm.fitting.problem import Problem
+from emgmm.fitting.problem import Problem, problem_of
 from emgmm.mixture import Mixture
 from emgmm.noise import Box, Noise
 from emgmm.sources import ArraySource
@@ -350,6 +351,19 @@ def test_a_leap_that_fails_falls_back_to_the_plain_step(covariance_type, wrong, 
     assert set(quick.history_["event"]) == {"start", "step"}
     wasted = quick.history_["passes"][-1] - plain.history_["passes"][-1]
     assert wasted > 0 if wrong == "lower" else wasted == 0  # nothing was made of the others
+
+
+def test_no_leap_is_made_from_sums_that_overflowed():
+    X, model = overlapping(), climbing("full", None, max_iter=20)
+    em = em_of(ArraySource(X), problem_of(fit(clone(model).set_params(max_iter=1), X), Given()))
+    state = SCHEMES["anderson"](evaluate(em, mixture_of(fit(model, X))))
+    for _ in range(9):
+        state = state.next(em, force_plain=False)
+    overflowed = replace(state.point, residual=np.full_like(state.point.residual, np.nan))
+    following = replace(state, point=overflowed).next(em, force_plain=False)
+    assert state.memory
+    assert following.step.event == "step"
+    assert following.step.objective == em_step(em, state.step).objective
 
 
 def test_a_leap_may_not_fall_but_where_ems_own_steps_do():

@@ -268,7 +268,9 @@ class Accelerated:
         if chart is None:
             # The state was stored where, for example, the compiler made other steps faster.
             return Warmup(self.step, BURN_IN - 1).next(em, force_plain=force_plain)
-        memory, reach, fall = self.memory, self.reach, self.fall
+        # Sums over rows that are very far from a component may have overflowed.
+        memory = self.memory if np.isfinite(self.point.residual).all() else ()
+        reach, fall = self.reach, self.fall
         arrived, least = None, self.step.objective - reach * fall
         if memory and not force_plain:
             n_counts = em.n_components + (em.m_step.density is not None)
