@@ -359,8 +359,10 @@ def test_no_leap_is_made_from_sums_that_overflowed():
     state = SCHEMES["anderson"](evaluate(em, mixture_of(fit(model, X))))
     for _ in range(9):
         state = state.next(em, force_plain=False)
-    overflowed = replace(state.point, residual=np.full_like(state.point.residual, np.nan))
-    following = replace(state, point=overflowed).next(em, force_plain=False)
+    overflowed = np.full_like(state.point.residual, np.nan)
+    memory = (*state.memory[:-1], state.memory[-1]._replace(residual=overflowed))
+    point = replace(state.point, residual=overflowed)
+    following = replace(state, point=point, memory=memory).next(em, force_plain=False)
     assert state.memory
     assert following.step.event == "step"
     assert following.step.objective == em_step(em, state.step).objective
