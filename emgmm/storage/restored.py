@@ -16,6 +16,7 @@ from emgmm.mixture import Mixture
 from emgmm.noise import Box
 from emgmm.statistics import Statistics
 from emgmm.summary import LARGEST as LARGEST_SUM
+from emgmm.tolerances import negligible_underflow
 from emgmm.typing import Array
 
 # Largest coordinate in a mixture, and largest weight of rows. The square of a larger number may
@@ -50,6 +51,7 @@ def check_mixture(mixture: Mixture) -> None:
     check_possible(mixture)
 
 
+@negligible_underflow
 def check_possible(mixture: Mixture) -> None:
     """Check that a fit can result in a mixture, whose parameters are valid.
 
