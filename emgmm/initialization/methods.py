@@ -61,7 +61,14 @@ def kmeans_labels(
     """
     parts = private_api.kmeans_parts()
     if parts is None:
-        return _labels_by_estimator(rows, n_clusters, n_init, random, weights)
+        with (
+            config_context(assume_finite=True, skip_parameter_validation=True),
+            warnings.catch_warnings(),
+        ):
+            # EM reports components of which there are more than distinct rows.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            clusters = KMeans(n_clusters, n_init=n_init, random_state=random)
+            return np.asarray(clusters.fit(rows, sample_weight=weights).labels_)
     generator: np.random.RandomState = check_random_state(random)
     if n_clusters == 1:
         generator.random_sample(n_init)  # which the choices of the first seed draw
@@ -83,28 +90,6 @@ def kmeans_labels(
         )
     least = SAME_INERTIA * min(inertia for _, inertia, *_ in runs)
     return next(labels for labels, inertia, *_ in runs if inertia <= least)
-
-
-def _labels_by_estimator(
-    rows: Array,
-    n_clusters: int,
-    n_init: int,
-    random: np.random.RandomState | int,
-    weights: Array | None,
-) -> Integers:
-    """Return the labels of `KMeans`, without its validation.
-
-    The warning that there are fewer distinct rows than clusters is suppressed, because EM reports
-    such components.
-    """
-    with (
-        config_context(assume_finite=True, skip_parameter_validation=True),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        clusters = KMeans(n_clusters, n_init=n_init, random_state=random)
-        labels: Integers = clusters.fit(rows, sample_weight=weights).labels_
-    return labels
 
 
 def from_informative_rows(start: Start) -> Start:
