@@ -169,7 +169,7 @@ class CommonAxes(_Rotated):
             for rotated in rotated_jointly, rotated_in_turn:
                 axes, scatters = rotated(*before)
                 variances, costs = self._optimum(scatters, counts)
-                if (costs <= last).all():
+                if (costs <= last + least).all():
                     break
             if (last - costs <= least).all():
                 break
