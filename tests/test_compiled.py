@@ -451,22 +451,24 @@ def test_nan_is_not_hidden(dtype):
     assert np.isnan(log_likelihood)
 
 
-def compiled_exponential():
-    """The exponential of an array, as the kernel computes it."""
+def of_arrays(name):
+    """A function of vectors of the kernel as a function of arrays."""
     from numba import njit
 
-    from emgmm.estep.compiled.simd import exponential, load, store, width_of
+    from emgmm.estep.compiled import simd
+
+    function, load, store, width_of = getattr(simd, name), simd.load, simd.store, simd.width_of
 
     @njit
-    def exponentials(x):
+    def apply(x):
         width = width_of(x)
-        padded = np.zeros((x.size + width - 1) // width * width, x.dtype)
+        padded = np.ones((x.size + width - 1) // width * width, x.dtype)
         padded[: x.size] = x
         for i in range(0, padded.size, width):
-            store(padded, i, exponential(load(padded, i)))
+            store(padded, i, function(load(padded, i)))
         return padded[: x.size]
 
-    return exponentials
+    return apply
 
 
 @dtypes
@@ -484,10 +486,22 @@ def test_exponential_to_a_unit_and_a_half_in_the_last_place(dtype):
     )
     x = x[x >= floor].astype(dtype)
     expected = np.exp(x.astype(np.longdouble))
-    exponentials = compiled_exponential()
+    exponentials = of_arrays("exponential")
     found = exponentials(x)
     assert np.abs((found - expected) / np.spacing(expected.astype(dtype))).max() <= 1.5
     assert exponentials(np.zeros(1, dtype))[0] == 1.0
+
+
+@dtypes
+def test_logarithm_to_two_units_in_the_last_place(dtype):
+    random, powers = np.random.default_rng(0), np.exp2(np.arange(60) + 0.5)
+    x = [1 + random.random(100_000), 1 + np.geomspace(1e-17, 1e18, 100_000), powers]
+    x = np.concatenate([*x, np.nextafter(powers, 0.0), [1.0, 2.0]]).astype(dtype)
+    expected = np.log(x.astype(np.longdouble))
+    found = of_arrays("logarithm")(x)
+    assert (found[x == 1.0] == 0.0).all()
+    error = np.abs(found - expected)[x > 1.0] / np.spacing(expected[x > 1.0].astype(dtype))
+    assert error.max() <= 2.0
 
 
 def test_strips_and_logarithms_are_added_in_float64():

@@ -36,6 +36,7 @@ from emgmm.estep.compiled.simd import (
     lane,
     least_of,
     load,
+    logarithm,
     maximum,
     multiply,
     select_above,
@@ -47,7 +48,7 @@ from emgmm.estep.compiled.simd import (
 from emgmm.estep.compiled.tiles import TILE, linear_2, linear_4, nested_2, nested_4, sums_2, sums_4
 
 # Digest of simd, softmax and tiles; a test fails and prints the new value if they change.
-MADE_OF = "66ded442db92"
+MADE_OF = "f49241a8e97b"
 VECTOR = REGISTER // 8  # bytes
 CACHE_LINE = 64  # bytes
 PAIR = 2  # the number of components is padded to a multiple of this
@@ -175,16 +176,23 @@ def softmax(
 
 
 @njit(nogil=True)
-def apply_weights(
-    K: Any, n: Any, length: Any, weights: Any, start: Any, tops: Any, totals: Any, resp: Any
-) -> Any:
-    """Multiply responsibilities by the rows' weights; return the weighted log-likelihood."""
+def log_densities_of(tops: Any, totals: Any, padded: Any) -> Any:
+    """Return `tops` after adding the logarithms of `totals`, the log-densities of a strip."""
+    for b in range(0, padded, width_of(tops)):
+        store(tops, b, add(load(tops, b), logarithm(load(totals, b))))
+    return tops
+
+
+@njit(nogil=True)
+def apply_weights(K: Any, length: Any, weights: Any, log_densities: Any, resp: Any) -> Any:
+    """Multiply responsibilities by the weights of the rows; return the weighted log-likelihood."""
     log_likelihood = 0.0
-    for b in range(n):
-        weight = weights[start + b]
-        log_likelihood += weight * (tops[b] + math.log(totals[b]))
-        for k in range(K):
-            resp[k * length + b] *= weight
+    for b in range(len(weights)):
+        log_likelihood += weights[b] * log_densities[b]
+    for k in range(K):
+        of_component = resp[k * length : k * length + len(weights)]
+        for b in range(len(weights)):
+            of_component[b] *= weights[b]
     return log_likelihood
 
 
@@ -334,10 +342,10 @@ def softmax_pass(
         padded = load_strip(rows, start, n, centre, inputs, n_inputs, length)
         compute_log_joint(inputs, n_inputs, padded, params, pairs, log_joint, length)
         softmax(log_joint, K, n, padded, length, resp, tops, totals)
-        for b in range(n):
-            if out.ndim == 1:
-                out[start + b] = tops[b] + math.log(totals[b])
-            else:
+        if out.ndim == 1:
+            out[start : start + n] = log_densities_of(tops, totals, padded)[:n]
+        else:
+            for b in range(n):
                 for k in range(K):
                     out[start + b, k] = resp[k * length + b]
 
@@ -360,7 +368,10 @@ def sum_pass(
         compute_log_joint(inputs, n_inputs, padded, params, pairs, log_joint, length)
         strip_log_likelihood = softmax(log_joint, K, n, padded, length, resp, tops, totals)
         if len(weights):
-            strip_log_likelihood = apply_weights(K, n, length, weights, start, tops, totals, resp)
+            log_densities = log_densities_of(tops, totals, padded)
+            strip_log_likelihood = apply_weights(
+                K, length, weights[start : start + n], log_densities, resp
+            )
         log_likelihood += strip_log_likelihood
         add_sums_of_strip(
             resp, padded, length, inputs, n_inputs, pairs, monomials, K_padded, linear, paired

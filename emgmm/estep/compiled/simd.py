@@ -1,13 +1,13 @@
-"""Vectors of rows as a numba type, with their arithmetic and exponential.
+"""Vectors of rows as a numba type, with their arithmetic, exponential and logarithm.
 
-numba's `math.exp` processes one number at a time, and prevents the vectorization of the code around
-it. The type of an array's vectors follows from the type of its numbers.
+numba's `math.exp` and `math.log` process one number at a time, and prevent the vectorization of the
+code around them. The type of an array's vectors follows from the type of its numbers.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -365,6 +365,17 @@ def select_above(builder: Any, bound: Any, x: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.fcmp_ordered("<=", x, bound), b, a)
 
 
+def polynomial(builder: Any, x: Any, coefficients: Sequence[float]) -> Any:
+    """Return a polynomial of x by Estrin's scheme; the coefficients begin with the constant."""
+    power, terms = x, [constant(x.type, each) for each in coefficients]
+    while len(terms) > 1:  # pairs, then pairs of pairs
+        odd = terms[len(terms) // 2 * 2 :]
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        terms = [multiply_add(builder, power, high, low) for low, high in pairs] + odd
+        power = builder.fmul(power, power)
+    return terms[0]
+
+
 @elementwise
 def exponential(builder: Any, x: Any) -> Any:
     """Return exp(x) for floor <= x <= -floor within 1.1 ulp; x = n log(2) + r (Cody and Waite)."""
@@ -377,16 +388,37 @@ def exponential(builder: Any, x: Any) -> Any:
     r = x
     for part in kind.log2:
         r = multiply_add(builder, n, constant(vector, -part), r)
-    power, terms = r, [constant(vector, term) for term in kind.terms]
-    while len(terms) > 1:  # Estrin: pairs, then pairs of pairs
-        odd = terms[len(terms) // 2 * 2 :]
-        pairs = zip(terms[::2], terms[1::2], strict=False)
-        terms = [multiply_add(builder, power, high, low) for low, high in pairs] + odd
-        power = builder.fmul(power, power)
-    square = builder.fmul(r, r)
-    mantissa = builder.fadd(multiply_add(builder, square, terms[0], r), constant(vector, 1.0))
+    square, q = builder.fmul(r, r), polynomial(builder, r, kind.terms)
+    mantissa = builder.fadd(multiply_add(builder, square, q, r), constant(vector, 1.0))
     exponent = builder.shl(builder.bitcast(shifted, integers), constant(integers, kind.fraction))
     return builder.bitcast(builder.add(builder.bitcast(mantissa, integers), exponent), vector)
+
+
+@elementwise
+def logarithm(builder: Any, x: Any) -> Any:
+    """Return log(x) for x >= 1; with x = 2^n m and s = (m - 1) / (m + 1), log(m) = 2 atanh(s).
+
+    As m lies between 1 / sqrt(2) and sqrt(2), the series of atanh has no more terms than that of
+    the exponential.
+    """
+    vector, kind = x.type, kind_of(x.type)
+    integers = ir.VectorType(ir.IntType(kind.bits), vector.count)
+    fraction = constant(integers, kind.fraction)
+    bits = builder.bitcast(x, integers)
+    least = builder.bitcast(constant(vector, 0.5**0.5), integers)
+    exponent = builder.lshr(builder.sub(bits, least), fraction)
+    m = builder.bitcast(builder.sub(bits, builder.shl(exponent, fraction)), vector)
+    # The inverse of the rounding by `exponential`.
+    rounder = constant(vector, 1.5 * 2.0**kind.fraction)
+    shifted = builder.bitcast(builder.add(builder.bitcast(rounder, integers), exponent), vector)
+    n, one = builder.fsub(shifted, rounder), constant(vector, 1.0)
+    s = builder.fdiv(builder.fsub(m, one), builder.fadd(m, one))
+    square = builder.fmul(s, s)
+    series = polynomial(builder, square, [2.0 / (2 * i + 1) for i in range(1, len(kind.terms) + 1)])
+    result = multiply_add(builder, builder.fmul(s, square), series, builder.fadd(s, s))
+    for part in reversed(kind.log2):
+        result = multiply_add(builder, n, constant(vector, part), result)
+    return result
 
 
 to_double = elementwise(
