@@ -12,6 +12,7 @@ from scipy.linalg import solve_triangular
 from emgmm.covariances import Family, Structure
 from emgmm.noise import Noise
 from emgmm.threads import cached_property
+from emgmm.tolerances import checked_afterwards, negligible_underflow
 from emgmm.typing import Array, Integers
 
 LOG_2_PI = math.log(2 * math.pi)
@@ -175,6 +176,7 @@ class Mixture:
         free += 0 if self.noise is None else 2
         return self.n_components - 1 + self.n_components * self.n_features + free
 
+    @checked_afterwards
     def magnitudes(self, reach: Array) -> Array:
         """Return a bound of the terms of each quadratic form for vectors within the (K, D) `reach`.
 
@@ -253,6 +255,7 @@ class Mixture:
             precisions_cholesky=self.family.permuted(self.precisions_cholesky, order),
         )
 
+    @negligible_underflow
     def sample(self, n_rows: int, random: np.random.RandomState) -> tuple[Array, Integers]:
         """Draw rows, grouped by component.
 

@@ -157,11 +157,11 @@ class MStep:
             centres = rows.astype(np.float64)
             statistics = Statistics(centres, weights, zeros, scatter, 0.0, total)
             return replace(self.maximise(statistics), means=rows)
-        own = (weights * (n_rows / total)).astype(dtype)  # in units of the mean weight
-        counts = own + dtype.type(10 * np.finfo(dtype).eps)  # as in scikit-learn
-        covariances = family.single_row_covariances(rows, counts / own, mean)
+        added = dtype.type(10 * np.finfo(dtype).eps)  # to the count of a row, as in scikit-learn
+        means, ones = rows / (1 + added), np.full(len(rows), 1 + added, dtype)
+        covariances = family.single_row_covariances(rows, ones, mean)
         # The weights are relative to all rows, as in scikit-learn: 1/n each, not 1/K.
-        new_weights, means = (counts / n_rows).astype(dtype), rows / (counts / own)[:, None]
+        new_weights = ((weights * (n_rows / total) + added) / n_rows).astype(dtype)
         covariances = family.add_ridge(covariances, self.ridge)
         return Mixture.of(new_weights, means, covariances, family, self.noise(0.0))
 

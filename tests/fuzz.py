@@ -655,7 +655,7 @@ def lost_by_rounding(model, case):
         lost = unit * float(condition + reach)  # means are rounded
         # A prior counts their distance from its mean as often as its shrinkage says.
         shrinkage = getattr(model.prior, "shrinkage", 0.0) / max(1, len(case.rows))
-        lost += shrinkage * model.means_.size * condition * (unit * reach) ** 2
+        lost += (1 + shrinkage) * model.means_.size * condition * (unit * reach) ** 2
     # So are weights, of whose logarithms the prior takes so many.
     rows = len(case.rows) if case.weights is None else np.sum(case.weights, dtype=LONG)
     return lost + float(unit * (model.weight_concentration - 1) * model.n_components / rows)

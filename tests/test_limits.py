@@ -18,6 +18,7 @@ from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
+from emgmm.noise import Box, Noise
 from emgmm.sources import ArraySource
 
 X = clusters(400, 2, 2, seed=1)
@@ -472,6 +473,33 @@ def test_what_a_prior_may_be_does_not_depend_on_units(factor, tmp_path):
     with np.errstate(all="raise"):
         loaded = GaussianMixture.load(tmp_path / "model.json")
     assert_array_equal(loaded.covariances_, ours.covariances_)
+
+
+@pytest.mark.parametrize("precisions", [1e300 * np.tile(np.eye(2), (2, 1, 1)), np.full(2, 1e300)])
+def test_components_whose_squared_distance_overflows_are_beyond_reach(precisions):
+    """Each row is the mean of a component, whose variances are 1e-300."""
+    rows, kind = np.array([[0.0, 1.0], [1e9, 2.0]]), "full" if precisions.ndim == 3 else "spherical"
+    model = GaussianMixture(2, covariance_type=kind, max_iter=0, weights_init=[0.5, 0.5])
+    fit(model.set_params(means_init=rows, precisions_init=precisions), rows)
+    with np.errstate(all="raise"):
+        assert_array_equal(model.predict(rows), [0, 1])
+        found = model.score_samples(np.tile(rows, (20_000, 1)))  # enough for the expanded E-step
+    assert_allclose(found, np.log(0.5 / (2 * np.pi)) + np.log(1e300), rtol=1e-12)
+
+
+def test_noise_is_drawn_in_any_unit():
+    """Uniform numbers times the sides of the box, about 1e-308, underflow."""
+    rows = 1e-308 * np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
+    density = Box.between(rows.min(axis=0), rows.max(axis=0))
+    with np.errstate(all="raise"):
+        mixture = Mixture.of(
+            np.zeros(1), np.zeros((1, 2)), np.ones((1, 2)), FAMILIES["diag"], Noise(1.0, density)
+        )
+        drawn, components = mixture.sample(1000, np.random.RandomState(0))
+    assert (components == -1).all()
+    assert_allclose(drawn.mean(axis=0), 0.5e-308, rtol=0.1)
+    assert (drawn >= 0).all()
+    assert (drawn <= 1e-308).all()
 
 
 @pytest.mark.parametrize("weight_concentration", [1.0, 2.0])

@@ -250,6 +250,19 @@ def test_single_rows_are_the_means_and_the_ridge_their_covariance(name):
     assert model.score_samples(model.means_[:1])[0] == pytest.approx(np.log(density / len(X)))
 
 
+@pytest.mark.parametrize("weight", [1e-60, 1e-12, 1e-3, 50.0])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_single_rows_of_any_weight_are_the_means(weight, dtype):
+    rows = np.array([[3.0, 5.0], [1.0, -2.0], [4.0, 4.0]], dtype=dtype)
+    model = GaussianMixture(3, init_params="random_from_data", max_iter=0, random_state=0)
+    model = fit(model, rows, sample_weight=[weight, 1.0, 1.0])
+    order = np.argsort(model.means_[:, 0])
+    np.testing.assert_allclose(model.means_[order], rows[[1, 0, 2]], rtol=2e-6)
+    np.testing.assert_allclose(
+        model.weights_[order], np.array([1.0, weight, 1.0]) / (2 + weight), atol=1e-6
+    )
+
+
 def test_given_parameters_need_no_definite_covariance_from_the_start():
     """The start's covariances are singular, but the user's precisions take their place."""
     model = GaussianMixture(

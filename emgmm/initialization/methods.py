@@ -41,6 +41,10 @@ N_INIT = 10
 # Default of `KMeans`: the tolerance of its centres in units of the features' mean variance.
 KMEANS_TOL = 1e-4
 
+# Number of rows that a thread of k-means processes at a time. Further threads wait, and take a core
+# while they do.
+ROWS_PER_THREAD = 256
+
 # Ratio of the inertias of runs of k-means up to which they are the same, except for rounding.
 SAME_INERTIA = 1 + 1e-12
 
@@ -80,14 +84,13 @@ def kmeans_labels(
     tolerance = KMEANS_TOL * (np.add.reduce(variances) / n_features)
     weights = np.ones(n_rows) if weights is None else weights
     arguments = {"X": points, "sample_weight": weights.astype(points.dtype, copy=False)}
+    n_threads = min(parts.n_threads(), -(-n_rows // ROWS_PER_THREAD))
     norms, runs = np.einsum("ij,ij->i", points, points), []
     for _ in range(n_init):
         seeds, _ = parts.seeds(
             n_clusters=n_clusters, x_squared_norms=norms, random_state=generator, **arguments
         )
-        runs.append(
-            parts.run(centers_init=seeds, tol=tolerance, n_threads=parts.n_threads(), **arguments)
-        )
+        runs.append(parts.run(centers_init=seeds, tol=tolerance, n_threads=n_threads, **arguments))
     least = SAME_INERTIA * min(inertia for _, inertia, *_ in runs)
     return next(labels for labels, inertia, *_ in runs if inertia <= least)
 
