@@ -667,6 +667,18 @@ def test_modes_are_maxima():
     assert_allclose(in_other_units.modes(), found * 2.0**30, rtol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("sd", "apart"),
+    [*product([1e-150], [3.0, 1e10, 1e153, 1e160]), *product([1.0, 1e100], [3.0, 1e10, 1e49])],
+)
+def test_modes_of_components_in_any_unit_and_however_far_apart(sd, apart):
+    """Squares of their distance in standard deviations may overflow."""
+    with np.errstate(all="raise"):
+        found = univariate([0.5, 0.5], [0.0, sd * apart], [sd**2, sd**2]).modes()
+    near = 0.0 if apart > 3.0 else 0.06 * sd
+    assert_allclose(np.sort(found[:, 0]), [0.0, sd * apart], rtol=1e-9, atol=near)
+
+
 # -- input, and displays --------------------------------------------------------------------------
 CONDITIONS = {
     "unknown name": (({"e": 1.0},), ValueError, "no feature 'e': its features are"),

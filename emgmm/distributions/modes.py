@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
 from emgmm.mixture import Mixture
-from emgmm.tolerances import EPS, negligible_underflow
+from emgmm.tolerances import EPS, checked_afterwards, negligible_underflow
 from emgmm.typing import Array
 
 # Number of starts between the means of the components, and the largest for each pair of them.
@@ -40,6 +40,7 @@ ASCENT = 1e-6
 
 
 @negligible_underflow
+@checked_afterwards
 def modes(mixture: Mixture) -> Array:
     """Return the local maxima of the Gaussian components together, (M, D), the highest first."""
     density = _Density(mixture)
@@ -60,18 +61,25 @@ def modes(mixture: Mixture) -> Array:
         offsets = points - points[0]
         same = np.einsum("nd,de,ne->n", offsets, precision, offsets) <= SAME**2
         points = points[np.logical_not(same)]
-    return np.reshape(found, (-1, mixture.n_features))
+    return np.reshape(found, (-1, mixture.n_features)) * density.units
 
 
 class _Density:
-    """Density of the Gaussian components of a mixture, its gradient and its Hessian."""
+    """Density of the Gaussian components of a mixture, its gradient and its Hessian.
+
+    The unit of each feature is a power of two near its smallest standard deviation, so that
+    products of precisions do not overflow.
+    """
 
     def __init__(self, mixture: Mixture) -> None:
+        sds = np.sqrt(mixture.variances.min(axis=0), dtype=np.float64)
+        self.units = np.exp2(np.round(np.log2(sds)))
         self.log_peaks = mixture.log_peaks
-        self.means = mixture.means.astype(np.float64)
+        self.means = mixture.means / self.units
         factors = mixture.family.structure.dense(
             mixture.each_precision_cholesky, mixture.n_features
         )
+        factors = self.units[:, None] * factors
         self.precisions = factors @ factors.swapaxes(1, 2)
 
     def starts(self) -> Array:
@@ -91,13 +99,20 @@ class _Density:
         left = matrices * self.precisions[first] + (1 - matrices) * self.precisions[second]
         right = shares * weighted[first] + (1 - shares) * weighted[second]
         between = np.linalg.solve(left, right[..., None])[..., 0]
-        return np.concatenate([self.means, between.reshape(-1, self.means.shape[1])])
+        between = between.reshape(-1, self.means.shape[1])
+        in_reach = self.log_density(between) > -np.inf
+        return np.concatenate([self.means, between[in_reach]])
 
     def log_joint(self, points: Array) -> tuple[Array, Array]:
-        """Return the log-joint, (n, K), and the products P_k (mu_k - x), (n, K, D)."""
+        """Return the log-joint, (n, K), and the products P_k (mu_k - x), (n, K, D).
+
+        They are -inf and 0 if the density of a component is 0 at a point, whatever its logarithm.
+        """
         deviations = self.means - points[:, None]
         pulls = np.einsum("kde,nke->nkd", self.precisions, deviations)
-        return self.log_peaks - 0.5 * np.einsum("nkd,nkd->nk", deviations, pulls), pulls
+        log_joint = self.log_peaks - 0.5 * np.einsum("nkd,nkd->nk", deviations, pulls)
+        in_reach = log_joint > -np.inf
+        return np.where(in_reach, log_joint, -np.inf), np.where(in_reach[..., None], pulls, 0.0)
 
     def log_density(self, points: Array) -> Array:
         """Return the log-density of (n, D) points, (n,)."""
