@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from emgmm.covariances import Family, times_counts
-from emgmm.tolerances import TINY
+from emgmm.tolerances import TINY, checked_afterwards
 from emgmm.typing import Array, Integers
 
 # Names of the arrays with an entry for each component, whatever the family is.
@@ -61,6 +61,7 @@ class Statistics:
         sums = (_total(getattr(self, name), getattr(other, name)) for name in SUMS)
         return Statistics(self.centres, *sums)
 
+    @checked_afterwards
     def times(self, factor: float) -> Statistics:
         """Return the statistics of rows whose weights are `factor` times as large."""
         sums = [getattr(self, name) for name in SUMS]

@@ -20,6 +20,7 @@ from emgmm.covariances import FAMILIES
 from emgmm.fitting import sampling
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.problem import Problem
+from emgmm.mixture import Mixture
 from emgmm.sources import ArraySource, Rows
 from emgmm.threads import one_blas_thread
 
@@ -159,6 +160,17 @@ def test_corrected_statistics_are_far_better_than_those_of_the_sample(name):
         error = np.abs(sample.expect(mixture).counts - exact).max()
         corrected = np.abs(CorrectedEM(sample, reference).expect(mixture).counts - exact).max()
         assert corrected < 0.1 * error
+
+
+def test_sums_of_a_sample_that_overflow_when_they_are_scaled_are_not_finite():
+    rows = 1e120 * NOISY  # whose squares are about 1e241
+    mixture = Mixture.of(np.ones(1), np.zeros((1, 2)), 1e241 * np.ones((1, 2)), FAMILIES["VVI"])
+    with one_blas_thread(), np.errstate(all="raise"):
+        em = em_of(ArraySource(np.tile(rows[:2], (2, 1))), Problem(FAMILIES["VVI"], 1))
+        sample = SampleEM(em, Rows(rows[:2]))
+        sample.scale = 1e80
+        statistics = sample.expect(mixture)
+    assert not statistics.is_finite
 
 
 @families

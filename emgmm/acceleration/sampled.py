@@ -110,6 +110,7 @@ class CorrectedEM(EM):
             raise DegenerateCovarianceError(())
         return super().maximise(mixture, statistics)
 
+    @checked_afterwards
     def _corrected(self, mixture: Mixture, of_sample: Statistics) -> Statistics:
         exact = self.exact.about(of_sample.centres, self.family)
         estimate = self.estimate.about(of_sample.centres, self.family)
