@@ -23,8 +23,9 @@ TINY = float(np.finfo(np.float64).tiny)
 def checked_afterwards(function: Callable[P, T]) -> Callable[P, T]:
     """Decorate a function whose results may overflow, because they are checked afterwards.
 
-    These are the E-step, whose statistics are not finite if a row is too far from all components,
-    and the M-step, which refuses covariances that are not finite or have no finite inverse.
+    Examples are the E-step, whose statistics are not finite if a row is too far from all
+    components, and the M-step, which refuses covariances that are not finite or have no finite
+    inverse.
     """
 
     @wraps(function)

@@ -653,7 +653,7 @@ def lost_by_rounding(model, case):
         sds = np.sqrt(np.diagonal(dense(model), axis1=1, axis2=2))
         reach = float(np.abs(model.means_ / sds).max())
         lost = unit * float(condition + reach)  # means are rounded
-        # A prior counts their distance from its mean as often as its shrinkage says.
+        # A prior also counts their distance from its mean, as often as its shrinkage says.
         shrinkage = getattr(model.prior, "shrinkage", 0.0) / max(1, len(case.rows))
         lost += (1 + shrinkage) * model.means_.size * condition * (unit * reach) ** 2
     # So are weights, of whose logarithms the prior takes so many.

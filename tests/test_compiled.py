@@ -449,6 +449,11 @@ def test_nan_is_not_hidden(dtype):
     sums, log_likelihood = expanded_sums(X.T, np.zeros(1), theta, None)
     assert np.isnan(sums).all()
     assert np.isnan(log_likelihood)
+    theta[0] = np.nan  # of one component
+    for weights in (None, np.full(50, 0.5)):
+        sums, log_likelihood = expanded_sums(np.ones((1, 50)), np.zeros(1), theta, None, weights)
+        assert np.isnan(sums).all()
+        assert np.isnan(log_likelihood)
 
 
 def of_arrays(name):
@@ -498,8 +503,10 @@ def test_logarithm_to_two_units_in_the_last_place(dtype):
     x = [1 + random.random(100_000), 1 + np.geomspace(1e-17, 1e18, 100_000), powers]
     x = np.concatenate([*x, np.nextafter(powers, 0.0), [1.0, 2.0]]).astype(dtype)
     expected = np.log(x.astype(np.longdouble))
-    found = of_arrays("logarithm")(x)
+    logarithms = of_arrays("logarithm")
+    found = logarithms(x)
     assert (found[x == 1.0] == 0.0).all()
+    assert np.isnan(logarithms(np.full(1, np.nan, dtype))).all()
     error = np.abs(found - expected)[x > 1.0] / np.spacing(expected[x > 1.0].astype(dtype))
     assert error.max() <= 2.0
 

@@ -679,6 +679,14 @@ def test_modes_of_components_in_any_unit_and_however_far_apart(sd, apart):
     assert_allclose(np.sort(found[:, 0]), [0.0, sd * apart], rtol=1e-9, atol=near)
 
 
+@pytest.mark.parametrize(("first", "second"), [(1e-200, 1e200), (1e-300, 1e-300), (1e-260, 1e40)])
+def test_modes_of_components_of_very_different_widths(first, second):
+    """Or farther apart than numbers can count their standard deviations."""
+    with np.errstate(all="raise"):
+        found = univariate([0.5, 0.5], [0.0, 1e200], [first, second]).modes()
+    assert_allclose(np.sort(found[:, 0]), [0.0, 1e200], rtol=1e-9)
+
+
 # -- input, and displays --------------------------------------------------------------------------
 CONDITIONS = {
     "unknown name": (({"e": 1.0},), ValueError, "no feature 'e': its features are"),

@@ -635,3 +635,20 @@ def test_variances_are_compared_to_tiny_ones(structure):
         found = structure.min_variance(covariances, reference[0], 2)
         expected = (structure.variances(covariances, 2) / variances).min()
     assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", [55, 64, 72, 148, 178])
+def test_repeated_steps_of_common_axes_do_not_lower_the_likelihood(seed):
+    """Simultaneous rotations overshoot the optimum, by little more each time."""
+    random = np.random.default_rng(seed)
+    K, D = int(random.integers(2, 4)), int(random.integers(4, 7))
+    counts = random.integers(20, 80, K) * 1.0
+    rows = [random.normal(size=(int(n), D)) @ random.normal(size=(D, D)) for n in counts]
+    scatter = np.array([each.T @ each for each in rows])
+    covariances, values = None, []
+    for _ in range(60):
+        covariances = FAMILIES["VVE"].estimate(scatter, counts, D, covariances)
+        traces = np.trace(np.linalg.solve(covariances, scatter), axis1=1, axis2=2)
+        deviances = counts * np.linalg.slogdet(covariances)[1] + traces
+        values.append(-0.5 * deviances.sum() / counts.sum())
+    assert (values >= np.maximum.accumulate(values) - 3e-13).all()

@@ -36,6 +36,9 @@ EQUAL_COSTS = 1e-8
 # Gain per unit count and feature below which the sweeps have converged.
 TOLERANCE = 1e-13
 
+# Fraction of this gain up to which a loss is rounding.
+ROUNDING = 0.1
+
 # Relative difference of two variances below which the axes in their plane are arbitrary.
 EQUAL_VARIANCES = 1e-9
 
@@ -158,8 +161,8 @@ class CommonAxes(_Rotated):
     ) -> tuple[Array, Array]:
         """Return the costs (C,) and the axes (C, D, D) after sweeps of rotations.
 
-        A sweep rotates in all planes at once, or, if that does not lower the costs, in one after
-        another.
+        A sweep rotates in all planes at once, or, if that raises a cost by more than the tolerance,
+        in one after another. The last sweep, which gains less, is discarded if it raises the cost.
         """
         least = TOLERANCE * counts.sum() * axes.shape[-1]
         scatters = in_coordinates(axes, scatter)
@@ -172,7 +175,9 @@ class CommonAxes(_Rotated):
                 if (costs <= last + least).all():
                     break
             if (last - costs <= least).all():
-                break
+                rises = costs - last > ROUNDING * least
+                axes = np.where(rises[:, None, None], before[0], axes)
+                return np.where(rises, last, costs), axes
         return costs, axes
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:

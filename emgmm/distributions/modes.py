@@ -58,24 +58,26 @@ def modes(mixture: Mixture) -> Array:
     while len(points):
         found.append(points[0])
         precision = density.local(points[:1])[2][0]
-        offsets = points - points[0]
+        offsets = (points - points[0]) / density.units
         same = np.einsum("nd,de,ne->n", offsets, precision, offsets) <= SAME**2
         points = points[np.logical_not(same)]
-    return np.reshape(found, (-1, mixture.n_features)) * density.units
+    return np.reshape(found, (-1, mixture.n_features))
 
 
 class _Density:
     """Density of the Gaussian components of a mixture, its gradient and its Hessian.
 
-    The unit of each feature is a power of two near its smallest standard deviation, so that
-    products of precisions do not overflow.
+    Differences between points are in units of the features, powers of two in the middle between
+    their smallest and their largest standard deviation, so that products of precisions do not
+    overflow.
     """
 
     def __init__(self, mixture: Mixture) -> None:
-        sds = np.sqrt(mixture.variances.min(axis=0), dtype=np.float64)
-        self.units = np.exp2(np.round(np.log2(sds)))
+        sds = np.sqrt(mixture.variances, dtype=np.float64)
+        ends = np.log2([sds.min(axis=0), sds.max(axis=0)])
+        self.units = np.exp2(np.round(ends.mean(axis=0)))
         self.log_peaks = mixture.log_peaks
-        self.means = mixture.means / self.units
+        self.means = mixture.means.astype(np.float64)
         factors = mixture.family.structure.dense(
             mixture.each_precision_cholesky, mixture.n_features
         )
@@ -86,19 +88,18 @@ class _Density:
         """Return the means of the components, and points between those of each pair.
 
         All stationary points of two components are on the curve of the points with
-        (a P_k + (1 - a) P_l) x = a P_k mu_k + (1 - a) P_l mu_l.
+        (a P_k + (1 - a) P_l) (x - mu_k) = (1 - a) P_l (mu_l - mu_k).
         """
         pairs = np.array(list(combinations(range(len(self.means)), 2)), dtype=int).reshape(-1, 2)
         if not len(pairs):
             return self.means.copy()
         number = min(STARTS_PER_PAIR, max(1, STARTS // len(pairs)))
-        shares = (np.arange(number) + 0.5)[:, None, None] / number
-        weighted = np.einsum("kde,ke->kd", self.precisions, self.means)
+        shares = (np.arange(number) + 0.5)[:, None, None, None] / number
         first, second = pairs.T
-        matrices = shares[..., None]
-        left = matrices * self.precisions[first] + (1 - matrices) * self.precisions[second]
-        right = shares * weighted[first] + (1 - shares) * weighted[second]
-        between = np.linalg.solve(left, right[..., None])[..., 0]
+        apart = ((self.means[second] - self.means[first]) / self.units)[..., None]
+        left = shares * self.precisions[first] + (1 - shares) * self.precisions[second]
+        right = (1 - shares) * (self.precisions[second] @ apart)
+        between = self.means[first] + np.linalg.solve(left, right)[..., 0] * self.units
         between = between.reshape(-1, self.means.shape[1])
         in_reach = self.log_density(between) > -np.inf
         return np.concatenate([self.means, between[in_reach]])
@@ -106,9 +107,9 @@ class _Density:
     def log_joint(self, points: Array) -> tuple[Array, Array]:
         """Return the log-joint, (n, K), and the products P_k (mu_k - x), (n, K, D).
 
-        They are -inf and 0 if the density of a component is 0 at a point, whatever its logarithm.
+        Where the log-joint overflows, it is -inf and the product is 0.
         """
-        deviations = self.means - points[:, None]
+        deviations = (self.means - points[:, None]) / self.units
         pulls = np.einsum("kde,nke->nkd", self.precisions, deviations)
         log_joint = self.log_peaks - 0.5 * np.einsum("nkd,nkd->nk", deviations, pulls)
         in_reach = log_joint > -np.inf
@@ -143,13 +144,13 @@ class _Density:
         concave = np.flatnonzero(_ascents(precisions, spreads) < 0)
         curvature = (precisions - spreads)[concave]
         newton = np.linalg.solve(curvature, gradients[concave, :, None])[:, :, 0]
-        shift = self.log_density(points[concave] + steps[concave])
+        shift = self.log_density(points[concave] + steps[concave] * self.units)
         least = np.maximum(shift, before[concave])
-        reached = self.log_density(points[concave] + newton)
+        reached = self.log_density(points[concave] + newton * self.units)
         better = reached >= least - 8 * EPS * (1 + np.abs(least))
         steps[concave[better]] = newton[better]
         lengths = np.sqrt(np.einsum("nd,nde,ne->n", steps, precisions, steps))
-        return points + steps, lengths
+        return points + steps * self.units, lengths
 
     def are_maxima(self, points: Array) -> NDArray[np.bool_]:
         """Return at which stationary points the density has a maximum."""

@@ -41,9 +41,9 @@ N_INIT = 10
 # Default of `KMeans`: the tolerance of its centres in units of the features' mean variance.
 KMEANS_TOL = 1e-4
 
-# Number of rows that a thread of k-means processes at a time. Further threads wait, and take a core
-# while they do.
-ROWS_PER_THREAD = 256
+# Number of rows in a chunk of k-means. More threads than chunks would only divide the final sum,
+# and occupy further cores while they wait.
+CHUNK = 256
 
 # Ratio of the inertias of runs of k-means up to which they are the same, except for rounding.
 SAME_INERTIA = 1 + 1e-12
@@ -60,7 +60,7 @@ def kmeans_labels(
     """Return the cluster label of each row, from the best of `n_init` runs of k-means.
 
     With few rows, the validation and the overhead of `KMeans` take longer than k-means. The same
-    functions are called with the same arguments as by its method `fit`. The caller has validated
+    functions are called with the same arguments as in its method `fit`. The caller has validated
     the arguments and limits BLAS to one thread, as all fits do.
     """
     parts = private_api.kmeans_parts()
@@ -84,7 +84,7 @@ def kmeans_labels(
     tolerance = KMEANS_TOL * (np.add.reduce(variances) / n_features)
     weights = np.ones(n_rows) if weights is None else weights
     arguments = {"X": points, "sample_weight": weights.astype(points.dtype, copy=False)}
-    n_threads = min(parts.n_threads(), -(-n_rows // ROWS_PER_THREAD))
+    n_threads = min(parts.n_threads(), -(-n_rows // CHUNK))
     norms, runs = np.einsum("ij,ij->i", points, points), []
     for _ in range(n_init):
         seeds, _ = parts.seeds(

@@ -396,10 +396,10 @@ def exponential(builder: Any, x: Any) -> Any:
 
 @elementwise
 def logarithm(builder: Any, x: Any) -> Any:
-    """Return log(x) for x >= 1; with x = 2^n m and s = (m - 1) / (m + 1), log(m) = 2 atanh(s).
+    """Return log(x) for x >= 1, which is n log(2) + log(m) if x = 2^n m.
 
-    As m lies between 1 / sqrt(2) and sqrt(2), the series of atanh has no more terms than that of
-    the exponential.
+    With s = (m - 1) / (m + 1), log(m) = 2 atanh(s). As m lies between 1 / sqrt(2) and sqrt(2), the
+    series of atanh has no more terms than that of the exponential.
     """
     vector, kind = x.type, kind_of(x.type)
     integers = ir.VectorType(ir.IntType(kind.bits), vector.count)
@@ -418,7 +418,7 @@ def logarithm(builder: Any, x: Any) -> Any:
     result = multiply_add(builder, builder.fmul(s, square), series, builder.fadd(s, s))
     for part in reversed(kind.log2):
         result = multiply_add(builder, n, constant(vector, part), result)
-    return result
+    return builder.select(builder.fcmp_unordered("uno", x, x), x, result)  # NaN remains NaN
 
 
 to_double = elementwise(
