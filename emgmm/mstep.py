@@ -154,8 +154,7 @@ class MStep:
         if self.prior is not None:
             zeros = np.zeros(rows.shape)
             scatter = family.pool(family.structure.outer(zeros))
-            centres = rows.astype(np.float64)
-            statistics = Statistics(centres, weights, zeros, scatter, 0.0, total)
+            statistics = Statistics(rows.astype(float), weights, zeros, scatter, 0.0, total)
             return replace(self.maximise(statistics), means=rows)
         added = dtype.type(10 * np.finfo(dtype).eps)  # to the count of a row, as in scikit-learn
         means, ones = rows / (1 + added), np.full(len(rows), 1 + added, dtype)

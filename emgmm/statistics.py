@@ -104,21 +104,11 @@ class Statistics:
         return replace(self, **by_component)
 
     def about_means(self, family: Family) -> Statistics:
-        """Return the statistics about the components' means, by the parallel-axis theorem.
-
-        Their first moments are 0.
-        """
-        offsets = self.mean_offsets
-        between = family.pool(times_counts(self.counts, family.structure.outer(offsets)))
-        return replace(
-            self,
-            centres=self.centres + offsets,
-            first_moment=np.zeros_like(self.first_moment),
-            scatter=self.scatter - between,
-        )
+        """Return the statistics about the components' means, whose first moments are 0."""
+        return self.about(self.centres + self.mean_offsets, family)
 
     def about(self, centres: Array, family: Family) -> Statistics:
-        """Return the statistics about other (K, D) centres."""
+        """Return the statistics about other (K, D) centres, by the parallel-axis theorem."""
         inner, outer = self.mean_offsets, family.structure.outer
         own = family.pool(times_counts(self.counts, outer(inner)))
         offsets = self.centres + inner - centres
