@@ -115,8 +115,8 @@ class CommonAxes(_Rotated):
     """Covariances with the same axes, in any order of the variances: EVE and VVE.
 
     As in the algorithm of Flury and Gautschi, the axes are rotated in planes, each to its optimum
-    for given variances, and the variances are then updated; here, in all planes at once if that
-    raises the likelihood. No step lowers the likelihood, which has several maxima in the axes: the
+    for given variances, and the variances are then updated; here, in all planes at once unless that
+    lowers the likelihood. No step lowers the likelihood, which has several maxima in the axes: the
     first M-step therefore tries several sets of axes, and later ones continue from those of the
     previous iteration.
 

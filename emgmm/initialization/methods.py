@@ -60,8 +60,8 @@ def kmeans_labels(
     """Return the cluster label of each row, from the best of `n_init` runs of k-means.
 
     With few rows, the validation and the overhead of `KMeans` take longer than k-means. The same
-    functions are called with the same arguments as in its method `fit`. The caller has validated
-    the arguments and limits BLAS to one thread, as all fits do.
+    functions are called with the same arguments as in its method `fit`, except for the number of
+    threads. The caller has validated the arguments and limits BLAS to one thread, as all fits do.
     """
     parts = private_api.kmeans_parts()
     if parts is None:
