@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -14,26 +15,12 @@ from emgmm.estep import EStep, EStepForPass
 from emgmm.mixture import Mixture
 from emgmm.mstep import MStep
 from emgmm.sources import Source, Sum
-from emgmm.sources.block import Block
+from emgmm.sources.block import Block, SumsOfBits
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary, LabelSummary
 from emgmm.threads import cached_property
 from emgmm.tolerances import checked_afterwards
 from emgmm.typing import Array, Integers
-
-
-def summarized(block: Block, family: Family) -> DataSummary:
-    """Return the summary of a block."""
-    return block.summary(family)
-
-
-def summarized_labels(block: Block, origin: Array, family: Family, K: int) -> LabelSummary:
-    """Return the summary of the labelled rows of a block."""
-    assert block.known is not None
-    responsibilities = np.zeros((K + 1, block.rows.shape[1]))
-    responsibilities[: block.known.n_densities] = block.known.responsibilities
-    rows = np.asarray(block.rows, dtype=np.float64)
-    return LabelSummary.of(rows, block.weights, responsibilities, origin, family.structure)
 
 
 class EM:
@@ -47,6 +34,8 @@ class EM:
         M-step, with the ridge, the priors and the noise of the fit.
     n_components : int
         Number of components.
+    sums_of_bits : callable, optional
+        Function that returns sums of the bits of a block, which the summary then includes.
 
     Attributes
     ----------
@@ -60,12 +49,19 @@ class EM:
         Values that other modules keep for their next call.
     """
 
-    def __init__(self, source: Source, m_step: MStep, n_components: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        m_step: MStep,
+        n_components: int,
+        sums_of_bits: SumsOfBits | None = None,
+    ) -> None:
         self.source = source
         self.m_step = m_step
         self.n_components = n_components
         self.passes = 0
-        self.summary = self.summarize(partial(summarized, family=m_step.family))
+        summary_of = methodcaller("summary", m_step.family, sums_of_bits=sums_of_bits)
+        self.summary: DataSummary = self.summarize(summary_of)
         self.e_step_for_pass = EStepForPass(self.summary, source)
         self.cache: dict[Any, Any] = {}
 
@@ -77,16 +73,13 @@ class EM:
     @checked_afterwards
     def summarize(self, function: Callable[[Block], Sum]) -> Sum:
         """Return the sum of summaries of blocks; this takes one pass."""
-        return self.sum(function, max(256, self.source.summary_entries // self.source.n_features))
+        return self.sum(function, self.source.summary_rows)
 
     @cached_property
     def labelled(self) -> LabelSummary:
         """Summary of the rows whose components are known, of a source with labels: one pass."""
-        return self.summarize(
-            partial(
-                summarized_labels, origin=self.summary.mean, family=self.family, K=self.n_components
-            )
-        )
+        arguments = self.family, self.summary.mean, self.n_components
+        return self.summarize(methodcaller("label_summary", *arguments))
 
     @property
     def labelled_components(self) -> Integers:

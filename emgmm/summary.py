@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from emgmm.covariances import Family, Structure
 from emgmm.threads import cached_property
 from emgmm.tolerances import EPS, TINY
-from emgmm.typing import Array
+from emgmm.typing import Array, Words
 
 # Sums of squares above this limit may overflow in later computations.
 LARGEST = 1e300
@@ -59,6 +60,8 @@ class DataSummary:
     pair_weights : (D, D), optional
         Total weight of the rows in which both features of a pair are observed; None if no value is
         missing.
+    bits : (PERIOD,), optional
+        Sums of the bits of the rows, of which `emgmm.sources.digest` makes their digest.
 
     References
     ----------
@@ -76,6 +79,7 @@ class DataSummary:
     maximum: Array
     structure: Structure
     pair_weights: Array | None = None
+    bits: Words | None = None
 
     @property
     def complete(self) -> bool:
@@ -84,10 +88,20 @@ class DataSummary:
 
     @classmethod
     def of(
-        cls, rows: Array, family: Family, weights: Array | None = None, *, complete: bool = True
+        cls,
+        rows: Array,
+        family: Family,
+        weights: Array | None = None,
+        *,
+        complete: bool = True,
+        sums_of_bits: Callable[[Array], Words] | None = None,
     ) -> DataSummary:
-        """Return the summary of a (D, B) block of rows of positive weight."""
+        """Return the summary of a (D, B) block of rows of positive weight.
+
+        `sums_of_bits` is a function of a copy of the rows in float64.
+        """
         rows = np.array(rows, dtype=np.float64, order="C")  # which are overwritten by deviations
+        bits = None if sums_of_bits is None else sums_of_bits(rows)
         n_features, n_rows = rows.shape
         row_weights = _ones(n_rows) if weights is None else weights
         weight = float(n_rows if weights is None else weights.sum())
@@ -111,7 +125,7 @@ class DataSummary:
         squares = np.einsum("ji,ji,i->j", rows, rows, row_weights)
         scatter = family.structure.weigh(rows, row_weights)
         moments = (observed, mean, scatter, squares, low, high)
-        summary = cls(weight, n_rows, *moments, family.structure, pair_weights)
+        summary = cls(weight, n_rows, *moments, family.structure, pair_weights, bits)
         return summary._without_cross_moments()
 
     @property
@@ -145,7 +159,12 @@ class DataSummary:
             np.maximum(self.maximum, other.maximum),
             self.structure,
             None if complete else self._pair_weights() + other._pair_weights(),
+            None if self.bits is None or other.bits is None else self.bits + other.bits,
         )._without_cross_moments()
+
+    def after(self, n_rows: int) -> DataSummary:
+        """Return the summary of the same rows if `n_rows` other rows precede them."""
+        return self if self.bits is None else replace(self, bits=np.roll(self.bits, n_rows))
 
     @property
     def overflowing(self) -> int | None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 Integers: TypeAlias = NDArray[np.integer[Any]]
+Words: TypeAlias = NDArray[np.uint64]
 
 
 class SupportsArray(Protocol):

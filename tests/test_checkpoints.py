@@ -404,25 +404,26 @@ def test_the_digest_is_its_formula(monkeypatch):
 
     sums = [0] * digest.PERIOD
     for i in np.flatnonzero(weights):
-        for j, value in enumerate(rows[i]):
-            sums[(3 * i + j) % digest.PERIOD] += bits(value)
-        sums[3 * i % digest.PERIOD] += digest.FACTOR * (bits(weights[i]) - bits(1.0))
+        for j, value in enumerate([*rows[i], weights[i]]):
+            sums[(i + 21845 * j) % digest.PERIOD] += bits(value)
     content = b"".join((each % 2**64).to_bytes(8, "little") for each in sums)
     expected = int.from_bytes(blake2b(content, digest_size=8).digest(), "big")
     for hands in (1, 3):
         with one_blas_thread():
             monkeypatch.setattr(one_blas_thread, "n_threads", hands)
-            source = digest.DigestedSource(ArraySource(rows, weights, complete=False))
-            em_of(source, Problem(FAMILIES["full"], 3, 0.0))
-        assert source.digest == expected
+            source = ArraySource(rows, weights, complete=False)
+            em = em_of(source, Problem(FAMILIES["full"], 3, 0.0), digest.sums_of_bits)
+        assert digest.digest_of(em.summary.bits) == expected
+
+
+def sums_of_bits(block):
+    """The sums of the bits of a block."""
+    return digest.sums_of_bits(block, np.array(block.rows, dtype=float, order="C"))
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 50])
 def test_the_digest_of_other_rows_is_another(n_features):
-    """Also of small integers, whose bits are mostly 0, in any layout and divided anywhere.
-
-    Blocks with more than 8 * PERIOD rows are not copied into the order of the values.
-    """
+    """Also of small integers, whose bits are mostly 0, in any layout and divided anywhere."""
     random = np.random.default_rng(0)
     rows = random.integers(0, 5, (9000, n_features)).astype(float)
     labels = np.eye(3)[random.integers(0, 3, 9000)]
@@ -434,7 +435,7 @@ def test_the_digest_of_other_rows_is_another(n_features):
             for at in np.split(np.arange(9000), cuts)
         ]
         parts[2:] = [part.take(np.arange(part.n_rows)) for part in parts[2:]]
-        return sum(digest.sums_of(part) for part in parts).tobytes()
+        return sum(map(sums_of_bits, parts)).tobytes()
 
     whole = of(rows)
     for layout in (np.asarray, np.asfortranarray):
@@ -460,7 +461,7 @@ def test_what_is_missing_has_one_digest_however_it_is_represented():
     other = rows.copy()
     other.view(np.uint64)[0, 1] ^= 2**63 + 5  # a negative NaN, with another payload
     found = [
-        digest.sums_of(Block(0, each.T, complete=False, known=Known(each, np.eye(2))))
+        sums_of_bits(Block(0, each.T, complete=False, known=Known(each, np.eye(2))))
         for each in (rows, other)
     ]
     assert rows.tobytes() != other.tobytes()
@@ -471,7 +472,7 @@ def test_another_version_does_not_go_on(stopped, monkeypatch):
     content = Path(stopped.checkpoint).read_bytes()
     monkeypatch.setattr(checkpoint, "__version__", "9.1")
     with pytest.raises(
-        ValueError, match=r"written by emgmm 0\S+ \(.*and this is emgmm 9.1 \(format 6\)"
+        ValueError, match=r"written by emgmm 0\S+ \(.*and this is emgmm 9.1 \(format 7\)"
     ):
         fit(stopped, X)
     assert Interrupted.passes == 0

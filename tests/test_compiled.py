@@ -157,16 +157,22 @@ def test_the_kernels_file_changes_with_those_that_it_is_made_of():
 
 def test_a_digests_sums_are_those_of_numpy_and_import_no_compiler(monkeypatch):
     random = np.random.default_rng(0)
-    words = random.integers(2**64, size=10_000, dtype=np.uint64)
+    words = random.integers(2**64, size=30_000, dtype=np.uint64)
     unaligned = np.frombuffer(b" " + words.tobytes(), np.uint64, offset=1)
 
     def assert_equal():
         for size in random.integers(1, 10_000, 30):
-            first = int(random.integers(digest.PERIOD))
-            expected = digest.sums_of_words(words[:size], first)
-            for each in (words, unaligned):
-                found = estep.sums_of_words(each[:size], first)
-                np.testing.assert_array_equal(found, expected)
+            first, shift = random.integers(1, digest.PERIOD, 2).tolist()
+            for step in (shift, int(size)):  # columns that adjoin in the sums as well
+                expected = np.zeros(digest.PERIOD, np.uint64)
+                for column in range(3):
+                    at = first + column * step + np.arange(size)
+                    own = words[column * size : (column + 1) * size]
+                    np.add.at(expected, at % digest.PERIOD, own)
+                for each in (words, unaligned):
+                    table = each[: 3 * size].reshape(3, size)
+                    for function in (digest.sums_of_columns, estep.sums_of_columns):
+                        np.testing.assert_array_equal(function(table, first, step), expected)
 
     assert_equal()
     estep.kernel.cache_clear()

@@ -15,7 +15,6 @@ from emgmm.acceleration import SCHEMES, Plain, em_step
 from emgmm.covariances import DIAGONAL, FAMILIES, Family
 from emgmm.initialization import STARTS, Labels
 from emgmm.sources import ArraySource
-from emgmm.sources.digest import DigestedSource
 from emgmm.testing import check_family, check_scheme, check_source, check_start
 
 X = clusters(50, 3)
@@ -65,10 +64,6 @@ def test_sources(kind, rows, weights, dtype):
     source = source_of(HOMES[kind](rows), weights)
     assert type(source).__name__ == kind
     check_source(source, rows, weights)
-
-
-def test_a_digested_source_is_the_source():
-    check_source(DigestedSource(source_of(X, WEIGHTS)), X, WEIGHTS)
 
 
 # -- broken members ---------------------------------------------------------------------------------

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
 
 from emgmm.covariances import FAMILIES, Family
-from emgmm.em import EM, summarized
+from emgmm.em import EM
 from emgmm.exceptions import ConstantFeaturesError, format_features
 from emgmm.fitting.messages import too_large
 from emgmm.fitting.problem import Problem
@@ -18,7 +19,7 @@ from emgmm.mstep import MStep
 from emgmm.noise import Box, Density, Function
 from emgmm.prior import is_collinear
 from emgmm.sources import Source
-from emgmm.sources.block import Block
+from emgmm.sources.block import Block, SumsOfBits
 from emgmm.summary import CONSTANT, DataSummary
 from emgmm.tolerances import EPS, TINY, checked_afterwards
 from emgmm.typing import Array
@@ -38,8 +39,11 @@ ROUNDING = 2
 COEFFICIENT = 1e-6
 
 
-def em_of(source: Source, problem: Problem) -> EM:
+def em_of(source: Source, problem: Problem, sums_of_bits: SumsOfBits | None = None) -> EM:
     """Return EM's map for the rows of a source.
+
+    The summary of the rows includes the sums of their bits if a function is given that returns
+    them.
 
     Raises
     ------
@@ -55,7 +59,7 @@ def em_of(source: Source, problem: Problem) -> EM:
         concentration=problem.concentration,
         constraints=problem.constraints,
     )
-    em, prior = EM(source, m_step, problem.n_components), None
+    em, prior = EM(source, m_step, problem.n_components, sums_of_bits), None
     if em.summary.overflowing is not None:
         raise too_large(em.summary.overflowing, source)
     if problem.prior is None and problem.noise is None:
@@ -88,7 +92,7 @@ def _smallest(em: EM, box: Box) -> Box:
     """Return the box that contains all rows, along the principal axes if that is smaller."""
     summary = em.summary
     if not em.family.structure.has_covariances:
-        summary = em.summarize(partial(summarized, family=FAMILIES["full"]))
+        summary = em.summarize(methodcaller("summary", FAMILIES["full"]))
     if is_collinear(summary.scatter):
         return box
     axes = np.linalg.eigh(summary.scatter)[1]

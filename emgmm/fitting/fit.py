@@ -134,7 +134,7 @@ def fit_mixture(
             f"order={problem.order!r} would renumber the components, to whose numbers labels "
             "refer: set order=None, and number the components in labels as they should be."
         )
-    em = em_of(recorder.wrap_source(source), problem)
+    em = em_of(source, problem, recorder.sums_of_bits)
     seen = em.summary
     validation.check_enough_rows(source.n_rows, seen.n_rows, seen.seen, problem.n_components)
     check_ordinary(seen.weight)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from emgmm.em import EM
 from emgmm.fitting.loop import Progress, Run
-from emgmm.sources import Source
+from emgmm.sources.block import SumsOfBits
 
 # In place of the seed of samples that led to a singular covariance.
 SAMPLES_FAILED = -1
@@ -78,9 +78,8 @@ class FinishedStarts:
 class Recorder:
     """Recorder that stores nothing."""
 
-    def wrap_source(self, source: Source) -> Source:
-        """Return the source from which the fit reads its rows."""
-        return source
+    #: Function that returns sums of the bits of a block, which the first pass adds up.
+    sums_of_bits: SumsOfBits | None = None
 
     def restore(
         self,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
 from emgmm.covariances import Family
 from emgmm.sources.known import Known
-from emgmm.summary import DataSummary
+from emgmm.summary import DataSummary, LabelSummary
 from emgmm.threads import cached_property
-from emgmm.typing import Array, Integers
+from emgmm.typing import Array, Integers, Words
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,27 @@ class Block:
             return float(np.add.reduce(each, dtype=float))
         return float(self.weights @ each)
 
-    def summary(self, family: Family, axes: Array | None = None) -> DataSummary:
-        """Return the summary of the rows, or of their coordinates along the columns of `axes`."""
+    def summary(
+        self, family: Family, axes: Array | None = None, sums_of_bits: SumsOfBits | None = None
+    ) -> DataSummary:
+        """Return the summary of the rows, or of their coordinates along the columns of `axes`.
+
+        It includes the sums of the bits of the rows if a function is given that returns them.
+        """
         rows = self.rows if axes is None else axes.T @ self.rows
-        return DataSummary.of(rows, family, self.weights, complete=self.complete)
+        of_copy = None if sums_of_bits is None else partial(sums_of_bits, self)
+        return DataSummary.of(
+            rows, family, self.weights, complete=self.complete, sums_of_bits=of_copy
+        )
+
+    def label_summary(self, family: Family, origin: Array, n_components: int) -> LabelSummary:
+        """Return the summary of the labelled rows, whose deviations from `origin` are summed."""
+        assert self.known is not None
+        responsibilities = np.zeros((n_components + 1, self.n_rows))
+        responsibilities[: self.known.n_densities] = self.known.responsibilities
+        rows = np.asarray(self.rows, dtype=np.float64)
+        return LabelSummary.of(rows, self.weights, responsibilities, origin, family.structure)
+
+
+# Function of a block and of a float64 copy of its rows, (D, B), that returns sums of their bits.
+SumsOfBits: TypeAlias = Callable[[Block, Array], Words]

@@ -10,10 +10,10 @@ from sklearn.utils import check_array
 
 from emgmm.covariances import Family
 from emgmm.devices import Device, device_of, features, to_host
-from emgmm.sources.block import Block
+from emgmm.sources.block import Block, SumsOfBits
 from emgmm.sources.finite import is_complete
 from emgmm.sources.known import Known, LabelRules, check_number
-from emgmm.sources.source import PerRow, Result, Rows, Source, sample_indices
+from emgmm.sources.source import PerRow, Result, Rows, Source, sample_indices, summary_rows
 from emgmm.sources.weights import row_weights
 from emgmm.summary import DataSummary
 from emgmm.threads import cached_property
@@ -77,11 +77,16 @@ class DeviceBlock(Block):
             None if self.known is None else self.known.take(some),
         )
 
-    def summary(self, family: Family, axes: Array | None = None) -> DataSummary:
+    def summary(
+        self, family: Family, axes: Array | None = None, sums_of_bits: SumsOfBits | None = None
+    ) -> DataSummary:
         device, D = self.device, self.on_device.shape[1]
         known = family.structure.monomial_pairs(D) is not None
         if not (self.complete and known and device.supports(np.float64)):
-            return super().summary(family, axes)
+            return super().summary(family, axes, sums_of_bits)
+        bits = None
+        if sums_of_bits is not None:
+            bits = sums_of_bits(self, np.array(self.rows, dtype=np.float64, order="C"))
         xp = device.xp
         rows = device.moved(self.on_device, np.float64)
         if axes is not None:
@@ -96,8 +101,9 @@ class DeviceBlock(Block):
         scatter = family.structure.from_monomials(moments[None, D:], D)[0]
         low, high = (to_host(f(rows, axis=0)) for f in (xp.min, xp.max))
         observed = np.full(D, self.weight)
+        moments_of_features = (observed, mean, scatter, squares, low, high)
         return DataSummary(
-            self.weight, self.n_rows, observed, mean, scatter, squares, low, high, family.structure
+            self.weight, self.n_rows, *moments_of_features, family.structure, bits=bits
         )
 
 
@@ -143,9 +149,9 @@ class DeviceSource(Source):
         return device_of(X) is not None
 
     @property
-    def summary_entries(self) -> int:
+    def summary_rows(self) -> int:
         # With the monomials of full covariances, a block has (D + 3) / 2 times as many entries.
-        return max(1, 2 * self.device.entries // (self.n_features + 3))
+        return summary_rows(self.n_features, 2 * self.device.entries // (self.n_features + 3))
 
     def _is_complete(self) -> bool:
         """Whether no value is missing; the error about infinite values names the first."""

@@ -152,6 +152,11 @@ def _distinct(n_rows: int, size: int, random: np.random.RandomState) -> Integers
     return numbers
 
 
+def summary_rows(n_features: int, entries: int = SUMMARY_ENTRIES) -> int:
+    """Return the number of rows per block of the first pass, for blocks of `entries` values."""
+    return max(256, entries // n_features)
+
+
 class Source(ABC):
     """Base class of data sources, which provide rows in blocks.
 
@@ -187,9 +192,9 @@ class Source(ABC):
         return self.n_rows
 
     @property
-    def summary_entries(self) -> int:
-        """Number of values per block of the first pass."""
-        return SUMMARY_ENTRIES
+    def summary_rows(self) -> int:
+        """Number of rows per block of the first pass."""
+        return summary_rows(self.n_features)
 
     @property
     def block_dtype(self) -> np.dtype[Any]:

@@ -25,13 +25,13 @@ from numpy.random import RandomState
 
 from emgmm.covariances import FAMILIES
 from emgmm.em import EM
-from emgmm.estep.compiled.estep import sums_of_words
+from emgmm.estep.compiled.estep import sums_of_columns
 from emgmm.exceptions import CheckpointWarning, DegenerateCovarianceError, frames_to_user
 from emgmm.fitting.loop import Ending, Progress, Run
 from emgmm.fitting.recorder import FinishedStarts, Recorder
 from emgmm.mixture import Mixture
 from emgmm.sources import Source
-from emgmm.sources.digest import DigestedSource
+from emgmm.sources.digest import digest_of, sums_of_bits
 from emgmm.storage.archive import Archive, DamagedError, OtherVersionError, check_type
 from emgmm.storage.files import BusyError, NoLocksError, locked, reason, replaced
 from emgmm.storage.models import encode
@@ -41,7 +41,7 @@ from emgmm.version import __version__
 NOISE = "noise"
 
 # Version of the format of checkpoints.
-FORMAT = 6
+FORMAT = 7
 
 # Parameters that may change when a fit continues.
 FREE = ("max_iter", "verbose", "verbose_interval", "checkpoint", "checkpoint_every")
@@ -74,6 +74,8 @@ class Checkpoint(Recorder):
     ValueError
         If the file is not a checkpoint, or one of a fit with other settings.
     """
+
+    sums_of_bits = staticmethod(partial(sums_of_bits, of_columns=sums_of_columns))
 
     def __init__(self, path: Path, every: float, settings: dict[str, str], noise: Any) -> None:
         self.path = path
@@ -119,15 +121,12 @@ class Checkpoint(Recorder):
                 "continue, or remove the file to start anew."
             )
 
-    def wrap_source(self, source: Source) -> Source:
-        self._source = DigestedSource(source, sums_of_words)
-        return self._source
-
     def restore(self, em: EM, random: RandomState) -> tuple[FinishedStarts, RandomState]:
-        self._em, em.source = em, self._source.source
+        assert em.summary.bits is not None
+        self._em, self._digest = em, digest_of(em.summary.bits)
         if self._content is None:
             return super().restore(em, random)
-        if self._content.digest != self._source.digest:
+        if self._content.digest != self._digest:
             self._refuse(["X, sample_weight, labels or order of rows"])
         record = self._content.record
         restored = deepcopy(random)
@@ -185,9 +184,9 @@ class Checkpoint(Recorder):
 
     def save(self) -> None:
         """Write the state of the fit to the file; the first failure leads to a warning."""
-        if self.record is None or self._source.digest is None or not self._is_owner:
+        if self.record is None or not self._is_owner:
             return
-        content = Content(self.settings, self._source.digest, self.record)
+        content = Content(self.settings, self._digest, self.record)
         try:
             self._check_regular()
             with replaced(self.path) as file:

@@ -19,13 +19,14 @@ from emgmm.covariances import Structure
 from emgmm.estep.expanded import ExpandedEStep, ExpandedSums
 from emgmm.sources import digest
 from emgmm.sources.block import Block
-from emgmm.typing import Array, Integers
+from emgmm.typing import Array, Integers, Words
 
 # Target size of a strip's data in bytes, which fit into a second-level cache of 512 KiB, and the
 # bounds of the length of its arrays. Shorter ones than 312 rows in float64 update the sums too
 # often; with more than 384, the monomials of a group leave the first-level cache.
 STRIP = 2**18
 LINE = (2496, 3072)
+KERNEL = f"{__package__}.kernel"
 MAX_EXPONENT = 1000  # of 2; that of float64 is 1023
 
 # Limit of components times features beyond which NumPy's matrix products are as fast, because the
@@ -215,13 +216,13 @@ def stacked_sums(
     return out, log_likelihoods
 
 
-def sums_of_words(words: digest.Words, first: int = 0) -> digest.Words:
-    """Return `digest.sums_of_words` of (n,) words, by the kernel if it has been imported before."""
-    add_words = getattr(sys.modules.get(f"{__package__}.kernel"), "add_words", None)
-    if add_words is None:
-        return digest.sums_of_words(words, first)
+def sums_of_columns(words: Words, first: int, shift: int) -> Words:
+    """Return `digest.sums_of_columns` of words, by the kernel if it has been imported before."""
+    add_columns = getattr(sys.modules.get(KERNEL), "add_columns", None)
+    if add_columns is None:
+        return digest.sums_of_columns(words, first, shift)
     sums = np.zeros(digest.PERIOD, np.uint64)
-    add_words(words, first, sums)
+    add_columns(words, first, shift, sums)
     return sums
 
 

@@ -447,29 +447,41 @@ def compiled_for(signature: Any, function: Any) -> Any:
 # -- sums of a digest ---------------------------------------------------------------------------
 
 
-def _add_words(words: Any, first: Any, sums: Any) -> None:
-    """Add consecutive words to the sums from number `first` on, as `digest.sums_of_words`.
+@njit(nogil=True)
+def add_to(sums: Any, words: Any) -> None:
+    """Add each word to the sum with the same number."""
+    for i in range(len(words)):
+        sums[i] += words[i]
+
+
+@njit(nogil=True)
+def add_words(words: Any, first: Any, sums: Any) -> None:
+    """Add consecutive words to the sums, cyclically, from number `first` on.
 
     Memory is read faster in four places at once than in one.
     """
     period = len(sums)
-    for i in range(min(len(words), period - first)):
-        sums[first + i] += words[i]
-    start = period - first
-    while start + 4 * period <= len(words):
-        a, b = words[start : start + period], words[start + period : start + 2 * period]
-        start += 2 * period
-        c, d = words[start : start + period], words[start + period : start + 2 * period]
-        start += 2 * period
+    add_to(sums[first:], words[: period - first])
+    words = words[period - first :]
+    while len(words) >= 4 * period:
+        a, b, words = words[:period], words[period : 2 * period], words[2 * period :]
+        c, d, words = words[:period], words[period : 2 * period], words[2 * period :]
         for i in range(period):
             sums[i] += a[i] + b[i] + c[i] + d[i]
-    while start < len(words):
-        for i in range(min(len(words) - start, period)):
-            sums[i] += words[start + i]
-        start += period
+    while len(words):
+        add_to(sums, words[:period])
+        words = words[period:]
+
+
+def _add_columns(words: Any, first: Any, shift: Any, sums: Any) -> None:
+    """Add (C, B) words to the sums, as `digest.sums_of_columns`."""
+    if (words.shape[1] - shift) % len(sums) == 0:
+        add_words(words.reshape(-1), first, sums)
+    else:
+        for column in range(len(words)):
+            add_words(words[column], (first + column * shift) % len(sums), sums)
 
 
 # Compiled with the kernel, so that the first digest does not take longer than others.
-add_words = compiled_for(
-    (types.Array(types.uint64, 1, "C", readonly=True), types.intp, types.uint64[::1]), _add_words
-)
+words_type = types.Array(types.uint64, 2, "C", readonly=True)
+add_columns = compiled_for((words_type, types.intp, types.intp, types.uint64[::1]), _add_columns)

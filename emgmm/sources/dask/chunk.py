@@ -17,11 +17,11 @@ import numpy as np
 from emgmm.sources.array import ArraySource
 from emgmm.sources.block import Block
 from emgmm.sources.conversion import as_rows, as_weights
-from emgmm.sources.digest import Digested
 from emgmm.sources.finite import is_complete
 from emgmm.sources.known import LabelRules
 from emgmm.sources.source import Rows
 from emgmm.sources.weights import check_length, check_values
+from emgmm.summary import DataSummary
 from emgmm.threads import one_blas_thread
 from emgmm.typing import Array, Integers
 
@@ -82,7 +82,7 @@ class Total:
 
     def __add__(self, other: Total) -> Total:
         later = other.sum
-        if isinstance(later, Digested):
+        if isinstance(later, DataSummary):
             later = later.after(sum(self.lengths))
         sums = [part for part in (self.sum, later) if part is not None]
         return Total(
