@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from operator import is_
 from typing import Any, Never
 from weakref import WeakKeyDictionary
@@ -19,6 +20,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from emgmm import validation
+from emgmm.constraints import are_masks
 from emgmm.covariances import Family
 from emgmm.devices import Device, device_of, to_host
 from emgmm.fitting.loop import Ending, HistoryEntry, history, last_plain_objectives
@@ -63,6 +65,9 @@ TYPES = {**FITTED, **OPTIONAL}
 # Relative difference up to which two of them describe the same covariances.
 AGREEMENT = 1e-6
 
+# Difference of the sum of weights in float64 from one that needs no correction.
+ROUNDING = 1e-9
+
 
 class Description:
     """Mixture, and a copy of the attributes of an estimator that describe it.
@@ -78,9 +83,10 @@ class Description:
     def __init__(self, estimator: BaseEstimator, mixture: Mixture) -> None:
         self.mixture = mixture
         self._values = [getattr(estimator, name, None) for name in DESCRIBING]
-        # Other values than arrays have no memory to compare, and are validated at each use.
+        # Other values than arrays of numbers have memory elsewhere, such as a mask, or none to
+        # compare, and are validated at each use.
         self._copies = [
-            (value, bytearray(array.tobytes() if isinstance(array, np.ndarray) else b""))
+            (value, bytearray(array.tobytes() if _is_all_memory(array) else b""))
             for value in self._values[: len(ARRAYS)]
             if (array := _on_host(value)) is not None
         ]
@@ -99,6 +105,11 @@ class Description:
 def _on_host(value: Any) -> Any:
     """Return an array on a device as a contiguous NumPy array, and other values unchanged."""
     return value if device_of(value) is None else np.ascontiguousarray(to_host(value))
+
+
+def _is_all_memory(value: Any) -> bool:
+    """Whether a value consists of the bytes of an array only: of no mask, and of no objects."""
+    return type(value) is np.ndarray and not value.dtype.hasobject
 
 
 # Descriptions are stored separately, as attributes belong to the user.
@@ -140,8 +151,21 @@ def mixture_of(estimator: Any) -> Mixture:
     known = _descriptions.get(estimator)
     if known is None or not known.is_current(estimator):
         check_is_fitted(estimator)
-        known = _descriptions[estimator] = Description(estimator, described_by(estimator))
+        mixture = normalized(described_by(estimator))
+        known = _descriptions[estimator] = Description(estimator, mixture)
     return known.mixture
+
+
+def normalized(mixture: Mixture) -> Mixture:
+    """Return a mixture whose weights may have been given in float32, normalized in its own type.
+
+    Otherwise weights that are valid in float32 would not be valid in float64.
+    """
+    rest = 1.0 - (0.0 if mixture.noise is None else mixture.noise.weight)
+    total = float(mixture.weights.sum())
+    if mixture.weights.dtype == np.float32 or abs(total - rest) <= ROUNDING:
+        return mixture
+    return replace(mixture, weights=mixture.weights * (rest / total))
 
 
 def are_fitted(estimator: BaseEstimator) -> bool:
@@ -171,8 +195,22 @@ def present(estimator: BaseEstimator) -> dict[str, Any]:
 def complete(estimator: BaseEstimator) -> dict[str, Any]:
     """Return all fitted attributes, also if only some of the parameters were set by hand."""
     mixture = mixture_of(estimator)
-    width = {"n_features_in_": mixture.n_features}
-    return {**without_fit(), **width, **present(estimator), **attributes_of(mixture)}
+    known = {"n_features_in_": mixture.n_features, **present(estimator)}
+    for name in stale(estimator):
+        del known[name]
+    return {**without_fit(), **known, **attributes_of(mixture)}
+
+
+def stale(estimator: BaseEstimator) -> list[str]:
+    """Return attributes of the last fit that do not belong to parameters that were set by hand."""
+    known, found = vars(estimator), []
+    with suppress(TypeError, ValueError):  # parameters that are not valid yet
+        mixture = mixture_of(estimator)
+        if "_stream" in known and not known["_stream"].led_to(mixture):
+            found.append("_stream")
+        if "_masks" in known and not are_masks(known["_masks"], mixture.n_components):
+            found.append("_masks")
+    return found
 
 
 @contextmanager

@@ -375,6 +375,7 @@ class BaseMixture(CallbackMixin, ValidationMixin, DensityMixin, BaseEstimator, A
         """
         mixture = self._mixture()
         n_rows = count(n_samples, "n_samples")
+        validation.check_drawable(n_rows, mixture.n_features)
         chosen = self.random_state if random_state is None else random_state
         rows, labels = mixture.sample(n_rows, check_random_state(chosen))
         device = device_of(self.means_)

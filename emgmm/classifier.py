@@ -38,15 +38,16 @@ from emgmm.parameters import Hidden, ValidationMixin, one_of
 from emgmm.prediction import certainty, summed
 from emgmm.prior import NormalInverseWishart
 from emgmm.ridge import RidgeMixin
-from emgmm.selection.candidates import CRITERIA, LEFT_OUT, Candidate, Search, figures_of, ranked
-from emgmm.selection.estimator import (
-    MAX_ITER,
-    TOL,
-    GaussianMixtureIC,
+from emgmm.selection.candidates import (
+    CRITERIA,
+    LEFT_OUT,
+    Candidate,
+    Search,
     families,
-    fitted_in,
-    search_of,
+    figures_of,
+    ranked,
 )
+from emgmm.selection.estimator import MAX_ITER, TOL, GaussianMixtureIC, fitted_in, search_of
 from emgmm.sources import ArraySource, Rows
 from emgmm.sources.known import LabelRules
 from emgmm.targets import classes_of, probabilities

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+from emgmm.covariances import times_counts
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
@@ -61,12 +62,14 @@ def directed_divergences(a: Mixture, b: Mixture) -> Array:
     return 0.5 * (traces - D + structure.squared_norms(precisions_cholesky, offsets))
 
 
+@checked_afterwards
 def divergences(mixture: Mixture) -> Array:
     """Return the symmetrized divergences of all pairs of components, (K, K), in nats."""
     directed = directed_divergences(mixture, mixture)
     return directed + directed.T
 
 
+@checked_afterwards
 def distance(a: Mixture, b: Mixture) -> float:
     """Return the distance of two mixtures with corresponding components, in standard deviations.
 
@@ -74,7 +77,13 @@ def distance(a: Mixture, b: Mixture) -> float:
     only the means differ, by a hundredth of a standard deviation, it is 0.01.
     """
     each: Array = np.diagonal(directed_divergences(a, b) + directed_divergences(b, a))
-    return math.sqrt(max(float(a.weights @ each) / float(a.weights.sum()), 0.0))
+    return math.sqrt(max(float(shares(a) @ each), 0.0))
+
+
+def shares(mixture: Mixture) -> Array:
+    """Return the weights of the components over their sum, (K,); equal ones if noise has all."""
+    weights = mixture.weights if mixture.weights.any() else np.ones_like(mixture.weights)
+    return weights / weights.sum()
 
 
 def coincident(mixture: Mixture) -> list[tuple[int, ...]]:
@@ -121,9 +130,9 @@ def are_narrow(
         found = found & (family.min_variance(covariances, total + floor, n_features) < SMALL)
     if found.any():
         stacked = family.stack(empirical)
-        weights = mixture.weights if len(stacked) > 1 else np.ones(1)
+        weights = shares(mixture) if len(stacked) > 1 else np.ones(1)
         rounding = 8 * np.finfo(mixture.means.dtype).eps * family.structure.diagonal(total)
-        within = np.tensordot(weights / weights.sum(), stacked, axes=1) + floor + rounding
+        within = np.tensordot(weights, stacked, axes=1) + floor + rounding
         identity = family.structure.add_ridge(np.zeros_like(floor)[None], 1.0)[0]
         below_ridge = family.min_variance(empirical, identity, n_features) < ridge
         try:
@@ -187,8 +196,15 @@ def collapsed(
         Number of rows, in units of their mean weight, that a component needs for its covariance.
     """
     few = statistics.counts * n_rows / statistics.weight < min_count - ROUNDING
-    total = statistics.total_covariance(mixture.family)
-    conditional = statistics.conditional_covariances(mixture.family)
+    family = mixture.family
+    total = statistics.total_covariance(family)
+    conditional = statistics.conditional_covariances(family)
+    if family.equal_volumes:  # the ridge and the conditional covariances are scaled as well
+        own = statistics.scatter, statistics.counts, statistics.first_moment
+        times = family.enlargement(mixture.covariance_stack, *own)
+        added = family.structure.add_ridge(np.zeros(mixture.covariances.shape), ridge)
+        within = added if conditional is None else conditional + added
+        conditional = times_counts(np.asarray(times), within) - added
     return np.flatnonzero(are_narrow(mixture, total, ridge, conditional) | few).tolist()
 
 

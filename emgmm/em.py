@@ -106,6 +106,7 @@ class EM:
         """Return the same statistics with moments about (K, D) centres."""
         return self._statistics(self.e_step_for_pass.about(mixture, centres))
 
+    @checked_afterwards
     def collapsed(self, mixture: Mixture, statistics: Statistics) -> list[int]:
         """Return the components that are tiny compared with the data, or have too few rows.
 

@@ -291,9 +291,15 @@ def format_components(components: tuple[Any, ...]) -> str:
     return f"components {', '.join(most)} and {last}" if most else f"component {last}"
 
 
+# Number of features that a message names.
+MOST_NAMED = 8
+
+
 def format_features(features: tuple[int, ...], names: Any) -> str:
-    """Return the numbers of features, with their names if they have any."""
-    return ", ".join(f"{j}" if names is None else f"{j} ({names[j]!r})" for j in features)
+    """Return the numbers of features, with their names if they have any; of many, the first."""
+    first = (f"{j}" if names is None else f"{j} ({names[j]!r})" for j in features[:MOST_NAMED])
+    rest = f", ... ({len(features)} columns)" if len(features) > MOST_NAMED else ""
+    return ", ".join(first) + rest
 
 
 # Packages whose frames lie between the line of a user's program and the fit that it starts.

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any, Self
 
-import numpy as np
-
 from emgmm import attributes, validation
 from emgmm.constraints import are_masks
 from emgmm.covariances import Family
@@ -22,6 +20,7 @@ from emgmm.sources import Rows
 from emgmm.statistics import Statistics
 from emgmm.storage import conversion, models, restored
 from emgmm.storage.archive import check_type, construct
+from emgmm.tolerances import checked_afterwards, negligible_underflow
 from emgmm.typing import CovarianceType
 from emgmm.version import InconsistentVersionWarning, __version__
 
@@ -100,6 +99,7 @@ class InterchangeMixin(ValidationMixin):
             weights, means, covariances, precisions, family, noise, noise_weight
         )
         parameters = {"covariance_type": covariance_type, "noise": noise}
+        mixture = attributes.normalized(mixture)
         return attributes.estimator_with(cls, mixture, feature_names, **parameters)
 
     @classmethod
@@ -133,7 +133,7 @@ class InterchangeMixin(ValidationMixin):
         >>> GaussianMixture.from_sklearn(theirs).means_
         array([[2.]])
         """
-        mixture = conversion.from_sklearn(model)
+        mixture = attributes.normalized(conversion.from_sklearn(model))
         params, known = model.get_params(deep=False), cls._get_param_names()
         converted = cls(**{name: value for name, value in params.items() if name in known})
         given = attributes.without_fit()
@@ -246,6 +246,8 @@ class InterchangeMixin(ValidationMixin):
             raise models.damaged(path, error) from None
 
     @classmethod
+    @checked_afterwards
+    @negligible_underflow
     def _restored(cls, params: dict[str, Any], fitted: dict[str, Any]) -> Self:
         """Validate parameters and attributes, and return an estimator with them."""
         model: Any = cls(**params)
@@ -262,26 +264,28 @@ class InterchangeMixin(ValidationMixin):
             statistics = construct(Statistics, parts.get("statistics"))
             model._stream = stream = construct(Stream, {**parts, "statistics": statistics})
             restored.check_weight("the stream", stream.weight)
-            with np.errstate(over="ignore", under="ignore"):  # overflows are rejected below
-                sums = statistics.times(stream.weight)
+            sums = statistics.times(stream.weight)
             restored.check_statistics(sums, mixture.family, K, D)
             if stream.calls < 0:
                 raise ValueError(f"the stream has {stream.calls} calls")
         restored.check_history(fitted)
         if not are_masks(fitted.get("_masks", {}), K):
             raise ValueError("_masks does not contain constraints of the components")
-        if "feature_names_in_" in fitted:
-            validation.feature_names(fitted["feature_names_in_"], D)
         return model
 
     def _check_can_be_stored(self) -> None:
-        """Check that the parameters and the number of features are valid."""
+        """Check that the parameters, and the number and the names of the features, are valid."""
         self._validate_params()
-        validation.check_width(self, attributes.mixture_of(self).n_features)
+        D = attributes.mixture_of(self).n_features
+        validation.check_width(self, D)
+        if hasattr(self, "feature_names_in_"):
+            validation.feature_names(self.feature_names_in_, D)
 
     def __getstate__(self) -> dict[str, Any]:
         inherited: Any = super().__getstate__()
         state = {**inherited, "_emgmm_version": __version__}
+        for name in attributes.stale(self):
+            del state[name]
         if isinstance(state.get("ending_"), Ending):  # skops cannot read members of an Enum
             state["ending_"] = state["ending_"].name
         return state

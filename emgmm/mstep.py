@@ -38,7 +38,7 @@ SINGULAR = 0.03
 @cache
 def identity_of(structure: Structure, n_features: int) -> Array:
     """Return the identity matrix as an element of a structure."""
-    return structure.weigh(np.eye(n_features), np.ones(n_features))
+    return structure.diagonal(structure.outer(np.ones((1, n_features)))[0])
 
 
 def empty_count(statistics: Statistics) -> float:

@@ -220,7 +220,17 @@ class Function(Density):
         n_rows = rows.shape[1]
         values = rows.T.view()
         values.flags.writeable = False  # the memory may be that of the user's X
-        log_densities = np.asarray(self.function(values), dtype=np.float64)
+        answer = self.function(values)
+        try:
+            masked: Any = np.ma.asarray(answer)
+            casting: Any = "unsafe" if masked.dtype == object else "same_kind"
+            masked = masked.astype(np.float64, casting=casting)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"noise returned no numbers ({error}): return the log-density of each row, one "
+                "number per row."
+            ) from error
+        log_densities: Array = masked.filled(np.nan)
         if log_densities.shape != (n_rows,):
             raise ValueError(
                 f"noise returned an array of shape {log_densities.shape} for {n_rows} rows: return "

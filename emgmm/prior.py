@@ -13,7 +13,7 @@ from emgmm.exceptions import ConstantFeaturesError
 from emgmm.mixture import Mixture
 from emgmm.statistics import Statistics
 from emgmm.summary import DataSummary
-from emgmm.tolerances import negligible_underflow
+from emgmm.tolerances import checked_afterwards, negligible_underflow
 from emgmm.typing import Array
 
 # Features are collinear if an eigenvalue of their correlation matrix is at most this.
@@ -225,6 +225,7 @@ class Prior:
             scatter=statistics.scatter + self.family.pool(each),
         )
 
+    @checked_afterwards
     def log_density(self, mixture: Mixture) -> float:
         """Return the log-density of the parameters of all components, up to a constant.
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from emgmm.sources.conversion import as_numbers
+from emgmm.sources.conversion import as_array, as_numbers
 from emgmm.typing import Array, Integers
 
 
@@ -22,7 +22,13 @@ def classes_of(y: Any, unlabeled: Any, n_rows: int) -> tuple[NDArray[Any], Integ
         If y does not contain a class or a missing value for each of the rows, or fewer than two
         classes.
     """
-    targets = column_or_1d(y, warn=True)
+    # scikit-learn converts the types of pandas, and the integers of a masked array stay integers.
+    is_ready = isinstance(y, np.ma.MaskedArray) or hasattr(y, "iloc")
+    try:
+        array = y if is_ready else as_array(y, "y")
+    except ValueError as error:
+        raise ValueError(f"y is not an array: {error} Give one class for each row.") from error
+    targets = column_or_1d(array, warn=True)
     check_consistent_length(np.empty(n_rows), targets)
     known = np.logical_not(_is_unlabelled(targets, unlabeled))
     if isinstance(y, np.ma.MaskedArray):
@@ -59,9 +65,9 @@ def _is_unlabelled(y: NDArray[Any], unlabeled: Any) -> NDArray[np.bool_]:
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether a value is None, NaN, NaT or NA of pandas."""
+    """Whether a value is None, masked, NaN, NaT or NA of pandas."""
     try:
-        return value is None or bool(value != value)
+        return value is None or value is np.ma.masked or bool(value != value)
     except TypeError:  # comparisons of NA are neither true nor false
         return True
 

@@ -11,7 +11,8 @@ of the process, because the second takes the limit of the first for the original
 the process has one limiter, which counts the active contexts.
 
 After a fork the new process has one thread. Locks that other threads held are never released, and
-limits that they set are never restored, so both are reset. GNU OpenMP does not notice that its
+limits that they set are never restored, so both are reset. Locks of imports and of the compiler
+cannot be reset, so a fork waits for them; see `without_forks`. GNU OpenMP does not notice that its
 threads no longer exist, and waits for them forever. Therefore OpenMP, which scikit-learn's k-means
 uses, is limited to one thread in a forked process.
 """
@@ -25,7 +26,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
 from itertools import chain, islice
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any, Generic, NoReturn, TypeVar
 
 import numpy as np
@@ -141,7 +142,16 @@ def _executor(n_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads, thread_name_prefix="emgmm")
 
 
+# Context during which other threads do not fork the process. In a process that is forked while a
+# thread imports or compiles, whoever needs the same module or the compiler would wait forever.
+without_forks = RLock()
+
 if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(
+        before=without_forks.acquire,
+        after_in_parent=without_forks.release,
+        after_in_child=without_forks.release,
+    )
     os.register_at_fork(after_in_child=one_blas_thread.after_fork)
     os.register_at_fork(after_in_child=_executor.cache_clear)
 

@@ -155,11 +155,23 @@ def check_enough_rows(n_all: int, n_rows: int, weight: float, n_components: int)
     """Check that there are two rows, and one per component, where a weight of 2 is two rows."""
     if n_all < 2:
         raise ValueError(f"Found array with {n_all} sample(s) while a minimum of 2 is required.")
+    if not n_rows:
+        raise ValueError(
+            "X has no observed value in any row of positive weight, so that there is nothing to "
+            "fit: pass rows with values."
+        )
     if max(n_rows, weight) < n_components:
         raise ValueError(
             f"Expected n_samples >= n_components but got n_components = {n_components}, "
             f"n_samples = {n_rows}"
         )
+
+
+def check_drawable(n_rows: int, n_features: int) -> None:
+    """Check that an array can hold this number of rows."""
+    most = np.iinfo(np.intp).max // (8 * n_features)
+    if n_rows > most:
+        raise ValueError(f"{n_rows} draws are more than an array can hold, {most}: draw fewer.")
 
 
 def feature_names(names: Any, n_features: int) -> NDArray[np.object_]:

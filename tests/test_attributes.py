@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import warnings
 
@@ -15,7 +16,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture as Theirs
 
-from emgmm import GaussianMixture, plotting
+from emgmm import GaussianMixture, GaussianMixtureIC, plotting
 from emgmm.covariances import FAMILIES
 
 K, D = 3, 3
@@ -71,8 +72,8 @@ def test_one_of_the_three_is_enough_for_everything(covariance_type, name, tmp_pa
         GaussianMixture.from_sklearn(made.to_sklearn()),
         made.to_sklearn(),
     ]
-    for copy in copies:
-        np.testing.assert_allclose(copy.score_samples(X), made.score_samples(X), rtol=1e-8)
+    for each in copies:
+        np.testing.assert_allclose(each.score_samples(X), made.score_samples(X), rtol=1e-8)
     assert set(vars(made)) == set(vars(clone(made))) | {"weights_", "means_", name}
 
 
@@ -327,6 +328,110 @@ def test_weights_with_noise_leave_its_share():
     model.noise_weight_ = 0.0
     with pytest.raises(ValueError, match="should be normalized"):
         model.predict(X)
+
+
+def test_masks_that_are_set_in_place_are_noticed():
+    model = fitted()
+    for name in ("means_", "weights_", "covariances_"):
+        array = np.ma.array(getattr(model, name).copy())
+        setattr(model, name, array)
+        model.predict(X)
+        array[-1] = np.ma.masked
+        with pytest.raises(ValueError, match=r"contains NaN|different covariances"):
+            model.predict(X)
+        setattr(model, name, np.asarray(array.data))
+        model.predict(X)
+
+
+@pytest.mark.parametrize("noise", [None, 1e-4])
+def test_weights_in_float32_are_valid_in_float64(noise, tmp_path):
+    """Where the other parameters are in float64, which all of them are then."""
+    covariances, share = np.array([np.eye(D)] * K), 0.0 if noise is None else 0.25
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        weights, means = random.dirichlet(np.ones(K)) * (1 - share), 3 * random.normal(size=(K, D))
+        weights = weights.astype(np.float32)
+        model = GaussianMixture.from_parameters(
+            weights, means, covariances=covariances, noise=noise, noise_weight=share
+        )
+        assert model.weights_.sum() == pytest.approx(1 - share, abs=1e-15)
+        terms = [*log_joint(weights.astype(float), means, covariances)]
+        terms += [] if noise is None else [np.full(len(X), np.log(share * noise))]
+        expected = logsumexp(terms, axis=0)
+        by_hand = clone(model)
+        by_hand.weights_, by_hand.means_, by_hand.covariances_ = weights, means, covariances
+        by_hand.noise_weight_, by_hand._noise_density = model.noise_weight_, model._noise_density
+        models = [model, by_hand, pickle.loads(pickle.dumps(model))]
+        for number, each in enumerate((model, by_hand)):
+            if noise is None:
+                models.append(GaussianMixture.from_sklearn(each.to_sklearn()))
+            each.save(tmp_path / f"{number}.json")
+            models.append(GaussianMixture.load(tmp_path / f"{number}.json"))
+        for each in models:
+            np.testing.assert_allclose(each.score_samples(X), expected, atol=1e-6)
+            np.testing.assert_array_equal(each.predict(X), model.predict(X))
+
+
+def selected():
+    return fit(GaussianMixtureIC(2, covariance_type=["full", "diag"], random_state=0), X)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("name", ["weights_", "means_", "covariances_"])
+def test_parameters_of_a_selection_set_by_hand_win(name, in_place, tmp_path):
+    chosen, untouched = selected(), selected().score_samples(X)
+    value = {
+        "weights_": chosen.weights_**2 / (chosen.weights_**2).sum(),
+        "means_": chosen.means_ + 1.0,
+        "covariances_": chosen.covariances_ * 3.0,
+    }[name]
+    shallow = copy.copy(chosen)
+    if in_place:
+        getattr(chosen, name)[:] = value
+    else:
+        setattr(chosen, name, value)
+        np.testing.assert_array_equal(shallow.score_samples(X), untouched)
+    if name == "covariances_":  # as in `GaussianMixture`
+        with pytest.raises(ValueError, match="one of the three suffices"):
+            chosen.predict(X)
+        del chosen.precisions_, chosen.precisions_cholesky_
+    joint = log_joint(chosen.weights_, chosen.means_, dense(chosen.best_estimator_))
+    expected = logsumexp(joint, axis=0)
+    assert np.abs(expected - untouched).max() > 0.01
+    chosen.save(tmp_path / "model.json")
+    models = [chosen, chosen.best_estimator_, pickle.loads(pickle.dumps(chosen))]
+    for each in (*models, copy.deepcopy(chosen), GaussianMixture.load(tmp_path / "model.json")):
+        np.testing.assert_allclose(each.score_samples(X), expected, rtol=1e-9)
+        np.testing.assert_array_equal(each.predict(X), joint.argmax(axis=0))
+    assert chosen.score(X) == pytest.approx(expected.mean())
+    rows = chosen.sample(20_000, random_state=0)[0]
+    mean = chosen.weights_ @ chosen.means_
+    np.testing.assert_allclose(rows.mean(axis=0), mean, atol=5 * rows.std() / 20_000**0.5)
+
+
+def test_a_selection_that_is_not_fitted_has_no_parameters():
+    chosen = GaussianMixtureIC()
+    assert not hasattr(chosen, "means_")
+    with pytest.raises(AttributeError, match="best_estimator_"):
+        chosen.means_ = np.zeros((K, D))
+
+
+def test_a_file_has_nothing_of_a_fit_that_its_parameters_do_not_have(tmp_path):
+    """A stream of another shape, masks of other components, or names of other features."""
+    path = tmp_path / "model.json"
+    joint = log_joint(np.full(2, 0.5), X[:2], [np.eye(D)] * 2)
+    model = fitted(fixed={"means": [True, False, False]}, means_init=X[:K])
+    model.covariance_type = "spherical"
+    model.weights_, model.means_, model.covariances_ = np.full(2, 0.5), X[:2], np.ones(2)
+    del model.precisions_, model.precisions_cholesky_
+    model.save(path)
+    restored = pickle.loads(pickle.dumps(model))
+    for each in (model, restored, GaussianMixture.load(path)):
+        np.testing.assert_allclose(each.score_samples(X), logsumexp(joint, axis=0), rtol=1e-9)
+    assert not vars(restored).keys() & {"_stream", "_masks"}
+    model.feature_names_in_ = np.array(["a", "b"], dtype=object)
+    with pytest.raises(ValueError, match="feature_names must be 3 strings"):
+        model.save(path)
 
 
 def test_attributes_are_plain_storage():

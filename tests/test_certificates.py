@@ -160,3 +160,16 @@ def test_what_the_verdict_rests_on(step, rate, groups, gain, verdict, monkeypatc
     saddle = verdict is Verdict.SADDLE
     assert (found.verdict, found.step, found.rate) == (verdict, step, rate)
     assert (found.direction, found.gain) == (("a move", gain) if saddle else ("", 0.0))
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"equal_weights": True}, {"fixed": {"weights"}, "weights_init": [0.0, 0.0]}]
+)
+@pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
+def test_components_without_a_row_do_not_move(arguments):
+    """Noise takes every row, so that nothing depends on the components."""
+    model = GaussianMixture(2, noise=1e10, random_state=0, **arguments).fit(X)
+    assert not model.weights_.any()
+    with np.errstate(all="raise", under="ignore"):
+        found = model.diagnose(X, certify=True)
+    assert (found.step, found.verdict) == (0.0, Verdict.FLAT)

@@ -31,6 +31,7 @@ from emgmm import (
 from emgmm.acceleration import SCHEMES, evaluate, sampled
 from emgmm.acceleration.natural import NaturalSteps
 from emgmm.covariances import FAMILIES
+from emgmm.estep.compiled import estep
 from emgmm.fitting import sampling
 from emgmm.fitting.first_pass import em_of
 from emgmm.fitting.problem import Problem
@@ -407,18 +408,31 @@ def test_the_digest_is_its_formula(monkeypatch):
         for j, value in enumerate([*rows[i], weights[i]]):
             sums[(i + 21845 * j) % digest.PERIOD] += bits(value)
     content = b"".join((each % 2**64).to_bytes(8, "little") for each in sums)
+    some = rows[weights > 0]
+    content += np.array([np.nanmin(some, axis=0), np.nanmax(some, axis=0)]).tobytes()
     expected = int.from_bytes(blake2b(content, digest_size=8).digest(), "big")
     for hands in (1, 3):
         with one_blas_thread():
             monkeypatch.setattr(one_blas_thread, "n_threads", hands)
             source = ArraySource(rows, weights, complete=False)
             em = em_of(source, Problem(FAMILIES["full"], 3, 0.0), digest.sums_of_bits)
-        assert digest.digest_of(em.summary.bits) == expected
+        assert digest.digest_of(em.summary) == expected
 
 
 def sums_of_bits(block):
     """The sums of the bits of a block."""
     return digest.sums_of_bits(block, np.array(block.rows, dtype=float, order="C"))
+
+
+def test_weights_in_a_column_of_a_table():
+    """Also after the kernel has been imported, which reads them in the order of memory only."""
+    estep.kernel()
+    table = np.random.default_rng(0).random((3000, 3))
+    problem, digests = Problem(FAMILIES["full"], 2, 0.0), set()
+    for weights in (table[:, 2], table[:, 2].copy()):
+        em = em_of(ArraySource(table[:, :2], weights), problem, checkpoint.Checkpoint.sums_of_bits)
+        digests.add(digest.digest_of(em.summary))
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 50])
@@ -454,6 +468,19 @@ def test_the_digest_of_other_rows_is_another(n_features):
     assert of(rows, labels=labels[:, ::-1]) != whole
     if n_features > 1:
         assert of(rows[:, ::-1]) != whole
+
+
+def test_the_digest_notices_the_opposite_sign_of_a_feature_and_other_units():
+    """Of which the changes of the bits cancel: two in each sum, and 4096."""
+    n_rows = 4096 * digest.PERIOD
+    for n, factor in ((2 * digest.PERIOD, -1.0), (n_rows, 2.0)):
+        rows = np.random.default_rng(0).normal(size=(n, 1)) + 3
+        digests = set()
+        for each in (rows, rows * factor, -0.0 + rows):
+            source = ArraySource(each)
+            em = em_of(source, Problem(FAMILIES["full"], 2, 0.0), digest.sums_of_bits)
+            digests.add(digest.digest_of(em.summary))
+        assert len(digests) == 2
 
 
 def test_what_is_missing_has_one_digest_however_it_is_represented():

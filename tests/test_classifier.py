@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import dense
+from conftest import dense, fit
 from mclust import HERE, rows
 from mclust import classes as classes_of
 from scipy.special import logsumexp
@@ -222,6 +223,23 @@ def test_rows_without_a_class_are_used(components, unknown, parameters):
     np.testing.assert_allclose(means, mixture.means_, rtol=1e-3)
 
 
+@pytest.mark.parametrize("missing", [None, np.nan, np.ma.masked, np.float64("nan")], ids=repr)
+@pytest.mark.parametrize("names", [["a", "b", "c"], [3, 5, 7]], ids=["text", "integers"])
+@pytest.mark.parametrize("kind", [list, tuple, partial(pd.Series, dtype=object)])
+@pytest.mark.all_cases
+def test_rows_without_a_class_in_a_list(missing, names, kind):
+    unknown = np.arange(len(Y)) % 6 == 0
+    masked = np.ma.array(np.array(names)[Y], mask=unknown)
+    y = [
+        missing if hidden else name
+        for name, hidden in zip(masked.data.tolist(), unknown, strict=True)
+    ]
+    model, expected = (fit(GaussianMixtureClassifier(), X, y=each) for each in (kind(y), masked))
+    assert list(model.classes_) == names
+    np.testing.assert_array_equal(model.transduction_, expected.transduction_)
+    np.testing.assert_allclose(model.class_prior_, expected.class_prior_, rtol=1e-12)
+
+
 def test_minus_one_is_a_class():
     model = GaussianMixtureClassifier().fit(X, Y - 1)
     assert list(model.classes_) == [-1, 0, 1]
@@ -336,6 +354,12 @@ def test_equal_rows_of_a_class_need_a_ridge_but_equal_rows_of_all_are_refused():
         ({"components": "shared", "n_components": 2}, Y, "n_components is 2, but components="),
         ({}, np.zeros(150), "The number of classes has to be greater than one; got 1 class"),
         ({}, np.full(150, np.nan), "y has no row with a class"),
+        ({}, [*Y[:-1].tolist(), "a"], "Some classes in y are text and others are not"),
+        (
+            {},
+            [*[[1]] * 149, [1, 2]],
+            "y is not an array.* Row 149, .* has 2 entries.* Give one class for each row",
+        ),
         ({"components": "both"}, Y, "components"),
         (
             {"covariance_type": ["full", "ful"]},

@@ -387,6 +387,8 @@ SPOILED = {
     "narrower": (lambda rows: rows[:, :2], "has 2 features where X should have 3"),
     "wider": (lambda rows: rows[:, [0, 1, 2, 0]], "has 4 features where X should have 3"),
     "one dimension": (lambda rows: rows[:, 0], "Expected 2D array, got 1D array"),
+    "three dimensions": (lambda rows: rows[:, :, None], "Found array with dim 3"),
+    "nothing": (lambda _: None, "Expected 2D array, got scalar array"),
     "datetimes": (lambda rows: rows.astype("M8[s]"), "X holds datetimes .* in column 0,"),
 }
 
@@ -400,13 +402,23 @@ def test_the_chunk_is_named_that_differs_from_the_others(change, message):
             getattr(fit(model_of("full"), X), method)(rows)
 
 
-@pytest.mark.parametrize("kind", ["words", "narrower", "wider", "datetimes"])
-def test_predictions_name_the_chunk_too(kind):
-    change, message = SPOILED[kind]
+@pytest.mark.parametrize(("change", "message"), SPOILED.values(), ids=SPOILED)
+@pytest.mark.parametrize("method", ["predict", "score_samples", "predict_proba"])
+@pytest.mark.all_cases
+def test_predictions_name_the_chunk_too(method, change, message):
     rows = cut(X).map_blocks(partial(spoiled_at, 3, change), dtype=float, meta=np.empty((0, 0)))
-    labels = fit(model_of("full"), X).predict(rows)
-    with pytest.raises(ValueError, match=f"Chunk 3 of X, which begins with row 400,.* {message}"):
-        labels.compute()
+    answers = getattr(fit(model_of("full"), X), method)(rows)
+    match = f"(?s)Chunk 3 of X, which begins with row 400,.* {message}"
+    with pytest.raises(ValueError, match=match):
+        answers.compute()
+
+
+def test_a_chunk_may_be_a_list_of_rows():
+    model = fit(model_of("full"), X)
+    rows = cut(X).map_blocks(
+        partial(spoiled_at, 3, lambda rows: rows.tolist()), dtype=float, meta=np.empty((0, 0))
+    )
+    np.testing.assert_array_equal(model.predict(rows), model.predict(X))
 
 
 SPOILED_PARTITIONS = {

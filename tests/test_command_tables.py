@@ -73,6 +73,9 @@ def test_another_encoding_is_refused_and_can_be_named(text, folder, capsys):
     (folder / "a.csv").write_bytes(text.encode("latin-1"))
     sentence = refused(capsys, "fit", "a.csv", *ONE)
     assert "give the encoding of its text, as in --encoding latin-1" in sentence
+    for other in ("utf-16", "utf-32", "ascii"):
+        sentence = refused(capsys, "fit", "a.csv", *ONE, "--encoding", other)
+        assert f"it is not {other} text; --encoding names another one than that of its" in sentence
     words = ("a.csv", *ONE, "--encoding", "Latin1", "--out", "out.csv")
     model = fitted(*words)
     assert list(model.feature_names_in_) == text.partition("\n")[0].split(",")[:2]
@@ -213,6 +216,21 @@ def test_why_a_file_cannot_be_read_is_said_in_plain_words(folder, capsys):
             )
     (folder / "b.csv").mkdir()
     assert "b.csv is a folder: give a file" in refused(capsys, "fit", "b.csv")
+
+
+@pytest.mark.parametrize("command", ["fit", "predict"])
+def test_rows_that_only_the_metadata_have_are_damage(command, folder, capsys):
+    GaussianMixture(1).fit(pd.DataFrame(X[:, :1], columns=["a"])).save("m.json")
+    pq.ParquetWriter("a.parquet", pa.schema([("a", pa.float64())])).close()
+    content = (folder / "a.parquet").read_bytes()
+    none, forty = b"\x16\x00\x19\x0c", b"\x16\x50\x19\x0c"  # rows, and no row group
+    assert content.count(none) == 1
+    (folder / "a.parquet").write_bytes(content.replace(none, forty))
+    assert pq.read_metadata("a.parquet").num_rows == 40
+    words = ("a.parquet", *ONE) if command == "fit" else ("m.json", "a.parquet")
+    more = () if command == "fit" else ("--out", "out.csv")
+    sentence = refused(capsys, command, *words, *more)
+    assert sentence.endswith("read as PARQUET: it is not a Parquet file, or it is damaged")
     (folder / "loop.csv").symlink_to("loop.csv")
     (folder / "a.csv").write_text("a,b\n1,2\n3,5\n2,2\n")
     assert "there is no file loop.csv" in refused(capsys, "fit", "loop.csv")
@@ -348,7 +366,8 @@ def test_links_to_what_is_written_stay(folder):
 
 def test_files_appear_together_or_not_at_all(folder, capsys, monkeypatch):
     frame = pd.DataFrame(X.copy(), columns=list("abc"))
-    frame["bytes"] = [b"text"] * 89 + [b"\xff"]  # which is found out when it is written
+    frame["bytes"] = [b"text"] * 89 + [b"\xff"]
+    monkeypatch.setattr(outputs, "_check_text", lambda _: None)  # found out when it is written
     frame.to_parquet("a.parquet")
     (folder / "m.json").write_text("before")
     words = ("fit", "a.parquet", *ONE, "--model", "m.json", "--plot", "p.png", "--out")
@@ -614,3 +633,35 @@ def test_formulas_are_quoted_where_that_is_asked_for():
     fitted("a.parquet", *ONE, "--safe-csv", "--out", "out.parquet")
     assert pq.read_table("out.parquet").column("text").to_pylist() == cells
     assert list(model.feature_names_in_) == ["=a", "b", "c"]
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(2)], ids=str)
+@pytest.mark.parametrize("encoded", [False, True])
+def test_bytes_that_are_no_text_are_refused_before_the_fit(kind, encoded, capsys):
+    for cells, right in (([b"\xff\x00"] * 90, False), ([b"ab"] * 90, True)):
+        column = pa.array(cells, kind)
+        column = column.dictionary_encode() if encoded else column
+        pq.write_table(pa.table({"a": X[:, 0], "digest": column}), "a.parquet")
+        words = ("a.parquet", *ONE, "--out", "out.csv")
+        if right:
+            assert run("fit", *words) == 0
+            assert list(pd.read_csv("out.csv")["digest"]) == ["ab"] * 90
+        else:
+            assert "--out: column 'digest' holds bytes" in refused(capsys, "fit", *words)
+            assert run("fit", "a.parquet", *ONE, "--out", "out.parquet") == 0
+
+
+@pytest.mark.parametrize("more", [(), ("--weights", "w")])
+def test_columns_that_cannot_be_fitted_are_named_as_in_the_table(more, capsys):
+    frame = pd.DataFrame(
+        {"height": X[:, 0], "width": X[:, 1], "h2": X[:, 0], "w": 1.0 + (X[:, 2] > 0)}
+    )
+    frame.to_csv("a.csv", index=False)
+    words = ("--components", 1, "--families", "EEE", "--columns", "height,width,h2", *more)
+    assert run("fit", "a.csv", *words) == 1
+    assert "linearly dependent in column 0 ('height'), 2 ('h2')" in capsys.readouterr().err
+    (frame * [1e-200, 1e-200, 1.0, 1.0]).to_csv("a.csv", index=False)
+    assert run("fit", "a.csv", *words) == 1
+    said = capsys.readouterr().err
+    assert "up to underflow in column 0 ('height'), 1 ('width'), counted from 0" in said
+    assert "smaller unit" in said

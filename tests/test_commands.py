@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import clusters
 from numpy.testing import assert_allclose, assert_array_equal
@@ -849,3 +853,89 @@ def test_help_has_an_example(command, capsys):
     said = capsys.readouterr().out
     assert f"examples:\n  emgmm {command} " in said
     assert widest(said) <= 100
+
+
+@pytest.mark.parametrize("words", [["fit", "d.csv", "--\x1b[31m"], ["\x1b[31m"], ["predict", "\a"]])
+def test_arguments_that_are_no_options_are_printed_without_control_characters(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(*words, "d\x9b.csv", "--extra")
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "error: " in said
+    assert all(character.isprintable() or character == "\n" for character in said)
+
+
+@pytest.mark.parametrize("kind", [pa.large_binary(), pa.binary(4), pa.large_string()], ids=str)
+@pytest.mark.parametrize("encoded", [False, True])
+def test_formulas_in_bytes_are_quoted(kind, encoded, folder):
+    cells = pa.array(["=1+1", None] * 60, pa.string()).cast(pa.binary()).cast(kind)
+    cells = cells.dictionary_encode() if encoded else cells
+    pq.write_table(pa.table({"a": np.arange(120.0) ** 2, "text": cells}), "a.parquet")
+    words = ("a.parquet", "--components", 1, "--families", "V", "--out", "out.csv")
+    for option, expected in (((), "=1+1"), (("--safe-csv",), "'=1+1")):
+        assert run("fit", *words, *option) == 0
+        assert list(pd.read_csv("out.csv", keep_default_na=False)["text"]) == [expected, ""] * 60
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a device without space")
+def test_no_file_appears_if_another_cannot_be_written(folder, capsys):
+    words = ("--components", 1, "--families", "VVI", "--out", "out.csv", "--model", "/dev/full")
+    before = sorted(folder.iterdir())
+    assert run("fit", "data.csv", *words) == 1
+    assert "cannot write out.csv, /dev/full: no space left" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
+ENDED = """
+import os, signal, sys
+from contextlib import contextmanager
+from emgmm.__main__ import main
+from emgmm.cli import csv_files, outputs
+
+csv_files.IN_MEMORY, number = 0, int(sys.argv[1])
+convert, replaced_together = csv_files.convert, outputs.replaced_together
+
+def convert_and_end(path, form, target):
+    convert(path, form, target)
+    os.kill(os.getpid(), number)
+    return target
+
+@contextmanager
+def write_and_end(targets):
+    with replaced_together(targets) as files:
+        os.kill(os.getpid(), number)
+        yield files
+
+if sys.argv[2] == "reads":
+    csv_files.convert = convert_and_end
+else:
+    csv_files.IN_MEMORY, outputs.replaced_together = 2**20, write_and_end
+if sys.argv[3] == "ignored":
+    signal.signal(number, signal.SIG_IGN)
+sys.exit(main(["fit", "data.csv", "--components", "1", "--families", "VVI", "--model", "m.json"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends processes without a signal")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("when", ["reads", "writes"])
+def test_a_command_that_is_ended_leaves_no_temporary_files(name, when, folder):
+    number, temporary = getattr(signal, name), folder / "temporary"
+    temporary.mkdir()
+    before = sorted(folder.iterdir())
+    variables = {**os.environ, "TMPDIR": str(temporary)}
+    for how, status in (("default", 128 + number), ("ignored", 0)):
+        words = [sys.executable, "-c", ENDED, str(int(number)), when, how]
+        assert subprocess.run(words, env=variables, stdout=subprocess.PIPE).returncode == status
+        assert list(temporary.iterdir()) == []
+        assert [path for path in sorted(folder.iterdir()) if path.name != "m.json"] == before
+    assert (folder / "m.json").exists()
+
+
+def test_signals_are_those_of_the_main_thread(folder):
+    """A command in another thread cannot handle them."""
+    with ThreadPoolExecutor(1) as pool:
+        words = ("fit", "data.csv", "--components", 1, "--families", "VVI", "--model", "m.json")
+        assert pool.submit(run, *words).result() == 0
+    handlers = [signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)]
+    assert handlers == [signal.SIG_DFL, signal.default_int_handler]

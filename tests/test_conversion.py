@@ -399,7 +399,7 @@ def test_sums_of_a_stream_that_underflow_are_loaded(tmp_path):
     model.save(path)
     document = json.loads(path.read_text())
     counts = document["fitted"]["_stream"]["items"]["statistics"]["items"]["counts"]["values"]
-    counts[0] = 5e-324
+    counts[:] = 5e-324, sum(counts)
     path.write_text(json.dumps(document))
     with np.errstate(all="raise"):
         loaded = GaussianMixture.load(path)

@@ -756,3 +756,31 @@ def test_displays_draw_a_marginal_and_a_conditional():
     x, y = total.get_xdata(), total.get_ydata()
     assert_allclose(y, conditional.distribution().pdf(x), rtol=1e-9)
     mpl.pyplot.close("all")
+
+
+@pytest.mark.parametrize("noise", [None, "uniform"])
+@pytest.mark.parametrize("scale", [1e-9, 0.1, 1.0])
+def test_probabilities_of_all_and_of_nothing_far_out(noise, scale):
+    model = fit(GaussianMixture(2, random_state=0, reg_covar=0, noise=noise), X[:, :1] * scale)
+    found = model.distribution()
+    with np.errstate(all="raise"):
+        for far in (1e300, 1.7e308, np.inf):
+            assert_array_equal(found.cdf([-far, far]), [0, 1])
+            assert_array_equal(found.sf([-far, far]), [1, 0])
+
+
+@pytest.mark.parametrize("noise", [None, "uniform"])
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_probabilities_beside_features_that_are_far_out_are_those_of_the_others(
+    covariance_type, noise
+):
+    model = fitted(covariance_type, X[:, :3], noise=noise)
+    found, place = model.distribution(), float(np.median(X[:, 1]))
+    for far in (1e100, 1e300, 1.7e308, np.inf):
+        corners = [[-far] * 3, [far] * 3, [far, -far, place]]
+        with np.errstate(all="raise"):
+            assert_allclose(found.cdf(corners), [0, 1, 0], rtol=1e-14)
+            assert_allclose(found.sf(corners), [1, 0, 0], rtol=1e-14)
+            beside = found.cdf([far, place, far])
+        if noise is None:  # whose box may be turned
+            assert_allclose(beside, model.marginal([1]).distribution().cdf(place), atol=1e-4)

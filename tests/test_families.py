@@ -20,11 +20,11 @@ from long_form import (
     some_responsibilities,
     statistics_in_long_form,
 )
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.spatial.transform import Rotation
 from scipy.stats import multivariate_normal
 
-from emgmm import GaussianMixture
+from emgmm import GaussianMixture, NormalInverseWishart
 from emgmm.covariances import DENSE, DIAGONAL, FAMILIES, ISOTROPIC, Patterns, Structure
 from emgmm.covariances.rotations import (
     Planes,
@@ -259,6 +259,43 @@ def test_volumes_of_a_likelihood_without_a_maximum():
     counts, start = np.array([120.0, 1.0, 4e-23]), np.array([5.0, 2.7e-6, 2.7e-6])
     with pytest.raises(DegenerateCovarianceError), np.errstate(divide="raise"):
         best_volumes(DIAGONAL, scatter, counts, 2, start)
+
+
+def loss(log_ratio, scatter, counts):
+    """-2 log-likelihood at the best C, up to a constant, by the ratio of two volumes."""
+    volumes = np.exp([0.0, log_ratio])
+    common = (scatter / volumes[:, None]).sum(axis=0)
+    n_features = scatter.shape[1]
+    return n_features * counts @ np.log(volumes) + counts.sum() * np.log(common).sum()
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_volumes_of_a_bounded_likelihood_without_a_maximum(unit):
+    """Half of the rows have one variance of two: it grows with the ratio of the volumes."""
+    scatter, start = np.array([[0.0, 40.0], [30.0, 50.0]]) * [1.0, unit**2], np.ones(2)
+    equal, fewer = np.array([40.0, 40.0]), np.array([36.0, 44.0])
+    losses = [loss(ratio, scatter, equal) for ratio in np.linspace(0.0, 30.0, 31)]
+    assert (np.diff(losses) < 0).all()
+    with pytest.raises(DegenerateCovarianceError):
+        best_volumes(DIAGONAL, scatter, equal, 2, start)
+    best = minimize_scalar(loss, (0.0, 1.0), args=(scatter, fewer), options={"xtol": 1e-12})
+    volumes, _ = best_volumes(DIAGONAL, scatter, fewer, 2, start)
+    assert np.log(volumes[1] / volumes[0]) == pytest.approx(best.x, rel=1e-6)
+    narrow = scatter + np.array([[1e-7, 0.0], [0.0, 0.0]])  # more than 300 steps, but a maximum
+    assert np.isfinite(best_volumes(DIAGONAL, narrow, equal, 2, start)[0]).all()
+
+
+@pytest.mark.parametrize("name", ["VEI", "VEE", "VEV"])
+@pytest.mark.parametrize("n_constant", [40, 60])
+def test_a_constant_feature_of_half_of_the_rows_is_singular_in_every_unit(name, n_constant):
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(n_constant + 40, 2))
+    rows[:n_constant, 0], rows[n_constant:] = 3.25, rows[n_constant:] + 20
+    labels = np.repeat([0, 1], [n_constant, 40])
+    model = GaussianMixture(2, covariance_type=name, reg_covar=0, init_params=labels)
+    for unit in (1e-6, 1e-3, 1.0, 1e3, 1e6):
+        with pytest.raises(ValueError, match="ill-defined empirical covariance"):
+            model.fit(rows * [1.0, unit])
 
 
 def test_volumes_of_components_without_a_common_direction():
@@ -570,11 +607,14 @@ def test_the_first_m_step_finds_the_best_axes(family):
         assert ours <= best + 1e-4
 
 
-@pytest.mark.parametrize("name", ["EVI", "EVV"])
+@pytest.mark.parametrize("name", ["EVI", "EVV", "EVE"])
 def test_a_small_component_that_is_scaled_up_to_the_common_volume_keeps_its_digits(name):
     """Its own variances are 1e-10, and the start's mean is a standard deviation of all away."""
     random = np.random.default_rng(0)
-    wide, narrow = random.normal(size=(50, 2)), 50 + 1e-5 * random.normal(size=(50, 2))
+    wide, narrow = random.normal(size=(2, 50, 2))
+    if name == "EVE":  # mirrored, so that the common axes are those of the features
+        wide[25:], narrow[25:] = wide[:25] * [1, -1], narrow[:25] * [1, -1]
+    narrow = 50 + 1e-5 * narrow
     parts = [part.astype(np.longdouble) for part in (wide, narrow)]
     scatters = np.array(
         [(part - part.mean(axis=0)).T @ (part - part.mean(axis=0)) for part in parts]
@@ -652,3 +692,26 @@ def test_repeated_steps_of_common_axes_do_not_lower_the_likelihood(seed):
         deviances = counts * np.linalg.slogdet(covariances)[1] + traces
         values.append(-0.5 * deviances.sum() / counts.sum())
     assert (values >= np.maximum.accumulate(values) - 3e-13).all()
+
+
+# -- the ends of the range ------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["VVE", "EVE"])
+@pytest.mark.parametrize("dof", [1e300, 1e222])
+def test_a_prior_of_more_rows_than_variances_have_digits_is_refused_in_our_words(name, dof):
+    """Its covariances are those of the rows over the number of rows: below the least float."""
+    rows = np.random.default_rng(0).normal(size=(40, 2)) * [1e-30, 1.0]
+    prior = NormalInverseWishart(dof=dof)
+    model = GaussianMixture(2, covariance_type=name, prior=prior, random_state=0)
+    with np.errstate(all="raise"), pytest.raises(ValueError, match="ill-defined empirical"):
+        model.fit(rows)
+
+
+@pytest.mark.parametrize("name", ["EII", "VVI", "VVV", "EVV"])
+def test_means_whose_squares_overflow_are_diagnosed_without_a_floating_point_error(name):
+    """No row is left within the reach of the component, which has too few of them."""
+    rows = np.random.default_rng(0).normal(size=(30, 2))
+    model = GaussianMixture(
+        1, covariance_type=name, means_init=[[1e298, 2e298]], reg_covar=1e293, max_iter=0
+    )
+    with np.errstate(all="raise"):
+        assert fit(model, rows).diagnose(rows).collapsed == [0]

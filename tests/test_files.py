@@ -6,8 +6,10 @@ import errno
 import os
 import signal
 import stat
+import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +21,19 @@ from conftest import clusters
 
 from emgmm import CheckpointWarning, GaussianMixture
 from emgmm.storage import files
-from emgmm.storage.files import BusyError, NoLocksError, locked, replaced, replaced_together
+from emgmm.storage.files import (
+    BusyError,
+    NoLocksError,
+    is_permitted,
+    locked,
+    replaced,
+    replaced_together,
+)
 
 posix = pytest.mark.skipif(
     sys.platform == "win32", reason="Windows has no modes, pipes and signals"
 )
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these paths and lists")
 X = clusters(60, 2, 2)
 
 
@@ -73,6 +83,156 @@ def test_the_mode_is_kept_and_that_of_a_new_file_is_from_the_umask(tmp_path, mon
         assert at_first == [0o600] * 3
     finally:
         os.umask(before)
+
+
+def of_a_group_that_cannot_be_kept(monkeypatch):
+    """Let each file belong to another group than new ones, and nobody change this."""
+    found, wanted = Path.stat, []
+
+    def other(path, **options):
+        fields = list(found(path, **options))
+        fields[stat.ST_GID] += 1
+        return os.stat_result(fields)
+
+    def refused(handle, owner, group):
+        wanted.append((owner, group))
+        raise PermissionError
+
+    monkeypatch.setattr(files.Path, "stat", other)
+    monkeypatch.setattr(files.os, "fchown", refused)
+    return wanted
+
+
+@posix
+def test_without_its_group_a_file_permits_nobody_more_than_before(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.touch()
+    wanted = of_a_group_that_cannot_be_kept(monkeypatch)
+    for before, after in ((0o660, 0o600), (0o644, 0o644), (0o664, 0o644), (0o2705, 0o700)):
+        path.chmod(before)
+        write(path)
+        assert mode(path) == after
+    existing = path.stat()
+    assert wanted[:2] == [(existing.st_uid, existing.st_gid), (-1, existing.st_gid)]
+
+
+@posix
+def test_the_group_is_kept_without_the_owner(tmp_path, monkeypatch):
+    change, path = os.fchown, tmp_path / "file"
+    path.touch()
+    path.chmod(0o660)
+
+    def only_the_group(handle, owner, group):
+        if owner != -1:
+            raise PermissionError
+        change(handle, owner, group)
+
+    monkeypatch.setattr(files.os, "fchown", only_the_group)
+    write(path)
+    assert mode(path) == 0o660
+
+
+# The rights of the owner, of user 1234, of the group, at most and of others.
+ENTRIES = ((1, 6, -1), (2, 6, 1234), (4, 0, -1), (16, 6, -1), (32, 0, -1))
+LIST = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in ENTRIES)
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """A file with a list of rights and a note."""
+    path = tmp_path / "file"
+    path.touch()
+    try:
+        os.setxattr(path, files.RIGHTS, LIST)
+        os.setxattr(path, "user.note", b"hello")
+    except OSError:
+        pytest.skip("the file system has no lists of rights or no notes")
+    return path
+
+
+@linux
+def test_a_list_of_rights_and_other_attributes_are_kept(shared):
+    write(shared)
+    assert os.getxattr(shared, files.RIGHTS) == LIST
+    assert os.getxattr(shared, "user.note") == b"hello"
+    assert mode(shared) == 0o660
+
+
+@linux
+@pytest.mark.parametrize("lost", ["list", "group"])
+def test_without_its_list_of_rights_a_file_is_its_owners(lost, shared, monkeypatch):
+    """Whose bits of the group are those of all on the list."""
+
+    def refused(*arguments):
+        raise OSError(errno.ENOTSUP, "not supported")
+
+    shared.chmod(0o664)
+    if lost == "group":
+        of_a_group_that_cannot_be_kept(monkeypatch)
+    else:
+        monkeypatch.setattr(files.os, "setxattr", refused)
+    write(shared)
+    assert mode(shared) == 0o600
+    assert files.RIGHTS not in os.listxattr(shared)
+
+
+@linux
+def test_the_list_of_a_folder_does_not_apply_to_a_file_that_had_none(shared):
+    path = shared.with_name("private")
+    path.touch()
+    path.chmod(0o640)
+    os.setxattr(path.parent, "system.posix_acl_default", LIST)
+    write(path)
+    assert files.RIGHTS not in os.listxattr(path)
+    assert mode(path) == 0o640
+    write(path.with_name("new"))
+    assert files.RIGHTS in os.listxattr(path.with_name("new"))
+
+
+@posix
+def test_an_open_descriptor_is_written_to(tmp_path):
+    log, link = tmp_path / "log", tmp_path / "link"
+    with log.open("ab", buffering=0) as file, tempfile.TemporaryFile(dir=tmp_path) as removed:
+        file.write(b"before ")
+        link.symlink_to(f"/dev/fd/{file.fileno()}")
+        for path in (f"/dev/fd/{file.fileno()}", link):
+            write(Path(path))
+        write(Path(f"/dev/fd/{removed.fileno()}"))
+        assert os.path.samestat(os.fstat(file.fileno()), log.stat())
+        removed.seek(0)
+        assert removed.read() == b"new"
+    assert log.read_bytes() == b"before newnew"
+    assert sorted(tmp_path.iterdir()) == [link, log]
+    with pytest.raises((FileNotFoundError, PermissionError)):  # it is closed
+        write(link)
+
+
+@linux
+def test_a_descriptor_has_several_paths(tmp_path):
+    with (tmp_path / "log").open("ab") as file:
+        number = file.fileno()
+        for folder in ("self", "thread-self", os.getpid(), f"self/task/{os.getpid()}"):
+            write(Path(f"/proc/{folder}/fd/{number}"))
+        assert os.fstat(number).st_size == 12
+
+
+@posix
+def test_what_is_not_permitted_is_known_before(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.touch()
+    tmp_path.chmod(0o1777)
+    with path.open("ab") as file:
+        for user, permitted in ((os.geteuid(), True), (os.geteuid() + 1, False)):
+            monkeypatch.setattr(files.os, "geteuid", lambda user=user: user)
+            assert is_permitted(path) == permitted  # others do not replace it in such a folder
+            assert is_permitted(tmp_path / "new")
+            assert is_permitted(Path(f"/dev/fd/{file.fileno()}"))
+        monkeypatch.setattr(files.os, "access", lambda *arguments: False)
+        monkeypatch.setattr(files.os, "geteuid", lambda: path.stat().st_uid)
+        assert not is_permitted(path)
+        assert not is_permitted(tmp_path / "new")
+        assert not is_permitted(Path("/dev/null"))
+        assert is_permitted(Path(f"/dev/fd/{file.fileno()}"))
 
 
 @posix
@@ -186,6 +346,51 @@ def test_files_appear_together_or_not_at_all(tmp_path, monkeypatch):
     assert len(calls) == 2
     assert (one.read_bytes(), other.read_bytes()) == (b"1", b"2")
     assert sorted(tmp_path.iterdir()) == [one, other]
+
+
+@linux
+@pytest.mark.parametrize("first", [True, False])
+def test_a_file_is_not_replaced_if_a_device_has_no_space(first, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    pair = (path, Path("/dev/full")) if first else (Path("/dev/full"), path)
+    with pytest.raises(OSError, match="No space"):
+        write_together(pair, b"after")
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_files_are_restored_if_a_later_one_cannot_be_replaced(links, tmp_path, monkeypatch):
+    one, new, other = (tmp_path / name for name in ("one", "new", "other"))
+    one.write_bytes(b"before")
+    replace = Path.replace
+
+    def refused(path, target):
+        if target == other:
+            raise PermissionError("not permitted")
+        return replace(path, target)
+
+    def without_links(*arguments):
+        raise OSError(errno.EPERM, "no links")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.Path, "replace", refused)
+        if not links:
+            patch.setattr(files.os, "link", without_links)
+        with pytest.raises(PermissionError):
+            write_together([one, new, other], b"after")
+    assert one.read_bytes() == (b"before" if links else b"after")
+    assert sorted(tmp_path.iterdir()) == ([one] if links else [new, one])
+    write_together([one, new, other], b"later")
+    assert sorted(tmp_path.iterdir()) == [new, one, other]
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"later"}
+
+
+def write_together(paths, content):
+    with replaced_together(paths) as found:
+        for file in found:
+            file.write(content)
 
 
 def write_both(one, other, error=None):
@@ -353,6 +558,39 @@ def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path):
     with pytest.warns(CheckpointWarning, match=r"locked \(too many levels of symbolic links\)"):
         model.fit(X)
     assert [path.name for path in tmp_path.iterdir()] == [".fit.npz.lock"]
+
+
+@posix
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.write_text("notes")])
+def test_what_is_not_a_lock_is_left_alone(make, tmp_path):
+    path = tmp_path / ".fit.npz.lock"
+    make(path)
+    before = path.stat()
+    model = GaussianMixture(2, random_state=0, checkpoint=tmp_path / "fit.npz")
+    with pytest.warns(CheckpointWarning, match=r"\(\.fit\.npz\.lock is not an empty file\)"):
+        model.fit(X)
+    assert list(tmp_path.iterdir()) == [path]
+    assert os.path.samestat(path.stat(), before)
+
+
+@posix
+def test_a_lock_does_not_outlive_its_holder_in_a_forked_process(tmp_path):
+    code = (
+        "import os, sys, time; from pathlib import Path; from emgmm.storage.files import locked\n"
+        "with locked(Path(sys.argv[1])):\n"
+        "    if os.fork(): time.sleep(60)\n"
+        "    print('begun', flush=True); sys.stdin.read(); os._exit(0)"
+    )
+    path, pipe = tmp_path / "fit.npz", subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code, path], stdin=pipe, stdout=pipe) as process:
+        assert process.stdout.readline() == b"begun\n"
+        with pytest.raises(BusyError), locked(path):
+            pass
+        process.kill()
+        process.wait()
+        with locked(path):
+            assert (tmp_path / ".fit.npz.lock").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 @posix

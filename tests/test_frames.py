@@ -16,6 +16,7 @@ from emgmm import (
     GaussianMixture,
     GaussianMixtureClassifier,
     GaussianMixtureIC,
+    GaussianMixtureRegressor,
     blocks,
     fit_many,
 )
@@ -92,6 +93,49 @@ def test_the_other_uses_of_a_table(kind):
     np.testing.assert_array_equal(found, alike)
     columns = fit_many(GaussianMixture(1), kind(TABLE), columns=True)
     np.testing.assert_allclose([each.means_[0, 0] for each in columns], X.mean(axis=0))
+
+
+DICTIONARY = pa.array([10.0, None, 30.0, 40.0] * 30)
+
+
+def in_dictionary(values, column="t"):
+    """A table of pyarrow with a column in a dictionary of two chunks, and the same column plain."""
+    plain = pa.chunked_array([values[:50], values[50:]])
+    one = pa.table({"a": X[:, 0], column: plain})
+    return one.set_column(1, column, plain.dictionary_encode()), one
+
+
+def test_a_null_in_a_dictionary_is_missing():
+    given, plain = in_dictionary(DICTIONARY)
+    expected = np.column_stack([X[:, 0], [10.0, np.nan, 30.0, 40.0] * 30])
+    alike = fit(GaussianMixture(1), expected).means_
+    for rows in (given, plain, blocks([given]), blocks(lambda: iter([given[:70], given[70:]]))):
+        np.testing.assert_allclose(fit(GaussianMixture(1), rows).means_, alike, rtol=1e-12)
+    responses = [
+        fit(GaussianMixtureRegressor(2, random_state=0), X, y=y)
+        for y in (given["t"], expected[:, 1])
+    ]
+    np.testing.assert_allclose(*(each.predict(X) for each in responses), rtol=1e-10)
+
+
+def test_a_null_in_a_dictionary_is_no_weight_and_no_label():
+    numbers = pa.array([0, None, 1] * 40)
+    given, _ = in_dictionary(numbers)
+    for rows in (X, blocks([X])):
+        with pytest.raises(ValueError, match="sample_weight of row 1, counted from 0, is nan"):
+            GaussianMixture(2).fit(rows, sample_weight=given["t"])
+        with pytest.raises(ValueError, match="labels has the type float64"):
+            GaussianMixture(2).fit(rows, labels=given["t"])
+    with pytest.raises(ValueError, match=r"init_params .* NaN or infinity"):
+        GaussianMixture(2, init_params=given["t"]).fit(X)
+    words = pa.array(np.where(X[:, 0] > 0, "x", "y"), mask=np.arange(120) % 3 == 1)
+    found, alike = (
+        fit(GaussianMixtureClassifier(), X, y=y)
+        for y in (in_dictionary(words)[0]["t"], words.to_pylist())
+    )
+    np.testing.assert_array_equal(found.classes_, ["x", "y"])
+    np.testing.assert_array_equal(found.transduction_, alike.transduction_)
+    np.testing.assert_allclose(found.class_prior_, alike.class_prior_, rtol=1e-12)
 
 
 @each_kind

@@ -447,6 +447,19 @@ def test_masked_labels_are_not_known():
     assert relative_error(one, fit(GaussianMixture(K), X, labels=masked)) == 0
 
 
+def test_masked_rows_of_responsibilities_in_a_list_are_not_known():
+    hidden = some_labels(CLASSES) < 0
+    shares = np.eye(K)[CLASSES]
+    shares[hidden] = np.roll(shares[hidden], 1, axis=1)  # wrong, as nobody should notice
+    rows = [np.ma.array(row, mask=[off] * K) for row, off in zip(shares, hidden, strict=True)]
+    lists = [[np.ma.masked] * K if off else [*row] for row, off in zip(shares, hidden, strict=True)]
+    one = fit(GaussianMixture(K), X, labels=np.where(hidden[:, None], np.nan, shares))
+    for labels in (rows, lists):
+        assert relative_error(one, fit(GaussianMixture(K), X, labels=labels)) == 0
+    with pytest.raises(ValueError, match="responsibilities of row 0"):
+        GaussianMixture(K).fit(X, labels=[[np.ma.masked, 0.0, 1.0], *np.eye(K)[CLASSES[1:]]])
+
+
 def test_labels_are_routed():
     with config_context(enable_metadata_routing=True):
         model = GaussianMixture(K, random_state=0).set_fit_request(labels=True)

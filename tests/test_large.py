@@ -645,6 +645,10 @@ def test_what_can_be_read_only_once_is_refused():
 def test_what_blocks_takes():
     with pytest.raises(TypeError, match="blocks was given a int; it takes a sequence of arrays"):
         blocks(3)
+    with pytest.raises(TypeError, match=r"columns must be names or numbers of columns, .* 5\.0"):
+        blocks([X], columns=5.0)
+    with pytest.raises(TypeError, match="given returned None: it must return a new iterator"):
+        GaussianMixture(2).fit(blocks(lambda: None))
     for size in (0, 1.5, "all"):
         with pytest.raises(ValueError, match="block_rows must be a number of rows, at least 1"):
             blocks([X], block_rows=size)
@@ -658,20 +662,49 @@ def test_a_size_may_be_a_small_integer_of_numpy():
 
 
 def test_files(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError):
-        blocks(tmp_path / "nothing")
+    for missing in (tmp_path / "nothing", "", [in_parquet(tmp_path, X), "nothing"]):
+        with pytest.raises(
+            FileNotFoundError, match=r"There is no file or folder '.*': give the path"
+        ):
+            blocks(missing)
     path = in_parquet(tmp_path, X)
     with pytest.raises(ValueError, match="there is no column 'z'; there are the columns a, b, c"):
         blocks(path, columns=["z"])
     text = tmp_path / "rows.csv"
     text.write_text("a,b\n0.5,1\n1.5,2\n")
-    with pytest.raises(ValueError, match=r"rows\.csv is not a Parquet file\. To read a CSV"):
+    with pytest.raises(ValueError, match=r"rows\.csv is not a Parquet file, .* To read a CSV"):
         blocks(text)
     (block,) = blocks(dataset.dataset(text, format="csv"))
     np.testing.assert_array_equal(block, [[0.5, 1], [1.5, 2]])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match="read with pyarrow: pip install pyarrow"):
         blocks(path)
+
+
+def test_a_file_with_another_type_in_a_column_is_named(tmp_path):
+    parquet.write_table(pa.table({"a": X[:, 0], "b": X[:, 1]}), tmp_path / "0.parquet")
+    parquet.write_table(pa.table({"b": X[:, 1], "a": ["x"] * N}), tmp_path / "1.parquet")
+    with pytest.raises(ValueError, match=r"1\.parquet cannot be read with 'a' as double: .*'x'"):
+        GaussianMixture(2).fit(blocks(tmp_path))
+    means = fit(GaussianMixture(1), blocks(tmp_path, columns="b")).means_
+    np.testing.assert_allclose(means, [[X[:, 1].mean()]])
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    path = in_parquet(tmp_path, X)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + bytes(range(100)) + whole[104:])  # the header of the first page
+    with pytest.raises(ValueError, match=rf"{path} cannot be read with 'a' as double: .* damaged"):
+        next(iter(blocks(path)))
+    for size in (10, len(whole) // 2, len(whole) - 3):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=f"^{path} is not a Parquet file, or it is damaged"):
+            blocks(path)
+
+
+def test_no_block_is_too_large_for_the_numbers_of_pyarrow(tmp_path):
+    for source in (in_parquet(tmp_path, X), [X]):
+        np.testing.assert_array_equal(np.concatenate([*blocks(source, block_rows=2**63)]), X)
 
 
 def test_labels_of_all_rows_at_once_are_refused():

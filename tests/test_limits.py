@@ -12,7 +12,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from emgmm import GaussianMixture, NormalInverseWishart, blocks
+from emgmm import (
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureIC,
+    GaussianMixtureOutlierDetector,
+    GaussianMixtureRegressor,
+    NormalInverseWishart,
+    blocks,
+)
 from emgmm.covariances import FAMILIES
 from emgmm.em import EM
 from emgmm.exceptions import DegenerateCovarianceError
@@ -265,8 +273,10 @@ def test_precisions_are_finite_or_the_fit_is_refused(covariance_type, dtype, sca
     )
     if not holds:
         who = "covariance that all components share" if covariance_type == "tied" else "components"
-        advice = "float64 data instead of float32" if dtype == np.float32 else "scale the input"
-        with pytest.raises(ValueError, match=f"{advice}.*Singular: .*({who}|column)"):
+        sentence = f"float64 data instead of float32.*Singular: .*({who}|column)"
+        if dtype == np.float64:
+            sentence = "column 0, 1, .* their variance underflows"
+        with pytest.raises(ValueError, match=sentence):
             fit(model, rows)
         return
     fit(model, rows)
@@ -547,3 +557,71 @@ def test_weight_of_the_rows_that_are_within_reach(all_rows, holed):
     statistics = em.expect(Mixture.of(np.array([0.4, 0.6]), means, variances, FAMILIES["diag"]))
     assert statistics.log_likelihood == -np.inf
     assert statistics.seen == pytest.approx(12 - holed if all_rows else 11 - holed)
+
+
+# -- parameters and rows of which nothing can be computed -----------------------------------------
+def test_a_concentration_whose_sums_overflow_is_refused_by_name():
+    for model in (GaussianMixture(2), GaussianMixtureIC(2), GaussianMixtureOutlierDetector(2)):
+        with pytest.raises(ValueError, match=r"weight_concentration=.* overflow"):
+            model.set_params(weight_concentration=1e308).fit(X)
+    model = GaussianMixture(2, weight_concentration=1e299, random_state=0)
+    assert_allclose(fit(model, X).weights_, 0.5, rtol=1e-12)
+
+
+def test_that_every_value_is_missing_is_what_is_said():
+    nothing, y = np.full((20, 2), np.nan), np.arange(20) % 2
+    selection = GaussianMixtureIC(2)
+    for model in (GaussianMixture(2), GaussianMixtureOutlierDetector(2), selection):
+        with pytest.raises(ValueError, match="X has no observed value"):
+            model.fit(nothing)
+    with pytest.raises(ValueError, match="X has no observed value"):
+        GaussianMixtureClassifier(2).fit(nothing, y)
+    with pytest.raises(ValueError, match="X has no observed value"):
+        GaussianMixture(2).fit(blocks([nothing, nothing]))
+
+
+def test_more_draws_than_an_array_can_hold_are_refused():
+    model = fit(GaussianMixture(2, random_state=0), X)
+    distribution = model.distribution()
+    with pytest.raises(ValueError, match="more than an array can hold"):
+        model.sample(10**30)
+    for size in (10**30, 2**63, (2**40, 2**40), 2**62):
+        with pytest.raises(ValueError, match="more than an array can hold"):
+            distribution.rvs(size)
+
+
+# -- float32 --------------------------------------------------------------------------------------
+@pytest.mark.parametrize("init_params", ["kmeans", "k-means++"])
+def test_clusters_do_not_depend_on_a_unit_in_which_squares_overflow_float32(init_params):
+    """A power of 2 changes no digit."""
+    unit, rows = 2.0**62, X.astype(np.float32)
+    start = {"init_params": init_params, "max_iter": 0, "random_state": 0, "noise": "uniform"}
+    ours = fit(GaussianMixture(2, reg_covar=1.0, **start), rows)
+    theirs = fit(GaussianMixture(2, reg_covar=unit**2, **start), rows * np.float32(unit))
+    assert_allclose(theirs.means_ / unit, ours.means_, rtol=1e-6)
+
+
+def test_initial_means_beyond_the_type_of_the_rows_are_refused_by_name():
+    given = [[1e39, 0.0], [0.0, 0.0]]
+    with pytest.raises(ValueError, match="means_init holds a number beyond the range of float32"):
+        GaussianMixture(2, means_init=given, random_state=0).fit(X.astype(np.float32))
+
+
+@pytest.mark.parametrize("prior", [None, "conjugate"])
+@pytest.mark.parametrize("max_iter", [0, 3])
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_initial_means_that_are_far_out_overflow_nothing(prior, max_iter, covariance_type):
+    arguments = {"means_init": [[1e300, 0.0], [0.0, 0.0]], "max_iter": max_iter, "prior": prior}
+    with np.errstate(all="raise"):
+        model = fit(GaussianMixture(2, covariance_type=covariance_type, **arguments), X)
+    assert model.predict(X).tolist() == [1] * len(X)
+
+
+def test_a_response_whose_variance_underflows_beside_the_ridge_has_that_of_the_ridge():
+    rows = clusters(40, 3, 2) * [1e-150, 1.0, 1.0]
+    y = (rows[:, 0] * 1e150 + np.random.default_rng(0).normal(size=40)) * 1e-100
+    model = GaussianMixtureRegressor(2, covariance_type="tied", reg_covar=1e-6, random_state=0)
+    with np.errstate(all="raise"):
+        mean, sd = fit(model, rows, y=y).predict(rows, return_std=True)
+    assert_allclose(sd, model.reg_covar**0.5, rtol=1e-6)
+    assert (np.abs(mean) <= np.abs(y).max()).all()

@@ -678,6 +678,22 @@ def test_a_collapse_is_noticed_whatever_is_missing(covariance_type, share):
     assert model.diagnose(healthy).collapsed == []
 
 
+@pytest.mark.parametrize("ridge", [1e-6, 1e-9])
+@pytest.mark.parametrize("share", [0.0, 0.02])
+@pytest.mark.parametrize("covariance_type", ["EVI", "EVE", "EVV"])
+def test_a_ridge_that_is_scaled_to_the_common_volume_hides_no_collapse(
+    covariance_type, share, ridge
+):
+    rows = two_clusters(covariance_type, share, collapsed=True)
+    model = GaussianMixture(
+        2, covariance_type=covariance_type, reg_covar=ridge, tol=1e-6, max_iter=500, random_state=0
+    )
+    with pytest.warns(CollapsedComponentWarning):
+        model.fit(rows)
+    collapsed = int(np.argmax(model.means_[:, 2]))
+    assert model.diagnose(rows).collapsed == [collapsed]
+
+
 @pytest.mark.filterwarnings("ignore::emgmm.EMWarning")
 def test_a_feature_that_a_component_never_observed_is_no_collapse():
     rows = two_clusters("full", 0.0, collapsed=False)

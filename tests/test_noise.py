@@ -470,6 +470,22 @@ def test_diagnosed():
         ({"noise": "box"}, "The 'noise' parameter"),
         ({"noise": lambda rows: 3.0}, r"noise returned an array of shape \(\) for \d+ rows"),
         ({"noise": lambda rows: np.full(len(rows), np.nan)}, "noise returned nan for the row"),
+        (
+            {"noise": lambda rows: np.ma.array(np.full(len(rows), -3.0), mask=True)},
+            "noise returned nan for the row",
+        ),
+        (
+            {"noise": lambda rows: np.ma.masked_less(np.where(rows[:, 0] > 0, 0, -3), -1)},
+            "noise returned nan for the row",
+        ),
+        (
+            {"noise": lambda rows: [-3.0, "a", *[-3.0] * (len(rows) - 2)]},
+            r"noise returned no numbers \(.*\): return the log-density of each row",
+        ),
+        (
+            {"noise": lambda rows: [[-3.0], [-3.0, -4.0]]},
+            "noise returned no numbers",
+        ),
         ({"weights_init": [0.5, 0.5, 0.2]}, "should be normalized"),
         (
             {"noise": None, "init_params": lambda *_: np.full(N, -1), "means_init": None},
@@ -477,6 +493,7 @@ def test_diagnosed():
         ),
     ],
 )
+@pytest.mark.all_cases
 def test_bad_noise(arguments, message):
     with pytest.raises(ValueError, match=message):
         fit(noisy(**arguments), noisy_rows())

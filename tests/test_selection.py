@@ -472,6 +472,8 @@ def test_if_all_fail_it_says_why_and_changes_nothing():
         ({"n_components": []}, r"n_components must be a positive integer or a list of them"),
         ({"n_components": [1, 0]}, r"but got \[1, 0\]"),
         ({"n_components": [2.5]}, r"but got \[2.5\]"),
+        ({"n_components": range(1, 10**30)}, "n_components has more than 10000 numbers"),
+        ({"covariance_type": [["full"]]}, r"names among .*, but got \[\['full'\]\]"),
         ({"n_components": (k for k in (1, 2))}, "n_components is an iterator"),
         ({"covariance_type": ["full", "round"]}, "covariance_type must be 'all' or names among"),
         ({"covariance_type": []}, "covariance_type must be 'all' or names among"),

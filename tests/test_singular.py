@@ -1,13 +1,18 @@
 """Tables on which every covariance would be singular: refused without a ridge, in any row order."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from conftest import clusters, identity_precisions
 
 from emgmm import GaussianMixture, GaussianMixtureIC, blocks, covariances
 from emgmm.covariances import FAMILIES
+from emgmm.fitting.first_pass import em_of, singular_features
+from emgmm.fitting.problem import Problem
 from emgmm.mixture import Mixture
 from emgmm.mstep import is_surely_accurate
+from emgmm.sources import ArraySource
 
 DENSE, DIAGONAL = (
     [name for name, family in FAMILIES.items() if family.structure == structure]
@@ -219,3 +224,41 @@ def test_one_bound_shows_accuracy_only_where_each_bound_does(correlation, mean, 
     assert is_surely_accurate(correlated(0.9, 3.0), np.array([[1.0, 0.0]]))
     doubtful = correlated(correlation, mean)
     assert not is_surely_accurate(doubtful, np.array([[centre, 0.0]]))
+
+
+def peak_of(function):
+    """The most memory in bytes that a function takes."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("covariance_type", ["diag", "spherical", "EII", "VVI"])
+def test_families_without_covariances_need_no_matrix_of_all_pairs_of_columns(covariance_type):
+    X = np.random.default_rng(0).normal(size=(6, 2000))
+    search = GaussianMixtureIC([1, 2], covariance_type=covariance_type, random_state=0)
+
+    def use():
+        search.fit(X).summary(X)
+        search.diagnose(X)
+
+    assert peak_of(use) < 8 * X.shape[1] ** 2
+
+
+def judged(rows, covariance_type, ridge):
+    em = em_of(ArraySource(rows), Problem(FAMILIES[covariance_type], 1, ridge))
+    return singular_features(em)
+
+
+@pytest.mark.parametrize("covariance_type", ["diag", "spherical"])
+def test_a_column_is_singular_alone_if_its_deviation_is_below_its_rounding(covariance_type):
+    """The bound is twice the relative rounding error of float32, 2**-23, times the largest value."""
+    steps = np.arange(N) % 2  # whose standard deviation is 1/2
+    for largest, singular in ((2.0**20, ()), (2.0**24 - 2, (1,))):
+        rows = np.c_[clusters(N, 1), largest + 1 - steps].astype(np.float32)
+        assert rows[:, 1].std(dtype=float) == 0.5
+        assert judged(rows, covariance_type, 0.0) == singular
+        assert judged(rows, covariance_type, 1e3) == ()

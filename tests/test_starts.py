@@ -16,6 +16,7 @@ from emgmm.estep import centred
 from emgmm.exceptions import DegenerateCovarianceError
 from emgmm.fitting import multistart
 from emgmm.initialization import STARTS, hierarchical, kmeans_labels, short_runs
+from emgmm.initialization.assignment import nearest_means
 from emgmm.sources import Rows
 
 K = 3
@@ -421,3 +422,12 @@ def test_short_runs_do_not_depend_on_the_number_of_threads():
             models.append(begin("short-runs", rows, n_components=5))
     np.testing.assert_array_equal(models[0].means_, models[1].means_)
     np.testing.assert_array_equal(models[0].covariances_, models[1].covariances_)
+
+
+@pytest.mark.parametrize("far", [1e155, 1e300, 1.7e308])
+def test_rows_are_nearest_to_the_nearer_of_means_whose_squares_overflow(far):
+    means = np.array([[-far, far], [0.5 * far, 0.25 * far], [far, far]])
+    for given in (means, means[::-1]):
+        with np.errstate(all="raise"):
+            labels = nearest_means(X[:, :2], given).labels
+        assert (labels == 1).all()

@@ -65,6 +65,8 @@ WRONG = {
     ),
     "covariance asymmetric": ((*COVARIANCES, 1), 0.0, "covariances_ and .* of component 0"),
     "factor": ((*FACTORS, 3), 0.1, "covariances_ and precisions_cholesky_ .* of component 0"),
+    "factor huge": ((*FACTORS, 3), 1e200, "different covariances of component 0"),
+    "factor tiny": ((*FACTORS, 3), 5e-324, "different covariances of component 0"),
     "factor not triangular": (
         (*FACTORS, 6),
         0.1,
@@ -122,6 +124,41 @@ WRONG = {
         ("fitted", "_stream", "items", "statistics", "items", "scatter", "values", 0),
         1e308,
         r"statistics' scatter is inf at \(0, 0, 0\)",
+    ),
+    "stream's number": (
+        ("fitted", "_stream", "items", "calls"),
+        10**400,
+        "calls of a Stream is a int, which is not its type",
+    ),
+    "stream's sum": (
+        ("fitted", "_stream", "items", "statistics", "items", "weight"),
+        10**400,
+        "weight of a Statistics is a int, which is not its type",
+    ),
+    "stream's noise": (
+        ("fitted", "_stream", "items", "statistics", "items", "noise"),
+        1e300,
+        "statistics' counts do not sum to the weight of the rows",
+    ),
+    "stream's noise that is no number": (
+        ("fitted", "_stream", "items", "statistics", "items", "noise"),
+        NAN,
+        "statistics' counts do not sum to the weight of the rows",
+    ),
+    "stream's unseen rows": (
+        ("fitted", "_stream", "items", "statistics", "items", "unseen"),
+        NAN,
+        "statistics' counts do not sum to the weight of the rows",
+    ),
+    "stream's likelihood": (
+        ("fitted", "_stream", "items", "statistics", "items", "log_likelihood"),
+        NAN,
+        "statistics' log-likelihood is nan",
+    ),
+    "stream's counts": (
+        ("fitted", "_stream", "items", "statistics", "items", "counts", "values", 0),
+        1e-3,
+        "statistics' counts do not sum to the weight of the rows",
     ),
     "shape": (("fitted", "means_", "shape"), [10**12, 10**12], "but 6 values"),
     "negative shape": (("fitted", "means_", "shape"), [-3, -2], "but 6 values"),
@@ -204,6 +241,11 @@ def test_memory_does_not_grow_beyond_the_file(document, tmp_path):
         with pytest.raises(ValueError, match="has shorter values"):
             load(document, tmp_path)
         event["dtype"] = short
+        text = {"dtype": "<U100000", "shape": [10**4], "values": ["x" * 10**5] + [""] * 9999}
+        document["params"]["means_init"] = text
+        with pytest.raises(ValueError, match="has few values of that length"):
+            load(document, tmp_path)
+        document["params"]["means_init"] = None
         # (K, D, D) numbers of as many features as means has numbers would be terabytes.
         n_features = 10**5
         for name, shape, values in (
@@ -374,12 +416,19 @@ RECORDS = {
     ),
     "nothing": ("FinishedStarts", {"best": None}, "a FinishedStarts in it contradicts itself"),
     "weight": ("Statistics", {"weight": -1.0}, "the weight of the statistics' rows is -1.0"),
-    "passes": ("Record", {"passes": 2**70}, "a Record in it contradicts itself"),
+    "passes": ("Record", {"passes": 2**63}, "a Record in it contradicts itself"),
     "passes of the history": (
         "HistoryEntry",
         {"passes": -1},
         "a HistoryEntry in it contradicts itself",
     ),
+    "objective": ("HistoryEntry", {"objective": 10**400}, "the objective of a HistoryEntry"),
+    "no objective": (
+        "HistoryEntry",
+        {"objective": float("nan")},
+        "a HistoryEntry in it contradicts itself",
+    ),
+    "noise of the rows": ("Statistics", {"noise": 1.0}, "counts do not sum to the weight"),
     "a number for weights": ("Mixture", {"weights": 0.5}, "the weights of a Mixture|dimension"),
     "no class": ("Content", {"record": {"class": "os", "parts": {}}}, "it has no 'os'"),
     "no object": (

@@ -481,3 +481,62 @@ for number in range(20):
 over.set()
 other.join()
 """)
+
+
+@forks
+@pytest.mark.parametrize("step", ["import", "compile"])
+def test_a_fork_waits_until_the_kernel_has_been_imported_and_compiled(step):
+    """The new process would wait forever for the lock of the module, or of numba's compiler."""
+    pytest.importorskip("numba")
+    run(f"""
+import signal, sys
+from numba.core.compiler_lock import global_compiler_lock
+from emgmm.estep import compiled
+from emgmm.estep.compiled import estep, kernel
+
+begun, compiled_for = threading.Event(), kernel.compiled_for
+X = np.repeat(X, 40, axis=0)  # enough rows for the kernel
+expected = fitted()
+
+def slowly():
+    if threading.current_thread() is not threading.main_thread():
+        begun.set()
+        time.sleep(1)
+
+class Finder:
+    def find_spec(self, name, *others):
+        if name == estep.KERNEL:
+            slowly()
+
+@global_compiler_lock
+def compiled_slowly(signature, function):
+    slowly()
+    return compiled_for(signature, function)
+
+for each in (estep.kernel, estep.compiled):
+    each.cache_clear()
+if {step == "import"}:
+    sys.meta_path.insert(0, Finder())
+    del sys.modules[estep.KERNEL], compiled.kernel
+else:
+    kernel.compiled_for = compiled_slowly
+other = threading.Thread(target=fitted)
+other.start()
+assert begun.wait(20)
+check_in_child(lambda: signal.alarm(10) == 0 and (fitted() == expected).all())
+other.join()
+""")
+
+
+@forks
+def test_a_thread_that_imports_or_compiles_may_fork():
+    run("""
+with threads.without_forks:
+    child = os.fork()
+right = (fitted() == expected).all()
+if not child:
+    os._exit(0 if right else 1)
+assert right
+assert status(child) == 0
+check_in_child(lambda: (fitted() == expected).all())
+""")

@@ -39,7 +39,7 @@ def test_the_literals_are_the_names_that_are_accepted(cls):
 def test_every_fitted_attribute_has_the_type_that_is_declared(cls):
     model = fit(cls(2, random_state=0), X)
     model.feature_names_in_ = None
-    public = {name for name in vars(model) if name.endswith("_") and not name.startswith("_")}
+    public = {name for name in dir(model) if name.endswith("_") and not name.startswith("_")}
     hints = {
         name: hint
         for name, hint in get_type_hints(cls).items()

@@ -8,9 +8,9 @@ import math
 from array import array
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
-from emgmm.cli.terminal import abbreviate
+from emgmm.cli.terminal import abbreviate, printable
 from emgmm.covariances import FAMILIES
 from emgmm.initialization import STARTS
 from emgmm.selection.estimator import MAX_ITER, TOL
@@ -68,6 +68,10 @@ class Parser(argparse.ArgumentParser):
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+
+    def error(self, message: str) -> NoReturn:
+        """End the command with a message, which may quote its arguments."""
+        super().error(printable(message))
 
     def add(self, option: str, **settings: Any) -> None:
         """Add an option with the text in `HELP`."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from emgmm.cli.terminal import CommandError, counted, imported, note, printable
+from emgmm.cli.terminal import CommandError, counted, imported, note, printable, signals_handled
 
 # Largest size in bytes of a file that is read into memory. A larger file is converted to Parquet.
 IN_MEMORY = 2**26
@@ -87,6 +87,7 @@ def read(path: Path, form: Format, stack: ExitStack) -> Any:
     form = with_header(path, form)
     try:
         if path.stat().st_size > IN_MEMORY:
+            stack.enter_context(signals_handled())
             folder = stack.enter_context(TemporaryDirectory(prefix="emgmm-"))
             return convert(path, form, Path(folder) / "table.parquet")
         table = arrow().csv.read_csv(path, *options(form))

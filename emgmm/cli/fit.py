@@ -28,8 +28,9 @@ from emgmm.estimator import GaussianMixture
 from emgmm.initialization import STARTS
 from emgmm.plotting import GaussianMixtureDisplay, InformationCriterionDisplay
 from emgmm.plotting.mixture import View, displayed
-from emgmm.selection.candidates import CRITERIA, Candidate, distinct_families
+from emgmm.selection.candidates import CRITERIA, Candidate, Search, distinct_families
 from emgmm.selection.estimator import GaussianMixtureIC
+from emgmm.sources import ArraySource, Source
 
 # Largest number of features that a plot shows.
 MAX_DRAWN = 5
@@ -52,6 +53,12 @@ class GridWithProgress(GaussianMixtureIC):
     """Grid that shows its progress on standard error, if that is a terminal."""
 
     bar: Any
+    names: Any
+
+    def _search(self, source: Source) -> Search:
+        if isinstance(source, ArraySource):  # blocks would have to have names too
+            source.feature_names = self.names  # which messages use
+        return super()._search(source)
 
     def _report(self, candidate: Candidate, number: int, total: int) -> None:  # noqa: ARG002
         self.bar.update()
@@ -109,6 +116,7 @@ def fit(options: Namespace, table: tables.Table) -> None:
     disable = sys.stderr is None or None
     bar = new_bar(total=total, file=sys.stderr, disable=disable, leave=False, unit="fit")
     grid = new_grid(options, numbers, families)
+    grid.names = np.array(rows.names, dtype=object)
     with bar as grid.bar, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

@@ -18,9 +18,9 @@ from emgmm.cli.csv_files import arrow
 from emgmm.cli.rows import check_in_reach
 from emgmm.cli.tables import SUFFIXES as TABLES
 from emgmm.cli.tables import Table, is_text, matrix
-from emgmm.cli.terminal import FAILED, CommandError, imported, write_text
+from emgmm.cli.terminal import FAILED, CommandError, imported, signals_handled, write_text
 from emgmm.estimator import GaussianMixture
-from emgmm.storage.files import reason, replaced_together
+from emgmm.storage.files import is_permitted, reason, replaced_together
 
 # Contents of the files, by the names of the options with their paths, and suffixes of the paths.
 CONTENTS = {"out": "Labelled rows", "model": "Model", "plot": "Picture"}
@@ -89,8 +89,7 @@ def _check_place(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
     for is_kind, kind in ((stat.S_ISDIR, "folder"), (stat.S_ISSOCK, "socket")):
         if is_kind(mode):
             raise CommandError(f"{option} {path}: that is a {kind}, give a file")
-    is_replaced = not mode or stat.S_ISREG(mode)
-    if not os.access(place if is_replaced else path, os.W_OK):
+    if not is_permitted(path):
         raise CommandError(f"{option} {path} cannot be written: permission denied")
 
 
@@ -98,7 +97,7 @@ def write(options: Namespace, **writers: Callable[[IO[bytes]], None]) -> None:
     """Write all requested files or none; a failure is reported as an error of the command."""
     paths = requested(options, writers)
     try:
-        with replaced_together(list(paths.values())) as files:
+        with signals_handled(), replaced_together(list(paths.values())) as files:
             for name, file in zip(paths, files, strict=True):
                 writers[name](file)
     except OSError as error:
@@ -129,6 +128,23 @@ def check_table(options: Namespace, table: Table, n_components: int, *, noise: b
                 f"--out: column {field.name!r} holds {field.type}, which a {suffix} file cannot "
                 f"hold: write a {other} file"
             ) from None
+    if suffix == ".csv":
+        _check_text(table)
+
+
+def _check_text(table: Table) -> None:
+    """Raise an error if a column of bytes does not hold text, which a CSV file requires."""
+    pa = arrow()
+    names = [field.name for field in table.schema if is_bytes(plain(field.type))]
+    for batch in table.batches(names) if names else ():
+        for name, column in zip(names, batch.columns, strict=True):
+            try:
+                column.cast(pa.string())
+            except pa.ArrowInvalid:
+                raise CommandError(
+                    f"--out: column {name!r} holds bytes that are no text, which a .csv file "
+                    "cannot hold: write a .parquet file"
+                ) from None
 
 
 def names_added(n_components: int, *, noise: bool) -> list[str]:
@@ -166,7 +182,7 @@ def write_table(
             found = [model.predict(rows), *model.predict_proba(rows).T]
             sink.write([*batch.columns, *map(pa.array, found)])
         sink.close()
-    except pa.ArrowException as error:  # for example, bytes that are not text
+    except pa.ArrowException as error:  # for example, if the data were changed meanwhile
         raise CommandError(f"cannot write {options.out}: {error}", FAILED) from None
 
 
@@ -217,11 +233,20 @@ class Sink:
         pa = arrow()
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
-        if self.safe and (is_text(column.type) or pa.types.is_binary(column.type)):
+        column = column.cast(plain(column.type))
+        if self.safe and (is_text(column.type) or is_bytes(column.type)):
             column = pa.compute.replace_substring_regex(column, FORMULA, r"'\1")
         return column
 
 
 def plain(kind: Any) -> Any:
-    """Return the type of a column without its dictionary encoding."""
-    return kind.value_type if arrow().types.is_dictionary(kind) else kind
+    """Return the type of a column without a dictionary encoding or a fixed length of its bytes."""
+    pa = arrow()
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.binary() if pa.types.is_fixed_size_binary(kind) else kind
+
+
+def is_bytes(kind: Any) -> bool:
+    """Whether a column of this plain type contains bytes."""
+    types = arrow().types
+    return bool(types.is_binary(kind) or types.is_large_binary(kind))

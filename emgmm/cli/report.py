@@ -9,7 +9,7 @@ from warnings import WarningMessage
 
 import numpy as np
 
-from emgmm.base import BaseMixture
+from emgmm.base import BaseMixture, fitted_mixture
 from emgmm.cli.terminal import join_names, printable, wrap
 from emgmm.diagnostics import MixtureSummary
 from emgmm.exceptions import format_components
@@ -22,7 +22,8 @@ def summarized(
     model: BaseMixture, rows: Any, names: Sequence[str], weights: Any = None
 ) -> MixtureSummary:
     """Return the summary of a model with the names of the columns to which it was fitted."""
-    summary = model.summary(rows, sample_weight=weights, correlations=True)
+    correlated = fitted_mixture(model).family.structure.has_covariances
+    summary = model.summary(rows, sample_weight=weights, correlations=correlated)
     return replace(summary, feature_names=tuple(map(printable, names)))
 
 

@@ -31,6 +31,8 @@ BUFFER = 2**16
 
 ENCODING = "give the encoding of its text, as in --encoding latin-1"
 
+OTHER_ENCODING = "--encoding names another one than that of its text; leave it out for utf-8"
+
 # Remedies for files that are not text in the expected encoding, by the first bytes.
 REMEDIES = {
     b"\x1f\x8b": "it is compressed, decompress it first",
@@ -76,9 +78,13 @@ class Table:
         if not isinstance(self.source, Path):
             yield from self.source.select(names).to_batches(max_chunksize=n_rows)
             return
+        n_left = self.n_rows
         with reading(self.path), parquet_file(self.source) as file:
             for batch in file.iter_batches(n_rows, columns=names, use_threads=False):
+                n_left -= batch.num_rows
                 yield batch.select(names)
+            if n_left:
+                raise arrow().ArrowInvalid("the metadata give another number of rows")
 
     def is_numeric(self, name: str) -> bool:
         """Whether a column contains numbers or no values at all."""
@@ -181,7 +187,7 @@ def open_table(path: Path, form: Format) -> Iterator[Table]:
     if suffix not in SUFFIXES:
         raise CommandError(f"{path}: its name must end in .csv or .parquet")
     with ExitStack() as stack:
-        with reading(path):
+        with reading(path, form.encoding):
             source: Any = path
             if suffix == ".csv":
                 source = csv_files.read(path, form, stack)
@@ -209,7 +215,7 @@ def parquet_file(path: Path) -> Any:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path, encoding: str = "utf-8") -> Iterator[None]:
     """Report failures to read a file as errors of the command."""
     pa = arrow()
     try:
@@ -220,7 +226,7 @@ def reading(path: Path) -> Iterator[None]:
             what = reason(error) if error.filename else os.strerror(error.errno).lower()
         elif path.suffix.lower() == ".csv":
             if isinstance(error, UnicodeError) or "UTF8" in what:
-                what = f"it is not {getattr(error, 'encoding', 'utf-8')} text; {remedy(path)}"
+                what = f"it is not {encoding} text; {remedy(path, encoding)}"
             elif isinstance(error, csv.Error):
                 most = csv.field_size_limit()
                 what = f"a field has more than {most} characters; a quote may not be closed"
@@ -229,11 +235,12 @@ def reading(path: Path) -> Iterator[None]:
         raise CommandError(f"{path} cannot be read as {path.suffix[1:].upper()}: {what}") from None
 
 
-def remedy(path: Path) -> str:
+def remedy(path: Path, encoding: str) -> str:
     """Return what to do with a CSV file that is not text in the expected encoding."""
     with path.open("rb") as file:
         start = file.read(4)
-    return next((text for first, text in REMEDIES.items() if start.startswith(first)), ENCODING)
+    other = ENCODING if encoding == "utf-8" else OTHER_ENCODING
+    return next((text for first, text in REMEDIES.items() if start.startswith(first)), other)
 
 
 def is_text(kind: Any) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import textwrap
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from emgmm.storage.files import reason
 
@@ -17,6 +20,10 @@ WIDTH = 100
 END = 30
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
+
+# Signals that end a process, and what is added to their numbers in its exit status.
+SIGNALS = ("SIGTERM", "SIGHUP")
+SIGNALLED = 128
 
 
 class CommandError(Exception):
@@ -98,6 +105,28 @@ def write_text(text: str, stream: str = "stdout", end: str = "\n") -> None:
         os.close(null)
         if stream == "stdout" and not isinstance(error, BrokenPipeError):
             raise CommandError(f"the report cannot be written: {reason(error)}", FAILED) from None
+
+
+@contextmanager
+def signals_handled() -> Iterator[None]:
+    """Let signals that end the process raise SystemExit, so that temporary files are removed.
+
+    A signal that is ignored, or has another handler, is left alone.
+    """
+    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    is_main = threading.current_thread() is threading.main_thread()  # others have no signals
+    handled = [n for n in numbers if is_main and signal.getsignal(n) is signal.SIG_DFL]
+    try:
+        for number in handled:
+            signal.signal(number, _exit)
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _exit(number: int, frame: Any) -> NoReturn:  # noqa: ARG001
+    sys.exit(SIGNALLED + number)
 
 
 def note(text: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from emgmm.covariances.family import Family, times_counts
 from emgmm.exceptions import DegenerateCovarianceError
-from emgmm.tolerances import EPS, TINY
+from emgmm.tolerances import EPS
 from emgmm.typing import Array
 
 # A scatter is considered singular if its covariance, relative to the variances of all components
@@ -86,6 +86,8 @@ class EqualVolumes(Family):
     no volume to scale by; the likelihood then has no maximum, whatever the other scatters are.
     """
 
+    equal_volumes = True
+
     def estimate(
         self, scatter: Array, counts: Array, n_features: int, before: Array | None = None
     ) -> Array:
@@ -112,16 +114,6 @@ class EqualVolumes(Family):
 
     def has_marginals(self, features: Sequence[int], n_features: int) -> bool:
         return len(features) == n_features  # fewer features have volumes of their own
-
-    def enlargement(
-        self, covariances: Array, scatter: Array, counts: Array, first_moment: Array
-    ) -> Array | float:
-        # One volume for all: a scatter that is small in every direction is scaled up.
-        variances, D = self.structure.variances, first_moment.shape[1]
-        masses = np.maximum(counts, TINY)[:, None]
-        moments = variances(scatter, D) / masses - (first_moment / masses) ** 2
-        own: Array = np.maximum(moments.sum(axis=1), TINY)
-        return variances(covariances, D).sum(axis=1) / own
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * self.structure.n_monomials(n_features) - (n_components - 1)

@@ -13,7 +13,7 @@ import numpy as np
 from emgmm.covariances.dense import DENSE
 from emgmm.covariances.family import Family
 from emgmm.covariances.rotations import in_coordinates, rotated_in_turn, rotated_jointly
-from emgmm.tolerances import EPS, distinct_factors
+from emgmm.tolerances import EPS, TINY, distinct_factors
 from emgmm.typing import Array
 
 # Maximum number of sweeps of rotations in an M-step that starts from the axes of the previous one.
@@ -59,6 +59,7 @@ class _Rotated(Family):
     def __init__(self, name: str, along: Family) -> None:
         super().__init__(name, DENSE, pooled=along.pooled)
         self.along = along
+        self.equal_volumes = along.equal_volumes
 
     def min_count(self, n_features: int) -> int:
         return self.along.min_count(n_features)
@@ -153,7 +154,8 @@ class CommonAxes(_Rotated):
         """
         profiles = _diagonals(scatters)
         bounded = np.maximum(profiles, _least(profiles))
-        variances = self.along.estimate_each(bounded, counts, profiles.shape[2])
+        # They underflow if a prior counts for very many rows.
+        variances = np.maximum(self.along.estimate_each(bounded, counts, profiles.shape[2]), TINY)
         return variances, np.add.reduce(np.log(variances), axis=2) @ counts
 
     def _rotate(

@@ -32,6 +32,7 @@ from emgmm.covariances.dense import DENSE
 from emgmm.covariances.diagonal import ISOTROPIC
 from emgmm.covariances.structure import Structure, require_definite
 from emgmm.exceptions import DegenerateCovarianceError
+from emgmm.tolerances import TINY
 from emgmm.typing import Array, Integers
 
 
@@ -61,11 +62,14 @@ class Family(ABC):
         Whether each covariance is estimated from the scatter of its own component only.
     single : bool
         Whether public arrays hold one element instead of K.
+    equal_volumes : bool
+        Whether the scatters are scaled to a common volume.
     most_features : int or None
         Maximum number of features; None if there is no limit.
     """
 
     independent = False
+    equal_volumes = False
     most_features: int | None = None
 
     def __init__(
@@ -150,7 +154,13 @@ class Family(ABC):
         first_moment : (K, D)
             First moments about the centres.
         """
-        return 1.0
+        if not self.equal_volumes:
+            return 1.0
+        # A scatter that is small in every direction is scaled up.
+        variances, D = self.structure.variances, first_moment.shape[1]
+        masses = np.maximum(counts, TINY)[:, None]
+        moments = variances(scatter, D) / masses - (first_moment / masses) ** 2
+        return variances(covariances, D).sum(axis=1) / np.maximum(moments.sum(axis=1), TINY)
 
     @abstractmethod
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:

@@ -28,6 +28,9 @@ ROUNDING = 1e-6
 
 MAX_ITER = 300
 
+# Smallest variance of a scatter in units of C, relative to its mean variance, that is not 0.
+SINGULAR = 1e-9
+
 
 def best_volumes(
     structure: Structure, scatter: Array, counts: Array, n_features: int, volumes: Array
@@ -50,7 +53,8 @@ def best_volumes(
     Raises
     ------
     DegenerateCovarianceError
-        If C is not positive definite, or a volume vanishes.
+        If C is not positive definite, or a volume vanishes, or if the iteration does not end as a
+        scatter is singular: the likelihood may then be bounded but have no maximum.
     """
     total, last, common = counts.sum(), math.inf, scatter[0]
     shares = n_features * counts / total
@@ -81,4 +85,8 @@ def best_volumes(
                 newton = np.linalg.solve(hessian, traces - shares)
                 steps = newton if np.maximum.reduce(np.abs(newton)) <= NEAR else steps
         volumes, last = volumes * np.exp(steps), error
+    else:
+        least = structure.min_variance(parts, factor, n_features)
+        if (n_features * least <= SINGULAR * traces).any():
+            raise DegenerateCovarianceError(())
     return volumes, common

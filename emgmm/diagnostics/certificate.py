@@ -118,7 +118,7 @@ def convergence_rate(em: EM, mixture: Mixture, statistics: Statistics) -> float:
     if not base.scatter.any():  # all rows of a component are equal, or all rows are noise
         return math.nan
     signs = np.where(np.arange(mixture.n_components) % 2, -1.0, 1.0)[:, None]
-    sd = np.sqrt(np.diagonal(mixture.dense_covariances().astype(float), axis1=1, axis2=2))
+    sd = np.sqrt(mixture.variances)
     changed = replace(base, first_moment=base.counts[:, None] * signs * CHANGE * sd)
     before, after = [base.difference(changed, base)], []
     try:

@@ -239,7 +239,9 @@ def diagnose(
     certificate = Certificate(Verdict.UNTRIED, rate=aitken(objectives, dtype)[0])
     if certified:
         certificate = certify(em, mixture, statistics, random)
-    eigenvalues = np.linalg.eigvalsh(mixture.dense_covariances().astype(np.float64))
+    eigenvalues = np.sort(np.broadcast_to(mixture.variances, mixture.means.shape), axis=1)
+    if mixture.family.structure.has_covariances:
+        eigenvalues = np.linalg.eigvalsh(mixture.dense_covariances().astype(np.float64))
     with np.errstate(divide="ignore", over="ignore"):
         condition_numbers = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0.0)
     return Diagnosis(

@@ -101,9 +101,11 @@ class MixtureSummary:
         **figures: Any,
     ) -> MixtureSummary:
         """Return the summary of a mixture, with further figures by name."""
-        covariances = mixture.dense_covariances().astype(np.float64)
-        sds = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
-        D = mixture.n_features
+        D, within = mixture.n_features, None
+        sds = np.sqrt(np.broadcast_to(mixture.variances, mixture.means.shape))
+        if correlations:
+            within = mixture.dense_covariances().astype(np.float64)
+            within = within / (sds[:, :, None] * sds[:, None, :])
         return cls(
             mixture.family.name,
             tuple(f"x{j}" for j in range(D)) if names is None else tuple(map(str, names)),
@@ -112,7 +114,7 @@ class MixtureSummary:
             sds,
             None if mixture.noise is None else mixture.noise.weight,
             n_parameters,
-            covariances / (sds[:, :, None] * sds[:, None, :]) if correlations else None,
+            within,
             mixture.family.structure.has_covariances and D > 1,
             **figures,
         )

@@ -8,6 +8,7 @@ from scipy.spatial import ConvexHull, HalfspaceIntersection
 from scipy.stats import qmc
 
 from emgmm.noise import Box
+from emgmm.tolerances import checked_afterwards
 from emgmm.typing import Array
 
 # Largest number of features for which the volume of the part of a turned box is computed exactly.
@@ -21,6 +22,7 @@ LOG_LINES = 16
 THINNEST = 1e-13
 
 
+@checked_afterwards
 def share_of_box(box: Box, rows: Array, sign: int = 1) -> Array:
     """Return the share of a box below each of the (n, D) rows, or above if `sign` is -1, (n,).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -12,6 +13,7 @@ from scipy.special import log_ndtr, logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.utils import check_random_state
 
+from emgmm import validation
 from emgmm.distributions.boxes import share_of_box
 from emgmm.distributions.density import log_joint_of_complete
 from emgmm.distributions.modes import modes
@@ -25,6 +27,9 @@ from emgmm.typing import Array
 
 # Number of draws for the entropy by default.
 DRAWS = 100_000
+
+# Number of standard deviations beyond which the probability of a tail underflows.
+FARTHEST = 40.0
 
 
 class MixtureDistribution:
@@ -265,7 +270,7 @@ class MixtureDistribution:
                 correlations = covariances[k] / sds / sds[:, None]  # whatever the units
                 normal = multivariate_normal(cov=correlations, allow_singular=True)
                 with np.errstate(divide="ignore"):
-                    log_joint[:, k] = normal.logcdf(z)
+                    log_joint[:, k] = normal.logcdf(np.clip(z, -FARTHEST, FARTHEST))
             else:
                 log_joint[:, k] = log_ndtr(z).sum(axis=1)
         log_joint[:, : mixture.n_components] += mixture.log_weights
@@ -368,13 +373,15 @@ class MixtureDistribution:
         Raises
         ------
         ValueError
-            If `size` is not a non-negative integer or a tuple of these.
+            If `size` is not a non-negative integer or a tuple of these, or no array is so large.
         """
         random: Any = random_state
         if not isinstance(random, np.random.Generator):
             random = check_random_state(random)
         shape = sizes(size)
-        rows, _ = self.mixture.sample(int(np.prod(shape)), random)
+        n_rows = math.prod(shape)
+        validation.check_drawable(n_rows, self.n_features)
+        rows, _ = self.mixture.sample(n_rows, random)
         rows = rows[random.permutation(len(rows))]  # they are grouped by component
         return rows.reshape(shape if self.n_features == 1 else (*shape, self.n_features))[()]
 

@@ -14,6 +14,7 @@ from emgmm.mixture import Mixture
 from emgmm.prediction import log_responsibilities, responsibilities_without_noise
 from emgmm.sources.block import Block
 from emgmm.sources.patterns import each_pattern
+from emgmm.tolerances import negligible_underflow
 from emgmm.typing import Array, Integers
 
 
@@ -39,6 +40,7 @@ class Regressions:
     roots: Array
 
     @classmethod
+    @negligible_underflow
     def of(cls, mixture: Mixture, features: Sequence[int], responses: Sequence[int]) -> Regressions:
         """Return the regressions of some features of a mixture on others.
 

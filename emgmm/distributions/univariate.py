@@ -74,10 +74,10 @@ class Univariate:
 
     def log_tail(self, x: Array, sign: int) -> Array:
         """Return log P(X <= x), or log P(X >= x) if `sign` is -1, as a sum over the components."""
-        z = sign * (x[..., None] - self.means) / self.sds
-        inside = x - self.low if sign > 0 else self.high - x
-        components = logsumexp(self.log_weights + log_ndtr(z), axis=-1)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            z = sign * (x[..., None] - self.means) / self.sds
+            inside = x - self.low if sign > 0 else self.high - x
+            components = logsumexp(self.log_weights + log_ndtr(z), axis=-1)
             log_share = np.log(np.clip(inside / (self.high - self.low), 0.0, 1.0))
             return np.logaddexp(components, self.log_noise + log_share)
 

@@ -108,9 +108,10 @@ def are_sound(em: EM, mixture: Mixture, statistics: Statistics) -> bool:
     Without noise and missing values, the total covariance of the components is that of the rows.
     """
     summary, least = em.summary, em.m_step.min_count(mixture.n_features)
-    if mixture.noise is not None or not summary.complete:
+    ridge, is_scaled = em.m_step.ridge, mixture.family.equal_volumes  # also the ridge
+    if mixture.noise is not None or not summary.complete or (is_scaled and ridge):
         return False
-    sds, ridge = np.sqrt(summary.variances)[None], em.m_step.ridge
+    sds = np.sqrt(summary.variances)[None]
     return bool(are_surely_sound(mixture, statistics, sds, ridge, summary.n_rows, least).all())
 
 
@@ -311,6 +312,15 @@ def too_large(feature: int, source: Source) -> ValueError:
         "which covariances require, may overflow. The largest value is "
         f"{_largest(feature, source)}: drop such rows, set unknown values to NaN, or rescale the "
         "column."
+    )
+
+
+def too_small(features: tuple[int, ...], source: Source) -> ValueError:
+    """Return the error of features whose squares underflow."""
+    columns = format_features(features, source.feature_names)
+    return ValueError(
+        f"X is constant up to underflow in column {columns}, counted from 0: values differ, but "
+        "their variance underflows. Express them in a smaller unit, so that the numbers are larger."
     )
 
 

@@ -61,7 +61,13 @@ def first_mixture(
         noise_weight = 0.0 if first.noise is None else first.noise.weight
         weights = first.weights if weights is None else weights
         means = first.means if means is None else means
-    means = means.astype(em.source.dtype, copy=False)
+    with np.errstate(over="ignore"):
+        means = means.astype(em.source.dtype, copy=False)
+    if not np.isfinite(means).all():
+        raise ValueError(
+            f"means_init holds a number beyond the range of {means.dtype}, the type of X: give "
+            "means nearer to the rows, or X in float64."
+        )
     if given.weights is not None:
         noise_weight = 1.0 - float(weights.sum())
     if precisions_cholesky is None:

@@ -17,11 +17,14 @@ from emgmm.mstep import MStep
 from emgmm.sources import ArraySource, Rows
 from emgmm.sources.block import Block
 from emgmm.statistics import Statistics
-from emgmm.tolerances import TINY
+from emgmm.tolerances import TINY, negligible_underflow
 from emgmm.typing import Array, Integers
 
 # Smallest variance for the imputation of missing values, relative to the variance of all rows.
 FLOOR = 1e-6
+
+# Exponent of the largest number whose square is summed.
+LARGEST_EXPONENT = 480
 
 # Rows per block: enough to occupy a thread, few enough for the cache of a core.
 BLOCK_ROWS = 8192
@@ -191,10 +194,15 @@ def incomplete_statistics(
     return MissingEStep(mixture).statistics(block, responsibilities)
 
 
+@negligible_underflow
 def nearest_means(rows: Array, means: Array) -> Labels:
     """Assign each row to the nearest of the (K, D) means, in terms of its observed features."""
     labels = np.empty(len(rows), dtype=np.intp)
+    # A power of 2, so that the squares of the largest means are numbers too.
+    scale = 2.0 ** -max(0, np.frexp(np.abs(means).max())[1] - LARGEST_EXPONENT)
     for block in ArraySource(rows).blocks(BLOCK_ROWS):
-        distances = [np.nansum((block.rows - mean[:, None]) ** 2, axis=0) for mean in means]
+        distances = [
+            np.nansum(((block.rows - mean[:, None]) * scale) ** 2, axis=0) for mean in means
+        ]
         labels[block.place] = np.argmin(distances, axis=0)
     return Labels(labels, len(means))

@@ -95,6 +95,14 @@ def kmeans_labels(
     return next(labels for labels, inertia, *_ in runs if inertia <= least)
 
 
+def as_points(rows: Rows) -> Array:
+    """Return the rows for k-means, in float64 if sums of their squared distances may overflow."""
+    points = rows.filled
+    reach = 2.0 * float(np.abs(points).max(initial=0.0))
+    fits = reach**2 * points.size <= float(np.finfo(points.dtype).max)
+    return points if fits else points.astype(np.float64)
+
+
 def from_informative_rows(start: Start) -> Start:
     """Restrict a start to informative rows; k-means would centre and scale by the others too."""
 
@@ -111,7 +119,9 @@ def from_informative_rows(start: Start) -> Start:
 @from_informative_rows
 def kmeans(rows: Rows, n_components: int, random: np.random.RandomState) -> Assignment:
     """Assign rows to the clusters of one run of k-means."""
-    labels = kmeans_labels(rows.filled, n_components, n_init=1, random=random, weights=rows.counts)
+    labels = kmeans_labels(
+        as_points(rows), n_components, n_init=1, random=random, weights=rows.counts
+    )
     return Labels(labels, n_components)
 
 
@@ -122,7 +132,7 @@ def kmeans_plus_plus(rows: Rows, n_components: int, random: np.random.RandomStat
     Arthur and Vassilvitskii (2007), Proc. 18th ACM-SIAM Symp. Discrete Algorithms, 1027.
     """
     _, indices = kmeans_plusplus(
-        rows.filled, n_components, sample_weight=rows.counts, random_state=random
+        as_points(rows), n_components, sample_weight=rows.counts, random_state=random
     )
     return SingleRows(indices)
 

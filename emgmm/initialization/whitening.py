@@ -45,10 +45,10 @@ def _principal_components(rows: Rows, divisors: Callable[[Array], Array]) -> Arr
         return standard
     counts = np.ones(len(standard)) if rows.counts is None else rows.counts
     triangle = np.linalg.qr(np.sqrt(counts / counts.sum())[:, None] * standard, mode="r")
-    _, sds, axes = np.linalg.svd(triangle)
+    _, sds, axes = np.linalg.svd(triangle, full_matrices=False)
     eps = float(np.finfo(rows.values.dtype).eps)
     spanned = sds > np.sqrt(eps) * sds[0]
-    return standard @ (axes[: len(sds)][spanned].T / divisors(sds[spanned]))
+    return standard @ (axes[spanned].T / divisors(sds[spanned]))
 
 
 def principal_coordinates(rows: Rows, n_rows: float) -> Array:

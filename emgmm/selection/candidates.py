@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from emgmm.callbacks import Task
-from emgmm.covariances import Family, family_of
+from emgmm.covariances import FAMILIES, Family, family_names, family_of
 from emgmm.devices import Device
 from emgmm.exceptions import DegenerateCovarianceError, FailedFitError, format_components
 from emgmm.fitting.fit import FitResult, fit_mixture
@@ -27,6 +27,7 @@ from emgmm.fitting.problem import Options, Problem
 from emgmm.fitting.progress import Reporter
 from emgmm.fitting.sampling import max_starts
 from emgmm.initialization import Assignment, Start
+from emgmm.parameters import suggestion
 from emgmm.prediction import certainty, summed
 from emgmm.sources import Rows, Source
 from emgmm.statistics import Statistics, criteria
@@ -334,6 +335,21 @@ def _better(one: FitResult, other: FitResult) -> bool:
         return bool(other.unsound)
     gain = one.statistics.weight * (one.run.objectives[-1] - other.run.objectives[-1])
     return gain > NEGLIGIBLE
+
+
+def families(given: Any, n_features: int) -> list[str | Family]:
+    """Return the families that a `covariance_type` names, 'all' or several of them."""
+    if isinstance(given, str) and given == "all":
+        return [*family_names(n_features)]
+    found = [given] if isinstance(given, str | Family) else list(given)
+    known = [isinstance(one, Family) or (isinstance(one, str) and one in FAMILIES) for one in found]
+    unknown = [one for one, is_known in zip(found, known, strict=True) if not is_known]
+    if unknown or not found:
+        raise ValueError(
+            f"covariance_type must be 'all' or names among {', '.join(sorted(FAMILIES))}, but "
+            f"got {given!r}.{suggestion(unknown[0], FAMILIES) if unknown else ''}"
+        )
+    return found
 
 
 def distinct_families(

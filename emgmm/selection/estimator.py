@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from numbers import Integral
 from typing import Any, ClassVar, Literal, Self
 
@@ -22,7 +23,7 @@ from emgmm.acceleration import Scheme, after_short_runs
 from emgmm.base import BaseMixture, fitted_mixture
 from emgmm.callbacks import Task
 from emgmm.constraints import Constraints, Given
-from emgmm.covariances import FAMILIES, Family, family_names
+from emgmm.covariances import FAMILIES, Family
 from emgmm.devices import Device
 from emgmm.diagnostics import Diagnosis
 from emgmm.distributional import DistributionMixin
@@ -32,7 +33,7 @@ from emgmm.fitting.loop import Run
 from emgmm.fitting.problem import options_of, problem_of
 from emgmm.initialization import STARTS, starts_of
 from emgmm.mixture import Mixture
-from emgmm.parameters import ARRAYS, Hidden, one_of, suggestion, validated
+from emgmm.parameters import ARRAYS, Hidden, one_of, validated
 from emgmm.prior import NormalInverseWishart
 from emgmm.selection.candidates import (
     CRITERIA,
@@ -46,15 +47,18 @@ from emgmm.selection.candidates import (
     best_by,
     better_from,
     distinct_families,
+    families,
     fit_candidate,
     notes,
     ranked,
     with_more_iterations,
 )
+from emgmm.selection.shared import shared
 from emgmm.sources import Source
 from emgmm.threads import one_blas_thread
 from emgmm.typing import (
     Acceleration,
+    Array,
     CovarianceType,
     Criterion,
     InitParams,
@@ -76,6 +80,9 @@ PASSED_ON = (
 # Defaults with which a candidate must also have a negligible remaining gain.
 TOL, MAX_ITER = 1e-6, 1000
 
+# Largest number of numbers of components, whose fits take days even to a small table.
+MAX_NUMBERS = 10_000
+
 # Candidates that have been fitted, by their number of components and family.
 Job = tuple[int, str | Family]
 Fits = dict[Job, Candidate]
@@ -83,9 +90,6 @@ Fits = dict[Job, Candidate]
 # Warnings of a fit, and the function that calls it with its task, given the number of subtasks.
 Found = Sequence[UserWarning]
 Observe = Callable[[Callable[[Task], Found], int], Found]
-
-# Attributes that are copied from the best fit.
-OF_THE_BEST = ("weights_", "means_", "covariances_", "lower_bound_", "remaining_gain_")
 
 
 class GaussianMixtureIC(DistributionMixin, BaseMixture):
@@ -162,8 +166,9 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
         ``n_components`` and ``covariance_type`` of the selected candidate.
     best_estimator_ : GaussianMixture
         Fitted estimator of the selected candidate.
-    weights_, means_, covariances_, lower_bound_, remaining_gain_
-        Attributes of that estimator.
+    weights_, means_, covariances_, precisions_, precisions_cholesky_, noise_weight_, \
+            lower_bound_, remaining_gain_
+        Attributes of that estimator. Those that are set by hand become attributes of it.
     n_features_in_ : int
         Number of features, D.
     feature_names_in_ : ndarray of str
@@ -194,6 +199,14 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
     best_index_: int
     best_params_: dict[str, Any]
     best_estimator_: GaussianMixture
+    weights_: Array = shared()
+    means_: Array = shared()
+    covariances_: Array = shared()
+    precisions_: Array = shared()
+    precisions_cholesky_: Array = shared()
+    noise_weight_: float = shared()
+    lower_bound_: float = shared()
+    remaining_gain_: float = shared()
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Integral, Iterable],
@@ -476,7 +489,12 @@ class GaussianMixtureIC(DistributionMixin, BaseMixture):
             raise ValueError(
                 "n_components is an iterator, which only one fit can use: pass a list."
             )
-        numbers: list[Any] = [given] if isinstance(given, Integral) else list(given)
+        numbers = [given] if isinstance(given, Integral) else list(islice(given, MAX_NUMBERS + 1))
+        if len(numbers) > MAX_NUMBERS:
+            raise ValueError(
+                f"n_components has more than {MAX_NUMBERS} numbers, each of which would be fitted: "
+                "pass fewer, such as range(1, 10)."
+            )
         whole = [k is not True and isinstance(k, Integral) and int(k) >= 1 for k in numbers]
         if not numbers or not all(whole):
             raise ValueError(
@@ -523,22 +541,7 @@ def _parameters(candidate: Candidate) -> dict[str, Any]:
 
 def _selected(best: Candidate, model: GaussianMixture) -> dict[str, Any]:
     """Return the attributes of a selection with the fitted model of its best candidate."""
-    of_the_best = {name: getattr(model, name) for name in OF_THE_BEST}
-    return {"best_params_": _parameters(best), "best_estimator_": model, **of_the_best}
-
-
-def families(given: Any, n_features: int) -> list[str | Family]:
-    """Return the families that a `covariance_type` names, 'all' or several of them."""
-    if isinstance(given, str) and given == "all":
-        return [*family_names(n_features)]
-    found = [given] if isinstance(given, str | Family) else list(given)
-    unknown = [one for one in found if not isinstance(one, Family) and one not in FAMILIES]
-    if unknown or not found:
-        raise ValueError(
-            f"covariance_type must be 'all' or names among {', '.join(sorted(FAMILIES))}, but "
-            f"got {given!r}.{suggestion(unknown[0], FAMILIES) if unknown else ''}"
-        )
-    return found
+    return {"best_params_": _parameters(best), "best_estimator_": model}
 
 
 def fitted_in(

@@ -153,11 +153,13 @@ def blocks(
     Raises
     ------
     TypeError
-        If the source can be read only once.
+        If the source can be read only once, or is of another type.
+    FileNotFoundError
+        If there is no file at a path.
     ValueError
-        If a file is not a Parquet file, if a column does not exist or is given twice, if no feature
-        is left, or if `block_rows` is less than 1. The content of blocks is validated when they are
-        read; the error then names the block.
+        If a file is not a Parquet file or is damaged, if a column does not exist or is given twice,
+        if no feature is left, or if `block_rows` is less than 1. The content of blocks is validated
+        when they are read; the error then names the block.
     ImportError
         If a Parquet file is given and pyarrow is not installed.
 
@@ -177,6 +179,8 @@ def blocks(
     """
     if isinstance(columns, str | Integral):
         columns = [columns]
+    if not (columns is None or isinstance(columns, Iterable)):
+        raise TypeError(f"columns must be names or numbers of columns, but got {columns!r}.")
     columns = None if columns is None else list(columns)
     if block_rows is not None:
         if not (is_number(block_rows) and block_rows >= 1):
@@ -201,7 +205,10 @@ def _of_dataset(
     required = [labels[column] for column in (*features, weights) if column is not None]
     repeated = next((label for label in required if labels.count(label) > 1), None)
     if repeated is not None:
-        raise ValueError(f"there is more than one column {repeated!r}: rename one of them.")
+        raise ValueError(
+            f"there is more than one column {repeated!r}: rename one of them, or give other "
+            "columns in columns."
+        )
     n_rows = block_rows or max(1, ENTRIES // len(required))
     names = required[: len(features)]
     weight_name = None if weights is None else labels[weights]
@@ -237,7 +244,13 @@ class _CheckedFunction:
         self.last: Any = None
 
     def __call__(self) -> Iterator[Any]:
-        iterator = iter(self.function())
+        answer = self.function()
+        if not isinstance(answer, Iterable):
+            raise TypeError(
+                f"The function that blocks was given returned {answer!r}: it must return a new "
+                "iterator of arrays or tables each time."
+            )
+        iterator = iter(answer)
         if iterator is self.last:
             raise TypeError(
                 "The function that blocks was given returned the same "

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 
 from emgmm.devices import DEVICE_LIBRARIES, ON_HOST, device_of, library_of, to_host
+from emgmm.sources.frames import decoded
 from emgmm.sources.tables import column_labels
 from emgmm.tolerances import FLOATS
 from emgmm.typing import Array
@@ -105,12 +106,20 @@ def as_responses(value: Any) -> Array:
 def as_array(value: Any, name: str) -> NDArray[Any]:
     """Return an array-like as an array of its own type, with NaN where it is masked.
 
+    A sequence with masked entries, or of text and other values, becomes an array of objects.
+
     Raises
     ------
-    TypeError
-        If it is another library's array that does not convert; the message contains `name`.
+    TypeError, ValueError
+        If it is another library's array that does not convert, or if the rows of a sequence have
+        different lengths; the message contains `name`.
     """
-    return np.asarray(_unmasked(_on_host(value, name)))
+    value = _gathered(value, name)
+    try:
+        return np.asarray(_unmasked(value))
+    except ValueError as error:
+        _name_row(value, name, error)
+        raise
 
 
 def _is_plain(value: Any) -> bool:
@@ -128,7 +137,7 @@ def check_no_times(value: Any, name: str) -> None:
     if isinstance(value, Sequence):  # `_converted` has replaced those that hold any
         return
     for where, column in _unchecked_columns(value):
-        kinds = map(type, column.flat) if column.dtype.kind == "O" else [column.dtype.type]
+        kinds = map(_kind_of, column.flat) if column.dtype.kind == "O" else [column.dtype.type]
         if any(issubclass(kind, TIMES) for kind in set(kinds)):
             place = f" in {where}, counted from 0" if where else ""
             raise ValueError(
@@ -140,9 +149,7 @@ def check_no_times(value: Any, name: str) -> None:
 def _converted(
     value: Any, name: str, *, finite: bool | Literal["allow-nan"] = False, **checks: Any
 ) -> Array:
-    value = _on_host(value, name)
-    if isinstance(value, list | tuple):
-        value = _from_sequence([_on_host(row, name) for row in value])
+    value = _gathered(value, name)
     if isinstance(value, np.ndarray) and value.dtype.names is not None:
         raise TypeError(
             f"{name} is a structured array with the fields {', '.join(value.dtype.names)}: give a "
@@ -170,10 +177,19 @@ def _check_distinct(labels: Sequence[Any] | None, name: str) -> None:
         )
 
 
+def _gathered(value: Any, name: str) -> Any:
+    """Return a value, and the rows of a sequence, such that NumPy loses nothing of its entries."""
+    value = _on_host(value, name)
+    if isinstance(value, list | tuple):
+        return _from_sequence([_on_host(row, name) for row in value])
+    return value
+
+
 def _on_host(value: Any, name: str) -> Any:
     """Return another library's array as a NumPy array, and any other value unchanged.
 
-    Tables and columns of tables are not converted, because NumPy would lose their types.
+    Tables and columns of tables are not converted, because NumPy would lose their types; only the
+    dictionaries of those of pyarrow are decoded.
 
     Raises
     ------
@@ -188,7 +204,7 @@ def _on_host(value: Any, name: str) -> Any:
     library = library_of(value)
     is_table = hasattr(value, "to_numpy") or column_labels(value) is not None
     if library not in DEVICE_LIBRARIES and (is_table or not hasattr(value, "__array__")):
-        return value
+        return decoded(value)
     try:
         # The first entry of DLPack's device is its type, which is 1 for the host.
         if hasattr(value, "__dlpack_device__") and int(value.__dlpack_device__()[0]) != 1:
@@ -203,15 +219,19 @@ def _on_host(value: Any, name: str) -> Any:
 
 
 def _from_sequence(rows: Any) -> Any:
-    """Return a sequence as an object array if it holds datetimes or masked entries.
+    """Return a sequence as an object array if it holds datetimes, masked entries or mixed text.
 
-    NumPy would convert these entries without an error.
+    NumPy would convert these entries without an error. It would turn a missing value beside text
+    into the text "nan".
     """
-    kinds = {type(entry) for row in rows for entry in _unchecked_entries(row)}
-    if not any(issubclass(kind, (np.ma.MaskedArray, *TIMES)) for kind in kinds):
+    kinds = {_kind_of(entry) for row in rows for entry in _unchecked_entries(row)}
+    is_mixed = len({issubclass(kind, str) for kind in kinds}) > 1
+    if not (is_mixed or any(issubclass(kind, (np.ma.MaskedArray, *TIMES)) for kind in kinds)):
         return rows
     is_table = any(map(_is_row, rows))
     entries = [list(row) if _is_row(row) else [row] for row in rows]
+    if len({*map(len, entries)}) > 1:
+        return rows  # NumPy raises an error
     array = np.array(entries, dtype=object)
     return array if is_table else array.ravel()
 
@@ -220,12 +240,20 @@ def _is_row(value: Any) -> bool:
     return bool(getattr(value, "ndim", isinstance(value, list | tuple)))
 
 
+def _kind_of(entry: Any) -> type:
+    """Return the type of an entry, which may be in an array without dimensions."""
+    in_array = isinstance(entry, np.ndarray) and not isinstance(entry, np.ma.MaskedArray)
+    return entry.dtype.type if in_array else type(entry)
+
+
 def _unchecked_entries(row: Any) -> Iterator[Any]:
-    """Yield the entries of a row, except of arrays that are known to hold plain numbers."""
+    """Yield the entries of a row; 0 stands for those of an array known to hold plain numbers."""
     if isinstance(row, list | tuple):
         yield from row
     elif not _is_number(getattr(row, "dtype", None)) or isinstance(row, np.ma.MaskedArray):
         yield from np.asanyarray(row).flat
+    else:
+        yield 0
 
 
 def _unmasked(value: Any) -> Any:
@@ -263,27 +291,38 @@ def _unchecked_columns(value: Any) -> Iterator[tuple[str, Array]]:
         for j, label in enumerate(labels):
             column = value.column(j) if hasattr(value, "column_names") else columns[:, j]
             if not _is_number(getattr(column, "dtype", None)):
-                array = np.asarray(column)
-                strings = array.dtype.kind == "U"  # scikit-learn's message quotes objects
-                yield f"column {j} ({label!r})", array.astype(object) if strings else array
+                yield f"column {j} ({label!r})", _quotable(column)
     elif not _is_number(getattr(value, "dtype", None)):
-        array = np.atleast_1d(np.asarray(value))
+        array = np.atleast_1d(_quotable(value))
         if array.ndim == 2:
             yield from ((f"column {j}", column) for j, column in enumerate(array.T))
         else:
             yield "", array
 
 
+def _quotable(value: Any) -> NDArray[Any]:
+    """Return an array whose text is objects, which NumPy's messages quote without their type."""
+    array = np.asarray(value)
+    return array.astype(object) if array.dtype.kind in "US" else array
+
+
+def _name_row(value: Any, name: str, error: Exception) -> None:
+    """Raise an error that names the first row of a sequence that has another length, if any."""
+    if not isinstance(value, Sequence):
+        return
+    widths = [len(row) if _is_row(row) else 1 for row in value]
+    other = next((i for i, width in enumerate(widths) if width != widths[0]), None)
+    if other is not None:
+        raise ValueError(
+            f"{error} ({name} is not a table. Row {other}, counted from 0, has {widths[other]} "
+            f"entries, but the first row has {widths[0]}.)"
+        ) from error
+
+
 def _name_entry(value: Any, name: str, error: Exception) -> None:
     """Raise an error that names the first entry that cannot be converted, if there is one."""
+    _name_row(value, name, error)
     if isinstance(value, Sequence):
-        widths = [np.size(row) if _is_row(row) else 1 for row in value]
-        other = next((i for i, width in enumerate(widths) if width != widths[0]), None)
-        if other is not None:
-            raise ValueError(
-                f"{error} ({name} is not a table. Row {other}, counted from 0, has {widths[other]} "
-                f"entries, but the first row has {widths[0]}.)"
-            ) from error
         value = np.array(value, dtype=object)
     for where, column in _unchecked_columns(value):
         if _error_of(column) is None:

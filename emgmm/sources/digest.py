@@ -2,14 +2,15 @@
 
 The bits of value j of row i, as an integer, are added modulo 2^64 to sum (i + j s) mod `PERIOD`,
 where s is the number of rows per block of the first pass. The weight and the labels are numbered
-after the features. The digest is a hash of these sums. As additions can be made in any order, it
-depends neither on threads nor on how the rows are divided into blocks. Rows that precede others
-rotate the sums of these.
+after the features. The digest is a hash of these sums and of the ranges of the features. As
+additions can be made in any order, it depends neither on threads nor on how the rows are divided
+into blocks. Rows that precede others rotate the sums of these.
 
 A change of a single value always changes these sums, and so does an exchange of two different rows
 of fewer than `PERIOD` values, unless the difference of their numbers is a multiple of `PERIOD`, a
-prime number. The digest does not depend on the order of values that belong to the same sum, nor on
-changes that cancel within each sum. It detects accidents, not forgeries.
+prime number. The sums do not depend on the order of values that belong to the same one. Changes of
+several values may cancel within a sum, as two changes of the sign do; the ranges change if the sign
+of a whole feature does. The digest detects accidents, not forgeries.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 
 from emgmm.sources.block import Block
 from emgmm.sources.source import summary_rows
+from emgmm.summary import DataSummary
 from emgmm.typing import Array, Integers, Words
 
 # Number of sums; they remain in a core's fastest cache.
@@ -74,7 +76,7 @@ def sums_of_bits(block: Block, rows: Array, of_columns: OfColumns = sums_of_colu
 
     sums = of(_bits(rows, block.complete), 0)
     if block.weights is not None:
-        sums += of(block.weights.view(np.uint64)[None], D)
+        sums += of(np.ascontiguousarray(block.weights)[None].view(np.uint64), D)
     if block.known is not None:
         labels = np.array(block.known.values.reshape(block.n_rows, -1).T, np.float64, order="C")
         sums += of(_bits(labels, complete=False), D + 1)
@@ -97,6 +99,9 @@ def _sums_at(places: Integers, words: Words, first: int, shift: int) -> Words:
     return sums[:PERIOD] + sums[PERIOD:]
 
 
-def digest_of(sums: Words) -> int:
-    """Return the digest, given the sums of the bits of all blocks."""
-    return int(blake2b(sums.astype("<u8").tobytes(), digest_size=8).hexdigest(), 16)
+def digest_of(summary: DataSummary) -> int:
+    """Return the digest of the rows of a summary that includes the sums of their bits."""
+    assert summary.bits is not None
+    ranges = np.array([summary.minimum, summary.maximum]) + 0.0  # -0.0 and 0.0 are equal
+    content = summary.bits.astype("<u8").tobytes() + ranges.astype("<f8").tobytes()
+    return int(blake2b(content, digest_size=8).hexdigest(), 16)

@@ -1,8 +1,14 @@
-"""Evaluation of tables that are not in memory, such as relations of DuckDB and lazy frames."""
+"""Preparation of tables of other libraries for their conversion to arrays.
+
+Tables that are not in memory, such as relations of DuckDB and lazy frames, are evaluated, and
+dictionaries of pyarrow are decoded.
+"""
 
 from __future__ import annotations
 
 from typing import Any
+
+from emgmm.devices import library_of
 
 
 def evaluated(value: Any) -> Any:
@@ -32,3 +38,22 @@ def evaluated(value: Any) -> Any:
     if isinstance(frame, narwhals.LazyFrame):
         frame = frame.collect("pyarrow")
     return frame.to_arrow() if isinstance(frame, narwhals.DataFrame) else value
+
+
+def decoded(value: Any) -> Any:
+    """Return a table or column of pyarrow without dictionaries, and any other value unchanged.
+
+    pyarrow converts a null in a dictionary of several chunks to its last entry. Its record batches
+    and arrays, which are single chunks, are converted correctly.
+    """
+    if library_of(value) != "pyarrow":
+        return value
+    import pyarrow
+
+    if isinstance(value, pyarrow.Table):
+        for j, (name, column) in enumerate(zip(value.column_names, value.columns, strict=True)):
+            plain = decoded(column)
+            value = value if plain is column else value.set_column(j, name, plain)
+    elif isinstance(value, pyarrow.ChunkedArray) and pyarrow.types.is_dictionary(value.type):
+        return value.cast(value.type.value_type)
+    return value

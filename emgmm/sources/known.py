@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emgmm.sources.conversion import as_array
 from emgmm.threads import cached_property
 from emgmm.typing import Array, Integers
 
@@ -169,20 +170,16 @@ class LabelRules:
 
 def as_labels(value: Any) -> NDArray[Any]:
     """Convert an array-like of labels or responsibilities; masked entries are unknown."""
-    if not isinstance(value, np.ma.MaskedArray):
-        try:
-            return np.asarray(value)
-        except ValueError as error:
-            raise ValueError(
-                f"labels is not an array: {error} Give one integer for each row, or one row of "
-                "responsibilities."
-            ) from error
-    if value.dtype.kind not in "iuf":
-        return np.asarray(value)
-    are_labels = value.dtype.kind in "iu" and value.ndim == 1
-    array = np.array(value, dtype=np.int64 if are_labels else np.float64)
-    array[np.ma.getmaskarray(value)] = -1 if are_labels else np.nan
-    return array
+    if isinstance(value, np.ma.MaskedArray) and value.dtype.kind in "iu" and value.ndim == 1:
+        return np.ma.filled(value.astype(np.int64), -1)
+    try:
+        array = as_array(value, "labels")
+        return np.array(array.tolist()) if array.dtype.kind == "O" else array
+    except ValueError as error:
+        raise ValueError(
+            f"labels is not an array: {error} Give one integer for each row, or one row of "
+            "responsibilities."
+        ) from error
 
 
 def check_number(n_labels: int, n_rows: int | str) -> None:

@@ -55,7 +55,7 @@ class StreamedSource(Source):
                 all_complete = all_complete and complete
                 if group.weights is not None:
                     check_values(group.weights, group.row_name)
-                    check_ordinary(float(group.weights.max(initial=1.0)))
+                    check_ordinary(float(group.weights.max(initial=1.0)), "reaches")
                 any_positive = any_positive or group.weights is None or bool(group.weights.any())
             yield group
             start += len(group)

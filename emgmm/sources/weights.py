@@ -86,11 +86,14 @@ def check_values(weights: Array, row_name: Callable[[int], str] = "row {}".forma
         )
 
 
-def check_ordinary(total: float) -> None:
-    """Raise if weights that were read in groups, and thus cannot be rescaled, are extreme."""
-    if not 1 / ORDINARY <= total <= ORDINARY**2:
+def check_ordinary(size: float, verb: str = "sums to") -> None:
+    """Raise if weights that were read in groups, and thus cannot be rescaled, are extreme.
+
+    `size` is their sum, or with another verb the largest of them.
+    """
+    if not 1 / ORDINARY <= size <= ORDINARY**2:
         raise ValueError(
-            f"sample_weight sums to {total:g}, and weights that are read in blocks are not "
+            f"sample_weight {verb} {size:g}, and weights that are read in blocks are not "
             "rescaled: multiply them by a constant, since only their ratios matter."
         )
 

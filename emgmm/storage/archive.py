@@ -25,6 +25,9 @@ from numpy.typing import NDArray
 
 DOCUMENT = "document"
 
+# Bound of whole numbers; a digest has 64 bits.
+LARGEST = 2**64
+
 Class = TypeVar("Class")
 
 
@@ -209,7 +212,8 @@ def _has_type(value: Any, hint: Any) -> bool:
     if kind in (Union, UnionType):
         return any(_has_type(value, each) for each in inner)
     if kind in (int, float):
-        return isinstance(value, int | kind) and not isinstance(value, bool)
+        is_number = isinstance(value, int | kind) and not isinstance(value, bool)
+        return is_number and not (isinstance(value, int) and abs(value) >= LARGEST)
     if kind is np.ndarray:  # the arguments of NDArray[of] are a shape and dtype[of]
         of = get_args(inner[1])[0]
         return isinstance(value, np.ndarray | np.floating) and (

@@ -122,8 +122,7 @@ class Checkpoint(Recorder):
             )
 
     def restore(self, em: EM, random: RandomState) -> tuple[FinishedStarts, RandomState]:
-        assert em.summary.bits is not None
-        self._em, self._digest = em, digest_of(em.summary.bits)
+        self._em, self._digest = em, digest_of(em.summary)
         if self._content is None:
             return super().restore(em, random)
         if self._content.digest != self._digest:

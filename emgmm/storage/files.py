@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -19,6 +20,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO
+
+from emgmm.threads import without_forks
 
 if sys.platform == "win32":
     import msvcrt
@@ -43,8 +46,18 @@ PREFIX, SUFFIX = ".emgmm-", ".partial"
 BINARY = getattr(os, "O_BINARY", 0)
 
 
-# With this flag, where there is one, a symbolic link in place of a lock file is not followed.
-NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+# With these flags, where they exist, a symbolic link in place of a lock file is not followed, and
+# opening a pipe there does not wait for another process.
+CAUTIOUS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+# Extended attribute with a list of rights (ACL), whose bits in the mode are not those of the group.
+RIGHTS = "system.posix_acl_access"
+
+# Largest number of links that are followed.
+MAX_LINKS = 40
+
+# Descriptors of the locks that this process holds.
+_held: set[int] = set()
 
 
 class BusyError(OSError):
@@ -65,8 +78,9 @@ def reason(error: Exception) -> str:
 def replaced(target: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing, which replaces `target` once all of it is on disk.
 
-    Links are followed, and the mode of an existing file is preserved. If the target is not a
-    regular file, but a device or a named pipe, the content is copied to it instead.
+    Links are followed, and an existing file's mode and extended attributes are preserved as far as
+    nobody is given access who had none. If the target is not a regular file, but a device, a named
+    pipe or an open descriptor such as ``/dev/stdout``, the content is copied to it instead.
     """
     with replaced_together([target]) as (file,):
         yield file
@@ -74,15 +88,24 @@ def replaced(target: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def replaced_together(targets: Sequence[Path]) -> Iterator[list[IO[bytes]]]:
-    """Open files for writing, which replace their targets once all of them are on disk."""
+    """Open files for writing, which replace their targets once all of them are on disk.
+
+    If one cannot be published, the previous ones are restored, except those that are copied to
+    devices, pipes and descriptors. Therefore these are first.
+    """
     with ExitStack() as stack:
         drafts = [stack.enter_context(_draft(target)) for target in targets]
         yield [file for file, _ in drafts]
         for file, _ in drafts:
             file.flush()
             os.fsync(file.fileno())
-        for _, publish in drafts:
-            publish()
+        order = sorted(range(len(targets)), key=lambda n: is_replaced(targets[n]))
+        with ExitStack() as undo:
+            for n in order:
+                if n != order[-1] and is_replaced(targets[n]):
+                    undo.callback(_previous(targets[n], stack))
+                drafts[n][1]()
+            undo.pop_all()
 
 
 @contextmanager
@@ -93,7 +116,7 @@ def _draft(target: Path) -> Iterator[tuple[IO[bytes], Callable[[], None]]]:
         existing = target.stat()
     if existing is not None and stat.S_ISDIR(existing.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-    if existing is not None and not stat.S_ISREG(existing.st_mode):
+    if not is_replaced(target):
         with tempfile.TemporaryFile() as file:
             yield file, partial(_copy, file, target)
         return
@@ -103,11 +126,8 @@ def _draft(target: Path) -> Iterator[tuple[IO[bytes], Callable[[], None]]]:
     path, handle = _temporary(target.parent, 0o666 if existing is None else 0o600)
     draft = os.fdopen(handle, "wb")
     try:
-        if existing is not None and sys.platform != "win32":
-            with suppress(PermissionError):  # only root may change the owner
-                os.fchown(handle, existing.st_uid, existing.st_gid)
-            with suppress(PermissionError):  # some file systems have no modes
-                os.fchmod(handle, stat.S_IMODE(existing.st_mode))
+        if existing is not None:
+            _keep_access(handle, target, existing)
         yield draft, partial(_rename, draft, path, target)
     finally:
         with suppress(OSError):  # for example, flushing fails again on a full disk
@@ -115,9 +135,92 @@ def _draft(target: Path) -> Iterator[tuple[IO[bytes], Callable[[], None]]]:
         path.unlink(missing_ok=True)
 
 
+def _previous(target: Path, stack: ExitStack) -> Callable[[], object]:
+    """Return a function that restores a file, which has a second name until the stack is closed."""
+    target = Path(os.path.realpath(target))
+    second = _new_path(target.parent)
+    stack.callback(second.unlink, missing_ok=True)
+    try:
+        os.link(target, second)
+    except FileNotFoundError:
+        return partial(target.unlink, missing_ok=True)
+    except OSError:  # the file system has no links
+        return lambda: None
+    return partial(second.replace, target)
+
+
+def is_replaced(target: Path) -> bool:
+    """Whether writing replaces a file; devices, pipes and open descriptors are written to."""
+    return _descriptor(target) is None and (target.is_file() or not target.exists())
+
+
+def is_permitted(target: Path) -> bool:
+    """Whether the user is permitted to write to a path, as far as this is known before."""
+    if not is_replaced(target):
+        return _descriptor(target) is not None or os.access(target, os.W_OK)
+    target = Path(os.path.realpath(target))
+    folder = target.parent.stat()
+    owners = {0, folder.st_uid, target.stat().st_uid} if target.exists() else set()
+    if folder.st_mode & stat.S_ISVTX and owners and os.geteuid() not in owners:
+        return False  # others' files cannot be replaced in such a folder
+    return os.access(target.parent, os.W_OK)
+
+
+def _descriptor(path: Path) -> int | None:
+    """Return the descriptor of this process that a path such as ``/dev/stdout`` leads to.
+
+    Following the last link as well would lead to the file that was opened, which may be removed.
+    """
+    folders = re.compile(rf"/dev/fd|/proc/{os.getpid()}(/task/[0-9]+)?/fd")
+    with suppress(OSError):  # no link
+        for _ in range(MAX_LINKS):
+            if path.name.isdecimal() and folders.fullmatch(os.path.realpath(path.parent)):
+                return int(path.name) if path.exists() else None  # it is not open
+            path = path.parent / path.readlink()
+    return None
+
+
+def _keep_access(handle: int, target: Path, existing: os.stat_result) -> None:
+    """Give a temporary file the owner, attributes and mode of the file that it replaces.
+
+    Without the previous group, nobody but the owner may do more than both the group and all others
+    might. Without the previous list of rights, nobody but the owner may do anything.
+    """
+    if sys.platform == "win32":
+        return
+    for owner in (existing.st_uid, -1):  # only root may change the owner
+        with suppress(OSError):
+            os.fchown(handle, owner, existing.st_gid)
+            break
+    is_kept, names = os.fstat(handle).st_gid == existing.st_gid, []
+    if sys.platform == "linux":
+        with suppress(OSError):  # the folder's list, which the previous file may not have
+            os.removexattr(handle, RIGHTS)
+        names = _attributes(target)
+        for name in names:
+            if name != RIGHTS or is_kept:
+                with suppress(OSError):
+                    os.setxattr(handle, name, os.getxattr(target, name))
+        is_kept = is_kept and (RIGHTS in _attributes(handle)) == (RIGHTS in names)
+    mode = stat.S_IMODE(existing.st_mode)
+    if not is_kept:
+        both = 0 if RIGHTS in names else mode >> 3 & mode & 0o7
+        mode = mode & stat.S_IRWXU | both << 3 | both
+    with suppress(PermissionError):  # some file systems have no modes
+        os.fchmod(handle, mode)
+
+
+def _attributes(file: Path | int) -> list[str]:
+    """Return the names of the extended attributes of a file; none if the file system has none."""
+    with suppress(OSError):
+        return os.listxattr(file)
+    return []
+
+
 def _copy(file: IO[bytes], target: Path) -> None:
     file.seek(0)
-    with target.open("wb") as device:
+    descriptor = _descriptor(target)
+    with open(target if descriptor is None else os.dup(descriptor), "wb") as device:
         shutil.copyfileobj(file, device)
 
 
@@ -127,10 +230,14 @@ def _rename(file: IO[bytes], path: Path, target: Path) -> None:
     path.replace(target)
 
 
+def _new_path(folder: Path) -> Path:
+    return folder / f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}"
+
+
 def _temporary(folder: Path, mode: int) -> tuple[Path, int]:
     """Create a new file, lock it if the file system has locks, and return its path and handle."""
     while True:
-        path = folder / f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}"
+        path = _new_path(folder)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY, mode)
         try:
             _lock(handle)
@@ -177,21 +284,38 @@ def locked(path: Path) -> Iterator[None]:
     """
     path = Path(os.path.realpath(path))
     lock_path = path.with_name(f".{path.name}.lock")
-    handle, owner = _open_locked(lock_path), os.getpid()
+    with without_forks:
+        handle, owner = _open_locked(lock_path), os.getpid()
+        _held.add(handle)
     try:
         yield
     finally:
         if os.getpid() == owner:  # a forked process leaves the lock to its parent
             with suppress(OSError):  # Windows does not remove open files
                 lock_path.unlink()
-        os.close(handle)
+            with without_forks:
+                _held.remove(handle)
+                os.close(handle)
+
+
+def _leave_to_parent() -> None:
+    """Close the locks in a forked process, where they would outlive the one that holds them."""
+    while _held:
+        os.close(_held.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _open_locked(lock_path: Path) -> int:
     """Open and lock a lock file, and return its handle."""
     while True:
-        handle = os.open(lock_path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
+        handle = os.open(lock_path, os.O_RDWR | os.O_CREAT | CAUTIOUS, 0o666)
         try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode) or found.st_size:
+                raise OSError(f"{lock_path.name} is not an empty file")
             _lock(handle)
             # The previous holder may have removed the file between the two calls above.
             if _is_at(handle, lock_path):

@@ -136,8 +136,12 @@ def _array(dtype: Any, shape: Any, values: Any) -> NDArray[Any]:
     kind = np.dtype(dtype).kind
     if not {type(item) for item in values} <= ITEMS[kind]:
         raise ValueError(f"an array of type {dtype} has other values")
-    if kind == "U" and np.dtype(dtype).itemsize > CHARACTER * max([SHORT, *map(len, values)]):
-        raise ValueError(f"an array of type {dtype} has shorter values")
+    if kind == "U":
+        width, lengths_of_text = np.dtype(dtype).itemsize // CHARACTER, [*map(len, values)]
+        if width > max([SHORT, *lengths_of_text]):
+            raise ValueError(f"an array of type {dtype} has shorter values")
+        if width * len(values) > SHORT * (len(values) + sum(lengths_of_text)):
+            raise ValueError(f"an array of type {dtype} has few values of that length")
     if kind in "iu" and values:
         limits = np.iinfo(dtype)
         if min(values) < limits.min or max(values) > limits.max:

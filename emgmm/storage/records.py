@@ -18,10 +18,13 @@ from emgmm.mixture import Mixture
 from emgmm.noise import Box, Function, Noise
 from emgmm.statistics import Statistics
 from emgmm.storage.archive import DamagedError, fields_of
-from emgmm.storage.restored import check_finite, check_mixture, check_statistics, scatter_shape
-
-# Largest rounding error of sums of responsibilities.
-ROUNDING = 1e-6
+from emgmm.storage.restored import (
+    ROUNDING,
+    check_finite,
+    check_mixture,
+    check_statistics,
+    scatter_shape,
+)
 
 # Largest number of passes that an array of a history can contain.
 MAX_PASSES = np.iinfo(np.int64).max
@@ -159,6 +162,8 @@ def _is_possible(part: Any, components: range) -> bool:
         case FinishedStarts(outcomes=outcomes, best=best, failed=failed):
             some = not outcomes or best is not None or failed is not None
             return some and {*components}.issuperset(failed or ())
+        case HistoryEntry(objective=objective):
+            return objective < np.inf
         case Progress(n_iter=n_iter, entries=entries):
             return 0 <= n_iter < len(entries)
         case Run(entries=entries, coincident=groups):

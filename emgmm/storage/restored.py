@@ -16,12 +16,15 @@ from emgmm.mixture import Mixture
 from emgmm.noise import Box
 from emgmm.statistics import Statistics
 from emgmm.summary import LARGEST as LARGEST_SUM
-from emgmm.tolerances import negligible_underflow
+from emgmm.tolerances import checked_afterwards, negligible_underflow
 from emgmm.typing import Array
 
 # Largest coordinate in a mixture, and largest weight of rows. The square of a larger number may
 # overflow.
 LARGEST = LARGEST_SUM**0.5
+
+# Largest rounding error of sums of responsibilities.
+ROUNDING = 1e-6
 
 # Name of an ending that no longer exists.
 FORMER = "DIAGONAL_SCALE"
@@ -31,6 +34,7 @@ HISTORY = {"objective": "f", "passes": "i", "event": "U"}
 STARTS = {"objective": "f", "n_iter": "i", "converged": "b", "ending": "U"}
 
 
+@checked_afterwards
 def check_mixture(mixture: Mixture) -> None:
     """Check that the parameters of a mixture are valid and consistent.
 
@@ -132,6 +136,13 @@ def check_statistics(statistics: Statistics, family: Family, K: int, D: int) -> 
     check_weight("the statistics' rows", statistics.seen)
     if min(statistics.counts.min(), statistics.unseen, statistics.noise) < 0:
         raise ValueError("the statistics are of rows of a negative weight")
+    if not statistics.log_likelihood < np.inf:
+        raise ValueError(f"the statistics' log-likelihood is {statistics.log_likelihood}")
+    # Rows that are beyond the reach of all components are not counted either.
+    excess = statistics.counts.sum() + statistics.noise + statistics.unseen - statistics.weight
+    least = -np.inf if statistics.log_likelihood == -np.inf else -ROUNDING * statistics.weight
+    if not least <= excess <= ROUNDING * statistics.weight:
+        raise ValueError("the statistics' counts do not sum to the weight of the rows")
 
 
 def check_weight(name: str, weight: float) -> None:

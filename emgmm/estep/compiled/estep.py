@@ -19,6 +19,7 @@ from emgmm.covariances import Structure
 from emgmm.estep.expanded import ExpandedEStep, ExpandedSums
 from emgmm.sources import digest
 from emgmm.sources.block import Block
+from emgmm.threads import without_forks
 from emgmm.typing import Array, Integers, Words
 
 # Target size of a strip's data in bytes, which fit into a second-level cache of 512 KiB, and the
@@ -38,10 +39,20 @@ MOST = 2**13
 def kernel() -> ModuleType | None:
     """Return the kernel's module, or None without a numba that supports this version of NumPy."""
     try:
-        from emgmm.estep.compiled import kernel
+        with without_forks:
+            from emgmm.estep.compiled import kernel
     except ImportError:
         return None
     return kernel
+
+
+@cache
+def compiled(name: str, row: str, number: str) -> Any:
+    """Return a pass of the kernel that is compiled for the types of rows and parameters."""
+    module = kernel()
+    assert module is not None
+    with without_forks:
+        return module.compiled(name, row, number)
 
 
 def outperforms_numpy(structure: Structure | None, n_components: int, n_features: int) -> bool:
@@ -165,7 +176,7 @@ def expanded(
         weights = np.empty(0) if weights is None else weights
         more = [np.ascontiguousarray(weights, dtype=np.float64)]
     pairs = padded_pairs(structure, n_features, module.TILE)
-    log_likelihood = module.compiled(name, rows.dtype.char, padded.dtype.char)(
+    log_likelihood = compiled(name, rows.dtype.char, padded.dtype.char)(
         np.require(rows, requirements="A"),
         np.ascontiguousarray(centre, dtype=np.float64),
         padded,
@@ -202,7 +213,7 @@ def stacked_sums(
     padded[:, :K] = natural_parameters
     log_likelihoods, out = np.empty(n_problems), np.empty(natural_parameters.shape)
     pairs = padded_pairs(structure, n_features, module.TILE)
-    module.compiled("stacked_sums", rows.dtype.char, padded.dtype.char)(
+    compiled("stacked_sums", rows.dtype.char, padded.dtype.char)(
         rows,
         np.zeros(n_features),
         padded,

@@ -18,7 +18,6 @@ numba's cache on disk is keyed by the text of this file, which includes the othe
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -408,7 +407,6 @@ def stacked_sum_pass(
         )
 
 
-@cache
 def compiled(name: str, row: str, number: str) -> Any:
     """Return a pass compiled for the types of rows and parameters, from the cache on disk."""
     float_, int_ = from_dtype(np.dtype(number)), types.intp

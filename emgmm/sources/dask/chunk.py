@@ -232,8 +232,12 @@ def sum_chunks(
 def process_block(
     rows: Any, work: Work, positions: Sequence[ChunkPosition], block_id: tuple[int, ...]
 ) -> Array:
-    """Return the result for a block in `dask.array.map_blocks`, which passes its `block_id`."""
-    return work(positions[block_id[0]], rows)
+    """Return the results for a block in `dask.array.map_blocks`, which passes its `block_id`.
+
+    One number per row is a column.
+    """
+    result: Array = work(positions[block_id[0]], rows)
+    return result[:, None] if result.ndim == 1 else result
 
 
 def merge(n_chunks: int, parts: list[Sums]) -> Sums:

@@ -126,16 +126,18 @@ class ClusterSource(Source):
         """Return a lazy Dask array in the chunks of the rows."""
         from dask import delayed
 
+        # Dask would join the blocks along an axis that it drops before their rows are validated.
+        wide = shape or (1,)
         work = self._work(methodcaller("each_row", function, size, shape, dtype))
-        return self.rows.map_blocks(
+        answers = self.rows.map_blocks(
             process_block,
             work=delayed(work, traverse=False),  # one value of the graph, not a copy in each task
             positions=delayed(self._chunks.positions, traverse=False),
-            chunks=(self.rows.chunks[0], *((length,) for length in shape)),
-            drop_axis=[] if shape else 1,
+            chunks=(self.rows.chunks[0], *((length,) for length in wide)),
             dtype=dtype,
-            meta=np.empty((0, *shape), dtype),
+            meta=np.empty((0, *wide), dtype),
         )
+        return answers if shape else answers[:, 0]
 
     def blocks(self, size: int) -> Iterator[Block]:
         """Yield all rows, transferred to this process chunk by chunk."""
