@@ -43,6 +43,10 @@ RIDGE_FRACTION = 1e-6
 # Relative rounding error of counts, which are sums of many responsibilities.
 ROUNDING = 1e-9
 
+# Smallest fraction of a covariance, before it was scaled to the common volume; that of a component
+# without rows may be 0.
+LEAST_FRACTION = 1e-150
+
 # Relative size below which a gain of the objective may be rounding. In float32 the rounding of the
 # parameters changes the objective by 1e-7, differently on each processor.
 GAIN_ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
@@ -201,10 +205,12 @@ def collapsed(
     conditional = statistics.conditional_covariances(family)
     if family.equal_volumes:  # the ridge and the conditional covariances are scaled as well
         own = statistics.scatter, statistics.counts, statistics.first_moment
-        times = family.enlargement(mixture.covariance_stack, *own)
-        added = family.structure.add_ridge(np.zeros(mixture.covariances.shape), ridge)
+        covariances, structure, D = mixture.covariance_stack, family.structure, mixture.n_features
+        ridges = D * ridge / structure.variances(covariances, D).sum(axis=1)
+        fractions = 1 / family.enlargement(covariances, *own) + ridges
+        added = structure.add_ridge(np.zeros(mixture.covariances.shape), ridge)
         within = added if conditional is None else conditional + added
-        conditional = times_counts(np.asarray(times), within) - added
+        conditional = times_counts(1 / np.maximum(fractions, LEAST_FRACTION), within) - added
     return np.flatnonzero(are_narrow(mixture, total, ridge, conditional) | few).tolist()
 
 

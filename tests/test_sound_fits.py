@@ -45,7 +45,8 @@ from emgmm import (
     StoppedShortWarning,
 )
 from emgmm.acceleration import Step
-from emgmm.covariances import FAMILIES
+from emgmm.base import fitted_mixture
+from emgmm.covariances import FAMILIES, times_counts
 from emgmm.datasets import old_faithful
 from emgmm.degeneracy import (
     coincident,
@@ -430,3 +431,21 @@ def test_a_component_beside_which_the_total_is_beyond_all_range_is_not_surely_wi
     total = family.structure.outer(np.array([[1e30]]))[0]
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         assert not surely_wide(mixture, total, 0.0)
+
+
+@pytest.mark.parametrize("covariance_type", ["EVI", "EVE", "EVV"])
+def test_a_component_without_rows_is_collapsed_also_if_volumes_are_equal(covariance_type):
+    """Its scatter of 0 would be scaled by an infinite factor."""
+    rows, family = clusters(200, 2, 3), FAMILIES[covariance_type]
+    model = fit(GaussianMixture(2, covariance_type=covariance_type, random_state=0), rows)
+    em = em_of(ArraySource(rows), Problem(family, 2, 1e-6))
+    mixture, present = fitted_mixture(model), np.array([1.0, 0.0])
+    found = em.expect(mixture)
+    assert em.collapsed(mixture, found) == []
+    empty = replace(
+        found,
+        counts=found.counts * present,
+        first_moment=found.first_moment * present[:, None],
+        scatter=times_counts(present, found.scatter),
+    )
+    assert em.collapsed(mixture, empty) == [1]
