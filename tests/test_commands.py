@@ -910,8 +910,7 @@ if sys.argv[2] == "reads":
     csv_files.convert = convert_and_end
 else:
     csv_files.IN_MEMORY, outputs.replaced_together = 2**20, write_and_end
-if sys.argv[3] == "ignored":
-    signal.signal(number, signal.SIG_IGN)
+signal.signal(number, signal.SIG_IGN if sys.argv[3] == "ignored" else signal.SIG_DFL)
 sys.exit(main(["fit", "data.csv", "--components", "1", "--families", "VVI", "--model", "m.json"]))
 """
 
