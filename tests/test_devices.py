@@ -31,6 +31,7 @@ from emgmm.fitting import sampling
 from emgmm.mstep import MStep
 from emgmm.sources import ArraySource
 from emgmm.sources.device import DeviceBlock, DeviceSource
+from emgmm.sources.digest import sums_of_bits
 
 if os.environ.get("SCIPY_ARRAY_API") != "1":
     pytest.skip("SciPy reads SCIPY_ARRAY_API=1 when it is imported", allow_module_level=True)
@@ -145,9 +146,18 @@ def test_the_first_pass_is_that_of_numpy(family, small_blocks, no_transfers):
         EM(source, MStep(FAMILIES[family], 0.0, rows.dtype), 1).summary for source in sources
     )
     for name, value in vars(expected).items():
-        if name not in ("structure", "pair_weights"):
+        if name not in ("structure", "pair_weights", "bits"):
             scale = np.abs(value).max()
             np.testing.assert_allclose(getattr(ours, name), value, 1e-12, 1e-12 * scale, name)
+
+
+def test_the_sums_of_bits_are_those_of_numpy(small_blocks):
+    m_step = MStep(FAMILIES["full"], 0.0, X.dtype)
+    found, expected = (
+        EM(source, m_step, 1, sums_of_bits).summary.bits
+        for source in (DeviceSource(on_device(X), WEIGHTS), ArraySource(X, WEIGHTS))
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_what_the_device_cannot_compute_is_computed_on_the_host(small_blocks):
