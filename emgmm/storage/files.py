@@ -78,9 +78,9 @@ def reason(error: Exception) -> str:
 def replaced(target: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing, which replaces `target` once all of it is on disk.
 
-    Links are followed, and an existing file's mode and extended attributes are preserved as far as
-    nobody is given access who had none. If the target is not a regular file, but a device, a named
-    pipe or an open descriptor such as ``/dev/stdout``, the content is copied to it instead.
+    Links are followed. The mode and the extended attributes of an existing file are preserved,
+    unless this would give access to users who had none. If the target is a device, a named pipe or
+    an open descriptor such as ``/dev/stdout``, the content is copied to it instead.
     """
     with replaced_together([target]) as (file,):
         yield file
@@ -183,8 +183,8 @@ def _descriptor(path: Path) -> int | None:
 def _keep_access(handle: int, target: Path, existing: os.stat_result) -> None:
     """Give a temporary file the owner, attributes and mode of the file that it replaces.
 
-    Without the previous group, nobody but the owner may do more than both the group and all others
-    might. Without the previous list of rights, nobody but the owner may do anything.
+    If the group cannot be kept, the group and all others have only the rights that both had before.
+    If the list of rights cannot be kept, only the owner has access.
     """
     if sys.platform == "win32":
         return
