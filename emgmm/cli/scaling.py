@@ -103,9 +103,7 @@ class Standardization:
 
     def convert(self, grid: GaussianMixtureIC) -> None:
         """Convert the results of a grid for standardized rows to the original units, in place."""
-        grid.best_estimator_ = model = self.model(grid.best_estimator_)
-        grid.weights_, grid.means_ = model.weights_, model.means_
-        grid.covariances_ = model.covariances_
+        grid.best_estimator_ = self.model(grid.best_estimator_)
         for name in FACTORS:
             grid.results_[name] = self._back(name, grid.results_[name])
 
